@@ -1,0 +1,89 @@
+# make deps     install what is missing (Debian, Ubuntu), or name it
+# make          build build/ol-extract, build/ol-analyze, build/ol-report
+# make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...]
+# make test     the whole test suite; make check: format, warnings, linters, sanitizers
+# make bench    speed and memory, side by side with others where they are installed
+# make install  PREFIX=/usr/local, DESTDIR=
+
+VERSION := $(shell sed -n 's/^\#define OL_VERSION *"\(.*\)"/\1/p' common/version.h)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= cc
+# The processor to compile for: x86-64-v3 (AVX2) runs on other machines too.
+ARCH    ?= native
+B       := build
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+CFLAGS   ?= -O3 -g
+# No contraction and no fast-math anywhere: results must not depend on the compiler's mood.
+OL_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(WARNINGS) -march=$(ARCH) -ffp-contract=off \
+             -fno-math-errno -pthread $(SANITIZE) $(CFLAGS)
+
+PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libdnnl-dev libpcre2-dev \
+            libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev
+TEST_PACKAGES := libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
+
+MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd libcrypto
+HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
+OL_CPPFLAGS := $(HDF5_CFLAGS) -DH5_USE_110_API
+
+LIBS_report  := -ljansson -lcrypto
+LIBS_analyze := $(shell pkg-config --libs hdf5 2>/dev/null) $(LIBS_report)
+LIBS_extract := $(LIBS_analyze) -ldnnl -lgomp -lpcre2-8 -lutf8proc -lz -lzstd
+LDLIBS_all   := -lm -pthread
+
+sources = $(filter-out $(1)/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+
+TOOLS := extract analyze report
+LIBS  := common $(TOOLS)
+BINARIES := $(TOOLS:%=$(B)/ol-%)
+
+.PHONY: all deps deps-check run test bench check format install uninstall clean
+all: $(BINARIES)
+
+# ---- compile ----
+
+$(B)/%.o: %.c | deps-check
+	@mkdir -p $(@D)
+	$(CC) $(OL_CFLAGS) $(OL_CPPFLAGS) -MMD -MP -c -o $@ $<
+
+define library
+$(B)/lib$(1).a: $(call objects,$(call sources,$(1)))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach lib,$(LIBS),$(eval $(call library,$(lib))))
+
+define tool
+$(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(B)/libcommon.a
+	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
+
+# A missing library is named with its package before anything is compiled.
+deps-check:
+	@sh common/deps.sh check
+
+deps:
+	@sh common/deps.sh install $(PACKAGES) $(TEST_PACKAGES)
+
+# ---- test: unit tests (cmocka) are built from tests/unit, the rest are scripts ----
+
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c))
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIBS:%=$(B)/lib%.a)
+	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS:%=$(B)/lib%.a) -Wl,--end-group \
+	    -Wl,--as-needed $(LIBS_extract) -lcmocka $(LDLIBS_all)
+
+$(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/libcommon.a
+	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_extract) $(LDLIBS_all)
+
+test: all $(UNIT) $(TEST_TOOLS)
+	@tests/run $(UNIT)
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,78 @@
+#include "common/dtype.h"
+
+#include <assert.h>
+
+size_t ol_dtype_size(enum ol_dtype dtype)
+{
+    return dtype == OL_DTYPE_F32 || dtype == OL_DTYPE_I32 ? 4 : 2;
+}
+
+const char *ol_dtype_name(enum ol_dtype dtype)
+{
+    static const char *const names[] = {
+        [OL_DTYPE_F32] = "F32",
+        [OL_DTYPE_BF16] = "BF16",
+        [OL_DTYPE_F16] = "F16",
+        [OL_DTYPE_I32] = "I32",
+    };
+    return names[dtype];
+}
+
+float ol_f16_to_f32(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    const uint32_t exponent = (half >> 10) & 0x1fu;
+    const uint32_t mantissa = half & 0x3ffu;
+    if (exponent == 0) {
+        /* Zero or subnormal: mantissa * 2^-24 is exact in float. */
+        const float value = (float)mantissa * 0x1p-24f;
+        return sign != 0 ? -value : value;
+    }
+    const uint32_t wide = exponent == 0x1f ? 0x7f800000u | mantissa << 13
+                                           : (exponent + 112) << 23 | mantissa << 13;
+    const uint32_t bits = sign | wide;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Elements are loaded with memcpy: tensors in a safetensors file need not be aligned. */
+static uint16_t load16(const unsigned char *bytes)
+{
+    uint16_t value;
+    memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+void ol_to_f32(enum ol_dtype dtype, const void *src, float *dst, size_t n)
+{
+    const unsigned char *bytes = src;
+    switch (dtype) {
+    case OL_DTYPE_F32:
+        memcpy(dst, src, n * sizeof *dst);
+        return;
+    case OL_DTYPE_BF16:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = ol_bf16_to_f32(load16(bytes + 2 * i));
+        return;
+    case OL_DTYPE_F16:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = ol_f16_to_f32(load16(bytes + 2 * i));
+        return;
+    case OL_DTYPE_I32:
+        break;
+    }
+    assert(!"no conversion from this type");
+}
+
+void ol_from_f32(enum ol_dtype dtype, const float *src, void *dst, size_t n)
+{
+    if (dtype == OL_DTYPE_F32) {
+        memcpy(dst, src, n * sizeof *src);
+        return;
+    }
+    assert(dtype == OL_DTYPE_BF16);
+    uint16_t *bits = dst;
+    for (size_t i = 0; i < n; i++)
+        bits[i] = ol_bf16_from_f32(src[i]);
+}

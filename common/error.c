@@ -1,0 +1,161 @@
+/* Owns two process-wide values: the program's name and its verbosity. */
+#include "common/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *program = "ol";
+static int verbosity = 1;
+
+int ol_fail(struct ol_error *err, const char *format, ...)
+{
+    if (err->text[0] != '\0')
+        return -1;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    return -1;
+}
+
+int ol_fail_errno(struct ol_error *err, const char *format, ...)
+{
+    const int number = errno;
+    if (err->text[0] != '\0')
+        return -1;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    size_t used = strlen(err->text);
+    snprintf(err->text + used, sizeof err->text - used, ": %s", strerror(number));
+    return -1;
+}
+
+void ol_program_set(const char *name)
+{
+    program = name;
+}
+
+const char *ol_program(void)
+{
+    return program;
+}
+
+void ol_verbosity_set(int level)
+{
+    verbosity = level;
+}
+
+int ol_verbosity(void)
+{
+    return verbosity;
+}
+
+/* One call to stdio per line, so that lines of several threads do not mix. */
+static void say(const char *format, va_list args)
+{
+    char line[OL_ERROR_TEXT_BYTES + 64];
+    vsnprintf(line, sizeof line, format, args);
+    fprintf(stderr, "%s: %s\n", program, line);
+}
+
+void ol_warn(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+}
+
+void ol_note(const char *format, ...)
+{
+    if (verbosity < 1)
+        return;
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+}
+
+void ol_detail(const char *format, ...)
+{
+    if (verbosity < 2)
+        return;
+    va_list args;
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+}
+
+int ol_stdout_close(struct ol_error *err)
+{
+    errno = 0;
+    int lost = ferror(stdout);
+    if (fflush(stdout) != 0 || lost)
+        return ol_fail_errno(err, "cannot write to standard output");
+    if (fclose(stdout) != 0)
+        return ol_fail_errno(err, "cannot close standard output");
+    return 0;
+}
+
+static void *or_die(void *pointer, size_t bytes)
+{
+    if (pointer == NULL) {
+        fprintf(stderr, "%s: out of memory: %zu bytes could not be had\n", program,
+                bytes);
+        exit(1);
+    }
+    return pointer;
+}
+
+void *ol_xmalloc(size_t bytes)
+{
+    return or_die(malloc(bytes > 0 ? bytes : 1), bytes);
+}
+
+void *ol_xcalloc(size_t n, size_t size)
+{
+    size_t bytes = size != 0 && n > SIZE_MAX / size ? SIZE_MAX : n * size;
+    return or_die(bytes > 0 ? calloc(n, size) : calloc(1, 1), bytes);
+}
+
+void *ol_xrealloc_array(void *old, size_t n, size_t size)
+{
+    if (size != 0 && n > SIZE_MAX / size)
+        return or_die(NULL, SIZE_MAX);
+    size_t bytes = n * size;
+    return or_die(realloc(old, bytes > 0 ? bytes : 1), bytes);
+}
+
+char *ol_xstrdup(const char *text)
+{
+    return ol_xstrndup(text, strlen(text));
+}
+
+char *ol_xstrndup(const char *text, size_t bytes)
+{
+    char *copy = ol_xmalloc(bytes + 1);
+    memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    return copy;
+}
+
+char *ol_xasprintf(const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n < 0)
+        or_die(NULL, 0);
+    char *text = ol_xmalloc((size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    return text;
+}

@@ -1,0 +1,349 @@
+#include "common/json.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "common/utf8.h"
+
+/* struct ol_json is json_t under another name, so that no other file sees the library. */
+static json_t *in(const struct ol_json *json)
+{
+    return (json_t *)(uintptr_t)json;
+}
+
+static struct ol_json *out(json_t *json)
+{
+    return (struct ol_json *)json;
+}
+
+static const size_t load_flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+
+struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        ol_fail_errno(err, "%s: cannot open", path);
+        return NULL;
+    }
+    json_error_t error;
+    json_t *json = json_loadf(file, load_flags, &error);
+    const int read_failed = ferror(file);
+    fclose(file);
+    if (json == NULL) {
+        if (read_failed)
+            ol_fail(err, "%s: cannot be read", path);
+        else
+            ol_fail(err, "%s: line %d, column %d: %s", path, error.line, error.column,
+                    error.text);
+    }
+    return out(json);
+}
+
+struct ol_json *ol_json_load_text(const char *text, size_t bytes, const char *name,
+                                  struct ol_error *err)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, bytes, load_flags, &error);
+    if (json == NULL)
+        ol_fail(err, "%s: line %d, column %d: %s", name, error.line, error.column,
+                error.text);
+    return out(json);
+}
+
+void ol_json_free(struct ol_json *json)
+{
+    json_decref(in(json));
+}
+
+enum ol_json_kind ol_json_kind(const struct ol_json *json)
+{
+    if (json == NULL)
+        return OL_JSON_NULL;
+    switch (json_typeof(in(json))) {
+    case JSON_OBJECT:
+        return OL_JSON_OBJECT;
+    case JSON_ARRAY:
+        return OL_JSON_ARRAY;
+    case JSON_STRING:
+        return OL_JSON_STRING;
+    case JSON_INTEGER:
+        return OL_JSON_INT;
+    case JSON_REAL:
+        return OL_JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return OL_JSON_BOOL;
+    case JSON_NULL:
+        break;
+    }
+    return OL_JSON_NULL;
+}
+
+struct ol_json *ol_json_get(const struct ol_json *object, const char *key)
+{
+    return out(json_object_get(in(object), key));
+}
+
+struct ol_json *ol_json_at(const struct ol_json *array, size_t i)
+{
+    return out(json_array_get(in(array), i));
+}
+
+size_t ol_json_length(const struct ol_json *json)
+{
+    return json_is_object(in(json)) ? json_object_size(in(json))
+                                    : json_array_size(in(json));
+}
+
+void *ol_json_first(struct ol_json *object)
+{
+    return json_object_iter(in(object));
+}
+
+void *ol_json_next(struct ol_json *object, void *iterator)
+{
+    return json_object_iter_next(in(object), iterator);
+}
+
+const char *ol_json_key(void *iterator)
+{
+    return json_object_iter_key(iterator);
+}
+
+struct ol_json *ol_json_value(void *iterator)
+{
+    return out(json_object_iter_value(iterator));
+}
+
+bool ol_json_bool(const struct ol_json *json)
+{
+    assert(ol_json_kind(json) == OL_JSON_BOOL);
+    return json_is_true(in(json));
+}
+
+int64_t ol_json_int(const struct ol_json *json)
+{
+    assert(ol_json_kind(json) == OL_JSON_INT);
+    return json_integer_value(in(json));
+}
+
+double ol_json_real(const struct ol_json *json)
+{
+    assert(json_is_number(in(json)));
+    return json_number_value(in(json));
+}
+
+const char *ol_json_string(const struct ol_json *json, size_t *bytes)
+{
+    assert(ol_json_kind(json) == OL_JSON_STRING);
+    if (bytes != NULL)
+        *bytes = json_string_length(in(json));
+    return json_string_value(in(json));
+}
+
+/* ---- typed members of a section ---- */
+
+static const char *kind_name(const struct ol_json *json)
+{
+    static const char *const names[] = {
+        [OL_JSON_NULL] = "null",        [OL_JSON_BOOL] = "a boolean",
+        [OL_JSON_INT] = "an integer",   [OL_JSON_REAL] = "a number",
+        [OL_JSON_STRING] = "a string",  [OL_JSON_ARRAY] = "an array",
+        [OL_JSON_OBJECT] = "an object",
+    };
+    return names[ol_json_kind(json)];
+}
+
+static int wrong_kind(struct ol_json_section s, const char *key, const char *expected,
+                      struct ol_error *err)
+{
+    return ol_fail(err, "%s: key \"%s\": expected %s, found %s", s.file, key, expected,
+                   kind_name(ol_json_get(s.json, key)));
+}
+
+static bool absent(struct ol_json_section s, const char *key)
+{
+    return ol_json_kind(ol_json_get(s.json, key)) == OL_JSON_NULL;
+}
+
+int ol_json_need_int(struct ol_json_section s, const char *key, int64_t low, int64_t high,
+                     int64_t *value, struct ol_error *err)
+{
+    if (absent(s, key))
+        return ol_fail(err, "%s: key \"%s\" is missing", s.file, key);
+    return ol_json_int_or(s, key, low, high, 0, value, err);
+}
+
+int ol_json_int_or(struct ol_json_section s, const char *key, int64_t low, int64_t high,
+                   int64_t fallback, int64_t *value, struct ol_error *err)
+{
+    *value = fallback;
+    if (absent(s, key))
+        return 0;
+    const struct ol_json *member = ol_json_get(s.json, key);
+    if (ol_json_kind(member) != OL_JSON_INT)
+        return wrong_kind(s, key, "an integer", err);
+    *value = ol_json_int(member);
+    if (*value < low || *value > high)
+        return ol_fail(err, "%s: key \"%s\" is %lld, expected %lld to %lld", s.file, key,
+                       (long long)*value, (long long)low, (long long)high);
+    return 0;
+}
+
+int ol_json_need_real(struct ol_json_section s, const char *key, double *value,
+                      struct ol_error *err)
+{
+    if (absent(s, key))
+        return ol_fail(err, "%s: key \"%s\" is missing", s.file, key);
+    return ol_json_real_or(s, key, 0, value, err);
+}
+
+int ol_json_real_or(struct ol_json_section s, const char *key, double fallback,
+                    double *value, struct ol_error *err)
+{
+    *value = fallback;
+    if (absent(s, key))
+        return 0;
+    const struct ol_json *member = ol_json_get(s.json, key);
+    if (!json_is_number(in(member)))
+        return wrong_kind(s, key, "a number", err);
+    *value = ol_json_real(member);
+    return 0;
+}
+
+int ol_json_bool_or(struct ol_json_section s, const char *key, bool fallback, bool *value,
+                    struct ol_error *err)
+{
+    *value = fallback;
+    if (absent(s, key))
+        return 0;
+    const struct ol_json *member = ol_json_get(s.json, key);
+    if (ol_json_kind(member) != OL_JSON_BOOL)
+        return wrong_kind(s, key, "true or false", err);
+    *value = ol_json_bool(member);
+    return 0;
+}
+
+int ol_json_string_or(struct ol_json_section s, const char *key, const char *fallback,
+                      const char **value, struct ol_error *err)
+{
+    *value = fallback;
+    if (absent(s, key))
+        return 0;
+    const struct ol_json *member = ol_json_get(s.json, key);
+    if (ol_json_kind(member) != OL_JSON_STRING)
+        return wrong_kind(s, key, "a string", err);
+    *value = ol_json_string(member, NULL);
+    return 0;
+}
+
+/* ---- building ---- */
+
+static json_t *or_die(json_t *json)
+{
+    if (json == NULL) {
+        ol_warn("out of memory while building JSON");
+        exit(1);
+    }
+    return json;
+}
+
+struct ol_json *ol_json_new_object(void)
+{
+    return out(or_die(json_object()));
+}
+
+struct ol_json *ol_json_new_array(void)
+{
+    return out(or_die(json_array()));
+}
+
+struct ol_json *ol_json_new_int(int64_t value)
+{
+    return out(or_die(json_integer(value)));
+}
+
+struct ol_json *ol_json_new_real(double value)
+{
+    return out(or_die(isfinite(value) ? json_real(value) : json_null()));
+}
+
+struct ol_json *ol_json_new_bool(bool value)
+{
+    return out(or_die(json_boolean(value)));
+}
+
+struct ol_json *ol_json_new_null(void)
+{
+    return out(json_null());
+}
+
+struct ol_json *ol_json_new_string(const char *text)
+{
+    json_t *json = json_string(text);
+    if (json != NULL)
+        return out(json);
+    /* Not UTF-8 (a command line may hold any bytes): put U+FFFD for each bad byte. */
+    const size_t bytes = strlen(text);
+    char *clean = ol_xmalloc(3 * bytes + 1);
+    size_t used = 0;
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code;
+        const size_t n = ol_utf8_decode(text + i, bytes - i, &code);
+        if (n > 0) {
+            memcpy(clean + used, text + i, n);
+            used += n;
+            i += n;
+        } else {
+            memcpy(clean + used, "\xef\xbf\xbd", 3);
+            used += 3;
+            i++;
+        }
+    }
+    json = json_stringn(clean, used);
+    free(clean);
+    return out(or_die(json));
+}
+
+struct ol_json *ol_json_new_copy(const struct ol_json *json)
+{
+    return out(or_die(json_deep_copy(in(json))));
+}
+
+void ol_json_set(struct ol_json *object, const char *key, struct ol_json *taken)
+{
+    if (json_object_set_new(in(object), key, in(taken)) != 0)
+        or_die(NULL);
+}
+
+void ol_json_append(struct ol_json *array, struct ol_json *taken)
+{
+    if (json_array_append_new(in(array), in(taken)) != 0)
+        or_die(NULL);
+}
+
+static size_t dump_flags(int indent)
+{
+    return JSON_ENCODE_ANY | (indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT);
+}
+
+int ol_json_dump(const struct ol_json *json, int indent, FILE *file, struct ol_error *err)
+{
+    errno = 0;
+    if (json_dumpf(in(json), file, dump_flags(indent)) != 0 || fputc('\n', file) == EOF)
+        return ol_fail_errno(err, "cannot write JSON");
+    return 0;
+}
+
+char *ol_json_dump_text(const struct ol_json *json, int indent)
+{
+    char *text = json_dumps(in(json), dump_flags(indent));
+    if (text == NULL)
+        or_die(NULL);
+    return text;
+}

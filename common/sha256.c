@@ -1,0 +1,47 @@
+#include "common/sha256.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/evp.h>
+
+#include "common/error.h"
+
+struct ol_sha256 {
+    EVP_MD_CTX *context;
+};
+
+/* EVP calls fail only when the library has no SHA-256 or no memory: nothing to recover
+ * from. */
+static void must(int ok)
+{
+    if (ok != 1) {
+        ol_warn("the cryptography library cannot compute SHA-256");
+        exit(1);
+    }
+}
+
+struct ol_sha256 *ol_sha256_new(void)
+{
+    struct ol_sha256 *sha = ol_xcalloc(1, sizeof *sha);
+    sha->context = EVP_MD_CTX_new();
+    must(sha->context != NULL);
+    must(EVP_DigestInit_ex(sha->context, EVP_sha256(), NULL));
+    return sha;
+}
+
+void ol_sha256_update(struct ol_sha256 *sha, const void *data, size_t bytes)
+{
+    must(EVP_DigestUpdate(sha->context, data, bytes));
+}
+
+void ol_sha256_finish(struct ol_sha256 *sha, char hex[OL_SHA256_HEX_BYTES])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned bytes = 0;
+    must(EVP_DigestFinal_ex(sha->context, digest, &bytes));
+    for (unsigned i = 0; i < bytes; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    EVP_MD_CTX_free(sha->context);
+    free(sha);
+}

@@ -1,0 +1,17 @@
+/* SHA-256 in pieces (the only file that knows the cryptography library). */
+#ifndef OL_SHA256_H
+#define OL_SHA256_H
+
+#include <stddef.h>
+
+#define OL_SHA256_HEX_BYTES 65 /* 64 hexadecimal digits and the terminating zero */
+
+struct ol_sha256;
+
+struct ol_sha256 *ol_sha256_new(void);
+void ol_sha256_update(struct ol_sha256 *sha, const void *data, size_t bytes);
+
+/* Write the digest as lower-case hexadecimal digits and free the state. */
+void ol_sha256_finish(struct ol_sha256 *sha, char hex[OL_SHA256_HEX_BYTES]);
+
+#endif

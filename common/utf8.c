@@ -1,0 +1,69 @@
+#include "common/utf8.h"
+
+#include <string.h>
+
+size_t ol_utf8_decode(const char *text, size_t bytes, uint32_t *code)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    if (bytes == 0)
+        return 0;
+    if (s[0] < 0x80) {
+        *code = s[0];
+        return 1;
+    }
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    const size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc0 ? 2 : 0;
+    if (n == 0 || n > bytes || s[0] > 0xf4)
+        return 0;
+    uint32_t value = s[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (s[i] & 0x3fu);
+    }
+    if (value < smallest[n] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+        return 0;
+    *code = value;
+    return n;
+}
+
+size_t ol_utf8_encode(uint32_t code, char text[4])
+{
+    if (code < 0x80) {
+        text[0] = (char)code;
+        return 1;
+    }
+    const size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n - 1; i > 0; i--) {
+        text[i] = (char)(0x80 | (code & 0x3f));
+        code >>= 6;
+    }
+    text[0] = (char)(lead[n] | code);
+    return n;
+}
+
+bool ol_utf8_valid(const char *text, size_t bytes, size_t *offset)
+{
+    size_t i = 0;
+    while (i < bytes) {
+        uint64_t word;
+        /* Eight ASCII bytes at a time: most text is that. */
+        if (bytes - i >= sizeof word) {
+            memcpy(&word, text + i, sizeof word);
+            if ((word & 0x8080808080808080u) == 0) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        uint32_t code;
+        const size_t n = ol_utf8_decode(text + i, bytes - i, &code);
+        if (n == 0) {
+            if (offset != NULL)
+                *offset = i;
+            return false;
+        }
+        i += n;
+    }
+    return true;
+}

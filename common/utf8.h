@@ -1,0 +1,20 @@
+/* Decoding of UTF-8 as RFC 3629 defines it (no surrogates, no overlong forms). */
+#ifndef OL_UTF8_H
+#define OL_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the first character of text (1..4), its code point in *code; 0 when it is not
+ * valid UTF-8 or bytes == 0. */
+size_t ol_utf8_decode(const char *text, size_t bytes, uint32_t *code);
+
+/* Write the UTF-8 form of a code point below 0x110000 that is no surrogate; returns its
+ * bytes. */
+size_t ol_utf8_encode(uint32_t code, char text[4]);
+
+/* Whether all of text is valid; if not, *offset (may be NULL) is the first bad byte. */
+bool ol_utf8_valid(const char *text, size_t bytes, size_t *offset);
+
+#endif

@@ -1,0 +1,176 @@
+/* The boundary between the model (forward.c) and the machine: about twenty operations on
+ * row-major matrices, a contract on each. cpu/ implements it with plain memory; another
+ * backend may put tensors elsewhere, so `data` of a tensor is followed only by the
+ * backend (offsets may be added).
+ *
+ * Precision: a backend is opened for OL_DTYPE_BF16 or OL_DTYPE_F32 activations. Every
+ * operation computes in float (or better) and rounds its output once to the activation
+ * type unless its contract says otherwise. In F32 nothing is rounded to bf16. Order:
+ * results do not depend on the number of threads; no operation uses an order that varies.
+ * Operations return 0, or -1 with err. Shapes are the caller's duty (asserted), limits
+ * are checked. */
+#ifndef OL_BACKEND_H
+#define OL_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "common/error.h"
+#include "extract/spec.h"
+#include "extract/weights.h"
+
+/* A matrix in the backend's memory, row-major, rows contiguous. */
+struct ol_tensor {
+    void *data;
+    enum ol_dtype dtype;
+    int64_t n_rows, n_cols;
+};
+
+/* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
+ * out [m, n] activation. Accumulates in float; the bias is added before the one rounding.
+ */
+struct ol_matmul {
+    struct ol_tensor x;
+    struct ol_weight weight, bias;
+    struct ol_tensor out;
+};
+
+/* cos and sin of every position and pair, made by rope_table.h in float. */
+struct ol_rope_table {
+    int64_t n_positions;
+    int rotary_dim;
+    struct ol_tensor cos, sin; /* [n_positions, rotary_dim / 2] float */
+};
+
+struct ol_attention_args {
+    int n_heads, n_kv_heads, head_dim;
+    double scale;
+    enum ol_attention_kind kind;
+    int window; /* SLIDING */
+};
+
+/* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
+ * rows and slots, in rising order of the row. Host memory, owned by the caller, filled by
+ * `permute`. */
+struct ol_permutation {
+    int n_experts;
+    int64_t *offsets; /* [n_experts + 1] */
+    int32_t *rows;    /* [n_tokens * top_k]: token */
+    int32_t *slots;   /* [n_tokens * top_k]: which of the token's top_k */
+};
+
+struct ol_backend;
+
+struct ol_backend_operations {
+    const char *name; /* "cpu" */
+
+    /* ---- life and memory ---- */
+
+    /* Memory for rows x cols elements, zeroed. */
+    int (*tensor_new)(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
+                      int64_t n_cols, struct ol_tensor *tensor, struct ol_error *err);
+    void (*tensor_free)(struct ol_backend *b,
+                        struct ol_tensor *tensor); /* data NULL is fine */
+    /* Between the host and the backend: whole tensor, same dtype and layout. */
+    int (*upload)(struct ol_backend *b, struct ol_tensor dst, const void *src,
+                  struct ol_error *err);
+    int (*download)(struct ol_backend *b, struct ol_tensor src, void *dst,
+                    struct ol_error *err);
+    void (*close)(struct ol_backend *b);
+
+    /* ---- token mixing ---- */
+
+    /* out[i] = table[ids[i]] rounded to the activation type. ids [n] host int32, all in
+     * the table's range; table [vocab, d]; out [n, d]. Touches only the rows asked for.
+     */
+    int (*embed)(struct ol_backend *b, const int32_t *ids, struct ol_weight table,
+                 struct ol_tensor out, struct ol_error *err);
+
+    /* Normalise each row of x [n, d] by kind and eps with weight [d]; out [n, d] (may be
+     * x). The mean of squares is over the row, in float or double. weight is rounded to
+     * the activation type first (as loading a model in bf16 does). */
+    int (*norm)(struct ol_backend *b, enum ol_norm_kind kind, double eps,
+                struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
+                struct ol_error *err);
+
+    /* Several products at once; none reads another's output. */
+    int (*matmul)(struct ol_backend *b, const struct ol_matmul *products, int n,
+                  struct ol_error *err);
+
+    /* x = clamp(x, -limit, limit) */
+    int (*clip)(struct ol_backend *b, struct ol_tensor x, double limit,
+                struct ol_error *err);
+
+    /* Rotate the first rotary_dim values of every head of x [n, n_heads * head_dim] in
+     * place; row i has position i. HALF: y[j] = round(round(x[j] c[j]) + round(-x[j+D/2]
+     * s[j])), y[j+D/2] = round(round(x[j+D/2] c[j]) + round(x[j] s[j])), c and s rounded
+     * to the activation type. */
+    int (*rope)(struct ol_backend *b, enum ol_rope_kind kind,
+                const struct ol_rope_table *table, int head_dim, struct ol_tensor x,
+                struct ol_error *err);
+
+    /* Causal attention of ONE sequence. q and out [n, n_heads * head_dim], k and v
+     * [n, n_kv_heads * head_dim]; head h reads kv head h / (n_heads / n_kv_heads).
+     * out = softmax(q k^T * scale + mask) v in float, rounded once. Memory: O(n *
+     * head_dim), never n x n per head. */
+    int (*attention)(struct ol_backend *b, const struct ol_attention_args *args,
+                     struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
+                     struct ol_tensor out, struct ol_error *err);
+
+    /* x = round(x + y), both [n, d] activation. */
+    int (*add)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
+               struct ol_error *err);
+
+    /* ---- experts ---- */
+
+    /* logits = round(x weight^T) in the activation type; then per token the top_k experts
+     * and their weights in float by router->score, ties to the lower expert, slots by
+     * falling score. x [n, d]; weight [n_experts, d]; ids [n, top_k] host uint16; weights
+     * [n, top_k] host float. The weights are not rounded to bf16. */
+    int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
+                 struct ol_tensor x, struct ol_weight weight, uint16_t *ids,
+                 float *weights, struct ol_error *err);
+
+    /* Sort (token, slot) pairs by expert, stable. ids [n_tokens, top_k]. */
+    int (*permute)(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
+                   struct ol_permutation *p, struct ol_error *err);
+
+    /* out[i] = x[rows[i]], rows host int32 [out.n_rows]. */
+    int (*gather)(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
+                  struct ol_tensor out, struct ol_error *err);
+
+    /* gate = round(round(silu(gate)) * up), both [n, d_ff] activation, in place. */
+    int (*glu)(struct ol_backend *b, enum ol_activation_function function,
+               struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
+
+    /* sum[rows[i]] += scales[i] * y[i] in float, not rounded. y [n, d] activation; sum
+     * [*, d] float; rows host int32, distinct within a call; scales host float, NULL
+     * means all 1. */
+    int (*scatter_add)(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
+                       const float *scales, struct ol_tensor sum, struct ol_error *err);
+
+    /* x = round(x + round(sum)): sum [n, d] float joins the stream. */
+    int (*add_sum)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
+                   struct ol_error *err);
+
+    /* ---- head ---- */
+
+    /* nll[i] = logsumexp(logits_i) - logits_i[targets[i]], logits = round(x weight^T), in
+     * float or double without storing all logits. x [n, d]; weight [vocab, d]; targets
+     * [n] host int32 (-1: nll[i] = NaN); nll [n] host float. */
+    int (*nll)(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+               const int32_t *targets, float *nll, struct ol_error *err);
+};
+
+/* Every backend's state begins with this. */
+struct ol_backend {
+    const struct ol_backend_operations *op;
+    enum ol_dtype dtype; /* of activations */
+    const char *device;  /* for people: "AMD EPYC ..., 2 threads" */
+};
+
+/* The CPU backend: n_threads as for ol_pool_new. NULL on failure. */
+struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err);
+
+#endif

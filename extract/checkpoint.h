@@ -1,0 +1,48 @@
+/* Checkpoints: a directory of safetensors files, validated whole before anything is used,
+ * and mapped read-only. */
+#ifndef OL_CHECKPOINT_H
+#define OL_CHECKPOINT_H
+
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "common/error.h"
+#include "common/sha256.h"
+
+enum { OL_TENSOR_MAX_RANK = 8 };
+
+struct ol_checkpoint;
+
+/* A tensor as its file describes it; owned by the checkpoint. */
+struct ol_stored_tensor {
+    const char *name;
+    const char *dtype_name; /* as in the header: "BF16", "F8_E4M3", ... */
+    int rank;
+    int64_t shape[OL_TENSOR_MAX_RANK];
+    int file;        /* index of the file it is in */
+    uint64_t offset; /* from the start of that file */
+    uint64_t bytes;
+    const void *data; /* mapped; may be unaligned for its type */
+};
+
+/* Open directory/model.safetensors.index.json when it is there, else
+ * directory/model.safetensors, and check every header (length, JSON, dtypes, offsets
+ * without gap or overlap, shape x dtype = bytes, file length, names that occur twice,
+ * index entries that point outside the directory or to a file that lacks the tensor).
+ * Reads headers only. NULL on failure. */
+struct ol_checkpoint *ol_checkpoint_open(const char *directory, struct ol_error *err);
+void ol_checkpoint_close(struct ol_checkpoint *c);
+
+/* The tensor of that name, or NULL. */
+const struct ol_stored_tensor *ol_checkpoint_find(const struct ol_checkpoint *c,
+                                                  const char *name);
+int64_t ol_checkpoint_n_tensors(const struct ol_checkpoint *c);
+const struct ol_stored_tensor *ol_checkpoint_tensor(const struct ol_checkpoint *c,
+                                                    int64_t i);
+const char *ol_checkpoint_path(const struct ol_checkpoint *c, int file);
+
+/* SHA-256 over each file's header (its 8 length bytes and its JSON) and the file's size
+ * (8 bytes, little endian), in file-name order. */
+void ol_checkpoint_sha256(const struct ol_checkpoint *c, char hex[OL_SHA256_HEX_BYTES]);
+
+#endif

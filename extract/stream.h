@@ -1,0 +1,35 @@
+/* Reads weights ahead of the compute: one thread pulls queued tensors' pages into memory
+ * in the order given, so that the disk works while the processor does; the compute gives
+ * pages back behind it. The mapping stays valid throughout: this is only about when bytes
+ * move. */
+#ifndef OL_STREAM_H
+#define OL_STREAM_H
+
+#include <stdint.h>
+
+#include "extract/weights.h"
+
+struct ol_stream;
+
+struct ol_stream *ol_stream_new(struct ol_error *err);
+void ol_stream_free(struct ol_stream *s);
+
+/* Queue a weight to be read; NULL data is ignored. Never blocks. */
+void ol_stream_prefetch(struct ol_stream *s, const struct ol_weight *weight);
+
+/* Wait until a queued weight is resident. Fails when its bytes could not be read (a file
+ * that shrank, a bad disk). Weights that were never queued are read here. */
+int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
+                   struct ol_error *err);
+
+/* The weight is not needed again: its pages may leave this process (the page cache keeps
+ * them). */
+void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight);
+
+struct ol_stream_stats {
+    int64_t bytes_read;  /* bytes of weights made resident so far */
+    double wait_seconds; /* time the compute spent in ol_stream_wait */
+};
+struct ol_stream_stats ol_stream_stats(const struct ol_stream *s);
+
+#endif
