@@ -39,6 +39,7 @@ const struct ol_stored_tensor *ol_checkpoint_find(const struct ol_checkpoint *c,
 int64_t ol_checkpoint_n_tensors(const struct ol_checkpoint *c);
 const struct ol_stored_tensor *ol_checkpoint_tensor(const struct ol_checkpoint *c,
                                                     int64_t i);
+const char *ol_checkpoint_directory(const struct ol_checkpoint *c);
 const char *ol_checkpoint_path(const struct ol_checkpoint *c, int file);
 
 /* SHA-256 over each file's header (its 8 length bytes and its JSON) and the file's size

@@ -1,7 +1,10 @@
 /* Reads weights ahead of the compute: one thread pulls queued tensors' pages into memory
  * in the order given, so that the disk works while the processor does; the compute gives
  * pages back behind it. The mapping stays valid throughout: this is only about when bytes
- * move. */
+ * move.
+ *
+ * Weights are told apart by their address and must lie in a read-only mapping of a file:
+ * memory of any other kind would lose its contents in ol_stream_release. */
 #ifndef OL_STREAM_H
 #define OL_STREAM_H
 
@@ -23,7 +26,7 @@ int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
                    struct ol_error *err);
 
 /* The weight is not needed again: its pages may leave this process (the page cache keeps
- * them). */
+ * them). Not while another thread waits for it. May be queued again later. */
 void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight);
 
 struct ol_stream_stats {
