@@ -75,7 +75,7 @@ static int64_t size_of(const struct ol_spec *spec, enum size size)
     case D_EXPERT:
         return spec->d_expert;
     }
-    assert(!"a size of no kind");
+    assert(false && "a size of no kind");
     return 0;
 }
 

@@ -104,7 +104,7 @@ static int bind(struct ol_weights *w, const struct ol_checkpoint *c,
 
 static void allocate(struct ol_weights *w)
 {
-    for (int role = 0; role < OL_N_ROLES; role++) {
+    for (enum ol_role role = 0; role < OL_N_ROLES; role++) {
         const struct ol_spec *spec = w->spec;
         size_t n = 1;
         if (ol_role_has_layer(role))
@@ -193,8 +193,8 @@ char *ol_weights_format(const struct ol_weights *w)
         if (bytes[most] == 0)
             return text;
         bytes[most] = 0;
-        char *longer =
-            ol_xasprintf("%s%s%s", text, *text != '\0' ? "+" : "", ol_dtype_name(most));
+        char *longer = ol_xasprintf("%s%s%s", text, *text != '\0' ? "+" : "",
+                                    ol_dtype_name((enum ol_dtype)most));
         free(text);
         text = longer;
     }
