@@ -61,7 +61,6 @@ enum ol_attention_kind {
 
 struct ol_attention_spec {
     int n_heads, n_kv_heads, head_dim;
-    bool qkv_bias, o_bias;
     enum ol_qk_norm qk_norm;
     double clip_qkv; /* 0: none; else q, k, v are clamped to +-clip after the qk norm */
     double scale;    /* of the scores */
@@ -93,7 +92,7 @@ enum ol_role {
     OL_ROLE_EMBEDDING,  /* [vocab_size, d_model] */
     OL_ROLE_FINAL_NORM, /* [d_model] */
     OL_ROLE_LM_HEAD,    /* [vocab_size, d_model] */
-    /* one per layer */
+    /* one per layer; a bias has the length of its product's output */
     OL_ROLE_ATTN_NORM, /* [d_model] */
     OL_ROLE_Q,         /* [n_heads * head_dim, d_model] */
     OL_ROLE_K,         /* [n_kv_heads * head_dim, d_model] */

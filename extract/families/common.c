@@ -1,0 +1,249 @@
+/* Keys and tensor names that the families share. Key names and defaults follow the
+ * configuration classes of Hugging Face transformers (4.x and 5.x). */
+#include "extract/families/families.h"
+
+#include <math.h>
+#include <string.h>
+
+/* transformers 4.x: top-level rope_theta and rope_scaling; 5.x: rope_parameters. As
+ * there, a rope_scaling that is set replaces rope_parameters, and a theta inside the
+ * winner beats the top-level one. */
+static int read_rope(struct ol_json_section config, double default_theta,
+                     struct ol_rope_spec *rope, struct ol_error *err)
+{
+    const char *from = "rope_scaling";
+    struct ol_json *object = ol_json_get(config.json, from);
+    if (ol_json_length(object) == 0) {
+        from = "rope_parameters";
+        object = ol_json_get(config.json, from);
+    }
+    if (object != NULL && ol_json_kind(object) != OL_JSON_OBJECT &&
+        ol_json_kind(object) != OL_JSON_NULL)
+        return ol_fail(err, "%s: key \"%s\": expected an object or null", config.file,
+                       from);
+    const struct ol_json_section s = {config.file, object};
+
+    double theta;
+    if (ol_json_real_or(config, "rope_theta", default_theta, &theta, err) != 0 ||
+        ol_json_real_or(s, "rope_theta", theta, &rope->theta, err) != 0)
+        return -1;
+    if (!(rope->theta > 0))
+        return ol_fail(err, "%s: rope_theta is %g, expected a positive number",
+                       config.file, rope->theta);
+    double partial;
+    if (ol_json_real_or(config, "partial_rotary_factor", 1, &partial, err) != 0 ||
+        ol_json_real_or(s, "partial_rotary_factor", partial, &partial, err) != 0)
+        return -1;
+    if (partial != 1)
+        return ol_fail(
+            err, "%s: partial_rotary_factor is %g, but this family rotates whole heads",
+            config.file, partial);
+
+    const char *type;
+    if (ol_json_string_or(s, "type", "default", &type, err) != 0 ||
+        ol_json_string_or(s, "rope_type", type, &type, err) != 0)
+        return -1;
+    if (strcmp(type, "default") == 0)
+        return 0;
+    if (strcmp(type, "linear") == 0) {
+        rope->scaling = OL_ROPE_SCALING_LINEAR;
+        if (ol_json_need_real(s, "factor", &rope->factor, err) != 0)
+            return -1;
+    } else if (strcmp(type, "llama3") == 0) {
+        rope->scaling = OL_ROPE_SCALING_LLAMA3;
+        if (ol_json_need_real(s, "factor", &rope->factor, err) != 0 ||
+            ol_json_need_real(s, "low_freq_factor", &rope->low_freq_factor, err) != 0 ||
+            ol_json_need_real(s, "high_freq_factor", &rope->high_freq_factor, err) != 0 ||
+            ol_json_need_real(s, "original_max_position_embeddings",
+                              &rope->original_position, err) != 0)
+            return -1;
+        if (!(rope->low_freq_factor > 0 && rope->high_freq_factor > 0 &&
+              rope->original_position > 0))
+            return ol_fail(err, "%s: %s: llama3 factors must be positive", config.file,
+                           from);
+    } else {
+        return ol_fail(
+            err,
+            "%s: %s: rope type \"%s\" is not supported; known: default, linear, "
+            "llama3",
+            config.file, from, type);
+    }
+    if (!(rope->factor > 0))
+        return ol_fail(err, "%s: %s: factor is %g, expected a positive number",
+                       config.file, from, rope->factor);
+    return 0;
+}
+
+static int read_attention(struct ol_json_section config,
+                          const struct ol_family_defaults *d, struct ol_spec *spec,
+                          struct ol_error *err)
+{
+    struct ol_attention_spec *a = &spec->attention;
+    int64_t n_heads, n_kv_heads, head_dim;
+    if (ol_json_need_int(config, "num_attention_heads", 1, OL_MAX_DIM, &n_heads, err) !=
+        0)
+        return -1;
+    const int64_t kv_default = d->n_kv_heads > 0 ? d->n_kv_heads : n_heads;
+    const int64_t head_default = d->head_dim > 0 ? d->head_dim : spec->d_model / n_heads;
+    if (ol_json_int_or(config, "num_key_value_heads", 1, n_heads, kv_default, &n_kv_heads,
+                       err) != 0 ||
+        ol_json_int_or(config, "head_dim", 2, OL_MAX_HEAD_DIM, head_default, &head_dim,
+                       err) != 0)
+        return -1;
+    if (n_heads % n_kv_heads != 0)
+        return ol_fail(err,
+                       "%s: num_attention_heads is %lld, expected a multiple of "
+                       "num_key_value_heads (%lld)",
+                       config.file, (long long)n_heads, (long long)n_kv_heads);
+    if (head_dim < 2 || head_dim > OL_MAX_HEAD_DIM || head_dim % 2 != 0)
+        return ol_fail(err, "%s: head_dim is %lld, expected an even number from 2 to %d",
+                       config.file, (long long)head_dim, OL_MAX_HEAD_DIM);
+    if (n_heads * head_dim > OL_MAX_DIM)
+        return ol_fail(err, "%s: %lld heads of %lld values are more than %d", config.file,
+                       (long long)n_heads, (long long)head_dim, OL_MAX_DIM);
+    a->n_heads = (int)n_heads;
+    a->n_kv_heads = (int)n_kv_heads;
+    a->head_dim = (int)head_dim;
+    a->scale = 1 / sqrt((double)head_dim);
+    a->rope.kind = OL_ROPE_HALF;
+    a->rope.rotary_dim = (int)head_dim;
+    return read_rope(config, d->rope_theta, &a->rope, err);
+}
+
+static void name_frame(struct ol_spec *spec)
+{
+    const char **names = spec->names;
+    names[OL_ROLE_EMBEDDING] = "model.embed_tokens.weight";
+    names[OL_ROLE_FINAL_NORM] = "model.norm.weight";
+    names[OL_ROLE_LM_HEAD] = spec->tied_embeddings ? NULL : "lm_head.weight";
+    names[OL_ROLE_ATTN_NORM] = "model.layers.{l}.input_layernorm.weight";
+    names[OL_ROLE_Q] = "model.layers.{l}.self_attn.q_proj.weight";
+    names[OL_ROLE_K] = "model.layers.{l}.self_attn.k_proj.weight";
+    names[OL_ROLE_V] = "model.layers.{l}.self_attn.v_proj.weight";
+    names[OL_ROLE_O] = "model.layers.{l}.self_attn.o_proj.weight";
+    names[OL_ROLE_MLP_NORM] = "model.layers.{l}.post_attention_layernorm.weight";
+}
+
+int ol_family_read_common(struct ol_json_section config,
+                          const struct ol_family_defaults *d, struct ol_spec *spec,
+                          struct ol_error *err)
+{
+    int64_t n_layers, d_model, vocab_size;
+    const char *activation;
+    if (ol_json_need_int(config, "num_hidden_layers", 1, OL_MAX_LAYERS, &n_layers, err) !=
+            0 ||
+        ol_json_need_int(config, "hidden_size", 1, OL_MAX_DIM, &d_model, err) != 0 ||
+        ol_json_need_int(config, "vocab_size", 1, OL_MAX_VOCAB, &vocab_size, err) != 0 ||
+        ol_json_real_or(config, "rms_norm_eps", d->norm_eps, &spec->norm_eps, err) != 0 ||
+        ol_json_bool_or(config, "tie_word_embeddings", false, &spec->tied_embeddings,
+                        err) != 0 ||
+        ol_json_string_or(config, "hidden_act", "silu", &activation, err) != 0)
+        return -1;
+    if (strcmp(activation, "silu") != 0)
+        return ol_fail(err, "%s: hidden_act is \"%s\", expected \"silu\"", config.file,
+                       activation);
+    if (!(spec->norm_eps >= 0))
+        return ol_fail(err, "%s: rms_norm_eps is %g, expected a number >= 0", config.file,
+                       spec->norm_eps);
+    /* A quantised checkpoint must not be taken for a plain one. */
+    const struct ol_json *quantization = ol_json_get(config.json, "quantization_config");
+    if (ol_json_kind(quantization) != OL_JSON_NULL) {
+        const char *method;
+        const struct ol_json_section q = {config.file, quantization};
+        if (ol_json_string_or(q, "quant_method", "unnamed", &method, err) != 0)
+            return -1;
+        return ol_fail(err,
+                       "%s: quantised weights (quant_method \"%s\") are not supported",
+                       config.file, method);
+    }
+    spec->n_layers = (int)n_layers;
+    spec->d_model = (int)d_model;
+    spec->vocab_size = (int)vocab_size;
+    spec->norm = OL_NORM_RMS;
+    spec->activation = OL_GLU_SILU;
+    spec->layers = ol_xcalloc((size_t)n_layers, sizeof *spec->layers);
+    name_frame(spec);
+    return read_attention(config, d, spec, err);
+}
+
+int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
+                                  struct ol_error *err)
+{
+    bool bias;
+    if (ol_json_bool_or(config, "attention_bias", false, &bias, err) != 0)
+        return -1;
+    if (!bias)
+        return 0;
+    spec->names[OL_ROLE_Q_BIAS] = "model.layers.{l}.self_attn.q_proj.bias";
+    spec->names[OL_ROLE_K_BIAS] = "model.layers.{l}.self_attn.k_proj.bias";
+    spec->names[OL_ROLE_V_BIAS] = "model.layers.{l}.self_attn.v_proj.bias";
+    spec->names[OL_ROLE_O_BIAS] = "model.layers.{l}.self_attn.o_proj.bias";
+    return 0;
+}
+
+void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind)
+{
+    spec->attention.qk_norm = kind;
+    spec->names[OL_ROLE_Q_NORM] = "model.layers.{l}.self_attn.q_norm.weight";
+    spec->names[OL_ROLE_K_NORM] = "model.layers.{l}.self_attn.k_norm.weight";
+}
+
+int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
+                         struct ol_error *err)
+{
+    int64_t d_ff;
+    if (ol_json_need_int(config, "intermediate_size", 1, OL_MAX_DIM, &d_ff, err) != 0)
+        return -1;
+    spec->d_ff = (int)d_ff;
+    spec->names[OL_ROLE_GATE] = "model.layers.{l}.mlp.gate_proj.weight";
+    spec->names[OL_ROLE_UP] = "model.layers.{l}.mlp.up_proj.weight";
+    spec->names[OL_ROLE_DOWN] = "model.layers.{l}.mlp.down_proj.weight";
+    return 0;
+}
+
+int ol_family_read_experts(struct ol_json_section config, const char *width_key,
+                           struct ol_spec *spec, struct ol_error *err)
+{
+    /* transformers 5.x writes num_local_experts where Hub files have num_experts. */
+    const char *key =
+        ol_json_kind(ol_json_get(config.json, "num_experts")) != OL_JSON_NULL
+            ? "num_experts"
+            : "num_local_experts";
+    int64_t n_experts, top_k, d_expert;
+    if (ol_json_need_int(config, key, 1, OL_MAX_EXPERTS, &n_experts, err) != 0 ||
+        ol_json_need_int(config, "num_experts_per_tok", 1, OL_MAX_TOP_K, &top_k, err) !=
+            0 ||
+        ol_json_need_int(config, width_key, 1, OL_MAX_DIM, &d_expert, err) != 0)
+        return -1;
+    if (top_k > n_experts)
+        return ol_fail(err,
+                       "%s: num_experts_per_tok is %lld, but there are only %lld experts",
+                       config.file, (long long)top_k, (long long)n_experts);
+    spec->router = (struct ol_router_spec){
+        .score = OL_ROUTER_SOFTMAX,
+        .n_experts = (int)n_experts,
+        .top_k = (int)top_k,
+    };
+    spec->d_expert = (int)d_expert;
+    return 0;
+}
+
+void ol_family_name_experts(struct ol_spec *spec)
+{
+    spec->names[OL_ROLE_ROUTER] = "model.layers.{l}.mlp.gate.weight";
+    spec->names[OL_ROLE_EXPERT_GATE] =
+        "model.layers.{l}.mlp.experts.{e}.gate_proj.weight";
+    spec->names[OL_ROLE_EXPERT_UP] = "model.layers.{l}.mlp.experts.{e}.up_proj.weight";
+    spec->names[OL_ROLE_EXPERT_DOWN] =
+        "model.layers.{l}.mlp.experts.{e}.down_proj.weight";
+}
+
+void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window)
+{
+    if (window <= 0)
+        return;
+    for (int64_t l = first; l < spec->n_layers; l++) {
+        spec->layers[l].attention = OL_ATTENTION_SLIDING;
+        spec->layers[l].window = (int)window;
+    }
+}

@@ -1,0 +1,51 @@
+/* The families that ol-extract knows, and the keys that most of them read alike. */
+#ifndef OL_FAMILIES_H
+#define OL_FAMILIES_H
+
+#include "extract/spec.h"
+
+extern const struct ol_family ol_family_llama;
+extern const struct ol_family ol_family_mixtral;
+extern const struct ol_family ol_family_olmoe;
+extern const struct ol_family ol_family_qwen3;
+extern const struct ol_family ol_family_qwen3_moe;
+
+/* What a family's class assumes where config.json is silent. */
+struct ol_family_defaults {
+    int64_t n_kv_heads; /* 0: as many as heads */
+    int64_t head_dim;   /* 0: d_model / n_heads */
+    double norm_eps, rope_theta;
+};
+
+/* Read what every family here has: n_layers, d_model, vocab_size, heads, head_dim, norm
+ * eps, rope with its scaling (both key styles in use), tied embeddings, hidden_act (must
+ * be silu); allocate the layers (dense, full attention), and name the tensors of the
+ * common frame. */
+int ol_family_read_common(struct ol_json_section config,
+                          const struct ol_family_defaults *d, struct ol_spec *spec,
+                          struct ol_error *err);
+
+/* attention_bias: biases on q, k, v and o. */
+int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
+                                  struct ol_error *err);
+
+/* Norms of q and k, over each head or over all heads together. */
+void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind);
+
+/* Width of dense MLPs, "intermediate_size", and the names of their tensors. */
+int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
+                         struct ol_error *err);
+
+/* The number of experts (num_experts or num_local_experts), num_experts_per_tok and the
+ * experts' width under width_key; a softmax router. Marks no layer. */
+int ol_family_read_experts(struct ol_json_section config, const char *width_key,
+                           struct ol_spec *spec, struct ol_error *err);
+
+/* "model.layers.{l}.mlp.gate.weight" and "...mlp.experts.{e}.gate_proj.weight" with
+ * siblings. */
+void ol_family_name_experts(struct ol_spec *spec);
+
+/* Give layers first, first + 1, ... a sliding window when window > 0. */
+void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
+
+#endif
