@@ -1,0 +1,190 @@
+/* attention: softmax(q k^T scale + mask) v of one sequence, causal or sliding, in float.
+ *
+ * One task = one head and QUERIES queries. It walks the keys in tiles that the mask
+ * leaves visible and keeps, per query, the largest score so far, the sum of exponentials
+ * and the weighted sum of values (online softmax, arXiv 1805.02867): memory is a few
+ * tiles whatever the length. */
+#include "extract/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "extract/cpu/gemm.h"
+#include "extract/cpu/vector_math.h"
+
+enum { QUERIES = 128, KEYS = 256 };
+
+struct job {
+    struct ol_cpu *cpu;
+    const struct ol_attention_args *args;
+    struct ol_tensor q, k, v, out;
+    int64_t query_tiles;
+};
+
+struct tile {
+    float *q;     /* [QUERIES, head_dim] */
+    float *k, *v; /* [KEYS, head_dim] */
+    float *score; /* [QUERIES, KEYS] */
+    float *sum;   /* [QUERIES, head_dim] weighted values */
+    float *top;   /* [QUERIES] largest score */
+    float *total; /* [QUERIES] sum of exponentials */
+};
+
+static struct tile carve(float *at, int64_t head_dim)
+{
+    struct tile t;
+    t.q = at;
+    t.k = t.q + QUERIES * head_dim;
+    t.v = t.k + KEYS * head_dim;
+    t.sum = t.v + KEYS * head_dim;
+    t.score = t.sum + QUERIES * head_dim;
+    t.top = t.score + QUERIES * KEYS;
+    t.total = t.top + QUERIES;
+    return t;
+}
+
+static size_t tile_floats(int64_t head_dim)
+{
+    return (size_t)((2 * QUERIES + 2 * KEYS) * head_dim + QUERIES * KEYS + 2 * QUERIES);
+}
+
+static void load_head(struct ol_tensor x, int64_t row, int64_t n, int64_t head,
+                      int64_t head_dim, float *dst)
+{
+    const size_t size = ol_dtype_size(x.dtype);
+    for (int64_t i = 0; i < n; i++)
+        ol_to_f32(x.dtype,
+                  (char *)ol_cpu_row(x, row + i) + (size_t)(head * head_dim) * size,
+                  dst + i * head_dim, (size_t)head_dim);
+}
+
+/* Scores of one query over keys first..first+n-1 become exponentials; its running values
+ * are rescaled when a larger score appears. Keys outside [low, high] are masked. */
+static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t low,
+                   int64_t high, float scale, int64_t head_dim)
+{
+    float *score = t->score + i * KEYS;
+    const int64_t begin = low > first ? low - first : 0;
+    const int64_t end = high < first + n - 1 ? high - first + 1 : n;
+    float top = t->top[i];
+    for (int64_t j = begin; j < end; j++) {
+        score[j] *= scale;
+        top = score[j] > top ? score[j] : top;
+    }
+    for (int64_t j = 0; j < (begin < n ? begin : n); j++)
+        score[j] = 0;
+    for (int64_t j = end > 0 ? end : 0; j < n; j++)
+        score[j] = 0;
+    if (begin >= end)
+        return;
+    /* All scores -inf or NaN: the exponentials below become NaN, as the reference's do.
+     */
+    const float shift = top;
+    enum { LANES = 8 };
+    float lanes[LANES] = {0};
+    int64_t j = begin;
+    for (; j + LANES <= end; j += LANES)
+        for (int l = 0; l < LANES; l++) {
+            score[j + l] = ol_exp(score[j + l] - shift);
+            lanes[l] += score[j + l];
+        }
+    float total = 0;
+    for (int l = 0; l < LANES; l++)
+        total += lanes[l];
+    for (; j < end; j++) {
+        score[j] = ol_exp(score[j] - shift);
+        total += score[j];
+    }
+    if (top != t->top[i]) {
+        const float factor = isinf(t->top[i]) ? 0 : ol_exp(t->top[i] - top);
+        t->total[i] *= factor;
+        for (int64_t c = 0; c < head_dim; c++)
+            t->sum[i * head_dim + c] *= factor;
+        t->top[i] = top;
+    }
+    t->total[i] += total;
+}
+
+static void one_tile(const struct job *j, struct tile *t, int64_t query,
+                     int64_t n_queries, int64_t key, int64_t n_keys)
+{
+    const struct ol_attention_args *a = j->args;
+    const int64_t d = a->head_dim;
+    const struct ol_gemm scores = {.m = n_queries,
+                                   .n = n_keys,
+                                   .k = d,
+                                   .a = t->q,
+                                   .lda = d,
+                                   .b = t->k,
+                                   .ldb = d,
+                                   .c = t->score,
+                                   .ldc = KEYS};
+    ol_gemm_run(&scores);
+    for (int64_t i = 0; i < n_queries; i++) {
+        const int64_t high = query + i;
+        const int64_t low = a->kind == OL_ATTENTION_SLIDING ? high - a->window + 1 : 0;
+        soften(t, i, key, n_keys, low, high, (float)a->scale, d);
+    }
+    const struct ol_gemm values = {.m = n_queries,
+                                   .n = d,
+                                   .k = n_keys,
+                                   .a = t->score,
+                                   .lda = KEYS,
+                                   .b = t->v,
+                                   .ldb = d,
+                                   .b_plain = true,
+                                   .beta = 1,
+                                   .c = t->sum,
+                                   .ldc = d};
+    ol_gemm_run(&values);
+}
+
+static void task(void *arg, int64_t number, int thread)
+{
+    const struct job *j = arg;
+    const struct ol_attention_args *a = j->args;
+    const int64_t d = a->head_dim, head = number / j->query_tiles;
+    /* Long rows first: the last queries see the most keys. */
+    const int64_t query = (j->query_tiles - 1 - number % j->query_tiles) * QUERIES;
+    const int64_t left = j->q.n_rows - query;
+    const int64_t n_queries = left < QUERIES ? left : QUERIES;
+    const int64_t kv_head = head / (a->n_heads / a->n_kv_heads);
+    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(d)), d);
+
+    load_head(j->q, query, n_queries, head, d, t.q);
+    memset(t.sum, 0, (size_t)(QUERIES * d) * sizeof *t.sum);
+    memset(t.total, 0, QUERIES * sizeof *t.total);
+    for (int i = 0; i < QUERIES; i++)
+        t.top[i] = -INFINITY;
+    int64_t key = 0;
+    if (a->kind == OL_ATTENTION_SLIDING && query - a->window + 1 > 0)
+        key = (query - a->window + 1) / KEYS * KEYS;
+    for (; key < query + n_queries; key += KEYS) {
+        const int64_t rest = query + n_queries - key;
+        const int64_t n_keys = rest < KEYS ? rest : KEYS;
+        load_head(j->k, key, n_keys, kv_head, d, t.k);
+        load_head(j->v, key, n_keys, kv_head, d, t.v);
+        one_tile(j, &t, query, n_queries, key, n_keys);
+    }
+    const size_t size = ol_dtype_size(j->out.dtype);
+    for (int64_t i = 0; i < n_queries; i++) {
+        for (int64_t c = 0; c < d; c++)
+            t.sum[i * d + c] /= t.total[i];
+        char *row = ol_cpu_row(j->out, query + i);
+        ol_from_f32(j->out.dtype, t.sum + i * d, row + (size_t)(head * d) * size,
+                    (size_t)d);
+    }
+}
+
+int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
+                     struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
+                     struct ol_tensor out, struct ol_error *err)
+{
+    if (args->kind == OL_ATTENTION_SLIDING && args->window < 1)
+        return ol_fail(err, "cpu: attention: window is %d, expected at least 1",
+                       args->window);
+    struct job job = {
+        ol_cpu_of(b), args, q, k, v, out, (q.n_rows + QUERIES - 1) / QUERIES};
+    ol_pool_run(job.cpu->pool, args->n_heads * job.query_tiles, task, &job);
+    return 0;
+}

@@ -1,0 +1,160 @@
+/* The CPU backend's table, life and memory: tensors are plain aligned host memory. */
+#include "extract/cpu/cpu.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n)
+{
+    struct ol_cpu_scratch *s = &cpu->scratch[thread];
+    if (s->n < n) {
+        free(s->data);
+        s->n = (n + 1023) & ~(size_t)1023;
+        s->data = aligned_alloc(64, s->n * sizeof *s->data);
+        if (s->data == NULL) {
+            ol_warn("out of memory: %zu bytes of scratch could not be had",
+                    s->n * sizeof *s->data);
+            exit(1);
+        }
+    }
+    return s->data;
+}
+
+struct rows_job {
+    void (*rows)(void *arg, int64_t first, int64_t end, int thread);
+    void *arg;
+    int64_t n_rows, per_task;
+};
+
+static void rows_task(void *arg, int64_t i, int thread)
+{
+    const struct rows_job *job = arg;
+    const int64_t first = i * job->per_task;
+    const int64_t end = first + job->per_task;
+    job->rows(job->arg, first, end < job->n_rows ? end : job->n_rows, thread);
+}
+
+void ol_cpu_rows(struct ol_cpu *cpu, int64_t n_rows, int64_t n_cols,
+                 void (*rows)(void *arg, int64_t first, int64_t end, int thread),
+                 void *arg)
+{
+    struct rows_job job = {rows, arg, n_rows, ol_cpu_task_rows(n_cols)};
+    ol_pool_run(cpu->pool, (n_rows + job.per_task - 1) / job.per_task, rows_task, &job);
+}
+
+void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    const size_t offset = (size_t)(row * w->n_cols) * ol_dtype_size(w->dtype);
+    ol_to_f32(w->dtype, (const char *)w->data + offset, dst, (size_t)(n * w->n_cols));
+}
+
+static size_t tensor_bytes(const struct ol_tensor *t)
+{
+    return (size_t)t->n_rows * (size_t)t->n_cols * ol_dtype_size(t->dtype);
+}
+
+static int cpu_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
+                          int64_t n_cols, struct ol_tensor *tensor, struct ol_error *err)
+{
+    (void)b;
+    *tensor = (struct ol_tensor){NULL, dtype, n_rows, n_cols};
+    const size_t bytes = (tensor_bytes(tensor) + 63) / 64 * 64;
+    tensor->data = aligned_alloc(64, bytes > 0 ? bytes : 64);
+    if (tensor->data == NULL)
+        return ol_fail(
+            err, "out of memory: a buffer of %zu bytes (%lld x %lld) could not be had",
+            bytes, (long long)n_rows, (long long)n_cols);
+    memset(tensor->data, 0, bytes);
+    return 0;
+}
+
+static void cpu_tensor_free(struct ol_backend *b, struct ol_tensor *tensor)
+{
+    (void)b;
+    free(tensor->data);
+    *tensor = (struct ol_tensor){0};
+}
+
+static int cpu_upload(struct ol_backend *b, struct ol_tensor dst, const void *src,
+                      struct ol_error *err)
+{
+    (void)b;
+    (void)err;
+    memcpy(dst.data, src, tensor_bytes(&dst));
+    return 0;
+}
+
+static int cpu_download(struct ol_backend *b, struct ol_tensor src, void *dst,
+                        struct ol_error *err)
+{
+    (void)b;
+    (void)err;
+    memcpy(dst, src.data, tensor_bytes(&src));
+    return 0;
+}
+
+static void cpu_close(struct ol_backend *b)
+{
+    struct ol_cpu *cpu = ol_cpu_of(b);
+    for (int i = 0; i < ol_pool_threads(cpu->pool); i++)
+        free(cpu->scratch[i].data);
+    free(cpu->scratch);
+    ol_pool_free(cpu->pool);
+    free(cpu);
+}
+
+static const struct ol_backend_operations operations = {
+    .name = "cpu",
+    .tensor_new = cpu_tensor_new,
+    .tensor_free = cpu_tensor_free,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .close = cpu_close,
+    .embed = ol_cpu_embed,
+    .norm = ol_cpu_norm,
+    .matmul = ol_cpu_matmul,
+    .clip = ol_cpu_clip,
+    .rope = ol_cpu_rope,
+    .attention = ol_cpu_attention,
+    .add = ol_cpu_add,
+    .route = ol_cpu_route,
+    .permute = ol_cpu_permute,
+    .gather = ol_cpu_gather,
+    .glu = ol_cpu_glu,
+    .scatter_add = ol_cpu_scatter_add,
+    .add_sum = ol_cpu_add_sum,
+    .nll = ol_cpu_nll,
+};
+
+/* The processor's name as the kernel gives it; not every system has one there. */
+static void describe(struct ol_cpu *cpu)
+{
+    char model[160] = "CPU";
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "model name : %159[^\n]", model) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    snprintf(cpu->device, sizeof cpu->device, "%s", model);
+    cpu->base.device = cpu->device;
+}
+
+struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err)
+{
+    assert(dtype == OL_DTYPE_BF16 || dtype == OL_DTYPE_F32);
+    struct ol_pool *pool = ol_pool_new(n_threads, err);
+    if (pool == NULL)
+        return NULL;
+    struct ol_cpu *cpu = ol_xcalloc(1, sizeof *cpu);
+    cpu->base.op = &operations;
+    cpu->base.dtype = dtype;
+    cpu->pool = pool;
+    cpu->scratch = ol_xcalloc((size_t)ol_pool_threads(pool), sizeof *cpu->scratch);
+    describe(cpu);
+    return &cpu->base;
+}

@@ -1,0 +1,97 @@
+/* What the files of the CPU backend share: its state, scratch memory, and loading and
+ * storing rows of activations as float. One operation per file; the contracts are in
+ * backend.h. */
+#ifndef OL_CPU_H
+#define OL_CPU_H
+
+#include "common/parallel.h"
+#include "extract/backend.h"
+
+struct ol_cpu_scratch {
+    float *data;
+    size_t n;
+};
+
+struct ol_cpu {
+    struct ol_backend base;
+    struct ol_pool *pool;
+    struct ol_cpu_scratch *scratch; /* [threads] */
+    char device[256];
+};
+
+static inline struct ol_cpu *ol_cpu_of(struct ol_backend *b)
+{
+    return (struct ol_cpu *)b;
+}
+
+/* At least n floats for this thread, 64-byte aligned, kept until close; contents are
+ * undefined. */
+float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n);
+
+static inline void *ol_cpu_row(struct ol_tensor t, int64_t row)
+{
+    return (char *)t.data + (size_t)(row * t.n_cols) * ol_dtype_size(t.dtype);
+}
+
+static inline float ol_cpu_round(enum ol_dtype dtype, float x)
+{
+    return dtype == OL_DTYPE_BF16 ? ol_bf16_round(x) : x;
+}
+
+/* Tasks of at least this many elements, so that handing one out costs nothing beside it.
+ */
+enum { OL_CPU_TASK_ELEMENTS = 1 << 15 };
+
+/* Rows per task of a row-wise operation on rows of n_cols elements. */
+static inline int64_t ol_cpu_task_rows(int64_t n_cols)
+{
+    const int64_t rows = OL_CPU_TASK_ELEMENTS / (n_cols > 0 ? n_cols : 1);
+    return rows > 0 ? rows : 1;
+}
+
+/* Call row(arg, first, end, thread) over consecutive ranges of 0..n_rows-1, in parallel.
+ */
+void ol_cpu_rows(struct ol_cpu *cpu, int64_t n_rows, int64_t n_cols,
+                 void (*rows)(void *arg, int64_t first, int64_t end, int thread),
+                 void *arg);
+
+/* Widen rows [row, row + n) of a weight to float, contiguous: the one place that knows
+ * how weights are stored. */
+void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst);
+
+/* ---- operations, in the order of the table ---- */
+
+int ol_cpu_embed(struct ol_backend *b, const int32_t *ids, struct ol_weight table,
+                 struct ol_tensor out, struct ol_error *err);
+int ol_cpu_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
+                struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
+                struct ol_error *err);
+int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
+                  struct ol_error *err);
+int ol_cpu_clip(struct ol_backend *b, struct ol_tensor x, double limit,
+                struct ol_error *err);
+int ol_cpu_rope(struct ol_backend *b, enum ol_rope_kind kind,
+                const struct ol_rope_table *table, int head_dim, struct ol_tensor x,
+                struct ol_error *err);
+int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
+                     struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
+                     struct ol_tensor out, struct ol_error *err);
+int ol_cpu_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
+               struct ol_error *err);
+int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
+                 struct ol_tensor x, struct ol_weight weight, uint16_t *ids,
+                 float *weights, struct ol_error *err);
+int ol_cpu_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
+                   struct ol_permutation *p, struct ol_error *err);
+int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
+                  struct ol_tensor out, struct ol_error *err);
+int ol_cpu_glu(struct ol_backend *b, enum ol_activation_function function,
+               struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
+int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
+                       const float *scales, struct ol_tensor sum, struct ol_error *err);
+int ol_cpu_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
+                   struct ol_error *err);
+int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+               const int32_t *targets, float *nll, struct ol_error *err);
+
+#endif

@@ -1,0 +1,54 @@
+/* gather and scatter_add: rows to the experts and back. */
+#include "extract/cpu/cpu.h"
+
+#include <string.h>
+
+struct job {
+    struct ol_cpu *cpu;
+    struct ol_tensor from, to;
+    const int32_t *rows;
+    const float *scales;
+};
+
+static void gather_rows(void *arg, int64_t first, int64_t end, int thread)
+{
+    (void)thread;
+    const struct job *j = arg;
+    const size_t bytes = (size_t)j->to.n_cols * ol_dtype_size(j->to.dtype);
+    for (int64_t i = first; i < end; i++)
+        memcpy(ol_cpu_row(j->to, i), ol_cpu_row(j->from, j->rows[i]), bytes);
+}
+
+int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
+                  struct ol_tensor out, struct ol_error *err)
+{
+    (void)err;
+    struct job job = {ol_cpu_of(b), x, out, rows, NULL};
+    ol_cpu_rows(job.cpu, out.n_rows, out.n_cols, gather_rows, &job);
+    return 0;
+}
+
+/* Rows are distinct within a call, so no two tasks touch one row, and a row's sum grows
+ * in the order of the calls. */
+static void scatter_rows(void *arg, int64_t first, int64_t end, int thread)
+{
+    const struct job *j = arg;
+    const int64_t n = j->from.n_cols;
+    float *y = ol_cpu_scratch(j->cpu, thread, (size_t)n);
+    for (int64_t i = first; i < end; i++) {
+        ol_to_f32(j->from.dtype, ol_cpu_row(j->from, i), y, (size_t)n);
+        float *sum = ol_cpu_row(j->to, j->rows[i]);
+        const float scale = j->scales != NULL ? j->scales[i] : 1;
+        for (int64_t c = 0; c < n; c++)
+            sum[c] += scale * y[c];
+    }
+}
+
+int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
+                       const float *scales, struct ol_tensor sum, struct ol_error *err)
+{
+    (void)err;
+    struct job job = {ol_cpu_of(b), y, sum, rows, scales};
+    ol_cpu_rows(job.cpu, y.n_rows, y.n_cols, scatter_rows, &job);
+    return 0;
+}

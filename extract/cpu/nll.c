@@ -1,0 +1,82 @@
+/* nll: negative log-likelihood of the targets. One task = TOKENS tokens against the
+ * vocabulary in tiles; only the running maximum and sum of each token are kept. */
+#include "extract/cpu/cpu.h"
+
+#include <math.h>
+
+#include "extract/cpu/gemm.h"
+
+enum { TOKENS = 256, WORDS = 512 };
+
+struct job {
+    struct ol_cpu *cpu;
+    struct ol_tensor x;
+    struct ol_weight weight;
+    const int32_t *targets;
+    float *nll;
+};
+
+struct state {
+    double top, total, target;
+};
+
+static void absorb(struct state *s, const float *logits, int64_t first, int64_t n,
+                   int64_t target, enum ol_dtype dtype)
+{
+    double top = s->top;
+    for (int64_t w = 0; w < n; w++) {
+        const double logit = (double)ol_cpu_round(dtype, logits[w]);
+        top = logit > top ? logit : top;
+    }
+    if (top > s->top) {
+        s->total *= exp(s->top - top);
+        s->top = top;
+    }
+    for (int64_t w = 0; w < n; w++)
+        s->total += exp((double)ol_cpu_round(dtype, logits[w]) - s->top);
+    if (target >= first && target < first + n)
+        s->target = (double)ol_cpu_round(dtype, logits[target - first]);
+}
+
+static void task(void *arg, int64_t number, int thread)
+{
+    const struct job *j = arg;
+    const int64_t k = j->x.n_cols, row = number * TOKENS;
+    const int64_t left = j->x.n_rows - row, m = left < TOKENS ? left : TOKENS;
+    float *x =
+        ol_cpu_scratch(j->cpu, thread, (size_t)((TOKENS + WORDS) * k + TOKENS * WORDS));
+    float *w = x + TOKENS * k, *logits = w + WORDS * k;
+    struct state states[TOKENS];
+    ol_to_f32(j->x.dtype, ol_cpu_row(j->x, row), x, (size_t)(m * k));
+    for (int64_t i = 0; i < m; i++)
+        states[i] = (struct state){-INFINITY, 0, NAN};
+    for (int64_t first = 0; first < j->weight.n_rows; first += WORDS) {
+        const int64_t rest = j->weight.n_rows - first, n = rest < WORDS ? rest : WORDS;
+        ol_cpu_decode(&j->weight, first, n, w);
+        const struct ol_gemm g = {.m = m,
+                                  .n = n,
+                                  .k = k,
+                                  .a = x,
+                                  .lda = k,
+                                  .b = w,
+                                  .ldb = k,
+                                  .c = logits,
+                                  .ldc = WORDS};
+        ol_gemm_run(&g);
+        for (int64_t i = 0; i < m; i++)
+            absorb(&states[i], logits + i * WORDS, first, n, j->targets[row + i],
+                   j->x.dtype);
+    }
+    for (int64_t i = 0; i < m; i++)
+        j->nll[row + i] =
+            (float)(states[i].top + log(states[i].total) - states[i].target);
+}
+
+int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+               const int32_t *targets, float *nll, struct ol_error *err)
+{
+    (void)err;
+    struct job job = {ol_cpu_of(b), x, weight, targets, nll};
+    ol_pool_run(job.cpu->pool, (x.n_rows + TOKENS - 1) / TOKENS, task, &job);
+    return 0;
+}
