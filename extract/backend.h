@@ -27,6 +27,12 @@ struct ol_tensor {
     int64_t n_rows, n_cols;
 };
 
+/* Rows first .. first + n - 1 of t, in the same memory. */
+struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
+
+/* The row-major [n, k * n_cols] seen as [n * k, n_cols]. */
+struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
+
 /* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
  * out [m, n] activation. Accumulates in float; the bias is added before the one rounding.
  */
@@ -77,6 +83,8 @@ struct ol_backend_operations {
                   struct ol_error *err);
     int (*download)(struct ol_backend *b, struct ol_tensor src, void *dst,
                     struct ol_error *err);
+    /* x = 0. */
+    int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
 
     /* ---- token mixing ---- */

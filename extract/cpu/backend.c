@@ -96,6 +96,14 @@ static int cpu_download(struct ol_backend *b, struct ol_tensor src, void *dst,
     return 0;
 }
 
+static int cpu_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *err)
+{
+    (void)b;
+    (void)err;
+    memset(x.data, 0, tensor_bytes(&x));
+    return 0;
+}
+
 static void cpu_close(struct ol_backend *b)
 {
     struct ol_cpu *cpu = ol_cpu_of(b);
@@ -112,6 +120,7 @@ static const struct ol_backend_operations operations = {
     .tensor_free = cpu_tensor_free,
     .upload = cpu_upload,
     .download = cpu_download,
+    .zero = cpu_zero,
     .close = cpu_close,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,

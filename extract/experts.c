@@ -1,0 +1,247 @@
+/* (token, slot) pairs in the order of the permutation, and the groups that pass the
+ * buffers one after another; an expert may span several groups:
+ *
+ *     expert   0 0 0 1 1 1 1 1 1 4 4 5 ...      (2 and 3 have no rows)
+ *     group    [   0     ] [   1     ] [ ...
+ */
+#include "extract/experts.h"
+
+#include <stdlib.h>
+
+/* Pairs that pass the experts at a time: enough rows for full tiles of a product. */
+enum { GROUP_ROWS = 8192 };
+
+struct ol_experts {
+    struct ol_experts_context c;
+    const struct ol_backend_operations *op;
+    int64_t group_rows;
+    uint16_t *ids;  /* [n_rows, top_k] */
+    float *weights; /* [n_rows, top_k] */
+    struct ol_permutation permutation;
+
+    struct ol_tensor sum;       /* [n_rows, d_model] float */
+    struct ol_tensor gathered;  /* [group_rows, d_model] */
+    struct ol_tensor gate, up;  /* [group_rows, d_expert] */
+    struct ol_tensor down;      /* [group_rows, d_model] */
+    float *scales;              /* [group_rows]: weights in the permutation's order */
+    struct ol_matmul *products; /* [2 * n_experts] */
+
+    /* The group: `n` experts with rows, pairs begin .. end - 1. The first and the last
+     * may have further pairs in the groups before and after. */
+    struct group {
+        int64_t begin, end;
+        int n;
+        int *experts;    /* [n_experts] */
+        int64_t *firsts; /* [n_experts + 1]: an expert's first pair, from begin */
+    } group;
+};
+
+static int allocate(struct ol_experts *x, struct ol_error *err)
+{
+    const struct ol_spec *spec = x->c.spec;
+    struct ol_backend *b = x->c.backend;
+    const struct {
+        struct ol_tensor *tensor;
+        enum ol_dtype dtype;
+        int64_t n_rows, n_cols;
+    } wanted[] = {
+        {&x->sum, OL_DTYPE_F32, x->c.n_rows, spec->d_model},
+        {&x->gathered, b->dtype, x->group_rows, spec->d_model},
+        {&x->gate, b->dtype, x->group_rows, spec->d_expert},
+        {&x->up, b->dtype, x->group_rows, spec->d_expert},
+        {&x->down, b->dtype, x->group_rows, spec->d_model},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (x->op->tensor_new(b, wanted[i].dtype, wanted[i].n_rows, wanted[i].n_cols,
+                              wanted[i].tensor, err) != 0)
+            return -1;
+    return 0;
+}
+
+struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
+                                  struct ol_error *err)
+{
+    const struct ol_router_spec *router = &context->spec->router;
+    const size_t n_experts = (size_t)router->n_experts;
+    const size_t n_pairs = (size_t)context->n_rows * (size_t)router->top_k;
+    struct ol_experts *x = ol_xcalloc(1, sizeof *x);
+    x->c = *context;
+    x->op = context->backend->op;
+    x->group_rows = n_pairs < GROUP_ROWS ? (int64_t)n_pairs : GROUP_ROWS;
+    x->ids = ol_xcalloc(n_pairs, sizeof *x->ids);
+    x->weights = ol_xcalloc(n_pairs, sizeof *x->weights);
+    x->permutation.n_experts = router->n_experts;
+    x->permutation.offsets = ol_xcalloc(n_experts + 1, sizeof *x->permutation.offsets);
+    x->permutation.rows = ol_xcalloc(n_pairs, sizeof *x->permutation.rows);
+    x->permutation.slots = ol_xcalloc(n_pairs, sizeof *x->permutation.slots);
+    x->scales = ol_xcalloc((size_t)x->group_rows, sizeof *x->scales);
+    x->products = ol_xcalloc(2 * n_experts, sizeof *x->products);
+    x->group.experts = ol_xcalloc(n_experts, sizeof *x->group.experts);
+    x->group.firsts = ol_xcalloc(n_experts + 1, sizeof *x->group.firsts);
+    if (allocate(x, err) == 0)
+        return x;
+    ol_experts_free(x);
+    return NULL;
+}
+
+void ol_experts_free(struct ol_experts *x)
+{
+    if (x == NULL)
+        return;
+    struct ol_tensor *const tensors[] = {&x->sum, &x->gathered, &x->gate, &x->up,
+                                         &x->down};
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
+        x->op->tensor_free(x->c.backend, tensors[i]);
+    free(x->group.firsts);
+    free(x->group.experts);
+    free(x->products);
+    free(x->scales);
+    free(x->permutation.slots);
+    free(x->permutation.rows);
+    free(x->permutation.offsets);
+    free(x->weights);
+    free(x->ids);
+    free(x);
+}
+
+int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
+                     struct ol_error *err)
+{
+    const struct ol_weight router =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER, layer, 0);
+    return x->op->route(x->c.backend, &x->c.spec->router, input, router, x->ids,
+                        x->weights, err);
+}
+
+const uint16_t *ol_experts_ids(const struct ol_experts *x)
+{
+    return x->ids;
+}
+
+const float *ol_experts_weights(const struct ol_experts *x)
+{
+    return x->weights;
+}
+
+int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct ol_permutation *p = &x->permutation;
+    if (x->op->permute(x->c.backend, x->ids, x->c.n_rows, x->c.spec->router.top_k,
+                       &x->permutation, err) != 0)
+        return -1;
+    for (int e = 0; e < p->n_experts; e++)
+        if (p->offsets[e + 1] > p->offsets[e])
+            ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                      OL_ROLE_EXPERT_DOWN, layer, e);
+    return 0;
+}
+
+/* ---- one group ---- */
+
+static bool next_group(struct ol_experts *x)
+{
+    const struct ol_permutation *p = &x->permutation;
+    struct group *g = &x->group;
+    const int64_t n_pairs = p->offsets[p->n_experts];
+    int expert = g->n > 0 ? g->experts[g->n - 1] : 0;
+    g->begin = g->end;
+    g->end = g->begin + x->group_rows < n_pairs ? g->begin + x->group_rows : n_pairs;
+    g->n = 0;
+    for (; expert < p->n_experts && p->offsets[expert] < g->end; expert++) {
+        const int64_t first = p->offsets[expert], past = p->offsets[expert + 1];
+        if (past <= g->begin || past == first)
+            continue;
+        g->experts[g->n] = expert;
+        g->firsts[g->n++] = first > g->begin ? first - g->begin : 0;
+    }
+    g->firsts[g->n] = g->end - g->begin;
+    return g->end > g->begin;
+}
+
+/* One product per expert of the group, over its rows of x; returns their number. */
+static int multiply(const struct ol_experts *x, int layer, enum ol_role role,
+                    struct ol_tensor in, struct ol_tensor out, struct ol_matmul *products)
+{
+    const struct group *g = &x->group;
+    for (int i = 0; i < g->n; i++) {
+        const int64_t first = g->firsts[i], n = g->firsts[i + 1] - first;
+        products[i] = (struct ol_matmul){
+            .x = ol_tensor_rows(in, first, n),
+            .weight = ol_weights_get(x->c.weights.weights, role, layer, g->experts[i]),
+            .out = ol_tensor_rows(out, first, n)};
+    }
+    return g->n;
+}
+
+static int add_outputs(struct ol_experts *x, struct ol_error *err)
+{
+    const struct ol_permutation *p = &x->permutation;
+    const struct group *g = &x->group;
+    const int top_k = x->c.spec->router.top_k;
+    for (int64_t i = g->begin; i < g->end; i++)
+        x->scales[i - g->begin] = x->weights[p->rows[i] * top_k + p->slots[i]];
+    for (int i = 0; i < g->n; i++) {
+        const int64_t first = g->firsts[i], n = g->firsts[i + 1] - first;
+        if (x->op->scatter_add(x->c.backend, ol_tensor_rows(x->down, first, n),
+                               p->rows + g->begin + first, x->scales + first, x->sum,
+                               err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
+                     struct ol_error *err)
+{
+    struct ol_backend *b = x->c.backend;
+    const struct group *g = &x->group;
+    const int64_t n = g->end - g->begin;
+    const struct ol_tensor gathered = ol_tensor_rows(x->gathered, 0, n);
+    const struct ol_tensor gate = ol_tensor_rows(x->gate, 0, n),
+                           up = ol_tensor_rows(x->up, 0, n);
+    for (int i = 0; i < g->n; i++)
+        if (ol_layer_weights_wait(&x->c.weights, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_DOWN,
+                                  layer, g->experts[i], err) != 0)
+            return -1;
+    if (x->op->gather(b, input, x->permutation.rows + g->begin, gathered, err) != 0)
+        return -1;
+    int n_products = multiply(x, layer, OL_ROLE_EXPERT_GATE, gathered, gate, x->products);
+    n_products +=
+        multiply(x, layer, OL_ROLE_EXPERT_UP, gathered, up, x->products + n_products);
+    if (x->op->matmul(b, x->products, n_products, err) != 0 ||
+        x->op->glu(b, x->c.spec->activation, gate, up, err) != 0)
+        return -1;
+    n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, gate,
+                          ol_tensor_rows(x->down, 0, n), x->products);
+    if (x->op->matmul(b, x->products, n_products, err) != 0)
+        return -1;
+    /* Experts rise within a group and from group to group: the sums' order is fixed. */
+    return add_outputs(x, err);
+}
+
+/* Give back the experts that no later group uses. */
+static void release_group(const struct ol_experts *x, int layer)
+{
+    const struct group *g = &x->group;
+    for (int i = 0; i < g->n; i++)
+        if (x->permutation.offsets[g->experts[i] + 1] <= g->end)
+            ol_layer_weights_release(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                     OL_ROLE_EXPERT_DOWN, layer, g->experts[i]);
+}
+
+int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
+                   struct ol_tensor hidden, struct ol_error *err)
+{
+    const double n_pairs = (double)x->permutation.offsets[x->permutation.n_experts];
+    struct group *g = &x->group;
+    g->begin = g->end = g->n = 0;
+    if (x->op->zero(x->c.backend, x->sum, err) != 0)
+        return -1;
+    while (next_group(x)) {
+        if (run_group(x, layer, input, err) != 0)
+            return -1;
+        release_group(x, layer);
+        x->c.progress(x->c.arg, layer, (double)(g->end - g->begin) / n_pairs);
+    }
+    return x->op->add_sum(x->c.backend, hidden, x->sum, err);
+}

@@ -1,0 +1,45 @@
+/* The routed experts of a MoE layer: rows are sorted by expert, each expert multiplies
+ * all its rows at once, and the weighted outputs are summed per row. Experts without rows
+ * are never read. */
+#ifndef OL_EXPERTS_H
+#define OL_EXPERTS_H
+
+#include "extract/backend.h"
+#include "extract/layer_weights.h"
+
+struct ol_experts;
+
+struct ol_experts_context {
+    /* All borrowed. */
+    const struct ol_spec *spec; /* with experts */
+    struct ol_backend *backend;
+    struct ol_layer_weights weights;
+    int64_t n_rows; /* of all sequences */
+    /* Called as work is done, with the share of ol_experts_run that it was. */
+    void (*progress)(void *arg, int layer, double share);
+    void *arg;
+};
+
+/* Buffers for all layers. NULL on failure. */
+struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
+                                  struct ol_error *err);
+void ol_experts_free(struct ol_experts *x); /* NULL is fine */
+
+/* Choose the experts of every row of x [n_rows, d_model]; the router's weight must be
+ * resident. Then: the choices ids [n_rows, top_k] and weights [n_rows, top_k], borrowed,
+ * valid until the next call. */
+int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
+                     struct ol_error *err);
+const uint16_t *ol_experts_ids(const struct ol_experts *x);
+const float *ol_experts_weights(const struct ol_experts *x);
+
+/* Queue the weights of the experts chosen by the last ol_experts_route. */
+int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err);
+
+/* hidden = round(hidden + round(sum over chosen experts, in rising order, of weight *
+ * expert(input))), both [n_rows, d_model]; the sum is in float. After _route and
+ * _prefetch. */
+int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
+                   struct ol_tensor hidden, struct ol_error *err);
+
+#endif

@@ -1,0 +1,546 @@
+/* The model, top to bottom.
+ *
+ *     hidden  = embedding[ids]
+ *     per layer:
+ *       normed  = norm(hidden)                                     -> ln_attn
+ *       hidden += o(attention(rope(q(normed)), rope(k(normed)), v(normed)))
+ *       normed  = norm(hidden)                                     -> ln_mlp
+ *       dense:  hidden += down(silu(gate(normed)) * up(normed))
+ *       MoE:    experts, weights = route(normed)                   -> router tables
+ *               hidden += sum over chosen experts of weight * expert(normed)
+ *     nll = head(norm(hidden))                                     only if asked for
+ *
+ * Rows are the tokens of all sequences, one after another. hidden, normed and the sum of
+ * the experts' outputs hold all rows; everything else is made for a bounded number of
+ * them at a time, so memory does not grow with the layers, and with the tokens only by
+ * those three. */
+#include "extract/forward.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "extract/cost.h"
+#include "extract/experts.h"
+#include "extract/layer_weights.h"
+#include "extract/rope_table.h"
+
+enum {
+    /* Rows of attention's and the dense MLP's buffers: whole sequences, at least one. */
+    BLOCK_ROWS = 4096,
+};
+
+/* Buffers of a gated MLP: [rows, width], [rows, width], [rows, d_model]. */
+struct mlp {
+    struct ol_tensor gate, up, down;
+};
+
+struct forward {
+    const struct ol_forward_input *in;
+    const struct ol_spec *spec;
+    struct ol_backend *b;
+    const struct ol_backend_operations *op;
+    struct ol_progress *progress;
+    struct ol_cost_tokens tokens;
+    int64_t n_rows, longest;
+    int64_t block_rows;
+    struct ol_layer_weights stored;
+    struct ol_experts *experts; /* NULL in a dense model */
+
+    /* The backend's, freed in end(). */
+    struct ol_tensor hidden, normed;           /* [n_rows, d_model] */
+    struct ol_tensor q, k, v, attended, mixed; /* [block_rows, ...] */
+    struct mlp dense;                          /* [block_rows, ...] */
+    struct ol_rope_table rope;
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- weights: queued in the order of their use, waited for, given back ---- */
+
+static struct ol_weight weight(const struct forward *f, enum ol_role role, int layer)
+{
+    return ol_weights_get(f->stored.weights, role, layer, 0);
+}
+
+/* The tensors of a layer that every token uses, in the order of roles. */
+#define FIRST_OF_LAYER OL_ROLE_ATTN_NORM
+#define LAST_OF_LAYER  OL_ROLE_ROUTER
+
+/* ---- recording ---- */
+
+static int record(struct forward *f, int layer, enum ol_site site, int64_t first,
+                  struct ol_tensor rows, struct ol_error *err)
+{
+    if (!ol_writer_wants_site(f->in->writer, layer, site))
+        return 0;
+    const size_t bytes =
+        (size_t)rows.n_rows * (size_t)rows.n_cols * ol_dtype_size(rows.dtype);
+    void *copy = ol_writer_room(f->in->writer, bytes, err);
+    if (copy == NULL)
+        return -1;
+    if (f->op->download(f->b, rows, copy, err) != 0) {
+        free(copy);
+        return -1;
+    }
+    return ol_writer_take_site(f->in->writer, layer, site, first, rows.n_rows, copy, err);
+}
+
+static int record_router(struct forward *f, int layer, struct ol_error *err)
+{
+    if (!ol_writer_wants_layer(f->in->writer, layer))
+        return 0;
+    const size_t n = (size_t)f->n_rows * (size_t)f->spec->router.top_k;
+    uint16_t *ids = ol_xcalloc(n, sizeof *ids);
+    float *weights = ol_xcalloc(n, sizeof *weights);
+    memcpy(ids, ol_experts_ids(f->experts), n * sizeof *ids);
+    memcpy(weights, ol_experts_weights(f->experts), n * sizeof *weights);
+    return ol_writer_take_router(f->in->writer, layer, ids, weights, err);
+}
+
+static int record_states(struct forward *f, int layer, struct ol_error *err)
+{
+    if (!f->in->keep_states)
+        return 0;
+    const size_t bytes =
+        (size_t)f->n_rows * (size_t)f->spec->d_model * ol_dtype_size(f->b->dtype);
+    void *copy = ol_writer_room(f->in->writer, bytes, err);
+    if (copy == NULL)
+        return -1;
+    if (f->op->download(f->b, f->hidden, copy, err) != 0) {
+        free(copy);
+        return -1;
+    }
+    return ol_writer_take_states(f->in->writer, layer, copy, err);
+}
+
+/* ---- attention ---- */
+
+/* The next block of whole sequences: at least one, at most block_rows rows. */
+struct block {
+    int64_t first_sequence, n_sequences;
+    int64_t first, n; /* rows */
+};
+
+static bool next_block(const struct forward *f, struct block *block)
+{
+    block->first_sequence += block->n_sequences;
+    block->first += block->n;
+    block->n_sequences = block->n = 0;
+    while (block->first_sequence + block->n_sequences < f->in->n_sequences) {
+        const int32_t length = f->in->lengths[block->first_sequence + block->n_sequences];
+        if (block->n_sequences > 0 && block->n + length > f->block_rows)
+            break;
+        block->n += length;
+        block->n_sequences++;
+    }
+    return block->n_sequences > 0;
+}
+
+static int project(struct forward *f, int layer, struct ol_tensor x, int64_t n,
+                   struct ol_error *err)
+{
+    const struct ol_matmul products[] = {
+        {x, weight(f, OL_ROLE_Q, layer), weight(f, OL_ROLE_Q_BIAS, layer),
+         ol_tensor_rows(f->q, 0, n)},
+        {x, weight(f, OL_ROLE_K, layer), weight(f, OL_ROLE_K_BIAS, layer),
+         ol_tensor_rows(f->k, 0, n)},
+        {x, weight(f, OL_ROLE_V, layer), weight(f, OL_ROLE_V_BIAS, layer),
+         ol_tensor_rows(f->v, 0, n)},
+    };
+    return f->op->matmul(f->b, products, 3, err);
+}
+
+static int normalise_q_and_k(struct forward *f, int layer, int64_t n,
+                             struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &f->spec->attention;
+    struct ol_tensor q = ol_tensor_rows(f->q, 0, n), k = ol_tensor_rows(f->k, 0, n);
+    if (a->qk_norm == OL_QK_NORM_NONE)
+        return 0;
+    if (a->qk_norm == OL_QK_NORM_HEAD) {
+        q = ol_tensor_split(q, a->head_dim);
+        k = ol_tensor_split(k, a->head_dim);
+    }
+    if (f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, q,
+                    weight(f, OL_ROLE_Q_NORM, layer), q, err) != 0)
+        return -1;
+    return f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, k,
+                       weight(f, OL_ROLE_K_NORM, layer), k, err);
+}
+
+static int clip(struct forward *f, int64_t n, struct ol_error *err)
+{
+    const double limit = f->spec->attention.clip_qkv;
+    if (limit <= 0)
+        return 0;
+    if (f->op->clip(f->b, ol_tensor_rows(f->q, 0, n), limit, err) != 0 ||
+        f->op->clip(f->b, ol_tensor_rows(f->k, 0, n), limit, err) != 0)
+        return -1;
+    return f->op->clip(f->b, ol_tensor_rows(f->v, 0, n), limit, err);
+}
+
+/* One sequence: n rows from row `at` of the block's q, k and v. */
+static int attend(struct forward *f, int layer, int64_t at, int64_t n,
+                  struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &f->spec->attention;
+    const struct ol_layer_spec *l = &f->spec->layers[layer];
+    const struct ol_attention_args args = {
+        .n_heads = a->n_heads,
+        .n_kv_heads = a->n_kv_heads,
+        .head_dim = a->head_dim,
+        .scale = a->scale,
+        .kind = l->attention,
+        .window = l->window,
+    };
+    const struct ol_tensor q = ol_tensor_rows(f->q, at, n),
+                           k = ol_tensor_rows(f->k, at, n);
+    if (f->op->rope(f->b, a->rope.kind, &f->rope, a->head_dim, q, err) != 0 ||
+        f->op->rope(f->b, a->rope.kind, &f->rope, a->head_dim, k, err) != 0)
+        return -1;
+    return f->op->attention(f->b, &args, q, k, ol_tensor_rows(f->v, at, n),
+                            ol_tensor_rows(f->attended, at, n), err);
+}
+
+static int attention_block(struct forward *f, int layer, const struct block *block,
+                           struct ol_error *err)
+{
+    const int64_t n = block->n;
+    const struct ol_tensor hidden = ol_tensor_rows(f->hidden, block->first, n);
+    const struct ol_tensor normed = ol_tensor_rows(f->normed, block->first, n);
+    if (record(f, layer, OL_SITE_RESIDUAL_ATTN, block->first, hidden, err) != 0 ||
+        f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
+                    weight(f, OL_ROLE_ATTN_NORM, layer), normed, err) != 0 ||
+        record(f, layer, OL_SITE_LN_ATTN, block->first, normed, err) != 0 ||
+        project(f, layer, normed, n, err) != 0 ||
+        normalise_q_and_k(f, layer, n, err) != 0 || clip(f, n, err) != 0)
+        return -1;
+    int64_t at = 0;
+    for (int64_t i = 0; i < block->n_sequences; i++) {
+        const int32_t length = f->in->lengths[block->first_sequence + i];
+        if (attend(f, layer, at, length, err) != 0)
+            return -1;
+        at += length;
+    }
+    const struct ol_matmul output = {
+        ol_tensor_rows(f->attended, 0, n), weight(f, OL_ROLE_O, layer),
+        weight(f, OL_ROLE_O_BIAS, layer), ol_tensor_rows(f->mixed, 0, n)};
+    if (f->op->matmul(f->b, &output, 1, err) != 0)
+        return -1;
+    return f->op->add(f->b, hidden, output.out, err);
+}
+
+static int attention(struct forward *f, int layer, struct ol_error *err)
+{
+    if (ol_layer_weights_wait(&f->stored, FIRST_OF_LAYER, OL_ROLE_K_NORM, layer, 0,
+                              err) != 0)
+        return -1;
+    const double cost = ol_cost_attention(f->spec, layer, &f->tokens);
+    struct block block = {0};
+    while (next_block(f, &block)) {
+        if (attention_block(f, layer, &block, err) != 0)
+            return -1;
+        ol_progress_step(f->progress, layer, cost * (double)block.n / (double)f->n_rows);
+    }
+    return 0;
+}
+
+/* normed = norm(hidden) before the MLP. */
+static int mlp_norm(struct forward *f, int layer, struct ol_error *err)
+{
+    if (ol_layer_weights_wait(&f->stored, OL_ROLE_MLP_NORM, OL_ROLE_MLP_NORM, layer, 0,
+                              err) != 0)
+        return -1;
+    struct block block = {0};
+    while (next_block(f, &block)) {
+        const struct ol_tensor hidden = ol_tensor_rows(f->hidden, block.first, block.n);
+        const struct ol_tensor normed = ol_tensor_rows(f->normed, block.first, block.n);
+        if (record(f, layer, OL_SITE_RESIDUAL_MLP, block.first, hidden, err) != 0 ||
+            f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
+                        weight(f, OL_ROLE_MLP_NORM, layer), normed, err) != 0 ||
+            record(f, layer, OL_SITE_LN_MLP, block.first, normed, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- dense MLP ---- */
+
+static int dense_rows(struct forward *f, int layer, int64_t first, int64_t n,
+                      struct ol_error *err)
+{
+    const struct ol_tensor x = ol_tensor_rows(f->normed, first, n);
+    const struct ol_tensor gate = ol_tensor_rows(f->dense.gate, 0, n),
+                           up = ol_tensor_rows(f->dense.up, 0, n);
+    const struct ol_weight none = {0};
+    const struct ol_matmul in[] = {
+        {x, weight(f, OL_ROLE_GATE, layer), none, gate},
+        {x, weight(f, OL_ROLE_UP, layer), none, up},
+    };
+    const struct ol_matmul out = {gate, weight(f, OL_ROLE_DOWN, layer), none,
+                                  ol_tensor_rows(f->dense.down, 0, n)};
+    if (f->op->matmul(f->b, in, 2, err) != 0 ||
+        f->op->glu(f->b, f->spec->activation, gate, up, err) != 0 ||
+        f->op->matmul(f->b, &out, 1, err) != 0)
+        return -1;
+    return f->op->add(f->b, ol_tensor_rows(f->hidden, first, n), out.out, err);
+}
+
+static int dense_mlp(struct forward *f, int layer, struct ol_error *err)
+{
+    if (ol_layer_weights_wait(&f->stored, OL_ROLE_GATE, OL_ROLE_DOWN, layer, 0, err) != 0)
+        return -1;
+    const double cost = ol_cost_mlp(f->spec, layer, &f->tokens);
+    for (int64_t first = 0; first < f->n_rows; first += f->dense.gate.n_rows) {
+        const int64_t n = least(f->dense.gate.n_rows, f->n_rows - first);
+        if (dense_rows(f, layer, first, n, err) != 0)
+            return -1;
+        ol_progress_step(f->progress, layer, cost * (double)n / (double)f->n_rows);
+    }
+    return 0;
+}
+
+/* ---- layers ---- */
+
+/* Whether anything after the MLP's norm of that layer is wanted. */
+static bool goes_on(const struct forward *f, int layer)
+{
+    return f->in->perplexity || layer < f->in->last_recorded;
+}
+
+static int route(struct forward *f, int layer, struct ol_error *err)
+{
+    if (ol_layer_weights_wait(&f->stored, OL_ROLE_ROUTER, OL_ROLE_ROUTER, layer, 0,
+                              err) != 0 ||
+        ol_experts_route(f->experts, layer, f->normed, err) != 0)
+        return -1;
+    ol_progress_step(f->progress, layer, ol_cost_router(f->spec, layer, &f->tokens));
+    return record_router(f, layer, err);
+}
+
+/* Behind this layer's own weights in the queue, ahead of their use. */
+static void prefetch_next(const struct forward *f, int layer)
+{
+    if (layer + 1 < f->spec->n_layers)
+        ol_layer_weights_prefetch(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer + 1,
+                                  0);
+    else
+        ol_layer_weights_prefetch(&f->stored, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, 0);
+}
+
+static int layer_mlp(struct forward *f, int layer, struct ol_error *err)
+{
+    const bool moe = f->spec->layers[layer].moe;
+    if (moe && route(f, layer, err) != 0)
+        return -1;
+    if (!goes_on(f, layer))
+        return 0;
+    if (moe && ol_experts_prefetch(f->experts, layer, err) != 0)
+        return -1;
+    prefetch_next(f, layer);
+    if (moe)
+        return ol_experts_run(f->experts, layer, f->normed, f->hidden, err);
+    return dense_mlp(f, layer, err);
+}
+
+static int one_layer(struct forward *f, int layer, struct ol_error *err)
+{
+    const int status = attention(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
+                               layer_mlp(f, layer, err) != 0
+                           ? -1
+                           : 0;
+    ol_layer_weights_release(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+    return status;
+}
+
+static int head(struct forward *f, struct ol_error *err)
+{
+    const int64_t n = f->n_rows;
+    int32_t *targets = ol_xmalloc((size_t)n * sizeof *targets);
+    float *shifted = ol_xmalloc((size_t)n * sizeof *shifted);
+    float *nll = ol_xmalloc((size_t)n * sizeof *nll);
+    int status = -1;
+    for (int64_t s = 0, row = 0; s < f->in->n_sequences; row += f->in->lengths[s++]) {
+        const int64_t last = row + f->in->lengths[s] - 1;
+        for (int64_t i = row; i < last; i++)
+            targets[i] = f->in->ids[i + 1];
+        targets[last] = -1;
+    }
+    if (ol_layer_weights_wait(&f->stored, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, 0,
+                              err) != 0 ||
+        f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, f->hidden,
+                    weight(f, OL_ROLE_FINAL_NORM, 0), f->normed, err) != 0 ||
+        f->op->nll(f->b, f->normed, weight(f, OL_ROLE_LM_HEAD, 0), targets, shifted,
+                   err) != 0)
+        goto out;
+    ol_progress_step(f->progress, f->spec->n_layers, ol_cost_head(f->spec, &f->tokens));
+    /* A row predicts the token after it; the last row's NaN becomes the first token's. */
+    for (int64_t s = 0, row = 0; s < f->in->n_sequences; row += f->in->lengths[s++]) {
+        const int32_t length = f->in->lengths[s];
+        nll[row] = shifted[row + length - 1];
+        memcpy(nll + row + 1, shifted + row, (size_t)(length - 1) * sizeof *nll);
+    }
+    status = ol_writer_take_nll(f->in->writer, nll, err);
+    nll = NULL;
+out:
+    free(nll);
+    free(shifted);
+    free(targets);
+    return status;
+}
+
+/* ---- begin and end ---- */
+
+static int make_rope(struct forward *f, struct ol_error *err)
+{
+    const struct ol_rope_spec *rope = &f->spec->attention.rope;
+    const int64_t half = rope->rotary_dim / 2;
+    const size_t n = (size_t)(f->longest * half);
+    float *cosines = ol_xmalloc(n * sizeof *cosines);
+    float *sines = ol_xmalloc(n * sizeof *sines);
+    f->rope.n_positions = f->longest;
+    f->rope.rotary_dim = rope->rotary_dim;
+    ol_rope_fill(rope, f->longest, cosines, sines);
+    int status = -1;
+    if (f->op->tensor_new(f->b, OL_DTYPE_F32, f->longest, half, &f->rope.cos, err) == 0 &&
+        f->op->tensor_new(f->b, OL_DTYPE_F32, f->longest, half, &f->rope.sin, err) == 0 &&
+        f->op->upload(f->b, f->rope.cos, cosines, err) == 0 &&
+        f->op->upload(f->b, f->rope.sin, sines, err) == 0)
+        status = 0;
+    free(sines);
+    free(cosines);
+    return status;
+}
+
+static int new_mlp(struct forward *f, struct mlp *m, int64_t n_rows, int width,
+                   struct ol_error *err)
+{
+    const enum ol_dtype type = f->b->dtype;
+    if (f->op->tensor_new(f->b, type, n_rows, width, &m->gate, err) != 0 ||
+        f->op->tensor_new(f->b, type, n_rows, width, &m->up, err) != 0)
+        return -1;
+    return f->op->tensor_new(f->b, type, n_rows, f->spec->d_model, &m->down, err);
+}
+
+static void experts_progress(void *arg, int layer, double share)
+{
+    const struct forward *f = arg;
+    ol_progress_step(f->progress, layer, share * ol_cost_mlp(f->spec, layer, &f->tokens));
+}
+
+static int begin(struct forward *f, struct ol_error *err)
+{
+    const struct ol_spec *spec = f->spec;
+    const struct ol_attention_spec *a = &spec->attention;
+    const int64_t q_width = (int64_t)a->n_heads * a->head_dim;
+    const int64_t kv_width = (int64_t)a->n_kv_heads * a->head_dim;
+    for (int64_t i = 0; i < f->in->n_sequences; i++) {
+        assert(f->in->lengths[i] >= 1);
+        f->n_rows += f->in->lengths[i];
+        if (f->in->lengths[i] > f->longest)
+            f->longest = f->in->lengths[i];
+    }
+    f->block_rows = least(f->longest > BLOCK_ROWS ? f->longest : BLOCK_ROWS, f->n_rows);
+    const struct {
+        struct ol_tensor *tensor;
+        int64_t n_rows, n_cols;
+    } wanted[] = {
+        {&f->hidden, f->n_rows, spec->d_model},    {&f->normed, f->n_rows, spec->d_model},
+        {&f->q, f->block_rows, q_width},           {&f->k, f->block_rows, kv_width},
+        {&f->v, f->block_rows, kv_width},          {&f->attended, f->block_rows, q_width},
+        {&f->mixed, f->block_rows, spec->d_model},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (f->op->tensor_new(f->b, f->b->dtype, wanted[i].n_rows, wanted[i].n_cols,
+                              wanted[i].tensor, err) != 0)
+            return -1;
+    if (spec->d_ff > 0 &&
+        new_mlp(f, &f->dense, least(BLOCK_ROWS, f->n_rows), spec->d_ff, err) != 0)
+        return -1;
+    if (spec->router.n_experts > 0) {
+        const struct ol_experts_context context = {
+            .spec = spec,
+            .backend = f->b,
+            .weights = f->stored,
+            .n_rows = f->n_rows,
+            .progress = experts_progress,
+            .arg = f,
+        };
+        f->experts = ol_experts_new(&context, err);
+        if (f->experts == NULL)
+            return -1;
+    }
+    return make_rope(f, err);
+}
+
+static void end(struct forward *f)
+{
+    struct ol_tensor *const tensors[] = {
+        &f->hidden,   &f->normed,     &f->q,        &f->k,
+        &f->v,        &f->attended,   &f->mixed,    &f->dense.gate,
+        &f->dense.up, &f->dense.down, &f->rope.cos, &f->rope.sin,
+    };
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
+        f->op->tensor_free(f->b, tensors[i]);
+    ol_experts_free(f->experts);
+}
+
+/* The stream before layer done + 1. */
+static int start_stream(struct forward *f, struct ol_error *err)
+{
+    if (f->in->done >= 0)
+        return f->op->upload(f->b, f->hidden, f->in->states, err);
+    /* Rows are looked up where they are: most of the table is never touched. */
+    return f->op->embed(f->b, f->in->ids, weight(f, OL_ROLE_EMBEDDING, 0), f->hidden,
+                        err);
+}
+
+void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped)
+{
+    const struct ol_cost_tokens tokens = {in->n_sequences, in->lengths};
+    *total = *skipped = 0;
+    const int last = in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
+    for (int l = 0; l <= last; l++) {
+        *total += ol_cost_attention(in->spec, l, &tokens) +
+                  ol_cost_router(in->spec, l, &tokens);
+        if (in->perplexity || l < in->last_recorded)
+            *total += ol_cost_mlp(in->spec, l, &tokens);
+        if (l == in->done)
+            *skipped = *total;
+    }
+    if (in->perplexity)
+        *total += ol_cost_head(in->spec, &tokens);
+}
+
+int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progress,
+                   struct ol_error *err)
+{
+    struct forward f = {
+        .in = in,
+        .spec = in->spec,
+        .b = in->backend,
+        .op = in->backend->op,
+        .progress = progress,
+        .tokens = {in->n_sequences, in->lengths},
+        .stored = {in->weights, in->stream},
+    };
+    const int last = in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
+    int status = -1;
+    if (in->done < last)
+        ol_layer_weights_prefetch(&f.stored, FIRST_OF_LAYER, LAST_OF_LAYER, in->done + 1,
+                                  0);
+    if (begin(&f, err) != 0 || start_stream(&f, err) != 0)
+        goto out;
+    for (int layer = in->done + 1; layer <= last; layer++)
+        if (one_layer(&f, layer, err) != 0 || record_states(&f, layer, err) != 0)
+            goto out;
+    if (in->perplexity && head(&f, err) != 0)
+        goto out;
+    status = 0;
+out:
+    end(&f);
+    return status;
+}

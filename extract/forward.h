@@ -1,0 +1,38 @@
+/* The forward pass of any model that a spec describes, layer-major: all tokens pass one
+ * layer before any passes the next, so that each weight is read once. */
+#ifndef OL_FORWARD_H
+#define OL_FORWARD_H
+
+#include "extract/backend.h"
+#include "extract/progress.h"
+#include "extract/stream.h"
+#include "extract/writer.h"
+
+struct ol_forward_input {
+    /* All borrowed. */
+    const struct ol_spec *spec;
+    const struct ol_weights *weights;
+    struct ol_backend *backend;
+    struct ol_stream *stream;
+    struct ol_writer *writer; /* takes what is recorded */
+    int64_t n_sequences;
+    const int32_t *lengths; /* [n_sequences], each >= 1 */
+    /* Ids of all sequences one after another, without padding, all below vocab_size. */
+    const int32_t *ids;
+    bool keep_states;  /* hand the stream to the writer after every layer */
+    bool perplexity;   /* run to the logits and record their nll */
+    int last_recorded; /* the last layer that the writer wants */
+    /* Go on after layer `done` (-1: from the embedding) with `states`, the stream after
+     * it: [rows, d_model] in the backend's dtype. */
+    int done;
+    const void *states;
+};
+
+/* Operations (cost.h) of the whole run and of the part up to and with layer `done`. */
+void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped);
+
+/* Run it. Returns when everything was handed to the writer. */
+int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progress,
+                   struct ol_error *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* The weights of a range of roles, of one layer (and expert), queued, waited for and
+ * given back together. */
+#ifndef OL_LAYER_WEIGHTS_H
+#define OL_LAYER_WEIGHTS_H
+
+#include "extract/stream.h"
+#include "extract/weights.h"
+
+struct ol_layer_weights {
+    const struct ol_weights *weights; /* borrowed */
+    struct ol_stream *stream;         /* borrowed */
+};
+
+/* Roles that the layer does not have are skipped, in all three. */
+void ol_layer_weights_prefetch(const struct ol_layer_weights *w, enum ol_role first,
+                               enum ol_role last, int layer, int expert);
+int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
+                          enum ol_role last, int layer, int expert, struct ol_error *err);
+void ol_layer_weights_release(const struct ol_layer_weights *w, enum ol_role first,
+                              enum ol_role last, int layer, int expert);
+
+#endif

@@ -1,0 +1,165 @@
+/* ol-extract: command line to request. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/options.h"
+#include "extract/cpu/gemm.h"
+#include "extract/run.h"
+
+enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
+
+struct command {
+    struct ol_run_request request;
+    struct ol_texts texts;
+    int64_t n_sequences, length, n_threads;
+    int windowing, bos, precision, backend, store;
+    const char *sites;
+    bool tokenize;
+};
+
+static void print_versions(void)
+{
+    printf("products: %s\ndevices: CPU (built without CUDA)\n", ol_gemm_library());
+}
+
+/* LIST of site names, separated by commas. */
+static int parse_sites(const char *list, bool sites[OL_N_SITES])
+{
+    char *copy = ol_xstrdup(list), *rest = copy;
+    int status = 0;
+    for (char *word; status == 0 && (word = strsep(&rest, ",")) != NULL;) {
+        int site = 0;
+        while (site < OL_N_SITES && strcmp(ol_site_name((enum ol_site)site), word) != 0)
+            site++;
+        if (site == OL_N_SITES)
+            status = ol_usage_error("--sites: '%s' is not one of ln_attn, ln_mlp, "
+                                    "residual_attn, residual_mlp",
+                                    word);
+        else
+            sites[site] = true;
+    }
+    free(copy);
+    return status;
+}
+
+static int parse(struct command *c, int argc, char **argv, struct ol_texts *operands,
+                 enum ol_options_result *result)
+{
+    static const char *const windowings[] = {"contiguous", "reference", NULL};
+    static const char *const bos[] = {"auto", "none", NULL};
+    static const char *const precisions[] = {"bf16", "f32", NULL};
+    static const char *const backends[] = {"auto", "cpu", "cuda", NULL};
+    static const char *const stores[] = {"bf16", "f32", "none", NULL};
+    struct ol_run_request *r = &c->request;
+    const struct ol_option options[] = {
+        {'o', "output", OL_OPTION_TEXT, &r->output, "FILE",
+         "activation file (default: NAME.h5); its name is\nprinted on stdout when it is "
+         "complete",
+         0, 0, NULL},
+        {'t', "text", OL_OPTION_TEXTS, &c->texts, "FILE",
+         "plain text or .jsonl, also gzip or zstd; repeatable;\n- is stdin", 0, 0, NULL},
+        {0, "text-field", OL_OPTION_TEXT, &r->corpus.text_field, "KEY",
+         "key of the text in .jsonl lines (default: text)", 0, 0, NULL},
+        {0, "ids", OL_OPTION_TEXT, &r->corpus.ids_file, "FILE",
+         "token ids instead of text: one sequence per line", 0, 0, NULL},
+        {'n', "sequences", OL_OPTION_INT, &c->n_sequences, "N",
+         "sequences (default: 16; with --ids what it holds)", 1, 1e9, NULL},
+        {'l', "length", OL_OPTION_INT, &c->length, "L",
+         "tokens per sequence (default: 2048)", 1, 1e9, NULL},
+        {0, "windowing", OL_OPTION_CHOICE, &c->windowing, "MODE",
+         "contiguous (default) or reference", 0, 0, windowings},
+        {0, "bos", OL_OPTION_CHOICE, &c->bos, "MODE",
+         "auto (default): begin sequences as the tokenizer\ndoes; none", 0, 0, bos},
+        {0, "precision", OL_OPTION_CHOICE, &c->precision, "P",
+         "bf16 (default): round where the reference models\nround; f32: exact", 0, 0,
+         precisions},
+        {0, "backend", OL_OPTION_CHOICE, &c->backend, "B", "auto (default), cpu or cuda",
+         0, 0, backends},
+        {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
+         "default: as many as processors", 1, 4096, NULL},
+        {0, "layers", OL_OPTION_TEXT, &r->layers, "LIST",
+         "layers to record, like 0-7,12 (default: all)", 0, 0, NULL},
+        {0, "sites", OL_OPTION_TEXT, &c->sites, "LIST",
+         "of ln_attn, ln_mlp, residual_attn, residual_mlp\n(default: ln_attn,ln_mlp)", 0,
+         0, NULL},
+        {0, "store", OL_OPTION_CHOICE, &c->store, "MODE",
+         "bf16 (default), f32, or none: no tensors", 0, 0, stores},
+        {0, "perplexity", OL_OPTION_FLAG, &r->perplexity, NULL,
+         "run to the logits and store each token's negative\nlog-likelihood", 0, 0, NULL},
+        {0, "tokenize", OL_OPTION_FLAG, &c->tokenize, NULL,
+         "print the token ids in the format of --ids and stop", 0, 0, NULL},
+        {0, "resume", OL_OPTION_FLAG, &r->resume, NULL,
+         "go on with an unfinished run of the same command", 0, 0, NULL},
+        {0},
+    };
+    const struct ol_tool tool = {
+        .name = "ol-extract",
+        .usage = "[options] MODEL",
+        .summary = "Run MODEL over a text and record activations.\n"
+                   "MODEL is a directory with config.json and *.safetensors, or a name "
+                   "in the\nlocal Hub cache.",
+        .options = options,
+        .print_versions = print_versions,
+    };
+    *result = ol_options_parse(&tool, argc, argv, operands);
+    return *result == OL_OPTIONS_RUN ? 0 : -1;
+}
+
+/* Options that do not go together; 0, or the exit status of a usage error. */
+static int check(struct command *c, const struct ol_texts *operands)
+{
+    struct ol_run_request *r = &c->request;
+    if (operands->n != 1)
+        return ol_usage_error(operands->n == 0 ? "MODEL is missing"
+                                               : "more than one MODEL");
+    if ((c->texts.n > 0) == (r->corpus.ids_file != NULL))
+        return ol_usage_error(c->texts.n > 0 ? "--text and --ids exclude each other"
+                                             : "a text is missing: give --text or --ids");
+    if (c->backend == 2)
+        return ol_usage_error("--backend: this program was built without CUDA");
+    r->model = operands->items[0];
+    r->corpus.text_files = &c->texts;
+    if (r->corpus.text_field == NULL)
+        r->corpus.text_field = "text";
+    const bool ids = r->corpus.ids_file != NULL;
+    r->corpus.n_sequences =
+        c->n_sequences > 0 || ids ? c->n_sequences : DEFAULT_SEQUENCES;
+    r->corpus.length = c->length > 0 || ids ? c->length : DEFAULT_LENGTH;
+    r->corpus.windowing =
+        c->windowing == 1 ? OL_WINDOWING_REFERENCE : OL_WINDOWING_CONTIGUOUS;
+    r->bos_auto = c->bos == 0;
+    r->precision = c->precision == 1 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
+    r->store = (enum ol_store)c->store;
+    r->n_threads = (int)c->n_threads;
+    return parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);
+}
+
+int main(int argc, char **argv)
+{
+    struct command command = {0};
+    struct ol_texts operands = {0};
+    struct ol_error err = {0};
+    enum ol_options_result result;
+    int status = 2;
+    char *command_line = ol_command_line(argc, argv);
+    command.request.command_line = command_line;
+    if (parse(&command, argc, argv, &operands, &result) != 0) {
+        status = result == OL_OPTIONS_DONE ? 0 : 2;
+        goto out;
+    }
+    status = check(&command, &operands);
+    if (status != 0)
+        goto out;
+    const int done = command.tokenize ? ol_run_tokenize(&command.request, &err)
+                                      : ol_run(&command.request, &err);
+    if (done != 0 || ol_stdout_close(&err) != 0) {
+        ol_warn("%s", err.text);
+        status = 1;
+    }
+out:
+    ol_texts_free(&command.texts);
+    ol_texts_free(&operands);
+    free(command_line);
+    return status;
+}

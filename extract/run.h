@@ -1,0 +1,34 @@
+/* One run of ol-extract: a model and a text become an activation file. */
+#ifndef OL_EXTRACT_RUN_H
+#define OL_EXTRACT_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/activation_file.h"
+#include "extract/corpus.h"
+
+enum ol_store { OL_STORE_BF16, OL_STORE_F32, OL_STORE_NONE };
+
+struct ol_run_request {
+    /* All borrowed. */
+    const char *model;
+    const char *output; /* NULL: SHORT_NAME.h5 */
+    const char *command_line;
+    struct ol_corpus_request corpus; /* bos is set from bos_auto here */
+    bool bos_auto;
+    enum ol_dtype precision; /* BF16 or F32 */
+    const char *layers;      /* "0-7,12"; NULL: all */
+    bool sites[OL_N_SITES];  /* stored */
+    enum ol_store store;
+    int n_threads; /* 0: as many as processors */
+    bool perplexity, resume;
+};
+
+/* Run it and print the sealed file's name on stdout. */
+int ol_run(const struct ol_run_request *request, struct ol_error *err);
+
+/* Print the token ids instead, one sequence per line. */
+int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* The hidden states after a layer, kept beside an unfinished activation file
+ * (FILE.partial.state) so that --resume can go on from there.
+ *
+ *     [header page][slot 0: page, rows][slot 1: page, rows]
+ *
+ * Layers take the two slots in turn: while one is being written, the other is whole. A
+ * slot counts only when its page names a layer and the checksum of its rows. */
+#ifndef OL_STATE_FILE_H
+#define OL_STATE_FILE_H
+
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "common/error.h"
+
+struct ol_state_file;
+
+/* What the states belong to; a file of anything else is not resumed. */
+struct ol_state_identity {
+    const char *run; /* hexadecimal digits: whatever decides the values */
+    enum ol_dtype dtype;
+    int64_t n_rows, d_model;
+};
+
+/* Create path (replacing what is there) with its whole room on the disk, or open it and
+ * check that it is of this run. NULL on failure. */
+struct ol_state_file *ol_state_create(const char *path,
+                                      const struct ol_state_identity *id,
+                                      struct ol_error *err);
+struct ol_state_file *ol_state_open(const char *path, const struct ol_state_identity *id,
+                                    struct ol_error *err);
+void ol_state_close(struct ol_state_file *s);
+
+/* Keep rows [n_rows, d_model] as the states after that layer; durable on return. */
+int ol_state_put(struct ol_state_file *s, int layer, const void *rows,
+                 struct ol_error *err);
+
+/* Read the states of the last layer that is whole into rows; *layer is -1 when none is.
+ */
+int ol_state_get(struct ol_state_file *s, void *rows, int *layer, struct ol_error *err);
+
+#endif

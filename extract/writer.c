@@ -1,0 +1,331 @@
+#include "extract/writer.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows waiting to be written, in bytes; one piece may always wait, however large. */
+#define MAX_WAITING ((size_t)256 << 20)
+
+enum job_kind { SITE, ROUTER, STATES, NLL };
+
+struct job {
+    enum job_kind kind;
+    int layer;
+    enum ol_site site;
+    int64_t first, n;
+    void *rows;     /* owned; the ids of a ROUTER job */
+    float *weights; /* owned; ROUTER */
+    size_t bytes;
+    struct job *next;
+};
+
+struct ol_writer {
+    struct ol_writer_target to;
+    int64_t *starts; /* [n_sequences + 1]: first row of each sequence */
+    void *converted; /* one sequence's rows in the file's dtype */
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct job *first, **last; /* the queue */
+    size_t waiting;            /* bytes */
+    bool busy, stopping;
+    struct ol_error failure;
+};
+
+static const struct ol_activation_layer *find_layer(const struct ol_writer *w, int layer)
+{
+    for (int i = 0; i < w->to.layout->n_layers; i++)
+        if (w->to.layout->layers[i].number == layer)
+            return &w->to.layout->layers[i];
+    return NULL;
+}
+
+/* ---- the thread ---- */
+
+/* Rows of one sequence, converted to the file's type where it is another. */
+static const void *convert(struct ol_writer *w, const void *rows, size_t n)
+{
+    const enum ol_dtype to = w->to.layout->dtype;
+    if (to == w->to.dtype)
+        return rows;
+    if (to == OL_DTYPE_F32)
+        ol_to_f32(w->to.dtype, rows, w->converted, n);
+    else
+        ol_from_f32(to, rows, w->converted, n);
+    return w->converted;
+}
+
+/* The part of rows [first, first + n) that lies in one sequence. */
+struct span {
+    int64_t sequence, token, n, row; /* row: counted from first */
+};
+
+static bool next_span(const struct ol_writer *w, int64_t first, int64_t n, struct span *s)
+{
+    int64_t row = s->row + s->n;
+    while (s->sequence < w->to.layout->n_sequences &&
+           w->starts[s->sequence + 1] <= first + row)
+        s->sequence++;
+    if (row >= n)
+        return false;
+    const int64_t end = w->starts[s->sequence + 1];
+    s->token = first + row - w->starts[s->sequence];
+    s->n = (end < first + n ? end : first + n) - (first + row);
+    s->row = row;
+    return true;
+}
+
+static int write_site(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const size_t d = (size_t)w->to.layout->d_model, size = ol_dtype_size(w->to.dtype);
+    struct span s = {0};
+    while (next_span(w, job->first, job->n, &s)) {
+        const char *rows = (const char *)job->rows + (size_t)s.row * d * size;
+        if (ol_activation_write_site(w->to.file, job->layer, job->site, s.sequence,
+                                     s.token, s.n, convert(w, rows, (size_t)s.n * d),
+                                     err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_router(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const int top_k = find_layer(w, job->layer)->top_k;
+    const uint16_t *ids = job->rows;
+    struct span s = {0};
+    while (next_span(w, 0, w->starts[w->to.layout->n_sequences], &s))
+        if (ol_activation_write_router(w->to.file, job->layer, s.sequence, s.token, s.n,
+                                       ids + s.row * top_k, job->weights + s.row * top_k,
+                                       err) != 0)
+            return -1;
+    return 0;
+}
+
+static int write_nll(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const int64_t n_tokens = w->to.layout->n_tokens;
+    const float *nll = job->rows;
+    float *row = ol_xmalloc((size_t)n_tokens * sizeof *row);
+    int status = 0;
+    for (int64_t i = 0; i < w->to.layout->n_sequences && status == 0; i++) {
+        const int64_t n = w->to.lengths[i];
+        memcpy(row, nll + w->starts[i], (size_t)n * sizeof *row);
+        for (int64_t t = n; t < n_tokens; t++)
+            row[t] = NAN;
+        status = ol_activation_write_nll(w->to.file, i, row, err);
+    }
+    free(row);
+    return status;
+}
+
+static int run_job(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    switch (job->kind) {
+    case SITE:
+        return write_site(w, job, err);
+    case ROUTER:
+        return write_router(w, job, err);
+    case STATES:
+        /* The states speak for everything before them. */
+        if (ol_activation_sync(w->to.file, err) != 0)
+            return -1;
+        return ol_state_put(w->to.states, job->layer, job->rows, err);
+    case NLL:
+        return write_nll(w, job, err);
+    }
+    return -1;
+}
+
+static void free_job(struct job *job)
+{
+    free(job->rows);
+    free(job->weights);
+    free(job);
+}
+
+static void *work(void *arg)
+{
+    struct ol_writer *w = arg;
+    pthread_mutex_lock(&w->mutex);
+    for (;;) {
+        while (w->first == NULL && !w->stopping)
+            pthread_cond_wait(&w->changed, &w->mutex);
+        if (w->stopping)
+            break;
+        struct job *job = w->first;
+        w->first = job->next;
+        if (w->first == NULL)
+            w->last = &w->first;
+        w->busy = true;
+        const bool failed = w->failure.text[0] != '\0';
+        pthread_mutex_unlock(&w->mutex);
+        struct ol_error err = {0};
+        const int status = failed ? 0 : run_job(w, job, &err);
+        pthread_mutex_lock(&w->mutex);
+        if (status != 0)
+            ol_fail(&w->failure, "%s", err.text);
+        w->busy = false;
+        w->waiting -= job->bytes;
+        free_job(job);
+        pthread_cond_broadcast(&w->changed);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return NULL;
+}
+
+/* ---- the interface ---- */
+
+struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
+                                struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = target->layout;
+    struct ol_writer *w = ol_xcalloc(1, sizeof *w);
+    w->to = *target;
+    w->last = &w->first;
+    w->starts = ol_xcalloc((size_t)layout->n_sequences + 1, sizeof *w->starts);
+    for (int64_t i = 0; i < layout->n_sequences; i++)
+        w->starts[i + 1] = w->starts[i] + target->lengths[i];
+    if (layout->dtype != target->dtype)
+        w->converted = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
+                                  ol_dtype_size(layout->dtype));
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->changed, NULL);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int code = pthread_create(&w->thread, NULL, work, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code == 0)
+        return w;
+    ol_fail(err, "cannot start a thread that writes: %s", strerror(code));
+    free(w->converted);
+    free(w->starts);
+    free(w);
+    return NULL;
+}
+
+/* The mutex is held. */
+static int failed(const struct ol_writer *w, struct ol_error *err)
+{
+    return w->failure.text[0] != '\0' ? ol_fail(err, "%s", w->failure.text) : 0;
+}
+
+int ol_writer_finish(struct ol_writer *w, struct ol_error *err)
+{
+    pthread_mutex_lock(&w->mutex);
+    while (w->first != NULL || w->busy)
+        pthread_cond_wait(&w->changed, &w->mutex);
+    const int status = failed(w, err);
+    pthread_mutex_unlock(&w->mutex);
+    return status;
+}
+
+void ol_writer_free(struct ol_writer *w)
+{
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    w->stopping = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+    pthread_join(w->thread, NULL);
+    for (struct job *job = w->first, *next; job != NULL; job = next) {
+        next = job->next;
+        free_job(job);
+    }
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->mutex);
+    free(w->converted);
+    free(w->starts);
+    free(w);
+}
+
+bool ol_writer_wants_layer(const struct ol_writer *w, int layer)
+{
+    return find_layer(w, layer) != NULL;
+}
+
+bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site)
+{
+    const struct ol_activation_layer *l = find_layer(w, layer);
+    return l != NULL && l->sites[site];
+}
+
+void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)
+{
+    pthread_mutex_lock(&w->mutex);
+    while (w->waiting > 0 && w->waiting + bytes > MAX_WAITING)
+        pthread_cond_wait(&w->changed, &w->mutex);
+    const int status = failed(w, err);
+    pthread_mutex_unlock(&w->mutex);
+    if (status != 0)
+        return NULL;
+    void *room = malloc(bytes > 0 ? bytes : 1);
+    if (room == NULL)
+        ol_fail(err, "out of memory: %zu bytes of rows to be written", bytes);
+    return room;
+}
+
+static int put(struct ol_writer *w, const struct job *model, struct ol_error *err)
+{
+    struct job *job = ol_xmalloc(sizeof *job);
+    *job = *model;
+    job->next = NULL;
+    pthread_mutex_lock(&w->mutex);
+    const int status = failed(w, err);
+    if (status == 0) {
+        *w->last = job;
+        w->last = &job->next;
+        w->waiting += job->bytes;
+        pthread_cond_broadcast(&w->changed);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    if (status != 0)
+        free_job(job);
+    return status;
+}
+
+static size_t row_bytes(const struct ol_writer *w)
+{
+    return (size_t)w->to.layout->d_model * ol_dtype_size(w->to.dtype);
+}
+
+int ol_writer_take_site(struct ol_writer *w, int layer, enum ol_site site, int64_t first,
+                        int64_t n, void *rows, struct ol_error *err)
+{
+    const struct job job = {.kind = SITE,
+                            .layer = layer,
+                            .site = site,
+                            .first = first,
+                            .n = n,
+                            .rows = rows,
+                            .bytes = (size_t)n * row_bytes(w)};
+    return put(w, &job, err);
+}
+
+int ol_writer_take_router(struct ol_writer *w, int layer, uint16_t *ids, float *weights,
+                          struct ol_error *err)
+{
+    const struct job job = {
+        .kind = ROUTER, .layer = layer, .rows = ids, .weights = weights};
+    return put(w, &job, err);
+}
+
+int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
+                          struct ol_error *err)
+{
+    const int64_t n = w->starts[w->to.layout->n_sequences];
+    const struct job job = {
+        .kind = STATES, .layer = layer, .rows = rows, .bytes = (size_t)n * row_bytes(w)};
+    return put(w, &job, err);
+}
+
+int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err)
+{
+    const struct job job = {.kind = NLL, .rows = nll};
+    return put(w, &job, err);
+}

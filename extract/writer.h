@@ -1,0 +1,53 @@
+/* Writes what the forward pass records, in a thread behind it: the compute hands over
+ * rows and goes on. The bytes waiting are bounded; the first failure comes back from the
+ * next call. */
+#ifndef OL_WRITER_H
+#define OL_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/activation_file.h"
+#include "extract/state_file.h"
+
+struct ol_writer;
+
+struct ol_writer_target {
+    struct ol_activation_writer *file;         /* borrowed */
+    const struct ol_activation_layout *layout; /* borrowed */
+    struct ol_state_file *states;              /* borrowed; NULL: none are kept */
+    const int32_t *lengths;                    /* [layout->n_sequences], borrowed */
+    enum ol_dtype dtype;                       /* of the rows that are handed over */
+};
+
+struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
+                                struct ol_error *err);
+/* Wait until everything is written. */
+int ol_writer_finish(struct ol_writer *w, struct ol_error *err);
+/* Stop without writing what waits, and free. NULL is fine. */
+void ol_writer_free(struct ol_writer *w);
+
+/* Whether the file has that site of that layer / that layer at all. */
+bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site);
+bool ol_writer_wants_layer(const struct ol_writer *w, int layer);
+
+/* Memory for rows to be handed over by one of the calls below (or free()d); waits while
+ * too much is queued. NULL on failure. */
+void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err);
+
+/* Rows are those of all sequences one after another, without padding: row `first` and
+ * the n - 1 after it. All take over the memory given, also when they fail.
+ *   site:   rows [n, d_model] in the target's dtype
+ *   router: ids [n_rows, top_k], weights [n_rows, top_k] of all rows
+ *   states: [n_rows, d_model] in the target's dtype, the stream after that layer, when
+ *           everything recorded up to there has been handed over
+ *   nll:    [n_rows] */
+int ol_writer_take_site(struct ol_writer *w, int layer, enum ol_site site, int64_t first,
+                        int64_t n, void *rows, struct ol_error *err);
+int ol_writer_take_router(struct ol_writer *w, int layer, uint16_t *ids, float *weights,
+                          struct ol_error *err);
+int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
+                          struct ol_error *err);
+int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err);
+
+#endif
