@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Tiny random models of every family, with what transformers computes for them.
+
+    python make_models.py tests/golden/models [NAME...]
+
+needs torch and transformers 5.x. Every model gets a folder with config.json, the weights
+under the names that the Hub uses, ids.txt, and expected/model.safetensors:
+
+    LLL.ln_attn, LLL.ln_mlp     [tokens, d_model] of the f32 run, all sequences joined
+    LLL.router_ids, .router_weights   [tokens, top_k]
+    nll                         [tokens], NaN for the first of a sequence
+    bf16_error.LLL.SITE         [1]: relative L2 error of transformers' own bf16 run
+
+Weights are scaled so that a wrong answer shows: every block changes the stream by a
+fraction of its size, some norm weights are large, routers choose with a margin (a seed
+whose choices are too close, or differ in bf16, is passed over), and some expert gets no
+token."""
+import copy
+import json
+import os
+import sys
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+LENGTHS = [11, 1, 16]
+
+COMMON = dict(hidden_size=36, num_hidden_layers=3, vocab_size=131, num_attention_heads=6,
+              num_key_value_heads=2, rms_norm_eps=1e-5, max_position_embeddings=64)
+
+MOE = dict(num_experts=9, num_experts_per_tok=3)
+
+# name -> (architecture, config, dtype of the stored weights)
+MODELS = {
+    "qwen3_moe": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=22, intermediate_size=50,
+        norm_topk_prob=True, mlp_only_layers=[1], rope_theta=1e6), torch.bfloat16),
+    "qwen3_moe-tied": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=6, moe_intermediate_size=14, intermediate_size=26,
+        norm_topk_prob=False, decoder_sparse_step=2, attention_bias=True,
+        tie_word_embeddings=True), torch.float32),
+    "qwen3_moe-sliding": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=8, moe_intermediate_size=17, use_sliding_window=True,
+        sliding_window=7, max_window_layers=1), torch.bfloat16),
+    "olmoe": ("Olmoe", dict(
+        **COMMON, **MOE, intermediate_size=18, norm_topk_prob=False), torch.bfloat16),
+    "olmoe-clip": ("Olmoe", dict(
+        **{**COMMON, "num_key_value_heads": 6}, **MOE, intermediate_size=15, clip_qkv=1.25,
+        norm_topk_prob=True), torch.bfloat16),
+    "mixtral": ("Mixtral", dict(
+        **COMMON, num_local_experts=5, num_experts_per_tok=2, intermediate_size=27,
+        rope_theta=1e6), torch.bfloat16),
+    "mixtral-sliding": ("Mixtral", dict(
+        **COMMON, num_local_experts=6, num_experts_per_tok=2, intermediate_size=20,
+        head_dim=4, sliding_window=5), torch.float16),
+    "qwen3": ("Qwen3", dict(
+        **COMMON, head_dim=14, intermediate_size=45, tie_word_embeddings=True), torch.bfloat16),
+    "qwen3-sliding": ("Qwen3", dict(
+        **COMMON, head_dim=6, intermediate_size=40, use_sliding_window=True,
+        sliding_window=6, max_window_layers=1, attention_bias=True), torch.bfloat16),
+    "llama": ("Llama", dict(
+        **COMMON, intermediate_size=41, rope_theta=500000.0,
+        rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0,
+                          high_freq_factor=4.0, original_max_position_embeddings=16)),
+              torch.bfloat16),
+    "llama-linear": ("Llama", dict(
+        **COMMON, head_dim=8, intermediate_size=33, attention_bias=True,
+        tie_word_embeddings=True, rope_scaling=dict(type="linear", factor=2.5)),
+                     torch.bfloat16),
+}
+
+ROUTER_MARGIN = 1e-2  # between the logits of the last chosen and the first other expert
+
+
+def config_of(architecture, values):
+    return getattr(transformers, architecture + "Config")(**values)
+
+
+def model_of(architecture, values):
+    config = config_of(architecture, values)
+    config._attn_implementation = config._experts_implementation = "eager"
+    return getattr(transformers, architecture + "ForCausalLM")(config).eval()
+
+
+def randomise(model, seed):
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.ndim == 1 and "norm" in name:
+                p.copy_(1 + 0.3 * torch.randn(p.shape, generator=g))
+                if "q_norm" not in name and "k_norm" not in name:
+                    p[torch.randperm(len(p), generator=g)[:3]] *= 6
+            elif p.ndim == 1:
+                p.copy_(0.3 * torch.randn(p.shape, generator=g))
+            elif "embed_tokens" in name:
+                p.copy_(torch.randn(p.shape, generator=g))
+            elif name.endswith("gate.weight"):
+                p.copy_(0.6 * torch.randn(p.shape, generator=g))
+                p[1] *= 0.02  # hardly ever among the largest
+            else:
+                scale = 1.6 if "down" in name or "o_proj" in name else 1.0
+                p.copy_(scale * torch.randn(p.shape, generator=g) / p.shape[-1] ** 0.5)
+
+
+def hub_tensors(model, family):
+    """The state under the names and shapes of the Hub's checkpoints."""
+    tensors = {}
+    for name, p in model.state_dict().items():
+        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue
+        mixtral = family == "Mixtral"
+        if mixtral:
+            name = name.replace(".mlp.", ".block_sparse_moe.")
+        if name.endswith("experts.gate_up_proj"):
+            base, half = name[: -len("gate_up_proj")], p.shape[1] // 2
+            gate, up = ("w1", "w3") if mixtral else ("gate_proj", "up_proj")
+            for e in range(p.shape[0]):
+                tensors[f"{base}{e}.{gate}.weight"] = p[e, :half].contiguous()
+                tensors[f"{base}{e}.{up}.weight"] = p[e, half:].contiguous()
+        elif name.endswith("experts.down_proj"):
+            base = name[: -len("down_proj")]
+            for e in range(p.shape[0]):
+                down = "w2" if mixtral else "down_proj"
+                tensors[f"{base}{e}.{down}.weight"] = p[e].contiguous()
+        else:
+            tensors[name] = p.contiguous()
+    return tensors
+
+
+def run(model, ids):
+    """Sites, router choices and nll of all sequences joined."""
+    found = {}
+
+    def keep(key):
+        def hook(module, args, output):
+            found.setdefault(key, []).append(output[0].float().clone())
+        return hook
+
+    def keep_router(key):
+        def hook(module, args, output):
+            logits, weights, experts = output
+            for name, value in (("logits", logits.float()), ("weights", weights.float()),
+                                ("ids", experts)):
+                found.setdefault(f"{key}.router_{name}", []).append(value.clone())
+        return hook
+
+    hooks = []
+    for i, layer in enumerate(model.model.layers):
+        hooks.append(layer.input_layernorm.register_forward_hook(keep(f"{i:03}.ln_attn")))
+        hooks.append(
+            layer.post_attention_layernorm.register_forward_hook(keep(f"{i:03}.ln_mlp")))
+        if hasattr(layer.mlp, "gate"):
+            hooks.append(layer.mlp.gate.register_forward_hook(keep_router(f"{i:03}")))
+    nll = []
+    with torch.no_grad():
+        for row in ids:
+            logits = model(torch.tensor([row])).logits[0].float()
+            logp = torch.log_softmax(logits.double(), -1)
+            nll += [float("nan")] + [-logp[i, row[i + 1]].item() for i in range(len(row) - 1)]
+    for hook in hooks:
+        hook.remove()
+    out = {key: torch.cat(parts) for key, parts in found.items()}
+    out["nll"] = torch.tensor(nll, dtype=torch.float32)
+    return out
+
+
+def relative(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def acceptable(truth, rounded, top_k):
+    """Routers choose with a margin, alike in bf16, and leave some expert without tokens."""
+    idle = False
+    for key in truth:
+        if key.endswith("router_logits"):
+            ranked = truth[key].sort(-1, descending=True).values
+            gaps = ranked[:, :top_k] - ranked[:, 1:top_k + 1]
+            if gaps.min() < ROUTER_MARGIN:
+                return False
+            ids = key.replace("logits", "ids")
+            if not torch.equal(truth[ids], rounded[ids]):
+                return False
+            idle |= len(truth[ids].unique()) < truth[key].shape[-1]
+    routed = any(key.endswith("router_logits") for key in truth)
+    return idle or not routed
+
+
+def make(name, root):
+    architecture, values, dtype = MODELS[name]
+    g = torch.Generator().manual_seed(5)
+    ids = [torch.randint(0, values["vocab_size"], (n,), generator=g).tolist() for n in LENGTHS]
+    model = model_of(architecture, values)
+    for seed in range(100000):
+        randomise(model, seed)
+        model = model.to(dtype).float()  # the values that are stored
+        truth = run(model, ids)
+        if not acceptable(truth, truth, values.get("num_experts_per_tok", 0)):
+            continue
+        rounded = run(copy.deepcopy(model).to(torch.bfloat16), ids)
+        if acceptable(truth, rounded, values.get("num_experts_per_tok", 0)):
+            break
+    else:
+        sys.exit(f"{name}: no seed will do")
+    model = model_of(architecture, values)
+    randomise(model, seed)
+    folder = os.path.join(root, name)
+    os.makedirs(os.path.join(folder, "expected"), exist_ok=True)
+    config = config_of(architecture, values).to_dict()
+    config = {k: v for k, v in values.items()} | {
+        "model_type": config["model_type"], "architectures": [architecture + "ForCausalLM"],
+        "hidden_act": "silu"}
+    with open(os.path.join(folder, "config.json"), "w") as f:
+        json.dump(config, f, indent=1)
+        f.write("\n")
+    tensors = {k: v.to(dtype) for k, v in hub_tensors(model, architecture).items()}
+    save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    with open(os.path.join(folder, "ids.txt"), "w") as f:
+        for row in ids:
+            f.write(" ".join(map(str, row)) + "\n")
+    expected = {}
+    for key, value in truth.items():
+        if key.endswith("router_logits"):
+            continue
+        expected[key] = value.to(torch.int32) if key.endswith("_ids") else value.contiguous()
+        if ".ln_" in key:
+            expected["bf16_error." + key] = torch.tensor([relative(rounded[key], value)])
+    save_file(expected, os.path.join(folder, "expected", "model.safetensors"))
+    worst = max(v.item() for k, v in expected.items() if k.startswith("bf16"))
+    largest = max(v.abs().max().item() for k, v in truth.items() if ".ln_" in k)
+    print(f"{name}: seed {seed}, largest value {largest:.1f}, bf16 error up to {worst:.2e}")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    for wanted in sys.argv[2:] or MODELS:
+        make(wanted, sys.argv[1])

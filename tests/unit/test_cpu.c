@@ -1,0 +1,572 @@
+/* Every operation of the CPU backend against a plain loop in double precision: odd sizes
+ * that end inside tiles, both precisions, and the same bytes for one and two threads. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "extract/backend.h"
+#include "extract/rope_table.h"
+
+/* ---- numbers, tensors, comparison ---- */
+
+static uint64_t seed;
+
+static float uniform(void) /* [-1, 1) */
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(int64_t)(seed >> 11) * 0x1p-52 - 1);
+}
+
+static struct ol_backend *open_backend(enum ol_dtype dtype, int n_threads)
+{
+    struct ol_error err = {0};
+    struct ol_backend *b = ol_cpu_open(dtype, n_threads, &err);
+    if (b == NULL)
+        fail_msg("%s", err.text);
+    return b;
+}
+
+static struct ol_tensor tensor(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
+                               int64_t n_cols)
+{
+    struct ol_error err = {0};
+    struct ol_tensor t;
+    assert_int_equal(b->op->tensor_new(b, dtype, n_rows, n_cols, &t, &err), 0);
+    return t;
+}
+
+static size_t count(struct ol_tensor t)
+{
+    return (size_t)(t.n_rows * t.n_cols);
+}
+
+static struct ol_tensor random_tensor(struct ol_backend *b, int64_t n_rows,
+                                      int64_t n_cols, float scale)
+{
+    struct ol_tensor t = tensor(b, b->dtype, n_rows, n_cols);
+    for (size_t i = 0; i < count(t); i++) {
+        const float x = scale * uniform();
+        ol_from_f32(b->dtype, &x, (char *)t.data + i * ol_dtype_size(b->dtype), 1);
+    }
+    return t;
+}
+
+/* Values as double, [n_rows * n_cols]; the caller frees. */
+static double *values(enum ol_dtype dtype, const void *data, size_t n)
+{
+    double *v = ol_xcalloc(n, sizeof *v);
+    for (size_t i = 0; i < n; i++) {
+        float x;
+        ol_to_f32(dtype, (const char *)data + i * ol_dtype_size(dtype), &x, 1);
+        v[i] = (double)x;
+    }
+    return v;
+}
+
+static double *tensor_values(struct ol_tensor t)
+{
+    return values(t.dtype, t.data, count(t));
+}
+
+static struct ol_weight random_weight(enum ol_dtype dtype, int64_t n_rows, int64_t n_cols,
+                                      float scale)
+{
+    const size_t n = (size_t)(n_rows * n_cols);
+    char *data = ol_xcalloc(n, ol_dtype_size(dtype));
+    for (size_t i = 0; i < n; i++) {
+        const float x = scale * uniform();
+        if (dtype == OL_DTYPE_F16) {
+            /* 1.xxx * 2^-k in half precision, of either sign. */
+            const uint16_t bits = (uint16_t)((seed >> 40 & 0x83ff) | 0x3000);
+            memcpy(data + 2 * i, &bits, 2);
+        } else {
+            ol_from_f32(dtype, &x, data + i * ol_dtype_size(dtype), 1);
+        }
+    }
+    return (struct ol_weight){data, dtype, n_rows, n_cols};
+}
+
+static void free_weight(struct ol_weight *w)
+{
+    free((void *)(uintptr_t)w->data);
+}
+
+/* As near as one rounding to the type (and float sums of k terms) allow. */
+static void compare(const char *what, enum ol_dtype dtype, const double *found,
+                    const double *expected, size_t n, double slack)
+{
+    double top = 0;
+    for (size_t i = 0; i < n; i++)
+        top = fabs(expected[i]) > top ? fabs(expected[i]) : top;
+    for (size_t i = 0; i < n; i++) {
+        const double unit = dtype == OL_DTYPE_BF16 ? 0x1p-8 : 0x1p-22;
+        const double allowed = slack * (unit * fabs(expected[i]) + 2e-6 * top);
+        if (!(fabs(found[i] - expected[i]) <= allowed))
+            fail_msg("%s: value %zu is %.9g, expected %.9g +- %.2g", what, i, found[i],
+                     expected[i], allowed);
+    }
+}
+
+/* Run a test for both precisions, with one and with two threads, and compare bytes. */
+typedef size_t run_function(struct ol_backend *b, void *bytes);
+
+enum { MAX_BYTES = 1 << 23 };
+
+static void both_ways(run_function *run)
+{
+    char *one = ol_xcalloc(MAX_BYTES, 1), *two = ol_xcalloc(MAX_BYTES, 1);
+    for (int f32 = 0; f32 < 2; f32++) {
+        const enum ol_dtype dtype = f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
+        struct ol_backend *b = open_backend(dtype, 1);
+        seed = 7;
+        const size_t n = run(b, one);
+        b->op->close(b);
+        b = open_backend(dtype, 2);
+        seed = 7;
+        assert_int_equal(run(b, two), n);
+        b->op->close(b);
+        assert_true(n > 0 && n <= MAX_BYTES);
+        assert_memory_equal(one, two, n);
+    }
+    free(one);
+    free(two);
+}
+
+static size_t copy_out(struct ol_tensor t, void *bytes)
+{
+    const size_t n = count(t) * ol_dtype_size(t.dtype);
+    memcpy(bytes, t.data, n);
+    return n;
+}
+
+#define OK(call) assert_int_equal(call, 0)
+
+/* ---- operations ---- */
+
+static size_t embed(struct ol_backend *b, void *bytes)
+{
+    struct ol_error err = {0};
+    struct ol_weight table = random_weight(OL_DTYPE_F16, 13, 37, 1);
+    const int32_t ids[] = {12, 0, 5, 5, 7};
+    struct ol_tensor out = tensor(b, b->dtype, 5, 37);
+    OK(b->op->embed(b, ids, table, out, &err));
+    double *t = values(table.dtype, table.data, 13 * 37), *o = tensor_values(out);
+    for (int i = 0; i < 5; i++)
+        for (int c = 0; c < 37; c++) {
+            const float x = (float)t[ids[i] * 37 + c];
+            const float want = b->dtype == OL_DTYPE_BF16 ? ol_bf16_round(x) : x;
+            assert_true(o[i * 37 + c] == (double)want);
+        }
+    const size_t n = copy_out(out, bytes);
+    free(t), free(o), free_weight(&table);
+    b->op->tensor_free(b, &out);
+    return n;
+}
+
+static size_t norm(struct ol_backend *b, void *bytes)
+{
+    struct ol_error err = {0};
+    enum { ROWS = 1031, D = 67 };
+    struct ol_tensor x = random_tensor(b, ROWS, D, 30),
+                     out = tensor(b, b->dtype, ROWS, D);
+    struct ol_weight w = random_weight(OL_DTYPE_F32, 1, D, 8);
+    OK(b->op->norm(b, OL_NORM_RMS, 1e-2, x, w, out, &err));
+    double *xs = tensor_values(x), *os = tensor_values(out);
+    double *ws = values(w.dtype, w.data, D), *want = ol_xcalloc(ROWS * D, sizeof *want);
+    for (int i = 0; i < ROWS; i++) {
+        double sum = 0;
+        for (int c = 0; c < D; c++)
+            sum += xs[i * D + c] * xs[i * D + c];
+        for (int c = 0; c < D; c++) {
+            double y = xs[i * D + c] / sqrt(sum / D + 1e-2), weight = ws[c];
+            if (b->dtype == OL_DTYPE_BF16) {
+                y = (double)ol_bf16_round((float)y);
+                weight = (double)ol_bf16_round((float)weight);
+            }
+            want[i * D + c] = y * weight;
+        }
+    }
+    /* The inner rounding may fall the other way when y is near a tie. */
+    compare("norm", b->dtype, os, want, ROWS * D, b->dtype == OL_DTYPE_BF16 ? 1.6 : 2);
+    const size_t n = copy_out(out, bytes);
+    free(xs), free(os), free(ws), free(want), free_weight(&w);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &out);
+    return n;
+}
+
+static void product_of(struct ol_matmul p, double *want)
+{
+    double *x = tensor_values(p.x);
+    double *w = values(p.weight.dtype, p.weight.data,
+                       (size_t)(p.weight.n_rows * p.weight.n_cols));
+    double *bias = p.bias.data != NULL
+                       ? values(p.bias.dtype, p.bias.data, (size_t)p.bias.n_cols)
+                       : NULL;
+    const int64_t k = p.x.n_cols;
+    for (int64_t i = 0; i < p.x.n_rows; i++)
+        for (int64_t j = 0; j < p.weight.n_rows; j++) {
+            double sum = bias != NULL ? bias[j] : 0;
+            for (int64_t c = 0; c < k; c++)
+                sum += x[i * k + c] * w[j * k + c];
+            want[i * p.weight.n_rows + j] = sum;
+        }
+    free(x), free(w), free(bias);
+}
+
+static size_t matmul(struct ol_backend *b, void *bytes)
+{
+    struct ol_error err = {0};
+    static const struct {
+        int64_t m, n, k;
+        enum ol_dtype dtype;
+        bool bias;
+    } sizes[] = {
+        {1, 1, 1, OL_DTYPE_BF16, true},    {515, 259, 67, OL_DTYPE_BF16, false},
+        {37, 523, 33, OL_DTYPE_F16, true}, {0, 5, 3, OL_DTYPE_F32, false},
+        {2, 3, 777, OL_DTYPE_F32, true},
+    };
+    enum { N = sizeof sizes / sizeof sizes[0] };
+    struct ol_matmul p[N];
+    for (int i = 0; i < N; i++)
+        p[i] = (struct ol_matmul){
+            .x = random_tensor(b, sizes[i].m, sizes[i].k, 1),
+            .weight = random_weight(sizes[i].dtype, sizes[i].n, sizes[i].k, 1),
+            .bias = sizes[i].bias ? random_weight(OL_DTYPE_BF16, 1, sizes[i].n, 3)
+                                  : (struct ol_weight){0},
+            .out = tensor(b, b->dtype, sizes[i].m, sizes[i].n),
+        };
+    OK(b->op->matmul(b, p, N, &err));
+    size_t n = 0;
+    for (int i = 0; i < N; i++) {
+        double *found = tensor_values(p[i].out);
+        double *want = ol_xcalloc(count(p[i].out) + 1, sizeof *want);
+        product_of(p[i], want);
+        compare("matmul", b->dtype, found, want, count(p[i].out), 1);
+        n += copy_out(p[i].out, (char *)bytes + n);
+        free(found), free(want);
+        free_weight(&p[i].weight), free_weight(&p[i].bias);
+        b->op->tensor_free(b, &p[i].x);
+        b->op->tensor_free(b, &p[i].out);
+    }
+    return n;
+}
+
+static size_t clip_and_add(struct ol_backend *b, void *bytes)
+{
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, 601, 61, 4), y = random_tensor(b, 601, 61, 4);
+    double *before = tensor_values(x), *ys = tensor_values(y);
+    OK(b->op->clip(b, x, 1.5, &err));
+    OK(b->op->add(b, x, y, &err));
+    double *after = tensor_values(x);
+    for (size_t i = 0; i < count(x); i++)
+        before[i] = (before[i] > 1.5 ? 1.5 : before[i] < -1.5 ? -1.5 : before[i]) + ys[i];
+    compare("clip, add", b->dtype, after, before, count(x), 1);
+    size_t n = copy_out(x, bytes);
+    struct ol_tensor sum = tensor(b, OL_DTYPE_F32, 601, 61);
+    OK(b->op->add_sum(b, x, sum, &err)); /* adding zero changes nothing */
+    assert_memory_equal(x.data, bytes, n);
+    free(before), free(ys), free(after);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &y);
+    b->op->tensor_free(b, &sum);
+    return n;
+}
+
+static size_t rope(struct ol_backend *b, void *bytes)
+{
+    struct ol_error err = {0};
+    enum { N = 301, HEADS = 3, D = 14, ROTARY = 10 };
+    const struct ol_rope_spec spec = {.rotary_dim = ROTARY, .theta = 500};
+    struct ol_rope_table table = {N + 4, ROTARY,
+                                  tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2),
+                                  tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2)};
+    ol_rope_fill(&spec, N + 4, table.cos.data, table.sin.data);
+    struct ol_tensor x = random_tensor(b, N, HEADS * D, 5);
+    double *want = tensor_values(x);
+    OK(b->op->rope(b, OL_ROPE_HALF, &table, D, x, &err));
+    for (int i = 0; i < N; i++)
+        for (int h = 0; h < HEADS; h++)
+            for (int j = 0; j < ROTARY / 2; j++) {
+                double *v = want + i * HEADS * D + h * D;
+                const double angle = i * pow(500, -2.0 * j / ROTARY);
+                const double p = v[j], q = v[j + ROTARY / 2];
+                v[j] = p * cos(angle) - q * sin(angle);
+                v[j + ROTARY / 2] = q * cos(angle) + p * sin(angle);
+            }
+    double *found = tensor_values(x);
+    /* Three roundings in the activation type; angles up to 300 in float. */
+    for (size_t i = 0; i < count(x); i++) {
+        const double allowed = b->dtype == OL_DTYPE_BF16 ? 5 * 3 * 0x1p-8 : 3e-4;
+        if (fabs(found[i] - want[i]) > allowed)
+            fail_msg("rope: value %zu is %g, expected %g", i, found[i], want[i]);
+    }
+    const size_t n = copy_out(x, bytes);
+    struct ol_tensor longer = tensor(b, b->dtype, N + 5, D);
+    assert_int_equal(b->op->rope(b, OL_ROPE_HALF, &table, D, longer, &err), -1);
+    assert_non_null(strstr(err.text, "306"));
+    free(want), free(found);
+    b->op->tensor_free(b, &longer);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &table.cos);
+    b->op->tensor_free(b, &table.sin);
+    return n;
+}
+
+static void attention_of(const struct ol_attention_args *a, struct ol_tensor q,
+                         struct ol_tensor k, struct ol_tensor v, double *want)
+{
+    double *qs = tensor_values(q), *ks = tensor_values(k), *vs = tensor_values(v);
+    double *p = ol_xcalloc((size_t)q.n_rows, sizeof *p);
+    const int d = a->head_dim;
+    for (int64_t i = 0; i < q.n_rows; i++)
+        for (int h = 0; h < a->n_heads; h++) {
+            const int64_t kv = h / (a->n_heads / a->n_kv_heads) * d;
+            const int64_t first =
+                a->kind == OL_ATTENTION_SLIDING && i >= a->window ? i - a->window + 1 : 0;
+            double top = -INFINITY, total = 0;
+            for (int64_t j = first; j <= i; j++) {
+                p[j] = 0;
+                for (int c = 0; c < d; c++)
+                    p[j] += qs[i * q.n_cols + h * d + c] * ks[j * k.n_cols + kv + c];
+                p[j] *= a->scale;
+                top = p[j] > top ? p[j] : top;
+            }
+            for (int64_t j = first; j <= i; j++)
+                total += p[j] = exp(p[j] - top);
+            for (int c = 0; c < d; c++) {
+                double sum = 0;
+                for (int64_t j = first; j <= i; j++)
+                    sum += p[j] * vs[j * v.n_cols + kv + c];
+                want[i * q.n_cols + h * d + c] = sum / total;
+            }
+        }
+    free(qs), free(ks), free(vs), free(p);
+}
+
+static size_t attention(struct ol_backend *b, void *bytes)
+{
+    static const struct {
+        int64_t n;
+        int heads, kv_heads, d;
+        enum ol_attention_kind kind;
+        int window;
+    } cases[] = {
+        {1, 2, 1, 6, OL_ATTENTION_FULL, 0},
+        {129, 4, 2, 10, OL_ATTENTION_FULL, 0},
+        {531, 3, 3, 18, OL_ATTENTION_FULL, 0},
+        {531, 2, 1, 12, OL_ATTENTION_SLIDING, 1},
+        {600, 2, 2, 8, OL_ATTENTION_SLIDING, 257},
+        {40, 1, 1, 8, OL_ATTENTION_SLIDING, 99},
+    };
+    struct ol_error err = {0};
+    size_t bytes_used = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct ol_attention_args args = {cases[i].heads, cases[i].kv_heads,
+                                               cases[i].d,     0.9,
+                                               cases[i].kind,  cases[i].window};
+        /* Scores up to +-50: a softmax without a running maximum would overflow. */
+        struct ol_tensor q = random_tensor(b, cases[i].n, cases[i].heads * cases[i].d, 6);
+        struct ol_tensor k =
+            random_tensor(b, cases[i].n, cases[i].kv_heads * cases[i].d, 3);
+        struct ol_tensor v =
+            random_tensor(b, cases[i].n, cases[i].kv_heads * cases[i].d, 2);
+        struct ol_tensor out = tensor(b, b->dtype, q.n_rows, q.n_cols);
+        OK(b->op->attention(b, &args, q, k, v, out, &err));
+        double *want = ol_xcalloc(count(out), sizeof *want), *found = tensor_values(out);
+        attention_of(&args, q, k, v, want);
+        compare("attention", b->dtype, found, want, count(out), 4);
+        bytes_used += copy_out(out, (char *)bytes + bytes_used);
+        free(want), free(found);
+        b->op->tensor_free(b, &q);
+        b->op->tensor_free(b, &k);
+        b->op->tensor_free(b, &v);
+        b->op->tensor_free(b, &out);
+    }
+    return bytes_used;
+}
+
+static size_t glu(struct ol_backend *b, void *bytes)
+{
+    struct ol_error err = {0};
+    struct ol_tensor gate = random_tensor(b, 403, 83, 20),
+                     up = random_tensor(b, 403, 83, 3);
+    double *want = tensor_values(gate), *ups = tensor_values(up);
+    for (size_t i = 0; i < count(gate); i++) {
+        double silu = want[i] / (1 + exp(-want[i]));
+        if (b->dtype == OL_DTYPE_BF16)
+            silu = (double)ol_bf16_round((float)silu);
+        want[i] = silu * ups[i];
+    }
+    OK(b->op->glu(b, OL_GLU_SILU, gate, up, &err));
+    double *found = tensor_values(gate);
+    compare("glu", b->dtype, found, want, count(gate), 2);
+    const size_t n = copy_out(gate, bytes);
+    free(want), free(ups), free(found);
+    b->op->tensor_free(b, &gate);
+    b->op->tensor_free(b, &up);
+    return n;
+}
+
+/* An expert's logit is the row's value in its column: the weight is the identity. */
+static size_t route(struct ol_backend *b, void *bytes)
+{
+    enum { N = 5, E = 6, K = 3 };
+    static const float logits[N][E] = {{1, 3, 2, 0, -1, 2.5f},
+                                       {4, 4, 4, 4, 4, 4},
+                                       {-1, 2, 2, 7, 2, -8},
+                                       {0, -5, 6, 6, 1, 2},
+                                       {-90, -91, -92, -93, -94, -95}};
+    static const uint16_t want[N][K] = {
+        {1, 5, 2}, {0, 1, 2}, {3, 1, 2}, {2, 3, 5}, {0, 1, 2}};
+    static float identity[E][E];
+    struct ol_error err = {0};
+    struct ol_tensor x = tensor(b, b->dtype, N, E);
+    for (int e = 0; e < E; e++)
+        identity[e][e] = 1;
+    for (int i = 0; i < N; i++)
+        ol_from_f32(b->dtype, logits[i],
+                    (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
+    const struct ol_weight w = {identity, OL_DTYPE_F32, E, E};
+    struct ol_router_spec router = {OL_ROUTER_SOFTMAX, E, K, false};
+    uint16_t ids[2][N][K];
+    float weights[2][N][K];
+    OK(b->op->route(b, &router, x, w, ids[0][0], weights[0][0], &err));
+    router.renormalize = true;
+    OK(b->op->route(b, &router, x, w, ids[1][0], weights[1][0], &err));
+    for (int i = 0; i < N; i++) {
+        double all = 0, chosen = 0;
+        for (int e = 0; e < E; e++)
+            all += exp((double)logits[i][e] - (double)logits[i][want[i][0]]);
+        for (int k = 0; k < K; k++)
+            chosen += exp((double)(logits[i][want[i][k]] - logits[i][want[i][0]]));
+        for (int k = 0; k < K; k++) {
+            const double e = exp((double)(logits[i][want[i][k]] - logits[i][want[i][0]]));
+            assert_int_equal(ids[0][i][k], want[i][k]);
+            assert_int_equal(ids[1][i][k], want[i][k]);
+            assert_true(fabs((double)weights[0][i][k] - e / all) < 1e-7);
+            assert_true(fabs((double)weights[1][i][k] - e / chosen) < 1e-7);
+        }
+    }
+    memcpy(bytes, ids, sizeof ids);
+    memcpy((char *)bytes + sizeof ids, weights, sizeof weights);
+    b->op->tensor_free(b, &x);
+    return sizeof ids + sizeof weights;
+}
+
+static size_t experts(struct ol_backend *b, void *bytes)
+{
+    enum { N = 211, E = 7, K = 3, D = 29 };
+    struct ol_error err = {0};
+    static uint16_t ids[N * K];
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < K; k++) /* distinct within a token; 6 is never chosen */
+            ids[i * K + k] = (uint16_t)((i * i + 2 * k) % 6);
+    int64_t offsets[E + 1];
+    static int32_t rows[N * K], slots[N * K];
+    struct ol_permutation p = {E, offsets, rows, slots};
+    OK(b->op->permute(b, ids, N, K, &p, &err));
+    assert_int_equal(offsets[0], 0);
+    assert_int_equal(offsets[E], N * K);
+    assert_int_equal(offsets[6], offsets[7]);
+    for (int e = 0; e < E; e++)
+        for (int64_t i = offsets[e]; i < offsets[e + 1]; i++) {
+            assert_int_equal(ids[rows[i] * K + slots[i]], e);
+            assert_true(i == offsets[e] || rows[i] > rows[i - 1]);
+        }
+    struct ol_tensor x = random_tensor(b, N, D, 1), out = tensor(b, b->dtype, N * K, D);
+    struct ol_tensor sum = tensor(b, OL_DTYPE_F32, N, D);
+    float scales[N * K];
+    for (int i = 0; i < N * K; i++)
+        scales[i] = uniform();
+    OK(b->op->gather(b, x, rows, out, &err));
+    double *xs = tensor_values(x), *want = ol_xcalloc(N * D, sizeof *want);
+    for (int e = 0; e < E; e++) {
+        const int64_t first = offsets[e], n = offsets[e + 1] - first;
+        OK(b->op->scatter_add(b, ol_tensor_rows(out, first, n), rows + first,
+                              scales + first, sum, &err));
+        for (int64_t i = first; i < first + n; i++)
+            for (int c = 0; c < D; c++)
+                want[rows[i] * D + c] += (double)scales[i] * xs[rows[i] * D + c];
+    }
+    double *found = tensor_values(sum);
+    compare("gather, scatter_add", OL_DTYPE_F32, found, want, N * D, 2);
+    const size_t n = copy_out(sum, bytes);
+    ids[5] = E;
+    assert_int_equal(b->op->permute(b, ids, N, K, &p, &err), -1);
+    free(xs), free(want), free(found);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &out);
+    b->op->tensor_free(b, &sum);
+    return n;
+}
+
+static size_t nll(struct ol_backend *b, void *bytes)
+{
+    enum { N = 263, V = 1031, D = 41 };
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 3);
+    struct ol_weight w = random_weight(OL_DTYPE_BF16, V, D, 2);
+    int32_t targets[N];
+    float found[N];
+    for (int i = 0; i < N; i++)
+        targets[i] = i == 0 ? V - 1 : i == 9 ? -1 : (i * 37) % V;
+    OK(b->op->nll(b, x, w, targets, found, &err));
+    double *logits = ol_xcalloc(N * V, sizeof *logits);
+    product_of((struct ol_matmul){.x = x, .weight = w}, logits);
+    for (int i = 0; i < N; i++) {
+        double top = -INFINITY, total = 0;
+        for (int v = 0; v < V; v++)
+            top = logits[i * V + v] > top ? logits[i * V + v] : top;
+        for (int v = 0; v < V; v++)
+            total += exp(logits[i * V + v] - top);
+        if (targets[i] < 0) {
+            assert_true(isnan(found[i]));
+            continue;
+        }
+        const double want = top + log(total) - logits[i * V + targets[i]];
+        const double allowed = b->dtype == OL_DTYPE_BF16 ? 0.3 : 1e-4;
+        if (!(fabs((double)found[i] - want) < allowed))
+            fail_msg("nll[%d] is %g, expected %g", i, (double)found[i], want);
+    }
+    memcpy(bytes, found, sizeof found);
+    free(logits), free_weight(&w);
+    b->op->tensor_free(b, &x);
+    return sizeof found;
+}
+
+#define TEST(name)                                                                       \
+    static void test_##name(void **state)                                                \
+    {                                                                                    \
+        (void)state;                                                                     \
+        both_ways(name);                                                                 \
+    }
+
+TEST(embed)
+TEST(norm)
+TEST(matmul)
+TEST(clip_and_add)
+TEST(rope)
+TEST(attention)
+TEST(glu)
+TEST(route)
+TEST(experts)
+TEST(nll)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_embed),   cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_matmul),  cmocka_unit_test(test_clip_and_add),
+        cmocka_unit_test(test_rope),    cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_glu),     cmocka_unit_test(test_route),
+        cmocka_unit_test(test_experts), cmocka_unit_test(test_nll),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

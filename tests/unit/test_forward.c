@@ -1,0 +1,246 @@
+/* Whole runs of tiny models of every family against what transformers computes for them
+ * (tests/golden/make_models.py): config.json and weights as on the Hub, in the sealed
+ * file every site, router choice and likelihood. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/activation_file.h"
+#include "extract/checkpoint.h"
+#include "extract/run.h"
+
+static char directory[] = "/tmp/ol-test-forward-XXXXXX";
+
+/* The bounds of the comparison, relative L2 per site. */
+#define F32_ERROR            1e-5
+#define F32_NLL_ERROR        1e-4
+#define BF16_TIMES_REFERENCE 1.25
+
+static struct ol_activation_file *extract(const char *model, enum ol_dtype precision,
+                                          int n_threads)
+{
+    struct ol_error err = {0};
+    char *path = ol_xasprintf("%s/run.h5", directory);
+    char *folder = ol_xasprintf("tests/golden/models/%s", model);
+    char *ids = ol_xasprintf("%s/ids.txt", folder);
+    const struct ol_texts no_texts = {0};
+    const struct ol_run_request request = {
+        .model = folder,
+        .output = path,
+        .command_line = "test",
+        .corpus = {.text_files = &no_texts, .ids_file = ids, .text_field = "text"},
+        .precision = precision,
+        .sites = {true, true, true, true},
+        .store = precision == OL_DTYPE_F32 ? OL_STORE_F32 : OL_STORE_BF16,
+        .n_threads = n_threads,
+        .perplexity = true,
+    };
+    if (ol_run(&request, &err) != 0)
+        fail_msg("%s", err.text);
+    struct ol_activation_file *file = ol_activation_open(path, &err);
+    if (file == NULL)
+        fail_msg("%s", err.text);
+    free(ids);
+    free(folder);
+    free(path);
+    return file;
+}
+
+/* ---- what is expected ---- */
+
+static const void *expected(const struct ol_checkpoint *c, int layer, const char *what)
+{
+    char name[64];
+    snprintf(name, sizeof name, layer >= 0 ? "%03d.%s" : "%.0d%s", layer >= 0 ? layer : 0,
+             what);
+    const struct ol_stored_tensor *t = ol_checkpoint_find(c, name);
+    if (t == NULL)
+        fail_msg("no %s", name);
+    return t->data;
+}
+
+static float at(const void *data, int64_t i)
+{
+    float x;
+    memcpy(&x, (const char *)data + 4 * i, 4);
+    return x;
+}
+
+static double bf16_error(const struct ol_checkpoint *c, int layer, const char *site)
+{
+    char name[64];
+    snprintf(name, sizeof name, "bf16_error.%03d.%s", layer, site);
+    return (double)at(expected(c, -1, name), 0);
+}
+
+/* ---- comparisons ---- */
+
+static void compare_site(const struct ol_activation_file *f,
+                         const struct ol_checkpoint *c, int l, enum ol_site site)
+{
+    const struct ol_activation_layout *layout = ol_activation_layout(f);
+    const int32_t *lengths = ol_activation_input(f)->lengths;
+    const int layer = layout->layers[l].number;
+    const void *want = expected(c, layer, ol_site_name(site));
+    float *row = ol_xcalloc((size_t)layout->d_model, sizeof *row);
+    double difference = 0, size = 0;
+    int64_t i = 0;
+    for (int64_t s = 0; s < layout->n_sequences; s++) {
+        const char *rows = ol_activation_site(f, l, site, s);
+        const size_t bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
+        for (int64_t t = 0; t < lengths[s]; t++) {
+            ol_to_f32(layout->dtype, rows + (size_t)t * bytes, row,
+                      (size_t)layout->d_model);
+            for (int64_t d = 0; d < layout->d_model; d++, i++) {
+                const double x = (double)row[d], y = (double)at(want, i);
+                difference += (x - y) * (x - y);
+                size += y * y;
+            }
+        }
+    }
+    free(row);
+    const double error = sqrt(difference / size);
+    const double bound =
+        layout->dtype == OL_DTYPE_F32
+            ? F32_ERROR
+            : BF16_TIMES_REFERENCE * bf16_error(c, layer, ol_site_name(site));
+    if (!(error <= bound))
+        fail_msg("layer %d %s: relative error %.3g, allowed %.3g", layer,
+                 ol_site_name(site), error, bound);
+}
+
+static void compare_router(const struct ol_activation_file *f,
+                           const struct ol_checkpoint *c, int l)
+{
+    const struct ol_activation_layout *layout = ol_activation_layout(f);
+    const int32_t *lengths = ol_activation_input(f)->lengths;
+    const int layer = layout->layers[l].number, top_k = layout->layers[l].top_k;
+    const void *ids = expected(c, layer, "router_ids");
+    const void *weights = expected(c, layer, "router_weights");
+    const double bound = layout->dtype == OL_DTYPE_F32 ? 1e-5 : 5e-2;
+    int64_t i = 0;
+    for (int64_t s = 0; s < layout->n_sequences; s++)
+        for (int64_t t = 0; t < lengths[s] * top_k; t++, i++) {
+            int32_t id;
+            memcpy(&id, (const char *)ids + 4 * i, 4);
+            assert_int_equal(ol_activation_router_ids(f, l, s)[t], id);
+            const double x = (double)ol_activation_router_weights(f, l, s)[t];
+            if (!(fabs(x - (double)at(weights, i)) <= bound))
+                fail_msg("layer %d router weight %d is %g, expected %g", layer, (int)i, x,
+                         (double)at(weights, i));
+        }
+}
+
+static void compare_nll(const struct ol_activation_file *f, const struct ol_checkpoint *c)
+{
+    const struct ol_activation_layout *layout = ol_activation_layout(f);
+    const int32_t *lengths = ol_activation_input(f)->lengths;
+    const void *want = expected(c, -1, "nll");
+    int64_t i = 0;
+    for (int64_t s = 0; s < layout->n_sequences; s++)
+        for (int64_t t = 0; t < lengths[s]; t++, i++) {
+            const double x = (double)ol_activation_nll(f, s)[t], y = (double)at(want, i);
+            const double bound = layout->dtype == OL_DTYPE_F32 ? F32_NLL_ERROR : 0.5;
+            if (t == 0 ? !isnan(x) : !(fabs(x - y) <= bound))
+                fail_msg("sequence %d token %d: nll %g, expected %g", (int)s, (int)t, x,
+                         y);
+        }
+}
+
+/* The stream before a norm and the norm's output belong together: residual sites are
+ * checked by normalising them again. */
+static void compare_residual(const struct ol_activation_file *f, int l)
+{
+    const struct ol_activation_layout *layout = ol_activation_layout(f);
+    const int64_t d = layout->d_model;
+    if (layout->dtype != OL_DTYPE_F32)
+        return;
+    for (int k = 0; k < 2; k++) {
+        const float *x = ol_activation_site(
+            f, l, k == 0 ? OL_SITE_RESIDUAL_ATTN : OL_SITE_RESIDUAL_MLP, 0);
+        const float *y =
+            ol_activation_site(f, l, k == 0 ? OL_SITE_LN_ATTN : OL_SITE_LN_MLP, 0);
+        /* y[0][c] / x[0][c] = weight[c] r[0]: the ratio to row 1's is one number. */
+        const double ratio = (double)(y[0] / x[0]) / (double)(y[d] / x[d]);
+        for (int64_t c = 1; c < d; c++) {
+            const double other = (double)(y[c] / x[c]) / (double)(y[d + c] / x[d + c]);
+            assert_true(fabs(other / ratio - 1) < 1e-4);
+        }
+    }
+}
+
+static void compare(const char *model, enum ol_dtype precision)
+{
+    struct ol_error err = {0};
+    char *folder = ol_xasprintf("tests/golden/models/%s/expected", model);
+    struct ol_checkpoint *c = ol_checkpoint_open(folder, &err);
+    if (c == NULL)
+        fail_msg("%s", err.text);
+    struct ol_activation_file *f = extract(model, precision, 2);
+    const struct ol_activation_layout *layout = ol_activation_layout(f);
+    assert_true(layout->n_layers > 0);
+    for (int l = 0; l < layout->n_layers; l++) {
+        compare_site(f, c, l, OL_SITE_LN_ATTN);
+        compare_site(f, c, l, OL_SITE_LN_MLP);
+        compare_residual(f, l);
+        if (layout->layers[l].top_k > 0)
+            compare_router(f, c, l);
+    }
+    compare_nll(f, c);
+    ol_activation_close(f);
+    ol_checkpoint_close(c);
+    free(folder);
+}
+
+static void f32(void **state)
+{
+    compare(*state, OL_DTYPE_F32);
+}
+
+static void bf16(void **state)
+{
+    compare(*state, OL_DTYPE_BF16);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    ol_verbosity_set(0);
+    return mkdtemp(directory) != NULL ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char *path = ol_xasprintf("%s/run.h5", directory);
+    unlink(path);
+    free(path);
+    return rmdir(directory);
+}
+
+int main(void)
+{
+    static char *const models[] = {
+        "llama",     "llama-linear",      "mixtral",        "mixtral-sliding",
+        "olmoe",     "olmoe-clip",        "qwen3",          "qwen3-sliding",
+        "qwen3_moe", "qwen3_moe-sliding", "qwen3_moe-tied",
+    };
+    enum { N = sizeof models / sizeof models[0] };
+    struct CMUnitTest tests[2 * N];
+    char names[2 * N][64];
+    for (int i = 0; i < N; i++) {
+        snprintf(names[2 * i], 64, "%s f32", models[i]);
+        snprintf(names[2 * i + 1], 64, "%s bf16", models[i]);
+        tests[2 * i] = (struct CMUnitTest){names[2 * i], f32, NULL, NULL, models[i]};
+        tests[2 * i + 1] =
+            (struct CMUnitTest){names[2 * i + 1], bf16, NULL, NULL, models[i]};
+    }
+    return cmocka_run_group_tests(tests, begin, end);
+}
