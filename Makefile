@@ -11,7 +11,8 @@ DESTDIR ?=
 CC      ?= cc
 # The processor to compile for: x86-64-v3 (AVX2) runs on other machines too.
 ARCH    ?= native
-B       := build
+B       ?= build
+PYTHON  ?= python3
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 CFLAGS   ?= -O3 -g
@@ -58,6 +59,7 @@ $(foreach lib,$(LIBS),$(eval $(call library,$(lib))))
 define tool
 $(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(B)/libcommon.a
 	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
+	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU only, without CUDA')
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
@@ -81,9 +83,63 @@ $(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/libcommon.a
 	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_extract) $(LDLIBS_all)
 
 test: all $(UNIT) $(TEST_TOOLS)
-	@tests/run $(UNIT)
+	@BUILD=$(B) tests/run $(UNIT)
+
+# ---- run: extract | analyze | report ----
+
+MODEL ?= data/demo
+TEXT  ?= data/demo/heldout.txt
+N     ?= 16
+L     ?= 512
+OUT   ?= $(B)/$(notdir $(patsubst %/,%,$(MODEL))).h5
+
+run: SHELL := /bin/bash
+run: .SHELLFLAGS := -o pipefail -c
+run: all
+	@$(B)/ol-extract "$(MODEL)" -t "$(TEXT)" -n $(N) -l $(L) -o "$(OUT)" --perplexity \
+	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report
+
+# ---- bench: PYTHON with torch and transformers to be compared with them ----
+
+bench: all $(TEST_TOOLS)
+	@BUILD=$(B) PYTHON=$(PYTHON) tests/bench/run
+
+# ---- check: format, both compilers, cppcheck, the tests under sanitizers ----
+
+SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch]))
+
+format:
+	clang-format -i $(SOURCES)
+
+check:
+	@sh common/deps.sh tools clang-format clang cppcheck
+	clang-format --dry-run -Werror $(SOURCES)
+	cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. \
+	    --enable=warning,portability --suppress=missingIncludeSystem $(LIBS)
+	$(MAKE) CC=clang B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))
+	ASAN_OPTIONS=detect_leaks=1 $(MAKE) B=$(B)-sanitize \
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' \
+	    CFLAGS='-O1 -g' test
+
+# ---- install ----
+
+MAN1 := $(wildcard $(TOOLS:%=%/*.1))
+MAN5 := $(wildcard common/*.5)
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+MANDIR := $(DESTDIR)$(PREFIX)/share/man
+
+install: all
+	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5"
+	install -m 755 $(BINARIES) "$(BINDIR)"
+	install -m 644 $(MAN1) "$(MANDIR)/man1"
+	install -m 644 $(MAN5) "$(MANDIR)/man5"
+
+uninstall:
+	rm -f $(patsubst $(B)/%,"$(BINDIR)/%",$(BINARIES)) \
+	    $(patsubst %,"$(MANDIR)/man1/%",$(notdir $(MAN1))) \
+	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5)))
 
 clean:
-	rm -rf $(B)
+	rm -rf $(B) $(B)-clang $(B)-sanitize
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,5 +1,6 @@
 #!/bin/sh
 # deps.sh check: say which library is missing, with its package, and fail.
+# deps.sh tools COMMAND...: fail when a command is missing, naming it.
 # deps.sh install PACKAGE...: install missing packages on Debian and Ubuntu, name them elsewhere.
 set -eu
 
@@ -26,6 +27,16 @@ check() {
     [ -z "$missing" ] && return 0
     printf 'These libraries are missing:\n%s' "$missing" >&2
     printf '"make deps" installs them on Debian and Ubuntu.\n' >&2
+    return 1
+}
+
+tools() {
+    missing=
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+    done
+    [ -z "$missing" ] && return 0
+    printf 'These commands are missing:%s (Debian packages of the same names)\n' "$missing" >&2
     return 1
 }
 
@@ -69,6 +80,7 @@ action=$1
 shift
 case $action in
     check) check ;;
+    tools) tools "$@" ;;
     install) install "$@" ;;
-    *) printf 'usage: deps.sh check | install PACKAGE...\n' >&2; exit 2 ;;
+    *) printf 'usage: deps.sh check | tools COMMAND... | install PACKAGE...\n' >&2; exit 2 ;;
 esac

@@ -259,7 +259,7 @@ static int open_files(struct run *r, struct ol_error *err)
             ol_note("%s: going on after layer %d", partial, r->done);
     } else {
         if (r->request->resume)
-            ol_note("%s: there is nothing to resume, beginning with layer 0", r->path);
+            ol_detail("%s: there is nothing to resume, beginning with layer 0", r->path);
         r->file = ol_activation_create(r->path, &r->info, &r->layout, &r->input, err);
         if (r->file != NULL)
             r->states = ol_state_create(r->state_path, &id, err);

@@ -46,7 +46,7 @@ static void task(void *arg, int64_t number, int thread)
     float *x =
         ol_cpu_scratch(j->cpu, thread, (size_t)((TOKENS + WORDS) * k + TOKENS * WORDS));
     float *w = x + TOKENS * k, *logits = w + WORDS * k;
-    struct state states[TOKENS];
+    struct state states[TOKENS] = {{0}};
     ol_to_f32(j->x.dtype, ol_cpu_row(j->x, row), x, (size_t)(m * k));
     for (int64_t i = 0; i < m; i++)
         states[i] = (struct state){-INFINITY, 0, NAN};
