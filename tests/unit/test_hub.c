@@ -1,0 +1,209 @@
+/* The Hub cache's layout and the precedence of the variables that say where it is. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <sys/stat.h>
+
+#include "extract/hub.h"
+#include "tests/unit/checkpoint_maker.h"
+
+static const char commit[] = "0123456789abcdef0123456789abcdef01234567";
+static char *root;
+
+static void make_directories(const char *path)
+{
+    char *command = ol_xasprintf("mkdir -p '%s'", path);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+/* A cached model below root/cache; the snapshot's directory, to be freed. */
+static char *cache_model(const char *cache, const char *folder, const char *ref)
+{
+    char *refs = ol_xasprintf("%s/%s/%s/refs", root, cache, folder);
+    char *snapshot = ol_xasprintf("%s/%s/%s/snapshots/%s", root, cache, folder, commit);
+    make_directories(refs);
+    make_directories(snapshot);
+    write_text(refs, "main", ref);
+    free(refs);
+    return snapshot;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    root = make_directory();
+    unsetenv("HF_HUB_CACHE");
+    unsetenv("HUGGINGFACE_HUB_CACHE");
+    unsetenv("HF_HOME");
+    unsetenv("XDG_CACHE_HOME");
+    setenv("HOME", root, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    remove_directory(root);
+    return 0;
+}
+
+static void resolves_to(const char *model, const char *expected)
+{
+    struct ol_error err = {0};
+    char *found = ol_hub_resolve(model, &err);
+    if (found == NULL)
+        fail_msg("%s", err.text);
+    assert_string_equal(found, expected);
+    free(found);
+}
+
+static void fails_with(const char *model, const char *part)
+{
+    struct ol_error err = {0};
+    assert_null(ol_hub_resolve(model, &err));
+    if (strstr(err.text, part) == NULL)
+        fail_msg("found    %s\nexpected %s", err.text, part);
+}
+
+static void set_below(const char *name, const char *below)
+{
+    char *path = ol_xasprintf("%s/%s", root, below);
+    setenv(name, path, 1);
+    free(path);
+}
+
+static void a_directory_is_itself(void **state)
+{
+    (void)state;
+    resolves_to(root, root);
+    resolves_to(".", ".");
+    write_text(root, "file", "");
+    char *file = ol_xasprintf("%s/file", root);
+    fails_with(file, "is a file, expected a directory or a Hub name (org/name)");
+    free(file);
+    char *missing = ol_xasprintf("%s/missing", root);
+    fails_with(missing, "cannot be opened, and is no Hub name (org/name): No such file");
+    free(missing);
+}
+
+static void names_lead_to_snapshots(void **state)
+{
+    (void)state;
+    char *with_org =
+        cache_model(".cache/huggingface/hub", "models--Org-1--a.b_c", commit);
+    char *newline = ol_xasprintf("%s\n", commit);
+    char *without = cache_model(".cache/huggingface/hub", "models--gpt2", newline);
+    resolves_to("Org-1/a.b_c", with_org);
+    resolves_to("gpt2", without);
+    free(newline);
+    free(with_org);
+    free(without);
+}
+
+static void variables_have_their_order(void **state)
+{
+    (void)state;
+    char *home = cache_model(".cache/huggingface/hub", "models--o--m", commit);
+    char *xdg = cache_model("xdg/huggingface/hub", "models--o--m", commit);
+    char *hf_home = cache_model("hf/hub", "models--o--m", commit);
+    char *legacy = cache_model("legacy", "models--o--m", commit);
+    char *hub_cache = cache_model("hub cache", "models--o--m", commit);
+    setenv("XDG_CACHE_HOME", "", 1);
+    resolves_to("o/m", home);
+    set_below("XDG_CACHE_HOME", "xdg");
+    resolves_to("o/m", xdg);
+    set_below("HF_HOME", "hf");
+    resolves_to("o/m", hf_home);
+    set_below("HUGGINGFACE_HUB_CACHE", "legacy");
+    resolves_to("o/m", legacy);
+    set_below("HF_HUB_CACHE", "hub cache");
+    resolves_to("o/m", hub_cache);
+    free(home);
+    free(xdg);
+    free(hf_home);
+    free(legacy);
+    free(hub_cache);
+}
+
+static void paths_in_variables_are_expanded(void **state)
+{
+    (void)state;
+    char *snapshot = cache_model("a/b/c", "models--o--m", commit);
+    setenv("OL_TEST_B", "b", 1);
+    unsetenv("OL_TEST_NONE");
+    setenv("HF_HUB_CACHE", "~/a/$OL_TEST_B/c", 1);
+    resolves_to("o/m", snapshot);
+    setenv("HF_HUB_CACHE", "${HOME}/a/${OL_TEST_B}/c", 1);
+    resolves_to("o/m", snapshot);
+    setenv("HF_HUB_CACHE", "$OL_TEST_NONE/$/${HOME", 1);
+    fails_with("o/m",
+               "looked for $OL_TEST_NONE/$/${HOME/models--o--m (from HF_HUB_CACHE)");
+    free(snapshot);
+}
+
+static void what_is_not_cached_is_said(void **state)
+{
+    (void)state;
+    char *expected =
+        ol_xasprintf("no/such: there is no such directory, and no such model in "
+                     "the Hub cache: looked for "
+                     "%s/.cache/huggingface/hub/models--no--such (from default)",
+                     root);
+    fails_with("no/such", expected);
+    free(expected);
+    set_below("HF_HUB_CACHE", "hub");
+    char *snapshot = cache_model("hub", "models--o--m", "main");
+    fails_with("o/m", "/refs/main: expected a commit (40 hexadecimal digits)");
+    free(snapshot);
+    snapshot =
+        cache_model("hub", "models--o--m", "../../../../../../../../../../../../etc1");
+    fails_with("o/m", "/refs/main: expected a commit (40 hexadecimal digits)");
+    free(snapshot);
+    snapshot = cache_model("hub", "models--o--m", "");
+    fails_with("o/m", "/refs/main: expected a commit (40 hexadecimal digits)");
+    free(snapshot);
+    snapshot = cache_model("hub", "models--o--m", commit);
+    assert_int_equal(rmdir(snapshot), 0);
+    fails_with("o/m", "names a snapshot that is not there: looked for ");
+    free(snapshot);
+    char *ref = ol_xasprintf("%s/hub/models--o--m/refs/main", root);
+    assert_int_equal(unlink(ref), 0);
+    fails_with("o/m", "/refs/main: cannot open: No such file");
+    free(ref);
+}
+
+/* Names that are no Hub names never touch the cache. */
+static void other_names_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"",      "a/b/c", "a//b",  "/a",        "a/",
+                                        "a--b",  "a..b",  "../a",  "a/..",      ".a/b",
+                                        "a/b.",  "a b",   "a/b\n", "a/-b",      "a\\b",
+                                        "a/b@c", "a:b",   "~/a",   "\xc3\xa4/b"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        fails_with(names[i], "is no Hub name (org/name)");
+    char longest[200];
+    memset(longest, 'a', sizeof longest);
+    longest[97] = '\0';
+    fails_with(longest, "is no Hub name (org/name)");
+    longest[96] = '\0';
+    fails_with(longest, "no such model in the Hub cache");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_directory_is_itself, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_lead_to_snapshots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(variables_have_their_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(paths_in_variables_are_expanded, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_cached_is_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_names_are_refused, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
