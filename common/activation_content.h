@@ -1,0 +1,49 @@
+/* What stands where in an activation file: the one description that the writer and the
+ * reader share. Private to common/activation_*.c. */
+#ifndef OL_ACTIVATION_CONTENT_H
+#define OL_ACTIVATION_CONTENT_H
+
+#include "common/activation_file.h"
+#include "common/h5.h"
+
+/* The tables of a layer with one chunk per sequence. */
+enum ol_table {
+    OL_TABLE_SITES, /* + enum ol_site */
+    OL_TABLE_ROUTER_IDS = OL_N_SITES,
+    OL_TABLE_ROUTER_WEIGHTS,
+    OL_N_TABLES,
+};
+
+/* A file's whole description, owned. */
+struct ol_activation_content {
+    struct ol_activation_info info;
+    struct ol_activation_layout layout;
+    struct ol_activation_input input;
+    bool complete;
+    /* Chunk offsets in the file: [n_layers * OL_N_TABLES][n_sequences], NULL where there
+     * is no table, and those of the likelihoods. */
+    uint64_t **offsets;
+    uint64_t *nll_offsets;
+};
+void ol_activation_content_clear(struct ol_activation_content *c);
+
+/* Write groups, attributes and datasets (unwritten tables) as path; `complete` is 0. */
+int ol_activation_content_write(const char *path, const struct ol_activation_info *info,
+                                const struct ol_activation_layout *layout,
+                                const struct ol_activation_input *input,
+                                struct ol_error *err);
+
+/* Read and check all of it, sealed or not. Start from {0}; clear also after a failure. */
+int ol_activation_content_read(const char *path, struct ol_activation_content *c,
+                               struct ol_error *err);
+
+/* Bytes of one row (token) of a table. */
+size_t ol_activation_row_bytes(const struct ol_activation_layout *layout,
+                               const struct ol_activation_layer *layer, int table);
+
+/* Name of the first attribute (except `created` and `command_line`) in which two
+ * descriptions differ, or NULL. */
+const char *ol_activation_info_difference(const struct ol_activation_info *a,
+                                          const struct ol_activation_info *b);
+
+#endif

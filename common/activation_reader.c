@@ -1,0 +1,119 @@
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/activation_content.h"
+
+struct ol_activation_file {
+    char *path;
+    struct ol_activation_content content;
+    const char *bytes;
+    size_t n_bytes;
+};
+
+static int map(struct ol_activation_file *f, struct ol_error *err)
+{
+    struct stat info;
+    const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ol_fail_errno(err, "%s: cannot open", f->path);
+    int status = 0;
+    void *bytes = MAP_FAILED;
+    if (fstat(fd, &info) == 0)
+        bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED) {
+        status = ol_fail_errno(err, "%s: cannot be mapped", f->path);
+    } else {
+        f->bytes = bytes;
+        f->n_bytes = (size_t)info.st_size;
+    }
+    close(fd);
+    return status;
+}
+
+static int check_sealed(const struct ol_activation_file *f, struct ol_error *err)
+{
+    const char *suffix = ".partial";
+    const size_t n = strlen(f->path), m = strlen(suffix);
+    const bool partial = n > m && strcmp(f->path + n - m, suffix) == 0;
+    if (f->content.complete && !partial)
+        return 0;
+    return ol_fail(err,
+                   "%s: the run was not finished; ol-extract --resume goes on with it",
+                   f->path);
+}
+
+struct ol_activation_file *ol_activation_open(const char *path, struct ol_error *err)
+{
+    struct ol_activation_file *f = ol_xcalloc(1, sizeof *f);
+    f->path = ol_xstrdup(path);
+    if (ol_activation_content_read(path, &f->content, err) == 0 &&
+        check_sealed(f, err) == 0 && map(f, err) == 0)
+        return f;
+    ol_activation_close(f);
+    return NULL;
+}
+
+void ol_activation_close(struct ol_activation_file *f)
+{
+    if (f == NULL)
+        return;
+    if (f->bytes != NULL)
+        munmap((void *)(uintptr_t)f->bytes, f->n_bytes);
+    ol_activation_content_clear(&f->content);
+    free(f->path);
+    free(f);
+}
+
+const char *ol_activation_path(const struct ol_activation_file *f)
+{
+    return f->path;
+}
+
+const struct ol_activation_info *ol_activation_info(const struct ol_activation_file *f)
+{
+    return &f->content.info;
+}
+
+const struct ol_activation_layout *
+ol_activation_layout(const struct ol_activation_file *f)
+{
+    return &f->content.layout;
+}
+
+const struct ol_activation_input *ol_activation_input(const struct ol_activation_file *f)
+{
+    return &f->content.input;
+}
+
+static const void *chunk(const struct ol_activation_file *f, int i_layer, int table,
+                         int64_t sequence)
+{
+    return f->bytes + f->content.offsets[i_layer * OL_N_TABLES + table][sequence];
+}
+
+const void *ol_activation_site(const struct ol_activation_file *f, int i_layer,
+                               enum ol_site site, int64_t sequence)
+{
+    return chunk(f, i_layer, OL_TABLE_SITES + (int)site, sequence);
+}
+
+const uint16_t *ol_activation_router_ids(const struct ol_activation_file *f, int i_layer,
+                                         int64_t sequence)
+{
+    return chunk(f, i_layer, OL_TABLE_ROUTER_IDS, sequence);
+}
+
+const float *ol_activation_router_weights(const struct ol_activation_file *f, int i_layer,
+                                          int64_t sequence)
+{
+    return chunk(f, i_layer, OL_TABLE_ROUTER_WEIGHTS, sequence);
+}
+
+const float *ol_activation_nll(const struct ol_activation_file *f, int64_t sequence)
+{
+    return (const void *)(f->bytes + f->content.nll_offsets[sequence]);
+}

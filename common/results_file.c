@@ -1,0 +1,95 @@
+#include "common/results_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/atomic_file.h"
+#include "common/version.h"
+
+#define FORMAT         "ol-results"
+#define FORMAT_VERSION 1
+
+struct ol_json *ol_results_new(const char *command_line)
+{
+    struct ol_json *results = ol_json_new_object();
+    ol_json_set(results, "format", ol_json_new_string(FORMAT));
+    ol_json_set(results, "format_version", ol_json_new_int(FORMAT_VERSION));
+    ol_json_set(results, "tool_version", ol_json_new_string(OL_VERSION));
+    ol_json_set(results, "command_line", ol_json_new_string(command_line));
+    return results;
+}
+
+int ol_results_write(const struct ol_json *results, const char *path,
+                     struct ol_error *err)
+{
+    struct ol_atomic_file *file = ol_atomic_open(path, err);
+    if (file == NULL)
+        return -1;
+    if (ol_json_dump(results, 1, ol_atomic_stream(file), err) != 0) {
+        ol_atomic_discard(file);
+        return -1;
+    }
+    return ol_atomic_commit(file, err);
+}
+
+static char *read_stdin(size_t *bytes, struct ol_error *err)
+{
+    size_t room = 1 << 16;
+    char *text = ol_xmalloc(room);
+    *bytes = 0;
+    for (;;) {
+        const size_t n = fread(text + *bytes, 1, room - *bytes, stdin);
+        *bytes += n;
+        if (n == 0)
+            break;
+        if (*bytes == room)
+            text = ol_xrealloc_array(text, room *= 2, 1);
+    }
+    if (!ferror(stdin))
+        return text;
+    ol_fail_errno(err, "standard input cannot be read");
+    free(text);
+    return NULL;
+}
+
+static int check_format(struct ol_json_section s, struct ol_error *err)
+{
+    const char *format = NULL;
+    int64_t version = 0;
+    if (ol_json_kind(s.json) != OL_JSON_OBJECT)
+        return ol_fail(err, "%s: expected a JSON object written by ol-analyze", s.file);
+    if (ol_json_string_or(s, "format", "", &format, err) != 0)
+        return -1;
+    if (strcmp(format, FORMAT) != 0)
+        return ol_fail(err, "%s: format is \"%s\", expected \"" FORMAT "\"", s.file,
+                       format);
+    if (ol_json_need_int(s, "format_version", INT64_MIN, INT64_MAX, &version, err) != 0)
+        return -1;
+    if (version != FORMAT_VERSION)
+        return ol_fail(err, "%s: format_version is %lld, this program reads %d", s.file,
+                       (long long)version, FORMAT_VERSION);
+    return 0;
+}
+
+struct ol_json *ol_results_read(const char *path, struct ol_error *err)
+{
+    const bool from_stdin = strcmp(path, "-") == 0;
+    struct ol_json_section s = {.file = from_stdin ? "standard input" : path};
+    struct ol_json *json = NULL;
+    if (from_stdin) {
+        size_t bytes;
+        char *text = read_stdin(&bytes, err);
+        if (text != NULL && bytes == 0)
+            ol_fail(err, "standard input is empty: no results to report");
+        else if (text != NULL)
+            json = ol_json_load_text(text, bytes, s.file, err);
+        free(text);
+    } else {
+        json = ol_json_load_file(path, err);
+    }
+    s.json = json;
+    if (json != NULL && check_format(s, err) == 0)
+        return json;
+    ol_json_free(json);
+    return NULL;
+}
