@@ -1,0 +1,361 @@
+#include "extract/tokenizer/model_tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/utf8.h"
+
+struct scanner {
+    const char *name, *begin, *at, *end;
+    char *string; /* the last string read, decoded */
+    size_t string_bytes, string_room;
+    struct ol_error *err;
+};
+
+static int fail(const struct scanner *s, const char *expected)
+{
+    size_t line = 1;
+    for (const char *p = s->begin; p < s->at; p++)
+        line += *p == '\n';
+    return ol_fail(s->err, "%s: line %zu: expected %s", s->name, line, expected);
+}
+
+static void skip_space(struct scanner *s)
+{
+    while (s->at < s->end &&
+           (*s->at == ' ' || *s->at == '\n' || *s->at == '\t' || *s->at == '\r'))
+        s->at++;
+}
+
+/* Whether c comes next, after white space; it is then passed. */
+static bool take(struct scanner *s, char c)
+{
+    skip_space(s);
+    if (s->at == s->end || *s->at != c)
+        return false;
+    s->at++;
+    return true;
+}
+
+/* ---- strings ---- */
+
+static int hex4(struct scanner *s, uint32_t *value)
+{
+    *value = 0;
+    for (int i = 0; i < 4; i++, s->at++) {
+        const char c = s->at < s->end ? *s->at : '\0';
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
+        if (digit < 0)
+            return fail(s, "four hexadecimal digits after \\u");
+        *value = *value * 16 + (uint32_t)digit;
+    }
+    return 0;
+}
+
+static int unicode_escape(struct scanner *s, char **to)
+{
+    uint32_t code, low;
+    if (hex4(s, &code) != 0)
+        return -1;
+    if (code >= 0xd800 && code < 0xdc00) {
+        if (s->end - s->at < 2 || s->at[0] != '\\' || s->at[1] != 'u')
+            return fail(s, "the second half of a surrogate pair");
+        s->at += 2;
+        if (hex4(s, &low) != 0)
+            return -1;
+        if (low < 0xdc00 || low > 0xdfff)
+            return fail(s, "the second half of a surrogate pair");
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    } else if (code >= 0xdc00 && code < 0xe000) {
+        return fail(s, "a character, found half a surrogate pair");
+    }
+    *to += ol_utf8_encode(code, *to);
+    return 0;
+}
+
+static int escape(struct scanner *s, char **to)
+{
+    static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
+    const char c = s->at < s->end ? *s->at++ : '\0';
+    const char *found = c != '\0' ? strchr(from, c) : NULL;
+    if (found != NULL) {
+        *(*to)++ = into[found - from];
+        return 0;
+    }
+    return c == 'u' ? unicode_escape(s, to) : fail(s, "an escape sequence of JSON");
+}
+
+/* Past the closing quote of a string whose opening one was passed; its text as written is
+ * [*first, at - 1). */
+static int skip_string(struct scanner *s, const char **first, bool *escaped)
+{
+    *first = s->at;
+    *escaped = false;
+    for (; s->at < s->end && *s->at != '"'; s->at++) {
+        if ((unsigned char)*s->at < 0x20)
+            return fail(s, "a string without control characters");
+        if (*s->at == '\\') {
+            *escaped = true;
+            s->at++;
+        }
+    }
+    if (s->at >= s->end)
+        return fail(s, "the end of a string");
+    s->at++;
+    return 0;
+}
+
+static int read_string(struct scanner *s)
+{
+    const char *first;
+    bool escaped;
+    if (!take(s, '"'))
+        return fail(s, "a string");
+    if (skip_string(s, &first, &escaped) != 0)
+        return -1;
+    const size_t n = (size_t)(s->at - 1 - first);
+    if (n + 4 > s->string_room) {
+        s->string_room = 2 * n + 64;
+        s->string = ol_xrealloc_array(s->string, s->string_room, 1);
+    }
+    if (!escaped) {
+        memcpy(s->string, first, n);
+        s->string_bytes = n;
+    } else {
+        const char *past = s->at, *last = s->at - 1;
+        char *to = s->string;
+        s->at = first;
+        while (s->at < last) {
+            if (*s->at != '\\') {
+                *to++ = *s->at++;
+            } else {
+                s->at++;
+                if (escape(s, &to) != 0)
+                    return -1;
+            }
+        }
+        s->string_bytes = (size_t)(to - s->string);
+        s->at = past;
+    }
+    return ol_utf8_valid(s->string, s->string_bytes, NULL) ? 0 : fail(s, "valid UTF-8");
+}
+
+/* ---- values ---- */
+
+/* Past any value, whose details the JSON library checks. */
+static int skip_value(struct scanner *s)
+{
+    size_t depth = 0;
+    const char *first;
+    bool escaped;
+    do {
+        skip_space(s);
+        if (s->at == s->end)
+            return fail(s, "a value");
+        const char c = *s->at++;
+        if (c == '"') {
+            if (skip_string(s, &first, &escaped) != 0)
+                return -1;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if (c == '}' || c == ']') {
+            if (depth-- == 0)
+                return fail(s, "a value");
+        } else if (strchr(",:", c) == NULL) {
+            while (s->at < s->end && strchr(" \n\t\r,:{}[]\"", *s->at) == NULL)
+                s->at++;
+        }
+    } while (depth > 0);
+    return 0;
+}
+
+static int read_id(struct scanner *s, int32_t *id)
+{
+    skip_space(s);
+    const char *first = s->at;
+    int64_t value = 0;
+    for (; s->at < s->end && *s->at >= '0' && *s->at <= '9'; s->at++)
+        value = value < OL_MAX_TOKEN_ID ? value * 10 + (*s->at - '0') : value;
+    if (s->at == first || value >= OL_MAX_TOKEN_ID)
+        return fail(s, "a token id from 0 to 16777215");
+    *id = (int32_t)value;
+    return 0;
+}
+
+/* {"text": id, ...} */
+static int read_vocab(struct scanner *s, struct ol_vocab *vocab)
+{
+    if (!take(s, '{'))
+        return fail(s, "model.vocab to be an object of tokens and ids");
+    if (take(s, '}'))
+        return 0;
+    do {
+        int32_t id = 0;
+        if (read_string(s) != 0)
+            return -1;
+        if (!take(s, ':'))
+            return fail(s, "':'");
+        if (read_id(s, &id) != 0)
+            return -1;
+        if (!ol_vocab_add(vocab, s->string, s->string_bytes, id))
+            return fail(s, "every token of model.vocab once");
+    } while (take(s, ','));
+    return take(s, '}') ? 0 : fail(s, "',' or '}' in model.vocab");
+}
+
+static int add_merge(struct scanner *s, const struct ol_vocab *vocab, const char *left,
+                     size_t left_bytes, const char *right, size_t right_bytes,
+                     struct ol_merge_list *merges, size_t *room)
+{
+    const int32_t pair[2] = {ol_vocab_find(vocab, left, left_bytes),
+                             ol_vocab_find(vocab, right, right_bytes)};
+    if (pair[0] < 0 || pair[1] < 0)
+        return fail(s, "model.merges to join tokens of model.vocab");
+    if (merges->n == *room) {
+        *room = 2 * *room + 4096;
+        merges->pairs = ol_xrealloc_array(merges->pairs, *room, sizeof *merges->pairs);
+    }
+    memcpy(merges->pairs[merges->n++], pair, sizeof pair);
+    return 0;
+}
+
+/* "left right" or ["left", "right"] */
+static int read_merge(struct scanner *s, const struct ol_vocab *vocab,
+                      struct ol_merge_list *merges, size_t *room)
+{
+    if (!take(s, '[')) {
+        if (read_string(s) != 0)
+            return -1;
+        const char *space = memchr(s->string, ' ', s->string_bytes);
+        if (space == NULL)
+            return fail(s, "a merge to be two tokens with a space between");
+        const size_t left = (size_t)(space - s->string);
+        return add_merge(s, vocab, s->string, left, space + 1, s->string_bytes - left - 1,
+                         merges, room);
+    }
+    if (read_string(s) != 0)
+        return -1;
+    const size_t n = s->string_bytes;
+    char *left = ol_xstrndup(s->string, n);
+    int status = -1;
+    if (!take(s, ','))
+        fail(s, "a merge to be two tokens");
+    else if (read_string(s) == 0)
+        status = add_merge(s, vocab, left, n, s->string, s->string_bytes, merges, room);
+    free(left);
+    return status != 0 ? -1 : take(s, ']') ? 0 : fail(s, "a merge to be two tokens");
+}
+
+static int read_merges(struct scanner *s, const struct ol_vocab *vocab,
+                       struct ol_merge_list *merges)
+{
+    size_t room = 0;
+    if (!take(s, '['))
+        return fail(s, "model.merges to be an array");
+    if (take(s, ']'))
+        return 0;
+    do {
+        if (read_merge(s, vocab, merges, &room) != 0)
+            return -1;
+    } while (take(s, ','));
+    return take(s, ']') ? 0 : fail(s, "',' or ']' in model.merges");
+}
+
+/* ---- the way to them ---- */
+
+struct range {
+    const char *first, *past;
+};
+
+static bool key_is(const struct scanner *s, const char *key)
+{
+    return s->string_bytes == strlen(key) && memcmp(s->string, key, s->string_bytes) == 0;
+}
+
+/* Find members of the object that comes next. */
+static int find_members(struct scanner *s, int n, const char *const *keys,
+                        struct range *ranges)
+{
+    if (!take(s, '{'))
+        return fail(s, "an object");
+    if (take(s, '}'))
+        return 0;
+    do {
+        if (read_string(s) != 0)
+            return -1;
+        struct range *found = NULL;
+        for (int i = 0; i < n; i++)
+            if (key_is(s, keys[i]))
+                found = &ranges[i];
+        if (!take(s, ':'))
+            return fail(s, "':'");
+        skip_space(s);
+        const char *first = s->at;
+        if (skip_value(s) != 0)
+            return -1;
+        if (found != NULL)
+            *found = (struct range){first, s->at};
+    } while (take(s, ','));
+    return take(s, '}') ? 0 : fail(s, "',' or '}'");
+}
+
+static void append(char **to, const char *first, const char *past)
+{
+    memcpy(*to, first, (size_t)(past - first));
+    *to += past - first;
+}
+
+/* The text with the two ranges emptied. */
+static char *without(const struct scanner *s, struct range vocab, struct range merges)
+{
+    const bool vocab_first = vocab.first < merges.first;
+    const struct range a = vocab_first ? vocab : merges, b = vocab_first ? merges : vocab;
+    char *rest = ol_xmalloc((size_t)(s->end - s->begin) + 5), *to = rest;
+    append(&to, s->begin, a.first);
+    memcpy(to, vocab_first ? "{}" : "[]", 2);
+    to += 2;
+    append(&to, a.past, b.first);
+    memcpy(to, vocab_first ? "[]" : "{}", 2);
+    to += 2;
+    append(&to, b.past, s->end);
+    *to = '\0';
+    return rest;
+}
+
+char *ol_model_tables_read(const char *text, size_t bytes, const char *name,
+                           struct ol_vocab *vocab, struct ol_merge_list *merges,
+                           struct ol_error *err)
+{
+    static const char *const top[] = {"model"}, *const tables[] = {"vocab", "merges"};
+    struct scanner s = {
+        .name = name, .begin = text, .at = text, .end = text + bytes, .err = err};
+    struct range model = {0}, table[2] = {{0}};
+    char *rest = NULL;
+    if (find_members(&s, 1, top, &model) != 0)
+        goto out;
+    if (model.first == NULL) {
+        ol_fail(err, "%s: key \"model\" is missing", name);
+        goto out;
+    }
+    s.at = model.first;
+    if (find_members(&s, 2, tables, table) != 0)
+        goto out;
+    if (table[0].first == NULL || table[1].first == NULL) {
+        ol_fail(err, "%s: model has no \"%s\": expected a BPE model", name,
+                table[0].first == NULL ? "vocab" : "merges");
+        goto out;
+    }
+    s.at = table[0].first;
+    if (read_vocab(&s, vocab) != 0)
+        goto out;
+    s.at = table[1].first;
+    if (read_merges(&s, vocab, merges) != 0)
+        goto out;
+    rest = without(&s, table[0], table[1]);
+out:
+    free(s.string);
+    return rest;
+}

@@ -1,0 +1,30 @@
+/* Tokens: text to id and back. */
+#ifndef OL_TOKENIZER_VOCAB_H
+#define OL_TOKENIZER_VOCAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { OL_MAX_TOKEN_ID = 1 << 24 };
+
+struct ol_vocab;
+
+struct ol_vocab *ol_vocab_new(void);
+void ol_vocab_free(struct ol_vocab *v);
+
+/* Add a token; id is in 0..OL_MAX_TOKEN_ID-1. false: the text is there already. A second
+ * text of one id is found, but the id keeps its first text. */
+bool ol_vocab_add(struct ol_vocab *v, const char *text, size_t bytes, int32_t id);
+
+/* -1: there is none. */
+int32_t ol_vocab_find(const struct ol_vocab *v, const char *text, size_t bytes);
+
+/* Borrowed; NULL: no such id. */
+const char *ol_vocab_text(const struct ol_vocab *v, int32_t id, size_t *bytes);
+int32_t ol_vocab_size(const struct ol_vocab *v); /* the largest id + 1 */
+
+/* A good 64-bit mixture of some bytes. */
+uint64_t ol_hash_bytes(const char *text, size_t bytes);
+
+#endif
