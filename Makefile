@@ -59,7 +59,7 @@ $(foreach lib,$(LIBS),$(eval $(call library,$(lib))))
 define tool
 $(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(B)/libcommon.a
 	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
-	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU only, without CUDA')
+	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU; there is no CUDA toolkit')
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 

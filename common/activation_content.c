@@ -103,16 +103,7 @@ const char *ol_activation_info_difference(const struct ol_activation_info *a,
 static int put_text(struct ol_h5 *h, const char *object, const char *name,
                     const char *text, struct ol_error *err)
 {
-    const size_t bytes = strlen(text);
-    char *clean = ol_xmalloc(3 * bytes + 1);
-    size_t used = 0;
-    for (size_t i = 0; i < bytes;) {
-        uint32_t code = 0xfffd;
-        const size_t n = ol_utf8_decode(text + i, bytes - i, &code);
-        used += ol_utf8_encode(n > 0 ? code : 0xfffd, clean + used);
-        i += n > 0 ? n : 1;
-    }
-    clean[used] = '\0';
+    char *clean = ol_utf8_lossy(text, strlen(text), NULL);
     const int status = ol_h5_put_text(h, object, name, clean, err);
     free(clean);
     return status;

@@ -288,23 +288,9 @@ struct ol_json *ol_json_new_string(const char *text)
     json_t *json = json_string(text);
     if (json != NULL)
         return out(json);
-    /* Not UTF-8 (a command line may hold any bytes): put U+FFFD for each bad byte. */
-    const size_t bytes = strlen(text);
-    char *clean = ol_xmalloc(3 * bytes + 1);
-    size_t used = 0;
-    for (size_t i = 0; i < bytes;) {
-        uint32_t code;
-        const size_t n = ol_utf8_decode(text + i, bytes - i, &code);
-        if (n > 0) {
-            memcpy(clean + used, text + i, n);
-            used += n;
-            i += n;
-        } else {
-            memcpy(clean + used, "\xef\xbf\xbd", 3);
-            used += 3;
-            i++;
-        }
-    }
+    /* Not UTF-8: a command line may hold any bytes. */
+    size_t used;
+    char *clean = ol_utf8_lossy(text, strlen(text), &used);
     json = json_stringn(clean, used);
     free(clean);
     return out(or_die(json));

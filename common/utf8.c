@@ -1,5 +1,7 @@
 #include "common/utf8.h"
 
+#include "common/error.h"
+
 #include <string.h>
 
 size_t ol_utf8_decode(const char *text, size_t bytes, uint32_t *code)
@@ -66,4 +68,36 @@ bool ol_utf8_valid(const char *text, size_t bytes, size_t *offset)
         i += n;
     }
     return true;
+}
+
+/* Bytes of the longest beginning of a character that could have become valid; at least 1.
+ */
+static size_t maximal_subpart(const unsigned char *t, size_t n)
+{
+    const size_t need = t[0] >= 0xf0 && t[0] <= 0xf4   ? 4
+                        : t[0] >= 0xe0 && t[0] <= 0xef ? 3
+                                                       : 1;
+    if (need == 1 || n < 2)
+        return 1;
+    const unsigned char low = t[0] == 0xe0 ? 0xa0 : t[0] == 0xf0 ? 0x90 : 0x80;
+    const unsigned char high = t[0] == 0xed ? 0x9f : t[0] == 0xf4 ? 0x8f : 0xbf;
+    if (t[1] < low || t[1] > high)
+        return 1;
+    return need == 4 && n > 2 && (t[2] & 0xc0) == 0x80 ? 3 : 2;
+}
+
+char *ol_utf8_lossy(const char *text, size_t bytes, size_t *result_bytes)
+{
+    char *result = ol_xmalloc(3 * bytes + 1);
+    size_t used = 0;
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code = 0;
+        const size_t n = ol_utf8_decode(text + i, bytes - i, &code);
+        used += ol_utf8_encode(n > 0 ? code : 0xfffd, result + used);
+        i += n > 0 ? n : maximal_subpart((const unsigned char *)text + i, bytes - i);
+    }
+    result[used] = '\0';
+    if (result_bytes != NULL)
+        *result_bytes = used;
+    return result;
 }

@@ -17,4 +17,9 @@ size_t ol_utf8_encode(uint32_t code, char text[4]);
 /* Whether all of text is valid; if not, *offset (may be NULL) is the first bad byte. */
 bool ol_utf8_valid(const char *text, size_t bytes, size_t *offset);
 
+/* text with every maximal part that is not valid replaced by one U+FFFD (Unicode, section
+ * 3.9: "substitution of maximal subparts"). Ends with a NUL that *result_bytes (may be
+ * NULL) does not count; the caller frees. */
+char *ol_utf8_lossy(const char *text, size_t bytes, size_t *result_bytes);
+
 #endif

@@ -20,7 +20,7 @@ struct ol_corpus_request {
         *text_files;        /* "-" is stdin; plain or .jsonl, gzip or zstd by content */
     const char *ids_file;   /* instead of text_files, or NULL; "-" is stdin */
     const char *text_field; /* of .jsonl objects */
-    int64_t n_sequences, length; /* 0 with ids_file: what the file holds */
+    int64_t n_sequences, length; /* 0 (ids_file only): what the file holds */
     enum ol_windowing windowing;
     bool bos; /* windows begin with ol_tokenizer_prefix */
 };
@@ -39,5 +39,12 @@ int ol_corpus_read(const struct ol_corpus_request *request,
                    struct ol_tokenizer *tokenizer, struct ol_corpus *corpus,
                    struct ol_error *err);
 void ol_corpus_clear(struct ol_corpus *corpus);
+
+/* Encode each document whole and pass its ids on, with the prefix if request->bos.
+ * n_sequences, length and windowing do not matter. */
+int ol_corpus_each_document(const struct ol_corpus_request *request,
+                            struct ol_tokenizer *tokenizer,
+                            void (*take)(void *arg, const int32_t *ids, size_t n),
+                            void *arg, struct ol_error *err);
 
 #endif

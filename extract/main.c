@@ -88,7 +88,9 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
         {0, "perplexity", OL_OPTION_FLAG, &r->perplexity, NULL,
          "run to the logits and store each token's negative\nlog-likelihood", 0, 0, NULL},
         {0, "tokenize", OL_OPTION_FLAG, &c->tokenize, NULL,
-         "print the token ids in the format of --ids and stop", 0, 0, NULL},
+         "print the token ids in the format of --ids and stop;\nwithout -n and -l: all, "
+         "one line per document",
+         0, 0, NULL},
         {0, "resume", OL_OPTION_FLAG, &r->resume, NULL,
          "go on with an unfinished run of the same command", 0, 0, NULL},
         {0},
@@ -123,9 +125,10 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (r->corpus.text_field == NULL)
         r->corpus.text_field = "text";
     const bool ids = r->corpus.ids_file != NULL;
+    const bool whole = c->tokenize && c->n_sequences == 0 && c->length == 0;
     r->corpus.n_sequences =
-        c->n_sequences > 0 || ids ? c->n_sequences : DEFAULT_SEQUENCES;
-    r->corpus.length = c->length > 0 || ids ? c->length : DEFAULT_LENGTH;
+        c->n_sequences > 0 || ids || whole ? c->n_sequences : DEFAULT_SEQUENCES;
+    r->corpus.length = c->length > 0 || ids || whole ? c->length : DEFAULT_LENGTH;
     r->corpus.windowing =
         c->windowing == 1 ? OL_WINDOWING_REFERENCE : OL_WINDOWING_CONTIGUOUS;
     r->bos_auto = c->bos == 0;

@@ -403,15 +403,35 @@ out:
     return status;
 }
 
+/* ---- --tokenize ---- */
+
+static void print_ids(void *arg, const int32_t *ids, size_t n)
+{
+    (void)arg;
+    for (size_t i = 0; i < n; i++)
+        printf("%s%" PRId32, i > 0 ? " " : "", ids[i]);
+    printf("\n");
+}
+
 int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
 {
     struct run r = {.request = request, .done = -1};
+    struct ol_corpus_request corpus = request->corpus;
+    corpus.bos = request->bos_auto;
     char *directory = ol_hub_resolve(request->model, err);
-    int status = directory != NULL ? read_corpus(&r, directory, err) : -1;
-    for (int64_t s = 0; s < r.corpus.n_sequences && status == 0; s++)
-        for (int64_t t = 0; t < r.corpus.lengths[s]; t++)
-            printf("%" PRId32 "%c", r.corpus.ids[s * r.corpus.n_tokens + t],
-                   t + 1 < r.corpus.lengths[s] ? ' ' : '\n');
+    int status = -1;
+    if (directory == NULL) {
+        status = -1;
+    } else if (corpus.ids_file == NULL && corpus.n_sequences == 0) {
+        r.tokenizer = ol_tokenizer_open(directory, err);
+        if (r.tokenizer != NULL)
+            status = ol_corpus_each_document(&corpus, r.tokenizer, print_ids, NULL, err);
+    } else {
+        status = read_corpus(&r, directory, err);
+        for (int64_t s = 0; s < r.corpus.n_sequences && status == 0; s++)
+            print_ids(NULL, r.corpus.ids + s * r.corpus.n_tokens,
+                      (size_t)r.corpus.lengths[s]);
+    }
     free(directory);
     clear(&r);
     return status;

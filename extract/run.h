@@ -28,7 +28,8 @@ struct ol_run_request {
 /* Run it and print the sealed file's name on stdout. */
 int ol_run(const struct ol_run_request *request, struct ol_error *err);
 
-/* Print the token ids instead, one sequence per line. */
+/* Print the token ids instead, one sequence per line; with corpus.n_sequences 0, one
+ * document per line. */
 int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err);
 
 #endif
