@@ -145,6 +145,12 @@ static int read_string(struct scanner *s)
 
 /* ---- values ---- */
 
+static bool ends_scalar(char c)
+{
+    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\t' ||
+           c == '\r' || c == ':' || c == '"' || c == '{' || c == '[';
+}
+
 /* Past any value, whose details the JSON library checks. */
 static int skip_value(struct scanner *s)
 {
@@ -164,8 +170,8 @@ static int skip_value(struct scanner *s)
         } else if (c == '}' || c == ']') {
             if (depth-- == 0)
                 return fail(s, "a value");
-        } else if (strchr(",:", c) == NULL) {
-            while (s->at < s->end && strchr(" \n\t\r,:{}[]\"", *s->at) == NULL)
+        } else if (c != ',' && c != ':') {
+            while (s->at < s->end && !ends_scalar(*s->at))
                 s->at++;
         }
     } while (depth > 0);

@@ -55,6 +55,14 @@ static void put_escape(struct translation *t)
     else
         t->refused = "an escape";
     t->from += c != '\0' ? 2 : 1;
+    /* \p{..}, \x{..}: the braces are part of it. */
+    if ((c == 'p' || c == 'P' || c == 'x') && t->from[0] == '{') {
+        const size_t n = strcspn(t->from, "}");
+        put(t, t->from, n);
+        t->from += n;
+        if (t->from[0] == '}')
+            put(t, t->from++, 1);
+    }
 }
 
 static void put_in_class(struct translation *t)

@@ -31,6 +31,9 @@ struct ol_tokenizer {
 
 /* ---- reading ---- */
 
+/* Offsets into the tokens' text have 32 bits; the largest known file has 28 MB. */
+#define MAX_FILE_BYTES ((long)1 << 30)
+
 static char *read_file(const char *path, size_t *bytes, struct ol_error *err)
 {
     FILE *file = fopen(path, "rb");
@@ -40,7 +43,10 @@ static char *read_file(const char *path, size_t *bytes, struct ol_error *err)
     }
     char *text = NULL;
     long size = -1;
-    if (fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) >= 0) {
+    if (fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) > MAX_FILE_BYTES)
+        ol_fail(err, "%s: has %ld bytes, expected at most %ld", path, size,
+                MAX_FILE_BYTES);
+    else if (size >= 0) {
         rewind(file);
         text = ol_xmalloc((size_t)size + 1);
         *bytes = fread(text, 1, (size_t)size, file);

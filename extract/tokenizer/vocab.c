@@ -5,21 +5,25 @@
 
 #include "common/error.h"
 
-/* A text and its id; texts lie one after another in the arena. */
-struct entry {
-    size_t at;
-    uint32_t bytes;
-    int32_t id;
+/* A text and its id; texts lie one after another in the arena. All in one place, because
+ * looking tokens up is most of the work of opening a tokenizer. */
+struct slot {
+    uint32_t hash, at, bytes;
+    int32_t id_and_1; /* 0: free */
+};
+
+struct text {
+    uint32_t at, bytes;
+    bool known;
 };
 
 struct ol_vocab {
     char *arena;
     size_t used, room;
-    struct entry *entries;
-    size_t n_entries, entry_room;
-    uint32_t *slots; /* entry + 1, open addressing; 0: free */
-    size_t n_slots;  /* a power of two */
-    uint32_t *by_id; /* entry + 1 */
+    struct slot *slots; /* open addressing */
+    size_t n_slots;     /* a power of two */
+    size_t n;           /* slots in use */
+    struct text *by_id;
     int32_t n_ids, id_room;
 };
 
@@ -34,7 +38,8 @@ uint64_t ol_hash_bytes(const char *text, size_t bytes)
     word = 0;
     memcpy(&word, text, bytes);
     h = (h ^ word) * 0xc4ceb9fe1a85ec53u;
-    return h ^ h >> 29;
+    h = (h ^ h >> 32) * 0xff51afd7ed558ccdu;
+    return h ^ h >> 32;
 }
 
 struct ol_vocab *ol_vocab_new(void)
@@ -51,33 +56,38 @@ void ol_vocab_free(struct ol_vocab *v)
         return;
     free(v->by_id);
     free(v->slots);
-    free(v->entries);
     free(v->arena);
     free(v);
 }
 
 /* The slot of a text, or the free one where it belongs. */
-static uint32_t *find_slot(const struct ol_vocab *v, const char *text, size_t bytes)
+static struct slot *find_slot(const struct ol_vocab *v, const char *text, size_t bytes,
+                              uint32_t hash)
 {
-    size_t i = (size_t)ol_hash_bytes(text, bytes) & (v->n_slots - 1);
+    size_t i = hash & (v->n_slots - 1);
     for (;; i = (i + 1) & (v->n_slots - 1)) {
-        if (v->slots[i] == 0)
-            return &v->slots[i];
-        const struct entry *e = &v->entries[v->slots[i] - 1];
-        if (e->bytes == bytes && memcmp(v->arena + e->at, text, bytes) == 0)
-            return &v->slots[i];
+        struct slot *slot = &v->slots[i];
+        if (slot->id_and_1 == 0 || (slot->hash == hash && slot->bytes == bytes &&
+                                    memcmp(v->arena + slot->at, text, bytes) == 0))
+            return slot;
     }
 }
 
 static void grow_slots(struct ol_vocab *v)
 {
-    free(v->slots);
+    const struct slot *old = v->slots;
+    const size_t n_old = v->n_slots;
     v->n_slots *= 4;
     v->slots = ol_xcalloc(v->n_slots, sizeof *v->slots);
-    for (size_t i = 0; i < v->n_entries; i++) {
-        const struct entry *e = &v->entries[i];
-        *find_slot(v, v->arena + e->at, e->bytes) = (uint32_t)i + 1;
+    for (size_t k = 0; k < n_old; k++) {
+        if (old[k].id_and_1 == 0)
+            continue;
+        size_t i = old[k].hash & (v->n_slots - 1);
+        while (v->slots[i].id_and_1 != 0)
+            i = (i + 1) & (v->n_slots - 1);
+        v->slots[i] = old[k];
     }
+    free((void *)(uintptr_t)old);
 }
 
 static void grow_ids(struct ol_vocab *v, int32_t id)
@@ -92,44 +102,39 @@ static void grow_ids(struct ol_vocab *v, int32_t id)
 
 bool ol_vocab_add(struct ol_vocab *v, const char *text, size_t bytes, int32_t id)
 {
-    if (2 * (v->n_entries + 1) > v->n_slots)
+    if (2 * (v->n + 1) > v->n_slots)
         grow_slots(v);
-    uint32_t *slot = find_slot(v, text, bytes);
-    if (*slot != 0)
+    const uint32_t hash = (uint32_t)ol_hash_bytes(text, bytes);
+    struct slot *slot = find_slot(v, text, bytes, hash);
+    if (slot->id_and_1 != 0)
         return false;
     if (v->used + bytes > v->room) {
         v->room = 2 * (v->used + bytes) + 4096;
         v->arena = ol_xrealloc_array(v->arena, v->room, 1);
     }
-    if (v->n_entries == v->entry_room) {
-        v->entry_room = 2 * v->entry_room + 1024;
-        v->entries = ol_xrealloc_array(v->entries, v->entry_room, sizeof *v->entries);
-    }
     memcpy(v->arena + v->used, text, bytes);
-    v->entries[v->n_entries++] = (struct entry){v->used, (uint32_t)bytes, id};
-    v->used += bytes;
-    *slot = (uint32_t)v->n_entries;
+    *slot = (struct slot){hash, (uint32_t)v->used, (uint32_t)bytes, id + 1};
+    v->n++;
     if (id >= v->id_room)
         grow_ids(v, id);
-    if (v->by_id[id] == 0)
-        v->by_id[id] = (uint32_t)v->n_entries;
+    if (!v->by_id[id].known)
+        v->by_id[id] = (struct text){slot->at, slot->bytes, true};
+    v->used += bytes;
     v->n_ids = id >= v->n_ids ? id + 1 : v->n_ids;
     return true;
 }
 
 int32_t ol_vocab_find(const struct ol_vocab *v, const char *text, size_t bytes)
 {
-    const uint32_t entry = *find_slot(v, text, bytes);
-    return entry != 0 ? v->entries[entry - 1].id : -1;
+    return find_slot(v, text, bytes, (uint32_t)ol_hash_bytes(text, bytes))->id_and_1 - 1;
 }
 
 const char *ol_vocab_text(const struct ol_vocab *v, int32_t id, size_t *bytes)
 {
-    if (id < 0 || id >= v->n_ids || v->by_id[id] == 0)
+    if (id < 0 || id >= v->n_ids || !v->by_id[id].known)
         return NULL;
-    const struct entry *e = &v->entries[v->by_id[id] - 1];
-    *bytes = e->bytes;
-    return v->arena + e->at;
+    *bytes = v->by_id[id].bytes;
+    return v->arena + v->by_id[id].at;
 }
 
 int32_t ol_vocab_size(const struct ol_vocab *v)

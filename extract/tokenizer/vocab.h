@@ -13,8 +13,9 @@ struct ol_vocab;
 struct ol_vocab *ol_vocab_new(void);
 void ol_vocab_free(struct ol_vocab *v);
 
-/* Add a token; id is in 0..OL_MAX_TOKEN_ID-1. false: the text is there already. A second
- * text of one id is found, but the id keeps its first text. */
+/* Add a token; id is in 0..OL_MAX_TOKEN_ID-1, all texts together below 4 GiB. false: the
+ * text is there already. A second text of one id is found, but the id keeps its first
+ * text. */
 bool ol_vocab_add(struct ol_vocab *v, const char *text, size_t bytes, int32_t id);
 
 /* -1: there is none. */
