@@ -433,5 +433,10 @@ char *ol_tokenizer_piece(const struct ol_tokenizer *t, int32_t id)
     size_t bytes;
     if (!find_text(t, id, &text))
         return ol_xstrdup("");
-    return ol_decoder_run(t->decoder, &text, 1, false, &bytes);
+    char *piece = ol_decoder_run(t->decoder, &text, 1, false, &bytes);
+    if (memchr(piece, '\0', bytes) == NULL)
+        return piece;
+    /* A C string cannot show a NUL. */
+    free(piece);
+    return ol_xstrdup("\xef\xbf\xbd");
 }
