@@ -313,23 +313,127 @@ void ol_json_append(struct ol_json *array, struct ol_json *taken)
         or_die(NULL);
 }
 
-static size_t dump_flags(int indent)
+/* ---- writing ---- */
+
+/* Text that grows. */
+struct text {
+    char *text;
+    size_t n, room;
+};
+
+static void put(struct text *t, const char *text, size_t n)
 {
-    return JSON_ENCODE_ANY | (indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT);
+    if (t->n + n + 1 > t->room) {
+        t->room = 2 * (t->n + n) + 256;
+        t->text = ol_xrealloc_array(t->text, t->room, 1);
+    }
+    memcpy(t->text + t->n, text, n);
+    t->n += n;
+    t->text[t->n] = '\0';
 }
 
-int ol_json_dump(const struct ol_json *json, int indent, FILE *file, struct ol_error *err)
+static void put_line(struct text *t, int indent, int depth)
 {
-    errno = 0;
-    if (json_dumpf(in(json), file, dump_flags(indent)) != 0 || fputc('\n', file) == EOF)
-        return ol_fail_errno(err, "cannot write JSON");
-    return 0;
+    if (indent == 0)
+        return;
+    put(t, "\n", 1);
+    for (int i = 0; i < indent * depth; i++)
+        put(t, " ", 1);
+}
+
+/* The library writes 17 digits; most numbers need fewer to be read back exactly. */
+static void put_real(struct text *t, double value)
+{
+    char digits[40];
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (strtod(digits, NULL) == value)
+            break;
+    }
+    if (strpbrk(digits, ".en") == NULL)
+        strcat(digits, ".0");
+    put(t, digits, strlen(digits));
+}
+
+static bool all_scalar(const json_t *array)
+{
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *element = json_array_get(array, i);
+        if (json_is_array(element) || json_is_object(element))
+            return false;
+    }
+    return true;
+}
+
+static void put_value(struct text *t, const json_t *json, int indent, int depth);
+
+/* An array of plain values is one line. */
+static void put_array(struct text *t, const json_t *array, int indent, int depth)
+{
+    const int inner = all_scalar(array) ? 0 : indent;
+    put(t, "[", 1);
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        if (i > 0)
+            put(t, indent > 0 && inner == 0 ? ", " : ",",
+                indent > 0 && inner == 0 ? 2 : 1);
+        put_line(t, inner, depth + 1);
+        put_value(t, json_array_get(array, i), indent, depth + 1);
+    }
+    if (json_array_size(array) > 0)
+        put_line(t, inner, depth);
+    put(t, "]", 1);
+}
+
+static void put_object(struct text *t, const json_t *object, int indent, int depth)
+{
+    json_t *members = (json_t *)(uintptr_t)object;
+    const char *separator = "";
+    put(t, "{", 1);
+    for (void *it = json_object_iter(members); it != NULL;
+         it = json_object_iter_next(members, it)) {
+        json_t *key = or_die(json_string(json_object_iter_key(it)));
+        put(t, separator, strlen(separator));
+        put_line(t, indent, depth + 1);
+        put_value(t, key, indent, depth + 1);
+        put(t, ": ", indent > 0 ? 2 : 1);
+        put_value(t, json_object_iter_value(it), indent, depth + 1);
+        separator = ",";
+        json_decref(key);
+    }
+    if (*separator != '\0')
+        put_line(t, indent, depth);
+    put(t, "}", 1);
+}
+
+static void put_value(struct text *t, const json_t *json, int indent, int depth)
+{
+    if (json_is_object(json)) {
+        put_object(t, json, indent, depth);
+    } else if (json_is_array(json)) {
+        put_array(t, json, indent, depth);
+    } else if (json_is_real(json)) {
+        put_real(t, json_real_value(json));
+    } else {
+        char *plain = json_dumps(json, JSON_ENCODE_ANY);
+        if (plain == NULL)
+            or_die(NULL);
+        put(t, plain, strlen(plain));
+        free(plain);
+    }
 }
 
 char *ol_json_dump_text(const struct ol_json *json, int indent)
 {
-    char *text = json_dumps(in(json), dump_flags(indent));
-    if (text == NULL)
-        or_die(NULL);
-    return text;
+    struct text t = {0};
+    put_value(&t, in(json), indent, 0);
+    return t.text;
+}
+
+int ol_json_dump(const struct ol_json *json, int indent, FILE *file, struct ol_error *err)
+{
+    char *text = ol_json_dump_text(json, indent);
+    errno = 0;
+    const bool good = fputs(text, file) != EOF && fputc('\n', file) != EOF;
+    free(text);
+    return good ? 0 : ol_fail_errno(err, "cannot write JSON");
 }

@@ -10,6 +10,8 @@ under the names that the Hub uses, ids.txt, and expected/model.safetensors:
     LLL.router_ids, .router_weights   [tokens, top_k]
     nll                         [tokens], NaN for the first of a sequence
     bf16_error.LLL.SITE         [1]: relative L2 error of transformers' own bf16 run
+    bf16_error.LLL.router_weights   [1]: root mean square error, expert by expert
+    bf16_error.nll              [1]: root mean square error of its nll
 
 Weights are scaled so that a wrong answer shows: every block changes the stream by a
 fraction of its size, some norm weights are large, routers choose with a margin (a seed
@@ -24,7 +26,11 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-LENGTHS = [11, 1, 16]
+# Tokens of the sequences.
+DENSE_LENGTHS = [19, 1, 26, 23, 17]
+# Routers must choose with a margin at every token: short sequences are soon found that do.
+MOE_LENGTHS = [9, 1, 5, 4, 6, 5, 4, 7, 5, 6, 4, 5]
+TRIES = 3000  # of a sequence, before the next seed
 
 COMMON = dict(hidden_size=36, num_hidden_layers=3, vocab_size=131, num_attention_heads=6,
               num_key_value_heads=2, rms_norm_eps=1e-5, max_position_embeddings=64)
@@ -70,7 +76,10 @@ MODELS = {
                      torch.bfloat16),
 }
 
-ROUTER_MARGIN = 1e-2  # between the logits of the last chosen and the first other expert
+# Between router logits: of neighbours among the chosen, and of the last chosen and the first
+# other expert. bf16 moves logits by less than the second.
+ORDER_MARGIN = 1e-2
+SET_MARGIN = 0.2
 
 
 def config_of(architecture, values):
@@ -81,6 +90,13 @@ def model_of(architecture, values):
     config = config_of(architecture, values)
     config._attn_implementation = config._experts_implementation = "eager"
     return getattr(transformers, architecture + "ForCausalLM")(config).eval()
+
+
+def cast(model, dtype):
+    """Parameters alone: the rotary frequencies stay f32, as they do when a model is loaded."""
+    for p in model.parameters():
+        p.data = p.data.to(dtype)
+    return model
 
 
 def randomise(model, seed):
@@ -94,10 +110,13 @@ def randomise(model, seed):
             elif p.ndim == 1:
                 p.copy_(0.3 * torch.randn(p.shape, generator=g))
             elif "embed_tokens" in name:
-                p.copy_(torch.randn(p.shape, generator=g))
+                p.copy_((0.4 if model.config.tie_word_embeddings else 1.0) *
+                        torch.randn(p.shape, generator=g))
+                p[:, 0] = 4 * p.std()  # large in every token, see below
             elif name.endswith("gate.weight"):
                 p.copy_(0.6 * torch.randn(p.shape, generator=g))
-                p[1] *= 0.02  # hardly ever among the largest
+                p[:, 0] = 0
+                p[1, 0] = -6  # is chosen by none
             else:
                 scale = 1.6 if "down" in name or "o_proj" in name else 1.0
                 p.copy_(scale * torch.randn(p.shape, generator=g) / p.shape[-1] ** 0.5)
@@ -170,40 +189,64 @@ def relative(a, b):
 
 
 def acceptable(truth, rounded, top_k):
-    """Routers choose with a margin, alike in bf16, and leave some expert without tokens."""
-    idle = False
+    """Routers choose with a margin, and the same experts in bf16."""
     for key in truth:
-        if key.endswith("router_logits"):
-            ranked = truth[key].sort(-1, descending=True).values
-            gaps = ranked[:, :top_k] - ranked[:, 1:top_k + 1]
-            if gaps.min() < ROUTER_MARGIN:
-                return False
-            ids = key.replace("logits", "ids")
-            if not torch.equal(truth[ids], rounded[ids]):
-                return False
-            idle |= len(truth[ids].unique()) < truth[key].shape[-1]
-    routed = any(key.endswith("router_logits") for key in truth)
-    return idle or not routed
+        if not key.endswith("router_logits"):
+            continue
+        ranked = truth[key].sort(-1, descending=True).values
+        gaps = ranked[:, :top_k] - ranked[:, 1:top_k + 1]
+        if gaps.min() < ORDER_MARGIN or gaps[:, -1].min() < SET_MARGIN:
+            return False
+        ids = key.replace("logits", "ids")
+        if not torch.equal(truth[ids].sort(-1).values, rounded[ids].sort(-1).values):
+            return False
+    return True
+
+
+def choose_ids(model, lengths, values, g):
+    """Sequences that are acceptable, or None when they are hard to find."""
+    top_k = values.get("num_experts_per_tok", 0)
+    rounded = cast(copy.deepcopy(model), torch.bfloat16)
+    chosen = []
+    for n in lengths:
+        for _ in range(TRIES):
+            row = torch.randint(0, values["vocab_size"], (n,), generator=g).tolist()
+            if top_k == 0 or acceptable(run(model, [row]), run(rounded, [row]), top_k):
+                break
+        else:
+            return None
+        chosen.append(row)
+    return chosen
+
+
+def has_idle_expert(truth):
+    keys = [key for key in truth if key.endswith("router_logits")]
+    return not keys or any(len(truth[key.replace("logits", "ids")].unique()) <
+                           truth[key].shape[-1] for key in keys)
+
+
+def by_expert(found, key):
+    order = found[key + "ids"].argsort(-1)
+    return found[key + "weights"].gather(-1, order)
 
 
 def make(name, root):
     architecture, values, dtype = MODELS[name]
-    g = torch.Generator().manual_seed(5)
-    ids = [torch.randint(0, values["vocab_size"], (n,), generator=g).tolist() for n in LENGTHS]
-    model = model_of(architecture, values)
-    for seed in range(100000):
+    moe = "num_experts_per_tok" in values
+    for seed in range(1000):
+        model = model_of(architecture, values)
         randomise(model, seed)
-        model = model.to(dtype).float()  # the values that are stored
-        truth = run(model, ids)
-        if not acceptable(truth, truth, values.get("num_experts_per_tok", 0)):
+        cast(cast(model, dtype), torch.float32)  # the values that are stored
+        ids = choose_ids(model, MOE_LENGTHS if moe else DENSE_LENGTHS, values,
+                         torch.Generator().manual_seed(seed))
+        if ids is None:
             continue
-        rounded = run(copy.deepcopy(model).to(torch.bfloat16), ids)
-        if acceptable(truth, rounded, values.get("num_experts_per_tok", 0)):
+        truth = run(model, ids)
+        rounded = run(cast(copy.deepcopy(model), torch.bfloat16), ids)
+        if has_idle_expert(truth):
             break
     else:
         sys.exit(f"{name}: no seed will do")
-    model = model_of(architecture, values)
-    randomise(model, seed)
     folder = os.path.join(root, name)
     os.makedirs(os.path.join(folder, "expected"), exist_ok=True)
     config = config_of(architecture, values).to_dict()
@@ -225,6 +268,13 @@ def make(name, root):
         expected[key] = value.to(torch.int32) if key.endswith("_ids") else value.contiguous()
         if ".ln_" in key:
             expected["bf16_error." + key] = torch.tensor([relative(rounded[key], value)])
+        if key.endswith("router_weights"):
+            base = key[: -len("weights")]
+            difference = by_expert(rounded, base) - by_expert(truth, base)
+            expected["bf16_error." + key] = difference.square().mean().sqrt().reshape(1)
+    known = ~truth["nll"].isnan()
+    difference = (rounded["nll"] - truth["nll"])[known].double()
+    expected["bf16_error.nll"] = difference.square().mean().sqrt().float().reshape(1)
     save_file(expected, os.path.join(folder, "expected", "model.safetensors"))
     worst = max(v.item() for k, v in expected.items() if k.startswith("bf16"))
     largest = max(v.abs().max().item() for k, v in truth.items() if ".ln_" in k)

@@ -18,10 +18,22 @@
 
 static char directory[] = "/tmp/ol-test-forward-XXXXXX";
 
-/* The bounds of the comparison, relative L2 per site. */
+/* The bounds of the comparison. f32: relative L2 of every site of every layer. bf16: the
+ * error against transformers' f32 run, in units of transformers' own bf16 error. Both
+ * round at the same places, but which way a sum in another order falls is chance, and a
+ * site of so few values shows that: the bound holds for the quadratic mean over all sites
+ * and layers, a looser one for each. */
 #define F32_ERROR            1e-5
+#define F32_WEIGHT_ERROR     5e-5 /* of a router's weight, which is at most 1 */
 #define F32_NLL_ERROR        1e-4
 #define BF16_TIMES_REFERENCE 1.25
+#define BF16_TIMES_ONE_SITE  1.75
+#define BF16_TIMES_WEIGHTS   2.5 /* a router's weights in one layer */
+#define BF16_TIMES_NLL       3.0 /* few values, and single ones far above the rest */
+/* A router's choice between scores that are almost the same may fall either way in bf16.
+ * The sequences were picked so that the reference's do not; a few of ours may, and what
+ * follows in such a sequence is then another computation. */
+#define BF16_MAX_TURNED 2
 
 static struct ol_activation_file *extract(const char *model, enum ol_dtype precision,
                                           int n_threads)
@@ -80,10 +92,18 @@ static double bf16_error(const struct ol_checkpoint *c, int layer, const char *s
     return (double)at(expected(c, -1, name), 0);
 }
 
+/* Squared errors of the sites compared so far, ours and the reference's. */
+struct pooled {
+    double ours, reference;
+    int n_turned;
+    bool turned[16]; /* sequences in which a router chose otherwise */
+};
+
 /* ---- comparisons ---- */
 
 static void compare_site(const struct ol_activation_file *f,
-                         const struct ol_checkpoint *c, int l, enum ol_site site)
+                         const struct ol_checkpoint *c, int l, enum ol_site site,
+                         struct pooled *pooled)
 {
     const struct ol_activation_layout *layout = ol_activation_layout(f);
     const int32_t *lengths = ol_activation_input(f)->lengths;
@@ -95,6 +115,10 @@ static void compare_site(const struct ol_activation_file *f,
     for (int64_t s = 0; s < layout->n_sequences; s++) {
         const char *rows = ol_activation_site(f, l, site, s);
         const size_t bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
+        if (pooled->turned[s]) {
+            i += lengths[s] * layout->d_model;
+            continue;
+        }
         for (int64_t t = 0; t < lengths[s]; t++) {
             ol_to_f32(layout->dtype, rows + (size_t)t * bytes, row,
                       (size_t)layout->d_model);
@@ -107,51 +131,98 @@ static void compare_site(const struct ol_activation_file *f,
     }
     free(row);
     const double error = sqrt(difference / size);
-    const double bound =
-        layout->dtype == OL_DTYPE_F32
-            ? F32_ERROR
-            : BF16_TIMES_REFERENCE * bf16_error(c, layer, ol_site_name(site));
+    double bound = F32_ERROR;
+    if (layout->dtype != OL_DTYPE_F32) {
+        const double reference = bf16_error(c, layer, ol_site_name(site));
+        pooled->ours += error * error;
+        pooled->reference += reference * reference;
+        bound = BF16_TIMES_ONE_SITE * reference;
+    }
     if (!(error <= bound))
         fail_msg("layer %d %s: relative error %.3g, allowed %.3g", layer,
                  ol_site_name(site), error, bound);
 }
 
+/* f32: the same experts in the same order. bf16: the same experts; the order of two whose
+ * scores round to almost the same is chance. */
 static void compare_router(const struct ol_activation_file *f,
-                           const struct ol_checkpoint *c, int l)
+                           const struct ol_checkpoint *c, int l, struct pooled *pooled)
 {
     const struct ol_activation_layout *layout = ol_activation_layout(f);
     const int32_t *lengths = ol_activation_input(f)->lengths;
     const int layer = layout->layers[l].number, top_k = layout->layers[l].top_k;
     const void *ids = expected(c, layer, "router_ids");
     const void *weights = expected(c, layer, "router_weights");
-    const double bound = layout->dtype == OL_DTYPE_F32 ? 1e-5 : 5e-2;
-    int64_t i = 0;
+    const bool exact = layout->dtype == OL_DTYPE_F32;
+    double squares = 0;
+    int64_t row = 0;
     for (int64_t s = 0; s < layout->n_sequences; s++)
-        for (int64_t t = 0; t < lengths[s] * top_k; t++, i++) {
-            int32_t id;
-            memcpy(&id, (const char *)ids + 4 * i, 4);
-            assert_int_equal(ol_activation_router_ids(f, l, s)[t], id);
-            const double x = (double)ol_activation_router_weights(f, l, s)[t];
-            if (!(fabs(x - (double)at(weights, i)) <= bound))
-                fail_msg("layer %d router weight %d is %g, expected %g", layer, (int)i, x,
-                         (double)at(weights, i));
-        }
+        for (int64_t t = 0; t < lengths[s]; t++, row++)
+            for (int k = 0; k < top_k; k++) {
+                int32_t id;
+                memcpy(&id, (const char *)ids + 4 * (row * top_k + k), 4);
+                const uint16_t *found = ol_activation_router_ids(f, l, s) + t * top_k;
+                int slot = k;
+                if (!exact)
+                    for (slot = 0; slot < top_k - 1 && found[slot] != id;)
+                        slot++;
+                if (pooled->turned[s])
+                    continue;
+                if (!exact && found[slot] != id) {
+                    pooled->turned[s] = true;
+                    if (++pooled->n_turned <= BF16_MAX_TURNED)
+                        continue;
+                }
+                if (found[slot] != id)
+                    fail_msg("layer %d row %d slot %d: expert %d, expected %d", layer,
+                             (int)row, k, found[slot], id);
+                const double x =
+                    (double)ol_activation_router_weights(f, l, s)[t * top_k + slot];
+                const double y = (double)at(weights, row * top_k + k);
+                if (exact && !(fabs(x - y) <= F32_WEIGHT_ERROR))
+                    fail_msg("layer %d row %d slot %d: weight %g, expected %g", layer,
+                             (int)row, k, x, y);
+                squares += (x - y) * (x - y);
+            }
+    const double error = sqrt(squares / (double)(row * top_k));
+    const double bound = BF16_TIMES_WEIGHTS * bf16_error(c, layer, "router_weights");
+    if (!exact && !(error <= bound))
+        fail_msg("layer %d: root mean square error of the weights %.3g, allowed %.3g",
+                 layer, error, bound);
 }
 
-static void compare_nll(const struct ol_activation_file *f, const struct ol_checkpoint *c)
+static void compare_nll(const struct ol_activation_file *f, const struct ol_checkpoint *c,
+                        const struct pooled *pooled)
 {
     const struct ol_activation_layout *layout = ol_activation_layout(f);
     const int32_t *lengths = ol_activation_input(f)->lengths;
     const void *want = expected(c, -1, "nll");
-    int64_t i = 0;
+    const bool exact = layout->dtype == OL_DTYPE_F32;
+    double squares = 0;
+    int64_t i = 0, n = 0;
     for (int64_t s = 0; s < layout->n_sequences; s++)
-        for (int64_t t = 0; t < lengths[s]; t++, i++) {
-            const double x = (double)ol_activation_nll(f, s)[t], y = (double)at(want, i);
-            const double bound = layout->dtype == OL_DTYPE_F32 ? F32_NLL_ERROR : 0.5;
-            if (t == 0 ? !isnan(x) : !(fabs(x - y) <= bound))
+        for (int64_t t = 0; t < layout->n_tokens; t++) {
+            const double x = (double)ol_activation_nll(f, s)[t];
+            /* Of the first token, and behind the end of a sequence. */
+            if (t == 0 || t >= lengths[s]) {
+                assert_true(isnan(x));
+                i += t == 0;
+                continue;
+            }
+            const double y = (double)at(want, i++);
+            if (pooled->turned[s])
+                continue;
+            if (exact && !(fabs(x - y) <= F32_NLL_ERROR))
                 fail_msg("sequence %d token %d: nll %g, expected %g", (int)s, (int)t, x,
                          y);
+            squares += (x - y) * (x - y);
+            n++;
         }
+    const double error = sqrt(squares / (double)n);
+    const double bound =
+        BF16_TIMES_NLL * (double)at(expected(c, -1, "bf16_error.nll"), 0);
+    if (!exact && !(error <= bound))
+        fail_msg("nll: root mean square error %.3g, allowed %.3g", error, bound);
 }
 
 /* The stream before a norm and the norm's output belong together: residual sites are
@@ -185,15 +256,22 @@ static void compare(const char *model, enum ol_dtype precision)
         fail_msg("%s", err.text);
     struct ol_activation_file *f = extract(model, precision, 2);
     const struct ol_activation_layout *layout = ol_activation_layout(f);
+    struct pooled pooled = {0};
     assert_true(layout->n_layers > 0);
     for (int l = 0; l < layout->n_layers; l++) {
-        compare_site(f, c, l, OL_SITE_LN_ATTN);
-        compare_site(f, c, l, OL_SITE_LN_MLP);
+        compare_site(f, c, l, OL_SITE_LN_ATTN, &pooled);
+        compare_site(f, c, l, OL_SITE_LN_MLP, &pooled);
         compare_residual(f, l);
         if (layout->layers[l].top_k > 0)
-            compare_router(f, c, l);
+            compare_router(f, c, l, &pooled);
     }
-    compare_nll(f, c);
+    const double ratio = sqrt(pooled.ours / pooled.reference);
+    if (precision == OL_DTYPE_BF16 && !(ratio <= BF16_TIMES_REFERENCE))
+        fail_msg("%.3f times the error of the reference, allowed %.3f", ratio,
+                 BF16_TIMES_REFERENCE);
+    if (precision == OL_DTYPE_BF16)
+        print_message("%s: %.3f times the error of the reference\n", model, ratio);
+    compare_nll(f, c, &pooled);
     ol_activation_close(f);
     ol_checkpoint_close(c);
     free(folder);

@@ -1,0 +1,28 @@
+/* The inner loop: values of at least a threshold among many. */
+#ifndef OL_ANALYZE_FIND_H
+#define OL_ANALYZE_FIND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+
+/* A stored value with |value| >= threshold; infinity counts, NaN does not. */
+struct ol_occurrence {
+    uint32_t row, feature;
+    float value;
+};
+
+struct ol_found {
+    struct ol_occurrence *occurrences; /* row by row, features ascending; owned */
+    size_t n, room;
+    float max_magnitude; /* of all values that are no NaN; 0 when there is none */
+    int64_t n_nan, n_inf;
+};
+
+/* Look through rows [n_rows, width] of BF16 or F32 and put what is there into *found,
+ * whose occurrences' room is used again (start from {0}, free(occurrences)). */
+void ol_find(enum ol_dtype dtype, const void *rows, uint32_t n_rows, uint32_t width,
+             double threshold, struct ol_found *found);
+
+#endif

@@ -1,0 +1,186 @@
+/* ol-analyze: activation files to a results file. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/statistics.h"
+#include "common/options.h"
+#include "common/results_file.h"
+
+struct command {
+    struct ol_criterion criterion;
+    int64_t n_threads;
+    const char *output;
+};
+
+static enum ol_options_result parse(struct command *c, int argc, char **argv,
+                                    struct ol_texts *files)
+{
+    const struct ol_option options[] = {
+        {0, "threshold", OL_OPTION_REAL, &c->criterion.threshold, "X",
+         "magnitude of an occurrence (default: 6.0)", 0, 0, NULL},
+        {0, "min-layers", OL_OPTION_REAL, &c->criterion.min_layers, "FRACTION",
+         "sites with an occurrence, of all (default: 0.25)", 0, 0, NULL},
+        {0, "min-positions", OL_OPTION_REAL, &c->criterion.min_positions, "FRACTION",
+         "positions with an occurrence, of all (default: 0.06)", 0, 0, NULL},
+        {0, "batch-size", OL_OPTION_INT, &c->criterion.batch_size, "N",
+         "sequences of a batch (default: 1)", 1, 1e9, NULL},
+        {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
+         "default: as many as processors", 1, 4096, NULL},
+        {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
+         "results (default: standard output)", 0, 0, NULL},
+        {0},
+    };
+    const struct ol_tool tool = {
+        .name = "ol-analyze",
+        .usage = "[options] [RUN.h5]...",
+        .summary =
+            "Compute statistics of activation files; several are parts of one run.\n"
+            "Without a file, names are read from standard input, one per line.",
+        .options = options,
+    };
+    return ol_options_parse(&tool, argc, argv, files);
+}
+
+/* 0, or the exit status of a usage error. */
+static int check(const struct ol_criterion *c)
+{
+    if (!(c->threshold > 0))
+        return ol_usage_error("--threshold must be greater than 0");
+    if (!(c->min_layers > 0 && c->min_layers <= 1))
+        return ol_usage_error("--min-layers must be greater than 0 and at most 1");
+    if (!(c->min_positions > 0 && c->min_positions <= 1))
+        return ol_usage_error("--min-positions must be greater than 0 and at most 1");
+    return 0;
+}
+
+/* Names from stdin, one per line; empty lines are passed over. */
+static int read_names(struct ol_texts *files, char ***owned, size_t *n_owned,
+                      struct ol_error *err)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n;
+    while ((n = getline(&line, &room, stdin)) >= 0) {
+        if (n > 0 && line[n - 1] == '\n')
+            line[n - 1] = '\0';
+        if (line[0] == '\0')
+            continue;
+        *owned = ol_xrealloc_array(*owned, *n_owned + 1, sizeof **owned);
+        (*owned)[*n_owned] = ol_xstrdup(line);
+        ol_texts_append(files, (*owned)[(*n_owned)++]);
+    }
+    free(line);
+    if (ferror(stdin))
+        return ol_fail_errno(err, "standard input cannot be read");
+    return files->n > 0 ? 0
+                        : ol_fail(err, "no activation file: none was named, and standard "
+                                       "input is empty");
+}
+
+static void set_text(struct ol_json *object, const char *key, const char *text)
+{
+    ol_json_set(object, key, ol_json_new_string(text));
+}
+
+static void set_int(struct ol_json *object, const char *key, int64_t value)
+{
+    ol_json_set(object, key, ol_json_new_int(value));
+}
+
+static void describe_run(const struct ol_parts *parts, const struct ol_criterion *c,
+                         struct ol_json *results)
+{
+    const struct ol_activation_info *info = ol_parts_info(parts);
+    struct ol_json *run = ol_json_new_object(), *model = ol_json_new_object(),
+                   *input = ol_json_new_object(), *criterion = ol_json_new_object();
+    set_text(run, "tool", info->tool);
+    set_text(run, "tool_version", info->tool_version);
+    set_text(run, "command_line", info->command_line);
+    set_text(run, "created", info->created);
+    set_text(run, "backend", info->backend);
+    set_text(run, "precision", info->precision);
+    set_text(run, "device", info->device);
+    set_int(run, "parts", parts->n_files);
+    set_text(model, "name", info->model.name);
+    set_text(model, "family", info->model.family);
+    set_int(model, "n_layers", info->model.n_layers);
+    set_int(model, "d_model", info->model.d_model);
+    set_int(model, "vocab_size", info->model.vocab_size);
+    set_int(model, "n_experts", info->model.n_experts);
+    set_int(model, "top_k", info->model.top_k);
+    set_int(model, "total_parameters", info->model.total_parameters);
+    set_int(model, "active_parameters", info->model.active_parameters);
+    set_text(model, "weight_format", info->model.weight_format);
+    set_text(model, "config_sha256", info->model.config_sha256);
+    set_text(model, "weights_sha256", info->model.weights_sha256);
+    set_text(input, "source", info->input.source);
+    set_text(input, "text_sha256", info->input.text_sha256);
+    set_text(input, "tokenizer_sha256", info->input.tokenizer_sha256);
+    set_text(input, "windowing", info->input.windowing);
+    ol_json_set(input, "bos", ol_json_new_bool(info->input.bos));
+    ol_json_set(criterion, "threshold", ol_json_new_real(c->threshold));
+    ol_json_set(criterion, "min_layers", ol_json_new_real(c->min_layers));
+    ol_json_set(criterion, "min_positions", ol_json_new_real(c->min_positions));
+    set_int(criterion, "batch_size", c->batch_size);
+    ol_json_set(results, "run", run);
+    ol_json_set(results, "model", model);
+    ol_json_set(results, "input", input);
+    ol_json_set(results, "criterion", criterion);
+}
+
+static int analyse(const struct command *c, const struct ol_texts *files,
+                   const char *command_line, struct ol_error *err)
+{
+    struct ol_parts parts = {0};
+    struct ol_pool *pool = NULL;
+    int status = ol_parts_open(&parts, files->items, (int)files->n, err);
+    if (status == 0) {
+        pool = ol_pool_new((int)c->n_threads, err);
+        status = pool != NULL ? 0 : -1;
+    }
+    if (status == 0) {
+        struct ol_json *results = ol_results_new(command_line);
+        describe_run(&parts, &c->criterion, results);
+        ol_analyse(&parts, &c->criterion, pool, results);
+        status = ol_results_write(results, c->output, err);
+        ol_json_free(results);
+    }
+    ol_pool_free(pool);
+    ol_parts_clear(&parts);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct command command = {.criterion = {6.0, 0.25, 0.06, 1}};
+    struct ol_texts files = {0};
+    struct ol_error err = {0};
+    char **names = NULL;
+    size_t n_names = 0;
+    char *command_line = ol_command_line(argc, argv);
+    int status = 2;
+    switch (parse(&command, argc, argv, &files)) {
+    case OL_OPTIONS_DONE:
+        status = 0;
+        break;
+    case OL_OPTIONS_USAGE:
+        break;
+    case OL_OPTIONS_RUN:
+        status = check(&command.criterion);
+        if (status != 0)
+            break;
+        if ((files.n == 0 && read_names(&files, &names, &n_names, &err) != 0) ||
+            analyse(&command, &files, command_line, &err) != 0 ||
+            ol_stdout_close(&err) != 0) {
+            ol_warn("%s", err.text);
+            status = 1;
+        }
+    }
+    for (size_t i = 0; i < n_names; i++)
+        free(names[i]);
+    free(names);
+    ol_texts_free(&files);
+    free(command_line);
+    return status;
+}

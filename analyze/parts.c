@@ -1,0 +1,95 @@
+#include "analyze/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_layers(const struct ol_activation_layout *a,
+                        const struct ol_activation_layout *b)
+{
+    if (a->n_layers != b->n_layers)
+        return false;
+    for (int l = 0; l < a->n_layers; l++)
+        if (a->layers[l].number != b->layers[l].number ||
+            a->layers[l].top_k != b->layers[l].top_k ||
+            memcmp(a->layers[l].sites, b->layers[l].sites, sizeof a->layers[l].sites) !=
+                0)
+            return false;
+    return true;
+}
+
+/* What keeps two files from being parts of one run, or NULL. */
+static const char *difference(const struct ol_activation_file *a,
+                              const struct ol_activation_file *b)
+{
+    const struct ol_activation_info *x = ol_activation_info(a),
+                                    *y = ol_activation_info(b);
+    const struct ol_activation_layout *p = ol_activation_layout(a),
+                                      *q = ol_activation_layout(b);
+    if (p->d_model != q->d_model)
+        return "d_model";
+    if (!same_layers(p, q))
+        return "the recorded layers or sites";
+    if (strcmp(x->model.config_sha256, y->model.config_sha256) != 0)
+        return "config_sha256";
+    if (strcmp(x->model.weights_sha256, y->model.weights_sha256) != 0)
+        return "weights_sha256";
+    if (p->dtype != q->dtype || strcmp(x->precision, y->precision) != 0)
+        return "the precision or the type of the tensors";
+    return p->nll != q->nll ? "the presence of /input/nll" : NULL;
+}
+
+static void add_sequences(struct ol_parts *parts, int file)
+{
+    const struct ol_activation_file *f = parts->files[file];
+    const int64_t n = ol_activation_layout(f)->n_sequences;
+    const size_t total = (size_t)(parts->n_sequences + n);
+    parts->file_of = ol_xrealloc_array(parts->file_of, total, sizeof *parts->file_of);
+    parts->number_of =
+        ol_xrealloc_array(parts->number_of, total, sizeof *parts->number_of);
+    parts->lengths = ol_xrealloc_array(parts->lengths, total, sizeof *parts->lengths);
+    for (int64_t i = 0; i < n; i++) {
+        parts->file_of[parts->n_sequences] = file;
+        parts->number_of[parts->n_sequences] = i;
+        parts->lengths[parts->n_sequences] = ol_activation_input(f)->lengths[i];
+        parts->n_tokens += parts->lengths[parts->n_sequences++];
+    }
+}
+
+int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
+                  struct ol_error *err)
+{
+    parts->files = ol_xcalloc((size_t)n, sizeof *parts->files);
+    for (int i = 0; i < n; i++) {
+        parts->files[i] = ol_activation_open(paths[i], err);
+        if (parts->files[i] == NULL)
+            return -1;
+        parts->n_files++;
+        const char *what = difference(parts->files[0], parts->files[i]);
+        if (what != NULL)
+            return ol_fail(err, "%s and %s are no parts of one run: %s differs", paths[0],
+                           paths[i], what);
+        add_sequences(parts, i);
+    }
+    return 0;
+}
+
+void ol_parts_clear(struct ol_parts *parts)
+{
+    for (int i = 0; i < parts->n_files; i++)
+        ol_activation_close(parts->files[i]);
+    free(parts->files);
+    free(parts->file_of);
+    free(parts->number_of);
+    free(parts->lengths);
+    *parts = (struct ol_parts){0};
+}
+
+const struct ol_activation_info *ol_parts_info(const struct ol_parts *parts)
+{
+    return ol_activation_info(parts->files[0]);
+}
+
+const struct ol_activation_layout *ol_parts_layout(const struct ol_parts *parts)
+{
+    return ol_activation_layout(parts->files[0]);
+}

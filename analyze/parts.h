@@ -1,0 +1,28 @@
+/* One run from one or several activation files: sequences are numbered through all of
+ * them, in the order in which the files are given. */
+#ifndef OL_ANALYZE_PARTS_H
+#define OL_ANALYZE_PARTS_H
+
+#include "common/activation_file.h"
+
+struct ol_parts {
+    struct ol_activation_file **files; /* [n_files], owned */
+    int n_files;
+    int64_t n_sequences, n_tokens; /* tokens: of all sequences */
+    /* [n_sequences]: file and number in the file of each sequence, and its tokens. */
+    int *file_of;
+    int64_t *number_of;
+    int32_t *lengths;
+};
+
+/* Open the files and check that they belong together: the same model, layers and sites.
+ * Start from {0}; clear also after a failure. */
+int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
+                  struct ol_error *err);
+void ol_parts_clear(struct ol_parts *parts);
+
+/* Info and layout of the first file; layers and sites are the same in all. */
+const struct ol_activation_info *ol_parts_info(const struct ol_parts *parts);
+const struct ol_activation_layout *ol_parts_layout(const struct ol_parts *parts);
+
+#endif

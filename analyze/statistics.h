@@ -1,0 +1,70 @@
+/* What a statistic is: one file in stats/, one line in statistics.c. Statistics see
+ * blocks of values and the run's description, never the file they come from. */
+#ifndef OL_ANALYZE_STATISTICS_H
+#define OL_ANALYZE_STATISTICS_H
+
+#include "analyze/find.h"
+#include "analyze/parts.h"
+#include "common/json.h"
+#include "common/parallel.h"
+
+/* Section 6.1 of the method: what counts as an outlier feature. */
+struct ol_criterion {
+    double threshold;     /* finite, > 0 */
+    double min_layers;    /* in (0, 1] */
+    double min_positions; /* in (0, 1] */
+    int64_t batch_size;   /* sequences, >= 1 */
+};
+
+/* One recorded ln_attn or ln_mlp; residual sites are not among them. */
+struct ol_site_of_run {
+    int i_layer; /* index into the layout's layers */
+    int layer;   /* number in the model */
+    enum ol_site site;
+};
+
+struct ol_analysis {
+    const struct ol_parts *parts;
+    struct ol_criterion criterion;
+    int n_sites;
+    const struct ol_site_of_run *sites; /* [n_sites], layer by layer */
+    int n_threads;
+    int64_t n_batches;
+};
+
+enum { OL_BLOCK_POSITIONS = 64 };
+
+/* A stretch of positions of one sequence at one site. */
+struct ol_block {
+    int64_t batch, sequence;
+    int site;                     /* index into analysis->sites */
+    int64_t position;             /* the first of at most OL_BLOCK_POSITIONS */
+    bool last_of_sequence;        /* its last site: no more of these positions of it */
+    bool last_of_batch;           /* and of the batch's last sequence that has them */
+    const struct ol_found *found; /* rows count from `position` */
+};
+
+struct ol_statistic {
+    const char *name; /* of its block in the results */
+
+    /* For what is gathered from values, else NULL. The scan goes through the batches in
+     * order. In a batch, each stretch of positions belongs to one thread, which sees it
+     * sequence by sequence, and each of these site by site. All threads' blocks of a
+     * batch come before its end_batch. */
+    void *(*begin)(const struct ol_analysis *analysis);
+    void (*block)(void *state, int thread, const struct ol_block *block);
+    void (*end_batch)(void *state, int64_t batch);
+    void (*end)(void *state);
+
+    /* The block of the results, from what was gathered (state, or NULL) and the run.
+     * JSON null: there is nothing to say. */
+    struct ol_json *(*results)(const struct ol_analysis *analysis, void *state);
+};
+
+extern const struct ol_statistic *const ol_statistics[]; /* ends with NULL */
+
+/* All statistics of a run, added to results in the order of the table. */
+void ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
+                struct ol_pool *pool, struct ol_json *results);
+
+#endif
