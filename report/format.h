@@ -1,0 +1,30 @@
+/* Output formats: one file each, one line in formats.c. */
+#ifndef OL_REPORT_FORMAT_H
+#define OL_REPORT_FORMAT_H
+
+#include <stdio.h>
+
+#include "report/results.h"
+
+struct ol_report {
+    const struct ol_report_results *results; /* [n]: one is a model's report, several a */
+    int n;                                   /* survey */
+    int64_t top;                             /* rows of long tables */
+};
+
+struct ol_format {
+    const char *name;
+    void (*write)(const struct ol_report *report, FILE *out);
+};
+extern const struct ol_format *const ol_formats[]; /* ends with NULL */
+
+/* Reasons to read a result with care, one at a time: call with *state 0 first, until it
+ * returns NULL. The caller frees. */
+char *ol_report_warning(const struct ol_report_results *r, int *state);
+
+/* "30.5 B", "1.2 M". The caller frees. */
+char *ol_report_parameters(int64_t n);
+/* A magnitude with a sensible number of digits, "inf" for infinity. The caller frees. */
+char *ol_report_magnitude(double value);
+
+#endif

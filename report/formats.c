@@ -1,0 +1,27 @@
+#include "report/format.h"
+
+#include <math.h>
+
+extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format;
+
+const struct ol_format *const ol_formats[] = {&ol_markdown_format, &ol_json_format,
+                                              &ol_csv_format, NULL};
+
+char *ol_report_parameters(int64_t n)
+{
+    static const struct {
+        double unit;
+        const char *name;
+    } units[] = {{1e12, " T"}, {1e9, " B"}, {1e6, " M"}, {1e3, " K"}, {1, ""}};
+    int i = 0;
+    while (i < 4 && (double)n < units[i].unit)
+        i++;
+    return ol_xasprintf("%.3g%s", (double)n / units[i].unit, units[i].name);
+}
+
+char *ol_report_magnitude(double value)
+{
+    if (isinf(value))
+        return ol_xstrdup("inf");
+    return ol_xasprintf(value < 100 ? "%.2f" : value < 1000 ? "%.1f" : "%.0f", value);
+}

@@ -1,0 +1,321 @@
+/* The report for people: reads in a terminal as it is, and as Markdown on a code host. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/format.h"
+#include "report/table.h"
+
+static double percent(double fraction)
+{
+    return 100 * fraction;
+}
+
+/* ---- one model ---- */
+
+static void print_facts(const struct ol_report_results *r, FILE *out)
+{
+    char *total = ol_report_parameters(r->model.total_parameters),
+         *active = ol_report_parameters(r->model.active_parameters);
+    struct ol_table *t = ol_table_new("ll");
+    ol_table_cell(t, "model");
+    ol_table_cell(t, "%s", r->model.name);
+    ol_table_cell(t, "family");
+    ol_table_cell(t, "%s", r->model.family);
+    ol_table_cell(t, "size");
+    ol_table_cell(t, "%" PRId64 " layers, d_model %" PRId64 ", vocabulary %" PRId64,
+                  r->model.n_layers, r->model.d_model, r->model.vocab_size);
+    ol_table_cell(t, "experts");
+    if (r->model.n_experts > 0)
+        ol_table_cell(t, "%" PRId64 ", top %" PRId64, r->model.n_experts, r->model.top_k);
+    else
+        ol_table_cell(t, "none (dense)");
+    ol_table_cell(t, "parameters");
+    ol_table_cell(t, "%s, %s active; stored as %s", total, active,
+                  r->model.weight_format);
+    ol_table_cell(t, "run");
+    ol_table_cell(t, "%s on %s (%s)", r->run.precision, r->run.backend, r->run.device);
+    ol_table_cell(t, "text");
+    ol_table_cell(t, "%s", r->input.source);
+    ol_table_cell(t, "tokens");
+    ol_table_cell(t, "%" PRId64 " in %" PRId64 " sequences, windowing %s, %s",
+                  r->n_tokens, r->n_sequences, r->input.windowing,
+                  r->input.bos ? "begun with BOS" : "no BOS");
+    ol_table_cell(t, "perplexity");
+    if (r->has_perplexity)
+        ol_table_cell(t, "%.4g", r->perplexity);
+    else
+        ol_table_cell(t, "not computed (--perplexity)");
+    ol_table_print(t, out);
+    free(active);
+    free(total);
+}
+
+static void print_warnings(const struct ol_report_results *r, FILE *out)
+{
+    int state = 0;
+    char *text;
+    for (int n = 0; (text = ol_report_warning(r, &state)) != NULL; n++) {
+        fprintf(out, "%s> **Warning.** %s\n", n == 0 ? "\n" : ">\n", text);
+        free(text);
+    }
+}
+
+static void print_counts(const struct ol_report_results *r, FILE *out)
+{
+    fprintf(out,
+            "\n## Outlier features\n\n"
+            "An outlier feature is a hidden dimension with |x| >= %g at %g %% or more of "
+            "the sites\n(the outputs of the norms before attention and before the MLP, "
+            "%" PRId64 " here) and\nat %g %% or more of the token positions (LLM.int8, "
+            "arXiv 2208.07339).\n\n",
+            r->criterion.threshold, percent(r->criterion.min_layers), r->n_sites,
+            percent(r->criterion.min_positions));
+    struct ol_table *t = ol_table_new("lrl");
+    ol_table_cell(t, "count");
+    ol_table_cell(t, "value");
+    ol_table_cell(t, "what is counted");
+    ol_table_cell(t, "pairs");
+    ol_table_cell(t, "%" PRId64, r->n_pairs);
+    ol_table_cell(t,
+                  "(feature, batch) pairs over %" PRId64 " batches of %" PRId64
+                  ": the published count",
+                  r->n_batches, r->criterion.batch_size);
+    ol_table_cell(t, "unique");
+    ol_table_cell(t, "%" PRId64, r->unique.count);
+    ol_table_cell(t, "features that qualify in at least one batch");
+    ol_table_cell(t, "pooled");
+    ol_table_cell(t, "%" PRId64, r->pooled.count);
+    ol_table_cell(t, "features that qualify over all sequences together");
+    ol_table_cell(t, "strict");
+    ol_table_cell(t, "%" PRId64, r->strict.count);
+    ol_table_cell(t, "as pooled, positions averaged over all sites");
+    ol_table_print(t, out);
+    if (r->has_pairs)
+        fprintf(out,
+                "\nOver the pairs: layers (L%%) mean %.1f, median %.1f; positions (S%%) "
+                "mean %.1f, median %.1f.\n",
+                percent(r->mean_layers), percent(r->median_layers),
+                percent(r->mean_positions), percent(r->median_positions));
+    fprintf(out,
+            "%s%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.\n",
+            r->has_pairs ? "" : "\n", r->unique.count, r->model.d_model,
+            percent((double)r->unique.count / (double)r->model.d_model));
+}
+
+static void print_features(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_report_features *block = &r->unique;
+    if (block->n == 0)
+        return;
+    const int64_t n = block->n < top ? block->n : top;
+    fprintf(out, "\n## Largest features\n\n");
+    if (n < block->n)
+        fprintf(out, "The first %" PRId64 " of %" PRId64 " by magnitude.\n\n", n,
+                block->n);
+    struct ol_table *t = ol_table_new("rrrrrrl");
+    static const char *const header[] = {
+        "feature", "max", "layers %", "positions %", "batches", "occurrences", "sign"};
+    for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
+        ol_table_cell(t, "%s", header[i]);
+    for (int64_t i = 0; i < n; i++) {
+        const struct ol_report_feature *f = &block->features[i];
+        char *max = ol_report_magnitude(f->max_magnitude);
+        ol_table_cell(t, "%" PRId64, f->feature);
+        ol_table_cell(t, "%s", max);
+        ol_table_cell(t, "%.1f", percent(f->layer_fraction));
+        ol_table_cell(t, "%.1f", percent(f->position_fraction));
+        ol_table_cell(t, "%" PRId64 "/%" PRId64, f->batches, r->n_batches);
+        ol_table_cell(t, "%" PRId64, f->occurrences);
+        ol_table_cell(t, "%s",
+                      !f->one_sided                             ? "both"
+                      : f->has_quartiles && f->quartiles[1] < 0 ? "-"
+                                                                : "+");
+        free(max);
+    }
+    ol_table_print(t, out);
+}
+
+/* In how many batches the unique features qualify. */
+static void print_consistency(const struct ol_report_results *r, FILE *out)
+{
+    if (r->unique.n == 0 || r->n_batches < 2)
+        return;
+    int64_t all = 0, half = 0, one = 0;
+    for (int64_t i = 0; i < r->unique.n; i++) {
+        const int64_t batches = r->unique.features[i].batches;
+        all += batches == r->n_batches;
+        half += 2 * batches >= r->n_batches;
+        one += batches == 1;
+    }
+    fprintf(out,
+            "\n## Consistency over sequences\n\n"
+            "Of %" PRId64 " features, %" PRId64 " qualify in all %" PRId64
+            " batches, %" PRId64 " in half of them or more, %" PRId64 " in one only.\n",
+            r->unique.n, all, r->n_batches, half, one);
+}
+
+/* A bar of at most 32 characters on a logarithmic scale, so that 6 and 6000 can both be
+ * seen. */
+static void bar(char text[33], double value, double most)
+{
+    int n = 0;
+    if (value > 0 && most > 0)
+        n = isinf(value) ? 32 : (int)lround(32 * log1p(value) / log1p(most));
+    memset(text, '#', (size_t)n);
+    text[n] = '\0';
+}
+
+static void print_layers(const struct ol_report_results *r, FILE *out)
+{
+    double most = 0;
+    if (r->n_listed_sites == 0)
+        return;
+    for (int64_t i = 0; i < r->n_listed_sites; i++)
+        if (isfinite(r->sites[i].max_magnitude) && r->sites[i].max_magnitude > most)
+            most = r->sites[i].max_magnitude;
+    fprintf(out,
+            "\n## Layers\n\nLargest magnitude (logarithmic bars) and values of at least "
+            "%g, site by site.\n\n```\n%5s  %-7s  %-32s  %8s  %11s\n",
+            r->criterion.threshold, "layer", "site", "", "max", "occurrences");
+    for (int64_t i = 0; i < r->n_listed_sites; i++) {
+        const struct ol_report_site *s = &r->sites[i];
+        char text[33], *max = ol_report_magnitude(s->max_magnitude);
+        bar(text, s->max_magnitude, most);
+        fprintf(out, "%5" PRId64 "  %-7s  %-32s  %8s  %11" PRId64 "\n", s->layer, s->site,
+                text, max, s->occurrences);
+        free(max);
+    }
+    fprintf(out, "```\n");
+}
+
+static void print_router(const struct ol_report_results *r, FILE *out)
+{
+    if (r->n_router_layers == 0)
+        return;
+    fprintf(out,
+            "\n## Routers\n\nHow evenly tokens are shared out among %" PRId64
+            " experts: %.2f bits of entropy is an even load.\n\n",
+            r->n_router_experts, log2((double)r->n_router_experts));
+    struct ol_table *t = ol_table_new("rrrr");
+    ol_table_cell(t, "layer");
+    ol_table_cell(t, "entropy");
+    ol_table_cell(t, "busiest expert (times an even share)");
+    ol_table_cell(t, "never chosen");
+    for (int64_t i = 0; i < r->n_router_layers; i++) {
+        ol_table_cell(t, "%" PRId64, r->router[i].layer);
+        ol_table_cell(t, "%.2f", r->router[i].entropy);
+        ol_table_cell(t, "%.2f", r->router[i].max_load);
+        ol_table_cell(t, "%" PRId64, r->router[i].n_never);
+    }
+    ol_table_print(t, out);
+}
+
+static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    fprintf(out, "# Outlier features of %s\n\n", r->model.name);
+    print_facts(r, out);
+    print_warnings(r, out);
+    if (r->has_outliers) {
+        print_counts(r, out);
+        print_features(r, top, out);
+        print_consistency(r, out);
+        print_layers(r, out);
+    }
+    print_router(r, out);
+}
+
+/* ---- several ---- */
+
+static void survey_row(struct ol_table *t, const struct ol_report_results *r)
+{
+    char *total = ol_report_parameters(r->model.total_parameters),
+         *active = ol_report_parameters(r->model.active_parameters);
+    ol_table_cell(t, "%s", r->model.name);
+    ol_table_cell(t, "%s", total);
+    ol_table_cell(t, "%s", active);
+    if (r->model.n_experts > 0)
+        ol_table_cell(t, "%" PRId64 "/%" PRId64, r->model.top_k, r->model.n_experts);
+    else
+        ol_table_cell(t, "dense");
+    ol_table_cell(t, "%" PRId64, r->model.d_model);
+    if (r->has_outliers) {
+        double most = 0;
+        for (int64_t i = 0; i < r->n_listed_sites; i++)
+            most = fmax(most, r->sites[i].max_magnitude);
+        char *max = ol_report_magnitude(most);
+        ol_table_cell(t, "%" PRId64, r->n_pairs);
+        ol_table_cell(t, "%" PRId64, r->unique.count);
+        ol_table_cell(t, "%" PRId64, r->pooled.count);
+        ol_table_cell(t, "%" PRId64, r->strict.count);
+        ol_table_cell(t, r->has_pairs ? "%.1f" : "-", percent(r->mean_layers));
+        ol_table_cell(t, r->has_pairs ? "%.1f" : "-", percent(r->mean_positions));
+        ol_table_cell(t, "%s", max);
+        free(max);
+    } else {
+        for (int i = 0; i < 7; i++)
+            ol_table_cell(t, "-");
+    }
+    ol_table_cell(t, r->has_perplexity ? "%.4g" : "-", r->perplexity);
+    ol_table_cell(t, "%" PRId64, r->n_tokens);
+    free(active);
+    free(total);
+}
+
+static bool same_criterion(const struct ol_report_results *a,
+                           const struct ol_report_results *b)
+{
+    return a->criterion.threshold == b->criterion.threshold &&
+           a->criterion.min_layers == b->criterion.min_layers &&
+           a->criterion.min_positions == b->criterion.min_positions &&
+           a->criterion.batch_size == b->criterion.batch_size;
+}
+
+static void write_survey(const struct ol_report *report, FILE *out)
+{
+    static const char *const header[] = {
+        "model",  "parameters", "active", "experts", "d_model", "pairs",      "unique",
+        "pooled", "strict",     "L %",    "S %",     "max",     "perplexity", "tokens"};
+    const struct ol_report_results *first = &report->results[0];
+    fprintf(out, "# Outlier features of %d models\n\n", report->n);
+    struct ol_table *t = ol_table_new("lrrrrrrrrrrrrr");
+    for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
+        ol_table_cell(t, "%s", header[i]);
+    bool same = true;
+    for (int i = 0; i < report->n; i++) {
+        survey_row(t, &report->results[i]);
+        same = same && same_criterion(first, &report->results[i]);
+    }
+    ol_table_print(t, out);
+    if (same)
+        fprintf(out,
+                "\nCriterion: |x| >= %g, %g %% of sites, %g %% of positions, batches of "
+                "%" PRId64
+                ". L %% and S %% are means\nover the pairs; max is the largest "
+                "magnitude at any site.\n",
+                first->criterion.threshold, percent(first->criterion.min_layers),
+                percent(first->criterion.min_positions), first->criterion.batch_size);
+    else
+        fprintf(out, "\n> **Warning.** The models were analysed by different criteria; "
+                     "the counts cannot be compared.\n");
+    for (int i = 0; i < report->n; i++) {
+        int state = 0;
+        char *text;
+        while ((text = ol_report_warning(&report->results[i], &state)) != NULL) {
+            fprintf(out, "\n> **Warning, %s.** %s\n", report->results[i].model.name,
+                    text);
+            free(text);
+        }
+    }
+}
+
+static void write(const struct ol_report *report, FILE *out)
+{
+    if (report->n == 1)
+        write_model(&report->results[0], report->top, out);
+    else
+        write_survey(report, out);
+}
+
+const struct ol_format ol_markdown_format = {"markdown", write};

@@ -1,0 +1,75 @@
+/* A results file as plain numbers: what formats print. Everything is checked when it is
+ * read, so that a format never meets a wrong type. */
+#ifndef OL_REPORT_RESULTS_H
+#define OL_REPORT_RESULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/json.h"
+
+struct ol_report_site {
+    int64_t layer, occurrences, n_nan, n_inf;
+    const char *site;     /* "ln_attn", "ln_mlp" */
+    double max_magnitude; /* INFINITY where the file has null */
+};
+
+struct ol_report_feature {
+    int64_t feature, batches, occurrences, n_sites;
+    double max_magnitude; /* INFINITY where the file has null */
+    double layer_fraction, position_fraction;
+    bool one_sided, has_quartiles;
+    double quartiles[3];
+};
+
+struct ol_report_features {
+    int64_t count;
+    struct ol_report_feature *features; /* [n], the largest first */
+    int64_t n;
+};
+
+struct ol_report_router_layer {
+    int64_t layer, n_never;
+    double entropy, max_load; /* bits; times an even share */
+};
+
+/* Texts are borrowed from the JSON. */
+struct ol_report_results {
+    struct ol_json *json; /* owned */
+    const char *file;
+    struct {
+        const char *name, *family, *weight_format;
+        int64_t n_layers, d_model, vocab_size, n_experts, top_k;
+        int64_t total_parameters, active_parameters;
+    } model;
+    struct {
+        const char *backend, *precision, *device, *created;
+    } run;
+    struct {
+        const char *source, *windowing;
+        bool bos;
+    } input;
+    struct {
+        double threshold, min_layers, min_positions;
+        int64_t batch_size;
+    } criterion;
+    int64_t n_sites, n_tokens, n_sequences;
+    bool has_perplexity;
+    double perplexity;
+    bool has_outliers; /* false: no tensors were recorded */
+    int64_t n_pairs, n_batches;
+    bool has_pairs; /* the four means and medians are known */
+    double mean_layers, mean_positions, median_layers, median_positions;
+    struct ol_report_features unique, pooled, strict;
+    struct ol_report_site *sites; /* [n_listed_sites] */
+    int64_t n_listed_sites;
+    int64_t n_router_experts;
+    struct ol_report_router_layer *router; /* [n_router_layers] */
+    int64_t n_router_layers;
+};
+
+/* Read a results file ("-" is stdin). Start from {0}; clear also after a failure. */
+int ol_report_read(struct ol_report_results *r, const char *file, struct ol_error *err);
+void ol_report_clear(struct ol_report_results *r);
+
+#endif

@@ -1,0 +1,17 @@
+/* Markdown tables whose columns line up in a terminal too. */
+#ifndef OL_REPORT_TABLE_H
+#define OL_REPORT_TABLE_H
+
+#include <stdio.h>
+
+struct ol_table;
+
+/* columns: one character each, 'l' or 'r' for its alignment. */
+struct ol_table *ol_table_new(const char *columns);
+/* The next cell, row by row; the first row is the header. */
+void ol_table_cell(struct ol_table *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Print and free. */
+void ol_table_print(struct ol_table *t, FILE *out);
+
+#endif

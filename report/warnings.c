@@ -1,0 +1,84 @@
+#include <inttypes.h>
+#include <math.h>
+
+#include "report/format.h"
+
+enum {
+    FEW_TOKENS = 8192,   /* below this, rare features are missed */
+    SHORT_SEQUENCE = 256 /* 6 % of fewer positions are a handful */
+};
+
+static char *not_finite(const struct ol_report_results *r)
+{
+    int64_t n_nan = 0, n_inf = 0;
+    for (int64_t i = 0; i < r->n_listed_sites; i++) {
+        n_nan += r->sites[i].n_nan;
+        n_inf += r->sites[i].n_inf;
+    }
+    if (n_nan + n_inf == 0)
+        return NULL;
+    return ol_xasprintf("%" PRId64 " values are NaN and %" PRId64
+                        " infinite: the model or its weights are not in order, or the "
+                        "precision is too small for it.",
+                        n_nan, n_inf);
+}
+
+static char *few_tokens(const struct ol_report_results *r)
+{
+    if (r->n_tokens >= FEW_TOKENS)
+        return NULL;
+    return ol_xasprintf(
+        "Few tokens: %" PRId64
+        ". Published counts rest on 16 sequences of 2048; with fewer than "
+        "%d they depend on the text.",
+        r->n_tokens, FEW_TOKENS);
+}
+
+static char *short_sequences(const struct ol_report_results *r)
+{
+    const double length = (double)r->n_tokens / (double)r->n_sequences;
+    if (length >= SHORT_SEQUENCE)
+        return NULL;
+    return ol_xasprintf("Short sequences: %.0f tokens on average. The first tokens of a "
+                        "sequence, which often carry the largest values, weigh more than "
+                        "in published counts.",
+                        length);
+}
+
+static char *missing_sites(const struct ol_report_results *r)
+{
+    if (r->n_sites == 2 * r->model.n_layers || !r->has_outliers)
+        return NULL;
+    return ol_xasprintf("%" PRId64 " of %" PRId64
+                        " sites were recorded; layer fractions refer to these.",
+                        r->n_sites, 2 * r->model.n_layers);
+}
+
+static char *implausible_perplexity(const struct ol_report_results *r)
+{
+    if (!r->has_perplexity ||
+        (isfinite(r->perplexity) && r->perplexity < (double)r->model.vocab_size / 2))
+        return NULL;
+    return ol_xasprintf("Perplexity %.4g is that of a model that has learnt nothing: are "
+                        "these its weights and its tokenizer?",
+                        r->perplexity);
+}
+
+static char *no_tensors(const struct ol_report_results *r)
+{
+    return r->has_outliers
+               ? NULL
+               : ol_xstrdup("No tensors were recorded (--store none): outlier "
+                            "features cannot be counted.");
+}
+
+char *ol_report_warning(const struct ol_report_results *r, int *state)
+{
+    static char *(*const checks[])(const struct ol_report_results *) = {
+        no_tensors,      not_finite,    few_tokens,
+        short_sequences, missing_sites, implausible_perplexity};
+    char *text = NULL;
+    while (text == NULL && *state < (int)(sizeof checks / sizeof checks[0]))
+        text = checks[(*state)++](r);
+    return text;
+}
