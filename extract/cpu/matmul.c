@@ -1,16 +1,25 @@
 /* matmul: out = x weight^T + bias for several products at once.
  *
  * The tiles of all products form one list of tasks; a tile's size depends on nothing but
- * the limits below, so the bytes of the result do not depend on the number of threads. A
- * task widens its rows of x and of the weight to float, multiplies, adds the bias, and
- * rounds once. Widening costs a few per cent of a product at these sizes. */
+ * the limits below, so the bytes of the result do not depend on the number of threads.
+ * Where the processor multiplies bfloat16 and both sides are that, a task does just this;
+ * elsewhere it widens its rows of x and of the weight to float, multiplies, adds the
+ * bias, and rounds once. Widening costs a few per cent of a product at these sizes. */
 #include "extract/cpu/cpu.h"
 
 #include <stdlib.h>
 
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/gemm_bf16.h"
 
-enum { TILE_ROWS = 512, TILE_COLS = 256 };
+/* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
+ * one packs the weight only, which many rows pay for. */
+enum {
+    TILE_ROWS = 512,
+    TILE_COLS = 256,
+    BF16_ROWS = 2048,
+    BF16_COLS = OL_GEMM_BF16_COLS
+};
 
 struct job {
     struct ol_cpu *cpu;
@@ -29,13 +38,57 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static bool is_bf16(const struct ol_matmul *p)
+{
+    return ol_gemm_bf16_available() && p->x.dtype == OL_DTYPE_BF16 &&
+           p->weight.dtype == OL_DTYPE_BF16;
+}
+
+static int64_t count_tiles(const struct ol_matmul *p)
+{
+    if (is_bf16(p))
+        return tiles(p->x.n_rows, BF16_ROWS) * tiles(p->weight.n_rows, BF16_COLS);
+    return tiles(p->x.n_rows, TILE_ROWS) * tiles(p->weight.n_rows, TILE_COLS);
+}
+
+static void read_bias(const struct ol_weight *bias, int64_t col, int64_t n, float *values)
+{
+    const size_t size = ol_dtype_size(bias->dtype);
+    ol_to_f32(bias->dtype, (const char *)bias->data + (size_t)col * size, values,
+              (size_t)n);
+}
+
+static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
+                      int thread)
+{
+    /* Neighbouring tasks share rows of the weight: it is read from memory once. */
+    const int64_t row_tiles = tiles(p->x.n_rows, BF16_ROWS);
+    const int64_t row = i % row_tiles * BF16_ROWS, col = i / row_tiles * BF16_COLS;
+    const int64_t n = least(BF16_COLS, p->weight.n_rows - col), k = p->x.n_cols;
+    float bias[BF16_COLS];
+    if (p->bias.data != NULL)
+        read_bias(&p->bias, col, n, bias);
+    const struct ol_gemm_bf16 g = {
+        .m = least(BF16_ROWS, p->x.n_rows - row),
+        .n = n,
+        .k = k,
+        .a = ol_cpu_row(p->x, row),
+        .lda = k,
+        .b = (const uint16_t *)p->weight.data + col * k,
+        .ldb = k,
+        .bias = p->bias.data != NULL ? bias : NULL,
+        .c = (uint16_t *)ol_cpu_row(p->out, row) + col,
+        .ldc = p->out.n_cols,
+        .scratch = ol_cpu_scratch(cpu, thread, ol_gemm_bf16_scratch(k) / sizeof(float)),
+    };
+    ol_gemm_bf16_run(&g);
+}
+
 static void add_bias(const struct ol_weight *bias, int64_t col, float *c, int64_t m,
                      int64_t n, int64_t ldc)
 {
     float values[TILE_COLS];
-    const size_t size = ol_dtype_size(bias->dtype);
-    ol_to_f32(bias->dtype, (const char *)bias->data + (size_t)col * size, values,
-              (size_t)n);
+    read_bias(bias, col, n, values);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             c[i * ldc + j] += values[j];
@@ -86,7 +139,10 @@ static void task(void *arg, int64_t i, int thread)
         else
             high = middle;
     }
-    tile(j->cpu, &j->products[low], i - j->first[low], thread);
+    if (is_bf16(&j->products[low]))
+        bf16_tile(j->cpu, &j->products[low], i - j->first[low], thread);
+    else
+        tile(j->cpu, &j->products[low], i - j->first[low], thread);
 }
 
 int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
@@ -96,8 +152,7 @@ int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
     int64_t *first = ol_xmalloc(((size_t)n + 1) * sizeof *first);
     first[0] = 0;
     for (int i = 0; i < n; i++)
-        first[i + 1] = first[i] + tiles(products[i].x.n_rows, TILE_ROWS) *
-                                      tiles(products[i].weight.n_rows, TILE_COLS);
+        first[i + 1] = first[i] + count_tiles(&products[i]);
     struct job job = {ol_cpu_of(b), products, first, n};
     ol_pool_run(job.cpu->pool, first[n], task, &job);
     free(first);

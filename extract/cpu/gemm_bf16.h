@@ -1,0 +1,35 @@
+/* Products of bfloat16 matrices with processor instructions for them (AVX512-BF16): twice
+ * the speed of float ones, without widening anything first. */
+#ifndef OL_CPU_GEMM_BF16_H
+#define OL_CPU_GEMM_BF16_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Whether this build has the instructions. */
+bool ol_gemm_bf16_available(void);
+
+/* Columns of c that one call makes, at most. */
+enum { OL_GEMM_BF16_COLS = 32 };
+
+/* Bytes of scratch memory, 64-byte aligned, for a product of depth k. */
+size_t ol_gemm_bf16_scratch(int64_t k);
+
+/* c [m, n] = round(a [m, k] b^T + bias) with b [n, k], n <= OL_GEMM_BF16_COLS, all
+ * row-major with leading dimensions in elements. Sums are float, over k ascending in
+ * pairs, whatever m and n are; bias is [n] or NULL. */
+struct ol_gemm_bf16 {
+    int64_t m, n, k;
+    const uint16_t *a;
+    int64_t lda;
+    const uint16_t *b;
+    int64_t ldb;
+    const float *bias;
+    uint16_t *c;
+    int64_t ldc;
+    void *scratch;
+};
+void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g);
+
+#endif
