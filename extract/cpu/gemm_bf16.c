@@ -12,8 +12,11 @@
 
 enum {
     LANES = 16,
-    ROWS = 12, /* 24 registers of sums, 2 of b, 1 of a */
-    COLS = OL_GEMM_BF16_COLS,
+    ROWS = 14, /* 28 registers of sums, 2 of b, 1 of a */
+    COLS = 32,
+    MOST_COLS = 128,
+    PACKED_BYTES = 512 << 10, /* of b: half of a common second cache */
+    LINE = 32,                /* values of a cache line */
 };
 
 bool ol_gemm_bf16_available(void)
@@ -21,15 +24,28 @@ bool ol_gemm_bf16_available(void)
     return true;
 }
 
-static int64_t pairs_of(int64_t k)
+int64_t ol_gemm_bf16_columns(int64_t k)
 {
-    return (k + 1) / 2;
+    const int64_t n = PACKED_BYTES / 2 / k / COLS * COLS;
+    return n < COLS ? COLS : n > MOST_COLS ? MOST_COLS : n;
 }
 
-size_t ol_gemm_bf16_scratch(int64_t k)
+/* Values of one row of a's copy: whole lines, and an odd number of them. */
+static int64_t stride(int64_t k)
 {
-    /* Packing writes whole blocks of 16 pairs. */
-    return (size_t)((pairs_of(k) + LANES - 1) / LANES * LANES) * COLS * 4;
+    return ((k + LINE - 1) / LINE | 1) * LINE;
+}
+
+/* Values of one packed panel: whole blocks of 16 pairs. */
+static int64_t panel(int64_t k)
+{
+    return (k + 2 * LANES - 1) / (2 * LANES) * (2 * LANES) * COLS;
+}
+
+size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
+{
+    const int64_t panels = (n + COLS - 1) / COLS;
+    return (size_t)(panels * panel(k) + ROWS * stride(k)) * sizeof(uint16_t);
 }
 
 /* r[i] lane j becomes r[j] lane i. */
@@ -60,24 +76,25 @@ static inline void transpose(__m512i r[LANES])
     }
 }
 
-/* packed[pair][column], each a pair of values; zero behind n and k. */
-static void pack(const struct ol_gemm_bf16 *g)
+/* packed[pair][column], each a pair of values, of columns [first, first + COLS); zero
+ * behind n and k. */
+static void pack(const struct ol_gemm_bf16 *g, int64_t first, uint16_t *to)
 {
-    int32_t *packed = g->scratch;
     for (int64_t k = 0; k < g->k; k += 2 * LANES) {
         const int64_t left = g->k - k;
         const __mmask32 mask =
             left < 2 * LANES ? ((__mmask32)1 << left) - 1 : (__mmask32)0xffffffff;
         for (int half = 0; half < COLS; half += LANES) {
             __m512i r[LANES];
-            for (int i = 0; i < LANES; i++)
-                r[i] =
-                    half + i < g->n
-                        ? _mm512_maskz_loadu_epi16(mask, g->b + (half + i) * g->ldb + k)
-                        : _mm512_setzero_si512();
+            for (int i = 0; i < LANES; i++) {
+                const int64_t col = first + half + i;
+                r[i] = col < g->n
+                           ? _mm512_maskz_loadu_epi16(mask, g->b + col * g->ldb + k)
+                           : _mm512_setzero_si512();
+            }
             transpose(r);
             for (int i = 0; i < LANES; i++)
-                _mm512_store_si512(packed + (k / 2 + i) * COLS + half, r[i]);
+                _mm512_store_si512(to + (k + 2 * i) * COLS + 2 * half, r[i]);
         }
     }
 }
@@ -89,33 +106,21 @@ static inline __m512bh broadcast(const uint16_t *pair)
     return (__m512bh)_mm512_set1_epi32(both);
 }
 
-/* `rows` is a constant where this is called, so that the sums become registers. */
+/* out = a (rows at distance lda, padded with zeros to whole pairs) x one packed panel.
+ * `rows` is a constant where this is called, so that the sums become registers. */
 static inline __attribute__((always_inline)) void
-multiply(const struct ol_gemm_bf16 *g, int64_t row, int rows, float out[ROWS][COLS])
+multiply(const uint16_t *a, int64_t lda, int64_t k, const uint16_t *packed, int rows,
+         float out[ROWS][COLS])
 {
-    const int32_t *packed = g->scratch;
-    const uint16_t *a = g->a + row * g->lda;
     __m512 sums[ROWS][2];
     for (int i = 0; i < rows; i++)
         sums[i][0] = sums[i][1] = _mm512_setzero_ps();
-    int64_t k = 0;
-    for (; k + 2 <= g->k; k += 2, packed += COLS) {
+    for (int64_t p = 0; p < k; p += 2, packed += 2 * COLS) {
         const __m512bh b0 = (__m512bh)_mm512_load_si512(packed);
-        const __m512bh b1 = (__m512bh)_mm512_load_si512(packed + LANES);
+        const __m512bh b1 = (__m512bh)_mm512_load_si512(packed + 2 * LANES);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
-            const __m512bh both = broadcast(a + i * g->lda + k);
-            sums[i][0] = _mm512_dpbf16_ps(sums[i][0], both, b0);
-            sums[i][1] = _mm512_dpbf16_ps(sums[i][1], both, b1);
-        }
-    }
-    if (k < g->k) {
-        const __m512bh b0 = (__m512bh)_mm512_load_si512(packed);
-        const __m512bh b1 = (__m512bh)_mm512_load_si512(packed + LANES);
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            const uint16_t last[2] = {a[i * g->lda + k], 0};
-            const __m512bh both = broadcast(last);
+            const __m512bh both = broadcast(a + i * lda + p);
             sums[i][0] = _mm512_dpbf16_ps(sums[i][0], both, b0);
             sums[i][1] = _mm512_dpbf16_ps(sums[i][1], both, b1);
         }
@@ -126,38 +131,54 @@ multiply(const struct ol_gemm_bf16 *g, int64_t row, int rows, float out[ROWS][CO
     }
 }
 
-static void multiply_rows(const struct ol_gemm_bf16 *g, int64_t row, int rows,
-                          float out[ROWS][COLS])
+static void multiply_rows(const uint16_t *a, int64_t lda, int64_t k,
+                          const uint16_t *packed, int64_t rows, float out[ROWS][COLS])
 {
     switch (rows) {
     case ROWS:
-        multiply(g, row, ROWS, out);
+        multiply(a, lda, k, packed, ROWS, out);
         break;
     case 8:
-        multiply(g, row, 8, out);
+        multiply(a, lda, k, packed, 8, out);
         break;
     case 4:
-        multiply(g, row, 4, out);
+        multiply(a, lda, k, packed, 4, out);
         break;
     default:
-        multiply(g, row, 1, out);
+        multiply(a, lda, k, packed, 1, out);
         break;
+    }
+}
+
+static void store(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows, int64_t col,
+                  float out[ROWS][COLS])
+{
+    const int64_t n = g->n - col < COLS ? g->n - col : COLS;
+    for (int64_t i = 0; i < rows; i++) {
+        if (g->bias != NULL)
+            for (int64_t j = 0; j < n; j++)
+                out[i][j] += g->bias[col + j];
+        ol_from_f32(OL_DTYPE_BF16, out[i], g->c + (row + i) * g->ldc + col, (size_t)n);
     }
 }
 
 void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
 {
+    uint16_t *packed = g->scratch;
+    const int64_t panels = (g->n + COLS - 1) / COLS, lda = stride(g->k);
+    uint16_t *a = packed + panels * panel(g->k);
     float out[ROWS][COLS];
-    pack(g);
+    for (int64_t i = 0; i < panels; i++)
+        pack(g, i * COLS, packed + i * panel(g->k));
+    memset(a, 0, (size_t)(ROWS * lda) * sizeof *a);
     for (int64_t row = 0, rows; row < g->m; row += rows) {
         const int64_t left = g->m - row;
         rows = left >= ROWS ? ROWS : left >= 8 ? 8 : left >= 4 ? 4 : 1;
-        multiply_rows(g, row, (int)rows, out);
-        for (int64_t i = 0; i < rows; i++) {
-            if (g->bias != NULL)
-                for (int64_t j = 0; j < g->n; j++)
-                    out[i][j] += g->bias[j];
-            ol_from_f32(OL_DTYPE_BF16, out[i], g->c + (row + i) * g->ldc, (size_t)g->n);
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(a + i * lda, g->a + (row + i) * g->lda, (size_t)g->k * sizeof *a);
+        for (int64_t i = 0; i < panels; i++) {
+            multiply_rows(a, lda, g->k, packed + i * panel(g->k), rows, out);
+            store(g, row, rows, i * COLS, out);
         }
     }
 }
@@ -171,8 +192,15 @@ bool ol_gemm_bf16_available(void)
     return false;
 }
 
-size_t ol_gemm_bf16_scratch(int64_t k)
+int64_t ol_gemm_bf16_columns(int64_t k)
 {
+    (void)k;
+    return 1;
+}
+
+size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
+{
+    (void)n;
     (void)k;
     return 0;
 }

@@ -10,15 +10,16 @@
 /* Whether this build has the instructions. */
 bool ol_gemm_bf16_available(void);
 
-/* Columns of c that one call makes, at most. */
-enum { OL_GEMM_BF16_COLS = 32 };
+/* Columns of c that one call should make for a product of depth k: b then stays in the
+ * second cache while all rows of a pass by. */
+int64_t ol_gemm_bf16_columns(int64_t k);
 
-/* Bytes of scratch memory, 64-byte aligned, for a product of depth k. */
-size_t ol_gemm_bf16_scratch(int64_t k);
+/* Bytes of scratch memory, 64-byte aligned, for n columns of a product of depth k. */
+size_t ol_gemm_bf16_scratch(int64_t n, int64_t k);
 
-/* c [m, n] = round(a [m, k] b^T + bias) with b [n, k], n <= OL_GEMM_BF16_COLS, all
- * row-major with leading dimensions in elements. Sums are float, over k ascending in
- * pairs, whatever m and n are; bias is [n] or NULL. */
+/* c [m, n] = round(a [m, k] b^T + bias) with b [n, k], all row-major with leading
+ * dimensions in elements. Sums are float, over k ascending in pairs, whatever m and n
+ * are; bias is [n] or NULL. */
 struct ol_gemm_bf16 {
     int64_t m, n, k;
     const uint16_t *a;

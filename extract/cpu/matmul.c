@@ -14,12 +14,7 @@
 
 /* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
  * one packs the weight only, which many rows pay for. */
-enum {
-    TILE_ROWS = 512,
-    TILE_COLS = 256,
-    BF16_ROWS = 2048,
-    BF16_COLS = OL_GEMM_BF16_COLS
-};
+enum { TILE_ROWS = 512, TILE_COLS = 256, BF16_ROWS = 2048 };
 
 struct job {
     struct ol_cpu *cpu;
@@ -47,7 +42,8 @@ static bool is_bf16(const struct ol_matmul *p)
 static int64_t count_tiles(const struct ol_matmul *p)
 {
     if (is_bf16(p))
-        return tiles(p->x.n_rows, BF16_ROWS) * tiles(p->weight.n_rows, BF16_COLS);
+        return tiles(p->x.n_rows, BF16_ROWS) *
+               tiles(p->weight.n_rows, ol_gemm_bf16_columns(p->x.n_cols));
     return tiles(p->x.n_rows, TILE_ROWS) * tiles(p->weight.n_rows, TILE_COLS);
 }
 
@@ -63,11 +59,15 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
     const int64_t row_tiles = tiles(p->x.n_rows, BF16_ROWS);
-    const int64_t row = i % row_tiles * BF16_ROWS, col = i / row_tiles * BF16_COLS;
-    const int64_t n = least(BF16_COLS, p->weight.n_rows - col), k = p->x.n_cols;
-    float bias[BF16_COLS];
-    if (p->bias.data != NULL)
+    const int64_t k = p->x.n_cols, columns = ol_gemm_bf16_columns(k);
+    const int64_t row = i % row_tiles * BF16_ROWS, col = i / row_tiles * columns;
+    const int64_t n = least(columns, p->weight.n_rows - col);
+    const size_t packed = ol_gemm_bf16_scratch(n, k) / sizeof(float);
+    float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n), *bias = NULL;
+    if (p->bias.data != NULL) {
+        bias = scratch + packed;
         read_bias(&p->bias, col, n, bias);
+    }
     const struct ol_gemm_bf16 g = {
         .m = least(BF16_ROWS, p->x.n_rows - row),
         .n = n,
@@ -76,10 +76,10 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
         .lda = k,
         .b = (const uint16_t *)p->weight.data + col * k,
         .ldb = k,
-        .bias = p->bias.data != NULL ? bias : NULL,
+        .bias = bias,
         .c = (uint16_t *)ol_cpu_row(p->out, row) + col,
         .ldc = p->out.n_cols,
-        .scratch = ol_cpu_scratch(cpu, thread, ol_gemm_bf16_scratch(k) / sizeof(float)),
+        .scratch = scratch,
     };
     ol_gemm_bf16_run(&g);
 }

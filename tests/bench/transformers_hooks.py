@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""What ol-extract is compared with: the usual way to record activations in Python.
+
+    transformers_hooks.py MODEL IDS OUTPUT.h5 bf16|f32 [THREADS]
+
+Loads the whole model with transformers, runs one sequence after another with hooks on the
+two norms of every layer, and writes what they saw with h5py. Needs torch, transformers
+and h5py."""
+import sys
+import time
+
+import h5py
+import torch
+import transformers
+
+
+def main():
+    model_path, ids_path, out_path, precision = sys.argv[1:5]
+    if len(sys.argv) > 5:
+        torch.set_num_threads(int(sys.argv[5]))
+    start = time.time()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    model = transformers.AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype).eval()
+    loaded = time.time()
+    with open(ids_path) as f:
+        rows = [[int(i) for i in line.split()] for line in f if line.strip()]
+    seen = {}
+
+    def keep(name):
+        def hook(module, args, output):
+            seen[name] = output[0].float().numpy()
+        return hook
+
+    for i, layer in enumerate(model.model.layers):
+        layer.input_layernorm.register_forward_hook(keep(f"layer_{i}_ln_attn"))
+        layer.post_attention_layernorm.register_forward_hook(keep(f"layer_{i}_ln_mlp"))
+    forward = 0.0
+    with h5py.File(out_path, "w") as out, torch.no_grad():
+        for s, row in enumerate(rows):
+            before = time.time()
+            model.model(torch.tensor([row]), use_cache=False)
+            forward += time.time() - before
+            for name, value in seen.items():
+                if s == 0:
+                    out.create_dataset(name, (len(rows), *value.shape), "f2")
+                out[name][s] = value
+    tokens = sum(map(len, rows))
+    print(f"loading {loaded - start:.1f} s, forward {forward:.1f} s "
+          f"({tokens / forward:.0f} tokens/s), whole {time.time() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 5:
+        sys.exit(__doc__)
+    main()
