@@ -3,13 +3,15 @@
  * One task = one head and QUERIES queries. It walks the keys in tiles that the mask
  * leaves visible and keeps, per query, the largest score so far, the sum of exponentials
  * and the weighted sum of values (online softmax, arXiv 1805.02867): memory is a few
- * tiles whatever the length. */
+ * tiles whatever the length. With bfloat16 activations the exponentials are rounded
+ * before they weigh the values, as the reference's are. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/gemm_bf16.h"
 #include "extract/cpu/vector_math.h"
 
 enum { QUERIES = 128, KEYS = 256 };
@@ -28,24 +30,46 @@ struct tile {
     float *sum;   /* [QUERIES, head_dim] weighted values */
     float *top;   /* [QUERIES] largest score */
     float *total; /* [QUERIES] sum of exponentials */
+    /* With instructions for bfloat16, in place of q, k and v: */
+    uint16_t *weights; /* [QUERIES, KEYS] exponentials, rounded */
+    float *packed;     /* what the products need */
 };
 
-static struct tile carve(float *at, int64_t head_dim)
+static struct tile carve(float *at, int64_t width)
 {
     struct tile t;
     t.q = at;
-    t.k = t.q + QUERIES * head_dim;
-    t.v = t.k + KEYS * head_dim;
-    t.sum = t.v + KEYS * head_dim;
-    t.score = t.sum + QUERIES * head_dim;
+    t.k = t.q + QUERIES * width;
+    t.v = t.k + KEYS * width;
+    t.sum = t.v + KEYS * width;
+    t.score = t.sum + QUERIES * width;
     t.top = t.score + QUERIES * KEYS;
     t.total = t.top + QUERIES;
+    t.packed = t.total + QUERIES;
+    t.weights = (uint16_t *)(void *)t.q;
     return t;
+}
+
+static size_t packed_floats(int64_t head_dim)
+{
+    const size_t scores = ol_gemm_bf16_scratch(KEYS, head_dim);
+    const size_t values = ol_gemm_bf16_scratch(head_dim, KEYS);
+    return (scores > values ? scores : values) / sizeof(float);
+}
+
+/* q, k and v are also the rounded exponentials' place, whatever head_dim is. */
+static int64_t padded(int64_t head_dim)
+{
+    const int64_t least = KEYS / 2 / ((2 * QUERIES + 2 * KEYS) / QUERIES) + 1;
+    const int64_t wanted = head_dim > least ? head_dim : least;
+    return (wanted + 15) / 16 * 16; /* keeps every part 64-byte aligned */
 }
 
 static size_t tile_floats(int64_t head_dim)
 {
-    return (size_t)((2 * QUERIES + 2 * KEYS) * head_dim + QUERIES * KEYS + 2 * QUERIES);
+    return (size_t)((2 * QUERIES + 2 * KEYS) * padded(head_dim) + QUERIES * KEYS +
+                    2 * QUERIES) +
+           packed_floats(head_dim);
 }
 
 static void load_head(struct ol_tensor x, int64_t row, int64_t n, int64_t head,
@@ -105,11 +129,63 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
     t->total[i] += total;
 }
 
-static void one_tile(const struct job *j, struct tile *t, int64_t query,
-                     int64_t n_queries, int64_t key, int64_t n_keys)
+/* Queries against keys, and the keys' values weighed, with instructions for bfloat16 ...
+ */
+static const uint16_t *head_rows(struct ol_tensor x, int64_t row, int64_t head, int64_t d)
 {
-    const struct ol_attention_args *a = j->args;
-    const int64_t d = a->head_dim;
+    return (const uint16_t *)ol_cpu_row(x, row) + head * d;
+}
+
+static bool is_bf16(const struct job *j)
+{
+    return j->q.dtype == OL_DTYPE_BF16 && ol_gemm_bf16_available();
+}
+
+static void score_bf16(const struct job *j, struct tile *t, int64_t head, int64_t query,
+                       int64_t n_queries, int64_t key, int64_t n_keys)
+{
+    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
+    const struct ol_gemm_bf16 scores = {.m = n_queries,
+                                        .n = n_keys,
+                                        .k = d,
+                                        .a = head_rows(j->q, query, head, d),
+                                        .lda = j->q.n_cols,
+                                        .b = head_rows(j->k, key, head / group, d),
+                                        .ldb = j->k.n_cols,
+                                        .sum = t->score,
+                                        .ldc = KEYS,
+                                        .scratch = t->packed};
+    ol_gemm_bf16_run(&scores);
+}
+
+static void weigh_bf16(const struct job *j, struct tile *t, int64_t head,
+                       int64_t n_queries, int64_t key, int64_t n_keys)
+{
+    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
+    for (int64_t i = 0; i < n_queries; i++)
+        ol_from_f32(OL_DTYPE_BF16, t->score + i * KEYS, t->weights + i * KEYS,
+                    (size_t)n_keys);
+    const struct ol_gemm_bf16 values = {.m = n_queries,
+                                        .n = d,
+                                        .k = n_keys,
+                                        .a = t->weights,
+                                        .lda = KEYS,
+                                        .b = head_rows(j->v, key, head / group, d),
+                                        .ldb = j->v.n_cols,
+                                        .b_plain = true,
+                                        .sum = t->sum,
+                                        .accumulate = true,
+                                        .ldc = d,
+                                        .scratch = t->packed};
+    ol_gemm_bf16_run(&values);
+}
+
+/* ... and widened to float. */
+static void score_f32(const struct job *j, struct tile *t, int64_t head,
+                      int64_t n_queries, int64_t key, int64_t n_keys)
+{
+    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
+    load_head(j->k, key, n_keys, head / group, d, t->k);
     const struct ol_gemm scores = {.m = n_queries,
                                    .n = n_keys,
                                    .k = d,
@@ -120,11 +196,16 @@ static void one_tile(const struct job *j, struct tile *t, int64_t query,
                                    .c = t->score,
                                    .ldc = KEYS};
     ol_gemm_run(&scores);
-    for (int64_t i = 0; i < n_queries; i++) {
-        const int64_t high = query + i;
-        const int64_t low = a->kind == OL_ATTENTION_SLIDING ? high - a->window + 1 : 0;
-        soften(t, i, key, n_keys, low, high, (float)a->scale, d);
-    }
+}
+
+static void weigh_f32(const struct job *j, struct tile *t, int64_t head,
+                      int64_t n_queries, int64_t key, int64_t n_keys)
+{
+    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
+    load_head(j->v, key, n_keys, head / group, d, t->v);
+    for (int64_t i = 0; i < n_queries && j->q.dtype == OL_DTYPE_BF16; i++)
+        for (int64_t k = 0; k < n_keys; k++)
+            t->score[i * KEYS + k] = ol_bf16_round(t->score[i * KEYS + k]);
     const struct ol_gemm values = {.m = n_queries,
                                    .n = d,
                                    .k = n_keys,
@@ -139,6 +220,25 @@ static void one_tile(const struct job *j, struct tile *t, int64_t query,
     ol_gemm_run(&values);
 }
 
+static void one_tile(const struct job *j, struct tile *t, int64_t head, int64_t query,
+                     int64_t n_queries, int64_t key, int64_t n_keys)
+{
+    const struct ol_attention_args *a = j->args;
+    if (is_bf16(j))
+        score_bf16(j, t, head, query, n_queries, key, n_keys);
+    else
+        score_f32(j, t, head, n_queries, key, n_keys);
+    for (int64_t i = 0; i < n_queries; i++) {
+        const int64_t high = query + i;
+        const int64_t low = a->kind == OL_ATTENTION_SLIDING ? high - a->window + 1 : 0;
+        soften(t, i, key, n_keys, low, high, (float)a->scale, a->head_dim);
+    }
+    if (is_bf16(j))
+        weigh_bf16(j, t, head, n_queries, key, n_keys);
+    else
+        weigh_f32(j, t, head, n_queries, key, n_keys);
+}
+
 static void task(void *arg, int64_t number, int thread)
 {
     const struct job *j = arg;
@@ -148,10 +248,10 @@ static void task(void *arg, int64_t number, int thread)
     const int64_t query = (j->query_tiles - 1 - number % j->query_tiles) * QUERIES;
     const int64_t left = j->q.n_rows - query;
     const int64_t n_queries = left < QUERIES ? left : QUERIES;
-    const int64_t kv_head = head / (a->n_heads / a->n_kv_heads);
-    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(d)), d);
+    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(d)), padded(d));
 
-    load_head(j->q, query, n_queries, head, d, t.q);
+    if (!is_bf16(j))
+        load_head(j->q, query, n_queries, head, d, t.q);
     memset(t.sum, 0, (size_t)(QUERIES * d) * sizeof *t.sum);
     memset(t.total, 0, QUERIES * sizeof *t.total);
     for (int i = 0; i < QUERIES; i++)
@@ -162,9 +262,7 @@ static void task(void *arg, int64_t number, int thread)
     for (; key < query + n_queries; key += KEYS) {
         const int64_t rest = query + n_queries - key;
         const int64_t n_keys = rest < KEYS ? rest : KEYS;
-        load_head(j->k, key, n_keys, kv_head, d, t.k);
-        load_head(j->v, key, n_keys, kv_head, d, t.v);
-        one_tile(j, &t, query, n_queries, key, n_keys);
+        one_tile(j, &t, head, query, n_queries, key, n_keys);
     }
     const size_t size = ol_dtype_size(j->out.dtype);
     for (int64_t i = 0; i < n_queries; i++) {

@@ -99,6 +99,26 @@ static void pack(const struct ol_gemm_bf16 *g, int64_t first, uint16_t *to)
     }
 }
 
+/* The same from b [k, n]: two of its rows side by side. */
+static void pack_plain(const struct ol_gemm_bf16 *g, int64_t first, uint16_t *to)
+{
+    for (int half = 0; half < COLS; half += LANES) {
+        const int64_t left = g->n - first - half;
+        const __mmask16 mask = left >= LANES ? (__mmask16)0xffff
+                               : left > 0    ? (__mmask16)((1u << left) - 1)
+                                             : 0;
+        const uint16_t *b = g->b + first + half;
+        for (int64_t k = 0; k < g->k; k += 2, b += 2 * g->ldb) {
+            const __m512i even = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, b));
+            __m512i odd = _mm512_setzero_si512();
+            if (k + 1 < g->k)
+                odd = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, b + g->ldb));
+            _mm512_store_si512(to + k * COLS + 2 * half,
+                               _mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
+        }
+    }
+}
+
 static inline __m512bh broadcast(const uint16_t *pair)
 {
     int32_t both;
@@ -155,11 +175,28 @@ static void store(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows, int64
 {
     const int64_t n = g->n - col < COLS ? g->n - col : COLS;
     for (int64_t i = 0; i < rows; i++) {
+        if (g->sum != NULL) {
+            float *sum = g->sum + (row + i) * g->ldc + col;
+            for (int64_t j = 0; j < n; j++)
+                sum[j] = g->accumulate ? sum[j] + out[i][j] : out[i][j];
+            continue;
+        }
         if (g->bias != NULL)
             for (int64_t j = 0; j < n; j++)
                 out[i][j] += g->bias[col + j];
         ol_from_f32(OL_DTYPE_BF16, out[i], g->c + (row + i) * g->ldc + col, (size_t)n);
     }
+}
+
+/* A share of the rows that come next, on their way while the panels are multiplied. */
+static void prefetch(const struct ol_gemm_bf16 *g, int64_t row, int64_t part,
+                     int64_t parts)
+{
+    const int64_t end = row + ROWS < g->m ? row + ROWS : g->m;
+    const int64_t first = g->k * part / parts, past = g->k * (part + 1) / parts;
+    for (; row < end; row++)
+        for (int64_t k = first; k < past; k += LINE)
+            _mm_prefetch((const char *)(g->a + row * g->lda + k), _MM_HINT_T1);
 }
 
 void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
@@ -169,7 +206,7 @@ void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
     uint16_t *a = packed + panels * panel(g->k);
     float out[ROWS][COLS];
     for (int64_t i = 0; i < panels; i++)
-        pack(g, i * COLS, packed + i * panel(g->k));
+        (g->b_plain ? pack_plain : pack)(g, i * COLS, packed + i * panel(g->k));
     memset(a, 0, (size_t)(ROWS * lda) * sizeof *a);
     for (int64_t row = 0, rows; row < g->m; row += rows) {
         const int64_t left = g->m - row;
@@ -177,6 +214,7 @@ void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
         for (int64_t i = 0; i < rows; i++)
             memcpy(a + i * lda, g->a + (row + i) * g->lda, (size_t)g->k * sizeof *a);
         for (int64_t i = 0; i < panels; i++) {
+            prefetch(g, row + rows, i, panels);
             multiply_rows(a, lda, g->k, packed + i * panel(g->k), rows, out);
             store(g, row, rows, i * COLS, out);
         }

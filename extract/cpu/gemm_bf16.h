@@ -17,18 +17,22 @@ int64_t ol_gemm_bf16_columns(int64_t k);
 /* Bytes of scratch memory, 64-byte aligned, for n columns of a product of depth k. */
 size_t ol_gemm_bf16_scratch(int64_t n, int64_t k);
 
-/* c [m, n] = round(a [m, k] b^T + bias) with b [n, k], all row-major with leading
- * dimensions in elements. Sums are float, over k ascending in pairs, whatever m and n
- * are; bias is [n] or NULL. */
+/* a [m, k] b^T with b [n, k], or a b with b [k, n] when b_plain; all row-major with
+ * leading dimensions in elements. Sums are float, over k ascending in pairs, whatever m
+ * and n are. c [m, n] = round(product + bias), bias [n] or NULL; or, when sum is not
+ * NULL, sum [m, n] = product, added to what is there when accumulate. */
 struct ol_gemm_bf16 {
     int64_t m, n, k;
     const uint16_t *a;
     int64_t lda;
     const uint16_t *b;
     int64_t ldb;
+    bool b_plain;
     const float *bias;
     uint16_t *c;
-    int64_t ldc;
+    float *sum;
+    bool accumulate;
+    int64_t ldc; /* of c or sum */
     void *scratch;
 };
 void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g);
