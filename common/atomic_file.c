@@ -50,7 +50,7 @@ FILE *ol_atomic_stream(struct ol_atomic_file *file)
 int ol_atomic_commit(struct ol_atomic_file *file, struct ol_error *err)
 {
     const char *name = file->path != NULL ? file->path : "standard output";
-    errno = 0;
+    errno = EIO; /* when an earlier write failed, its own reason is gone */
     bool good = !ferror(file->stream) && fflush(file->stream) == 0;
     if (good && file->temporary != NULL)
         good =

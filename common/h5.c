@@ -21,21 +21,27 @@ static herr_t innermost(unsigned n, const H5E_error2_t *error, void *text)
     return 1;
 }
 
-/* FILE: OBJECT: what could not be done: the library's reason. */
+/* FILE: OBJECT: what could not be done: the library's reason, on one line. */
 static int fail(struct ol_error *err, const char *file, const char *object,
                 const char *what)
 {
-    const char *reason = "no reason given";
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, innermost, &reason);
+    const char *found = "no reason given";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &found);
+    char *reason = ol_xstrdup(found);
+    for (char *c = reason; *c != '\0'; c++)
+        *c = *c == '\n' ? ' ' : *c;
     ol_fail(err, "%s: %s%s%s (HDF5: %s)", file, object, object[0] != '\0' ? ": " : "",
             what, reason);
+    free(reason);
     H5Eclear2(H5E_DEFAULT);
     return -1;
 }
 
-/* The library prints nothing by itself. */
+/* The library prints nothing by itself, and does not tidy up at exit: after a failed
+ * write (a full disk) it would crash there. */
 static void quiet(void)
 {
+    H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 

@@ -429,11 +429,12 @@ char *ol_json_dump_text(const struct ol_json *json, int indent)
     return t.text;
 }
 
-int ol_json_dump(const struct ol_json *json, int indent, FILE *file, struct ol_error *err)
+int ol_json_dump(const struct ol_json *json, int indent, FILE *file, const char *name,
+                 struct ol_error *err)
 {
     char *text = ol_json_dump_text(json, indent);
     errno = 0;
     const bool good = fputs(text, file) != EOF && fputc('\n', file) != EOF;
     free(text);
-    return good ? 0 : ol_fail_errno(err, "cannot write JSON");
+    return good ? 0 : ol_fail_errno(err, "%s: cannot be written", name);
 }

@@ -92,8 +92,9 @@ void ol_json_set(struct ol_json *object, const char *key, struct ol_json *taken)
 void ol_json_append(struct ol_json *array, struct ol_json *taken);
 
 /* Text with shortest-exact numbers (17 significant digits at most), in insertion order;
- * indent 0 = one line; else an array of plain values is one line. ol_json_dump_text: the caller frees. */
-int ol_json_dump(const struct ol_json *json, int indent, FILE *file,
+ * indent 0 = one line; else an array of plain values is one line. name: of the file, for
+ * messages. ol_json_dump_text: the caller frees. */
+int ol_json_dump(const struct ol_json *json, int indent, FILE *file, const char *name,
                  struct ol_error *err);
 char *ol_json_dump_text(const struct ol_json *json, int indent);
 

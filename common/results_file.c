@@ -22,10 +22,12 @@ struct ol_json *ol_results_new(const char *command_line)
 int ol_results_write(const struct ol_json *results, const char *path,
                      struct ol_error *err)
 {
+    const bool to_stdout = path == NULL || strcmp(path, "-") == 0;
     struct ol_atomic_file *file = ol_atomic_open(path, err);
     if (file == NULL)
         return -1;
-    if (ol_json_dump(results, 1, ol_atomic_stream(file), err) != 0) {
+    if (ol_json_dump(results, 1, ol_atomic_stream(file),
+                     to_stdout ? "standard output" : path, err) != 0) {
         ol_atomic_discard(file);
         return -1;
     }

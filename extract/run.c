@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,12 @@ static int compute(struct run *r, struct ol_error *err)
     if (ol_forward_run(&in, progress, err) != 0 || ol_writer_finish(in.writer, err) != 0)
         goto out;
     ol_progress_finish(progress);
+    int64_t n_nll;
+    const double mean_nll = ol_writer_mean_nll(in.writer, &n_nll);
+    if (n_nll > 0)
+        ol_note("perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
+                " tokens)",
+                exp(mean_nll), mean_nll, n_nll);
     status = 0;
 out:
     /* What waits is still worth writing: a resumed run then starts later. */

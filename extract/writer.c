@@ -31,6 +31,8 @@ struct ol_writer {
     pthread_cond_t changed;
     struct job *first, **last; /* the queue */
     size_t waiting;            /* bytes */
+    double nll_sum;
+    int64_t n_nll;
     bool busy, stopping;
     struct ol_error failure;
 };
@@ -114,6 +116,8 @@ static int write_nll(struct ol_writer *w, const struct job *job, struct ol_error
     for (int64_t i = 0; i < w->to.layout->n_sequences && status == 0; i++) {
         const int64_t n = w->to.lengths[i];
         memcpy(row, nll + w->starts[i], (size_t)n * sizeof *row);
+        for (int64_t t = 1; t < n; t++, w->n_nll++)
+            w->nll_sum += (double)row[t];
         for (int64_t t = n; t < n_tokens; t++)
             row[t] = NAN;
         status = ol_activation_write_nll(w->to.file, i, row, err);
@@ -222,6 +226,12 @@ int ol_writer_finish(struct ol_writer *w, struct ol_error *err)
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
     return status;
+}
+
+double ol_writer_mean_nll(const struct ol_writer *w, int64_t *n)
+{
+    *n = w->n_nll;
+    return w->nll_sum / (double)w->n_nll;
 }
 
 void ol_writer_free(struct ol_writer *w)

@@ -50,4 +50,8 @@ int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
                           struct ol_error *err);
 int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err);
 
+/* Mean of the likelihoods taken, over all tokens but the first of each sequence, and
+ * their number (0: none were). After ol_writer_finish. */
+double ol_writer_mean_nll(const struct ol_writer *w, int64_t *n);
+
 #endif

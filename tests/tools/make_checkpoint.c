@@ -306,7 +306,7 @@ static int write_json(const struct ol_json *json, const char *directory, const c
 {
     char *path = ol_xasprintf("%s/%s", directory, name);
     FILE *file = fopen(path, "wb");
-    int result = file != NULL ? ol_json_dump(json, 2, file, err)
+    int result = file != NULL ? ol_json_dump(json, 2, file, path, err)
                               : ol_fail_errno(err, "%s: cannot create", path);
     if (file != NULL && fclose(file) != 0)
         result = ol_fail_errno(err, "%s: cannot write", path);
