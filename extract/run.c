@@ -28,6 +28,7 @@ struct run {
     struct ol_activation_input input;
     struct ol_activation_writer *file;
     struct ol_state_file *states;
+    bool created; /* the two files are this process's, not an earlier run's */
     int32_t *ids; /* without padding */
     int64_t n_rows;
     void *hidden; /* of a resumed run */
@@ -262,6 +263,7 @@ static int open_files(struct run *r, struct ol_error *err)
         if (r->request->resume)
             ol_detail("%s: there is nothing to resume, beginning with layer 0", r->path);
         r->file = ol_activation_create(r->path, &r->info, &r->layout, &r->input, err);
+        r->created = r->file != NULL;
         if (r->file != NULL)
             r->states = ol_state_create(r->state_path, &id, err);
         status = r->states != NULL ? 0 : -1;
@@ -279,19 +281,22 @@ static void abandon(struct run *r)
     r->file = NULL;
     struct ol_error ignored = {0};
     int layer = -1;
-    if (r->states != NULL && r->done < 0) {
+    if (r->states != NULL && r->created) {
         void *rows = ol_xcalloc((size_t)(r->n_rows * r->layout.d_model),
                                 ol_dtype_size(r->request->precision));
         ol_state_get(r->states, rows, &layer, &ignored);
         free(rows);
     }
-    if (r->done >= 0 || layer >= 0) {
+    if (!r->created && r->states == NULL)
+        return;
+    if (!r->created || layer >= 0) {
         ol_note("%s.partial can be finished with --resume", r->path);
         return;
     }
     char *partial = ol_xasprintf("%s.partial", r->path);
     unlink(partial);
-    unlink(r->state_path);
+    if (r->states != NULL)
+        unlink(r->state_path);
     free(partial);
 }
 

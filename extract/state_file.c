@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/sha256.h"
@@ -74,9 +75,13 @@ static struct ol_state_file *new_file(const char *path,
              "%s run %s dtype %s rows %" PRId64 " d_model %" PRId64 "\n", magic, id->run,
              ol_dtype_name(id->dtype), id->n_rows, id->d_model);
     s->fd = open(path, flags | O_CLOEXEC, 0666);
-    if (s->fd >= 0)
+    /* Two processes that resume one run would spoil it for each other. */
+    if (s->fd >= 0 && flock(s->fd, LOCK_EX | LOCK_NB) == 0)
         return s;
-    ol_fail_errno(err, "%s: cannot open", path);
+    if (s->fd >= 0 && errno == EWOULDBLOCK)
+        ol_fail(err, "%s: another process is at work on this run", path);
+    else
+        ol_fail_errno(err, "%s: cannot open", path);
     ol_state_close(s);
     return NULL;
 }
@@ -85,11 +90,12 @@ struct ol_state_file *ol_state_create(const char *path,
                                       const struct ol_state_identity *id,
                                       struct ol_error *err)
 {
-    struct ol_state_file *s = new_file(path, id, O_RDWR | O_CREAT | O_TRUNC, err);
+    struct ol_state_file *s = new_file(path, id, O_RDWR | O_CREAT, err);
     if (s == NULL)
         return NULL;
     const int64_t bytes = slot_at(s, N_SLOTS);
-    const int code = posix_fallocate(s->fd, 0, (off_t)bytes);
+    const int code =
+        ftruncate(s->fd, 0) != 0 ? errno : posix_fallocate(s->fd, 0, (off_t)bytes);
     if (code != 0) {
         errno = code;
         ol_fail_errno(err, "%s: no room for %" PRId64 " bytes", path, bytes);

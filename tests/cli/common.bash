@@ -10,7 +10,7 @@ REPORT=$TOOLS/ol-report
 PLANTED=$ROOT/data/planted
 DEMO=$ROOT/data/demo
 IDS=$PLANTED/ids.txt
-HELDOUT=$DEMO/heldout.txt
+export HELDOUT=$DEMO/heldout.txt
 
 # A Python with h5py: Debian's, whatever else comes first in PATH.
 PYTHON=

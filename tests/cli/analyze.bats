@@ -1,0 +1,48 @@
+load common
+
+compare() {
+    "$PYTHON" "$ROOT/tests/oracle/analyze.py" "$@"
+}
+
+@test "edge values, infinities and NaN, by every batch size and dtype, as the oracle has them" {
+    cd "$BATS_TEST_TMPDIR"
+    for dtype in bf16 f32; do
+        "$TOOLS/tests/make_activations" run.h5 3 5 100 23 $dtype 7 edges
+        for batch in 1 2 5 9; do
+            "$ANALYZE" --batch-size $batch run.h5 -o run.json
+            compare run.json run.h5
+        done
+        "$ANALYZE" --threshold 5.96875 --min-layers 1 --min-positions 0.001 run.h5 -o run.json
+        compare run.json run.h5
+    done
+}
+
+@test "a width that fills no vector, one token, one feature" {
+    cd "$BATS_TEST_TMPDIR"
+    for shape in "1 1 1 1" "2 3 65 130" "1 2 64 64" "2 2 129 67"; do
+        "$TOOLS/tests/make_activations" run.h5 $shape bf16 3 edges
+        "$ANALYZE" run.h5 -o run.json
+        compare run.json run.h5
+    done
+}
+
+@test "the same bytes for one thread and two" {
+    cd "$BATS_TEST_TMPDIR"
+    "$TOOLS/tests/make_activations" run.h5 4 6 300 200 bf16 5 edges
+    "$ANALYZE" --threads 1 run.h5 | grep -v command_line > one
+    "$ANALYZE" --threads 2 run.h5 | grep -v command_line > two
+    cmp one two
+}
+
+@test "parts of a run count as one, batches run across files" {
+    cd "$BATS_TEST_TMPDIR"
+    "$TOOLS/tests/make_activations" whole.h5 2 6 80 40 bf16 9 plain
+    "$TOOLS/tests/make_activations" a.h5 2 1 80 40 bf16 9 plain 0
+    "$TOOLS/tests/make_activations" b.h5 2 5 80 40 bf16 9 plain 1
+    "$ANALYZE" --batch-size 4 whole.h5 | grep -v '"command_line"\|"parts"' > one
+    "$ANALYZE" --batch-size 4 a.h5 b.h5 | grep -v '"command_line"\|"parts"' > two
+    cmp one two
+    printf 'a.h5\n\nb.h5\n' | "$ANALYZE" --batch-size 4 | grep -v '"command_line"\|"parts"' | cmp - two
+    "$ANALYZE" --batch-size 4 a.h5 b.h5 -o run.json
+    compare run.json a.h5 b.h5
+}

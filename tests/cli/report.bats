@@ -1,0 +1,79 @@
+load common
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" --perplexity -o planted.h5
+    "$ANALYZE" planted.h5 -o planted.json
+    sed 's/"name": "planted"/"name": "a|b, \\"c\\""/' planted.json > other.json
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+@test "Markdown of one model has the counts of the results" {
+    "$REPORT" planted.json > report.md
+    grep -q '^# Outlier features of planted$' report.md
+    grep -q '^| pairs  |    22 |' report.md
+    grep -q '^| unique |     7 |' report.md
+    grep -q '^| pooled |     6 |' report.md
+    grep -q '^| strict |     3 |' report.md
+    grep -q '^|      25 | .* | -    |$' report.md
+    grep -q '5 qualify in all 4 batches' report.md
+    [ "$(grep -c '^ *[0-9]*  ln_' report.md)" -eq 8 ]
+    "$REPORT" --top 2 planted.json | grep -q 'The first 2 of 7'
+}
+
+@test "every table row of Markdown has the columns of its header" {
+    "$REPORT" planted.json other.json > survey.md
+    "$REPORT" planted.json > one.md
+    for file in survey.md one.md; do
+        awk -F'|' '/^\|/ { gsub(/\\\|/, ""); n = gsub(/\|/, "|"); if (last && n != last) exit 1; last = n }
+                   !/^\|/ { last = 0 }' $file
+    done
+    grep -q 'a\\|b' survey.md
+}
+
+@test "CSV is read back with the values of the results" {
+    "$REPORT" -f csv planted.json > one.csv
+    "$REPORT" -f csv planted.json other.json > survey.csv
+    "$PYTHON" - <<'PY'
+import csv
+import json
+results = json.load(open("planted.json"))
+rows = list(csv.DictReader(open("one.csv")))
+unique = results["llm_int8"]["unique"]["features"]
+assert [int(r["feature"]) for r in rows if r["unique"] == "1"] == [f["feature"] for f in unique]
+for row, feature in zip(rows, unique):
+    assert float(row["position_fraction"]) == feature["position_fraction"]
+    assert [float(row[k]) for k in ("q1", "median", "q3")] == feature["quartiles"]
+rows = list(csv.DictReader(open("survey.csv")))
+assert [r["model"] for r in rows] == ["planted", 'a|b, "c"']
+assert [int(rows[0][k]) for k in ("pairs", "unique", "pooled", "strict")] == [22, 7, 6, 3]
+assert float(rows[1]["perplexity"]) == results["perplexity"]["value"]
+PY
+}
+
+@test "JSON has the documented members" {
+    "$REPORT" -f json planted.json other.json > report.json
+    "$PYTHON" - <<'PY'
+import json
+report = json.load(open("report.json"))
+assert (report["format"], report["format_version"], len(report["models"])) == ("ol-report", 1, 2)
+model = report["models"][0]
+assert model["outliers"]["pairs"] == 22 and len(model["outliers"]["top"]) == 7
+assert model["model"]["name"] == "planted" and len(model["warnings"]) == 3
+assert len(model["sites"]) == 8
+PY
+}
+
+@test "different criteria in a survey are pointed out" {
+    "$ANALYZE" --threshold 7 planted.h5 -o seven.json
+    "$REPORT" planted.json seven.json | grep -q 'different criteria'
+}
+
+@test "--output appears whole, and standard input is read" {
+    "$REPORT" -o report.md < planted.json
+    "$REPORT" planted.json | cmp - report.md
+}
