@@ -45,20 +45,26 @@ all: $(BINARIES)
 
 # ---- compile ----
 
+# One short line per file; V=1 shows the commands.
+Q   := $(if $(V),,@)
+say = $(if $(V),,@printf '%-4s %s\n' $(1) $(2))
+
 $(B)/%.o: %.c | deps-check
 	@mkdir -p $(@D)
-	$(CC) $(OL_CFLAGS) $(OL_CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(OL_CFLAGS) $(OL_CPPFLAGS) -MMD -MP -c -o $@ $<
 
 define library
 $(B)/lib$(1).a: $(call objects,$(call sources,$(1)))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$(Q)ar rcs $$@ $$^
 endef
 $(foreach lib,$(LIBS),$(eval $(call library,$(lib))))
 
 define tool
 $(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(B)/libcommon.a
-	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
 	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU; there is no CUDA toolkit')
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
@@ -76,11 +82,15 @@ UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c))
 
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIBS:%=$(B)/lib%.a)
-	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS:%=$(B)/lib%.a) -Wl,--end-group \
+	$(call say,LD,$@)
+	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS:%=$(B)/lib%.a) -Wl,--end-group \
 	    -Wl,--as-needed $(LIBS_extract) -lcmocka $(LDLIBS_all)
 
 $(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/libcommon.a
-	$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_extract) $(LDLIBS_all)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_extract) $(LDLIBS_all)
+
+.SECONDARY:
 
 test: all $(UNIT) $(TEST_TOOLS)
 	@BUILD=$(B) tests/run $(UNIT)
