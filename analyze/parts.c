@@ -3,20 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_layers(const struct ol_activation_layout *a,
-                        const struct ol_activation_layout *b)
-{
-    if (a->n_layers != b->n_layers)
-        return false;
-    for (int l = 0; l < a->n_layers; l++)
-        if (a->layers[l].number != b->layers[l].number ||
-            a->layers[l].top_k != b->layers[l].top_k ||
-            memcmp(a->layers[l].sites, b->layers[l].sites, sizeof a->layers[l].sites) !=
-                0)
-            return false;
-    return true;
-}
-
 /* What keeps two files from being parts of one run, or NULL. */
 static const char *difference(const struct ol_activation_file *a,
                               const struct ol_activation_file *b)
@@ -27,7 +13,7 @@ static const char *difference(const struct ol_activation_file *a,
                                       *q = ol_activation_layout(b);
     if (p->d_model != q->d_model)
         return "d_model";
-    if (!same_layers(p, q))
+    if (!ol_activation_same_layers(p, q))
         return "the recorded layers or sites";
     if (strcmp(x->model.config_sha256, y->model.config_sha256) != 0)
         return "config_sha256";

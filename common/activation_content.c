@@ -149,6 +149,22 @@ static int get_attributes(const struct ol_h5 *h, struct ol_activation_info *info
 
 /* ---- tables ---- */
 
+bool ol_activation_same_layers(const struct ol_activation_layout *a,
+                               const struct ol_activation_layout *b)
+{
+    if (a->n_layers != b->n_layers)
+        return false;
+    for (int l = 0; l < a->n_layers; l++)
+        if (a->layers[l].number != b->layers[l].number ||
+            a->layers[l].moe != b->layers[l].moe ||
+            a->layers[l].top_k != b->layers[l].top_k ||
+            strcmp(a->layers[l].attention, b->layers[l].attention) != 0 ||
+            memcmp(a->layers[l].sites, b->layers[l].sites, sizeof a->layers[l].sites) !=
+                0)
+            return false;
+    return true;
+}
+
 static const char *table_name(int table)
 {
     switch (table) {

@@ -99,22 +99,6 @@ ol_activation_create(const char *path, const struct ol_activation_info *info,
 
 /* ---- going on ---- */
 
-static bool same_layers(const struct ol_activation_layout *a,
-                        const struct ol_activation_layout *b)
-{
-    if (a->n_layers != b->n_layers)
-        return false;
-    for (int l = 0; l < a->n_layers; l++)
-        if (a->layers[l].number != b->layers[l].number ||
-            a->layers[l].moe != b->layers[l].moe ||
-            a->layers[l].top_k != b->layers[l].top_k ||
-            strcmp(a->layers[l].attention, b->layers[l].attention) != 0 ||
-            memcmp(a->layers[l].sites, b->layers[l].sites, sizeof a->layers[l].sites) !=
-                0)
-            return false;
-    return true;
-}
-
 static bool stores_tensors(const struct ol_activation_layout *a)
 {
     for (int l = 0; l < a->n_layers; l++)
@@ -139,7 +123,7 @@ static const char *difference(const struct ol_activation_content *c,
         return "choice of --perplexity";
     if (stores_tensors(have) && have->dtype != layout->dtype)
         return "type of the tensors (--store)";
-    if (!same_layers(have, layout))
+    if (!ol_activation_same_layers(have, layout))
         return "choice of layers or sites";
     const size_t n = (size_t)(layout->n_sequences * layout->n_tokens);
     if (memcmp(c->input.token_ids, input->token_ids, n * sizeof(int32_t)) != 0)

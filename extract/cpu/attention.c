@@ -104,7 +104,7 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
     /* All scores -inf or NaN: the exponentials below become NaN, as the reference's do.
      */
     const float shift = top;
-    enum { LANES = 8 };
+    enum { LANES = 16 };
     float lanes[LANES] = {0};
     int64_t j = begin;
     for (; j + LANES <= end; j += LANES)

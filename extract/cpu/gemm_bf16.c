@@ -14,8 +14,8 @@ enum {
     LANES = 16,
     ROWS = 14, /* 28 registers of sums, 2 of b, 1 of a */
     COLS = 32,
-    MOST_COLS = 128,
-    PACKED_BYTES = 512 << 10, /* of b: half of a common second cache */
+    MOST_COLS = 192,
+    PACKED_BYTES = 640 << 10, /* of b: half of a common second cache */
     LINE = 32,                /* values of a cache line */
 };
 
