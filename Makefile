@@ -123,7 +123,7 @@ format:
 
 check:
 	@sh common/deps.sh tools clang-format clang cppcheck
-	clang-format --dry-run -Werror $(SOURCES)
+	@clang-format --dry-run -Werror $(SOURCES)
 	cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. \
 	    --enable=warning,portability --suppress=missingIncludeSystem $(LIBS)
 	$(MAKE) CC=clang B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))

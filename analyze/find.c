@@ -111,11 +111,11 @@ static void add(struct ol_found *found, uint32_t row, uint32_t feature, float va
 
 /* The values of a stretch that reach the threshold, one by one. */
 static void look(struct ol_found *found, uint64_t mask, uint32_t row, uint32_t feature,
-                 const uint16_t *halves, const uint32_t *words)
+                 const uint32_t *x)
 {
     for (; mask != 0; mask &= mask - 1) {
         const uint32_t i = (uint32_t)__builtin_ctzll(mask);
-        const uint32_t bits = halves != NULL ? (uint32_t)halves[i] << 16 : words[i];
+        const uint32_t bits = x[i];
         if ((bits & 0x7fffffffu) > F32_INFINITY) {
             found->n_nan++;
             continue;
@@ -126,15 +126,20 @@ static void look(struct ol_found *found, uint64_t mask, uint32_t row, uint32_t f
 }
 
 /* The maximum of a stretch that holds a NaN, without it. */
-static uint32_t max_without_nan(const uint16_t *halves, const uint32_t *words, uint32_t n)
+static uint32_t max_without_nan(const uint32_t *x, uint32_t n)
 {
     uint32_t max = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t bits =
-            (halves != NULL ? (uint32_t)halves[i] << 16 : words[i]) & 0x7fffffffu;
+        const uint32_t bits = x[i] & 0x7fffffffu;
         max = bits <= F32_INFINITY && bits > max ? bits : max;
     }
     return max;
+}
+
+static void widen(const uint16_t *x, uint32_t n, uint32_t wide[STRETCH])
+{
+    for (uint32_t i = 0; i < n; i++)
+        wide[i] = (uint32_t)x[i] << 16;
 }
 
 static uint32_t find_bf16(const uint16_t *x, uint32_t n_rows, uint32_t width,
@@ -146,10 +151,13 @@ static uint32_t find_bf16(const uint16_t *x, uint32_t n_rows, uint32_t width,
         for (uint32_t c = 0; c < width; c += STRETCH) {
             const uint32_t n = width - c < STRETCH ? width - c : STRETCH;
             uint32_t here = n == STRETCH ? max_bf16(x + c, STRETCH) : max_bf16(x + c, n);
-            if (here >= least)
-                look(found, reaching_bf16(x + c, n, least), row, c, x + c, NULL);
-            if (here > BF16_INFINITY)
-                here = max_without_nan(x + c, NULL, n) >> 16;
+            if (here >= least) {
+                uint32_t wide[STRETCH];
+                widen(x + c, n, wide);
+                look(found, reaching_bf16(x + c, n, least), row, c, wide);
+                if (here > BF16_INFINITY)
+                    here = max_without_nan(wide, n) >> 16;
+            }
             max = here > max ? here : max;
         }
     return max << 16;
@@ -165,9 +173,9 @@ static uint32_t find_f32(const uint32_t *x, uint32_t n_rows, uint32_t width,
             const uint32_t n = width - c < STRETCH ? width - c : STRETCH;
             uint32_t here = n == STRETCH ? max_f32(x + c, STRETCH) : max_f32(x + c, n);
             if (here >= least)
-                look(found, reaching_f32(x + c, n, least), row, c, NULL, x + c);
+                look(found, reaching_f32(x + c, n, least), row, c, x + c);
             if (here > F32_INFINITY)
-                here = max_without_nan(NULL, x + c, n);
+                here = max_without_nan(x + c, n);
             max = here > max ? here : max;
         }
     return max;

@@ -1,6 +1,7 @@
 #include "common/dtype.h"
 
 #include <assert.h>
+#include <stdbool.h>
 
 size_t ol_dtype_size(enum ol_dtype dtype)
 {
@@ -62,7 +63,7 @@ void ol_to_f32(enum ol_dtype dtype, const void *src, float *dst, size_t n)
     case OL_DTYPE_I32:
         break;
     }
-    assert(!"no conversion from this type");
+    assert(false && "no conversion from this type");
 }
 
 void ol_from_f32(enum ol_dtype dtype, const float *src, void *dst, size_t n)

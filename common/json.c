@@ -244,12 +244,16 @@ int ol_json_string_or(struct ol_json_section s, const char *key, const char *fal
 
 /* ---- building ---- */
 
+static _Noreturn void die(void)
+{
+    ol_warn("out of memory while building JSON");
+    exit(1);
+}
+
 static json_t *or_die(json_t *json)
 {
-    if (json == NULL) {
-        ol_warn("out of memory while building JSON");
-        exit(1);
-    }
+    if (json == NULL)
+        die();
     return json;
 }
 
@@ -304,13 +308,13 @@ struct ol_json *ol_json_new_copy(const struct ol_json *json)
 void ol_json_set(struct ol_json *object, const char *key, struct ol_json *taken)
 {
     if (json_object_set_new(in(object), key, in(taken)) != 0)
-        or_die(NULL);
+        die();
 }
 
 void ol_json_append(struct ol_json *array, struct ol_json *taken)
 {
     if (json_array_append_new(in(array), in(taken)) != 0)
-        or_die(NULL);
+        die();
 }
 
 /* ---- writing ---- */
@@ -416,7 +420,7 @@ static void put_value(struct text *t, const json_t *json, int indent, int depth)
     } else {
         char *plain = json_dumps(json, JSON_ENCODE_ANY);
         if (plain == NULL)
-            or_die(NULL);
+            die();
         put(t, plain, strlen(plain));
         free(plain);
     }

@@ -104,9 +104,8 @@ static void pack_plain(const struct ol_gemm_bf16 *g, int64_t first, uint16_t *to
 {
     for (int half = 0; half < COLS; half += LANES) {
         const int64_t left = g->n - first - half;
-        const __mmask16 mask = left >= LANES ? (__mmask16)0xffff
-                               : left > 0    ? (__mmask16)((1u << left) - 1)
-                                             : 0;
+        const unsigned some = left > 0 && left < LANES ? (1u << left) - 1 : 0;
+        const __mmask16 mask = (__mmask16)(left >= LANES ? 0xffffu : some);
         const uint16_t *b = g->b + first + half;
         for (int64_t k = 0; k < g->k; k += 2, b += 2 * g->ldb) {
             const __m512i even = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, b));

@@ -1,4 +1,5 @@
-/* Conversions against independent rules: every 16-bit code, and rounding by nearest-neighbour search. */
+/* Conversions against independent rules: every 16-bit code, and rounding by
+ * nearest-neighbour search. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
