@@ -102,7 +102,8 @@ struct ol_backend_operations {
                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                 struct ol_error *err);
 
-    /* Several products at once; none reads another's output. */
+    /* Several products at once; none reads another's output. out is of x's type, or F32:
+     * then the float sums are not rounded. */
     int (*matmul)(struct ol_backend *b, const struct ol_matmul *products, int n,
                   struct ol_error *err);
 
@@ -132,13 +133,15 @@ struct ol_backend_operations {
 
     /* ---- experts ---- */
 
-    /* logits = round(x weight^T) in the activation type; then per token the top_k experts
-     * and their weights in float by router->score, ties to the lower expert, slots by
-     * falling score. x [n, d]; weight [n_experts, d]; ids [n, top_k] host uint16; weights
-     * [n, top_k] host float. The weights are not rounded to bf16. */
+    /* SOFTMAX: logits = round(x weight^T) in the activation type. SIGMOID_GROUP: logits
+     * in float, correction [n_experts] (data NULL: none) added to their sigmoids for the
+     * choice. Then per token the top_k experts and their weights in float, ties to the
+     * lower expert, slots by falling score (with its correction). x [n, d]; weight
+     * [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host float. The
+     * weights are not rounded to bf16. */
     int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
-                 struct ol_tensor x, struct ol_weight weight, uint16_t *ids,
-                 float *weights, struct ol_error *err);
+                 struct ol_tensor x, struct ol_weight weight, struct ol_weight correction,
+                 uint16_t *ids, float *weights, struct ol_error *err);
 
     /* Sort (token, slot) pairs by expert, stable. ids [n_tokens, top_k]. */
     int (*permute)(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
@@ -151,6 +154,10 @@ struct ol_backend_operations {
     /* gate = round(round(silu(gate)) * up), both [n, d_ff] activation, in place. */
     int (*glu)(struct ol_backend *b, enum ol_activation_function function,
                struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
+
+    /* x[i] = round(round(sigmoid(gate[i])) * x[i]): x [n, d], gate [n, 1]. */
+    int (*gate_rows)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor gate,
+                     struct ol_error *err);
 
     /* sum[rows[i]] += scales[i] * y[i] in float, not rounded. y [n, d] activation; sum
      * [*, d] float; rows host int32, distinct within a call; scales host float, NULL

@@ -45,9 +45,10 @@ double ol_cost_router(const struct ol_spec *spec, int layer,
 double ol_cost_mlp(const struct ol_spec *spec, int layer,
                    const struct ol_cost_tokens *tokens)
 {
-    const double width = spec->layers[layer].moe
-                             ? (double)spec->router.top_k * spec->d_expert
-                             : (double)spec->d_ff;
+    const double width =
+        spec->layers[layer].moe
+            ? (double)spec->router.top_k * spec->d_expert + spec->d_shared
+            : (double)spec->d_ff;
     return 6 * n_tokens(tokens) * spec->d_model * width;
 }
 

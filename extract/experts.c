@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 /* Pairs that pass the experts at a time: enough rows for full tiles of a product. */
-enum { GROUP_ROWS = 8192 };
+enum { GROUP_ROWS = 8192, SHARED_ROWS = 2048 };
 
 struct ol_experts {
     struct ol_experts_context c;
@@ -19,10 +19,13 @@ struct ol_experts {
     float *weights; /* [n_rows, top_k] */
     struct ol_permutation permutation;
 
-    struct ol_tensor sum;       /* [n_rows, d_model] float */
-    struct ol_tensor gathered;  /* [group_rows, d_model] */
-    struct ol_tensor gate, up;  /* [group_rows, d_expert] */
-    struct ol_tensor down;      /* [group_rows, d_model] */
+    struct ol_tensor sum;      /* [n_rows, d_model] float */
+    struct ol_tensor gathered; /* [group_rows, d_model] */
+    struct ol_tensor gate, up; /* [group_rows, d_expert] */
+    struct ol_tensor down;     /* [group_rows, d_model] */
+    /* Of the shared expert, for SHARED_ROWS rows at a time. */
+    struct ol_tensor shared_gate, shared_up, shared_switch;
+    int32_t *all_rows;          /* [n_rows]: 0, 1, 2, ... */
     float *scales;              /* [group_rows]: weights in the permutation's order */
     struct ol_matmul *products; /* [2 * n_experts] */
 
@@ -40,6 +43,10 @@ static int allocate(struct ol_experts *x, struct ol_error *err)
 {
     const struct ol_spec *spec = x->c.spec;
     struct ol_backend *b = x->c.backend;
+    const int64_t rows = x->c.n_rows < SHARED_ROWS ? x->c.n_rows : SHARED_ROWS;
+    const int64_t shared_rows = spec->d_shared == 0    ? 0
+                                : rows < x->group_rows ? rows
+                                                       : x->group_rows;
     const struct {
         struct ol_tensor *tensor;
         enum ol_dtype dtype;
@@ -50,9 +57,13 @@ static int allocate(struct ol_experts *x, struct ol_error *err)
         {&x->gate, b->dtype, x->group_rows, spec->d_expert},
         {&x->up, b->dtype, x->group_rows, spec->d_expert},
         {&x->down, b->dtype, x->group_rows, spec->d_model},
+        {&x->shared_gate, b->dtype, shared_rows, spec->d_shared},
+        {&x->shared_up, b->dtype, shared_rows, spec->d_shared},
+        {&x->shared_switch, b->dtype, shared_rows, 1},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-        if (x->op->tensor_new(b, wanted[i].dtype, wanted[i].n_rows, wanted[i].n_cols,
+        if (wanted[i].n_rows > 0 &&
+            x->op->tensor_new(b, wanted[i].dtype, wanted[i].n_rows, wanted[i].n_cols,
                               wanted[i].tensor, err) != 0)
             return -1;
     return 0;
@@ -75,6 +86,9 @@ struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
     x->permutation.rows = ol_xcalloc(n_pairs, sizeof *x->permutation.rows);
     x->permutation.slots = ol_xcalloc(n_pairs, sizeof *x->permutation.slots);
     x->scales = ol_xcalloc((size_t)x->group_rows, sizeof *x->scales);
+    x->all_rows = ol_xcalloc((size_t)context->n_rows, sizeof *x->all_rows);
+    for (int64_t i = 0; i < context->n_rows; i++)
+        x->all_rows[i] = (int32_t)i;
     x->products = ol_xcalloc(2 * n_experts, sizeof *x->products);
     x->group.experts = ol_xcalloc(n_experts, sizeof *x->group.experts);
     x->group.firsts = ol_xcalloc(n_experts + 1, sizeof *x->group.firsts);
@@ -88,13 +102,15 @@ void ol_experts_free(struct ol_experts *x)
 {
     if (x == NULL)
         return;
-    struct ol_tensor *const tensors[] = {&x->sum, &x->gathered, &x->gate, &x->up,
-                                         &x->down};
+    struct ol_tensor *const tensors[] = {&x->sum,       &x->gathered,     &x->gate,
+                                         &x->up,        &x->down,         &x->shared_gate,
+                                         &x->shared_up, &x->shared_switch};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         x->op->tensor_free(x->c.backend, tensors[i]);
     free(x->group.firsts);
     free(x->group.experts);
     free(x->products);
+    free(x->all_rows);
     free(x->scales);
     free(x->permutation.slots);
     free(x->permutation.rows);
@@ -109,8 +125,10 @@ int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
 {
     const struct ol_weight router =
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER, layer, 0);
-    return x->op->route(x->c.backend, &x->c.spec->router, input, router, x->ids,
-                        x->weights, err);
+    const struct ol_weight correction =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_CORRECTION, layer, 0);
+    return x->op->route(x->c.backend, &x->c.spec->router, input, router, correction,
+                        x->ids, x->weights, err);
 }
 
 const uint16_t *ol_experts_ids(const struct ol_experts *x)
@@ -229,6 +247,53 @@ static void release_group(const struct ol_experts *x, int layer)
                                      OL_ROLE_EXPERT_DOWN, layer, g->experts[i]);
 }
 
+/* ---- the shared expert: the same MLP for every token ---- */
+
+static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor input,
+                           int64_t first, int64_t n, struct ol_error *err)
+{
+    struct ol_backend *b = x->c.backend;
+    const struct ol_weights *w = x->c.weights.weights;
+    const struct ol_tensor in = ol_tensor_rows(input, first, n),
+                           gate = ol_tensor_rows(x->shared_gate, 0, n),
+                           up = ol_tensor_rows(x->shared_up, 0, n),
+                           down = ol_tensor_rows(x->down, 0, n),
+                           shared_switch = ol_tensor_rows(x->shared_switch, 0, n);
+    const struct ol_weight none = {0},
+                           scale = ol_weights_get(w, OL_ROLE_SHARED_SWITCH, layer, 0);
+    const struct ol_matmul into[] = {
+        {in, ol_weights_get(w, OL_ROLE_SHARED_GATE, layer, 0), none, gate},
+        {in, ol_weights_get(w, OL_ROLE_SHARED_UP, layer, 0), none, up},
+        {in, scale, none, shared_switch},
+    };
+    const struct ol_matmul out = {gate, ol_weights_get(w, OL_ROLE_SHARED_DOWN, layer, 0),
+                                  none, down};
+    const bool switched = scale.data != NULL;
+    if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||
+        x->op->glu(b, x->c.spec->activation, gate, up, err) != 0 ||
+        x->op->matmul(b, &out, 1, err) != 0 ||
+        (switched && x->op->gate_rows(b, down, shared_switch, err) != 0))
+        return -1;
+    return x->op->scatter_add(b, down, x->all_rows + first, NULL, x->sum, err);
+}
+
+static int run_shared(struct ol_experts *x, int layer, struct ol_tensor input,
+                      struct ol_error *err)
+{
+    if (x->c.spec->d_shared == 0)
+        return 0;
+    if (ol_layer_weights_wait(&x->c.weights, OL_ROLE_SHARED_GATE, OL_ROLE_SHARED_SWITCH,
+                              layer, 0, err) != 0)
+        return -1;
+    const int64_t step = x->shared_gate.n_rows;
+    for (int64_t first = 0; first < x->c.n_rows; first += step) {
+        const int64_t left = x->c.n_rows - first;
+        if (run_shared_rows(x, layer, input, first, left < step ? left : step, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
                    struct ol_tensor hidden, struct ol_error *err)
 {
@@ -243,5 +308,7 @@ int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
         release_group(x, layer);
         x->c.progress(x->c.arg, layer, (double)(g->end - g->begin) / n_pairs);
     }
+    if (run_shared(x, layer, input, err) != 0)
+        return -1;
     return x->op->add_sum(x->c.backend, hidden, x->sum, err);
 }

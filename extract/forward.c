@@ -8,6 +8,7 @@
  *       dense:  hidden += down(silu(gate(normed)) * up(normed))
  *       MoE:    experts, weights = route(normed)                   -> router tables
  *               hidden += sum over chosen experts of weight * expert(normed)
+ *                         [+ the shared expert's output]
  *     nll = head(norm(hidden))                                     only if asked for
  *
  * Rows are the tokens of all sequences, one after another. hidden, normed and the sum of
@@ -67,7 +68,7 @@ static struct ol_weight weight(const struct forward *f, enum ol_role role, int l
 
 /* The tensors of a layer that every token uses, in the order of roles. */
 #define FIRST_OF_LAYER OL_ROLE_ATTN_NORM
-#define LAST_OF_LAYER  OL_ROLE_ROUTER
+#define LAST_OF_LAYER  OL_ROLE_SHARED_SWITCH
 
 /* ---- recording ---- */
 
@@ -313,8 +314,8 @@ static bool goes_on(const struct forward *f, int layer)
 
 static int route(struct forward *f, int layer, struct ol_error *err)
 {
-    if (ol_layer_weights_wait(&f->stored, OL_ROLE_ROUTER, OL_ROLE_ROUTER, layer, 0,
-                              err) != 0 ||
+    if (ol_layer_weights_wait(&f->stored, OL_ROLE_ROUTER, OL_ROLE_ROUTER_CORRECTION,
+                              layer, 0, err) != 0 ||
         ol_experts_route(f->experts, layer, f->normed, err) != 0)
         return -1;
     ol_progress_step(f->progress, layer, ol_cost_router(f->spec, layer, &f->tokens));

@@ -18,7 +18,9 @@ enum size {
     K_NORM,
     D_FF,
     EXPERTS,
-    D_EXPERT
+    D_EXPERT,
+    D_SHARED,
+    SINGLE /* a matrix of one row */
 };
 
 static const struct {
@@ -44,6 +46,11 @@ static const struct {
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_DOWN] = {PLACE_DENSE, D_MODEL, D_FF},
     [OL_ROLE_ROUTER] = {PLACE_MOE, EXPERTS, D_MODEL},
+    [OL_ROLE_ROUTER_CORRECTION] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_SHARED_GATE] = {PLACE_MOE, D_SHARED, D_MODEL},
+    [OL_ROLE_SHARED_UP] = {PLACE_MOE, D_SHARED, D_MODEL},
+    [OL_ROLE_SHARED_DOWN] = {PLACE_MOE, D_MODEL, D_SHARED},
+    [OL_ROLE_SHARED_SWITCH] = {PLACE_MOE, SINGLE, D_MODEL},
     [OL_ROLE_EXPERT_GATE] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
     [OL_ROLE_EXPERT_UP] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
     [OL_ROLE_EXPERT_DOWN] = {PLACE_EXPERT, D_MODEL, D_EXPERT},
@@ -55,6 +62,7 @@ static int64_t size_of(const struct ol_spec *spec, enum size size)
     const bool flat = a->qk_norm == OL_QK_NORM_FLAT;
     switch (size) {
     case ONE:
+    case SINGLE:
         return 1;
     case D_MODEL:
         return spec->d_model;
@@ -74,6 +82,8 @@ static int64_t size_of(const struct ol_spec *spec, enum size size)
         return spec->router.n_experts;
     case D_EXPERT:
         return spec->d_expert;
+    case D_SHARED:
+        return spec->d_shared;
     }
     assert(false && "a size of no kind");
     return 0;

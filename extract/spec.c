@@ -7,8 +7,8 @@
 #include "extract/families/families.h"
 
 const struct ol_family *const ol_families[] = {
-    &ol_family_llama, &ol_family_mixtral,   &ol_family_olmoe,
-    &ol_family_qwen3, &ol_family_qwen3_moe, NULL,
+    &ol_family_glm4_moe,  &ol_family_llama, &ol_family_mixtral,   &ol_family_olmoe,
+    &ol_family_qwen2_moe, &ol_family_qwen3, &ol_family_qwen3_moe, NULL,
 };
 
 int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,

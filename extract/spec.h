@@ -15,6 +15,7 @@ enum {
     OL_MAX_LAYERS = 1024,
     OL_MAX_EXPERTS = 65535, /* router_ids are stored as uint16 */
     OL_MAX_TOP_K = 64,
+    OL_MAX_GROUPS = 256,
     OL_MAX_DIM = 1 << 20, /* d_model, d_ff, heads x head_dim */
     OL_MAX_VOCAB = 1 << 24,
     OL_MAX_HEAD_DIM = 1024,
@@ -69,12 +70,18 @@ struct ol_attention_spec {
 
 enum ol_router_score {
     OL_ROUTER_SOFTMAX, /* softmax over all experts, then the top_k largest */
+    /* sigmoid of float logits; a correction per expert counts for the choice only; of
+     * n_group ranges of experts the topk_group with the largest sum of their two best
+     * stay in (DeepSeek-V3, arXiv 2412.19437) */
+    OL_ROUTER_SIGMOID_GROUP,
 };
 
 struct ol_router_spec {
     enum ol_router_score score;
     int n_experts, top_k;
-    bool renormalize; /* the chosen weights are divided by their sum */
+    bool renormalize;        /* the chosen weights are divided by their sum */
+    int n_group, topk_group; /* SIGMOID_GROUP; n_group divides n_experts */
+    double scale;            /* SIGMOID_GROUP: of the weights, last */
 };
 
 enum ol_activation_function {
@@ -107,8 +114,13 @@ enum ol_role {
     OL_ROLE_MLP_NORM, /* [d_model] */
     OL_ROLE_GATE,     /* dense layers: [d_ff, d_model] */
     OL_ROLE_UP,
-    OL_ROLE_DOWN,   /* [d_model, d_ff] */
-    OL_ROLE_ROUTER, /* MoE layers: [n_experts, d_model] */
+    OL_ROLE_DOWN,              /* [d_model, d_ff] */
+    OL_ROLE_ROUTER,            /* MoE layers: [n_experts, d_model] */
+    OL_ROLE_ROUTER_CORRECTION, /* [n_experts] */
+    OL_ROLE_SHARED_GATE,       /* [d_shared, d_model]: an expert for every token */
+    OL_ROLE_SHARED_UP,
+    OL_ROLE_SHARED_DOWN,   /* [d_model, d_shared] */
+    OL_ROLE_SHARED_SWITCH, /* [1, d_model]: sigmoid of it scales the shared expert */
     /* one per layer and expert */
     OL_ROLE_EXPERT_GATE, /* [d_expert, d_model] */
     OL_ROLE_EXPERT_UP,
@@ -121,6 +133,7 @@ struct ol_spec {
     int n_layers, d_model, vocab_size;
     int d_ff;     /* width of dense MLPs; 0 when every layer is MoE */
     int d_expert; /* width of one expert; 0 in a dense model */
+    int d_shared; /* width of the shared experts together; 0: none */
     enum ol_norm_kind norm;
     double norm_eps;
     struct ol_attention_spec attention;

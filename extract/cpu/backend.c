@@ -6,6 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Large buffers on large pages where the system has them: rows of a matrix lie on as many
+ * pages as there are rows, and looking pages up would take longer than the rows. */
+static void *allocate(size_t bytes)
+{
+    enum { LINE = 64, LARGE_PAGE = 2 << 20 };
+    const size_t unit = bytes >= LARGE_PAGE ? LARGE_PAGE : LINE;
+    bytes = (bytes > 0 ? bytes + unit - 1 : unit) / unit * unit;
+    void *memory = aligned_alloc(unit, bytes);
+    if (memory != NULL && unit == LARGE_PAGE)
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
+}
 
 float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n)
 {
@@ -13,7 +27,7 @@ float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n)
     if (s->n < n) {
         free(s->data);
         s->n = (n + 1023) & ~(size_t)1023;
-        s->data = aligned_alloc(64, s->n * sizeof *s->data);
+        s->data = allocate(s->n * sizeof *s->data);
         if (s->data == NULL) {
             ol_warn("out of memory: %zu bytes of scratch could not be had",
                     s->n * sizeof *s->data);
@@ -61,8 +75,8 @@ static int cpu_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_r
 {
     (void)b;
     *tensor = (struct ol_tensor){NULL, dtype, n_rows, n_cols};
-    const size_t bytes = (tensor_bytes(tensor) + 63) / 64 * 64;
-    tensor->data = aligned_alloc(64, bytes > 0 ? bytes : 64);
+    const size_t bytes = tensor_bytes(tensor);
+    tensor->data = allocate(bytes);
     if (tensor->data == NULL)
         return ol_fail(
             err, "out of memory: a buffer of %zu bytes (%lld x %lld) could not be had",
@@ -133,6 +147,7 @@ static const struct ol_backend_operations operations = {
     .permute = ol_cpu_permute,
     .gather = ol_cpu_gather,
     .glu = ol_cpu_glu,
+    .gate_rows = ol_cpu_gate_rows,
     .scatter_add = ol_cpu_scatter_add,
     .add_sum = ol_cpu_add_sum,
     .nll = ol_cpu_nll,

@@ -79,14 +79,16 @@ int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
 int ol_cpu_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                struct ol_error *err);
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
-                 struct ol_tensor x, struct ol_weight weight, uint16_t *ids,
-                 float *weights, struct ol_error *err);
+                 struct ol_tensor x, struct ol_weight weight, struct ol_weight correction,
+                 uint16_t *ids, float *weights, struct ol_error *err);
 int ol_cpu_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
                    struct ol_permutation *p, struct ol_error *err);
 int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
                   struct ol_tensor out, struct ol_error *err);
 int ol_cpu_glu(struct ol_backend *b, enum ol_activation_function function,
                struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
+int ol_cpu_gate_rows(struct ol_backend *b, struct ol_tensor x, struct ol_tensor gate,
+                     struct ol_error *err);
 int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
                        const float *scales, struct ol_tensor sum, struct ol_error *err);
 int ol_cpu_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,

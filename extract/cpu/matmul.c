@@ -35,8 +35,10 @@ static int64_t least(int64_t a, int64_t b)
 
 static bool is_bf16(const struct ol_matmul *p)
 {
+    /* Unrounded sums take no bias there. */
     return ol_gemm_bf16_available() && p->x.dtype == OL_DTYPE_BF16 &&
-           p->weight.dtype == OL_DTYPE_BF16;
+           p->weight.dtype == OL_DTYPE_BF16 &&
+           (p->out.dtype == OL_DTYPE_BF16 || p->bias.data == NULL);
 }
 
 static int64_t count_tiles(const struct ol_matmul *p)
@@ -63,6 +65,7 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
     const int64_t row = i % row_tiles * BF16_ROWS, col = i / row_tiles * columns;
     const int64_t n = least(columns, p->weight.n_rows - col);
     const size_t packed = ol_gemm_bf16_scratch(n, k) / sizeof(float);
+    const bool f32_out = p->out.dtype == OL_DTYPE_F32;
     float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n), *bias = NULL;
     if (p->bias.data != NULL) {
         bias = scratch + packed;
@@ -77,7 +80,8 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
         .b = (const uint16_t *)p->weight.data + col * k,
         .ldb = k,
         .bias = bias,
-        .c = (uint16_t *)ol_cpu_row(p->out, row) + col,
+        .c = f32_out ? NULL : (uint16_t *)ol_cpu_row(p->out, row) + col,
+        .sum = f32_out ? (float *)ol_cpu_row(p->out, row) + col : NULL,
         .ldc = p->out.n_cols,
         .scratch = scratch,
     };
@@ -101,26 +105,24 @@ static void tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int t
     const int64_t m = least(TILE_ROWS, p->x.n_rows - row);
     const int64_t n = least(TILE_COLS, p->weight.n_rows - col);
     const int64_t k = p->x.n_cols;
-    const bool f32 = p->x.dtype == OL_DTYPE_F32;
+    const bool f32 = p->x.dtype == OL_DTYPE_F32, f32_out = p->out.dtype == OL_DTYPE_F32;
 
     float *w = ol_cpu_scratch(cpu, thread, (size_t)(n * k + (f32 ? 0 : m * k + m * n)));
     ol_cpu_decode(&p->weight, col, n, w);
     struct ol_gemm g = {.m = m, .n = n, .k = k, .b = w, .ldb = k, .lda = k};
-    if (f32) {
+    float *a = w + n * k;
+    if (f32)
         g.a = ol_cpu_row(p->x, row);
-        g.c = (float *)ol_cpu_row(p->out, row) + col;
-        g.ldc = p->out.n_cols;
-    } else {
-        float *a = w + n * k;
+    else {
         ol_to_f32(p->x.dtype, ol_cpu_row(p->x, row), a, (size_t)(m * k));
         g.a = a;
-        g.c = a + m * k;
-        g.ldc = n;
     }
+    g.c = f32_out ? (float *)ol_cpu_row(p->out, row) + col : a + m * k;
+    g.ldc = f32_out ? p->out.n_cols : n;
     ol_gemm_run(&g);
     if (p->bias.data != NULL)
         add_bias(&p->bias, col, g.c, m, n, g.ldc);
-    if (f32)
+    if (f32_out)
         return;
     for (int64_t r = 0; r < m; r++) {
         uint16_t *out = (uint16_t *)ol_cpu_row(p->out, row + r) + col;

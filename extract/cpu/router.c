@@ -1,5 +1,5 @@
-/* route: logits by matmul in the activation type, then per token a softmax over all
- * experts in double and the top_k largest, ties to the lower expert. */
+/* route: logits by matmul, then per token a softmax over all experts, or sigmoids, in
+ * double, and the top_k largest, ties to the lower expert. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
@@ -9,6 +9,7 @@ struct job {
     struct ol_cpu *cpu;
     const struct ol_router_spec *router;
     struct ol_tensor logits;
+    const float *correction; /* [n_experts] or NULL */
     uint16_t *ids;
     float *weights;
 };
@@ -48,33 +49,99 @@ static void weigh(const struct ol_router_spec *router, const float *logits,
         weights[k] = (float)(exp((double)logits[ids[k]] - top) / total);
 }
 
+/* ---- sigmoid scores in groups ---- */
+
+/* -inf for the experts of all groups but the best. */
+static void keep_groups(const struct ol_router_spec *router, float *choice, float *groups)
+{
+    const int size = router->n_experts / router->n_group;
+    uint16_t kept[OL_MAX_GROUPS], best[2];
+    for (int g = 0; g < router->n_group; g++) {
+        const int n = size < 2 ? size : 2;
+        choose(choice + g * size, size, n, best);
+        groups[g] = 0;
+        for (int i = 0; i < n; i++)
+            groups[g] += choice[g * size + best[i]];
+    }
+    choose(groups, router->n_group, router->topk_group, kept);
+    for (int g = 0; g < router->n_group; g++) {
+        bool keep = false;
+        for (int i = 0; i < router->topk_group; i++)
+            keep = keep || kept[i] == g;
+        for (int e = g * size; !keep && e < (g + 1) * size; e++)
+            choice[e] = -INFINITY;
+    }
+}
+
+static void weigh_sigmoid(const struct ol_router_spec *router, const float *scores,
+                          const uint16_t *ids, float *weights)
+{
+    double total = 0;
+    for (int k = 0; k < router->top_k; k++)
+        total += (double)scores[ids[k]];
+    /* The reference's guard against a sum of nothing. */
+    const double factor = (router->renormalize ? 1 / (total + 1e-20) : 1) * router->scale;
+    for (int k = 0; k < router->top_k; k++)
+        weights[k] = (float)((double)scores[ids[k]] * factor);
+}
+
+static void route_sigmoid(const struct job *j, float *logits, float *choice,
+                          uint16_t *ids, float *weights)
+{
+    const int n = j->router->n_experts;
+    for (int e = 0; e < n; e++) {
+        logits[e] = (float)(1 / (1 + exp(-(double)logits[e])));
+        choice[e] = logits[e] + (j->correction != NULL ? j->correction[e] : 0);
+    }
+    if (j->router->n_group > 1)
+        keep_groups(j->router, choice, choice + n);
+    choose(choice, n, j->router->top_k, ids);
+    weigh_sigmoid(j->router, logits, ids, weights);
+}
+
+/* ---- all rows ---- */
+
 static void rows(void *arg, int64_t first, int64_t end, int thread)
 {
     const struct job *j = arg;
     const int n = j->router->n_experts, top_k = j->router->top_k;
-    float *logits = ol_cpu_scratch(j->cpu, thread, (size_t)n);
+    float *logits = ol_cpu_scratch(j->cpu, thread, (size_t)(2 * n + j->router->n_group));
     for (int64_t i = first; i < end; i++) {
+        uint16_t *ids = j->ids + i * top_k;
         ol_to_f32(j->logits.dtype, ol_cpu_row(j->logits, i), logits, (size_t)n);
-        choose(logits, n, top_k, j->ids + i * top_k);
-        weigh(j->router, logits, j->ids + i * top_k, j->weights + i * top_k);
+        if (j->router->score == OL_ROUTER_SIGMOID_GROUP) {
+            route_sigmoid(j, logits, logits + n, ids, j->weights + i * top_k);
+            continue;
+        }
+        choose(logits, n, top_k, ids);
+        weigh(j->router, logits, ids, j->weights + i * top_k);
     }
 }
 
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
-                 struct ol_tensor x, struct ol_weight weight, uint16_t *ids,
-                 float *weights, struct ol_error *err)
+                 struct ol_tensor x, struct ol_weight weight, struct ol_weight correction,
+                 uint16_t *ids, float *weights, struct ol_error *err)
 {
-    if (router->score != OL_ROUTER_SOFTMAX)
+    const bool sigmoid = router->score == OL_ROUTER_SIGMOID_GROUP;
+    if (!sigmoid && router->score != OL_ROUTER_SOFTMAX)
         return ol_fail(err, "cpu: router score %d is not known", (int)router->score);
     struct ol_tensor logits;
-    if (b->op->tensor_new(b, b->dtype, x.n_rows, router->n_experts, &logits, err) != 0)
+    if (b->op->tensor_new(b, sigmoid ? OL_DTYPE_F32 : b->dtype, x.n_rows,
+                          router->n_experts, &logits, err) != 0)
         return -1;
+    float *corrections = NULL;
+    if (correction.data != NULL) {
+        corrections = ol_xcalloc((size_t)router->n_experts, sizeof *corrections);
+        ol_to_f32(correction.dtype, correction.data, corrections,
+                  (size_t)router->n_experts);
+    }
     const struct ol_matmul product = {.x = x, .weight = weight, .out = logits};
     int status = ol_cpu_matmul(b, &product, 1, err);
     if (status == 0) {
-        struct job job = {ol_cpu_of(b), router, logits, ids, weights};
+        struct job job = {ol_cpu_of(b), router, logits, corrections, ids, weights};
         ol_cpu_rows(job.cpu, x.n_rows, router->n_experts, rows, &job);
     }
+    free(corrections);
     b->op->tensor_free(b, &logits);
     return status;
 }

@@ -38,6 +38,11 @@ static inline float ol_exp(float x)
     return p * first * second;
 }
 
+static inline float ol_sigmoid(float x)
+{
+    return 1.0f / (1.0f + ol_exp(-x));
+}
+
 static inline float ol_silu(float x)
 {
     return x / (1.0f + ol_exp(-x));

@@ -8,7 +8,7 @@
 /* transformers 4.x: top-level rope_theta and rope_scaling; 5.x: rope_parameters. As
  * there, a rope_scaling that is set replaces rope_parameters, and a theta inside the
  * winner beats the top-level one. */
-static int read_rope(struct ol_json_section config, double default_theta,
+static int read_rope(struct ol_json_section config, const struct ol_family_defaults *d,
                      struct ol_rope_spec *rope, struct ol_error *err)
 {
     const char *from = "rope_scaling";
@@ -24,17 +24,26 @@ static int read_rope(struct ol_json_section config, double default_theta,
     const struct ol_json_section s = {config.file, object};
 
     double theta;
-    if (ol_json_real_or(config, "rope_theta", default_theta, &theta, err) != 0 ||
+    if (ol_json_real_or(config, "rope_theta", d->rope_theta, &theta, err) != 0 ||
         ol_json_real_or(s, "rope_theta", theta, &rope->theta, err) != 0)
         return -1;
     if (!(rope->theta > 0))
         return ol_fail(err, "%s: rope_theta is %g, expected a positive number",
                        config.file, rope->theta);
     double partial;
-    if (ol_json_real_or(config, "partial_rotary_factor", 1, &partial, err) != 0 ||
+    const double whole = d->partial_rotary > 0 ? d->partial_rotary : 1;
+    if (ol_json_real_or(config, "partial_rotary_factor", whole, &partial, err) != 0 ||
         ol_json_real_or(s, "partial_rotary_factor", partial, &partial, err) != 0)
         return -1;
-    if (partial != 1)
+    if (d->partial_rotary > 0) {
+        rope->rotary_dim = (int)((double)rope->rotary_dim * partial);
+        if (!(partial > 0 && partial <= 1) || rope->rotary_dim < 2 ||
+            rope->rotary_dim % 2 != 0)
+            return ol_fail(err,
+                           "%s: partial_rotary_factor is %g, expected an even number of "
+                           "rotated values",
+                           config.file, partial);
+    } else if (partial != 1)
         return ol_fail(
             err, "%s: partial_rotary_factor is %g, but this family rotates whole heads",
             config.file, partial);
@@ -107,7 +116,7 @@ static int read_attention(struct ol_json_section config,
     a->scale = 1 / sqrt((double)head_dim);
     a->rope.kind = OL_ROPE_HALF;
     a->rope.rotary_dim = (int)head_dim;
-    return read_rope(config, d->rope_theta, &a->rope, err);
+    return read_rope(config, d, &a->rope, err);
 }
 
 static void name_frame(struct ol_spec *spec)
@@ -166,6 +175,13 @@ int ol_family_read_common(struct ol_json_section config,
     return read_attention(config, d, spec, err);
 }
 
+void ol_family_name_qkv_bias(struct ol_spec *spec)
+{
+    spec->names[OL_ROLE_Q_BIAS] = "model.layers.{l}.self_attn.q_proj.bias";
+    spec->names[OL_ROLE_K_BIAS] = "model.layers.{l}.self_attn.k_proj.bias";
+    spec->names[OL_ROLE_V_BIAS] = "model.layers.{l}.self_attn.v_proj.bias";
+}
+
 int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
                                   struct ol_error *err)
 {
@@ -174,9 +190,7 @@ int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec 
         return -1;
     if (!bias)
         return 0;
-    spec->names[OL_ROLE_Q_BIAS] = "model.layers.{l}.self_attn.q_proj.bias";
-    spec->names[OL_ROLE_K_BIAS] = "model.layers.{l}.self_attn.k_proj.bias";
-    spec->names[OL_ROLE_V_BIAS] = "model.layers.{l}.self_attn.v_proj.bias";
+    ol_family_name_qkv_bias(spec);
     spec->names[OL_ROLE_O_BIAS] = "model.layers.{l}.self_attn.o_proj.bias";
     return 0;
 }
@@ -205,10 +219,12 @@ int ol_family_read_experts(struct ol_json_section config, const char *width_key,
                            struct ol_spec *spec, struct ol_error *err)
 {
     /* transformers 5.x writes num_local_experts where Hub files have num_experts. */
-    const char *key =
-        ol_json_kind(ol_json_get(config.json, "num_experts")) != OL_JSON_NULL
-            ? "num_experts"
-            : "num_local_experts";
+    static const char *const keys[] = {"num_experts", "n_routed_experts",
+                                       "num_local_experts"};
+    const char *key = keys[2];
+    for (int i = 1; i >= 0; i--)
+        if (ol_json_kind(ol_json_get(config.json, keys[i])) != OL_JSON_NULL)
+            key = keys[i];
     int64_t n_experts, top_k, d_expert;
     if (ol_json_need_int(config, key, 1, OL_MAX_EXPERTS, &n_experts, err) != 0 ||
         ol_json_need_int(config, "num_experts_per_tok", 1, OL_MAX_TOP_K, &top_k, err) !=
@@ -246,4 +262,32 @@ void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window)
         spec->layers[l].attention = OL_ATTENTION_SLIDING;
         spec->layers[l].window = (int)window;
     }
+}
+
+int ol_family_read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
+                              struct ol_error *err)
+{
+    int64_t step;
+    if (ol_json_int_or(config, "decoder_sparse_step", 1, OL_MAX_LAYERS, 1, &step, err) !=
+        0)
+        return -1;
+    for (int l = 0; l < spec->n_layers; l++)
+        spec->layers[l].moe = (l + 1) % step == 0;
+    const struct ol_json *dense = ol_json_get(config.json, "mlp_only_layers");
+    if (ol_json_kind(dense) != OL_JSON_NULL && ol_json_kind(dense) != OL_JSON_ARRAY)
+        return ol_fail(err, "%s: mlp_only_layers: expected an array of integers",
+                       config.file);
+    for (size_t i = 0; i < ol_json_length(dense); i++) {
+        const struct ol_json *item = ol_json_at(dense, i);
+        if (ol_json_kind(item) != OL_JSON_INT)
+            return ol_fail(err, "%s: mlp_only_layers[%zu]: expected an integer",
+                           config.file, i);
+        const int64_t l = ol_json_int(item);
+        if (l >= 0 && l < spec->n_layers)
+            spec->layers[l].moe = false;
+    }
+    for (int l = 0; l < spec->n_layers; l++)
+        if (!spec->layers[l].moe)
+            return ol_family_read_dense(config, spec, err);
+    return 0;
 }

@@ -4,9 +4,11 @@
 
 #include "extract/spec.h"
 
+extern const struct ol_family ol_family_glm4_moe;
 extern const struct ol_family ol_family_llama;
 extern const struct ol_family ol_family_mixtral;
 extern const struct ol_family ol_family_olmoe;
+extern const struct ol_family ol_family_qwen2_moe;
 extern const struct ol_family ol_family_qwen3;
 extern const struct ol_family ol_family_qwen3_moe;
 
@@ -15,6 +17,7 @@ struct ol_family_defaults {
     int64_t n_kv_heads; /* 0: as many as heads */
     int64_t head_dim;   /* 0: d_model / n_heads */
     double norm_eps, rope_theta;
+    double partial_rotary; /* share of a head that is rotated; 0: whole heads only */
 };
 
 /* Read what every family here has: n_layers, d_model, vocab_size, heads, head_dim, norm
@@ -29,6 +32,14 @@ int ol_family_read_common(struct ol_json_section config,
 int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
                                   struct ol_error *err);
 
+/* Biases on q, k and v only. */
+void ol_family_name_qkv_bias(struct ol_spec *spec);
+
+/* Which layers are MoE: not in mlp_only_layers and (layer + 1) % decoder_sparse_step ==
+ * 0; reads the dense MLPs' width when there are any. */
+int ol_family_read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
+                              struct ol_error *err);
+
 /* Norms of q and k, over each head or over all heads together. */
 void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind);
 
@@ -36,8 +47,9 @@ void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind);
 int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
                          struct ol_error *err);
 
-/* The number of experts (num_experts or num_local_experts), num_experts_per_tok and the
- * experts' width under width_key; a softmax router. Marks no layer. */
+/* The number of experts (num_experts, n_routed_experts or num_local_experts),
+ * num_experts_per_tok and the experts' width under width_key; a softmax router. Marks no
+ * layer. */
 int ol_family_read_experts(struct ol_json_section config, const char *width_key,
                            struct ol_spec *spec, struct ol_error *err);
 

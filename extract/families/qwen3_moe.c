@@ -2,36 +2,6 @@
  * stay dense. */
 #include "extract/families/families.h"
 
-/* MoE iff the layer is not in mlp_only_layers and (layer + 1) % decoder_sparse_step == 0.
- */
-static int read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
-                           struct ol_error *err)
-{
-    int64_t step;
-    if (ol_json_int_or(config, "decoder_sparse_step", 1, OL_MAX_LAYERS, 1, &step, err) !=
-        0)
-        return -1;
-    for (int l = 0; l < spec->n_layers; l++)
-        spec->layers[l].moe = (l + 1) % step == 0;
-    const struct ol_json *dense = ol_json_get(config.json, "mlp_only_layers");
-    if (ol_json_kind(dense) != OL_JSON_NULL && ol_json_kind(dense) != OL_JSON_ARRAY)
-        return ol_fail(err, "%s: mlp_only_layers: expected an array of integers",
-                       config.file);
-    for (size_t i = 0; i < ol_json_length(dense); i++) {
-        const struct ol_json *item = ol_json_at(dense, i);
-        if (ol_json_kind(item) != OL_JSON_INT)
-            return ol_fail(err, "%s: mlp_only_layers[%zu]: expected an integer",
-                           config.file, i);
-        const int64_t l = ol_json_int(item);
-        if (l >= 0 && l < spec->n_layers)
-            spec->layers[l].moe = false;
-    }
-    for (int l = 0; l < spec->n_layers; l++)
-        if (!spec->layers[l].moe)
-            return ol_family_read_dense(config, spec, err);
-    return 0;
-}
-
 static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
@@ -41,7 +11,7 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         ol_family_read_attention_bias(config, spec, err) != 0 ||
         ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
-        read_layer_plan(config, spec, err) != 0 ||
+        ol_family_read_layer_plan(config, spec, err) != 0 ||
         ol_json_bool_or(config, "norm_topk_prob", false, &spec->router.renormalize,
                         err) != 0 ||
         ol_json_bool_or(config, "use_sliding_window", false, &slides, err) != 0 ||

@@ -60,6 +60,22 @@ MODELS = {
     "mixtral-sliding": ("Mixtral", dict(
         **COMMON, num_local_experts=6, num_experts_per_tok=2, intermediate_size=20,
         head_dim=4, sliding_window=5), torch.float16),
+    "qwen2_moe": ("Qwen2Moe", dict(
+        **COMMON, **MOE, moe_intermediate_size=16, shared_expert_intermediate_size=27,
+        intermediate_size=30, mlp_only_layers=[0], rope_theta=1e6), torch.bfloat16),
+    "qwen2_moe-sliding": ("Qwen2Moe", dict(
+        **COMMON, **MOE, moe_intermediate_size=19, shared_expert_intermediate_size=11,
+        intermediate_size=30, qkv_bias=False, norm_topk_prob=True, use_sliding_window=True,
+        sliding_window=3, max_window_layers=2), torch.bfloat16),
+    "glm4_moe": ("Glm4Moe", dict(
+        **COMMON, head_dim=12, moe_intermediate_size=18, intermediate_size=41,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=4, topk_group=2,
+        routed_scaling_factor=2.5, attention_bias=True, use_qk_norm=True,
+        first_k_dense_replace=1), torch.bfloat16),
+    "glm4_moe-plain": ("Glm4Moe", dict(
+        **COMMON, head_dim=16, moe_intermediate_size=15, intermediate_size=41,
+        n_routed_experts=9, num_experts_per_tok=3, n_shared_experts=2, norm_topk_prob=False,
+        partial_rotary_factor=0.25, first_k_dense_replace=0), torch.bfloat16),
     "qwen3": ("Qwen3", dict(
         **COMMON, head_dim=14, intermediate_size=45, tie_word_embeddings=True), torch.bfloat16),
     "qwen3-sliding": ("Qwen3", dict(
@@ -80,6 +96,7 @@ MODELS = {
 # other expert. bf16 moves logits by less than the second.
 ORDER_MARGIN = 1e-2
 SET_MARGIN = 0.2
+SIGMOID_SHARE = 0.15  # of both, between sigmoid scores, which lie closer together
 
 
 def config_of(architecture, values):
@@ -113,13 +130,40 @@ def randomise(model, seed):
                 p.copy_((0.4 if model.config.tie_word_embeddings else 1.0) *
                         torch.randn(p.shape, generator=g))
                 p[:, 0] = 4 * p.std()  # large in every token, see below
-            elif name.endswith("gate.weight"):
+            elif name.endswith(".gate.weight"):
                 p.copy_(0.6 * torch.randn(p.shape, generator=g))
                 p[:, 0] = 0
                 p[1, 0] = -6  # is chosen by none
             else:
                 scale = 1.6 if "down" in name or "o_proj" in name else 1.0
                 p.copy_(scale * torch.randn(p.shape, generator=g) / p.shape[-1] ** 0.5)
+
+
+        for name, b in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                b.copy_(0.3 * torch.randn(b.shape, generator=g))
+                b[1] = -1
+
+
+def choice_of(module, logits):
+    """What a router ranks experts by; -inf for those that are out of the question."""
+    if not hasattr(module, "e_score_correction_bias"):
+        return logits
+    choice = logits.sigmoid() + module.e_score_correction_bias
+    groups = choice.view(len(choice), module.num_group, -1)
+    kept = groups.topk(2, dim=-1)[0].sum(-1).topk(module.topk_group, dim=-1)[1]
+    out = torch.ones(groups.shape[:2], dtype=torch.bool).scatter(1, kept, False)
+    return groups.masked_fill(out.unsqueeze(-1), float("-inf")).flatten(1)
+
+
+def group_gap(module, logits):
+    """Between the last group that is kept and the first that is not."""
+    if getattr(module, "num_group", 1) == 1:
+        return torch.full((len(logits),), float("inf"))
+    choice = logits.sigmoid() + module.e_score_correction_bias
+    groups = choice.view(len(choice), module.num_group, -1)
+    ranked = groups.topk(2, dim=-1)[0].sum(-1).sort(-1, descending=True).values
+    return ranked[:, module.topk_group - 1] - ranked[:, module.topk_group]
 
 
 def hub_tensors(model, family):
@@ -159,8 +203,13 @@ def run(model, ids):
     def keep_router(key):
         def hook(module, args, output):
             logits, weights, experts = output
-            for name, value in (("logits", logits.float()), ("weights", weights.float()),
-                                ("ids", experts)):
+            choice = choice_of(module, logits.float())
+            order = choice.gather(1, experts).argsort(-1, descending=True)
+            unit = SIGMOID_SHARE if choice is not logits and hasattr(module, "num_group") else 1
+            for name, value in (("logits", choice / unit),
+                                ("gap", group_gap(module, logits.float()) / unit),
+                                ("weights", weights.float().gather(1, order)),
+                                ("ids", experts.gather(1, order))):
                 found.setdefault(f"{key}.router_{name}", []).append(value.clone())
         return hook
 
@@ -196,6 +245,8 @@ def acceptable(truth, rounded, top_k):
         ranked = truth[key].sort(-1, descending=True).values
         gaps = ranked[:, :top_k] - ranked[:, 1:top_k + 1]
         if gaps.min() < ORDER_MARGIN or gaps[:, -1].min() < SET_MARGIN:
+            return False
+        if truth[key.replace("logits", "gap")].min() < SET_MARGIN:
             return False
         ids = key.replace("logits", "ids")
         if not torch.equal(truth[ids].sort(-1).values, rounded[ids].sort(-1).values):
@@ -256,14 +307,15 @@ def make(name, root):
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(config, f, indent=1)
         f.write("\n")
-    tensors = {k: v.to(dtype) for k, v in hub_tensors(model, architecture).items()}
+    tensors = {k: v if v.dtype == torch.float32 and "correction" in k else v.to(dtype)
+               for k, v in hub_tensors(model, architecture).items()}
     save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     with open(os.path.join(folder, "ids.txt"), "w") as f:
         for row in ids:
             f.write(" ".join(map(str, row)) + "\n")
     expected = {}
     for key, value in truth.items():
-        if key.endswith("router_logits"):
+        if key.endswith(("router_logits", "router_gap")):
             continue
         expected[key] = value.to(torch.int32) if key.endswith("_ids") else value.contiguous()
         if ".ln_" in key:

@@ -443,12 +443,14 @@ static size_t route(struct ol_backend *b, void *bytes)
         ol_from_f32(b->dtype, logits[i],
                     (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
     const struct ol_weight w = {identity, OL_DTYPE_F32, E, E};
-    struct ol_router_spec router = {OL_ROUTER_SOFTMAX, E, K, false};
+    const struct ol_weight none = {0};
+    struct ol_router_spec router = {
+        .score = OL_ROUTER_SOFTMAX, .n_experts = E, .top_k = K};
     uint16_t ids[2][N][K];
     float weights[2][N][K];
-    OK(b->op->route(b, &router, x, w, ids[0][0], weights[0][0], &err));
+    OK(b->op->route(b, &router, x, w, none, ids[0][0], weights[0][0], &err));
     router.renormalize = true;
-    OK(b->op->route(b, &router, x, w, ids[1][0], weights[1][0], &err));
+    OK(b->op->route(b, &router, x, w, none, ids[1][0], weights[1][0], &err));
     for (int i = 0; i < N; i++) {
         double all = 0, chosen = 0;
         for (int e = 0; e < E; e++)
@@ -467,6 +469,75 @@ static size_t route(struct ol_backend *b, void *bytes)
     memcpy((char *)bytes + sizeof ids, weights, sizeof weights);
     b->op->tensor_free(b, &x);
     return sizeof ids + sizeof weights;
+}
+
+/* Three groups of two experts, of which two stay; the corrections change the choice, but
+ * not the weights. */
+static size_t route_sigmoid(struct ol_backend *b, void *bytes)
+{
+    enum { N = 4, E = 6, K = 2 };
+    static const float logits[N][E] = {
+        {2, 2, 3, -9, 0, 1}, /* group 1 has the best expert */
+        {0, 0, 0, 0, 0, 0},
+        {5, -5, 1, 1, 0.5f, 0.5f},
+        {-90, -91, 30, 29, -1, 1}};
+    static const float corrections[E] = {0, 0, 0, 0, 0.25f, 0};
+    static const uint16_t want[N][K] = {{0, 1}, {4, 0}, {4, 2}, {2, 3}};
+    static float identity[E][E];
+    struct ol_error err = {0};
+    struct ol_tensor x = tensor(b, b->dtype, N, E);
+    for (int e = 0; e < E; e++)
+        identity[e][e] = 1;
+    for (int i = 0; i < N; i++)
+        ol_from_f32(b->dtype, logits[i],
+                    (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
+    const struct ol_weight w = {identity, OL_DTYPE_F32, E, E};
+    const struct ol_weight correction = {corrections, OL_DTYPE_F32, 1, E};
+    struct ol_router_spec router = {.score = OL_ROUTER_SIGMOID_GROUP,
+                                    .n_experts = E,
+                                    .top_k = K,
+                                    .n_group = 3,
+                                    .topk_group = 2,
+                                    .scale = 2.5};
+    uint16_t ids[2][N][K];
+    float weights[2][N][K];
+    OK(b->op->route(b, &router, x, w, correction, ids[0][0], weights[0][0], &err));
+    router.renormalize = true;
+    OK(b->op->route(b, &router, x, w, correction, ids[1][0], weights[1][0], &err));
+    for (int i = 0; i < N; i++) {
+        double s[K];
+        for (int k = 0; k < K; k++)
+            s[k] = 1 / (1 + exp(-(double)logits[i][want[i][k]]));
+        for (int k = 0; k < K; k++) {
+            assert_int_equal(ids[0][i][k], want[i][k]);
+            assert_int_equal(ids[1][i][k], want[i][k]);
+            assert_true(fabs((double)weights[0][i][k] - 2.5 * s[k]) < 1e-6);
+            assert_true(fabs((double)weights[1][i][k] - 2.5 * s[k] / (s[0] + s[1])) <
+                        1e-6);
+        }
+    }
+    memcpy(bytes, ids, sizeof ids);
+    memcpy((char *)bytes + sizeof ids, weights, sizeof weights);
+    b->op->tensor_free(b, &x);
+    return sizeof ids + sizeof weights;
+}
+
+static size_t gate_rows(struct ol_backend *b, void *bytes)
+{
+    enum { N = 37, D = 45 };
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 3), gate = random_tensor(b, N, 1, 9);
+    double *want = tensor_values(x), *gates = tensor_values(gate);
+    for (int i = 0; i < N * D; i++)
+        want[i] /= 1 + exp(-gates[i / D]);
+    OK(b->op->gate_rows(b, x, gate, &err));
+    double *found = tensor_values(x);
+    compare("gate_rows", b->dtype, found, want, N * D, 2);
+    const size_t n = copy_out(x, bytes);
+    free(want), free(gates), free(found);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &gate);
+    return n;
 }
 
 static size_t experts(struct ol_backend *b, void *bytes)
@@ -565,17 +636,20 @@ TEST(rope)
 TEST(attention)
 TEST(glu)
 TEST(route)
+TEST(route_sigmoid)
+TEST(gate_rows)
 TEST(experts)
 TEST(nll)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),   cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_matmul),  cmocka_unit_test(test_clip_and_add),
-        cmocka_unit_test(test_rope),    cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_glu),     cmocka_unit_test(test_route),
-        cmocka_unit_test(test_experts), cmocka_unit_test(test_nll),
+        cmocka_unit_test(test_embed),         cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_matmul),        cmocka_unit_test(test_clip_and_add),
+        cmocka_unit_test(test_rope),          cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_glu),           cmocka_unit_test(test_route),
+        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_gate_rows),
+        cmocka_unit_test(test_experts),       cmocka_unit_test(test_nll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,6 +306,7 @@ static int end(void **state)
 int main(void)
 {
     static char *const models[] = {
+        "glm4_moe",  "glm4_moe-plain",    "qwen2_moe",      "qwen2_moe-sliding",
         "llama",     "llama-linear",      "mixtral",        "mixtral-sliding",
         "olmoe",     "olmoe-clip",        "qwen3",          "qwen3-sliding",
         "qwen3_moe", "qwen3_moe-sliding", "qwen3_moe-tied",
