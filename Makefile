@@ -65,7 +65,7 @@ define tool
 $(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(B)/libcommon.a
 	$$(call say,LD,$$@)
 	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
-	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU; there is no CUDA toolkit')
+	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU only (this version has no CUDA backend)')
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 

@@ -349,7 +349,10 @@ static void put_line(struct text *t, int indent, int depth)
 static void put_real(struct text *t, double value)
 {
     char digits[40];
-    for (int precision = 15; precision <= 17; precision++) {
+    /* Most are fractions of small numbers or bfloat16 values: try a few digits first. */
+    for (int precision = 6; precision <= 17; precision += precision < 9    ? 3
+                                                          : precision < 15 ? 6
+                                                                           : 1) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         if (strtod(digits, NULL) == value)
             break;

@@ -121,11 +121,8 @@ static struct ol_ids begin_sequence(const struct ol_corpus_request *request,
     struct ol_ids prefix = {0};
     int n = 0;
     const int32_t *ids = ol_tokenizer_prefix(tokenizer, &n);
-    if (request->bos && n > 0) {
-        prefix.room = prefix.n = (size_t)n;
-        prefix.ids = ol_xmalloc(prefix.n * sizeof *ids);
-        memcpy(prefix.ids, ids, prefix.n * sizeof *ids);
-    }
+    for (int i = 0; request->bos && i < n; i++)
+        ol_ids_append(&prefix, ids[i]);
     return prefix;
 }
 
@@ -240,14 +237,8 @@ static int encode_again(const struct ol_corpus_request *request, struct ol_token
     if (status == 0 && request->bos) {
         int n_suffix;
         const int32_t *suffix = ol_tokenizer_suffix(t, &n_suffix);
-        if (n_suffix > 0) {
-            sequence->room = sequence->n + (size_t)n_suffix;
-            sequence->ids =
-                ol_xrealloc_array(sequence->ids, sequence->room, sizeof *suffix);
-            memcpy(sequence->ids + sequence->n, suffix,
-                   (size_t)n_suffix * sizeof *suffix);
-            sequence->n = sequence->room;
-        }
+        for (int i = 0; i < n_suffix; i++)
+            ol_ids_append(sequence, suffix[i]);
     }
     return status;
 }
@@ -340,11 +331,7 @@ static int read_row(const char *line, size_t bytes, const char *name, int64_t nu
                            "%s: line %" PRId64 ", column %zu: expected a token id, a "
                            "decimal number",
                            name, number, first + 1);
-        if (row->n == row->room) {
-            row->room = 2 * row->room + 256;
-            row->ids = ol_xrealloc_array(row->ids, row->room, sizeof *row->ids);
-        }
-        row->ids[row->n++] = (int32_t)id;
+        ol_ids_append(row, (int32_t)id);
     }
     return 0;
 }

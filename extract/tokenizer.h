@@ -22,6 +22,7 @@ struct ol_ids {
     int32_t *ids;
     size_t n, room;
 };
+void ol_ids_append(struct ol_ids *ids, int32_t id);
 
 /* Append the ids of text (valid UTF-8, any bytes count, NUL allowed) to ids, without the
  * special tokens of the post-processor; special tokens written in the text are

@@ -17,6 +17,11 @@ enum {
 /* An occurrence as one number: feature << 32 | bits of the value. */
 typedef uint64_t entry;
 
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
 static entry entry_of(uint32_t feature, float value)
 {
     uint32_t bits;
@@ -127,7 +132,7 @@ static void count(struct tally *t, entry e, int64_t n);
 static void grow(struct tally *t)
 {
     const struct tally old = *t;
-    t->n_slots = old.n_slots > 0 ? 2 * old.n_slots : 1 << 12;
+    t->n_slots = old.n_slots > 0 ? 2 * old.n_slots : 1 << 6;
     t->slots = ol_xcalloc(t->n_slots, sizeof *t->slots);
     t->n = 0;
     for (size_t i = 0; i < old.n_slots; i++)
@@ -176,9 +181,9 @@ static void end_site(const struct llm_int8 *s, struct thread *t, int site, size_
         const uint32_t f = t->touched[i];
         struct current *c = &t->current[f];
         at_site[f].occurrences += c->n;
-        at_site[f].max = fmaxf(at_site[f].max, c->max);
+        at_site[f].max = larger(at_site[f].max, c->max);
         t->in_batch[f].occurrences += c->n;
-        t->in_batch[f].max = fmaxf(t->in_batch[f].max, c->max);
+        t->in_batch[f].max = larger(t->in_batch[f].max, c->max);
         t->sites_in_batch[(size_t)f * s->n_sites + (size_t)site] = 1;
         t->signs[f] |= c->signs;
         c->n = 0;
@@ -251,7 +256,7 @@ static struct in_batch take(struct llm_int8 *s, size_t f, int64_t *n_sites)
         struct in_batch *one = &s->threads[i].in_batch[f];
         sum.occurrences += one->occurrences;
         sum.positions += one->positions;
-        sum.max = fmaxf(sum.max, one->max);
+        sum.max = larger(sum.max, one->max);
         *one = (struct in_batch){0};
     }
     if (sum.occurrences == 0)
@@ -418,7 +423,7 @@ static struct feature sum_feature(const struct llm_int8 *s, size_t f)
         for (int i = 0; i < s->a->n_threads; i++) {
             const struct at_site *one = &s->threads[i].at_site[site * s->d_model + f];
             here += one->occurrences;
-            sum.max = fmaxf(sum.max, one->max);
+            sum.max = larger(sum.max, one->max);
         }
         sum.occurrences += here;
         sum.n_sites += here > 0;
@@ -513,7 +518,7 @@ static struct ol_json *describe_sites(const struct llm_int8 *s, uint32_t f)
         for (int i = 0; i < s->a->n_threads; i++) {
             const struct at_site *one = &s->threads[i].at_site[site * s->d_model + f];
             sum.occurrences += one->occurrences;
-            sum.max = fmaxf(sum.max, one->max);
+            sum.max = larger(sum.max, one->max);
         }
         if (sum.occurrences == 0)
             continue;

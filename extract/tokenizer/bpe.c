@@ -61,15 +61,6 @@ struct ol_bpe {
     struct word word;
 };
 
-void ol_ids_append(struct ol_ids *ids, int32_t id)
-{
-    if (ids->n == ids->room) {
-        ids->room = 2 * ids->room + 256;
-        ids->ids = ol_xrealloc_array(ids->ids, ids->room, sizeof *ids->ids);
-    }
-    ids->ids[ids->n++] = id;
-}
-
 /* ---- tables ---- */
 
 static size_t mix(uint64_t key)

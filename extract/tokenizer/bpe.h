@@ -27,6 +27,4 @@ void ol_bpe_free(struct ol_bpe *b);
 void ol_bpe_encode(struct ol_bpe *b, const char *text, size_t bytes, size_t stop_after,
                    struct ol_ids *ids);
 
-void ol_ids_append(struct ol_ids *ids, int32_t id);
-
 #endif

@@ -29,6 +29,15 @@ struct ol_tokenizer {
     char sha256[OL_SHA256_HEX_BYTES];
 };
 
+void ol_ids_append(struct ol_ids *ids, int32_t id)
+{
+    if (ids->n == ids->room) {
+        ids->room = 2 * ids->room + 256;
+        ids->ids = ol_xrealloc_array(ids->ids, ids->room, sizeof *ids->ids);
+    }
+    ids->ids[ids->n++] = id;
+}
+
 /* ---- reading ---- */
 
 /* Offsets into the tokens' text have 32 bits; the largest known file has 28 MB. */
