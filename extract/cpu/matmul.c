@@ -14,7 +14,7 @@
 
 /* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
  * one packs the weight only, which many rows pay for. */
-enum { TILE_ROWS = 512, TILE_COLS = 256, BF16_ROWS = 2048 };
+enum { TILE_ROWS = 512, TILE_COLS = 256, BF16_ROWS = 1024 };
 
 struct job {
     struct ol_cpu *cpu;
