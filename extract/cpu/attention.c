@@ -52,8 +52,8 @@ static struct tile carve(float *at, int64_t width)
 
 static size_t packed_floats(int64_t head_dim)
 {
-    const size_t scores = ol_gemm_bf16_scratch(KEYS, head_dim);
-    const size_t values = ol_gemm_bf16_scratch(head_dim, KEYS);
+    const size_t scores = ol_gemm_bf16_scratch(QUERIES, KEYS, head_dim);
+    const size_t values = ol_gemm_bf16_scratch(QUERIES, head_dim, KEYS);
     return (scores > values ? scores : values) / sizeof(float);
 }
 

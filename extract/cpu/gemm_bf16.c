@@ -42,10 +42,11 @@ static int64_t panel(int64_t k)
     return (k + 2 * LANES - 1) / (2 * LANES) * (2 * LANES) * COLS;
 }
 
-size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
+size_t ol_gemm_bf16_scratch(int64_t m, int64_t n, int64_t k)
 {
-    const int64_t panels = (n + COLS - 1) / COLS;
-    return (size_t)(panels * panel(k) + ROWS * stride(k)) * sizeof(uint16_t);
+    const int64_t columns = ol_gemm_bf16_columns(k);
+    const int64_t panels = ((n < columns ? n : columns) + COLS - 1) / COLS;
+    return (size_t)(panels * panel(k) + m * stride(k)) * sizeof(uint16_t);
 }
 
 /* r[i] lane j becomes r[j] lane i. */
@@ -187,36 +188,38 @@ static void store(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows, int64
     }
 }
 
-/* A share of the rows that come next, on their way while the panels are multiplied. */
-static void prefetch(const struct ol_gemm_bf16 *g, int64_t row, int64_t part,
-                     int64_t parts)
+/* Columns [first, first + n) of the result, a being the copy of all rows. */
+static void run_columns(const struct ol_gemm_bf16 *g, const uint16_t *a, int64_t lda,
+                        int64_t first, int64_t n, uint16_t *packed)
 {
-    const int64_t end = row + ROWS < g->m ? row + ROWS : g->m;
-    const int64_t first = g->k * part / parts, past = g->k * (part + 1) / parts;
-    for (; row < end; row++)
-        for (int64_t k = first; k < past; k += LINE)
-            _mm_prefetch((const char *)(g->a + row * g->lda + k), _MM_HINT_T1);
+    const int64_t panels = (n + COLS - 1) / COLS;
+    float out[ROWS][COLS];
+    for (int64_t i = 0; i < panels; i++)
+        (g->b_plain ? pack_plain : pack)(g, first + i * COLS, packed + i * panel(g->k));
+    for (int64_t row = 0, rows; row < g->m; row += rows) {
+        const int64_t left = g->m - row;
+        rows = left >= ROWS ? ROWS : left >= 8 ? 8 : left >= 4 ? 4 : 1;
+        for (int64_t i = 0; i < panels; i++) {
+            multiply_rows(a + row * lda, lda, g->k, packed + i * panel(g->k), rows, out);
+            store(g, row, rows, first + i * COLS, out);
+        }
+    }
 }
 
 void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
 {
+    const int64_t columns = ol_gemm_bf16_columns(g->k), lda = stride(g->k);
+    const int64_t block = g->n < columns ? g->n : columns;
     uint16_t *packed = g->scratch;
-    const int64_t panels = (g->n + COLS - 1) / COLS, lda = stride(g->k);
-    uint16_t *a = packed + panels * panel(g->k);
-    float out[ROWS][COLS];
-    for (int64_t i = 0; i < panels; i++)
-        (g->b_plain ? pack_plain : pack)(g, i * COLS, packed + i * panel(g->k));
-    memset(a, 0, (size_t)(ROWS * lda) * sizeof *a);
-    for (int64_t row = 0, rows; row < g->m; row += rows) {
-        const int64_t left = g->m - row;
-        rows = left >= ROWS ? ROWS : left >= 8 ? 8 : left >= 4 ? 4 : 1;
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(a + i * lda, g->a + (row + i) * g->lda, (size_t)g->k * sizeof *a);
-        for (int64_t i = 0; i < panels; i++) {
-            prefetch(g, row + rows, i, panels);
-            multiply_rows(a, lda, g->k, packed + i * panel(g->k), rows, out);
-            store(g, row, rows, i * COLS, out);
-        }
+    uint16_t *a = packed + (block + COLS - 1) / COLS * panel(g->k);
+    for (int64_t i = 0; i < g->m; i++) {
+        memcpy(a + i * lda, g->a + i * g->lda, (size_t)g->k * sizeof *a);
+        if (g->k % 2 != 0)
+            a[i * lda + g->k] = 0;
+    }
+    for (int64_t first = 0; first < g->n; first += block) {
+        const int64_t left = g->n - first;
+        run_columns(g, a, lda, first, left < block ? left : block, packed);
     }
 }
 
@@ -235,8 +238,9 @@ int64_t ol_gemm_bf16_columns(int64_t k)
     return 1;
 }
 
-size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
+size_t ol_gemm_bf16_scratch(int64_t m, int64_t n, int64_t k)
 {
+    (void)m;
     (void)n;
     (void)k;
     return 0;

@@ -10,12 +10,12 @@
 /* Whether this build has the instructions. */
 bool ol_gemm_bf16_available(void);
 
-/* Columns of c that one call should make for a product of depth k: b then stays in the
- * second cache while all rows of a pass by. */
+/* Columns of b that stay in the second cache while all rows of a pass by, for a product
+ * of depth k: a call takes so many at a time. */
 int64_t ol_gemm_bf16_columns(int64_t k);
 
-/* Bytes of scratch memory, 64-byte aligned, for n columns of a product of depth k. */
-size_t ol_gemm_bf16_scratch(int64_t n, int64_t k);
+/* Bytes of scratch memory, 64-byte aligned, that a product needs. */
+size_t ol_gemm_bf16_scratch(int64_t m, int64_t n, int64_t k);
 
 /* a [m, k] b^T with b [n, k], or a b with b [k, n] when b_plain; all row-major with
  * leading dimensions in elements. Sums are float, over k ascending in pairs, whatever m

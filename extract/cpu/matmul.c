@@ -13,8 +13,9 @@
 #include "extract/cpu/gemm_bf16.h"
 
 /* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
- * one packs the weight only, which many rows pay for. */
-enum { TILE_ROWS = 512, TILE_COLS = 256, BF16_ROWS = 1024 };
+ * one copies its rows once for so many blocks of columns, and packs each block once for
+ * its rows. */
+enum { TILE_ROWS = 512, TILE_COLS = 256, BF16_ROWS = 512, BF16_BLOCKS = 4 };
 
 struct job {
     struct ol_cpu *cpu;
@@ -45,7 +46,7 @@ static int64_t count_tiles(const struct ol_matmul *p)
 {
     if (is_bf16(p))
         return tiles(p->x.n_rows, BF16_ROWS) *
-               tiles(p->weight.n_rows, ol_gemm_bf16_columns(p->x.n_cols));
+               tiles(p->weight.n_rows, BF16_BLOCKS * ol_gemm_bf16_columns(p->x.n_cols));
     return tiles(p->x.n_rows, TILE_ROWS) * tiles(p->weight.n_rows, TILE_COLS);
 }
 
@@ -61,10 +62,11 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
     const int64_t row_tiles = tiles(p->x.n_rows, BF16_ROWS);
-    const int64_t k = p->x.n_cols, columns = ol_gemm_bf16_columns(k);
+    const int64_t k = p->x.n_cols, columns = BF16_BLOCKS * ol_gemm_bf16_columns(k);
     const int64_t row = i % row_tiles * BF16_ROWS, col = i / row_tiles * columns;
     const int64_t n = least(columns, p->weight.n_rows - col);
-    const size_t packed = ol_gemm_bf16_scratch(n, k) / sizeof(float);
+    const int64_t m = least(BF16_ROWS, p->x.n_rows - row);
+    const size_t packed = ol_gemm_bf16_scratch(m, n, k) / sizeof(float);
     const bool f32_out = p->out.dtype == OL_DTYPE_F32;
     float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n), *bias = NULL;
     if (p->bias.data != NULL) {
@@ -72,7 +74,7 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
         read_bias(&p->bias, col, n, bias);
     }
     const struct ol_gemm_bf16 g = {
-        .m = least(BF16_ROWS, p->x.n_rows - row),
+        .m = m,
         .n = n,
         .k = k,
         .a = ol_cpu_row(p->x, row),
