@@ -1,3 +1,4 @@
+/* What stands where, and writing it. */
 #include "common/activation_content.h"
 
 #include <stdio.h>
@@ -5,11 +6,6 @@
 #include <string.h>
 
 #include "common/utf8.h"
-
-#define FORMAT         "ol-activations"
-#define FORMAT_VERSION 1
-
-enum { ALIGNMENT = 4096, MAX_LAYER = 999 };
 
 const char *ol_site_name(enum ol_site site)
 {
@@ -128,8 +124,8 @@ static int put_attributes(struct ol_h5 *h, const struct ol_activation_info *info
     return 0;
 }
 
-static int get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
-                          struct ol_error *err)
+int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
+                                 struct ol_error *err)
 {
     for (int i = 0; i < N_ATTRIBUTES; i++) {
         const struct attribute *a = &attributes[i];
@@ -177,12 +173,12 @@ static const char *table_name(int table)
     }
 }
 
-static void table_path(char path[64], int layer, int table)
+void ol_activation_table_path(char path[64], int layer, int table)
 {
     snprintf(path, 64, "/layers/%03d/%s", layer, table_name(table));
 }
 
-static bool has_table(const struct ol_activation_layer *layer, int table)
+bool ol_activation_has_table(const struct ol_activation_layer *layer, int table)
 {
     return table < OL_N_SITES ? layer->sites[table] : layer->top_k > 0;
 }
@@ -199,8 +195,9 @@ static enum ol_h5_type table_type(const struct ol_activation_layout *layout, int
     }
 }
 
-static struct ol_h5_shape table_shape(const struct ol_activation_layout *layout,
-                                      const struct ol_activation_layer *layer, int table)
+struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_layout *layout,
+                                             const struct ol_activation_layer *layer,
+                                             int table)
 {
     const int64_t width = table < OL_N_SITES ? layout->d_model : layer->top_k;
     return (struct ol_h5_shape){
@@ -212,7 +209,7 @@ static struct ol_h5_shape table_shape(const struct ol_activation_layout *layout,
     };
 }
 
-static struct ol_h5_shape nll_shape(const struct ol_activation_layout *layout)
+struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *layout)
 {
     return (struct ol_h5_shape){
         .type = OL_H5_F32,
@@ -231,18 +228,18 @@ static size_t type_bytes(enum ol_h5_type type)
 size_t ol_activation_row_bytes(const struct ol_activation_layout *layout,
                                const struct ol_activation_layer *layer, int table)
 {
-    const struct ol_h5_shape shape = table_shape(layout, layer, table);
+    const struct ol_h5_shape shape = ol_activation_table_shape(layout, layer, table);
     return (size_t)shape.dims[2] * type_bytes(shape.type);
 }
 
 /* Bytes of the smallest chunk: everything from that size on is aligned. */
 static int64_t smallest_chunk(const struct ol_activation_layout *layout)
 {
-    int64_t smallest = layout->nll ? layout->n_tokens * 4 : ALIGNMENT;
+    int64_t smallest = layout->nll ? layout->n_tokens * 4 : OL_ACTIVATION_ALIGNMENT;
     for (int l = 0; l < layout->n_layers; l++)
         for (int t = 0; t < OL_N_TABLES; t++) {
             const struct ol_activation_layer *layer = &layout->layers[l];
-            if (!has_table(layer, t))
+            if (!ol_activation_has_table(layer, t))
                 continue;
             const int64_t bytes =
                 layout->n_tokens * (int64_t)ol_activation_row_bytes(layout, layer, t);
@@ -264,7 +261,7 @@ static int write_input(struct ol_h5 *h, const struct ol_activation_layout *layou
         .type = OL_H5_I32, .rank = 1, .dims = {input->n_pieces}};
     const struct ol_h5_shape pieces = {
         .type = OL_H5_TEXT, .rank = 1, .dims = {input->n_pieces}};
-    const struct ol_h5_shape nll = nll_shape(layout);
+    const struct ol_h5_shape nll = ol_activation_nll_shape(layout);
     if (ol_h5_make_dataset(h, "/input/token_ids", &ids, err) != 0 ||
         ol_h5_write(h, "/input/token_ids", OL_H5_I32, input->token_ids, err) != 0 ||
         ol_h5_make_dataset(h, "/input/lengths", &lengths, err) != 0 ||
@@ -289,10 +286,10 @@ static int write_layer(struct ol_h5 *h, const struct ol_activation_layout *layou
         ol_h5_put_text(h, path, "attention", layer->attention, err) != 0)
         return -1;
     for (int t = 0; t < OL_N_TABLES; t++) {
-        if (!has_table(layer, t))
+        if (!ol_activation_has_table(layer, t))
             continue;
-        const struct ol_h5_shape shape = table_shape(layout, layer, t);
-        table_path(path, layer->number, t);
+        const struct ol_h5_shape shape = ol_activation_table_shape(layout, layer, t);
+        ol_activation_table_path(path, layer->number, t);
         if (ol_h5_make_dataset(h, path, &shape, err) != 0)
             return -1;
     }
@@ -303,8 +300,8 @@ static int write_all(struct ol_h5 *h, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
                      const struct ol_activation_input *input, struct ol_error *err)
 {
-    if (ol_h5_put_text(h, "/", "format", FORMAT, err) != 0 ||
-        ol_h5_put_int(h, "/", "format_version", FORMAT_VERSION, err) != 0 ||
+    if (ol_h5_put_text(h, "/", "format", OL_ACTIVATION_FORMAT, err) != 0 ||
+        ol_h5_put_int(h, "/", "format_version", OL_ACTIVATION_VERSION, err) != 0 ||
         ol_h5_put_bool(h, "/", "complete", false, err) != 0 ||
         ol_h5_make_group(h, "/model", err) != 0 ||
         ol_h5_make_group(h, "/input", err) != 0 ||
@@ -322,9 +319,11 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
                                 const struct ol_activation_input *input,
                                 struct ol_error *err)
 {
-    if (layout->n_layers > 0 && layout->layers[layout->n_layers - 1].number > MAX_LAYER)
+    if (layout->n_layers > 0 &&
+        layout->layers[layout->n_layers - 1].number > OL_ACTIVATION_MAX_LAYER)
         return ol_fail(err, "%s: layer %d cannot be recorded, the format ends at %d",
-                       path, layout->layers[layout->n_layers - 1].number, MAX_LAYER);
+                       path, layout->layers[layout->n_layers - 1].number,
+                       OL_ACTIVATION_MAX_LAYER);
     struct ol_h5 *h = ol_h5_create(path, smallest_chunk(layout), err);
     if (h == NULL)
         return -1;
@@ -333,390 +332,4 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
         return -1;
     }
     return ol_h5_close(h, err);
-}
-
-/* ---- reading ---- */
-
-struct reader {
-    const char *path;
-    struct ol_h5 *h;
-    uint64_t file_bytes;
-    struct ol_activation_content *c;
-};
-
-static int check_header(const struct reader *r, struct ol_error *err)
-{
-    char *format = NULL;
-    int64_t version = 0;
-    if (ol_h5_get_text(r->h, "/", "format", &format, err) != 0)
-        return -1;
-    int status = 0;
-    if (strcmp(format, FORMAT) != 0)
-        status = ol_fail(err, "%s: format is \"%s\", expected \"" FORMAT "\"", r->path,
-                         format);
-    free(format);
-    if (status != 0 || ol_h5_get_int(r->h, "/", "format_version", &version, err) != 0)
-        return -1;
-    if (version != FORMAT_VERSION)
-        return ol_fail(err, "%s: format_version is %lld, this program reads %d", r->path,
-                       (long long)version, FORMAT_VERSION);
-    return ol_h5_get_bool(r->h, "/", "complete", &r->c->complete, err);
-}
-
-static void print_shape(char text[160], const struct ol_h5_shape *s)
-{
-    int n = snprintf(text, 160, "%s [", ol_h5_type_name(s->type));
-    for (int i = 0; i < s->rank; i++)
-        n += snprintf(text + n, 160 - (size_t)n, "%s%lld", i > 0 ? ", " : "",
-                      (long long)s->dims[i]);
-    n += snprintf(text + n, 160 - (size_t)n, "]");
-    if (s->chunked) {
-        n += snprintf(text + n, 160 - (size_t)n, " in chunks [");
-        for (int i = 0; i < s->rank; i++)
-            n += snprintf(text + n, 160 - (size_t)n, "%s%lld", i > 0 ? ", " : "",
-                          (long long)s->chunk[i]);
-        n += snprintf(text + n, 160 - (size_t)n, "]");
-    }
-    if (s->filtered)
-        snprintf(text + n, 160 - (size_t)n, " with filters");
-}
-
-static int check_shape(const struct reader *r, const char *dataset,
-                       const struct ol_h5_shape *expected, struct ol_error *err)
-{
-    struct ol_h5_shape found;
-    char have[160], want[160];
-    if (ol_h5_describe(r->h, dataset, &found, err) != 0)
-        return -1;
-    bool same = found.type == expected->type && found.rank == expected->rank &&
-                found.chunked == expected->chunked && !found.filtered;
-    for (int i = 0; same && i < expected->rank; i++)
-        same = found.dims[i] == expected->dims[i] &&
-               (!expected->chunked || found.chunk[i] == expected->chunk[i]);
-    if (same)
-        return 0;
-    print_shape(have, &found);
-    print_shape(want, expected);
-    return ol_fail(err, "%s: %s: found %s, expected %s", r->path, dataset, have, want);
-}
-
-static int read_ids(const struct reader *r, const char *dataset,
-                    const struct ol_h5_shape *shape, int32_t **ids, struct ol_error *err)
-{
-    if (check_shape(r, dataset, shape, err) != 0)
-        return -1;
-    int64_t n = 1;
-    for (int i = 0; i < shape->rank; i++)
-        n *= shape->dims[i];
-    *ids = ol_xcalloc((size_t)n, sizeof **ids);
-    return ol_h5_read(r->h, dataset, OL_H5_I32, *ids, err);
-}
-
-static int read_pieces(const struct reader *r, struct ol_error *err)
-{
-    struct ol_activation_input *input = &r->c->input;
-    struct ol_h5_shape shape;
-    if (!ol_h5_exists(r->h, "/input/piece_ids"))
-        return 0;
-    if (ol_h5_describe(r->h, "/input/piece_ids", &shape, err) != 0)
-        return -1;
-    const struct ol_h5_shape ids_shape = {
-        .type = OL_H5_I32, .rank = 1, .dims = {shape.dims[0]}};
-    const struct ol_h5_shape text_shape = {
-        .type = OL_H5_TEXT, .rank = 1, .dims = {shape.dims[0]}};
-    int32_t *ids = NULL;
-    const int status = read_ids(r, "/input/piece_ids", &ids_shape, &ids, err);
-    input->piece_ids = ids;
-    if (status != 0 || check_shape(r, "/input/pieces", &text_shape, err) != 0)
-        return -1;
-    input->n_pieces = shape.dims[0];
-    char **pieces = ol_xcalloc((size_t)input->n_pieces, sizeof *pieces);
-    input->pieces = (const char *const *)pieces;
-    if (ol_h5_read(r->h, "/input/pieces", OL_H5_TEXT, pieces, err) != 0)
-        return -1;
-    for (int64_t i = 0; i < input->n_pieces; i++)
-        if (pieces[i] == NULL)
-            pieces[i] = ol_xstrdup("");
-    return 0;
-}
-
-/* Lengths within the table, ids below the vocabulary, -1 behind them. */
-static int check_ids(const struct reader *r, struct ol_error *err)
-{
-    const struct ol_activation_layout *layout = &r->c->layout;
-    const struct ol_activation_input *input = &r->c->input;
-    for (int64_t s = 0; s < layout->n_sequences; s++) {
-        const int32_t length = input->lengths[s];
-        if (length < 1 || length > layout->n_tokens)
-            return ol_fail(err,
-                           "%s: /input/lengths: sequence %lld has %d tokens, expected 1 "
-                           "to %lld",
-                           r->path, (long long)s, length, (long long)layout->n_tokens);
-        for (int64_t t = 0; t < layout->n_tokens; t++) {
-            const int32_t id = input->token_ids[s * layout->n_tokens + t];
-            if (t < length ? id < 0 || id >= r->c->info.model.vocab_size : id != -1)
-                return ol_fail(err,
-                               "%s: /input/token_ids: sequence %lld, token %lld is %d, "
-                               "expected %s",
-                               r->path, (long long)s, (long long)t, id,
-                               t < length ? "an id of the vocabulary" : "-1");
-        }
-    }
-    return 0;
-}
-
-static int read_input(const struct reader *r, struct ol_error *err)
-{
-    struct ol_activation_layout *layout = &r->c->layout;
-    struct ol_h5_shape shape;
-    int32_t *ids = NULL;
-    if (ol_h5_describe(r->h, "/input/token_ids", &shape, err) != 0)
-        return -1;
-    if (shape.rank != 2 || shape.dims[0] < 1 || shape.dims[1] < 1)
-        return ol_fail(err, "%s: /input/token_ids: expected sequences x tokens", r->path);
-    layout->n_sequences = shape.dims[0];
-    layout->n_tokens = shape.dims[1];
-    layout->d_model = r->c->info.model.d_model;
-    if (layout->d_model < 1)
-        return ol_fail(err, "%s: /model: d_model is %lld, expected at least 1", r->path,
-                       (long long)layout->d_model);
-    /* Sizes are products of these: refuse what would overflow them. */
-    if (layout->n_sequences > INT32_MAX || layout->n_tokens > INT32_MAX ||
-        layout->d_model > INT32_MAX ||
-        (uint64_t)layout->n_sequences * (uint64_t)layout->n_tokens > r->file_bytes)
-        return ol_fail(
-            err,
-            "%s: /input/token_ids: %lld x %lld ids do not fit in a file of %llu "
-            "bytes",
-            r->path, (long long)layout->n_sequences, (long long)layout->n_tokens,
-            (unsigned long long)r->file_bytes);
-    const struct ol_h5_shape ids_shape = {
-        .type = OL_H5_I32, .rank = 2, .dims = {layout->n_sequences, layout->n_tokens}};
-    const struct ol_h5_shape lengths_shape = {
-        .type = OL_H5_I32, .rank = 1, .dims = {layout->n_sequences}};
-    int status = read_ids(r, "/input/token_ids", &ids_shape, &ids, err);
-    r->c->input.token_ids = ids;
-    ids = NULL;
-    if (status == 0)
-        status = read_ids(r, "/input/lengths", &lengths_shape, &ids, err);
-    r->c->input.lengths = ids;
-    if (status != 0 || check_ids(r, err) != 0)
-        return -1;
-    return read_pieces(r, err);
-}
-
-/* Offsets of a table's chunks, each of n bytes, aligned and inside the file. */
-static int read_chunks(const struct reader *r, const char *dataset, uint64_t n,
-                       uint64_t **offsets, struct ol_error *err)
-{
-    const int64_t count = r->c->layout.n_sequences;
-    uint64_t *bytes = ol_xcalloc((size_t)count, sizeof *bytes);
-    *offsets = ol_xcalloc((size_t)count, sizeof **offsets);
-    int status = ol_h5_chunks(r->h, dataset, count, *offsets, bytes, err);
-    for (int64_t i = 0; i < count && status == 0; i++) {
-        const uint64_t at = (*offsets)[i];
-        if (bytes[i] != n)
-            status = ol_fail(err, "%s: %s: chunk %lld has %llu bytes, expected %llu",
-                             r->path, dataset, (long long)i, (unsigned long long)bytes[i],
-                             (unsigned long long)n);
-        else if (at % ALIGNMENT != 0)
-            status = ol_fail(err,
-                             "%s: %s: chunk %lld begins at byte %llu, expected a "
-                             "multiple of %d",
-                             r->path, dataset, (long long)i, (unsigned long long)at,
-                             ALIGNMENT);
-        else if (n > r->file_bytes || at > r->file_bytes - n)
-            status =
-                ol_fail(err,
-                        "%s: %s: chunk %lld lies at bytes %llu to %llu, but the "
-                        "file has %llu",
-                        r->path, dataset, (long long)i, (unsigned long long)at,
-                        (unsigned long long)(at + n), (unsigned long long)r->file_bytes);
-    }
-    free(bytes);
-    return status;
-}
-
-static int read_kind(const struct reader *r, struct ol_activation_layer *layer,
-                     struct ol_error *err)
-{
-    char path[64], *kind = NULL, *attention = NULL;
-    snprintf(path, sizeof path, "/layers/%03d", layer->number);
-    int status = -1;
-    if (ol_h5_get_text(r->h, path, "kind", &kind, err) != 0 ||
-        ol_h5_get_text(r->h, path, "attention", &attention, err) != 0)
-        goto out;
-    if (strcmp(kind, "moe") != 0 && strcmp(kind, "dense") != 0) {
-        ol_fail(err, "%s: %s: kind is \"%s\", expected \"dense\" or \"moe\"", r->path,
-                path, kind);
-        goto out;
-    }
-    if (strlen(attention) >= sizeof layer->attention) {
-        ol_fail(err, "%s: %s: attention \"%s\" is too long a word", r->path, path,
-                attention);
-        goto out;
-    }
-    layer->moe = strcmp(kind, "moe") == 0;
-    snprintf(layer->attention, sizeof layer->attention, "%s", attention);
-    status = 0;
-out:
-    free(attention);
-    free(kind);
-    return status;
-}
-
-/* Which tables there are; the first tensor found says the dtype of all. */
-static int find_tables(const struct reader *r, struct ol_activation_layer *layer,
-                       bool *have_dtype, struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    for (int site = 0; site < OL_N_SITES; site++) {
-        table_path(path, layer->number, site);
-        layer->sites[site] = ol_h5_exists(r->h, path);
-        if (!layer->sites[site] || *have_dtype)
-            continue;
-        if (ol_h5_describe(r->h, path, &shape, err) != 0)
-            return -1;
-        r->c->layout.dtype = shape.type == OL_H5_F32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
-        *have_dtype = true;
-    }
-    table_path(path, layer->number, OL_TABLE_ROUTER_IDS);
-    if (!ol_h5_exists(r->h, path))
-        return 0;
-    const int64_t top_k = r->c->info.model.top_k;
-    if (top_k < 1 || top_k > UINT16_MAX)
-        return ol_fail(err, "%s: /model: top_k is %lld, but there is %s", r->path,
-                       (long long)top_k, path);
-    layer->top_k = (int)top_k;
-    return 0;
-}
-
-static int read_tables(const struct reader *r, int l, struct ol_error *err)
-{
-    struct ol_activation_content *c = r->c;
-    const struct ol_activation_layer *layer = &c->layout.layers[l];
-    char path[64];
-    for (int t = 0; t < OL_N_TABLES; t++) {
-        if (!has_table(layer, t))
-            continue;
-        const struct ol_h5_shape shape = table_shape(&c->layout, layer, t);
-        table_path(path, layer->number, t);
-        if (check_shape(r, path, &shape, err) != 0 ||
-            read_chunks(r, path,
-                        (uint64_t)c->layout.n_tokens *
-                            ol_activation_row_bytes(&c->layout, layer, t),
-                        &c->offsets[l * OL_N_TABLES + t], err) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int layer_number(const struct reader *r, const char *name, struct ol_error *err)
-{
-    int number = 0;
-    for (int i = 0; i < 3; i++) {
-        if (name[i] < '0' || name[i] > '9')
-            return ol_fail(err, "%s: /layers/%s: expected three digits", r->path, name);
-        number = 10 * number + (name[i] - '0');
-    }
-    if (name[3] != '\0' || number >= r->c->info.model.n_layers)
-        return ol_fail(err, "%s: /layers/%s: expected layers below %lld", r->path, name,
-                       (long long)r->c->info.model.n_layers);
-    return number;
-}
-
-static int read_layers(const struct reader *r, struct ol_error *err)
-{
-    struct ol_activation_content *c = r->c;
-    char **names = NULL;
-    int64_t n = 0;
-    bool have_dtype = false;
-    int status = ol_h5_members(r->h, "/layers", &names, &n, err);
-    if (status == 0 && n == 0)
-        status = ol_fail(err, "%s: /layers: there is no layer", r->path);
-    if (status == 0 && n > MAX_LAYER + 1)
-        status = ol_fail(err, "%s: /layers: %lld members, expected layers 000 to %d",
-                         r->path, (long long)n, MAX_LAYER);
-    c->layout.dtype = OL_DTYPE_BF16;
-    c->layout.layers = ol_xcalloc((size_t)n, sizeof *c->layout.layers);
-    c->offsets = ol_xcalloc((size_t)n * OL_N_TABLES, sizeof *c->offsets);
-    for (int64_t i = 0; i < n && status == 0; i++) {
-        struct ol_activation_layer *layer = &c->layout.layers[i];
-        layer->number = layer_number(r, names[i], err);
-        status = layer->number < 0 || read_kind(r, layer, err) != 0 ||
-                         find_tables(r, layer, &have_dtype, err) != 0
-                     ? -1
-                     : 0;
-        c->layout.n_layers++;
-    }
-    for (int l = 0; l < c->layout.n_layers && status == 0; l++)
-        status = read_tables(r, l, err);
-    for (int64_t i = 0; i < n; i++)
-        free(names[i]);
-    free(names);
-    return status;
-}
-
-static int read_nll(const struct reader *r, struct ol_error *err)
-{
-    struct ol_activation_layout *layout = &r->c->layout;
-    layout->nll = ol_h5_exists(r->h, "/input/nll");
-    if (!layout->nll)
-        return 0;
-    const struct ol_h5_shape shape = nll_shape(layout);
-    if (check_shape(r, "/input/nll", &shape, err) != 0)
-        return -1;
-    return read_chunks(r, "/input/nll", (uint64_t)layout->n_tokens * 4,
-                       &r->c->nll_offsets, err);
-}
-
-static int file_bytes(const char *path, uint64_t *bytes, struct ol_error *err)
-{
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return ol_fail_errno(err, "%s: cannot open", path);
-    int status = 0;
-    if (fseeko(file, 0, SEEK_END) != 0)
-        status = ol_fail_errno(err, "%s: cannot be read", path);
-    else
-        *bytes = (uint64_t)ftello(file);
-    fclose(file);
-    return status;
-}
-
-int ol_activation_content_read(const char *path, struct ol_activation_content *c,
-                               struct ol_error *err)
-{
-    struct reader r = {.path = path, .c = c};
-    if (file_bytes(path, &r.file_bytes, err) != 0)
-        return -1;
-    r.h = ol_h5_open(path, false, err);
-    if (r.h == NULL)
-        return -1;
-    int status = 0;
-    if (check_header(&r, err) != 0 || get_attributes(r.h, &c->info, err) != 0 ||
-        read_input(&r, err) != 0 || read_layers(&r, err) != 0 || read_nll(&r, err) != 0)
-        status = -1;
-    ol_h5_free(r.h);
-    return status;
-}
-
-void ol_activation_content_clear(struct ol_activation_content *c)
-{
-    if (c->input.pieces != NULL)
-        for (int64_t i = 0; i < c->input.n_pieces; i++)
-            free((void *)(uintptr_t)c->input.pieces[i]);
-    free((void *)(uintptr_t)c->input.pieces);
-    free((void *)(uintptr_t)c->input.piece_ids);
-    free((void *)(uintptr_t)c->input.token_ids);
-    free((void *)(uintptr_t)c->input.lengths);
-    if (c->offsets != NULL)
-        for (int i = 0; i < c->layout.n_layers * OL_N_TABLES; i++)
-            free(c->offsets[i]);
-    free(c->offsets);
-    free(c->nll_offsets);
-    free(c->layout.layers);
-    ol_activation_info_clear(&c->info);
-    *c = (struct ol_activation_content){0};
 }

@@ -6,6 +6,11 @@
 #include "common/activation_file.h"
 #include "common/h5.h"
 
+#define OL_ACTIVATION_FORMAT  "ol-activations"
+#define OL_ACTIVATION_VERSION 1
+
+enum { OL_ACTIVATION_ALIGNMENT = 4096, OL_ACTIVATION_MAX_LAYER = 999 };
+
 /* The tables of a layer with one chunk per sequence. */
 enum ol_table {
     OL_TABLE_SITES, /* + enum ol_site */
@@ -36,6 +41,18 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
 /* Read and check all of it, sealed or not. Start from {0}; clear also after a failure. */
 int ol_activation_content_read(const char *path, struct ol_activation_content *c,
                                struct ol_error *err);
+
+/* Which tables there are, where, and of what shape. */
+bool ol_activation_has_table(const struct ol_activation_layer *layer, int table);
+void ol_activation_table_path(char path[64], int layer, int table);
+struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_layout *layout,
+                                             const struct ol_activation_layer *layer,
+                                             int table);
+struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *layout);
+
+/* All attributes of the file but format, format_version and complete. */
+int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
+                                 struct ol_error *err);
 
 /* Bytes of one row (token) of a table. */
 size_t ol_activation_row_bytes(const struct ol_activation_layout *layout,
