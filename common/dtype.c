@@ -37,6 +37,28 @@ float ol_f16_to_f32(uint16_t half)
     return value;
 }
 
+uint16_t ol_f16_from_f32(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u);
+    if (magnitude >= 0x477ff000u)
+        return (uint16_t)(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) {
+        /* Subnormal or zero: adding 2^-1 leaves the multiple of 2^-24 in the last bits.
+         */
+        float wide;
+        memcpy(&wide, &magnitude, sizeof wide);
+        wide += 0.5f;
+        memcpy(&bits, &wide, sizeof bits);
+        return (uint16_t)(sign | (bits - 0x3f000000u));
+    }
+    const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+    return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
+}
+
 /* Elements are loaded with memcpy: tensors in a safetensors file need not be aligned. */
 static uint16_t load16(const unsigned char *bytes)
 {

@@ -45,6 +45,9 @@ static inline float ol_bf16_round(float value)
 
 float ol_f16_to_f32(uint16_t bits);
 
+/* Round to nearest, ties to even; infinite from 65520 on; NaN stays NaN. */
+uint16_t ol_f16_from_f32(float value);
+
 /* Widen n elements of F32, BF16 or F16 (any alignment of src) to float. */
 void ol_to_f32(enum ol_dtype dtype, const void *src, float *dst, size_t n);
 

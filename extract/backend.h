@@ -34,8 +34,8 @@ struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
 struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
 
 /* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
- * out [m, n] activation. Accumulates in float; the bias is added before the one rounding.
- */
+ * out [m, n] activation. The weight is rounded to the activation type first, as loading a
+ * model does. Accumulates in float; the bias is added before the one rounding. */
 struct ol_matmul {
     struct ol_tensor x;
     struct ol_weight weight, bias;
@@ -50,11 +50,30 @@ struct ol_rope_table {
 };
 
 struct ol_attention_args {
-    int n_heads, n_kv_heads, head_dim;
+    int n_heads, n_kv_heads;
+    int head_dim, value_dim; /* of queries and keys, of values */
     double scale;
-    enum ol_attention_kind kind;
-    int window; /* SLIDING */
+    enum ol_attention_kind kind; /* not LINEAR */
+    int window;                  /* SLIDING, CHUNKED */
+    struct ol_weight sinks;      /* [n_heads] or data NULL */
 };
+
+/* `n` pieces of every row of t: piece i begins at column first + i * step. */
+struct ol_columns {
+    struct ol_tensor t;
+    int64_t first, step;
+};
+
+/* Of a delta net, for ONE sequence of n rows. */
+struct ol_delta_net_args {
+    struct ol_delta_net_spec spec;
+    struct ol_tensor mixed;          /* [n, all queries, all keys, all values] */
+    struct ol_tensor beta, decay;    /* [n, n_value_heads], before sigmoid and softplus */
+    struct ol_weight dt_bias, a_log; /* [n_value_heads] */
+    struct ol_tensor out;            /* [n, n_value_heads * value_dim] */
+};
+
+enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
 
 /* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
  * rows and slots, in rising order of the row. Host memory, owned by the caller, filled by
@@ -95,9 +114,10 @@ struct ol_backend_operations {
     int (*embed)(struct ol_backend *b, const int32_t *ids, struct ol_weight table,
                  struct ol_tensor out, struct ol_error *err);
 
-    /* Normalise each row of x [n, d] by kind and eps with weight [d]; out [n, d] (may be
-     * x). The mean of squares is over the row, in float or double. weight is rounded to
-     * the activation type first (as loading a model in bf16 does). */
+    /* Normalise each row of x [n, d] by kind and eps with weight [d], or without one when
+     * its data is NULL; out [n, d] (may be x). The mean of squares is over the row, in
+     * float or double. weight is rounded to the activation type first (as loading a model
+     * in bf16 does). */
     int (*norm)(struct ol_backend *b, enum ol_norm_kind kind, double eps,
                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                 struct ol_error *err);
@@ -111,21 +131,50 @@ struct ol_backend_operations {
     int (*clip)(struct ol_backend *b, struct ol_tensor x, double limit,
                 struct ol_error *err);
 
-    /* Rotate the first rotary_dim values of every head of x [n, n_heads * head_dim] in
-     * place; row i has position i. HALF: y[j] = round(round(x[j] c[j]) + round(-x[j+D/2]
-     * s[j])), y[j+D/2] = round(round(x[j+D/2] c[j]) + round(x[j] s[j])), c and s rounded
-     * to the activation type. */
+    /* Rotate values first .. first + rotary_dim - 1 of every head of x [n, n_heads *
+     * head_dim] in place; row i has position i. For the pair (a, b) with angle j:
+     * a' = round(round(a c[j]) + round(-b s[j])), b' = round(round(b c[j]) + round(a
+     * s[j])), c and s rounded to the activation type; PAIRS_ONCE rounds only a' and b'.
+     */
     int (*rope)(struct ol_backend *b, enum ol_rope_kind kind,
-                const struct ol_rope_table *table, int head_dim, struct ol_tensor x,
-                struct ol_error *err);
+                const struct ol_rope_table *table, int head_dim, int first,
+                struct ol_tensor x, struct ol_error *err);
 
-    /* Causal attention of ONE sequence. q and out [n, n_heads * head_dim], k and v
-     * [n, n_kv_heads * head_dim]; head h reads kv head h / (n_heads / n_kv_heads).
-     * out = softmax(q k^T * scale + mask) v in float, rounded once. Memory: O(n *
-     * head_dim), never n x n per head. */
+    /* Causal attention of ONE sequence. q [n, n_heads * head_dim], k [n, n_kv_heads *
+     * head_dim], v [n, n_kv_heads * value_dim], out [n, n_heads * value_dim]; head h
+     * reads kv head h / (n_heads / n_kv_heads). out = softmax(q k^T * scale + mask) v in
+     * float, rounded once; a sink is one more score, of a key whose value is zero.
+     * Memory: O(n * head_dim), never n x n per head. */
     int (*attention)(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);
+
+    /* Copy `width` values of each of the n pieces of `from` to the pieces of `to`; a step
+     * of 0 in `from` repeats its piece. Both have the same rows and type. */
+    int (*copy_columns)(struct ol_backend *b, struct ol_columns from,
+                        struct ol_columns to, int64_t width, int n, struct ol_error *err);
+
+    /* x[i] = round(scales[i] * x[i]), scales host float [n]. */
+    int (*scale_rows)(struct ol_backend *b, struct ol_tensor x, const float *scales,
+                      struct ol_error *err);
+
+    /* Depthwise causal convolution of ONE sequence: out[t][c] = round(silu(round(sum over
+     * j of weight[c][j] x[t - kernel + 1 + j][c]))), zeros before the first row. x and
+     * out [n, channels], not the same; weight [channels, kernel]. */
+    int (*causal_conv)(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+                       struct ol_tensor out, struct ol_error *err);
+
+    /* Gated delta rule: per value head a state S [key_dim, value_dim], first zero, and
+     * per row, with q and k divided by their lengths (sqrt(sum of squares + 1e-6)), q
+     * also by sqrt(key_dim): S *= exp(-exp(a_log) softplus(decay + dt_bias)) S += k
+     * (round(sigmoid(beta)) (v - S^T k))^T out = round(S^T q) in float. */
+    int (*delta_net)(struct ol_backend *b, const struct ol_delta_net_args *args,
+                     struct ol_error *err);
+
+    /* x = round(x * g), g = round(sigmoid(gate)) or silu(gate) in float. x [n, d]
+     * activation, gate [n, d], or [n, 1]: the same for a whole row. */
+    int (*gate)(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
+                struct ol_tensor gate, struct ol_error *err);
 
     /* x = round(x + y), both [n, d] activation. */
     int (*add)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
@@ -133,31 +182,32 @@ struct ol_backend_operations {
 
     /* ---- experts ---- */
 
-    /* SOFTMAX: logits = round(x weight^T) in the activation type. SIGMOID_GROUP: logits
-     * in float, correction [n_experts] (data NULL: none) added to their sigmoids for the
-     * choice. Then per token the top_k experts and their weights in float, ties to the
-     * lower expert, slots by falling score (with its correction). x [n, d]; weight
-     * [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host float. The
-     * weights are not rounded to bf16. */
+    /* Choose experts. logits = round(x weight^T + bias), not rounded with float_logits;
+     * scores = their softmax or sigmoid, in float or better. Experts are ranked by their
+     * score plus correction (data NULL: none), within the groups that stay in; per token
+     * the top_k are chosen, ties to the lower expert, slots by falling rank. Their
+     * weights are the scores, divided by the sum of those chosen when `renormalize`,
+     * times scale; not rounded to bf16 unless `scales_input`. x [n, d]; weight
+     * [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host float. */
     int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
-                 struct ol_tensor x, struct ol_weight weight, struct ol_weight correction,
-                 uint16_t *ids, float *weights, struct ol_error *err);
+                 struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
+                 struct ol_weight correction, uint16_t *ids, float *weights,
+                 struct ol_error *err);
 
     /* Sort (token, slot) pairs by expert, stable. ids [n_tokens, top_k]. */
     int (*permute)(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
                    struct ol_permutation *p, struct ol_error *err);
 
-    /* out[i] = x[rows[i]], rows host int32 [out.n_rows]. */
+    /* out[i] = x[rows[i]], or round(scales[i] * x[rows[i]]) when scales is not NULL; rows
+     * host int32 [out.n_rows], scales host float. */
     int (*gather)(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
-                  struct ol_tensor out, struct ol_error *err);
+                  const float *scales, struct ol_tensor out, struct ol_error *err);
 
-    /* gate = round(round(silu(gate)) * up), both [n, d_ff] activation, in place. */
-    int (*glu)(struct ol_backend *b, enum ol_activation_function function,
-               struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
-
-    /* x[i] = round(round(sigmoid(gate[i])) * x[i]): x [n, d], gate [n, 1]. */
-    int (*gate_rows)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor gate,
-                     struct ol_error *err);
+    /* gate = function(gate, up), both [n, d_ff] activation, in place. SILU:
+     * round(round(silu(gate)) * up). CLAMPED: round(round(up + 1) * round(gate *
+     * round(sigmoid(round(alpha * gate))))), of the clamped values. */
+    int (*glu)(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,
+               struct ol_tensor up, struct ol_error *err);
 
     /* sum[rows[i]] += scales[i] * y[i] in float, not rounded. y [n, d] activation; sum
      * [*, d] float; rows host int32, distinct within a call; scales host float, NULL

@@ -13,10 +13,10 @@ struct ol_cost_tokens {
     const int32_t *lengths; /* [n_sequences] */
 };
 
-/* Operations of one layer's attention block (projections, scores, weighted values), of
- * its MLP or MoE block with router, and of the LM head. */
-double ol_cost_attention(const struct ol_spec *spec, int layer,
-                         const struct ol_cost_tokens *tokens);
+/* Operations of one layer's attention block (projections, scores, weighted values) or
+ * delta net, of its MLP or MoE block with router, and of the LM head. */
+double ol_cost_mixer(const struct ol_spec *spec, int layer,
+                     const struct ol_cost_tokens *tokens);
 double ol_cost_router(const struct ol_spec *spec, int layer,
                       const struct ol_cost_tokens *tokens);
 double ol_cost_mlp(const struct ol_spec *spec, int layer,

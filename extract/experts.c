@@ -125,9 +125,11 @@ int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
 {
     const struct ol_weight router =
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER, layer, 0);
+    const struct ol_weight bias =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_BIAS, layer, 0);
     const struct ol_weight correction =
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_CORRECTION, layer, 0);
-    return x->op->route(x->c.backend, &x->c.spec->router, input, router, correction,
+    return x->op->route(x->c.backend, &x->c.spec->router, input, router, bias, correction,
                         x->ids, x->weights, err);
 }
 
@@ -150,7 +152,7 @@ int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
     for (int e = 0; e < p->n_experts; e++)
         if (p->offsets[e + 1] > p->offsets[e])
             ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
-                                      OL_ROLE_EXPERT_DOWN, layer, e);
+                                      OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
     return 0;
 }
 
@@ -178,7 +180,8 @@ static bool next_group(struct ol_experts *x)
 
 /* One product per expert of the group, over its rows of x; returns their number. */
 static int multiply(const struct ol_experts *x, int layer, enum ol_role role,
-                    struct ol_tensor in, struct ol_tensor out, struct ol_matmul *products)
+                    enum ol_role bias, struct ol_tensor in, struct ol_tensor out,
+                    struct ol_matmul *products)
 {
     const struct group *g = &x->group;
     for (int i = 0; i < g->n; i++) {
@@ -186,23 +189,31 @@ static int multiply(const struct ol_experts *x, int layer, enum ol_role role,
         products[i] = (struct ol_matmul){
             .x = ol_tensor_rows(in, first, n),
             .weight = ol_weights_get(x->c.weights.weights, role, layer, g->experts[i]),
+            .bias = ol_weights_get(x->c.weights.weights, bias, layer, g->experts[i]),
             .out = ol_tensor_rows(out, first, n)};
     }
     return g->n;
+}
+
+/* The router's weights of the group's pairs. */
+static void find_scales(struct ol_experts *x)
+{
+    const struct ol_permutation *p = &x->permutation;
+    const int top_k = x->c.spec->router.top_k;
+    for (int64_t i = x->group.begin; i < x->group.end; i++)
+        x->scales[i - x->group.begin] = x->weights[p->rows[i] * top_k + p->slots[i]];
 }
 
 static int add_outputs(struct ol_experts *x, struct ol_error *err)
 {
     const struct ol_permutation *p = &x->permutation;
     const struct group *g = &x->group;
-    const int top_k = x->c.spec->router.top_k;
-    for (int64_t i = g->begin; i < g->end; i++)
-        x->scales[i - g->begin] = x->weights[p->rows[i] * top_k + p->slots[i]];
+    const bool scaled = !x->c.spec->router.scales_input;
     for (int i = 0; i < g->n; i++) {
         const int64_t first = g->firsts[i], n = g->firsts[i + 1] - first;
         if (x->op->scatter_add(x->c.backend, ol_tensor_rows(x->down, first, n),
-                               p->rows + g->begin + first, x->scales + first, x->sum,
-                               err) != 0)
+                               p->rows + g->begin + first,
+                               scaled ? x->scales + first : NULL, x->sum, err) != 0)
             return -1;
     }
     return 0;
@@ -218,18 +229,23 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
     const struct ol_tensor gate = ol_tensor_rows(x->gate, 0, n),
                            up = ol_tensor_rows(x->up, 0, n);
     for (int i = 0; i < g->n; i++)
-        if (ol_layer_weights_wait(&x->c.weights, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_DOWN,
-                                  layer, g->experts[i], err) != 0)
+        if (ol_layer_weights_wait(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                  OL_ROLE_EXPERT_DOWN_BIAS, layer, g->experts[i],
+                                  err) != 0)
             return -1;
-    if (x->op->gather(b, input, x->permutation.rows + g->begin, gathered, err) != 0)
+    find_scales(x);
+    if (x->op->gather(b, input, x->permutation.rows + g->begin,
+                      x->c.spec->router.scales_input ? x->scales : NULL, gathered,
+                      err) != 0)
         return -1;
-    int n_products = multiply(x, layer, OL_ROLE_EXPERT_GATE, gathered, gate, x->products);
-    n_products +=
-        multiply(x, layer, OL_ROLE_EXPERT_UP, gathered, up, x->products + n_products);
+    int n_products = multiply(x, layer, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_GATE_BIAS,
+                              gathered, gate, x->products);
+    n_products += multiply(x, layer, OL_ROLE_EXPERT_UP, OL_ROLE_EXPERT_UP_BIAS, gathered,
+                           up, x->products + n_products);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
-        x->op->glu(b, x->c.spec->activation, gate, up, err) != 0)
+        x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0)
         return -1;
-    n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, gate,
+    n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, OL_ROLE_EXPERT_DOWN_BIAS, gate,
                           ol_tensor_rows(x->down, 0, n), x->products);
     if (x->op->matmul(b, x->products, n_products, err) != 0)
         return -1;
@@ -244,7 +260,7 @@ static void release_group(const struct ol_experts *x, int layer)
     for (int i = 0; i < g->n; i++)
         if (x->permutation.offsets[g->experts[i] + 1] <= g->end)
             ol_layer_weights_release(&x->c.weights, OL_ROLE_EXPERT_GATE,
-                                     OL_ROLE_EXPERT_DOWN, layer, g->experts[i]);
+                                     OL_ROLE_EXPERT_DOWN_BIAS, layer, g->experts[i]);
 }
 
 /* ---- the shared expert: the same MLP for every token ---- */
@@ -270,9 +286,9 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
                                   none, down};
     const bool switched = scale.data != NULL;
     if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||
-        x->op->glu(b, x->c.spec->activation, gate, up, err) != 0 ||
+        x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
         x->op->matmul(b, &out, 1, err) != 0 ||
-        (switched && x->op->gate_rows(b, down, shared_switch, err) != 0))
+        (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0))
         return -1;
     return x->op->scatter_add(b, down, x->all_rows + first, NULL, x->sum, err);
 }

@@ -3,9 +3,9 @@
  *     hidden  = embedding[ids]
  *     per layer:
  *       normed  = norm(hidden)                                     -> ln_attn
- *       hidden += o(attention(rope(q(normed)), rope(k(normed)), v(normed)))
+ *       hidden += mixer(normed)                   attention, or what stands in its place
  *       normed  = norm(hidden)                                     -> ln_mlp
- *       dense:  hidden += down(silu(gate(normed)) * up(normed))
+ *       dense:  hidden += down(glu(gate(normed), up(normed)))
  *       MoE:    experts, weights = route(normed)                   -> router tables
  *               hidden += sum over chosen experts of weight * expert(normed)
  *                         [+ the shared expert's output]
@@ -23,7 +23,7 @@
 #include "extract/cost.h"
 #include "extract/experts.h"
 #include "extract/layer_weights.h"
-#include "extract/rope_table.h"
+#include "extract/mixer/mixer.h"
 
 enum {
     /* Rows of attention's and the dense MLP's buffers: whole sequences, at least one. */
@@ -45,13 +45,14 @@ struct forward {
     int64_t n_rows, longest;
     int64_t block_rows;
     struct ol_layer_weights stored;
-    struct ol_experts *experts; /* NULL in a dense model */
+    struct ol_mixer *mixer;        /* of layers with attention */
+    struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
+    struct ol_experts *experts;    /* NULL in a dense model */
 
     /* The backend's, freed in end(). */
-    struct ol_tensor hidden, normed;           /* [n_rows, d_model] */
-    struct ol_tensor q, k, v, attended, mixed; /* [block_rows, ...] */
-    struct mlp dense;                          /* [block_rows, ...] */
-    struct ol_rope_table rope;
+    struct ol_tensor hidden, normed; /* [n_rows, d_model] */
+    struct ol_tensor mixed;          /* [block_rows, d_model] */
+    struct mlp dense;                /* [block_rows, ...] */
 };
 
 static int64_t least(int64_t a, int64_t b)
@@ -117,7 +118,7 @@ static int record_states(struct forward *f, int layer, struct ol_error *err)
     return ol_writer_take_states(f->in->writer, layer, copy, err);
 }
 
-/* ---- attention ---- */
+/* ---- mixing of tokens ---- */
 
 /* The next block of whole sequences: at least one, at most block_rows rows. */
 struct block {
@@ -140,109 +141,39 @@ static bool next_block(const struct forward *f, struct block *block)
     return block->n_sequences > 0;
 }
 
-static int project(struct forward *f, int layer, struct ol_tensor x, int64_t n,
-                   struct ol_error *err)
-{
-    const struct ol_matmul products[] = {
-        {x, weight(f, OL_ROLE_Q, layer), weight(f, OL_ROLE_Q_BIAS, layer),
-         ol_tensor_rows(f->q, 0, n)},
-        {x, weight(f, OL_ROLE_K, layer), weight(f, OL_ROLE_K_BIAS, layer),
-         ol_tensor_rows(f->k, 0, n)},
-        {x, weight(f, OL_ROLE_V, layer), weight(f, OL_ROLE_V_BIAS, layer),
-         ol_tensor_rows(f->v, 0, n)},
-    };
-    return f->op->matmul(f->b, products, 3, err);
-}
-
-static int normalise_q_and_k(struct forward *f, int layer, int64_t n,
-                             struct ol_error *err)
-{
-    const struct ol_attention_spec *a = &f->spec->attention;
-    struct ol_tensor q = ol_tensor_rows(f->q, 0, n), k = ol_tensor_rows(f->k, 0, n);
-    if (a->qk_norm == OL_QK_NORM_NONE)
-        return 0;
-    if (a->qk_norm == OL_QK_NORM_HEAD) {
-        q = ol_tensor_split(q, a->head_dim);
-        k = ol_tensor_split(k, a->head_dim);
-    }
-    if (f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, q,
-                    weight(f, OL_ROLE_Q_NORM, layer), q, err) != 0)
-        return -1;
-    return f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, k,
-                       weight(f, OL_ROLE_K_NORM, layer), k, err);
-}
-
-static int clip(struct forward *f, int64_t n, struct ol_error *err)
-{
-    const double limit = f->spec->attention.clip_qkv;
-    if (limit <= 0)
-        return 0;
-    if (f->op->clip(f->b, ol_tensor_rows(f->q, 0, n), limit, err) != 0 ||
-        f->op->clip(f->b, ol_tensor_rows(f->k, 0, n), limit, err) != 0)
-        return -1;
-    return f->op->clip(f->b, ol_tensor_rows(f->v, 0, n), limit, err);
-}
-
-/* One sequence: n rows from row `at` of the block's q, k and v. */
-static int attend(struct forward *f, int layer, int64_t at, int64_t n,
-                  struct ol_error *err)
-{
-    const struct ol_attention_spec *a = &f->spec->attention;
-    const struct ol_layer_spec *l = &f->spec->layers[layer];
-    const struct ol_attention_args args = {
-        .n_heads = a->n_heads,
-        .n_kv_heads = a->n_kv_heads,
-        .head_dim = a->head_dim,
-        .scale = a->scale,
-        .kind = l->attention,
-        .window = l->window,
-    };
-    const struct ol_tensor q = ol_tensor_rows(f->q, at, n),
-                           k = ol_tensor_rows(f->k, at, n);
-    if (f->op->rope(f->b, a->rope.kind, &f->rope, a->head_dim, q, err) != 0 ||
-        f->op->rope(f->b, a->rope.kind, &f->rope, a->head_dim, k, err) != 0)
-        return -1;
-    return f->op->attention(f->b, &args, q, k, ol_tensor_rows(f->v, at, n),
-                            ol_tensor_rows(f->attended, at, n), err);
-}
-
-static int attention_block(struct forward *f, int layer, const struct block *block,
-                           struct ol_error *err)
+static int mix_block(struct forward *f, int layer, const struct block *block,
+                     struct ol_error *err)
 {
     const int64_t n = block->n;
+    const bool linear = f->spec->layers[layer].attention == OL_ATTENTION_LINEAR;
     const struct ol_tensor hidden = ol_tensor_rows(f->hidden, block->first, n);
     const struct ol_tensor normed = ol_tensor_rows(f->normed, block->first, n);
+    const struct ol_mixer_block part = {
+        .layer = layer,
+        .lengths = f->in->lengths + block->first_sequence,
+        .n_sequences = block->n_sequences,
+        .n_rows = n,
+        .x = normed,
+        .out = ol_tensor_rows(f->mixed, 0, n),
+    };
     if (record(f, layer, OL_SITE_RESIDUAL_ATTN, block->first, hidden, err) != 0 ||
         f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
                     weight(f, OL_ROLE_ATTN_NORM, layer), normed, err) != 0 ||
         record(f, layer, OL_SITE_LN_ATTN, block->first, normed, err) != 0 ||
-        project(f, layer, normed, n, err) != 0 ||
-        normalise_q_and_k(f, layer, n, err) != 0 || clip(f, n, err) != 0)
+        ol_mixer_run(linear ? f->linear_mixer : f->mixer, &part, err) != 0)
         return -1;
-    int64_t at = 0;
-    for (int64_t i = 0; i < block->n_sequences; i++) {
-        const int32_t length = f->in->lengths[block->first_sequence + i];
-        if (attend(f, layer, at, length, err) != 0)
-            return -1;
-        at += length;
-    }
-    const struct ol_matmul output = {
-        ol_tensor_rows(f->attended, 0, n), weight(f, OL_ROLE_O, layer),
-        weight(f, OL_ROLE_O_BIAS, layer), ol_tensor_rows(f->mixed, 0, n)};
-    if (f->op->matmul(f->b, &output, 1, err) != 0)
-        return -1;
-    return f->op->add(f->b, hidden, output.out, err);
+    return f->op->add(f->b, hidden, part.out, err);
 }
 
-static int attention(struct forward *f, int layer, struct ol_error *err)
+static int mix(struct forward *f, int layer, struct ol_error *err)
 {
-    if (ol_layer_weights_wait(&f->stored, FIRST_OF_LAYER, OL_ROLE_K_NORM, layer, 0,
+    if (ol_layer_weights_wait(&f->stored, FIRST_OF_LAYER, OL_ROLE_MLP_NORM - 1, layer, 0,
                               err) != 0)
         return -1;
-    const double cost = ol_cost_attention(f->spec, layer, &f->tokens);
+    const double cost = ol_cost_mixer(f->spec, layer, &f->tokens);
     struct block block = {0};
     while (next_block(f, &block)) {
-        if (attention_block(f, layer, &block, err) != 0)
+        if (mix_block(f, layer, &block, err) != 0)
             return -1;
         ol_progress_step(f->progress, layer, cost * (double)block.n / (double)f->n_rows);
     }
@@ -284,7 +215,7 @@ static int dense_rows(struct forward *f, int layer, int64_t first, int64_t n,
     const struct ol_matmul out = {gate, weight(f, OL_ROLE_DOWN, layer), none,
                                   ol_tensor_rows(f->dense.down, 0, n)};
     if (f->op->matmul(f->b, in, 2, err) != 0 ||
-        f->op->glu(f->b, f->spec->activation, gate, up, err) != 0 ||
+        f->op->glu(f->b, &f->spec->glu, gate, up, err) != 0 ||
         f->op->matmul(f->b, &out, 1, err) != 0)
         return -1;
     return f->op->add(f->b, ol_tensor_rows(f->hidden, first, n), out.out, err);
@@ -349,7 +280,7 @@ static int layer_mlp(struct forward *f, int layer, struct ol_error *err)
 
 static int one_layer(struct forward *f, int layer, struct ol_error *err)
 {
-    const int status = attention(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
+    const int status = mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
                                layer_mlp(f, layer, err) != 0
                            ? -1
                            : 0;
@@ -395,27 +326,6 @@ out:
 
 /* ---- begin and end ---- */
 
-static int make_rope(struct forward *f, struct ol_error *err)
-{
-    const struct ol_rope_spec *rope = &f->spec->attention.rope;
-    const int64_t half = rope->rotary_dim / 2;
-    const size_t n = (size_t)(f->longest * half);
-    float *cosines = ol_xmalloc(n * sizeof *cosines);
-    float *sines = ol_xmalloc(n * sizeof *sines);
-    f->rope.n_positions = f->longest;
-    f->rope.rotary_dim = rope->rotary_dim;
-    ol_rope_fill(rope, f->longest, cosines, sines);
-    int status = -1;
-    if (f->op->tensor_new(f->b, OL_DTYPE_F32, f->longest, half, &f->rope.cos, err) == 0 &&
-        f->op->tensor_new(f->b, OL_DTYPE_F32, f->longest, half, &f->rope.sin, err) == 0 &&
-        f->op->upload(f->b, f->rope.cos, cosines, err) == 0 &&
-        f->op->upload(f->b, f->rope.sin, sines, err) == 0)
-        status = 0;
-    free(sines);
-    free(cosines);
-    return status;
-}
-
 static int new_mlp(struct forward *f, struct mlp *m, int64_t n_rows, int width,
                    struct ol_error *err)
 {
@@ -432,12 +342,29 @@ static void experts_progress(void *arg, int layer, double share)
     ol_progress_step(f->progress, layer, share * ol_cost_mlp(f->spec, layer, &f->tokens));
 }
 
+static int new_mixers(struct forward *f, struct ol_error *err)
+{
+    const struct ol_mixer_context context = {
+        .spec = f->spec,
+        .backend = f->b,
+        .weights = f->stored,
+        .block_rows = f->block_rows,
+        .longest = f->longest,
+    };
+    for (int l = 0; l < f->spec->n_layers; l++) {
+        const bool linear = f->spec->layers[l].attention == OL_ATTENTION_LINEAR;
+        struct ol_mixer **mixer = linear ? &f->linear_mixer : &f->mixer;
+        if (*mixer == NULL)
+            *mixer = ol_mixer_new(ol_mixer_kind_of(f->spec, l), &context, err);
+        if (*mixer == NULL)
+            return -1;
+    }
+    return 0;
+}
+
 static int begin(struct forward *f, struct ol_error *err)
 {
     const struct ol_spec *spec = f->spec;
-    const struct ol_attention_spec *a = &spec->attention;
-    const int64_t q_width = (int64_t)a->n_heads * a->head_dim;
-    const int64_t kv_width = (int64_t)a->n_kv_heads * a->head_dim;
     for (int64_t i = 0; i < f->in->n_sequences; i++) {
         assert(f->in->lengths[i] >= 1);
         f->n_rows += f->in->lengths[i];
@@ -447,15 +374,11 @@ static int begin(struct forward *f, struct ol_error *err)
     f->block_rows = least(f->longest > BLOCK_ROWS ? f->longest : BLOCK_ROWS, f->n_rows);
     const struct {
         struct ol_tensor *tensor;
-        int64_t n_rows, n_cols;
+        int64_t n_rows;
     } wanted[] = {
-        {&f->hidden, f->n_rows, spec->d_model},    {&f->normed, f->n_rows, spec->d_model},
-        {&f->q, f->block_rows, q_width},           {&f->k, f->block_rows, kv_width},
-        {&f->v, f->block_rows, kv_width},          {&f->attended, f->block_rows, q_width},
-        {&f->mixed, f->block_rows, spec->d_model},
-    };
+        {&f->hidden, f->n_rows}, {&f->normed, f->n_rows}, {&f->mixed, f->block_rows}};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-        if (f->op->tensor_new(f->b, f->b->dtype, wanted[i].n_rows, wanted[i].n_cols,
+        if (f->op->tensor_new(f->b, f->b->dtype, wanted[i].n_rows, spec->d_model,
                               wanted[i].tensor, err) != 0)
             return -1;
     if (spec->d_ff > 0 &&
@@ -474,19 +397,19 @@ static int begin(struct forward *f, struct ol_error *err)
         if (f->experts == NULL)
             return -1;
     }
-    return make_rope(f, err);
+    return new_mixers(f, err);
 }
 
 static void end(struct forward *f)
 {
     struct ol_tensor *const tensors[] = {
-        &f->hidden,   &f->normed,     &f->q,        &f->k,
-        &f->v,        &f->attended,   &f->mixed,    &f->dense.gate,
-        &f->dense.up, &f->dense.down, &f->rope.cos, &f->rope.sin,
+        &f->hidden, &f->normed, &f->mixed, &f->dense.gate, &f->dense.up, &f->dense.down,
     };
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         f->op->tensor_free(f->b, tensors[i]);
     ol_experts_free(f->experts);
+    ol_mixer_free(f->mixer);
+    ol_mixer_free(f->linear_mixer);
 }
 
 /* The stream before layer done + 1. */
@@ -505,8 +428,8 @@ void ol_forward_cost(const struct ol_forward_input *in, double *total, double *s
     *total = *skipped = 0;
     const int last = in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
     for (int l = 0; l <= last; l++) {
-        *total += ol_cost_attention(in->spec, l, &tokens) +
-                  ol_cost_router(in->spec, l, &tokens);
+        *total +=
+            ol_cost_mixer(in->spec, l, &tokens) + ol_cost_router(in->spec, l, &tokens);
         if (in->perplexity || l < in->last_recorded)
             *total += ol_cost_mlp(in->spec, l, &tokens);
         if (l == in->done)

@@ -7,8 +7,11 @@
 #include "extract/families/families.h"
 
 const struct ol_family *const ol_families[] = {
-    &ol_family_glm4_moe,  &ol_family_llama, &ol_family_mixtral,   &ol_family_olmoe,
-    &ol_family_qwen2_moe, &ol_family_qwen3, &ol_family_qwen3_moe, NULL,
+    &ol_family_deepseek_v2, &ol_family_deepseek_v3, &ol_family_glm4_moe,
+    &ol_family_gpt_oss,     &ol_family_kimi_k2,     &ol_family_llama,
+    &ol_family_llama4,      &ol_family_llama4_text, &ol_family_mixtral,
+    &ol_family_olmoe,       &ol_family_qwen2_moe,   &ol_family_qwen3,
+    &ol_family_qwen3_moe,   &ol_family_qwen3_next,  NULL,
 };
 
 int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
@@ -42,7 +45,13 @@ void ol_spec_clear(struct ol_spec *spec)
 
 const char *ol_attention_kind_name(enum ol_attention_kind kind)
 {
-    return kind == OL_ATTENTION_SLIDING ? "sliding" : "full";
+    static const char *const names[] = {
+        [OL_ATTENTION_FULL] = "full",
+        [OL_ATTENTION_SLIDING] = "sliding",
+        [OL_ATTENTION_CHUNKED] = "chunked",
+        [OL_ATTENTION_LINEAR] = "linear",
+    };
+    return names[kind];
 }
 
 struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
@@ -55,7 +64,7 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
         ol_json_set(object, "kind", ol_json_new_string(layer->moe ? "moe" : "dense"));
         ol_json_set(object, "attention",
                     ol_json_new_string(ol_attention_kind_name(layer->attention)));
-        if (layer->attention == OL_ATTENTION_SLIDING)
+        if (layer->window > 0)
             ol_json_set(object, "window", ol_json_new_int(layer->window));
         if (layer->moe) {
             ol_json_set(object, "n_experts", ol_json_new_int(spec->router.n_experts));

@@ -178,12 +178,7 @@ static void drop_pages(const struct ol_stream *s, const void *data, size_t bytes
 
 /* ---- jobs ---- */
 
-static size_t weight_bytes(const struct ol_weight *weight)
-{
-    return (size_t)weight->n_rows * (size_t)weight->n_cols * ol_dtype_size(weight->dtype);
-}
-
-/* The link that leads to the job of that weight, or to NULL at its bucket's end. */
+/* The link that leads to the job of that span, or to NULL at its bucket's end. */
 static struct job **find(struct ol_stream *s, const void *data)
 {
     const uint64_t hash = (uint64_t)(uintptr_t)data * 0x9e3779b97f4a7c15u;
@@ -194,12 +189,12 @@ static struct job **find(struct ol_stream *s, const void *data)
 }
 static_assert(N_BUCKETS == 1 << 12, "find() takes 12 bits of the hash");
 
-static struct job *new_job(struct job **link, const struct ol_weight *weight,
+static struct job *new_job(struct job **link, const struct ol_span *span,
                            enum job_state state)
 {
     struct job *job = ol_xcalloc(1, sizeof *job);
-    job->data = weight->data;
-    job->bytes = weight_bytes(weight);
+    job->data = span->data;
+    job->bytes = span->bytes;
     job->state = state;
     *link = job;
     return job;
@@ -299,21 +294,26 @@ void ol_stream_free(struct ol_stream *s)
     free(s);
 }
 
+static void prefetch(struct ol_stream *s, const struct ol_span *span)
+{
+    struct job **link = find(s, span->data);
+    if (*link != NULL)
+        return;
+    struct job *job = new_job(link, span, QUEUED);
+    if (s->first == NULL)
+        s->first = job;
+    else
+        s->last->next_queued = job;
+    s->last = job;
+    pthread_cond_signal(&s->work);
+}
+
 void ol_stream_prefetch(struct ol_stream *s, const struct ol_weight *weight)
 {
-    if (weight->data == NULL)
-        return;
     pthread_mutex_lock(&s->mutex);
-    struct job **link = find(s, weight->data);
-    if (*link == NULL) {
-        struct job *job = new_job(link, weight, QUEUED);
-        if (s->first == NULL)
-            s->first = job;
-        else
-            s->last->next_queued = job;
-        s->last = job;
-        pthread_cond_signal(&s->work);
-    }
+    for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+        if (weight->spans[i].data != NULL)
+            prefetch(s, &weight->spans[i]);
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -324,32 +324,36 @@ static int64_t nanoseconds_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
-                   struct ol_error *err)
+static int wait_for(struct ol_stream *s, const struct ol_span *span, struct ol_error *err)
 {
-    if (weight->data == NULL)
-        return 0;
-    const int64_t start = nanoseconds_now();
-    pthread_mutex_lock(&s->mutex);
-    struct job **link = find(s, weight->data), *job = *link;
+    struct job **link = find(s, span->data), *job = *link;
     if (job == NULL) {
-        job = new_job(link, weight, READING);
+        job = new_job(link, span, READING);
         run_job(s, job);
     }
     while (job->state == QUEUED || job->state == READING)
         pthread_cond_wait(&s->done, &s->mutex);
-    const int result = job->state == FAILED ? ol_fail(err, "%s", job->failure) : 0;
+    return job->state == FAILED ? ol_fail(err, "%s", job->failure) : 0;
+}
+
+int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
+                   struct ol_error *err)
+{
+    const int64_t start = nanoseconds_now();
+    int result = 0;
+    pthread_mutex_lock(&s->mutex);
+    for (int i = 0; result == 0 && i < OL_WEIGHT_SPANS; i++)
+        if (weight->spans[i].data != NULL)
+            result = wait_for(s, &weight->spans[i], err);
     pthread_mutex_unlock(&s->mutex);
     atomic_fetch_add(&s->wait_nanoseconds, nanoseconds_now() - start);
     return result;
 }
 
-void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight)
+static void release(struct ol_stream *s, const struct ol_span *span)
 {
-    if (weight->data == NULL)
-        return;
     pthread_mutex_lock(&s->mutex);
-    struct job **link = find(s, weight->data), *job = *link;
+    struct job **link = find(s, span->data), *job = *link;
     if (job != NULL) {
         *link = job->next_in_bucket;
         job->released = true;
@@ -357,7 +361,14 @@ void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight)
             free_job(job);
     }
     pthread_mutex_unlock(&s->mutex);
-    drop_pages(s, weight->data, weight_bytes(weight));
+    drop_pages(s, span->data, span->bytes);
+}
+
+void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight)
+{
+    for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+        if (weight->spans[i].data != NULL)
+            release(s, &weight->spans[i]);
 }
 
 struct ol_stream_stats ol_stream_stats(const struct ol_stream *s)

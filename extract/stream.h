@@ -17,7 +17,8 @@ struct ol_stream;
 struct ol_stream *ol_stream_new(struct ol_error *err);
 void ol_stream_free(struct ol_stream *s);
 
-/* Queue a weight to be read; NULL data is ignored. Never blocks. */
+/* Queue a weight's spans to be read; those of no data are ignored. Never blocks. Weights
+ * that share spans are released together. */
 void ol_stream_prefetch(struct ol_stream *s, const struct ol_weight *weight);
 
 /* Wait until a queued weight is resident. Fails when its bytes could not be read (a file

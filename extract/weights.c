@@ -1,12 +1,14 @@
 /* One array of weights per role: [1], [n_layers] or [n_layers, n_experts]. */
 #include "extract/weights.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "extract/role.h"
+#include "extract/weight_format.h"
 
 enum { N_MISSING_NAMED = 5 };
 
@@ -34,43 +36,6 @@ static struct ol_weight *place(const struct ol_weights *w, enum ol_role role, in
     return &w->roles[role][i];
 }
 
-static int read_dtype(const struct ol_checkpoint *c, const struct ol_stored_tensor *t,
-                      enum ol_dtype *dtype, struct ol_error *err)
-{
-    static const enum ol_dtype known[] = {OL_DTYPE_BF16, OL_DTYPE_F16, OL_DTYPE_F32};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(t->dtype_name, ol_dtype_name(known[i])) == 0) {
-            *dtype = known[i];
-            return 0;
-        }
-    }
-    return ol_fail(err, "%s: tensor %s has type %s, expected BF16, F16 or F32",
-                   ol_checkpoint_path(c, t->file), t->name, t->dtype_name);
-}
-
-static int check_shape(const struct ol_checkpoint *c, const struct ol_stored_tensor *t,
-                       const struct ol_role_tensor *want, struct ol_error *err)
-{
-    if (want->vector
-            ? t->rank == 1 && t->shape[0] == want->n_cols
-            : t->rank == 2 && t->shape[0] == want->n_rows && t->shape[1] == want->n_cols)
-        return 0;
-    char found[OL_TENSOR_MAX_RANK * 24] = "", expected[64];
-    for (int i = 0; i < t->rank; i++) {
-        const size_t used = strlen(found);
-        snprintf(found + used, sizeof found - used, "%s%" PRId64, i > 0 ? ", " : "",
-                 t->shape[i]);
-    }
-    if (want->vector)
-        snprintf(expected, sizeof expected, "%" PRId64, want->n_cols);
-    else
-        snprintf(expected, sizeof expected, "%" PRId64 ", %" PRId64, want->n_rows,
-                 want->n_cols);
-    return ol_fail(
-        err, "%s: tensor %s has shape [%s], expected [%s] from config.json (%s)",
-        ol_checkpoint_path(c, t->file), t->name, found, expected, want->spec->family);
-}
-
 static void note_missing(struct missing *missing, const char *name)
 {
     const size_t used = strlen(missing->names);
@@ -85,21 +50,11 @@ static int bind(struct ol_weights *w, const struct ol_checkpoint *c,
                 struct ol_error *err)
 {
     missing->n_sought++;
-    const struct ol_stored_tensor *t = ol_checkpoint_find(c, want->name);
-    if (t == NULL) {
+    struct ol_weight *weight = place(w, want->role, want->layer, want->expert);
+    const int found = ol_weight_find(c, want, weight, err);
+    if (found == 0)
         note_missing(missing, want->name);
-        return 0;
-    }
-    enum ol_dtype dtype = OL_DTYPE_F32;
-    if (read_dtype(c, t, &dtype, err) != 0 || check_shape(c, t, want, err) != 0)
-        return -1;
-    *place(w, want->role, want->layer, want->expert) = (struct ol_weight){
-        .data = t->data,
-        .dtype = dtype,
-        .n_rows = want->n_rows,
-        .n_cols = want->n_cols,
-    };
-    return 0;
+    return found < 0 ? -1 : 0;
 }
 
 static void allocate(struct ol_weights *w)
@@ -177,24 +132,33 @@ void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *
 
 char *ol_weights_format(const struct ol_weights *w)
 {
-    enum { N_TYPES = OL_DTYPE_I32 + 1 };
-    int64_t bytes[N_TYPES] = {0};
+    enum { MOST_FORMATS = 16 };
+    struct {
+        const char *name;
+        int64_t bytes;
+    } formats[MOST_FORMATS] = {{NULL, 0}};
     struct ol_role_tensor t = {.spec = w->spec};
     while (ol_role_next(&t)) {
-        const enum ol_dtype dtype = place(w, t.role, t.layer, t.expert)->dtype;
-        bytes[dtype] += t.n_rows * t.n_cols * (int64_t)ol_dtype_size(dtype);
+        const struct ol_weight *weight = place(w, t.role, t.layer, t.expert);
+        const char *name = ol_weight_format_name(weight);
+        int i = 0;
+        while (formats[i].name != NULL && strcmp(formats[i].name, name) != 0)
+            i++;
+        assert(i < MOST_FORMATS - 1);
+        formats[i].name = name;
+        formats[i].bytes += ol_weight_bytes(weight);
     }
     char *text = ol_xstrdup("");
     for (;;) {
         int most = 0;
-        for (int i = 1; i < N_TYPES; i++)
-            if (bytes[i] > bytes[most])
+        for (int i = 1; i < MOST_FORMATS; i++)
+            if (formats[i].bytes > formats[most].bytes)
                 most = i;
-        if (bytes[most] == 0)
+        if (formats[most].bytes == 0)
             return text;
-        bytes[most] = 0;
-        char *longer = ol_xasprintf("%s%s%s", text, *text != '\0' ? "+" : "",
-                                    ol_dtype_name((enum ol_dtype)most));
+        formats[most].bytes = 0;
+        char *longer =
+            ol_xasprintf("%s%s%s", text, *text != '\0' ? "+" : "", formats[most].name);
         free(text);
         text = longer;
     }

@@ -7,14 +7,7 @@
 
 #include "extract/checkpoint.h"
 #include "extract/spec.h"
-
-/* A weight where the checkpoint holds it. data NULL: the model has no such tensor.
- * Row-major [n_rows, n_cols]; vectors have n_rows 1. data may be unaligned for dtype. */
-struct ol_weight {
-    const void *data;
-    enum ol_dtype dtype; /* F32, BF16 or F16 */
-    int64_t n_rows, n_cols;
-};
+#include "extract/weight.h"
 
 struct ol_weights;
 
@@ -33,7 +26,8 @@ struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, i
  * the experts that its router does not choose). Tied tensors count once. */
 void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *active);
 
-/* "BF16", or "BF16+F32" when types are mixed (by falling bytes). The caller frees. */
+/* "BF16", or "FP8+BF16+F32" when formats are mixed (by falling bytes). The caller frees.
+ */
 char *ol_weights_format(const struct ol_weights *w);
 
 #endif

@@ -1,13 +1,16 @@
-/* attention: softmax(q k^T scale + mask) v of one sequence, causal or sliding, in float.
+/* attention: softmax(q k^T scale + mask) v of one sequence, causal, sliding or chunked,
+ * in float.
  *
  * One task = one head and QUERIES queries. It walks the keys in tiles that the mask
  * leaves visible and keeps, per query, the largest score so far, the sum of exponentials
  * and the weighted sum of values (online softmax, arXiv 1805.02867): memory is a few
- * tiles whatever the length. With bfloat16 activations the exponentials are rounded
+ * tiles whatever the length. A sink is a score that is there from the start, of a value
+ * of zero. With bfloat16 activations the exponentials are rounded
  * before they weigh the values, as the reference's are. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "extract/cpu/gemm.h"
@@ -19,15 +22,16 @@ enum { QUERIES = 128, KEYS = 256 };
 struct job {
     struct ol_cpu *cpu;
     const struct ol_attention_args *args;
+    const float *sinks; /* [n_heads] or NULL */
     struct ol_tensor q, k, v, out;
     int64_t query_tiles;
 };
 
 struct tile {
     float *q;     /* [QUERIES, head_dim] */
-    float *k, *v; /* [KEYS, head_dim] */
+    float *k, *v; /* [KEYS, head_dim], [KEYS, value_dim] */
     float *score; /* [QUERIES, KEYS] */
-    float *sum;   /* [QUERIES, head_dim] weighted values */
+    float *sum;   /* [QUERIES, value_dim] weighted values */
     float *top;   /* [QUERIES] largest score */
     float *total; /* [QUERIES] sum of exponentials */
     /* With instructions for bfloat16, in place of q, k and v: */
@@ -50,26 +54,34 @@ static struct tile carve(float *at, int64_t width)
     return t;
 }
 
-static size_t packed_floats(int64_t head_dim)
+static size_t packed_floats(const struct ol_attention_args *a)
 {
-    const size_t scores = ol_gemm_bf16_scratch(QUERIES, KEYS, head_dim);
-    const size_t values = ol_gemm_bf16_scratch(QUERIES, head_dim, KEYS);
+    const size_t scores = ol_gemm_bf16_scratch(QUERIES, KEYS, a->head_dim);
+    const size_t values = ol_gemm_bf16_scratch(QUERIES, a->value_dim, KEYS);
     return (scores > values ? scores : values) / sizeof(float);
 }
 
-/* q, k and v are also the rounded exponentials' place, whatever head_dim is. */
-static int64_t padded(int64_t head_dim)
+/* q, k and v are also the rounded exponentials' place, however short a head is. */
+static int64_t padded(const struct ol_attention_args *a)
 {
     const int64_t least = KEYS / 2 / ((2 * QUERIES + 2 * KEYS) / QUERIES) + 1;
-    const int64_t wanted = head_dim > least ? head_dim : least;
+    const int64_t longer = a->head_dim > a->value_dim ? a->head_dim : a->value_dim;
+    const int64_t wanted = longer > least ? longer : least;
     return (wanted + 15) / 16 * 16; /* keeps every part 64-byte aligned */
 }
 
-static size_t tile_floats(int64_t head_dim)
+static size_t tile_floats(const struct ol_attention_args *a)
 {
-    return (size_t)((2 * QUERIES + 2 * KEYS) * padded(head_dim) + QUERIES * KEYS +
-                    2 * QUERIES) +
-           packed_floats(head_dim);
+    return (size_t)((2 * QUERIES + 2 * KEYS) * padded(a) + QUERIES * KEYS + 2 * QUERIES) +
+           packed_floats(a);
+}
+
+/* The first key that a query sees. */
+static int64_t lowest(const struct ol_attention_args *a, int64_t query)
+{
+    if (a->kind == OL_ATTENTION_SLIDING && query - a->window + 1 > 0)
+        return query - a->window + 1;
+    return a->kind == OL_ATTENTION_CHUNKED ? query / a->window * a->window : 0;
 }
 
 static void load_head(struct ol_tensor x, int64_t row, int64_t n, int64_t head,
@@ -85,7 +97,7 @@ static void load_head(struct ol_tensor x, int64_t row, int64_t n, int64_t head,
 /* Scores of one query over keys first..first+n-1 become exponentials; its running values
  * are rescaled when a larger score appears. Keys outside [low, high] are masked. */
 static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t low,
-                   int64_t high, float scale, int64_t head_dim)
+                   int64_t high, float scale, int64_t value_dim)
 {
     float *score = t->score + i * KEYS;
     const int64_t begin = low > first ? low - first : 0;
@@ -122,8 +134,8 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
     if (top != t->top[i]) {
         const float factor = isinf(t->top[i]) ? 0 : ol_exp(t->top[i] - top);
         t->total[i] *= factor;
-        for (int64_t c = 0; c < head_dim; c++)
-            t->sum[i * head_dim + c] *= factor;
+        for (int64_t c = 0; c < value_dim; c++)
+            t->sum[i * value_dim + c] *= factor;
         t->top[i] = top;
     }
     t->total[i] += total;
@@ -161,7 +173,7 @@ static void score_bf16(const struct job *j, struct tile *t, int64_t head, int64_
 static void weigh_bf16(const struct job *j, struct tile *t, int64_t head,
                        int64_t n_queries, int64_t key, int64_t n_keys)
 {
-    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
+    const int64_t d = j->args->value_dim, group = j->args->n_heads / j->args->n_kv_heads;
     for (int64_t i = 0; i < n_queries; i++)
         ol_from_f32(OL_DTYPE_BF16, t->score + i * KEYS, t->weights + i * KEYS,
                     (size_t)n_keys);
@@ -201,7 +213,7 @@ static void score_f32(const struct job *j, struct tile *t, int64_t head,
 static void weigh_f32(const struct job *j, struct tile *t, int64_t head,
                       int64_t n_queries, int64_t key, int64_t n_keys)
 {
-    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
+    const int64_t d = j->args->value_dim, group = j->args->n_heads / j->args->n_kv_heads;
     load_head(j->v, key, n_keys, head / group, d, t->v);
     for (int64_t i = 0; i < n_queries && j->q.dtype == OL_DTYPE_BF16; i++)
         for (int64_t k = 0; k < n_keys; k++)
@@ -230,8 +242,7 @@ static void one_tile(const struct job *j, struct tile *t, int64_t head, int64_t 
         score_f32(j, t, head, n_queries, key, n_keys);
     for (int64_t i = 0; i < n_queries; i++) {
         const int64_t high = query + i;
-        const int64_t low = a->kind == OL_ATTENTION_SLIDING ? high - a->window + 1 : 0;
-        soften(t, i, key, n_keys, low, high, (float)a->scale, a->head_dim);
+        soften(t, i, key, n_keys, lowest(a, high), high, (float)a->scale, a->value_dim);
     }
     if (is_bf16(j))
         weigh_bf16(j, t, head, n_queries, key, n_keys);
@@ -243,23 +254,22 @@ static void task(void *arg, int64_t number, int thread)
 {
     const struct job *j = arg;
     const struct ol_attention_args *a = j->args;
-    const int64_t d = a->head_dim, head = number / j->query_tiles;
+    const int64_t d = a->value_dim, head = number / j->query_tiles;
     /* Long rows first: the last queries see the most keys. */
     const int64_t query = (j->query_tiles - 1 - number % j->query_tiles) * QUERIES;
     const int64_t left = j->q.n_rows - query;
     const int64_t n_queries = left < QUERIES ? left : QUERIES;
-    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(d)), padded(d));
+    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(a)), padded(a));
 
     if (!is_bf16(j))
-        load_head(j->q, query, n_queries, head, d, t.q);
+        load_head(j->q, query, n_queries, head, a->head_dim, t.q);
     memset(t.sum, 0, (size_t)(QUERIES * d) * sizeof *t.sum);
-    memset(t.total, 0, QUERIES * sizeof *t.total);
-    for (int i = 0; i < QUERIES; i++)
-        t.top[i] = -INFINITY;
-    int64_t key = 0;
-    if (a->kind == OL_ATTENTION_SLIDING && query - a->window + 1 > 0)
-        key = (query - a->window + 1) / KEYS * KEYS;
-    for (; key < query + n_queries; key += KEYS) {
+    for (int i = 0; i < QUERIES; i++) {
+        t.top[i] = j->sinks != NULL ? j->sinks[head] : -INFINITY;
+        t.total[i] = j->sinks != NULL ? 1 : 0;
+    }
+    for (int64_t key = lowest(a, query) / KEYS * KEYS; key < query + n_queries;
+         key += KEYS) {
         const int64_t rest = query + n_queries - key;
         const int64_t n_keys = rest < KEYS ? rest : KEYS;
         one_tile(j, &t, head, query, n_queries, key, n_keys);
@@ -278,11 +288,19 @@ int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err)
 {
-    if (args->kind == OL_ATTENTION_SLIDING && args->window < 1)
+    const bool windowed =
+        args->kind == OL_ATTENTION_SLIDING || args->kind == OL_ATTENTION_CHUNKED;
+    if (windowed && args->window < 1)
         return ol_fail(err, "cpu: attention: window is %d, expected at least 1",
                        args->window);
+    float *sinks = NULL;
+    if (args->sinks.data != NULL) {
+        sinks = ol_xcalloc((size_t)args->n_heads, sizeof *sinks);
+        ol_cpu_decode_rounded(&args->sinks, b->dtype, 0, 1, sinks);
+    }
     struct job job = {
-        ol_cpu_of(b), args, q, k, v, out, (q.n_rows + QUERIES - 1) / QUERIES};
+        ol_cpu_of(b), args, sinks, q, k, v, out, (q.n_rows + QUERIES - 1) / QUERIES};
     ol_pool_run(job.cpu->pool, args->n_heads * job.query_tiles, task, &job);
+    free(sinks);
     return 0;
 }

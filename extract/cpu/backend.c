@@ -59,12 +59,6 @@ void ol_cpu_rows(struct ol_cpu *cpu, int64_t n_rows, int64_t n_cols,
     ol_pool_run(cpu->pool, (n_rows + job.per_task - 1) / job.per_task, rows_task, &job);
 }
 
-void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
-{
-    const size_t offset = (size_t)(row * w->n_cols) * ol_dtype_size(w->dtype);
-    ol_to_f32(w->dtype, (const char *)w->data + offset, dst, (size_t)(n * w->n_cols));
-}
-
 static size_t tensor_bytes(const struct ol_tensor *t)
 {
     return (size_t)t->n_rows * (size_t)t->n_cols * ol_dtype_size(t->dtype);
@@ -142,12 +136,16 @@ static const struct ol_backend_operations operations = {
     .clip = ol_cpu_clip,
     .rope = ol_cpu_rope,
     .attention = ol_cpu_attention,
+    .copy_columns = ol_cpu_copy_columns,
+    .scale_rows = ol_cpu_scale_rows,
+    .causal_conv = ol_cpu_causal_conv,
+    .delta_net = ol_cpu_delta_net,
+    .gate = ol_cpu_gate,
     .add = ol_cpu_add,
     .route = ol_cpu_route,
     .permute = ol_cpu_permute,
     .gather = ol_cpu_gather,
     .glu = ol_cpu_glu,
-    .gate_rows = ol_cpu_gate_rows,
     .scatter_add = ol_cpu_scatter_add,
     .add_sum = ol_cpu_add_sum,
     .nll = ol_cpu_nll,

@@ -55,9 +55,17 @@ void ol_cpu_rows(struct ol_cpu *cpu, int64_t n_rows, int64_t n_cols,
                  void (*rows)(void *arg, int64_t first, int64_t end, int thread),
                  void *arg);
 
-/* Widen rows [row, row + n) of a weight to float, contiguous: the one place that knows
- * how weights are stored. */
+/* Rows [row, row + n) of a weight, contiguous: as float, exactly what its format says, or
+ * rounded to bf16 (scratch: OL_CPU_DECODE_ROWS rows). dequant.c alone knows how weights
+ * are stored. */
+enum { OL_CPU_DECODE_ROWS = 8 };
 void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst);
+void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint16_t *dst,
+                        float *scratch);
+
+/* The same rows as float, rounded to the activation type. */
+void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64_t row,
+                           int64_t n, float *dst);
 
 /* ---- operations, in the order of the table ---- */
 
@@ -71,24 +79,33 @@ int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
 int ol_cpu_clip(struct ol_backend *b, struct ol_tensor x, double limit,
                 struct ol_error *err);
 int ol_cpu_rope(struct ol_backend *b, enum ol_rope_kind kind,
-                const struct ol_rope_table *table, int head_dim, struct ol_tensor x,
-                struct ol_error *err);
+                const struct ol_rope_table *table, int head_dim, int first,
+                struct ol_tensor x, struct ol_error *err);
 int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);
+int ol_cpu_copy_columns(struct ol_backend *b, struct ol_columns from,
+                        struct ol_columns to, int64_t width, int n, struct ol_error *err);
+int ol_cpu_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,
+                      struct ol_error *err);
+int ol_cpu_causal_conv(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+                       struct ol_tensor out, struct ol_error *err);
+int ol_cpu_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args,
+                     struct ol_error *err);
+int ol_cpu_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
+                struct ol_tensor gate, struct ol_error *err);
 int ol_cpu_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                struct ol_error *err);
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
-                 struct ol_tensor x, struct ol_weight weight, struct ol_weight correction,
-                 uint16_t *ids, float *weights, struct ol_error *err);
+                 struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
+                 struct ol_weight correction, uint16_t *ids, float *weights,
+                 struct ol_error *err);
 int ol_cpu_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
                    struct ol_permutation *p, struct ol_error *err);
 int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
-                  struct ol_tensor out, struct ol_error *err);
-int ol_cpu_glu(struct ol_backend *b, enum ol_activation_function function,
-               struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
-int ol_cpu_gate_rows(struct ol_backend *b, struct ol_tensor x, struct ol_tensor gate,
-                     struct ol_error *err);
+                  const float *scales, struct ol_tensor out, struct ol_error *err);
+int ol_cpu_glu(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,
+               struct ol_tensor up, struct ol_error *err);
 int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
                        const float *scales, struct ol_tensor sum, struct ol_error *err);
 int ol_cpu_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,

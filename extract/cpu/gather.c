@@ -12,18 +12,28 @@ struct job {
 
 static void gather_rows(void *arg, int64_t first, int64_t end, int thread)
 {
-    (void)thread;
     const struct job *j = arg;
-    const size_t bytes = (size_t)j->to.n_cols * ol_dtype_size(j->to.dtype);
-    for (int64_t i = first; i < end; i++)
-        memcpy(ol_cpu_row(j->to, i), ol_cpu_row(j->from, j->rows[i]), bytes);
+    const int64_t n = j->to.n_cols;
+    const size_t bytes = (size_t)n * ol_dtype_size(j->to.dtype);
+    if (j->scales == NULL) {
+        for (int64_t i = first; i < end; i++)
+            memcpy(ol_cpu_row(j->to, i), ol_cpu_row(j->from, j->rows[i]), bytes);
+        return;
+    }
+    float *row = ol_cpu_scratch(j->cpu, thread, (size_t)n);
+    for (int64_t i = first; i < end; i++) {
+        ol_to_f32(j->from.dtype, ol_cpu_row(j->from, j->rows[i]), row, (size_t)n);
+        for (int64_t c = 0; c < n; c++)
+            row[c] *= j->scales[i];
+        ol_from_f32(j->to.dtype, row, ol_cpu_row(j->to, i), (size_t)n);
+    }
 }
 
 int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
-                  struct ol_tensor out, struct ol_error *err)
+                  const float *scales, struct ol_tensor out, struct ol_error *err)
 {
     (void)err;
-    struct job job = {ol_cpu_of(b), x, out, rows, NULL};
+    struct job job = {ol_cpu_of(b), x, out, rows, scales};
     ol_cpu_rows(job.cpu, out.n_rows, out.n_cols, gather_rows, &job);
     return 0;
 }

@@ -2,9 +2,10 @@
  *
  * The tiles of all products form one list of tasks; a tile's size depends on nothing but
  * the limits below, so the bytes of the result do not depend on the number of threads.
- * Where the processor multiplies bfloat16 and both sides are that, a task does just this;
- * elsewhere it widens its rows of x and of the weight to float, multiplies, adds the
- * bias, and rounds once. Widening costs a few per cent of a product at these sizes. */
+ * Where the processor multiplies bfloat16, a task does just this, and decodes weights
+ * that are stored in another way; elsewhere it widens its rows of x and of the weight to
+ * float, multiplies, adds the bias, and rounds once. Widening costs a few per cent of a
+ * product at these sizes. */
 #include "extract/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -14,8 +15,14 @@
 
 /* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
  * one copies its rows once for so many blocks of columns, and packs each block once for
- * its rows. */
-enum { TILE_ROWS = 512, TILE_COLS = 256, BF16_ROWS = 512, BF16_BLOCKS = 4 };
+ * its rows. Weights that must be decoded first are decoded once for many more rows. */
+enum {
+    TILE_ROWS = 512,
+    TILE_COLS = 256,
+    BF16_ROWS = 512,
+    BF16_BLOCKS = 4,
+    DECODED_ROWS = 16 * BF16_ROWS,
+};
 
 struct job {
     struct ol_cpu *cpu;
@@ -38,63 +45,87 @@ static bool is_bf16(const struct ol_matmul *p)
 {
     /* Unrounded sums take no bias there. */
     return ol_gemm_bf16_available() && p->x.dtype == OL_DTYPE_BF16 &&
-           p->weight.dtype == OL_DTYPE_BF16 &&
            (p->out.dtype == OL_DTYPE_BF16 || p->bias.data == NULL);
+}
+
+/* Whether the checkpoint's bytes are what a bfloat16 product reads. */
+static bool is_ready(const struct ol_weight *w)
+{
+    return w->dtype == OL_DTYPE_BF16 && ol_weight_is_contiguous(w);
+}
+
+/* Rows of x that a bfloat16 task takes. */
+static int64_t bf16_rows(const struct ol_matmul *p)
+{
+    return is_ready(&p->weight) ? BF16_ROWS : DECODED_ROWS;
 }
 
 static int64_t count_tiles(const struct ol_matmul *p)
 {
     if (is_bf16(p))
-        return tiles(p->x.n_rows, BF16_ROWS) *
+        return tiles(p->x.n_rows, bf16_rows(p)) *
                tiles(p->weight.n_rows, BF16_BLOCKS * ol_gemm_bf16_columns(p->x.n_cols));
     return tiles(p->x.n_rows, TILE_ROWS) * tiles(p->weight.n_rows, TILE_COLS);
 }
 
-static void read_bias(const struct ol_weight *bias, int64_t col, int64_t n, float *values)
+/* Elements [col, col + n) of a bias, rounded to the type of activations. */
+static void read_bias(const struct ol_weight *bias, enum ol_dtype dtype, int64_t col,
+                      int64_t n, float *values)
 {
     const size_t size = ol_dtype_size(bias->dtype);
-    ol_to_f32(bias->dtype, (const char *)bias->data + (size_t)col * size, values,
-              (size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t at = (col + i) * bias->col_step;
+        ol_to_f32(bias->dtype, (const char *)bias->data + (size_t)at * size, &values[i],
+                  1);
+        values[i] = ol_cpu_round(dtype, values[i]);
+    }
 }
 
 static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
                       int thread)
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
-    const int64_t row_tiles = tiles(p->x.n_rows, BF16_ROWS);
+    const int64_t row_tiles = tiles(p->x.n_rows, bf16_rows(p));
     const int64_t k = p->x.n_cols, columns = BF16_BLOCKS * ol_gemm_bf16_columns(k);
-    const int64_t row = i % row_tiles * BF16_ROWS, col = i / row_tiles * columns;
+    const int64_t first = i % row_tiles * bf16_rows(p), col = i / row_tiles * columns;
+    const int64_t end = least(first + bf16_rows(p), p->x.n_rows);
     const int64_t n = least(columns, p->weight.n_rows - col);
-    const int64_t m = least(BF16_ROWS, p->x.n_rows - row);
+    const int64_t m = least(BF16_ROWS, end - first);
+    const bool ready = is_ready(&p->weight), f32_out = p->out.dtype == OL_DTYPE_F32;
     const size_t packed = ol_gemm_bf16_scratch(m, n, k) / sizeof(float);
-    const bool f32_out = p->out.dtype == OL_DTYPE_F32;
-    float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n), *bias = NULL;
-    if (p->bias.data != NULL) {
-        bias = scratch + packed;
-        read_bias(&p->bias, col, n, bias);
+    const size_t decoded = ready ? 0 : (size_t)(n * k / 2 + 16);
+    const size_t decoding = ready ? 0 : (size_t)(OL_CPU_DECODE_ROWS * k);
+    float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n + decoded + decoding);
+    float *bias = scratch + packed;
+    uint16_t *own = (uint16_t *)(void *)(bias + n);
+    if (p->bias.data != NULL)
+        read_bias(&p->bias, p->x.dtype, col, n, bias);
+    if (!ready)
+        ol_cpu_decode_bf16(&p->weight, col, n, own, bias + n + decoded);
+    for (int64_t row = first; row < end; row += BF16_ROWS) {
+        const struct ol_gemm_bf16 g = {
+            .m = least(BF16_ROWS, end - row),
+            .n = n,
+            .k = k,
+            .a = ol_cpu_row(p->x, row),
+            .lda = k,
+            .b = ready ? (const uint16_t *)p->weight.data + col * k : own,
+            .ldb = k,
+            .bias = p->bias.data != NULL ? bias : NULL,
+            .c = f32_out ? NULL : (uint16_t *)ol_cpu_row(p->out, row) + col,
+            .sum = f32_out ? (float *)ol_cpu_row(p->out, row) + col : NULL,
+            .ldc = p->out.n_cols,
+            .scratch = scratch,
+        };
+        ol_gemm_bf16_run(&g);
     }
-    const struct ol_gemm_bf16 g = {
-        .m = m,
-        .n = n,
-        .k = k,
-        .a = ol_cpu_row(p->x, row),
-        .lda = k,
-        .b = (const uint16_t *)p->weight.data + col * k,
-        .ldb = k,
-        .bias = bias,
-        .c = f32_out ? NULL : (uint16_t *)ol_cpu_row(p->out, row) + col,
-        .sum = f32_out ? (float *)ol_cpu_row(p->out, row) + col : NULL,
-        .ldc = p->out.n_cols,
-        .scratch = scratch,
-    };
-    ol_gemm_bf16_run(&g);
 }
 
-static void add_bias(const struct ol_weight *bias, int64_t col, float *c, int64_t m,
-                     int64_t n, int64_t ldc)
+static void add_bias(const struct ol_weight *bias, enum ol_dtype dtype, int64_t col,
+                     float *c, int64_t m, int64_t n, int64_t ldc)
 {
     float values[TILE_COLS];
-    read_bias(bias, col, n, values);
+    read_bias(bias, dtype, col, n, values);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             c[i * ldc + j] += values[j];
@@ -110,7 +141,7 @@ static void tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int t
     const bool f32 = p->x.dtype == OL_DTYPE_F32, f32_out = p->out.dtype == OL_DTYPE_F32;
 
     float *w = ol_cpu_scratch(cpu, thread, (size_t)(n * k + (f32 ? 0 : m * k + m * n)));
-    ol_cpu_decode(&p->weight, col, n, w);
+    ol_cpu_decode_rounded(&p->weight, p->x.dtype, col, n, w);
     struct ol_gemm g = {.m = m, .n = n, .k = k, .b = w, .ldb = k, .lda = k};
     float *a = w + n * k;
     if (f32)
@@ -123,7 +154,7 @@ static void tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int t
     g.ldc = f32_out ? p->out.n_cols : n;
     ol_gemm_run(&g);
     if (p->bias.data != NULL)
-        add_bias(&p->bias, col, g.c, m, n, g.ldc);
+        add_bias(&p->bias, p->x.dtype, col, g.c, m, n, g.ldc);
     if (f32_out)
         return;
     for (int64_t r = 0; r < m; r++) {

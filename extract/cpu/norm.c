@@ -1,6 +1,6 @@
-/* norm: root mean square normalisation of rows.
- * OL_NORM_RMS: out = round(w * round(x * r)), r = 1 / sqrt(mean(x^2) + eps), as
- * LlamaRMSNorm. */
+/* norm: root mean square normalisation of rows, r = 1 / sqrt(mean(x^2) + eps).
+ * RMS: out = round(w * round(x * r)), as LlamaRMSNorm. RMS_ONCE and RMS_OFFSET, whose
+ * weight is w or 1 + w: out = round(w * x * r), as GptOssRMSNorm and Qwen3NextRMSNorm. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
@@ -10,6 +10,7 @@ enum { LANES = 8 };
 
 struct job {
     struct ol_cpu *cpu;
+    enum ol_norm_kind kind;
     double eps;
     struct ol_tensor x, out;
     const float *weight;
@@ -41,7 +42,7 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
         ol_to_f32(j->x.dtype, ol_cpu_row(j->x, i), row, (size_t)n);
         const float mean = (float)(sum_of_squares(row, n) / (double)n);
         const float r = 1.0f / sqrtf(mean + (float)j->eps);
-        if (j->x.dtype == OL_DTYPE_BF16)
+        if (j->x.dtype == OL_DTYPE_BF16 && j->kind == OL_NORM_RMS)
             for (int64_t c = 0; c < n; c++)
                 row[c] = j->weight[c] * ol_bf16_round(row[c] * r);
         else
@@ -55,13 +56,13 @@ int ol_cpu_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                 struct ol_error *err)
 {
-    if (kind != OL_NORM_RMS)
-        return ol_fail(err, "cpu: norm kind %d is not known", (int)kind);
+    (void)err;
     float *w = ol_xmalloc((size_t)x.n_cols * sizeof *w);
-    ol_cpu_decode(&weight, 0, 1, w);
+    if (weight.data != NULL)
+        ol_cpu_decode_rounded(&weight, b->dtype, 0, 1, w);
     for (int64_t c = 0; c < x.n_cols; c++)
-        w[c] = ol_cpu_round(b->dtype, w[c]);
-    struct job job = {ol_cpu_of(b), eps, x, out, w};
+        w[c] = weight.data == NULL ? 1 : kind == OL_NORM_RMS_OFFSET ? 1 + w[c] : w[c];
+    struct job job = {ol_cpu_of(b), kind, eps, x, out, w};
     ol_cpu_rows(job.cpu, x.n_rows, x.n_cols, rows, &job);
     free(w);
     return 0;

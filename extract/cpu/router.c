@@ -1,12 +1,14 @@
-/* route: logits by matmul, then per token a softmax over all experts, or sigmoids, in
- * double, and the top_k largest, ties to the lower expert. */
+/* route: logits by matmul, then per token the top_k experts and their weights, from a
+ * softmax over all experts, or sigmoids, in double; ties to the lower expert. */
 #include "extract/cpu/cpu.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
 struct job {
     struct ol_cpu *cpu;
+    enum ol_dtype dtype; /* of activations */
     const struct ol_router_spec *router;
     struct ol_tensor logits;
     const float *correction; /* [n_experts] or NULL */
@@ -34,10 +36,14 @@ static void choose(const float *logits, int n, int top_k, uint16_t *ids)
     }
 }
 
-static void weigh(const struct ol_router_spec *router, const float *logits,
-                  const uint16_t *ids, float *weights)
+static void weigh_softmax(const struct ol_router_spec *router, const float *logits,
+                          const uint16_t *ids, float *weights)
 {
-    const double top = (double)logits[ids[0]];
+    /* Not the first chosen: a correction may have put another one there. */
+    float largest = logits[ids[0]];
+    for (int e = 0; e < router->n_experts; e++)
+        largest = logits[e] > largest ? logits[e] : largest;
+    const double top = (double)largest;
     double total = 0;
     if (router->renormalize)
         for (int k = 0; k < router->top_k; k++)
@@ -46,18 +52,16 @@ static void weigh(const struct ol_router_spec *router, const float *logits,
         for (int e = 0; e < router->n_experts; e++)
             total += exp((double)logits[e] - top);
     for (int k = 0; k < router->top_k; k++)
-        weights[k] = (float)(exp((double)logits[ids[k]] - top) / total);
+        weights[k] = (float)(exp((double)logits[ids[k]] - top) / total * router->scale);
 }
-
-/* ---- sigmoid scores in groups ---- */
 
 /* -inf for the experts of all groups but the best. */
 static void keep_groups(const struct ol_router_spec *router, float *choice, float *groups)
 {
     const int size = router->n_experts / router->n_group;
-    uint16_t kept[OL_MAX_GROUPS], best[2];
+    uint16_t kept[OL_MAX_GROUPS], best[OL_MAX_TOP_K];
     for (int g = 0; g < router->n_group; g++) {
-        const int n = size < 2 ? size : 2;
+        const int n = size < router->group_best ? size : router->group_best;
         choose(choice + g * size, size, n, best);
         groups[g] = 0;
         for (int i = 0; i < n; i++)
@@ -85,60 +89,63 @@ static void weigh_sigmoid(const struct ol_router_spec *router, const float *scor
         weights[k] = (float)((double)scores[ids[k]] * factor);
 }
 
-static void route_sigmoid(const struct job *j, float *logits, float *choice,
-                          uint16_t *ids, float *weights)
+/* What experts are ranked by: the logits themselves, which rise with a softmax, or what
+ * has a correction to it. `scores` are logits, and on return of a sigmoid router scores.
+ */
+static void rank(const struct job *j, float *scores, float *choice)
 {
     const int n = j->router->n_experts;
-    for (int e = 0; e < n; e++) {
-        logits[e] = (float)(1 / (1 + exp(-(double)logits[e])));
-        choice[e] = logits[e] + (j->correction != NULL ? j->correction[e] : 0);
-    }
+    if (j->router->score == OL_ROUTER_SIGMOID)
+        for (int e = 0; e < n; e++)
+            scores[e] = (float)(1 / (1 + exp(-(double)scores[e])));
+    for (int e = 0; e < n; e++)
+        choice[e] = scores[e] + (j->correction != NULL ? j->correction[e] : 0);
     if (j->router->n_group > 1)
         keep_groups(j->router, choice, choice + n);
-    choose(choice, n, j->router->top_k, ids);
-    weigh_sigmoid(j->router, logits, ids, weights);
 }
-
-/* ---- all rows ---- */
 
 static void rows(void *arg, int64_t first, int64_t end, int thread)
 {
     const struct job *j = arg;
-    const int n = j->router->n_experts, top_k = j->router->top_k;
-    float *logits = ol_cpu_scratch(j->cpu, thread, (size_t)(2 * n + j->router->n_group));
+    const struct ol_router_spec *r = j->router;
+    const int n = r->n_experts, top_k = r->top_k;
+    float *scores = ol_cpu_scratch(j->cpu, thread, (size_t)(2 * n + r->n_group));
+    float *choice = scores + n;
     for (int64_t i = first; i < end; i++) {
         uint16_t *ids = j->ids + i * top_k;
-        ol_to_f32(j->logits.dtype, ol_cpu_row(j->logits, i), logits, (size_t)n);
-        if (j->router->score == OL_ROUTER_SIGMOID_GROUP) {
-            route_sigmoid(j, logits, logits + n, ids, j->weights + i * top_k);
-            continue;
-        }
-        choose(logits, n, top_k, ids);
-        weigh(j->router, logits, ids, j->weights + i * top_k);
+        float *weights = j->weights + i * top_k;
+        ol_to_f32(j->logits.dtype, ol_cpu_row(j->logits, i), scores, (size_t)n);
+        rank(j, scores, choice);
+        choose(choice, n, top_k, ids);
+        if (r->score == OL_ROUTER_SIGMOID)
+            weigh_sigmoid(r, scores, ids, weights);
+        else
+            weigh_softmax(r, scores, ids, weights);
+        for (int k = 0; r->scales_input && k < top_k; k++)
+            weights[k] = ol_cpu_round(j->dtype, weights[k]);
     }
 }
 
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
-                 struct ol_tensor x, struct ol_weight weight, struct ol_weight correction,
-                 uint16_t *ids, float *weights, struct ol_error *err)
+                 struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
+                 struct ol_weight correction, uint16_t *ids, float *weights,
+                 struct ol_error *err)
 {
-    const bool sigmoid = router->score == OL_ROUTER_SIGMOID_GROUP;
-    if (!sigmoid && router->score != OL_ROUTER_SOFTMAX)
-        return ol_fail(err, "cpu: router score %d is not known", (int)router->score);
+    assert(router->score == OL_ROUTER_SIGMOID || correction.data == NULL);
     struct ol_tensor logits;
-    if (b->op->tensor_new(b, sigmoid ? OL_DTYPE_F32 : b->dtype, x.n_rows,
+    if (b->op->tensor_new(b, router->float_logits ? OL_DTYPE_F32 : b->dtype, x.n_rows,
                           router->n_experts, &logits, err) != 0)
         return -1;
     float *corrections = NULL;
     if (correction.data != NULL) {
         corrections = ol_xcalloc((size_t)router->n_experts, sizeof *corrections);
-        ol_to_f32(correction.dtype, correction.data, corrections,
-                  (size_t)router->n_experts);
+        ol_cpu_decode(&correction, 0, 1, corrections);
     }
-    const struct ol_matmul product = {.x = x, .weight = weight, .out = logits};
+    const struct ol_matmul product = {x, weight, bias, logits};
     int status = ol_cpu_matmul(b, &product, 1, err);
     if (status == 0) {
-        struct job job = {ol_cpu_of(b), router, logits, corrections, ids, weights};
+        struct job job = {ol_cpu_of(b), b->dtype, router, logits,
+                          corrections,  ids,      weights};
         ol_cpu_rows(job.cpu, x.n_rows, router->n_experts, rows, &job);
     }
     free(corrections);

@@ -4,13 +4,20 @@
 
 #include "extract/spec.h"
 
+extern const struct ol_family ol_family_deepseek_v2;
+extern const struct ol_family ol_family_deepseek_v3;
 extern const struct ol_family ol_family_glm4_moe;
+extern const struct ol_family ol_family_gpt_oss;
+extern const struct ol_family ol_family_kimi_k2;
 extern const struct ol_family ol_family_llama;
+extern const struct ol_family ol_family_llama4;
+extern const struct ol_family ol_family_llama4_text;
 extern const struct ol_family ol_family_mixtral;
 extern const struct ol_family ol_family_olmoe;
 extern const struct ol_family ol_family_qwen2_moe;
 extern const struct ol_family ol_family_qwen3;
 extern const struct ol_family ol_family_qwen3_moe;
+extern const struct ol_family ol_family_qwen3_next;
 
 /* What a family's class assumes where config.json is silent. */
 struct ol_family_defaults {
@@ -18,12 +25,13 @@ struct ol_family_defaults {
     int64_t head_dim;   /* 0: d_model / n_heads */
     double norm_eps, rope_theta;
     double partial_rotary; /* share of a head that is rotated; 0: whole heads only */
+    bool latent;           /* latent attention: q_lora_rank, kv_lora_rank, ... */
 };
 
 /* Read what every family here has: n_layers, d_model, vocab_size, heads, head_dim, norm
  * eps, rope with its scaling (both key styles in use), tied embeddings, hidden_act (must
- * be silu); allocate the layers (dense, full attention), and name the tensors of the
- * common frame. */
+ * be silu), quantization_config; allocate the layers (dense, full attention), and name
+ * the tensors of the common frame. */
 int ol_family_read_common(struct ol_json_section config,
                           const struct ol_family_defaults *d, struct ol_spec *spec,
                           struct ol_error *err);
@@ -31,6 +39,9 @@ int ol_family_read_common(struct ol_json_section config,
 /* attention_bias: biases on q, k, v and o. */
 int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
                                   struct ol_error *err);
+
+/* Biases on q, k, v and o. */
+void ol_family_name_attention_bias(struct ol_spec *spec);
 
 /* Biases on q, k and v only. */
 void ol_family_name_qkv_bias(struct ol_spec *spec);
@@ -59,5 +70,39 @@ void ol_family_name_experts(struct ol_spec *spec);
 
 /* Give layers first, first + 1, ... a sliding window when window > 0. */
 void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
+
+/* layer_types: "full_attention", or `type` for layers of that kind and window. */
+int ol_family_read_layer_types(struct ol_json_section config, const char *type,
+                               enum ol_attention_kind kind, int64_t window,
+                               struct ol_spec *spec, struct ol_error *err);
+
+/* A shared expert of shared_expert_intermediate_size that a sigmoid of its own scales. */
+int ol_family_read_switched_expert(struct ol_json_section config, struct ol_spec *spec,
+                                   struct ol_error *err);
+
+/* quantization_config, when there is one; a method that is not known is refused. */
+int ol_family_read_quantization(struct ol_json_section config,
+                                struct ol_quantization_spec *spec, struct ol_error *err);
+
+/* n_group, topk_group and routed_scaling_factor of a router whose logits are float. */
+int ol_family_read_groups(struct ol_json_section config, struct ol_spec *spec,
+                          struct ol_error *err);
+
+/* DeepSeek-V3's router (arXiv 2412.19437): experts, sigmoid scores with a correction,
+ * groups by their two best. */
+int ol_family_read_sigmoid_router(struct ol_json_section config, struct ol_spec *spec,
+                                  struct ol_error *err);
+
+/* n_shared_experts of the experts' width, "...mlp.shared_experts.*". After the experts.
+ */
+int ol_family_read_shared_experts(struct ol_json_section config, struct ol_spec *spec,
+                                  struct ol_error *err);
+
+/* The first first_k_dense_replace layers are dense, the others MoE. */
+int ol_family_read_dense_first(struct ol_json_section config, int64_t otherwise,
+                               struct ol_spec *spec, struct ol_error *err);
+
+/* What yarn multiplies cos and sin by for a factor (DeepSeek's mscale). */
+double ol_family_yarn_magnitude(double factor, double mscale);
 
 #endif

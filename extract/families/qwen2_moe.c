@@ -23,7 +23,6 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
 {
     const struct ol_family_defaults defaults = {
         .n_kv_heads = 16, .norm_eps = 1e-6, .rope_theta = 10000};
-    int64_t d_shared;
     bool bias;
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
@@ -31,20 +30,12 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
         ol_json_bool_or(config, "norm_topk_prob", false, &spec->router.renormalize,
                         err) != 0 ||
         ol_json_bool_or(config, "qkv_bias", true, &bias, err) != 0 ||
-        ol_json_need_int(config, "shared_expert_intermediate_size", 1, OL_MAX_DIM,
-                         &d_shared, err) != 0 ||
+        ol_family_read_switched_expert(config, spec, err) != 0 ||
         read_sliding(config, spec, err) != 0)
         return -1;
-    spec->d_shared = (int)d_shared;
     if (bias)
         ol_family_name_qkv_bias(spec);
     ol_family_name_experts(spec);
-    spec->names[OL_ROLE_SHARED_GATE] =
-        "model.layers.{l}.mlp.shared_expert.gate_proj.weight";
-    spec->names[OL_ROLE_SHARED_UP] = "model.layers.{l}.mlp.shared_expert.up_proj.weight";
-    spec->names[OL_ROLE_SHARED_DOWN] =
-        "model.layers.{l}.mlp.shared_expert.down_proj.weight";
-    spec->names[OL_ROLE_SHARED_SWITCH] = "model.layers.{l}.mlp.shared_expert_gate.weight";
     return 0;
 }
 

@@ -2,38 +2,6 @@
  * slide. */
 #include "extract/families/families.h"
 
-#include <string.h>
-
-static int read_layer_types(struct ol_json_section config, int64_t window,
-                            struct ol_spec *spec, struct ol_error *err)
-{
-    const struct ol_json *types = ol_json_get(config.json, "layer_types");
-    if (ol_json_kind(types) != OL_JSON_ARRAY ||
-        ol_json_length(types) != (size_t)spec->n_layers)
-        return ol_fail(err, "%s: layer_types: expected an array of %d strings",
-                       config.file, spec->n_layers);
-    for (int l = 0; l < spec->n_layers; l++) {
-        const struct ol_json *type = ol_json_at(types, (size_t)l);
-        const char *name = ol_json_kind(type) == OL_JSON_STRING
-                               ? ol_json_string(type, NULL)
-                               : "no string";
-        if (strcmp(name, "full_attention") == 0)
-            continue;
-        if (strcmp(name, "sliding_attention") != 0)
-            return ol_fail(
-                err,
-                "%s: layer_types[%d] is \"%s\", expected \"full_attention\" or "
-                "\"sliding_attention\"",
-                config.file, l, name);
-        /* Without use_sliding_window the reference applies no window even here. */
-        if (window > 0) {
-            spec->layers[l].attention = OL_ATTENTION_SLIDING;
-            spec->layers[l].window = (int)window;
-        }
-    }
-    return 0;
-}
-
 static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
@@ -51,7 +19,10 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
     if (!slides)
         window = 0;
     if (ol_json_kind(ol_json_get(config.json, "layer_types")) != OL_JSON_NULL)
-        return read_layer_types(config, window, spec, err);
+        /* Without use_sliding_window the reference applies no window even here. */
+        return ol_family_read_layer_types(
+            config, "sliding_attention",
+            slides ? OL_ATTENTION_SLIDING : OL_ATTENTION_FULL, window, spec, err);
     ol_family_set_sliding(spec, first, window);
     return 0;
 }

@@ -26,6 +26,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+import quantise
+
 # Tokens of the sequences.
 DENSE_LENGTHS = [19, 1, 26, 23, 17]
 # Routers must choose with a margin at every token: short sequences are soon found that do.
@@ -36,6 +38,20 @@ COMMON = dict(hidden_size=36, num_hidden_layers=3, vocab_size=131, num_attention
               num_key_value_heads=2, rms_norm_eps=1e-5, max_position_embeddings=64)
 
 MOE = dict(num_experts=9, num_experts_per_tok=3)
+
+LATENT = dict(**{**COMMON, "num_key_value_heads": 6}, kv_lora_rank=14, qk_nope_head_dim=10,
+              qk_rope_head_dim=6, v_head_dim=12)
+
+# Sizes of which eight make whole words.
+WORDS = dict(**{**COMMON, "hidden_size": 40}, head_dim=8, moe_intermediate_size=24,
+             norm_topk_prob=True)
+
+
+def packed(group, symmetric):
+    return dict(quant_method="compressed-tensors", format="pack-quantized", config_groups=dict(
+        group_0=dict(weights=dict(num_bits=4, type="int", symmetric=symmetric,
+                                  strategy="group", group_size=group))))
+
 
 # name -> (architecture, config, dtype of the stored weights)
 MODELS = {
@@ -92,6 +108,128 @@ MODELS = {
                      torch.bfloat16),
 }
 
+MODELS |= {
+    "gpt_oss": ("GptOss", dict(
+        **COMMON, num_local_experts=7, num_experts_per_tok=3, intermediate_size=18, head_dim=8,
+        sliding_window=4, attention_bias=True, swiglu_limit=1.5, rope_theta=150000.0,
+        rope_scaling=dict(rope_type="yarn", factor=4.0, beta_fast=4.0, beta_slow=1.0,
+                          truncate=False, original_max_position_embeddings=16)),
+                torch.bfloat16),
+    "gpt_oss-mxfp4": ("GptOss", dict(
+        **{**COMMON, "hidden_size": 64}, num_local_experts=6, num_experts_per_tok=2,
+        intermediate_size=32, head_dim=6, sliding_window=3, attention_bias=False,
+        layer_types=["full_attention", "sliding_attention", "full_attention"],
+        rope_scaling=dict(rope_type="yarn", factor=8.0, beta_fast=3.0, beta_slow=1.0,
+                          original_max_position_embeddings=8),
+        quantization_config=dict(quant_method="mxfp4")), torch.bfloat16),
+    "deepseek_v3": ("DeepseekV3", dict(
+        **LATENT, q_lora_rank=20, moe_intermediate_size=18, intermediate_size=41,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=4, topk_group=2,
+        routed_scaling_factor=2.5, first_k_dense_replace=1,
+        rope_scaling=dict(type="yarn", factor=4.0, beta_fast=4.0, beta_slow=1.0, mscale=1.0,
+                          mscale_all_dim=1.0, original_max_position_embeddings=16)),
+                    torch.bfloat16),
+    "deepseek_v3-half": ("DeepseekV3", dict(
+        **LATENT, q_lora_rank=None, moe_intermediate_size=15, intermediate_size=41,
+        n_routed_experts=9, num_experts_per_tok=3, n_group=1, topk_group=1,
+        n_shared_experts=2, norm_topk_prob=False, first_k_dense_replace=0,
+        attention_bias=True, rope_interleave=False,
+        rope_scaling=dict(type="yarn", factor=3.0, beta_fast=4.0, beta_slow=1.0, mscale=1.0,
+                          mscale_all_dim=0.5, original_max_position_embeddings=16)),
+                         torch.bfloat16),
+    "kimi_k2-fp8": ("DeepseekV3", dict(
+        **LATENT, q_lora_rank=22, moe_intermediate_size=21, intermediate_size=40,
+        n_routed_experts=10, num_experts_per_tok=2, n_group=1, topk_group=1,
+        routed_scaling_factor=2.827, first_k_dense_replace=1, rope_theta=50000.0,
+        quantization_config=dict(quant_method="fp8", fmt="e4m3", weight_block_size=[16, 12])),
+                    torch.bfloat16),
+    "deepseek_v2": ("DeepseekV2", dict(
+        **LATENT, q_lora_rank=None, moe_intermediate_size=18, intermediate_size=41,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=4, topk_group=2,
+        topk_method="group_limited_greedy", routed_scaling_factor=4.0,
+        first_k_dense_replace=1, n_shared_experts=2,
+        rope_scaling=dict(type="yarn", factor=4.0, beta_fast=4.0, beta_slow=1.0,
+                          mscale=0.707, mscale_all_dim=0.9,
+                          original_max_position_embeddings=16)), torch.bfloat16),
+    "deepseek_v2-greedy": ("DeepseekV2", dict(
+        **LATENT, q_lora_rank=19, moe_intermediate_size=14, intermediate_size=41,
+        n_routed_experts=9, num_experts_per_tok=3, n_group=3, topk_group=1,
+        topk_method="greedy", routed_scaling_factor=1.0, first_k_dense_replace=0,
+        n_shared_experts=1, attention_bias=True), torch.bfloat16),
+    "llama4": ("Llama4", dict(
+        **{**COMMON, "num_hidden_layers": 4}, num_local_experts=6, num_experts_per_tok=1,
+        intermediate_size=18, intermediate_size_mlp=30, head_dim=10, use_qk_norm=True,
+        attention_chunk_size=4, attn_temperature_tuning=True, floor_scale=2, attn_scale=0.5,
+        interleave_moe_layer_step=1, no_rope_layer_interval=3), torch.bfloat16),
+    "llama4-plain": ("Llama4", dict(
+        **COMMON, num_local_experts=5, num_experts_per_tok=2, intermediate_size=17,
+        intermediate_size_mlp=30, head_dim=8, use_qk_norm=False, attention_chunk_size=3,
+        attn_temperature_tuning=False, interleave_moe_layer_step=2,
+        no_rope_layers=[1, 0, 1], attention_bias=True,
+        rope_scaling=dict(rope_type="llama3", factor=16.0, low_freq_factor=1.0,
+                          high_freq_factor=1.0, original_max_position_embeddings=16)),
+                     torch.bfloat16),
+    "llama4-fp8": ("Llama4", dict(
+        **COMMON, num_local_experts=5, num_experts_per_tok=1, intermediate_size=19,
+        intermediate_size_mlp=30, head_dim=8, use_qk_norm=False, attention_chunk_size=3,
+        interleave_moe_layer_step=2, quantization_config=dict(
+            quant_method="compressed-tensors", format="float-quantized", config_groups=dict(
+                group_0=dict(weights=dict(num_bits=8, type="float", symmetric=True,
+                                          strategy="channel"))))), torch.bfloat16),
+    "qwen3_next": ("Qwen3Next", dict(
+        **{**COMMON, "num_hidden_layers": 4}, **MOE, head_dim=16, moe_intermediate_size=14,
+        shared_expert_intermediate_size=19, intermediate_size=30, norm_topk_prob=True,
+        partial_rotary_factor=0.25, linear_num_key_heads=2, linear_num_value_heads=4,
+        linear_key_head_dim=10, linear_value_head_dim=6, linear_conv_kernel_dim=4),
+                   torch.bfloat16),
+    "qwen3_next-plain": ("Qwen3Next", dict(
+        **COMMON, **MOE, head_dim=8, moe_intermediate_size=16,
+        shared_expert_intermediate_size=13, intermediate_size=30, norm_topk_prob=False,
+        partial_rotary_factor=0.5, linear_num_key_heads=3, linear_num_value_heads=3,
+        linear_key_head_dim=6, linear_value_head_dim=8, linear_conv_kernel_dim=3,
+        layer_types=["linear_attention", "full_attention", "linear_attention"],
+        mlp_only_layers=[1]), torch.bfloat16),
+    "qwen3_moe-fp8": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=22, norm_topk_prob=True,
+        quantization_config=dict(quant_method="fp8", activation_scheme="dynamic",
+                                 modules_to_not_convert=["lm_head"])), torch.bfloat16),
+    "qwen3_moe-int4": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=22, norm_topk_prob=True,
+        quantization_config=packed(4, True)), torch.bfloat16),
+    "qwen3_moe-int4-zeros": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=20, norm_topk_prob=True,
+        quantization_config=packed(12, False)), torch.bfloat16),
+    "qwen3_moe-gptq": ("Qwen3Moe", dict(
+        **WORDS, **MOE, quantization_config=dict(
+            quant_method="gptq", bits=4, group_size=8, desc_act=True, sym=False)),
+                       torch.float16),
+    "qwen3_moe-gptq2": ("Qwen3Moe", dict(
+        **WORDS, **MOE, quantization_config=dict(
+            quant_method="gptq", bits=4, group_size=-1, checkpoint_format="gptq_v2")),
+                        torch.float16),
+    "qwen3_moe-awq": ("Qwen3Moe", dict(
+        **WORDS, **MOE, quantization_config=dict(
+            quant_method="awq", bits=4, group_size=8, version="gemm", zero_point=True)),
+                      torch.float16),
+}
+
+# How the matrices of a quantised model are stored; the others are plain.
+QUANTISERS = {
+    "gpt_oss-mxfp4": quantise.mxfp4,
+    "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
+    "llama4-fp8": quantise.fp8_channels,
+    "qwen3_moe-fp8": quantise.fp8_tensor,
+    "qwen3_moe-int4": lambda w: quantise.compressed(w, 4, True),
+    "qwen3_moe-int4-zeros": lambda w: quantise.compressed(w, 12, False),
+    "qwen3_moe-gptq": lambda w: quantise.gptq(w, 8, True, 1),
+    "qwen3_moe-gptq2": lambda w: quantise.gptq(w, w.shape[1], False, 0),
+    "qwen3_moe-awq": lambda w: quantise.awq(w, 8),
+}
+
+# Whose config.json is not what its class writes: model_type, and whether it is nested.
+PUBLISHED_TYPE = {"kimi_k2-fp8": ("kimi_k2", False), "llama4": ("llama4", True),
+                  "llama4-fp8": ("llama4", True)}
+
 # Between router logits: of neighbours among the chosen, and of the last chosen and the first
 # other expert. bf16 moves logits by less than the second.
 ORDER_MARGIN = 1e-2
@@ -100,7 +238,9 @@ SIGMOID_SHARE = 0.15  # of both, between sigmoid scores, which lie closer togeth
 
 
 def config_of(architecture, values):
-    return getattr(transformers, architecture + "Config")(**values)
+    name = architecture + ("TextConfig" if architecture == "Llama4" else "Config")
+    return getattr(transformers, name)(
+        **{k: v for k, v in values.items() if k != "quantization_config"})
 
 
 def model_of(architecture, values):
@@ -116,28 +256,39 @@ def cast(model, dtype):
     return model
 
 
+def is_fused(model):
+    """Whether the Hub has all experts of a layer in one tensor."""
+    return type(model).__name__.startswith(("GptOss", "Llama4"))
+
+
 def randomise(model, seed):
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.ndim == 1 and "norm" in name:
-                p.copy_(1 + 0.3 * torch.randn(p.shape, generator=g))
-                if "q_norm" not in name and "k_norm" not in name:
+                # Qwen3-Next's count from one.
+                offset = "Qwen3Next" in type(model).__name__ and "linear_attn" not in name
+                p.copy_((0 if offset else 1) + 0.3 * torch.randn(p.shape, generator=g))
+                if offset and "q_norm" not in name and "k_norm" not in name:
+                    p[torch.randperm(len(p), generator=g)[:3]] += 5
+                elif "q_norm" not in name and "k_norm" not in name:
                     p[torch.randperm(len(p), generator=g)[:3]] *= 6
             elif p.ndim == 1:
-                p.copy_(0.3 * torch.randn(p.shape, generator=g))
+                p.copy_((1.5 if "sinks" in name else 0.3) *
+                        torch.randn(p.shape, generator=g))
             elif "embed_tokens" in name:
                 p.copy_((0.4 if model.config.tie_word_embeddings else 1.0) *
                         torch.randn(p.shape, generator=g))
                 p[:, 0] = 4 * p.std()  # large in every token, see below
-            elif name.endswith(".gate.weight"):
+            elif name.endswith((".gate.weight", ".router.weight")):
                 p.copy_(0.6 * torch.randn(p.shape, generator=g))
                 p[:, 0] = 0
                 p[1, 0] = -6  # is chosen by none
             else:
                 scale = 1.6 if "down" in name or "o_proj" in name else 1.0
-                p.copy_(scale * torch.randn(p.shape, generator=g) / p.shape[-1] ** 0.5)
-
+                turned = is_fused(model) and ".experts." in name  # [experts, in, out]
+                inputs = p.shape[-2 if turned else -1]
+                p.copy_(scale * torch.randn(p.shape, generator=g) / inputs ** 0.5)
 
         for name, b in model.named_buffers():
             if name.endswith("e_score_correction_bias"):
@@ -145,50 +296,90 @@ def randomise(model, seed):
                 b[1] = -1
 
 
+def by_group(module, choice):
+    """What groups of experts are ranked by, the choice in groups; None without groups."""
+    n = getattr(module, "num_group", None) or 1
+    if n == 1 or getattr(module, "topk_method", "") == "greedy":
+        return None, None
+    groups = choice.view(len(choice), n, -1)
+    best = 2 if hasattr(module, "e_score_correction_bias") else 1
+    return groups.topk(best, dim=-1)[0].sum(-1), groups
+
+
 def choice_of(module, logits):
     """What a router ranks experts by; -inf for those that are out of the question."""
-    if not hasattr(module, "e_score_correction_bias"):
-        return logits
-    choice = logits.sigmoid() + module.e_score_correction_bias
-    groups = choice.view(len(choice), module.num_group, -1)
-    kept = groups.topk(2, dim=-1)[0].sum(-1).topk(module.topk_group, dim=-1)[1]
+    choice = logits
+    if hasattr(module, "e_score_correction_bias"):
+        choice = logits.sigmoid() + module.e_score_correction_bias
+    scores, groups = by_group(module, choice)
+    if groups is None:
+        return choice
+    kept = scores.topk(module.topk_group, dim=-1)[1]
     out = torch.ones(groups.shape[:2], dtype=torch.bool).scatter(1, kept, False)
     return groups.masked_fill(out.unsqueeze(-1), float("-inf")).flatten(1)
 
 
 def group_gap(module, logits):
     """Between the last group that is kept and the first that is not."""
-    if getattr(module, "num_group", 1) == 1:
+    choice = logits
+    if hasattr(module, "e_score_correction_bias"):
+        choice = logits.sigmoid() + module.e_score_correction_bias
+    scores, groups = by_group(module, choice)
+    if groups is None:
         return torch.full((len(logits),), float("inf"))
-    choice = logits.sigmoid() + module.e_score_correction_bias
-    groups = choice.view(len(choice), module.num_group, -1)
-    ranked = groups.topk(2, dim=-1)[0].sum(-1).sort(-1, descending=True).values
+    ranked = scores.sort(-1, descending=True).values
     return ranked[:, module.topk_group - 1] - ranked[:, module.topk_group]
 
 
-def hub_tensors(model, family):
-    """The state under the names and shapes of the Hub's checkpoints."""
+def hub_tensors(model, name):
+    """Views of the parameters under the names and shapes of the Hub's checkpoints."""
+    mixtral = type(model).__name__.startswith("Mixtral")
+    quantised = MODELS[name][1].get("quantization_config")
+    split = quantised is not None and quantised["quant_method"] != "mxfp4"
+    prefix = "language_model." if PUBLISHED_TYPE.get(name, ("", False))[1] else ""
+    gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
     tensors = {}
-    for name, p in model.state_dict().items():
-        if name == "lm_head.weight" and model.config.tie_word_embeddings:
+    for key, p in model.state_dict().items():
+        if key == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
-        mixtral = family == "Mixtral"
         if mixtral:
-            name = name.replace(".mlp.", ".block_sparse_moe.")
-        if name.endswith("experts.gate_up_proj"):
-            base, half = name[: -len("gate_up_proj")], p.shape[1] // 2
-            gate, up = ("w1", "w3") if mixtral else ("gate_proj", "up_proj")
-            for e in range(p.shape[0]):
-                tensors[f"{base}{e}.{gate}.weight"] = p[e, :half].contiguous()
-                tensors[f"{base}{e}.{up}.weight"] = p[e, half:].contiguous()
-        elif name.endswith("experts.down_proj"):
-            base = name[: -len("down_proj")]
-            for e in range(p.shape[0]):
-                down = "w2" if mixtral else "down_proj"
-                tensors[f"{base}{e}.{down}.weight"] = p[e].contiguous()
-        else:
-            tensors[name] = p.contiguous()
+            key = key.replace(".mlp.", ".block_sparse_moe.")
+        key = prefix + key
+        fused = ".experts." in key and p.ndim == 3
+        if not fused or (is_fused(model) and not split):
+            tensors[key] = p
+            continue
+        base = key[: key.rindex(".") + 1]
+        for e in range(p.shape[0]):
+            matrix = p[e].T if is_fused(model) else p[e]
+            if key.endswith("gate_up_proj"):
+                half = matrix.shape[0] // 2
+                tensors[f"{base}{e}.{gate}.weight"] = matrix[:half]
+                tensors[f"{base}{e}.{up}.weight"] = matrix[half:]
+            else:
+                tensors[f"{base}{e}.{down}.weight"] = matrix
     return tensors
+
+
+def stored_tensors(model, name, dtype):
+    """What the checkpoint holds. Quantised parameters become the values that they stand for."""
+    method = QUANTISERS.get(name)
+    stored = {}
+    for key, p in hub_tensors(model, name).items():
+        inner = key.removesuffix(".weight")
+        if method is quantise.mxfp4 and key.endswith(("gate_up_proj", "down_proj")):
+            parts = [method(p[e].T) for e in range(len(p))]
+            for suffix in parts[0][0]:
+                stored[key + suffix] = torch.stack([part[0][suffix] for part in parts])
+            p.copy_(torch.stack([part[1].T for part in parts]))
+        elif method not in (None, quantise.mxfp4) and inner.endswith("_proj"):
+            found, values = method(p)
+            stored |= {inner + suffix: t for suffix, t in found.items()}
+            p.copy_(values)
+        else:
+            keep = p.dtype == torch.float32 and "correction" in key
+            stored[key] = p.clone() if keep else p.to(dtype)
+    return {key: t.contiguous() for key, t in stored.items()}
 
 
 def run(model, ids):
@@ -202,10 +393,14 @@ def run(model, ids):
 
     def keep_router(key):
         def hook(module, args, output):
-            logits, weights, experts = output
+            if len(output) == 3:
+                logits, weights, experts = output
+            else:  # Llama 4: scores of all experts, zero where not chosen
+                weights, experts = output[0].float().topk(module.top_k, dim=-1)
+                logits = output[1]
             choice = choice_of(module, logits.float())
             order = choice.gather(1, experts).argsort(-1, descending=True)
-            unit = SIGMOID_SHARE if choice is not logits and hasattr(module, "num_group") else 1
+            unit = SIGMOID_SHARE if hasattr(module, "e_score_correction_bias") else 1
             for name, value in (("logits", choice / unit),
                                 ("gap", group_gap(module, logits.float()) / unit),
                                 ("weights", weights.float().gather(1, order)),
@@ -218,8 +413,11 @@ def run(model, ids):
         hooks.append(layer.input_layernorm.register_forward_hook(keep(f"{i:03}.ln_attn")))
         hooks.append(
             layer.post_attention_layernorm.register_forward_hook(keep(f"{i:03}.ln_mlp")))
-        if hasattr(layer.mlp, "gate"):
-            hooks.append(layer.mlp.gate.register_forward_hook(keep_router(f"{i:03}")))
+        mlp = layer.mlp if hasattr(layer, "mlp") else layer.feed_forward
+        for router in ("gate", "router"):
+            if hasattr(mlp, router):
+                hooks.append(getattr(mlp, router).register_forward_hook(
+                    keep_router(f"{i:03}")))
     nll = []
     with torch.no_grad():
         for row in ids:
@@ -288,6 +486,8 @@ def make(name, root):
         model = model_of(architecture, values)
         randomise(model, seed)
         cast(cast(model, dtype), torch.float32)  # the values that are stored
+        with torch.no_grad():
+            tensors = stored_tensors(model, name, dtype)
         ids = choose_ids(model, MOE_LENGTHS if moe else DENSE_LENGTHS, values,
                          torch.Generator().manual_seed(seed))
         if ids is None:
@@ -300,15 +500,17 @@ def make(name, root):
         sys.exit(f"{name}: no seed will do")
     folder = os.path.join(root, name)
     os.makedirs(os.path.join(folder, "expected"), exist_ok=True)
-    config = config_of(architecture, values).to_dict()
-    config = {k: v for k, v in values.items()} | {
-        "model_type": config["model_type"], "architectures": [architecture + "ForCausalLM"],
-        "hidden_act": "silu"}
+    own_type = config_of(architecture, values).model_type
+    model_type, nested = PUBLISHED_TYPE.get(name, (own_type, False))
+    config = dict(values) | {"model_type": own_type if nested else model_type,
+                             "hidden_act": "silu"}
+    quantisation = {k: config.pop(k) for k in ["quantization_config"] if k in config}
+    if nested:
+        config = {"model_type": model_type, "text_config": config}
+    config |= {"architectures": [architecture + "ForCausalLM"]} | quantisation
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(config, f, indent=1)
         f.write("\n")
-    tensors = {k: v if v.dtype == torch.float32 and "correction" in k else v.to(dtype)
-               for k, v in hub_tensors(model, architecture).items()}
     save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     with open(os.path.join(folder, "ids.txt"), "w") as f:
         for row in ids:

@@ -88,7 +88,7 @@ static struct ol_weight random_weight(enum ol_dtype dtype, int64_t n_rows, int64
             ol_from_f32(dtype, &x, data + i * ol_dtype_size(dtype), 1);
         }
     }
-    return (struct ol_weight){data, dtype, n_rows, n_cols};
+    return ol_weight_plain(data, dtype, n_rows, n_cols);
 }
 
 static void free_weight(struct ol_weight *w)
@@ -296,7 +296,7 @@ static size_t rope(struct ol_backend *b, void *bytes)
     ol_rope_fill(&spec, N + 4, table.cos.data, table.sin.data);
     struct ol_tensor x = random_tensor(b, N, HEADS * D, 5);
     double *want = tensor_values(x);
-    OK(b->op->rope(b, OL_ROPE_HALF, &table, D, x, &err));
+    OK(b->op->rope(b, OL_ROPE_HALF, &table, D, 0, x, &err));
     for (int i = 0; i < N; i++)
         for (int h = 0; h < HEADS; h++)
             for (int j = 0; j < ROTARY / 2; j++) {
@@ -315,7 +315,7 @@ static size_t rope(struct ol_backend *b, void *bytes)
     }
     const size_t n = copy_out(x, bytes);
     struct ol_tensor longer = tensor(b, b->dtype, N + 5, D);
-    assert_int_equal(b->op->rope(b, OL_ROPE_HALF, &table, D, longer, &err), -1);
+    assert_int_equal(b->op->rope(b, OL_ROPE_HALF, &table, D, 0, longer, &err), -1);
     assert_non_null(strstr(err.text, "306"));
     free(want), free(found);
     b->op->tensor_free(b, &longer);
@@ -413,7 +413,8 @@ static size_t glu(struct ol_backend *b, void *bytes)
             silu = (double)ol_bf16_round((float)silu);
         want[i] = silu * ups[i];
     }
-    OK(b->op->glu(b, OL_GLU_SILU, gate, up, &err));
+    const struct ol_glu_spec silu = {.function = OL_GLU_SILU};
+    OK(b->op->glu(b, &silu, gate, up, &err));
     double *found = tensor_values(gate);
     compare("glu", b->dtype, found, want, count(gate), 2);
     const size_t n = copy_out(gate, bytes);
@@ -442,15 +443,15 @@ static size_t route(struct ol_backend *b, void *bytes)
     for (int i = 0; i < N; i++)
         ol_from_f32(b->dtype, logits[i],
                     (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
-    const struct ol_weight w = {identity, OL_DTYPE_F32, E, E};
+    const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E);
     const struct ol_weight none = {0};
     struct ol_router_spec router = {
-        .score = OL_ROUTER_SOFTMAX, .n_experts = E, .top_k = K};
+        .score = OL_ROUTER_SOFTMAX, .n_experts = E, .top_k = K, .n_group = 1, .scale = 1};
     uint16_t ids[2][N][K];
     float weights[2][N][K];
-    OK(b->op->route(b, &router, x, w, none, ids[0][0], weights[0][0], &err));
+    OK(b->op->route(b, &router, x, w, none, none, ids[0][0], weights[0][0], &err));
     router.renormalize = true;
-    OK(b->op->route(b, &router, x, w, none, ids[1][0], weights[1][0], &err));
+    OK(b->op->route(b, &router, x, w, none, none, ids[1][0], weights[1][0], &err));
     for (int i = 0; i < N; i++) {
         double all = 0, chosen = 0;
         for (int e = 0; e < E; e++)
@@ -491,9 +492,12 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     for (int i = 0; i < N; i++)
         ol_from_f32(b->dtype, logits[i],
                     (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
-    const struct ol_weight w = {identity, OL_DTYPE_F32, E, E};
-    const struct ol_weight correction = {corrections, OL_DTYPE_F32, 1, E};
-    struct ol_router_spec router = {.score = OL_ROUTER_SIGMOID_GROUP,
+    const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E);
+    const struct ol_weight correction = ol_weight_plain(corrections, OL_DTYPE_F32, 1, E),
+                           none = {0};
+    struct ol_router_spec router = {.score = OL_ROUTER_SIGMOID,
+                                    .float_logits = true,
+                                    .group_best = 2,
                                     .n_experts = E,
                                     .top_k = K,
                                     .n_group = 3,
@@ -501,9 +505,9 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
                                     .scale = 2.5};
     uint16_t ids[2][N][K];
     float weights[2][N][K];
-    OK(b->op->route(b, &router, x, w, correction, ids[0][0], weights[0][0], &err));
+    OK(b->op->route(b, &router, x, w, none, correction, ids[0][0], weights[0][0], &err));
     router.renormalize = true;
-    OK(b->op->route(b, &router, x, w, correction, ids[1][0], weights[1][0], &err));
+    OK(b->op->route(b, &router, x, w, none, correction, ids[1][0], weights[1][0], &err));
     for (int i = 0; i < N; i++) {
         double s[K];
         for (int k = 0; k < K; k++)
@@ -522,21 +526,27 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     return sizeof ids + sizeof weights;
 }
 
-static size_t gate_rows(struct ol_backend *b, void *bytes)
+static size_t gate(struct ol_backend *b, void *bytes)
 {
     enum { N = 37, D = 45 };
     struct ol_error err = {0};
-    struct ol_tensor x = random_tensor(b, N, D, 3), gate = random_tensor(b, N, 1, 9);
-    double *want = tensor_values(x), *gates = tensor_values(gate);
+    struct ol_tensor x = random_tensor(b, N, D, 3);
+    struct ol_tensor one = random_tensor(b, N, 1, 9), all = random_tensor(b, N, D, 9);
+    double *want = tensor_values(x), *ones = tensor_values(one),
+           *alls = tensor_values(all);
     for (int i = 0; i < N * D; i++)
-        want[i] /= 1 + exp(-gates[i / D]);
-    OK(b->op->gate_rows(b, x, gate, &err));
+        want[i] *= 1 / (1 + exp(-ones[i / D])) * 1 / (1 + exp(-alls[i])) * alls[i] /
+                   (1 + exp(-alls[i]));
+    OK(b->op->gate(b, OL_GATE_SIGMOID, x, one, &err));
+    OK(b->op->gate(b, OL_GATE_SIGMOID, x, all, &err));
+    OK(b->op->gate(b, OL_GATE_SILU, x, all, &err));
     double *found = tensor_values(x);
-    compare("gate_rows", b->dtype, found, want, N * D, 2);
+    compare("gate", b->dtype, found, want, N * D, 4);
     const size_t n = copy_out(x, bytes);
-    free(want), free(gates), free(found);
+    free(want), free(ones), free(alls), free(found);
     b->op->tensor_free(b, &x);
-    b->op->tensor_free(b, &gate);
+    b->op->tensor_free(b, &one);
+    b->op->tensor_free(b, &all);
     return n;
 }
 
@@ -565,7 +575,7 @@ static size_t experts(struct ol_backend *b, void *bytes)
     float scales[N * K];
     for (int i = 0; i < N * K; i++)
         scales[i] = uniform();
-    OK(b->op->gather(b, x, rows, out, &err));
+    OK(b->op->gather(b, x, rows, NULL, out, &err));
     double *xs = tensor_values(x), *want = ol_xcalloc(N * D, sizeof *want);
     for (int e = 0; e < E; e++) {
         const int64_t first = offsets[e], n = offsets[e + 1] - first;
@@ -637,7 +647,7 @@ TEST(attention)
 TEST(glu)
 TEST(route)
 TEST(route_sigmoid)
-TEST(gate_rows)
+TEST(gate)
 TEST(experts)
 TEST(nll)
 
@@ -648,7 +658,7 @@ int main(void)
         cmocka_unit_test(test_matmul),        cmocka_unit_test(test_clip_and_add),
         cmocka_unit_test(test_rope),          cmocka_unit_test(test_attention),
         cmocka_unit_test(test_glu),           cmocka_unit_test(test_route),
-        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_gate_rows),
+        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_gate),
         cmocka_unit_test(test_experts),       cmocka_unit_test(test_nll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

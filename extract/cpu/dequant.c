@@ -1,0 +1,271 @@
+/* Weights as they are stored, as numbers: plain, transposed, and quantised formats
+ * (weight.h says how each is read). Everything is exact in float except the products that
+ * a format itself rounds. */
+#include "extract/cpu/cpu.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* Rows that are decoded to float at a time: a word's worth, so that formats that pack
+ * eight rows into a word read it once. */
+enum { ROWS = OL_CPU_DECODE_ROWS };
+
+static uint32_t load_word(const void *words, int64_t i)
+{
+    uint32_t word;
+    memcpy(&word, (const char *)words + 4 * i, sizeof word);
+    return word;
+}
+
+static float load_scale(const struct ol_weight *w, int64_t i)
+{
+    float scale;
+    ol_to_f32(w->dtype, (const char *)w->scales + (size_t)i * ol_dtype_size(w->dtype),
+              &scale, 1);
+    return scale;
+}
+
+/* What a format rounds is rounded to the type of its scales. */
+static float rounded(const struct ol_weight *w, float x)
+{
+    if (!w->rounds || w->dtype == OL_DTYPE_F32)
+        return x;
+    return w->dtype == OL_DTYPE_BF16 ? ol_bf16_round(x)
+                                     : ol_f16_to_f32(ol_f16_from_f32(x));
+}
+
+/* ---- plain ---- */
+
+static void plain_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    const size_t size = ol_dtype_size(w->dtype);
+    const char *data = w->data;
+    if (w->col_step == 1) {
+        for (int64_t r = 0; r < n; r++)
+            ol_to_f32(w->dtype, data + (size_t)((row + r) * w->row_step) * size,
+                      dst + r * w->n_cols, (size_t)w->n_cols);
+        return;
+    }
+    /* Along the stored rows, which are columns here. */
+    float values[2 * ROWS];
+    for (int64_t first = 0; first < n; first += ROWS) {
+        const int64_t rows = n - first < ROWS ? n - first : ROWS;
+        const int64_t span = (rows - 1) * w->row_step + 1;
+        for (int64_t c = 0; c < w->n_cols; c++) {
+            const int64_t at = (row + first) * w->row_step + c * w->col_step;
+            const bool near = span <= 2 * ROWS;
+            if (near)
+                ol_to_f32(w->dtype, data + (size_t)at * size, values, (size_t)span);
+            for (int64_t r = 0; r < rows; r++) {
+                if (!near)
+                    ol_to_f32(w->dtype, data + (size_t)(at + r * w->row_step) * size,
+                              &values[0], 1);
+                dst[(first + r) * w->n_cols + c] = values[near ? r * w->row_step : 0];
+            }
+        }
+    }
+}
+
+/* ---- FP8 ---- */
+
+/* E4M3 without infinities. The bits of the exponent and the mantissa, put where float has
+ * them, are the value times 2^-120, subnormal ones too. */
+static inline float e4m3(uint8_t code)
+{
+    const uint32_t magnitude = code & 0x7fu, sign = (uint32_t)(code & 0x80u) << 24;
+    const uint32_t bits = magnitude == 0x7f ? 0x7fc00000u : magnitude << 20;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    value *= 0x1p120f;
+    uint32_t with_sign;
+    memcpy(&with_sign, &value, sizeof with_sign);
+    with_sign |= sign;
+    memcpy(&value, &with_sign, sizeof value);
+    return value;
+}
+
+static void fp8_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    const int64_t blocks = (w->n_cols + w->block_cols - 1) / w->block_cols;
+    for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
+        const uint8_t *codes = (const uint8_t *)w->data + r * w->n_cols;
+        for (int64_t g = 0; g < blocks; g++) {
+            const float scale = load_scale(w, r / w->block_rows * blocks + g);
+            const int64_t first = g * w->block_cols, left = w->n_cols - first;
+            const int64_t end = first + (left < w->block_cols ? left : w->block_cols);
+            for (int64_t c = first; c < end; c++)
+                dst[c] = e4m3(codes[c]) * scale;
+            if (w->rounds && w->dtype != OL_DTYPE_F32)
+                for (int64_t c = first; c < end; c++)
+                    dst[c] = rounded(w, dst[c]);
+        }
+    }
+}
+
+/* ---- MXFP4 ---- */
+
+static const float e2m1[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
+                               -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+
+/* 2^(code - 127); the smallest is subnormal in float, 255 is NaN. */
+static float e8m0(uint8_t code)
+{
+    const uint32_t bits = code == 0     ? 0x00400000u
+                          : code == 255 ? 0x7fc00000u
+                                        : (uint32_t)code << 23;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void mxfp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    const int64_t groups = w->n_cols / w->block_cols, half = w->block_cols / 2;
+    for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
+        const uint8_t *codes = (const uint8_t *)w->data + r * w->row_step / 2;
+        const uint8_t *scales =
+            (const uint8_t *)w->scales + r * w->row_step / w->block_cols;
+        for (int64_t g = 0; g < groups; g++) {
+            const float scale = e8m0(scales[g]);
+            float table[16];
+            for (int i = 0; i < 16; i++)
+                table[i] = e2m1[i] * scale;
+            for (int64_t i = 0; i < half; i++) {
+                const uint8_t byte = codes[g * half + i];
+                dst[g * w->block_cols + 2 * i] = table[byte & 15];
+                dst[g * w->block_cols + 2 * i + 1] = table[byte >> 4];
+            }
+        }
+    }
+}
+
+/* ---- 4-bit integers ---- */
+
+static int64_t group_of(const struct ol_weight *w, int64_t c)
+{
+    return w->groups != NULL ? (int64_t)load_word(w->groups, c) : c / w->block_cols;
+}
+
+/* 8 - 8 = 0 stands for a symmetric format's middle. */
+static float packed_zero(const struct ol_weight *w, int64_t r, int64_t g, int64_t groups)
+{
+    if (w->zeros == NULL)
+        return 8;
+    return (float)(load_word(w->zeros, r / 8 * groups + g) >> (4 * (r % 8)) & 15);
+}
+
+static void packed_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    const int64_t words = (w->n_cols + 7) / 8;
+    const int64_t groups = (w->n_cols + w->block_cols - 1) / w->block_cols;
+    for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
+        int64_t known = -1;
+        float table[16] = {0};
+        for (int64_t c = 0; c < w->n_cols; c++) {
+            const int64_t g = group_of(w, c);
+            if (g != known) {
+                const float scale = load_scale(w, r * groups + g);
+                const float zero = packed_zero(w, r, g, groups);
+                for (int i = 0; i < 16; i++)
+                    table[i] = rounded(w, ((float)i - zero) * scale);
+                known = g;
+            }
+            dst[c] = table[load_word(w->data, r * words + c / 8) >> (4 * (c % 8)) & 15];
+        }
+    }
+}
+
+/* Scales and zero points of the eight rows from `row` on, in group g. */
+static void load_group(const struct ol_weight *w, int64_t row, int64_t g,
+                       const int *places, float scales[8], float zeros[8])
+{
+    const uint32_t word = load_word(w->zeros, (g * w->n_rows + row) / 8);
+    for (int i = 0; i < 8; i++) {
+        scales[i] = load_scale(w, g * w->n_rows + row + i);
+        zeros[i] = (float)((word >> (4 * places[i]) & 15) + (uint32_t)w->zero_offset);
+    }
+}
+
+static const int in_order[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+/* Where in AWQ's word the code of row i is. */
+static const int awq_order[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+
+/* Eight rows, of which those in [first, end) are wanted. */
+static void column_words(const struct ol_weight *w, int64_t row, int64_t first,
+                         int64_t end, float *dst)
+{
+    const bool awq = w->encoding == OL_ENCODING_AWQ;
+    const int *places = awq ? awq_order : in_order;
+    float scales[8], zeros[8];
+    int64_t known = -1;
+    for (int64_t c = 0; c < w->n_cols; c++) {
+        const int64_t g = group_of(w, c);
+        if (g != known)
+            load_group(w, row, g, places, scales, zeros);
+        known = g;
+        const uint32_t shared = awq ? load_word(w->data, (c * w->n_rows + row) / 8) : 0;
+        for (int64_t i = first; i < end; i++) {
+            const uint32_t code =
+                awq ? shared >> (4 * places[i])
+                    : load_word(w->data, c / 8 * w->n_rows + row + i) >> (4 * (c % 8));
+            dst[(i - first) * w->n_cols + c] =
+                rounded(w, ((float)(code & 15) - zeros[i]) * scales[i]);
+        }
+    }
+}
+
+static void column_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    for (int64_t r = row, past; r < row + n; r = past) {
+        const int64_t word = r / 8 * 8;
+        past = word + 8 < row + n ? word + 8 : row + n;
+        column_words(w, word, r - word, past - word, dst + (r - row) * w->n_cols);
+    }
+}
+
+/* ---- all ---- */
+
+void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+{
+    switch (w->encoding) {
+    case OL_ENCODING_PLAIN:
+        plain_rows(w, row, n, dst);
+        return;
+    case OL_ENCODING_FP8:
+        fp8_rows(w, row, n, dst);
+        return;
+    case OL_ENCODING_MXFP4:
+        mxfp4_rows(w, row, n, dst);
+        return;
+    case OL_ENCODING_INT4:
+        packed_rows(w, row, n, dst);
+        return;
+    case OL_ENCODING_GPTQ:
+    case OL_ENCODING_AWQ:
+        column_rows(w, row, n, dst);
+        return;
+    }
+    assert(false && "an encoding of no kind");
+}
+
+void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64_t row,
+                           int64_t n, float *dst)
+{
+    ol_cpu_decode(w, row, n, dst);
+    if (dtype == OL_DTYPE_BF16 &&
+        !(w->encoding == OL_ENCODING_PLAIN && w->dtype == OL_DTYPE_BF16))
+        for (int64_t i = 0; i < n * w->n_cols; i++)
+            dst[i] = ol_bf16_round(dst[i]);
+}
+
+void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint16_t *dst,
+                        float *scratch)
+{
+    for (int64_t r = row, past; r < row + n; r = past) {
+        past = r / ROWS * ROWS + ROWS < row + n ? r / ROWS * ROWS + ROWS : row + n;
+        ol_cpu_decode(w, r, past - r, scratch);
+        ol_from_f32(OL_DTYPE_BF16, scratch, dst + (r - row) * w->n_cols,
+                    (size_t)((past - r) * w->n_cols));
+    }
+}
