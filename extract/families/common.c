@@ -340,14 +340,17 @@ void ol_family_name_experts(struct ol_spec *spec)
         "model.layers.{l}.mlp.experts.{e}.down_proj.weight";
 }
 
-int ol_family_read_groups(struct ol_json_section config, struct ol_spec *spec,
-                          struct ol_error *err)
+int ol_family_read_groups(struct ol_json_section config, const struct ol_family_groups *d,
+                          struct ol_spec *spec, struct ol_error *err)
 {
     struct ol_router_spec *r = &spec->router;
     int64_t n_group, topk_group;
-    if (ol_json_int_or(config, "n_group", 1, OL_MAX_GROUPS, 1, &n_group, err) != 0 ||
-        ol_json_int_or(config, "topk_group", 1, n_group, 1, &topk_group, err) != 0 ||
-        ol_json_real_or(config, "routed_scaling_factor", 1, &r->scale, err) != 0)
+    if (ol_json_int_or(config, "n_group", 1, OL_MAX_GROUPS, d->n_group, &n_group, err) !=
+            0 ||
+        ol_json_int_or(config, "topk_group", 1, n_group,
+                       d->topk_group < n_group ? d->topk_group : n_group, &topk_group,
+                       err) != 0 ||
+        ol_json_real_or(config, "routed_scaling_factor", d->scale, &r->scale, err) != 0)
         return -1;
     if (r->n_experts % n_group != 0 || r->top_k > topk_group * (r->n_experts / n_group))
         return ol_fail(err,
@@ -361,11 +364,12 @@ int ol_family_read_groups(struct ol_json_section config, struct ol_spec *spec,
     return 0;
 }
 
-int ol_family_read_sigmoid_router(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_sigmoid_router(struct ol_json_section config,
+                                  const struct ol_family_groups *d, struct ol_spec *spec,
                                   struct ol_error *err)
 {
     if (ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
-        ol_family_read_groups(config, spec, err) != 0 ||
+        ol_family_read_groups(config, d, spec, err) != 0 ||
         ol_json_bool_or(config, "norm_topk_prob", true, &spec->router.renormalize, err) !=
             0)
         return -1;
@@ -376,11 +380,11 @@ int ol_family_read_sigmoid_router(struct ol_json_section config, struct ol_spec 
     return 0;
 }
 
-int ol_family_read_shared_experts(struct ol_json_section config, struct ol_spec *spec,
-                                  struct ol_error *err)
+int ol_family_read_shared_experts(struct ol_json_section config, int64_t otherwise,
+                                  struct ol_spec *spec, struct ol_error *err)
 {
     int64_t n;
-    if (ol_json_int_or(config, "n_shared_experts", 1, 64, 1, &n, err) != 0)
+    if (ol_json_int_or(config, "n_shared_experts", 1, 64, otherwise, &n, err) != 0)
         return -1;
     spec->d_shared = spec->d_expert * (int)n;
     spec->names[OL_ROLE_SHARED_GATE] =

@@ -67,11 +67,12 @@ static int read_frame(struct ol_json_section config, int64_t n_dense,
 static int read_v3(struct ol_json_section config, struct ol_spec *spec,
                    struct ol_error *err)
 {
+    const struct ol_family_groups groups = {8, 4, 2.5};
     bool interleaved;
     const char *score;
     if (read_frame(config, 3, spec, err) != 0 ||
-        ol_family_read_sigmoid_router(config, spec, err) != 0 ||
-        ol_family_read_shared_experts(config, spec, err) != 0 ||
+        ol_family_read_sigmoid_router(config, &groups, spec, err) != 0 ||
+        ol_family_read_shared_experts(config, 1, spec, err) != 0 ||
         ol_json_bool_or(config, "rope_interleave", true, &interleaved, err) != 0 ||
         ol_json_string_or(config, "scoring_func", "sigmoid", &score, err) != 0)
         return -1;
@@ -86,11 +87,12 @@ static int read_v3(struct ol_json_section config, struct ol_spec *spec,
 static int read_v2(struct ol_json_section config, struct ol_spec *spec,
                    struct ol_error *err)
 {
+    const struct ol_family_groups groups = {1, 1, 1};
     const char *method, *score;
     if (read_frame(config, 0, spec, err) != 0 ||
         ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
-        ol_family_read_groups(config, spec, err) != 0 ||
-        ol_family_read_shared_experts(config, spec, err) != 0 ||
+        ol_family_read_groups(config, &groups, spec, err) != 0 ||
+        ol_family_read_shared_experts(config, 2, spec, err) != 0 ||
         ol_json_string_or(config, "topk_method", "greedy", &method, err) != 0 ||
         ol_json_string_or(config, "scoring_func", "softmax", &score, err) != 0)
         return -1;

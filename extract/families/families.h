@@ -84,19 +84,25 @@ int ol_family_read_switched_expert(struct ol_json_section config, struct ol_spec
 int ol_family_read_quantization(struct ol_json_section config,
                                 struct ol_quantization_spec *spec, struct ol_error *err);
 
-/* n_group, topk_group and routed_scaling_factor of a router whose logits are float. */
-int ol_family_read_groups(struct ol_json_section config, struct ol_spec *spec,
-                          struct ol_error *err);
+/* n_group, topk_group and routed_scaling_factor of a router whose logits are float, and
+ * what the class assumes of them. */
+struct ol_family_groups {
+    int64_t n_group, topk_group;
+    double scale;
+};
+int ol_family_read_groups(struct ol_json_section config, const struct ol_family_groups *d,
+                          struct ol_spec *spec, struct ol_error *err);
 
 /* DeepSeek-V3's router (arXiv 2412.19437): experts, sigmoid scores with a correction,
  * groups by their two best. */
-int ol_family_read_sigmoid_router(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_sigmoid_router(struct ol_json_section config,
+                                  const struct ol_family_groups *d, struct ol_spec *spec,
                                   struct ol_error *err);
 
 /* n_shared_experts of the experts' width, "...mlp.shared_experts.*". After the experts.
  */
-int ol_family_read_shared_experts(struct ol_json_section config, struct ol_spec *spec,
-                                  struct ol_error *err);
+int ol_family_read_shared_experts(struct ol_json_section config, int64_t otherwise,
+                                  struct ol_spec *spec, struct ol_error *err);
 
 /* The first first_k_dense_replace layers are dense, the others MoE. */
 int ol_family_read_dense_first(struct ol_json_section config, int64_t otherwise,

@@ -6,10 +6,11 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
 {
     const struct ol_family_defaults defaults = {
         .n_kv_heads = 8, .norm_eps = 1e-5, .rope_theta = 10000, .partial_rotary = 0.5};
+    const struct ol_family_groups groups = {1, 1, 1};
     bool bias, qk_norm;
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
-        ol_family_read_sigmoid_router(config, spec, err) != 0 ||
-        ol_family_read_shared_experts(config, spec, err) != 0 ||
+        ol_family_read_sigmoid_router(config, &groups, spec, err) != 0 ||
+        ol_family_read_shared_experts(config, 1, spec, err) != 0 ||
         ol_family_read_dense_first(config, 1, spec, err) != 0 ||
         ol_json_bool_or(config, "attention_bias", false, &bias, err) != 0 ||
         ol_json_bool_or(config, "use_qk_norm", false, &qk_norm, err) != 0)

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
     }
     memset(x.data, 0, (size_t)ROWS * WIDTH * bytes);
     const struct ol_matmul product = {
-        .x = x, .weight = {weight, dtype, WIDTH, WIDTH}, .out = out};
+        .x = x, .weight = ol_weight_plain(weight, dtype, WIDTH, WIDTH), .out = out};
     double best = 0;
     for (int round = 0; round < ROUNDS; round++) {
         struct timespec start, end;

@@ -206,6 +206,13 @@ static size_t norm(struct ol_backend *b, void *bytes)
     return n;
 }
 
+/* As loading a model in bf16 does. */
+static void round_all(double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (double)ol_bf16_round((float)x[i]);
+}
+
 static void product_of(struct ol_matmul p, double *want)
 {
     double *x = tensor_values(p.x);
@@ -215,6 +222,11 @@ static void product_of(struct ol_matmul p, double *want)
                        ? values(p.bias.dtype, p.bias.data, (size_t)p.bias.n_cols)
                        : NULL;
     const int64_t k = p.x.n_cols;
+    if (p.x.dtype == OL_DTYPE_BF16) {
+        round_all(w, (size_t)(p.weight.n_rows * p.weight.n_cols));
+        if (bias != NULL)
+            round_all(bias, (size_t)p.bias.n_cols);
+    }
     for (int64_t i = 0; i < p.x.n_rows; i++)
         for (int64_t j = 0; j < p.weight.n_rows; j++) {
             double sum = bias != NULL ? bias[j] : 0;
@@ -326,31 +338,36 @@ static size_t rope(struct ol_backend *b, void *bytes)
 }
 
 static void attention_of(const struct ol_attention_args *a, struct ol_tensor q,
-                         struct ol_tensor k, struct ol_tensor v, double *want)
+                         struct ol_tensor k, struct ol_tensor v, const double *sinks,
+                         double *want)
 {
     double *qs = tensor_values(q), *ks = tensor_values(k), *vs = tensor_values(v);
     double *p = ol_xcalloc((size_t)q.n_rows, sizeof *p);
-    const int d = a->head_dim;
+    const int d = a->head_dim, dv = a->value_dim;
     for (int64_t i = 0; i < q.n_rows; i++)
         for (int h = 0; h < a->n_heads; h++) {
-            const int64_t kv = h / (a->n_heads / a->n_kv_heads) * d;
-            const int64_t first =
-                a->kind == OL_ATTENTION_SLIDING && i >= a->window ? i - a->window + 1 : 0;
-            double top = -INFINITY, total = 0;
+            const int64_t kv = h / (a->n_heads / a->n_kv_heads);
+            const int64_t first = a->kind == OL_ATTENTION_SLIDING && i >= a->window
+                                      ? i - a->window + 1
+                                  : a->kind == OL_ATTENTION_CHUNKED ? i - i % a->window
+                                                                    : 0;
+            double top = sinks != NULL ? sinks[h] : -INFINITY, total = 0;
             for (int64_t j = first; j <= i; j++) {
                 p[j] = 0;
                 for (int c = 0; c < d; c++)
-                    p[j] += qs[i * q.n_cols + h * d + c] * ks[j * k.n_cols + kv + c];
+                    p[j] += qs[i * q.n_cols + h * d + c] * ks[j * k.n_cols + kv * d + c];
                 p[j] *= a->scale;
                 top = p[j] > top ? p[j] : top;
             }
             for (int64_t j = first; j <= i; j++)
                 total += p[j] = exp(p[j] - top);
-            for (int c = 0; c < d; c++) {
+            if (sinks != NULL)
+                total += exp(sinks[h] - top);
+            for (int c = 0; c < dv; c++) {
                 double sum = 0;
                 for (int64_t j = first; j <= i; j++)
-                    sum += p[j] * vs[j * v.n_cols + kv + c];
-                want[i * q.n_cols + h * d + c] = sum / total;
+                    sum += p[j] * vs[j * v.n_cols + kv * dv + c];
+                want[i * a->n_heads * dv + h * dv + c] = sum / total;
             }
         }
     free(qs), free(ks), free(vs), free(p);
@@ -360,39 +377,57 @@ static size_t attention(struct ol_backend *b, void *bytes)
 {
     static const struct {
         int64_t n;
-        int heads, kv_heads, d;
+        int heads, kv_heads, d, dv;
         enum ol_attention_kind kind;
         int window;
+        bool sinks;
     } cases[] = {
-        {1, 2, 1, 6, OL_ATTENTION_FULL, 0},
-        {129, 4, 2, 10, OL_ATTENTION_FULL, 0},
-        {531, 3, 3, 18, OL_ATTENTION_FULL, 0},
-        {531, 2, 1, 12, OL_ATTENTION_SLIDING, 1},
-        {600, 2, 2, 8, OL_ATTENTION_SLIDING, 257},
-        {40, 1, 1, 8, OL_ATTENTION_SLIDING, 99},
+        {1, 2, 1, 6, 6, OL_ATTENTION_FULL, 0, false},
+        {129, 4, 2, 10, 10, OL_ATTENTION_FULL, 0, true},
+        {531, 3, 3, 18, 18, OL_ATTENTION_FULL, 0, false},
+        {300, 2, 2, 18, 7, OL_ATTENTION_FULL, 0, false},
+        {140, 2, 1, 5, 21, OL_ATTENTION_FULL, 0, false},
+        {531, 2, 1, 12, 12, OL_ATTENTION_SLIDING, 1, true},
+        {600, 2, 2, 8, 8, OL_ATTENTION_SLIDING, 257, false},
+        {40, 1, 1, 8, 8, OL_ATTENTION_SLIDING, 99, false},
+        {600, 2, 1, 8, 8, OL_ATTENTION_CHUNKED, 250, false},
+        {300, 1, 1, 8, 8, OL_ATTENTION_CHUNKED, 3, false},
     };
     struct ol_error err = {0};
     size_t bytes_used = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct ol_attention_args args = {cases[i].heads, cases[i].kv_heads,
-                                               cases[i].d,     0.9,
-                                               cases[i].kind,  cases[i].window};
+        struct ol_weight sinks = {0};
+        if (cases[i].sinks)
+            sinks = random_weight(OL_DTYPE_BF16, 1, cases[i].heads, 30);
+        double *sink = cases[i].sinks
+                           ? values(sinks.dtype, sinks.data, (size_t)cases[i].heads)
+                           : NULL;
+        const struct ol_attention_args args = {.n_heads = cases[i].heads,
+                                               .n_kv_heads = cases[i].kv_heads,
+                                               .head_dim = cases[i].d,
+                                               .value_dim = cases[i].dv,
+                                               .scale = 0.9,
+                                               .kind = cases[i].kind,
+                                               .window = cases[i].window,
+                                               .sinks = sinks};
         /* Scores up to +-50: a softmax without a running maximum would overflow. */
         struct ol_tensor q = random_tensor(b, cases[i].n, cases[i].heads * cases[i].d, 6);
         struct ol_tensor k =
             random_tensor(b, cases[i].n, cases[i].kv_heads * cases[i].d, 3);
         struct ol_tensor v =
-            random_tensor(b, cases[i].n, cases[i].kv_heads * cases[i].d, 2);
-        struct ol_tensor out = tensor(b, b->dtype, q.n_rows, q.n_cols);
+            random_tensor(b, cases[i].n, cases[i].kv_heads * cases[i].dv, 2);
+        struct ol_tensor out =
+            tensor(b, b->dtype, q.n_rows, cases[i].heads * cases[i].dv);
         OK(b->op->attention(b, &args, q, k, v, out, &err));
         double *want = ol_xcalloc(count(out), sizeof *want), *found = tensor_values(out);
-        attention_of(&args, q, k, v, want);
+        attention_of(&args, q, k, v, sink, want);
         /* bf16: the exponentials are rounded too, which moves the mean of values of at
          * most 2 by at most 2 half units. */
-        compare_within("attention", b->dtype, found, want, count(out), 4,
+        compare_within("attention", b->dtype, found, want, count(out), 8,
                        b->dtype == OL_DTYPE_BF16 ? 2 * 0x1p-9 : 0);
         bytes_used += copy_out(out, (char *)bytes + bytes_used);
-        free(want), free(found);
+        free(want), free(found), free(sink);
+        free_weight(&sinks);
         b->op->tensor_free(b, &q);
         b->op->tensor_free(b, &k);
         b->op->tensor_free(b, &v);
