@@ -112,9 +112,11 @@ int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
 /* Make everything written so far durable (fdatasync). */
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err);
 
-/* Set `complete`, make it durable, rename PATH.partial to PATH, and free the writer, also
- * when it fails (then PATH.partial stays). */
-int ol_activation_seal(struct ol_activation_writer *w, struct ol_error *err);
+/* Set `peak_memory` (bytes; 0: not known, not set) and `complete`, make it durable,
+ * rename PATH.partial to PATH, and free the writer, also when it fails (then PATH.partial
+ * stays). */
+int ol_activation_seal(struct ol_activation_writer *w, int64_t peak_memory,
+                       struct ol_error *err);
 
 /* Free without sealing; PATH.partial stays for a later resume. NULL is fine. */
 void ol_activation_abandon(struct ol_activation_writer *w);

@@ -105,6 +105,9 @@ struct ol_backend_operations {
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
+    /* The most host memory that the operations on a model of that spec keep beside
+     * tensors. */
+    int64_t (*scratch_bytes)(const struct ol_backend *b, const struct ol_spec *spec);
 
     /* ---- token mixing ---- */
 

@@ -8,15 +8,16 @@
 
 #include <stdlib.h>
 
-/* Pairs that pass the experts at a time: enough rows for full tiles of a product. */
-enum { GROUP_ROWS = 8192, SHARED_ROWS = 2048 };
+/* Rows that pass the shared expert at a time: enough for full tiles of a product. */
+enum { SHARED_ROWS = 2048 };
 
 struct ol_experts {
     struct ol_experts_context c;
     const struct ol_backend_operations *op;
     int64_t group_rows;
-    uint16_t *ids;  /* [n_rows, top_k] */
-    float *weights; /* [n_rows, top_k] */
+    int most_experts; /* of a group */
+    uint16_t *ids;    /* [n_rows, top_k] */
+    float *weights;   /* [n_rows, top_k] */
     struct ol_permutation permutation;
 
     struct ol_tensor sum;      /* [n_rows, d_model] float */
@@ -39,14 +40,26 @@ struct ol_experts {
     } group;
 };
 
+static int64_t shared_rows_of(const struct ol_spec *spec, int64_t group_rows,
+                              int64_t n_rows)
+{
+    const int64_t rows = n_rows < SHARED_ROWS ? n_rows : SHARED_ROWS;
+    return spec->d_shared == 0 ? 0 : rows < group_rows ? rows : group_rows;
+}
+
+int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
+                                int64_t n_rows, int64_t size)
+{
+    const int64_t shared_rows = shared_rows_of(spec, group_rows, n_rows);
+    return size * (group_rows * 2 * ((int64_t)spec->d_model + spec->d_expert) +
+                   shared_rows * (2 * (int64_t)spec->d_shared + 1));
+}
+
 static int allocate(struct ol_experts *x, struct ol_error *err)
 {
     const struct ol_spec *spec = x->c.spec;
     struct ol_backend *b = x->c.backend;
-    const int64_t rows = x->c.n_rows < SHARED_ROWS ? x->c.n_rows : SHARED_ROWS;
-    const int64_t shared_rows = spec->d_shared == 0    ? 0
-                                : rows < x->group_rows ? rows
-                                                       : x->group_rows;
+    const int64_t shared_rows = shared_rows_of(spec, x->group_rows, x->c.n_rows);
     const struct {
         struct ol_tensor *tensor;
         enum ol_dtype dtype;
@@ -69,6 +82,23 @@ static int allocate(struct ol_experts *x, struct ol_error *err)
     return 0;
 }
 
+/* How many experts' weights may be waited for together. */
+static int most_experts(const struct ol_experts_context *c)
+{
+    const struct ol_spec *spec = c->spec;
+    int layer = 0;
+    while (layer < spec->n_layers - 1 && !spec->layers[layer].moe)
+        layer++;
+    int64_t bytes = 0;
+    for (enum ol_role role = OL_ROLE_EXPERT_GATE; role <= OL_ROLE_EXPERT_DOWN_BIAS;
+         role++) {
+        const struct ol_weight w = ol_weights_get(c->weights.weights, role, layer, 0);
+        bytes += ol_weight_bytes(&w);
+    }
+    const int64_t n = bytes > 0 ? c->weight_bytes / bytes : 1;
+    return n < 1 ? 1 : n < spec->router.n_experts ? (int)n : spec->router.n_experts;
+}
+
 struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
                                   struct ol_error *err)
 {
@@ -78,7 +108,8 @@ struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
     struct ol_experts *x = ol_xcalloc(1, sizeof *x);
     x->c = *context;
     x->op = context->backend->op;
-    x->group_rows = n_pairs < GROUP_ROWS ? (int64_t)n_pairs : GROUP_ROWS;
+    x->group_rows = context->group_rows;
+    x->most_experts = most_experts(context);
     x->ids = ol_xcalloc(n_pairs, sizeof *x->ids);
     x->weights = ol_xcalloc(n_pairs, sizeof *x->weights);
     x->permutation.n_experts = router->n_experts;
@@ -171,6 +202,10 @@ static bool next_group(struct ol_experts *x)
         const int64_t first = p->offsets[expert], past = p->offsets[expert + 1];
         if (past <= g->begin || past == first)
             continue;
+        if (g->n == x->most_experts) {
+            g->end = first;
+            break;
+        }
         g->experts[g->n] = expert;
         g->firsts[g->n++] = first > g->begin ? first - g->begin : 0;
     }

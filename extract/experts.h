@@ -14,11 +14,18 @@ struct ol_experts_context {
     const struct ol_spec *spec; /* with experts */
     struct ol_backend *backend;
     struct ol_layer_weights weights;
-    int64_t n_rows; /* of all sequences */
+    int64_t n_rows;       /* of all sequences */
+    int64_t group_rows;   /* pairs that pass the experts at a time */
+    int64_t weight_bytes; /* of experts that are waited for together; at least one is */
     /* Called as work is done, with the share of ol_experts_run that it was. */
     void (*progress)(void *arg, int layer, double share);
     void *arg;
 };
+
+/* Bytes of the buffers that depend on group_rows, for n_rows rows and activations of
+ * `size` bytes. */
+int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
+                                int64_t n_rows, int64_t size);
 
 /* Buffers for all layers. NULL on failure. */
 struct ol_experts *ol_experts_new(const struct ol_experts_context *context,

@@ -25,11 +25,6 @@
 #include "extract/layer_weights.h"
 #include "extract/mixer/mixer.h"
 
-enum {
-    /* Rows of attention's and the dense MLP's buffers: whole sequences, at least one. */
-    BLOCK_ROWS = 4096,
-};
-
 /* Buffers of a gated MLP: [rows, width], [rows, width], [rows, d_model]. */
 struct mlp {
     struct ol_tensor gate, up, down;
@@ -43,7 +38,6 @@ struct forward {
     struct ol_progress *progress;
     struct ol_cost_tokens tokens;
     int64_t n_rows, longest;
-    int64_t block_rows;
     struct ol_layer_weights stored;
     struct ol_mixer *mixer;        /* of layers with attention */
     struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
@@ -133,7 +127,7 @@ static bool next_block(const struct forward *f, struct block *block)
     block->n_sequences = block->n = 0;
     while (block->first_sequence + block->n_sequences < f->in->n_sequences) {
         const int32_t length = f->in->lengths[block->first_sequence + block->n_sequences];
-        if (block->n_sequences > 0 && block->n + length > f->block_rows)
+        if (block->n_sequences > 0 && block->n + length > f->in->memory->block_rows)
             break;
         block->n += length;
         block->n_sequences++;
@@ -348,7 +342,7 @@ static int new_mixers(struct forward *f, struct ol_error *err)
         .spec = f->spec,
         .backend = f->b,
         .weights = f->stored,
-        .block_rows = f->block_rows,
+        .block_rows = f->in->memory->block_rows,
         .longest = f->longest,
     };
     for (int l = 0; l < f->spec->n_layers; l++) {
@@ -371,18 +365,18 @@ static int begin(struct forward *f, struct ol_error *err)
         if (f->in->lengths[i] > f->longest)
             f->longest = f->in->lengths[i];
     }
-    f->block_rows = least(f->longest > BLOCK_ROWS ? f->longest : BLOCK_ROWS, f->n_rows);
     const struct {
         struct ol_tensor *tensor;
         int64_t n_rows;
-    } wanted[] = {
-        {&f->hidden, f->n_rows}, {&f->normed, f->n_rows}, {&f->mixed, f->block_rows}};
+    } wanted[] = {{&f->hidden, f->n_rows},
+                  {&f->normed, f->n_rows},
+                  {&f->mixed, f->in->memory->block_rows}};
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (f->op->tensor_new(f->b, f->b->dtype, wanted[i].n_rows, spec->d_model,
                               wanted[i].tensor, err) != 0)
             return -1;
     if (spec->d_ff > 0 &&
-        new_mlp(f, &f->dense, least(BLOCK_ROWS, f->n_rows), spec->d_ff, err) != 0)
+        new_mlp(f, &f->dense, f->in->memory->dense_rows, spec->d_ff, err) != 0)
         return -1;
     if (spec->router.n_experts > 0) {
         const struct ol_experts_context context = {
@@ -390,6 +384,8 @@ static int begin(struct forward *f, struct ol_error *err)
             .backend = f->b,
             .weights = f->stored,
             .n_rows = f->n_rows,
+            .group_rows = f->in->memory->group_rows,
+            .weight_bytes = f->in->memory->weight_bytes / 2,
             .progress = experts_progress,
             .arg = f,
         };

@@ -4,6 +4,7 @@
 #define OL_FORWARD_H
 
 #include "extract/backend.h"
+#include "extract/memory.h"
 #include "extract/progress.h"
 #include "extract/stream.h"
 #include "extract/writer.h"
@@ -15,6 +16,7 @@ struct ol_forward_input {
     struct ol_backend *backend;
     struct ol_stream *stream;
     struct ol_writer *writer; /* takes what is recorded */
+    const struct ol_memory_plan *memory;
     int64_t n_sequences;
     const int32_t *lengths; /* [n_sequences], each >= 1 */
     /* Ids of all sequences one after another, without padding, all below vocab_size. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "extract/memory.h"
 
 /* Redrawn at most so often. */
 #define INTERVAL_SECONDS 0.25
@@ -19,6 +20,7 @@ struct ol_progress {
     double total, skipped, done;
     double start, last_drawn;
     bool visible, drawn;
+    int64_t peak_memory;
 };
 
 static double now(void)
@@ -26,21 +28,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Bytes of a "Name:   123 kB" line of the process's status; 0 where there is none. */
-static double status_bytes(const char *name)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    double kib = 0;
-    const size_t n = strlen(name);
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (strncmp(line, name, n) == 0 && line[n] == ':')
-            kib = atof(line + n + 1);
-    if (file != NULL)
-        fclose(file);
-    return kib * 1024;
 }
 
 struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total,
@@ -69,7 +56,7 @@ static void draw(struct ol_progress *p, int layer, double seconds)
             "%.2f GB memory  %d:%02d left\033[K",
             ol_program(), layer < p->n_layers ? layer + 1 : p->n_layers, p->n_layers,
             100 * fraction, (double)p->n_tokens * own / seconds, read * 1e-9,
-            read * 1e-9 / seconds, status_bytes("RssAnon") * 1e-9, (int)left / 60,
+            read * 1e-9 / seconds, (double)ol_memory_resident() * 1e-9, (int)left / 60,
             (int)left % 60);
     p->drawn = true;
 }
@@ -78,10 +65,18 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
 {
     p->done += done;
     const double t = now();
+    const int64_t resident = ol_memory_resident();
+    if (resident > p->peak_memory)
+        p->peak_memory = resident;
     if (!p->visible || t - p->last_drawn < INTERVAL_SECONDS || t <= p->start)
         return;
     p->last_drawn = t;
     draw(p, layer, t - p->start);
+}
+
+int64_t ol_progress_peak_memory(const struct ol_progress *p)
+{
+    return p->peak_memory;
 }
 
 void ol_progress_finish(struct ol_progress *p)
@@ -96,7 +91,7 @@ void ol_progress_finish(struct ol_progress *p)
             "%.2f GB of weights read (%.2f GB/s, waited %.1f s); peak memory %.2f GB",
             (long long)p->n_tokens, p->n_layers, seconds, (double)p->n_tokens / seconds,
             p->done * 1e-9 / seconds, read * 1e-9, read * 1e-9 / seconds,
-            stats.wait_seconds, status_bytes("VmHWM") * 1e-9);
+            stats.wait_seconds, (double)p->peak_memory * 1e-9);
 }
 
 void ol_progress_free(struct ol_progress *p)

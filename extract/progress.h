@@ -17,6 +17,9 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
 /* Now in that layer (n_layers: after the last), with `done` more operations behind us. */
 void ol_progress_step(struct ol_progress *p, int layer, double done);
 
+/* The most anonymous memory that was resident at any step, in bytes. */
+int64_t ol_progress_peak_memory(const struct ol_progress *p);
+
 /* Wipe the line and say in one note what was done and how fast. */
 void ol_progress_finish(struct ol_progress *p);
 void ol_progress_free(struct ol_progress *p); /* NULL is fine */

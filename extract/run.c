@@ -33,6 +33,8 @@ struct run {
     int64_t n_rows;
     void *hidden; /* of a resumed run */
     int done;     /* layer of hidden, or -1 */
+    struct ol_memory_plan memory;
+    int64_t peak_memory;
 };
 
 /* ---- what is asked for ---- */
@@ -302,6 +304,22 @@ static void abandon(struct run *r)
 
 /* ---- the run ---- */
 
+static int plan_memory(struct run *r, struct ol_error *err)
+{
+    const struct ol_corpus *c = &r->corpus;
+    struct ol_memory_need need = {
+        .spec = &r->model.spec,
+        .n_rows = r->n_rows,
+        .dtype = r->request->precision,
+        .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model.spec),
+        .other_bytes = ol_memory_resident(),
+    };
+    for (int64_t s = 0; s < c->n_sequences; s++)
+        if (c->lengths[s] > need.longest)
+            need.longest = c->lengths[s];
+    return ol_memory_choose(&need, r->request->memory, &r->memory, err);
+}
+
 static int compute(struct run *r, struct ol_error *err)
 {
     const struct ol_writer_target target = {
@@ -310,11 +328,13 @@ static int compute(struct run *r, struct ol_error *err)
         .states = r->states,
         .lengths = r->corpus.lengths,
         .dtype = r->request->precision,
+        .most_waiting = (size_t)r->memory.writer_bytes,
     };
     struct ol_forward_input in = {
         .spec = &r->model.spec,
         .weights = r->model.weights,
         .backend = r->backend,
+        .memory = &r->memory,
         .n_sequences = r->corpus.n_sequences,
         .lengths = r->corpus.lengths,
         .ids = r->ids,
@@ -327,7 +347,7 @@ static int compute(struct run *r, struct ol_error *err)
     struct ol_progress *progress = NULL;
     double total, skipped;
     int status = -1;
-    in.stream = ol_stream_new(err);
+    in.stream = ol_stream_new(r->memory.weight_bytes, err);
     in.writer = in.stream != NULL ? ol_writer_new(&target, err) : NULL;
     if (in.writer == NULL)
         goto out;
@@ -337,6 +357,7 @@ static int compute(struct run *r, struct ol_error *err)
     if (ol_forward_run(&in, progress, err) != 0 || ol_writer_finish(in.writer, err) != 0)
         goto out;
     ol_progress_finish(progress);
+    r->peak_memory = ol_progress_peak_memory(progress);
     int64_t n_nll;
     const double mean_nll = ol_writer_mean_nll(in.writer, &n_nll);
     if (n_nll > 0)
@@ -360,7 +381,7 @@ static int seal(struct run *r, struct ol_error *err)
 {
     struct ol_activation_writer *file = r->file;
     r->file = NULL;
-    if (ol_activation_seal(file, err) != 0)
+    if (ol_activation_seal(file, r->peak_memory, err) != 0)
         return -1;
     unlink(r->state_path);
     printf("%s\n", r->path);
@@ -407,7 +428,11 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     if (r.backend == NULL)
         goto out;
     describe(&r);
-    if (open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
+    /* Not needed any more, and large. */
+    ol_tokenizer_close(r.tokenizer);
+    r.tokenizer = NULL;
+    if (plan_memory(&r, err) != 0 || open_files(&r, err) != 0 || compute(&r, err) != 0 ||
+        seal(&r, err) != 0)
         goto out;
     status = 0;
 out:

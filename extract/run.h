@@ -21,7 +21,8 @@ struct ol_run_request {
     const char *layers;      /* "0-7,12"; NULL: all */
     bool sites[OL_N_SITES];  /* stored */
     enum ol_store store;
-    int n_threads; /* 0: as many as processors */
+    int n_threads;  /* 0: as many as processors */
+    int64_t memory; /* budget in bytes; 0: what is free, less a reserve */
     bool perplexity, resume;
 };
 

@@ -50,6 +50,8 @@ struct ol_stream {
     pthread_cond_t work, done;
     struct job *first, *last; /* the queue */
     struct job *buckets[N_BUCKETS];
+    int64_t most_ahead, held; /* bytes that were read and not yet released */
+    int n_waiting;            /* threads that wait for a job */
     atomic_bool stopping;
     atomic_bool populates; /* the kernel has MADV_POPULATE_READ */
     size_t page;
@@ -210,10 +212,12 @@ static void free_job(struct job *job)
 static void run_job(struct ol_stream *s, struct job *job)
 {
     struct ol_error err = {0};
+    s->held += (int64_t)job->bytes;
     pthread_mutex_unlock(&s->mutex);
     const int result = read_pages(s, job->data, job->bytes, &err);
     pthread_mutex_lock(&s->mutex);
     if (job->released) {
+        s->held -= (int64_t)job->bytes;
         drop_pages(s, job->data, job->bytes);
         free_job(job);
         return;
@@ -223,12 +227,20 @@ static void run_job(struct ol_stream *s, struct job *job)
     pthread_cond_broadcast(&s->done);
 }
 
+/* Whether the first of the queue is to be read now. Whoever waits may wait for one behind
+ * it: then the queue moves on without regard to what is held. */
+static bool may_read(const struct ol_stream *s)
+{
+    return s->first != NULL && (s->first->released || s->n_waiting > 0 ||
+                                s->held + (int64_t)s->first->bytes <= s->most_ahead);
+}
+
 static void *work(void *arg)
 {
     struct ol_stream *s = arg;
     pthread_mutex_lock(&s->mutex);
     for (;;) {
-        while (s->first == NULL && !atomic_load(&s->stopping))
+        while (!may_read(s) && !atomic_load(&s->stopping))
             pthread_cond_wait(&s->work, &s->mutex);
         if (atomic_load(&s->stopping))
             break;
@@ -247,9 +259,10 @@ static void *work(void *arg)
 
 /* ---- the interface ---- */
 
-struct ol_stream *ol_stream_new(struct ol_error *err)
+struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err)
 {
     struct ol_stream *s = ol_xcalloc(1, sizeof *s);
+    s->most_ahead = most_ahead;
     s->page = (size_t)sysconf(_SC_PAGESIZE);
     atomic_store(&s->populates, true);
     pthread_mutex_init(&s->mutex, NULL);
@@ -331,8 +344,11 @@ static int wait_for(struct ol_stream *s, const struct ol_span *span, struct ol_e
         job = new_job(link, span, READING);
         run_job(s, job);
     }
+    s->n_waiting++;
+    pthread_cond_signal(&s->work);
     while (job->state == QUEUED || job->state == READING)
         pthread_cond_wait(&s->done, &s->mutex);
+    s->n_waiting--;
     return job->state == FAILED ? ol_fail(err, "%s", job->failure) : 0;
 }
 
@@ -357,8 +373,11 @@ static void release(struct ol_stream *s, const struct ol_span *span)
     if (job != NULL) {
         *link = job->next_in_bucket;
         job->released = true;
-        if (job->state == READY || job->state == FAILED)
+        if (job->state == READY || job->state == FAILED) {
+            s->held -= (int64_t)job->bytes;
             free_job(job);
+        }
+        pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->mutex);
     drop_pages(s, span->data, span->bytes);

@@ -14,7 +14,9 @@
 
 struct ol_stream;
 
-struct ol_stream *ol_stream_new(struct ol_error *err);
+/* most_ahead: bytes that may be resident before they are waited for; what the compute
+ * waits for is read whatever it is. */
+struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err);
 void ol_stream_free(struct ol_stream *s);
 
 /* Queue a weight's spans to be read; those of no data are ignored. Never blocks. Weights

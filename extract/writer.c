@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows waiting to be written, in bytes; one piece may always wait, however large. */
-#define MAX_WAITING ((size_t)256 << 20)
-
 enum job_kind { SITE, ROUTER, STATES, NLL };
 
 struct job {
@@ -268,7 +265,7 @@ bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site sit
 void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)
 {
     pthread_mutex_lock(&w->mutex);
-    while (w->waiting > 0 && w->waiting + bytes > MAX_WAITING)
+    while (w->waiting > 0 && w->waiting + bytes > w->to.most_waiting)
         pthread_cond_wait(&w->changed, &w->mutex);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);

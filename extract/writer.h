@@ -18,6 +18,8 @@ struct ol_writer_target {
     struct ol_state_file *states;              /* borrowed; NULL: none are kept */
     const int32_t *lengths;                    /* [layout->n_sequences], borrowed */
     enum ol_dtype dtype;                       /* of the rows that are handed over */
+    /* Of rows waiting to be written; one piece may always wait, however large. */
+    size_t most_waiting;
 };
 
 struct ol_writer *ol_writer_new(const struct ol_writer_target *target,

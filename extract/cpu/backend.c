@@ -122,6 +122,24 @@ static void cpu_close(struct ol_backend *b)
     free(cpu);
 }
 
+/* Products need the most: everything else a thread works on is a few rows or tiles, and
+ * what the library of products keeps for itself. */
+static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
+{
+    enum { TILES = 16 << 20 };
+    const struct ol_attention_spec *a = &spec->attention;
+    const struct ol_delta_net_spec *d = &spec->delta_net;
+    const int64_t depths[] = {spec->d_model,  (int64_t)a->n_heads * a->value_dim,
+                              spec->d_ff,     spec->d_expert,
+                              spec->d_shared, a->q_rank,
+                              a->kv_rank,     (int64_t)d->n_value_heads * d->value_dim};
+    int64_t deepest = 0;
+    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
+        deepest = depths[i] > deepest ? depths[i] : deepest;
+    const struct ol_cpu *cpu = (const struct ol_cpu *)b;
+    return ol_pool_threads(cpu->pool) * (ol_cpu_matmul_scratch(deepest) + TILES);
+}
+
 static const struct ol_backend_operations operations = {
     .name = "cpu",
     .tensor_new = cpu_tensor_new,
@@ -130,6 +148,7 @@ static const struct ol_backend_operations operations = {
     .download = cpu_download,
     .zero = cpu_zero,
     .close = cpu_close,
+    .scratch_bytes = cpu_scratch_bytes,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,
     .matmul = ol_cpu_matmul,

@@ -67,6 +67,9 @@ void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint1
 void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64_t row,
                            int64_t n, float *dst);
 
+/* Bytes of scratch that a thread needs for products over k inputs. */
+int64_t ol_cpu_matmul_scratch(int64_t k);
+
 /* ---- operations, in the order of the table ---- */
 
 int ol_cpu_embed(struct ol_backend *b, const int32_t *ids, struct ol_weight table,

@@ -163,6 +163,17 @@ static void tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int t
     }
 }
 
+int64_t ol_cpu_matmul_scratch(int64_t k)
+{
+    const int64_t columns = BF16_BLOCKS * ol_gemm_bf16_columns(k);
+    const int64_t bf16 = (int64_t)ol_gemm_bf16_scratch(BF16_ROWS, columns, k) +
+                         columns * (k * (int64_t)sizeof(uint16_t) + 64) +
+                         OL_CPU_DECODE_ROWS * k * (int64_t)sizeof(float);
+    const int64_t wide =
+        ((TILE_ROWS + TILE_COLS) * k + TILE_ROWS * TILE_COLS) * (int64_t)sizeof(float);
+    return ol_gemm_bf16_available() && bf16 > wide ? bf16 : wide;
+}
+
 static void task(void *arg, int64_t i, int thread)
 {
     const struct job *j = arg;

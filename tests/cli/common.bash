@@ -30,5 +30,5 @@ differing_bytes() {
 # The same but for the time of creation and the digit of --threads.
 same_run() {
     n=$(differing_bytes "$1" "$2") || return 1
-    [ "$n" -le 12 ]
+    [ "$n" -le 20 ]
 }

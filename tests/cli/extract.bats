@@ -36,6 +36,28 @@ load common
     same_run ../calm/run.h5 run.h5
 }
 
+@test "a memory budget changes no result, and one that is too small names the least" {
+    cd "$BATS_TEST_TMPDIR"
+    for precision in bf16 f32; do
+        run_it() { "$EXTRACT" "$DEMO" -t "$HELDOUT" -n 8 -l 300 --perplexity --precision $precision "$@"; }
+        run run_it --memory 2M -o run.h5
+        [ "$status" -eq 1 ]
+        [[ $output == *"--memory of 2 MiB cannot hold this run of 2400 tokens: it needs at least "*M ]]
+        least=${output##* }
+        [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+        mkdir -p small large
+        (cd small && run_it -q --memory "$least" -o run.h5)
+        (cd large && run_it -q --memory 4G -o run.h5)
+        h5dump -a /peak_memory small/run.h5 > peak
+        peak=$(sed -n 's/ *(0): //p' peak)
+        [ "$peak" -gt 1000000 ] && [ "$peak" -le $((${least%M} * 1048576)) ]
+        # h5diff names what differs: only attributes that say how the run was made.
+        run h5diff small/run.h5 large/run.h5
+        [[ $output == *"attribute: <peak_memory"* && $output != *"dataset:"* ]]
+        rm -r small large
+    done
+}
+
 @test "two processes do not resume one run at once" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity --threads 1 -o run.h5 >/dev/null &

@@ -1,0 +1,131 @@
+#include "extract/memory.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/experts.h"
+#include "extract/mixer/mixer.h"
+
+#define MIB ((int64_t)1 << 20)
+
+enum {
+    MOST_BLOCK_ROWS = 4096,
+    MOST_GROUP_ROWS = 8192,
+    LEAST_GROUP_ROWS = 256,
+    MOST_WRITER_MIB = 256,
+    LEAST_WRITER_MIB = 16,
+    LEAST_WEIGHT_MIB = 256,
+    LEVELS = 6, /* every level halves the buffers */
+    /* For people: sizes are refused and suggested in steps of this. */
+    STEP_MIB = 16,
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t mixer_width(const struct ol_spec *spec)
+{
+    int64_t width = 0;
+    bool attention = false, linear = false;
+    for (int l = 0; l < spec->n_layers; l++) {
+        bool *seen =
+            spec->layers[l].attention == OL_ATTENTION_LINEAR ? &linear : &attention;
+        if (!*seen)
+            width += ol_mixer_width(ol_mixer_kind_of(spec, l), spec);
+        *seen = true;
+    }
+    return width;
+}
+
+static int64_t total_of(const struct ol_memory_need *need,
+                        const struct ol_memory_plan *plan)
+{
+    const struct ol_spec *spec = need->spec;
+    const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
+    const bool moe = spec->router.n_experts > 0;
+    const int64_t stream = 2 * need->n_rows * d * size;
+    const int64_t sums = moe ? need->n_rows * d * (int64_t)sizeof(float) : 0;
+    /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
+     */
+    const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
+    const int64_t logits = need->n_rows * spec->router.n_experts * (int64_t)sizeof(float);
+    const int64_t blocks = plan->block_rows * (mixer_width(spec) + d) * size;
+    const int64_t dense =
+        spec->d_ff > 0 ? plan->dense_rows * (2 * (int64_t)spec->d_ff + d) * size : 0;
+    const int64_t experts =
+        moe ? ol_experts_buffer_bytes(spec, plan->group_rows, need->n_rows, size) : 0;
+    const int64_t rope =
+        2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
+    /* One piece may wait however large: the stream itself after a layer. */
+    const int64_t writer = plan->writer_bytes + need->n_rows * d * size;
+    return need->other_bytes + need->scratch_bytes + stream + sums + tables + logits +
+           blocks + dense + experts + rope + writer;
+}
+
+static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)
+{
+    const int64_t n_pairs = most(1, need->n_rows * (int64_t)need->spec->router.top_k);
+    struct ol_memory_plan plan = {
+        .block_rows = least(most(MOST_BLOCK_ROWS >> level, need->longest), need->n_rows),
+        .dense_rows = least(MOST_BLOCK_ROWS >> level, need->n_rows),
+        .group_rows = least(most(MOST_GROUP_ROWS >> level, LEAST_GROUP_ROWS), n_pairs),
+        .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
+    };
+    plan.total = total_of(need, &plan);
+    return plan;
+}
+
+/* A line "Name:   123 kB" of a file of the kernel's; 0 where there is none. */
+static int64_t kernel_bytes(const char *path, const char *name)
+{
+    FILE *file = fopen(path, "r");
+    char line[256];
+    int64_t kib = 0;
+    const size_t n = strlen(name);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, n) == 0 && line[n] == ':')
+            kib = strtoll(line + n + 1, NULL, 10);
+    if (file != NULL)
+        fclose(file);
+    return kib * 1024;
+}
+
+int64_t ol_memory_resident(void)
+{
+    return kernel_bytes("/proc/self/status", "RssAnon");
+}
+
+int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
+                     struct ol_memory_plan *plan, struct ol_error *err)
+{
+    const bool given = budget > 0;
+    if (!given) {
+        const int64_t available = kernel_bytes("/proc/meminfo", "MemAvailable");
+        budget = available > 0 ? available - available / 8 : INT64_MAX;
+    }
+    for (int level = 0; level < LEVELS; level++) {
+        *plan = at_level(need, level);
+        if (plan->total > budget)
+            continue;
+        /* With a budget, weights that wait for their use are to fit into it too. */
+        plan->weight_bytes = most(budget - plan->total, LEAST_WEIGHT_MIB * MIB);
+        return 0;
+    }
+    const int64_t step = STEP_MIB * MIB, rest = plan->total % step;
+    const int64_t enough = rest > 0 ? plan->total + step - rest : plan->total;
+    return ol_fail(
+        err,
+        "%s of %lld MiB cannot hold this run of %lld tokens: it needs at least "
+        "%lldM",
+        given ? "--memory" : "free memory", (long long)(budget / MIB),
+        (long long)need->n_rows, (long long)(enough / MIB));
+}
