@@ -33,6 +33,10 @@ struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
 /* The row-major [n, k * n_cols] seen as [n * k, n_cols]. */
 struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
 
+/* How many rows a product's neighbours may not be told by: whether x is given whole or
+ * cut at multiples of so many rows, the same bytes come out. */
+enum { OL_PRODUCT_ROWS = 512 };
+
 /* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
  * out [m, n] activation. The weight is rounded to the activation type first, as loading a
  * model does. Accumulates in float; the bias is added before the one rounding. */

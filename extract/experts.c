@@ -189,28 +189,36 @@ int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
 
 /* ---- one group ---- */
 
+/* An expert's rows are cut at multiples of OL_PRODUCT_ROWS alone, so that neither the
+ * size of the group nor what else is in it shows in the results. */
+static int64_t cut_of(const struct ol_experts *x, int expert, int64_t end)
+{
+    const int64_t first = x->permutation.offsets[expert];
+    const int64_t past = x->permutation.offsets[expert + 1];
+    return end >= past ? past : first + (end - first) / OL_PRODUCT_ROWS * OL_PRODUCT_ROWS;
+}
+
 static bool next_group(struct ol_experts *x)
 {
     const struct ol_permutation *p = &x->permutation;
     struct group *g = &x->group;
-    const int64_t n_pairs = p->offsets[p->n_experts];
     int expert = g->n > 0 ? g->experts[g->n - 1] : 0;
     g->begin = g->end;
-    g->end = g->begin + x->group_rows < n_pairs ? g->begin + x->group_rows : n_pairs;
     g->n = 0;
-    for (; expert < p->n_experts && p->offsets[expert] < g->end; expert++) {
-        const int64_t first = p->offsets[expert], past = p->offsets[expert + 1];
-        if (past <= g->begin || past == first)
+    for (; expert < p->n_experts && g->n < x->most_experts; expert++) {
+        if (p->offsets[expert + 1] <= g->end)
             continue;
-        if (g->n == x->most_experts) {
-            g->end = first;
+        const int64_t cut = cut_of(x, expert, g->begin + x->group_rows);
+        if (cut <= g->end)
             break;
-        }
         g->experts[g->n] = expert;
-        g->firsts[g->n++] = first > g->begin ? first - g->begin : 0;
+        g->firsts[g->n++] = g->end - g->begin;
+        g->end = cut;
+        if (cut < p->offsets[expert + 1])
+            break;
     }
     g->firsts[g->n] = g->end - g->begin;
-    return g->end > g->begin;
+    return g->n > 0;
 }
 
 /* One product per expert of the group, over its rows of x; returns their number. */

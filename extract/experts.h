@@ -15,7 +15,8 @@ struct ol_experts_context {
     struct ol_backend *backend;
     struct ol_layer_weights weights;
     int64_t n_rows;       /* of all sequences */
-    int64_t group_rows;   /* pairs that pass the experts at a time */
+    int64_t group_rows;   /* pairs that pass the experts at a time: all, or at least
+                             OL_PRODUCT_ROWS */
     int64_t weight_bytes; /* of experts that are waited for together; at least one is */
     /* Called as work is done, with the share of ol_experts_run that it was. */
     void (*progress)(void *arg, int layer, double share);

@@ -5,19 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "extract/backend.h"
 #include "extract/experts.h"
 #include "extract/mixer/mixer.h"
 
 #define MIB ((int64_t)1 << 20)
 
 enum {
-    MOST_BLOCK_ROWS = 4096,
+    /* Of whole sequences. Not cut to the budget: where a block of products begins may
+     * show in the last bits of float ones, and a budget is not to. */
+    BLOCK_ROWS = 2048,
+    MOST_DENSE_ROWS = 4096,
     MOST_GROUP_ROWS = 8192,
-    LEAST_GROUP_ROWS = 256,
     MOST_WRITER_MIB = 256,
     LEAST_WRITER_MIB = 16,
     LEAST_WEIGHT_MIB = 256,
-    LEVELS = 6, /* every level halves the buffers */
+    LEVELS = 5, /* every level halves the buffers, down to OL_PRODUCT_ROWS */
     /* For people: sizes are refused and suggested in steps of this. */
     STEP_MIB = 16,
 };
@@ -75,9 +78,10 @@ static struct ol_memory_plan at_level(const struct ol_memory_need *need, int lev
 {
     const int64_t n_pairs = most(1, need->n_rows * (int64_t)need->spec->router.top_k);
     struct ol_memory_plan plan = {
-        .block_rows = least(most(MOST_BLOCK_ROWS >> level, need->longest), need->n_rows),
-        .dense_rows = least(MOST_BLOCK_ROWS >> level, need->n_rows),
-        .group_rows = least(most(MOST_GROUP_ROWS >> level, LEAST_GROUP_ROWS), n_pairs),
+        .block_rows = least(most(BLOCK_ROWS, need->longest), need->n_rows),
+        .dense_rows =
+            least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS), need->n_rows),
+        .group_rows = least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
         .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
     };
     plan.total = total_of(need, &plan);

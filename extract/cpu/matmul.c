@@ -17,7 +17,7 @@
  * one copies its rows once for so many blocks of columns, and packs each block once for
  * its rows. Weights that must be decoded first are decoded once for many more rows. */
 enum {
-    TILE_ROWS = 512,
+    TILE_ROWS = OL_PRODUCT_ROWS,
     TILE_COLS = 256,
     BF16_ROWS = 512,
     BF16_BLOCKS = 4,
