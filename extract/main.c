@@ -15,7 +15,7 @@ struct command {
     int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
     const char *sites;
-    bool tokenize;
+    bool tokenize, plan;
 };
 
 static void print_versions(void)
@@ -94,6 +94,11 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "print the token ids in the format of --ids and stop;\nwithout -n and -l: all, "
          "one line per document",
          0, 0, NULL},
+        {0, "plan", OL_OPTION_FLAG, &c->plan, NULL,
+         "print what the run would need, and the model's layers,\nas JSON and stop; "
+         "MODEL "
+         "may be a config.json alone",
+         0, 0, NULL},
         {0, "resume", OL_OPTION_FLAG, &r->resume, NULL,
          "go on with an unfinished run of the same command", 0, 0, NULL},
         {0},
@@ -118,7 +123,9 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (operands->n != 1)
         return ol_usage_error(operands->n == 0 ? "MODEL is missing"
                                                : "more than one MODEL");
-    if ((c->texts.n > 0) == (r->corpus.ids_file != NULL))
+    if (c->plan && c->tokenize)
+        return ol_usage_error("--plan and --tokenize exclude each other");
+    if (!c->plan && (c->texts.n > 0) == (r->corpus.ids_file != NULL))
         return ol_usage_error(c->texts.n > 0 ? "--text and --ids exclude each other"
                                              : "a text is missing: give --text or --ids");
     if (c->backend == 2)
@@ -127,7 +134,7 @@ static int check(struct command *c, const struct ol_texts *operands)
     r->corpus.text_files = &c->texts;
     if (r->corpus.text_field == NULL)
         r->corpus.text_field = "text";
-    const bool ids = r->corpus.ids_file != NULL;
+    const bool ids = r->corpus.ids_file != NULL && !c->plan;
     const bool whole = c->tokenize && c->n_sequences == 0 && c->length == 0;
     r->corpus.n_sequences =
         c->n_sequences > 0 || ids || whole ? c->n_sequences : DEFAULT_SEQUENCES;
@@ -158,6 +165,7 @@ int main(int argc, char **argv)
     if (status != 0)
         goto out;
     const int done = command.tokenize ? ol_run_tokenize(&command.request, &err)
+                     : command.plan   ? ol_run_plan(&command.request, &err)
                                       : ol_run(&command.request, &err);
     if (done != 0 || ol_stdout_close(&err) != 0) {
         ol_warn("%s", err.text);

@@ -108,6 +108,12 @@ int64_t ol_memory_resident(void)
     return kernel_bytes("/proc/self/status", "RssAnon");
 }
 
+int64_t ol_memory_least(const struct ol_memory_need *need)
+{
+    const int64_t step = STEP_MIB * MIB, total = at_level(need, LEVELS - 1).total;
+    return (total + step - 1) / step * step;
+}
+
 int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err)
 {
@@ -124,12 +130,10 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
         plan->weight_bytes = most(budget - plan->total, LEAST_WEIGHT_MIB * MIB);
         return 0;
     }
-    const int64_t step = STEP_MIB * MIB, rest = plan->total % step;
-    const int64_t enough = rest > 0 ? plan->total + step - rest : plan->total;
     return ol_fail(
         err,
         "%s of %lld MiB cannot hold this run of %lld tokens: it needs at least "
         "%lldM",
         given ? "--memory" : "free memory", (long long)(budget / MIB),
-        (long long)need->n_rows, (long long)(enough / MIB));
+        (long long)need->n_rows, (long long)(ol_memory_least(need) / MIB));
 }

@@ -32,6 +32,9 @@ struct ol_memory_plan {
 int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err);
 
+/* The least budget that would do, in bytes. */
+int64_t ol_memory_least(const struct ol_memory_need *need);
+
 /* Anonymous memory of this process that is resident now, in bytes; 0 where the system
  * does not say. */
 int64_t ol_memory_resident(void);

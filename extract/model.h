@@ -20,6 +20,11 @@ struct ol_model {
     struct ol_weights *weights;
 };
 
+/* config.json alone, and the checkpoint when there is one (else checkpoint and weights
+ * are NULL). model may also be a file: a config.json, or an object with "name" and
+ * "config" (data/models). */
+int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error *err);
+
 /* model: a directory or a Hub name (hub.h). Start from {0}; clear also after a failure.
  */
 int ol_model_open(struct ol_model *m, const char *model, struct ol_error *err);

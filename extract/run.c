@@ -1,4 +1,5 @@
 #include "extract/run.h"
+#include "extract/plan.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -470,6 +471,45 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
                       (size_t)r.corpus.lengths[s]);
     }
     free(directory);
+    clear(&r);
+    return status;
+}
+
+/* ---- --plan ---- */
+
+int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
+{
+    struct run r = {.request = request, .done = -1};
+    struct ol_json *plan = NULL;
+    int status = -1;
+    if (ol_model_open_config(&r.model, request->model, err) != 0)
+        goto out;
+    r.corpus.n_sequences = request->corpus.n_sequences;
+    r.corpus.n_tokens = request->corpus.length;
+    if (lay_out(&r, err) != 0)
+        goto out;
+    r.backend = ol_cpu_open(request->precision, request->n_threads, err);
+    if (r.backend == NULL)
+        goto out;
+    struct ol_plan_request wanted = {
+        .model = &r.model,
+        .backend = r.backend,
+        .n_sequences = request->corpus.n_sequences,
+        .length = request->corpus.length,
+        .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,
+        .n_recorded = (int)r.layout.n_layers,
+        .stored = r.layout.dtype,
+        .stores_tensors = request->store != OL_STORE_NONE,
+        .perplexity = request->perplexity,
+        .memory_budget = request->memory,
+    };
+    for (int site = 0; site < OL_N_SITES; site++)
+        wanted.n_sites += request->sites[site];
+    plan = ol_plan(&wanted, err);
+    if (plan != NULL)
+        status = ol_json_dump(plan, 1, stdout, "stdout", err);
+out:
+    ol_json_free(plan);
     clear(&r);
     return status;
 }

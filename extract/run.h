@@ -33,4 +33,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err);
  * document per line. */
 int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err);
 
+/* Print what the run would need as JSON (plan.h); reads no text. */
+int ol_run_plan(const struct ol_run_request *request, struct ol_error *err);
+
 #endif

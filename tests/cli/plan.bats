@@ -1,0 +1,68 @@
+load common
+
+# One value of a JSON file.
+value() { "$PYTHON" -c 'import json, sys
+x = json.load(open(sys.argv[1]))
+for key in sys.argv[2].split("."):
+    x = x[int(key)] if key.isdigit() else x[key]
+print(x)' "$1" "$2"; }
+
+@test "every survey model has the published number of parameters" {
+    cd "$BATS_TEST_TMPDIR"
+    n=0
+    for file in "$ROOT"/data/models/*.json; do
+        "$EXTRACT" --plan --memory 8G "$file" > plan.json
+        echo "$file"
+        [ "$(value plan.json model.total_parameters)" = "$(value "$file" total_parameters)" ]
+        [ "$(value plan.json model.name)" = "$(value "$file" name)" ]
+        n=$((n + 1))
+    done
+    [ "$n" -ge 20 ]
+}
+
+@test "the structure of layers is what the families say" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" --plan "$ROOT/data/models/qwen3-next-80b-a3b.json" > plan.json
+    [ "$(value plan.json layers.2.attention)" = linear ]
+    [ "$(value plan.json layers.3.attention)" = full ]
+    [ "$(value plan.json layers.47.n_experts)" = 512 ]
+    "$EXTRACT" --plan "$ROOT/data/models/llama-4-maverick-17b-128e.json" > plan.json
+    [ "$(value plan.json layers.0.kind)" = dense ] && [ "$(value plan.json layers.1.kind)" = moe ]
+    [ "$(value plan.json layers.2.attention)" = chunked ]
+    [ "$(value plan.json layers.3.attention)" = full ]
+    "$EXTRACT" --plan "$ROOT/data/models/gpt-oss-20b.json" > plan.json
+    [ "$(value plan.json layers.0.window)" = 128 ] && [ "$(value plan.json layers.1.attention)" = full ]
+    "$EXTRACT" --plan "$ROOT/data/models/deepseek-r1.json" > plan.json
+    [ "$(value plan.json layers.2.kind)" = dense ] && [ "$(value plan.json layers.3.kind)" = moe ]
+    # FP8 codes, a float per 128 x 128 of them, and what is not quantised: 256 experts of three
+    # 2048 x 7168 matrices in 58 layers.
+    [ "$(value plan.json weights.bytes.routed_experts)" = $((58 * 256 * 3 * (2048 * 7168 + 4 * 16 * 56))) ]
+    [ "$(value plan.json weights.bytes.embedding)" = $((129280 * 7168 * 2)) ]
+}
+
+@test "with a checkpoint the plan is of its bytes, and a run reads what was planned" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" --plan "$DEMO" -n 16 -l 512 --perplexity > plan.json
+    [ "$(value plan.json weights.known_from)" = checkpoint ]
+    header=$(od -An -tu8 -N8 "$DEMO/model.safetensors")
+    size=$(stat -c %s "$DEMO/model.safetensors")
+    [ "$(value plan.json weights.bytes.total)" = $((size - header - 8)) ]
+    "$EXTRACT" "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity -o run.h5
+    expected=$(value plan.json run.disk_bytes)
+    [ "$(stat -c %s run.h5)" -le "$((expected + 1000000))" ]
+    peak=$(h5dump -a /peak_memory run.h5 | sed -n 's/ *(0): //p')
+    [ "$peak" -le "$(value plan.json memory.ram_bytes)" ]
+}
+
+@test "a plan that cannot be made says why" {
+    cd "$BATS_TEST_TMPDIR"
+    run "$EXTRACT" --plan --memory 100M "$ROOT/data/models/deepseek-r1.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"--memory of 100 MiB cannot hold this run of 32768 tokens: it needs at least "*M ]]
+    echo '{"model_type": "unheard_of"}' > config.json
+    run "$EXTRACT" --plan config.json
+    [ "$status" -eq 1 ]
+    [[ $output == *'config.json: model_type "unheard_of" is not supported; known: deepseek_v2, '* ]]
+    run "$EXTRACT" --plan --tokenize "$DEMO"
+    [ "$status" -eq 2 ]
+}
