@@ -137,17 +137,21 @@ MAN1 := $(wildcard $(TOOLS:%=%/*.1))
 MAN5 := $(wildcard common/*.5)
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
+MODELDIR := $(DESTDIR)$(PREFIX)/share/outliers/models
+MODELS := $(wildcard data/models/*.json)
 
 install: all
-	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5"
+	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5" "$(MODELDIR)"
 	install -m 755 $(BINARIES) "$(BINDIR)"
 	install -m 644 $(MAN1) "$(MANDIR)/man1"
 	install -m 644 $(MAN5) "$(MANDIR)/man5"
+	install -m 644 $(MODELS) "$(MODELDIR)"
 
 uninstall:
 	rm -f $(patsubst $(B)/%,"$(BINDIR)/%",$(BINARIES)) \
 	    $(patsubst %,"$(MANDIR)/man1/%",$(notdir $(MAN1))) \
-	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5)))
+	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5))) \
+	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS)))
 
 clean:
 	rm -rf $(B) $(B)-clang $(B)-sanitize

@@ -43,6 +43,13 @@ static const struct ol_format *find_format(const char *name)
     return NULL;
 }
 
+static int read_one(struct ol_report_results *r, const char *file, struct ol_error *err)
+{
+    if (ol_report_read(r, file, err) != 0)
+        return -1;
+    return ol_published_find(r->model.name, &r->published, err);
+}
+
 static int print_report(const struct command *c, const struct ol_format *format,
                         const struct ol_texts *files, struct ol_error *err)
 {
@@ -50,7 +57,7 @@ static int print_report(const struct command *c, const struct ol_format *format,
     struct ol_report_results *results = ol_xcalloc(n, sizeof *results);
     int status = 0;
     for (size_t i = 0; i < n && status == 0; i++)
-        status = ol_report_read(&results[i], files->n > 0 ? files->items[i] : "-", err);
+        status = read_one(&results[i], files->n > 0 ? files->items[i] : "-", err);
     if (status == 0) {
         const struct ol_report report = {results, (int)n, c->top};
         struct ol_atomic_file *file = ol_atomic_open(c->output, err);

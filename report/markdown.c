@@ -98,6 +98,18 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
                 "mean %.1f, median %.1f.\n",
                 percent(r->mean_layers), percent(r->median_layers),
                 percent(r->mean_positions), percent(r->median_positions));
+    const struct ol_published *p = &r->published;
+    if (p->json != NULL && r->has_pairs)
+        fprintf(out,
+                "\nPublished (%s; %s): %" PRId64
+                " pairs, mean L%% %.1f, mean S%% %.1f; here: %" PRId64
+                ", %.1f, %.1f\n(%" PRId64 " tokens in %" PRId64 " sequences).\n\n",
+                p->study, p->text, p->pairs, p->mean_layer_percent,
+                p->mean_position_percent, r->n_pairs, percent(r->mean_layers),
+                percent(r->mean_positions), r->n_tokens, r->n_sequences);
+    else if (p->json != NULL)
+        fprintf(out, "\nPublished (%s; %s): %" PRId64 " pairs; here: none.\n\n", p->study,
+                p->text, p->pairs);
     fprintf(out,
             "%s%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.\n",
             r->has_pairs ? "" : "\n", r->unique.count, r->model.d_model,

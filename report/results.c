@@ -198,6 +198,7 @@ int ol_report_read(struct ol_report_results *r, const char *file, struct ol_erro
 
 void ol_report_clear(struct ol_report_results *r)
 {
+    ol_published_clear(&r->published);
     free(r->router);
     free(r->sites);
     free(r->strict.features);

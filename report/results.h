@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/json.h"
+#include "report/published.h"
 
 struct ol_report_site {
     int64_t layer, occurrences, n_nan, n_inf;
@@ -66,6 +67,7 @@ struct ol_report_results {
     int64_t n_router_experts;
     struct ol_report_router_layer *router; /* [n_router_layers] */
     int64_t n_router_layers;
+    struct ol_published published;
 };
 
 /* Read a results file ("-" is stdin). Start from {0}; clear also after a failure. */
