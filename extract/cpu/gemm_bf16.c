@@ -158,13 +158,43 @@ static void multiply_rows(const uint16_t *a, int64_t lda, int64_t k,
     case ROWS:
         multiply(a, lda, k, packed, ROWS, out);
         break;
+    case 13:
+        multiply(a, lda, k, packed, 13, out);
+        break;
+    case 12:
+        multiply(a, lda, k, packed, 12, out);
+        break;
+    case 11:
+        multiply(a, lda, k, packed, 11, out);
+        break;
+    case 10:
+        multiply(a, lda, k, packed, 10, out);
+        break;
+    case 9:
+        multiply(a, lda, k, packed, 9, out);
+        break;
     case 8:
         multiply(a, lda, k, packed, 8, out);
+        break;
+    case 7:
+        multiply(a, lda, k, packed, 7, out);
+        break;
+    case 6:
+        multiply(a, lda, k, packed, 6, out);
+        break;
+    case 5:
+        multiply(a, lda, k, packed, 5, out);
         break;
     case 4:
         multiply(a, lda, k, packed, 4, out);
         break;
-    default:
+    case 3:
+        multiply(a, lda, k, packed, 3, out);
+        break;
+    case 2:
+        multiply(a, lda, k, packed, 2, out);
+        break;
+    case 1:
         multiply(a, lda, k, packed, 1, out);
         break;
     }
@@ -196,12 +226,13 @@ static void run_columns(const struct ol_gemm_bf16 *g, const uint16_t *a, int64_t
     float out[ROWS][COLS];
     for (int64_t i = 0; i < panels; i++)
         (g->b_plain ? pack_plain : pack)(g, first + i * COLS, packed + i * panel(g->k));
-    for (int64_t row = 0, rows; row < g->m; row += rows) {
-        const int64_t left = g->m - row;
-        rows = left >= ROWS ? ROWS : left >= 8 ? 8 : left >= 4 ? 4 : 1;
-        for (int64_t i = 0; i < panels; i++) {
-            multiply_rows(a + row * lda, lda, g->k, packed + i * panel(g->k), rows, out);
-            store(g, row, rows, first + i * COLS, out);
+    /* Blocks of nearly one size: a last one of few rows would wait for every sum. */
+    const int64_t blocks = (g->m + ROWS - 1) / ROWS;
+    for (int64_t i = 0, row = 0, rows; i < blocks; i++, row += rows) {
+        rows = (g->m - row) / (blocks - i);
+        for (int64_t p = 0; p < panels; p++) {
+            multiply_rows(a + row * lda, lda, g->k, packed + p * panel(g->k), rows, out);
+            store(g, row, rows, first + p * COLS, out);
         }
     }
 }

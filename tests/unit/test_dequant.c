@@ -1,0 +1,213 @@
+/* Stored formats as numbers: every code of every format against its published rule,
+ * worked out here in double precision, with sizes that are no multiple of a block. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "extract/cpu/cpu.h"
+
+/* OCP 8-bit floating point, E4M3: bias 7, no infinities. */
+static double e4m3(int code)
+{
+    const int exponent = code >> 3 & 15, mantissa = code & 7;
+    if ((code & 127) == 127)
+        return NAN;
+    const double magnitude = exponent == 0 ? mantissa / 8.0 * exp2(-6)
+                                           : (1 + mantissa / 8.0) * exp2(exponent - 7);
+    return code & 128 ? -magnitude : magnitude;
+}
+
+static double e2m1(int code)
+{
+    static const double magnitudes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+    return code & 8 ? -magnitudes[code & 7] : magnitudes[code & 7];
+}
+
+static int same(float found, double want)
+{
+    const float rounded = (float)want;
+    return isnan(want) ? isnan(found)
+                       : found == rounded && signbit(found) == signbit(rounded);
+}
+
+/* Every row alone, all rows at once, and rounded to bf16: all the same numbers. */
+static void compare(const struct ol_weight *w, const double *want)
+{
+    const size_t n = (size_t)(w->n_rows * w->n_cols), cols = (size_t)w->n_cols;
+    float *found = ol_xcalloc(n, sizeof *found), *row = ol_xcalloc(cols, sizeof *row);
+    float *scratch = ol_xcalloc(OL_CPU_DECODE_ROWS * cols, sizeof *scratch);
+    uint16_t *rounded = ol_xcalloc(n, sizeof *rounded);
+    ol_cpu_decode(w, 0, w->n_rows, found);
+    ol_cpu_decode_bf16(w, 0, w->n_rows, rounded, scratch);
+    for (size_t i = 0; i < n; i++) {
+        if (!same(found[i], want[i]))
+            fail_msg("value %zu is %.9g, expected %.9g", i, (double)found[i], want[i]);
+        const float bf16 = ol_bf16_to_f32(rounded[i]);
+        if (!same(bf16, (double)ol_bf16_round((float)want[i])))
+            fail_msg("value %zu in bf16 is %.9g of %.9g", i, (double)bf16, want[i]);
+    }
+    for (int64_t r = 0; r < w->n_rows; r++) {
+        ol_cpu_decode(w, r, 1, row);
+        for (size_t c = 0; c < cols; c++)
+            assert_true(same(row[c], want[(size_t)r * cols + c]));
+        ol_cpu_decode_bf16(w, r, 1, rounded, scratch);
+        for (size_t c = 0; c < cols; c++)
+            assert_true(same(ol_bf16_to_f32(rounded[c]),
+                             (double)ol_bf16_round((float)want[(size_t)r * cols + c])));
+    }
+    free(rounded), free(scratch), free(row), free(found);
+}
+
+static void fp8_blocks(void **state)
+{
+    (void)state;
+    enum { ROWS = 37, COLS = 300, BR = 16, BC = 128, GR = 3, GC = 3 };
+    static uint8_t codes[ROWS * COLS];
+    static double want[ROWS * COLS];
+    float scales[GR * GC];
+    for (int i = 0; i < GR * GC; i++)
+        scales[i] = 0.0123f * (float)(i + 1) * (i == 4 ? -1 : 1);
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLS; c++) {
+            codes[r * COLS + c] = (uint8_t)(r * 7 + c);
+            want[r * COLS + c] =
+                e4m3(codes[r * COLS + c]) * (double)scales[r / BR * GC + c / BC];
+        }
+    const struct ol_weight w = {.data = codes,
+                                .encoding = OL_ENCODING_FP8,
+                                .dtype = OL_DTYPE_F32,
+                                .n_rows = ROWS,
+                                .n_cols = COLS,
+                                .scales = scales,
+                                .block_rows = BR,
+                                .block_cols = BC};
+    compare(&w, want);
+}
+
+/* compressed-tensors multiplies in the type of the scales. */
+static void fp8_channels(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, COLS = 256 };
+    static uint8_t codes[ROWS * COLS];
+    static double want[ROWS * COLS];
+    uint16_t scales[ROWS];
+    for (int r = 0; r < ROWS; r++) {
+        scales[r] = ol_bf16_from_f32(0.0371f * (float)(r + 1));
+        for (int c = 0; c < COLS; c++) {
+            codes[r * COLS + c] = (uint8_t)(c + r);
+            const double exact =
+                e4m3(codes[r * COLS + c]) * (double)ol_bf16_to_f32(scales[r]);
+            want[r * COLS + c] = (double)ol_bf16_round((float)exact);
+        }
+    }
+    const struct ol_weight w = {.data = codes,
+                                .encoding = OL_ENCODING_FP8,
+                                .dtype = OL_DTYPE_BF16,
+                                .n_rows = ROWS,
+                                .n_cols = COLS,
+                                .scales = scales,
+                                .block_rows = 1,
+                                .block_cols = COLS,
+                                .rounds = true};
+    compare(&w, want);
+}
+
+/* Every byte of codes with every scale; interleaved rows, of which the odd are read. */
+static void mxfp4(void **state)
+{
+    (void)state;
+    enum { ROWS = 256, COLS = 512, GROUP = 32, GROUPS = COLS / GROUP };
+    static uint8_t codes[2 * ROWS * COLS / 2], scales[2 * ROWS * GROUPS];
+    static double want[ROWS * COLS];
+    for (int r = 0; r < 2 * ROWS; r++) {
+        for (int i = 0; i < COLS / 2; i++)
+            codes[r * COLS / 2 + i] = (uint8_t)(i + r / 2 * 3);
+        for (int g = 0; g < GROUPS; g++)
+            scales[r * GROUPS + g] = (uint8_t)(r / 2 + g);
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLS; c++) {
+            const int stored = 2 * r + 1;
+            const int byte = codes[stored * COLS / 2 + c / 2];
+            const int scale = scales[stored * GROUPS + c / GROUP];
+            want[r * COLS + c] = scale == 255 ? NAN
+                                              : e2m1(c % 2 == 0 ? byte & 15 : byte >> 4) *
+                                                    exp2(scale - 127);
+            /* 6 x 2^127 is beyond float. */
+            if (fabs(want[r * COLS + c]) > 3.5e38)
+                want[r * COLS + c] = copysign(INFINITY, want[r * COLS + c]);
+        }
+    const struct ol_weight w = {.data = codes + COLS / 2,
+                                .encoding = OL_ENCODING_MXFP4,
+                                .n_rows = ROWS,
+                                .n_cols = COLS,
+                                .row_step = 2 * COLS,
+                                .scales = scales + GROUPS,
+                                .block_cols = GROUP};
+    compare(&w, want);
+}
+
+/* Transposed, and one column in two. */
+static void transposed(void **state)
+{
+    (void)state;
+    enum { ROWS = 19, COLS = 23 };
+    static uint16_t stored[COLS * 2 * ROWS];
+    static double want[ROWS * COLS];
+    for (int i = 0; i < COLS * 2 * ROWS; i++)
+        stored[i] = ol_bf16_from_f32((float)i * 0.37f);
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        struct ol_weight w = ol_weight_plain(stored, OL_DTYPE_BF16, ROWS, COLS);
+        w.data = stored + (interleaved ? 1 : ROWS);
+        w.row_step = interleaved ? 2 : 1;
+        w.col_step = 2 * ROWS;
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLS; c++)
+                want[r * COLS + c] = (double)ol_bf16_to_f32(
+                    stored[c * 2 * ROWS + (interleaved ? 2 * r + 1 : ROWS + r)]);
+        compare(&w, want);
+    }
+}
+
+/* Both conversions of half precision, over all its codes and between them. */
+static void halves(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 0; bits < 0x10000; bits++) {
+        const float value = ol_f16_to_f32((uint16_t)bits);
+        if (isnan(value))
+            assert_true((ol_f16_from_f32(value) & 0x7fff) > 0x7c00);
+        else
+            assert_int_equal(ol_f16_from_f32(value), bits);
+        const uint32_t magnitude = bits & 0x7fff;
+        if (magnitude >= 0x7bff)
+            continue;
+        /* Half way to the next: to the even one; a little less or more: to the nearer. */
+        const float next = ol_f16_to_f32((uint16_t)(bits + 1));
+        const float middle = value / 2 + next / 2;
+        assert_int_equal(ol_f16_from_f32(middle), bits + (bits & 1));
+        assert_int_equal(ol_f16_from_f32(nextafterf(middle, value)), bits);
+        assert_int_equal(ol_f16_from_f32(nextafterf(middle, next)), bits + 1);
+    }
+    assert_int_equal(ol_f16_from_f32(65519.0f), 0x7bff);
+    assert_int_equal(ol_f16_from_f32(65520.0f), 0x7c00);
+    assert_int_equal(ol_f16_from_f32(-1e9f), 0xfc00);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fp8_blocks), cmocka_unit_test(fp8_channels),
+        cmocka_unit_test(mxfp4),      cmocka_unit_test(transposed),
+        cmocka_unit_test(halves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
