@@ -1,0 +1,292 @@
+/* The operations of delta nets, latent attention and clamped experts against loops in
+ * double precision, at odd sizes, in both precisions. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "extract/backend.h"
+#include "extract/rope_table.h"
+
+static uint64_t seed;
+
+/* From -1 to 1. */
+static float uniform(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(seed >> 11) * 0x1p-52 - 1);
+}
+
+static struct ol_tensor tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
+                               float scale)
+{
+    struct ol_error err = {0};
+    struct ol_tensor t;
+    if (b->op->tensor_new(b, b->dtype, n_rows, n_cols, &t, &err) != 0)
+        fail_msg("%s", err.text);
+    for (int64_t i = 0; i < n_rows * n_cols; i++) {
+        const float x = scale * uniform();
+        ol_from_f32(b->dtype, &x, (char *)t.data + (size_t)i * ol_dtype_size(b->dtype),
+                    1);
+    }
+    return t;
+}
+
+static double at(struct ol_tensor t, int64_t row, int64_t col)
+{
+    float x;
+    ol_to_f32(t.dtype,
+              (const char *)t.data +
+                  (size_t)(row * t.n_cols + col) * ol_dtype_size(t.dtype),
+              &x, 1);
+    return (double)x;
+}
+
+/* Nearness in units of the type's rounding of `size`. */
+static void near(const char *what, struct ol_tensor t, int64_t row, int64_t col,
+                 double want, double size, double units)
+{
+    const double unit = t.dtype == OL_DTYPE_BF16 ? 0x1p-8 : 0x1p-24;
+    const double found = at(t, row, col);
+    if (!(fabs(found - want) <= units * unit * size + 1e-30))
+        fail_msg("%s [%d, %d]: %.9g, expected %.9g", what, (int)row, (int)col, found,
+                 want);
+}
+
+#define OK(call)                                                                         \
+    do {                                                                                 \
+        if ((call) != 0)                                                                 \
+            fail_msg("%s", err.text);                                                    \
+    } while (0)
+
+/* Token by token, as the rule is written. More than two chunks. */
+static void delta_net(struct ol_backend *b)
+{
+    enum { N = 150, HK = 2, HV = 6, DK = 10, DV = 7, KEYS = HK * DK };
+    struct ol_error err = {0};
+    float dt_bias[HV], a_log[HV];
+    for (int h = 0; h < HV; h++) {
+        dt_bias[h] = ol_bf16_round(uniform());
+        a_log[h] = ol_bf16_round(uniform() * 2 - 2);
+    }
+    const struct ol_delta_net_args args = {
+        .spec = {HK, HV, DK, DV, 4},
+        .mixed = tensor(b, N, 2 * KEYS + HV * DV, 2),
+        .beta = tensor(b, N, HV, 3),
+        .decay = tensor(b, N, HV, 3),
+        .dt_bias = ol_weight_plain(dt_bias, OL_DTYPE_F32, 1, HV),
+        .a_log = ol_weight_plain(a_log, OL_DTYPE_F32, 1, HV),
+        .out = tensor(b, N, HV * DV, 1),
+    };
+    OK(b->op->delta_net(b, &args, &err));
+    for (int h = 0; h < HV; h++) {
+        double state[DK][DV] = {{0}};
+        const int key_head = h / (HV / HK);
+        for (int t = 0; t < N; t++) {
+            double q[DK], k[DK], qq = 1e-6, kk = 1e-6;
+            for (int i = 0; i < DK; i++) {
+                q[i] = at(args.mixed, t, key_head * DK + i);
+                k[i] = at(args.mixed, t, KEYS + key_head * DK + i);
+                qq += q[i] * q[i];
+                kk += k[i] * k[i];
+            }
+            const double a = at(args.decay, t, h) + (double)dt_bias[h];
+            const double keep = exp(-exp((double)a_log[h]) * log1p(exp(a)));
+            double beta = 1 / (1 + exp(-at(args.beta, t, h)));
+            if (b->dtype == OL_DTYPE_BF16)
+                beta = (double)ol_bf16_round((float)beta);
+            for (int j = 0; j < DV; j++) {
+                double read = 0, out = 0;
+                for (int i = 0; i < DK; i++) {
+                    state[i][j] *= keep;
+                    read += state[i][j] * k[i] / sqrt(kk);
+                }
+                const double v = at(args.mixed, t, 2 * KEYS + h * DV + j);
+                for (int i = 0; i < DK; i++) {
+                    state[i][j] += k[i] / sqrt(kk) * beta * (v - read);
+                    out += state[i][j] * q[i] / sqrt(qq * DK);
+                }
+                near("delta_net", args.out, t, h * DV + j, out, 2,
+                     b->dtype == OL_DTYPE_BF16 ? 1 : 40);
+            }
+        }
+    }
+    struct ol_tensor tensors[] = {args.mixed, args.beta, args.decay, args.out};
+    for (int i = 0; i < 4; i++)
+        b->op->tensor_free(b, &tensors[i]);
+}
+
+static void causal_conv(struct ol_backend *b)
+{
+    enum { N = 41, C = 23, K = 4 };
+    struct ol_error err = {0};
+    float weight[C * K];
+    for (int i = 0; i < C * K; i++)
+        weight[i] = ol_bf16_round(uniform() * 2);
+    struct ol_tensor x = tensor(b, N, C, 3), out = tensor(b, N, C, 1);
+    OK(b->op->causal_conv(b, x, ol_weight_plain(weight, OL_DTYPE_F32, C, K), out, &err));
+    for (int t = 0; t < N; t++)
+        for (int c = 0; c < C; c++) {
+            double sum = 0, size = 0;
+            for (int k = 0; k < K; k++) {
+                if (t - K + 1 + k < 0)
+                    continue;
+                const double term = (double)weight[c * K + k] * at(x, t - K + 1 + k, c);
+                sum += term;
+                size += fabs(term);
+            }
+            near("causal_conv", out, t, c, sum / (1 + exp(-sum)), size, 4);
+        }
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &out);
+}
+
+/* Pairs of neighbours, behind values that are left alone. */
+static void rope_pairs(struct ol_backend *b)
+{
+    enum { N = 33, HEADS = 3, D = 11, FIRST = 4, ROTARY = 6 };
+    struct ol_error err = {0};
+    const struct ol_rope_spec spec = {.rotary_dim = ROTARY, .theta = 100};
+    struct ol_rope_table table = {.n_positions = N, .rotary_dim = ROTARY};
+    OK(b->op->tensor_new(b, OL_DTYPE_F32, N, ROTARY / 2, &table.cos, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_F32, N, ROTARY / 2, &table.sin, &err));
+    ol_rope_fill(&spec, N, table.cos.data, table.sin.data);
+    for (int once = 0; once < 2; once++) {
+        struct ol_tensor x = tensor(b, N, HEADS * D, 4);
+        double before[N][HEADS * D];
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < HEADS * D; c++)
+                before[i][c] = at(x, i, c);
+        OK(b->op->rope(b, once ? OL_ROPE_PAIRS_ONCE : OL_ROPE_PAIRS, &table, D, FIRST, x,
+                       &err));
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < HEADS * D; c++) {
+                const int inner = c % D - FIRST;
+                if (inner < 0 || inner >= ROTARY) {
+                    assert_true(at(x, i, c) == before[i][c]);
+                    continue;
+                }
+                const double angle = i * pow(100, -(double)(inner / 2 * 2) / ROTARY);
+                const double other = before[i][inner % 2 == 0 ? c + 1 : c - 1];
+                const double want = before[i][c] * cos(angle) +
+                                    (inner % 2 == 0 ? -other : other) * sin(angle);
+                /* PAIRS_ONCE in bf16: one rounding of the result, and no more. */
+                const double size =
+                    once ? fabs(want) + 1e-3 : fabs(before[i][c]) + fabs(other);
+                near("rope", x, i, c, want, size,
+                     once && b->dtype == OL_DTYPE_BF16 ? 1.01
+                     : b->dtype == OL_DTYPE_BF16       ? 3
+                                                       : 2e4);
+            }
+        b->op->tensor_free(b, &x);
+    }
+    b->op->tensor_free(b, &table.cos);
+    b->op->tensor_free(b, &table.sin);
+}
+
+static void columns_and_rows(struct ol_backend *b)
+{
+    enum { N = 17, FROM = 40, TO = 31, WIDTH = 5, PIECES = 4 };
+    struct ol_error err = {0};
+    struct ol_tensor from = tensor(b, N, FROM, 1), to = tensor(b, N, TO, 1);
+    for (int repeat = 0; repeat < 2; repeat++) {
+        const struct ol_columns source = {from, 3, repeat ? 0 : 9}, target = {to, 1, 7};
+        OK(b->op->copy_columns(b, source, target, WIDTH, PIECES, &err));
+        for (int i = 0; i < N; i++)
+            for (int p = 0; p < PIECES; p++)
+                for (int w = 0; w < WIDTH; w++)
+                    assert_true(at(to, i, 1 + 7 * p + w) ==
+                                at(from, i, 3 + (repeat ? 0 : 9) * p + w));
+    }
+    float scales[N];
+    int32_t rows[N];
+    for (int i = 0; i < N; i++) {
+        scales[i] = uniform();
+        rows[i] = (i * 5 + 3) % N;
+    }
+    struct ol_tensor picked = tensor(b, N, FROM, 1), scaled = tensor(b, N, FROM, 1);
+    OK(b->op->gather(b, from, rows, scales, picked, &err));
+    OK(b->op->gather(b, from, rows, NULL, scaled, &err));
+    OK(b->op->scale_rows(b, scaled, scales, &err));
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < FROM; c++) {
+            const double want = at(from, rows[i], c) * (double)scales[i];
+            near("gather", picked, i, c, want, fabs(want), 1.01);
+            assert_true(at(picked, i, c) == at(scaled, i, c));
+        }
+    struct ol_tensor tensors[] = {from, to, picked, scaled};
+    for (int i = 0; i < 4; i++)
+        b->op->tensor_free(b, &tensors[i]);
+}
+
+static double clamp(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+static void clamped_glu(struct ol_backend *b)
+{
+    enum { N = 29, D = 35 };
+    struct ol_error err = {0};
+    const struct ol_glu_spec glu = {OL_GLU_CLAMPED, 1.702, 1.5};
+    struct ol_tensor gate = tensor(b, N, D, 4), up = tensor(b, N, D, 4);
+    double want[N][D], size[N][D];
+    int n_clamped = 0;
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < D; c++) {
+            const double g = clamp(at(gate, i, c), -INFINITY, 1.5);
+            const double u = clamp(at(up, i, c), -1.5, 1.5);
+            n_clamped += g == 1.5 || fabs(u) == 1.5;
+            want[i][c] = (u + 1) * g / (1 + exp(-1.702 * g));
+            size[i][c] = (fabs(u) + 1) * fabs(g);
+        }
+    assert_true(n_clamped > N * D / 4);
+    OK(b->op->glu(b, &glu, gate, up, &err));
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < D; c++)
+            near("glu", gate, i, c, want[i][c], size[i][c], 6);
+    b->op->tensor_free(b, &gate);
+    b->op->tensor_free(b, &up);
+}
+
+static void both(void (*test)(struct ol_backend *b))
+{
+    static const enum ol_dtype dtypes[] = {OL_DTYPE_BF16, OL_DTYPE_F32};
+    for (int i = 0; i < 2; i++) {
+        struct ol_error err = {0};
+        struct ol_backend *b = ol_cpu_open(dtypes[i], 2, &err);
+        if (b == NULL)
+            fail_msg("%s", err.text);
+        seed = 7;
+        test(b);
+        b->op->close(b);
+    }
+}
+
+#define TEST(name)                                                                       \
+    static void test_##name(void **state)                                                \
+    {                                                                                    \
+        (void)state;                                                                     \
+        both(name);                                                                      \
+    }
+TEST(delta_net)
+TEST(causal_conv)
+TEST(rope_pairs)
+TEST(columns_and_rows)
+TEST(clamped_glu)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_delta_net),   cmocka_unit_test(test_causal_conv),
+        cmocka_unit_test(test_rope_pairs),  cmocka_unit_test(test_columns_and_rows),
+        cmocka_unit_test(test_clamped_glu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
