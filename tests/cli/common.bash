@@ -21,6 +21,9 @@ for candidate in /usr/bin/python3 python3; do
     fi
 done
 
+# Whether the tools were built with sanitizers.
+sanitized() { grep -q __asan_init "$EXTRACT"; }
+
 # Number of bytes in which two files differ; fails when their sizes do.
 differing_bytes() {
     [ "$(stat -c %s "$1")" = "$(stat -c %s "$2")" ] || return 1

@@ -77,3 +77,17 @@ PY
     "$REPORT" -o report.md < planted.json
     "$REPORT" planted.json | cmp - report.md
 }
+
+@test "published counts stand beside what was found" {
+    for name in Qwen/Qwen3-30B-A3B qwen3-30b-a3b; do
+        sed "s|\"name\": \"planted\"|\"name\": \"$name\"|" planted.json > named.json
+        "$REPORT" named.json > report.md
+        grep -q 'Published (arb8020/research, .*FineWeb-Edu, 16 x 2048 tokens): 110 pairs, mean L% 35.5, mean S% 45.1; here: 22, 45.5, 36.3$' report.md
+    done
+    "$REPORT" planted.json > report.md
+    ! grep -q Published report.md
+    # Someone else's model of that name is another model.
+    sed 's|"name": "planted"|"name": "other/Qwen3-30B-A3B"|' planted.json > named.json
+    "$REPORT" named.json > report.md
+    ! grep -q Published report.md
+}
