@@ -85,9 +85,9 @@ PY
         grep -q 'Published (arb8020/research, .*FineWeb-Edu, 16 x 2048 tokens): 110 pairs, mean L% 35.5, mean S% 45.1; here: 22, 45.5, 36.3$' report.md
     done
     "$REPORT" planted.json > report.md
-    ! grep -q Published report.md
+    [ "$(grep -c 'Published (' report.md)" -eq 0 ]
     # Someone else's model of that name is another model.
     sed 's|"name": "planted"|"name": "other/Qwen3-30B-A3B"|' planted.json > named.json
     "$REPORT" named.json > report.md
-    ! grep -q Published report.md
+    [ "$(grep -c 'Published (' report.md)" -eq 0 ]
 }
