@@ -64,10 +64,32 @@ static size_t tensor_bytes(const struct ol_tensor *t)
     return (size_t)t->n_rows * (size_t)t->n_cols * ol_dtype_size(t->dtype);
 }
 
+enum { CLEAR_BYTES = 4 << 20 };
+
+struct clear_job {
+    char *data;
+    size_t bytes;
+};
+
+static void clear_task(void *arg, int64_t i, int thread)
+{
+    (void)thread;
+    const struct clear_job *job = arg;
+    const size_t first = (size_t)i * CLEAR_BYTES, left = job->bytes - first;
+    memset(job->data + first, 0, left < CLEAR_BYTES ? left : CLEAR_BYTES);
+}
+
+/* By all threads: of memory that was never touched, the system has to find every page. */
+static void clear(struct ol_cpu *cpu, void *data, size_t bytes)
+{
+    struct clear_job job = {data, bytes};
+    ol_pool_run(cpu->pool, (int64_t)((bytes + CLEAR_BYTES - 1) / CLEAR_BYTES), clear_task,
+                &job);
+}
+
 static int cpu_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
                           int64_t n_cols, struct ol_tensor *tensor, struct ol_error *err)
 {
-    (void)b;
     *tensor = (struct ol_tensor){NULL, dtype, n_rows, n_cols};
     const size_t bytes = tensor_bytes(tensor);
     tensor->data = allocate(bytes);
@@ -75,7 +97,7 @@ static int cpu_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_r
         return ol_fail(
             err, "out of memory: a buffer of %zu bytes (%lld x %lld) could not be had",
             bytes, (long long)n_rows, (long long)n_cols);
-    memset(tensor->data, 0, bytes);
+    clear(ol_cpu_of(b), tensor->data, bytes);
     return 0;
 }
 
@@ -106,9 +128,8 @@ static int cpu_download(struct ol_backend *b, struct ol_tensor src, void *dst,
 
 static int cpu_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *err)
 {
-    (void)b;
     (void)err;
-    memset(x.data, 0, tensor_bytes(&x));
+    clear(ol_cpu_of(b), x.data, tensor_bytes(&x));
     return 0;
 }
 

@@ -133,25 +133,24 @@ static inline void look_up_fp8(const uint8_t *codes, const uint16_t table[128], 
         dst[c] = (uint16_t)(table[codes[c] & 127] ^ (codes[c] & 128) << 8);
 }
 
-/* The same numbers rounded to bf16: block by block, since all codes of a block share 128
- * numbers and their opposites. */
+/* The same numbers rounded to bf16. All codes of a block share 128 numbers and their
+ * opposites; tables: 128 for every block of a row. */
 static void fp8_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
-                          uint16_t *dst)
+                          uint16_t *dst, uint16_t *tables)
 {
     const int64_t blocks = (w->n_cols + w->block_cols - 1) / w->block_cols;
-    for (int64_t r = row, past; r < row + n; r = past) {
-        past = (r / w->block_rows + 1) * w->block_rows;
-        past = past < row + n ? past : row + n;
+    for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
+        const uint8_t *codes = (const uint8_t *)w->data + r * w->n_cols;
         for (int64_t g = 0; g < blocks; g++) {
-            const float scale = load_scale(w, r / w->block_rows * blocks + g);
+            uint16_t *table = tables + 128 * g;
+            if (r == row || r % w->block_rows == 0) {
+                const float scale = load_scale(w, r / w->block_rows * blocks + g);
+                for (int i = 0; i < 128; i++)
+                    table[i] = ol_bf16_from_f32(e4m3((uint8_t)i) * scale);
+            }
             const int64_t first = g * w->block_cols, left = w->n_cols - first;
-            uint16_t table[128];
-            for (int i = 0; i < 128; i++)
-                table[i] = ol_bf16_from_f32(e4m3((uint8_t)i) * scale);
-            for (int64_t i = r; i < past; i++)
-                look_up_fp8((const uint8_t *)w->data + i * w->n_cols + first, table,
-                            left < w->block_cols ? left : w->block_cols,
-                            dst + (i - row) * w->n_cols + first);
+            look_up_fp8(codes + first, table, left < w->block_cols ? left : w->block_cols,
+                        dst + first);
         }
     }
 }
@@ -357,8 +356,10 @@ void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64
 void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint16_t *dst,
                         float *scratch)
 {
-    if (w->encoding == OL_ENCODING_FP8 && !w->rounds) {
-        fp8_rows_bf16(w, row, n, dst);
+    /* Larger blocks than this are worth their tables, which then fit into the scratch. */
+    enum { LEAST_BLOCK = 16 };
+    if (w->encoding == OL_ENCODING_FP8 && !w->rounds && w->block_cols >= LEAST_BLOCK) {
+        fp8_rows_bf16(w, row, n, dst, (uint16_t *)(void *)scratch);
         return;
     }
     if (w->encoding == OL_ENCODING_MXFP4) {

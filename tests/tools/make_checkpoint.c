@@ -261,6 +261,8 @@ static struct ol_json *header_of(const struct plan *plan, int file)
                        *offsets = ol_json_new_array();
         if (!t->vector)
             ol_json_append(shape, ol_json_new_int(t->n_rows));
+        if (t->role == OL_ROLE_DELTA_CONV)
+            ol_json_append(shape, ol_json_new_int(1));
         ol_json_append(shape, ol_json_new_int(t->n_cols));
         ol_json_append(offsets, ol_json_new_int(t->offset));
         ol_json_append(offsets, ol_json_new_int(t->offset + t->bytes));
@@ -368,6 +370,12 @@ static int run(struct plan *plan, const char *config_path, const char *directory
     if (config == NULL ||
         ol_spec_read((struct ol_json_section){config_path, config}, &spec, err) != 0)
         goto out;
+    if (spec.quantization.method != OL_QUANTIZATION_NONE ||
+        spec.expert_layout != OL_EXPERTS_SEPARATE) {
+        ol_fail(err, "%s: only plain weights, a tensor for each, can be made",
+                config_path);
+        goto out;
+    }
     if (mkdir(directory, 0777) != 0 && errno != EEXIST) {
         ol_fail_errno(err, "%s: cannot create", directory);
         goto out;
