@@ -191,7 +191,8 @@ struct ol_backend_operations {
 
     /* Choose experts. logits = round(x weight^T + bias), not rounded with float_logits;
      * scores = their softmax or sigmoid, in float or better. Experts are ranked by their
-     * score plus correction (data NULL: none), within the groups that stay in; per token
+     * score plus correction, without one (data NULL) by their logit, which ties less;
+     * within the groups that stay in; per token
      * the top_k are chosen, ties to the lower expert, slots by falling rank. Their
      * weights are the scores, divided by the sum of those chosen when `renormalize`,
      * times scale; not rounded to bf16 unless `scales_input`. x [n, d]; weight

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct job {
     struct ol_cpu *cpu;
@@ -39,7 +40,7 @@ static void choose(const float *logits, int n, int top_k, uint16_t *ids)
 static void weigh_softmax(const struct ol_router_spec *router, const float *logits,
                           const uint16_t *ids, float *weights)
 {
-    /* Not the first chosen: a correction may have put another one there. */
+    /* Not the first chosen: groups may have taken the largest out. */
     float largest = logits[ids[0]];
     for (int e = 0; e < router->n_experts; e++)
         largest = logits[e] > largest ? logits[e] : largest;
@@ -89,17 +90,18 @@ static void weigh_sigmoid(const struct ol_router_spec *router, const float *scor
         weights[k] = (float)((double)scores[ids[k]] * factor);
 }
 
-/* What experts are ranked by: the logits themselves, which rise with a softmax, or what
- * has a correction to it. `scores` are logits, and on return of a sigmoid router scores.
- */
+/* What experts are ranked by: logits, which rise with their scores and are never equal
+ * where large scores are, or scores with their correction. `scores` are logits, and on
+ * return of a sigmoid router scores. */
 static void rank(const struct job *j, float *scores, float *choice)
 {
     const int n = j->router->n_experts;
+    memcpy(choice, scores, (size_t)n * sizeof *choice);
     if (j->router->score == OL_ROUTER_SIGMOID)
         for (int e = 0; e < n; e++)
             scores[e] = (float)(1 / (1 + exp(-(double)scores[e])));
-    for (int e = 0; e < n; e++)
-        choice[e] = scores[e] + (j->correction != NULL ? j->correction[e] : 0);
+    for (int e = 0; j->correction != NULL && e < n; e++)
+        choice[e] = scores[e] + j->correction[e];
     if (j->router->n_group > 1)
         keep_groups(j->router, choice, choice + n);
 }

@@ -16,7 +16,8 @@ run_case() {
     expected=1
     [ -e "$folder/status" ] && expected=$(cat "$folder/status")
     PLANTED_RUN=$BATS_FILE_TMPDIR/planted.h5 DEMO_RUN=$BATS_FILE_TMPDIR/demo.h5
-    export EXTRACT ANALYZE REPORT PLANTED DEMO IDS HELDOUT PYTHON PLANTED_RUN DEMO_RUN
+    MODELS=$ROOT/tests/golden/models
+    export MODELS EXTRACT ANALYZE REPORT PLANTED DEMO IDS HELDOUT PYTHON PLANTED_RUN DEMO_RUN
     status=0
     (cd "$work" && ln -s "$ROOT/data" data && mkdir -p model && rmdir model &&
         bash "$folder/run") >"$work.out" 2>"$work.err" || status=$?

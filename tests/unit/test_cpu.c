@@ -561,6 +561,57 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     return sizeof ids + sizeof weights;
 }
 
+/* A router that scales what goes into the experts (Llama 4): logits whose sigmoids are
+ * all 1 in float are told apart, and weights are activations. */
+static size_t route_input(struct ol_backend *b, void *bytes)
+{
+    enum { N = 3, E = 4, K = 2 };
+    static const float logits[N][E] = {
+        {20, 30, 25, 18}, {-2, 0.3f, 0.7f, -9}, {1, 1, 1, 1}};
+    static const float biases[E] = {0, 0, 0, 16};
+    static const uint16_t want[N][K] = {{3, 1}, {3, 2}, {3, 0}};
+    static float identity[E][E];
+    struct ol_error err = {0};
+    struct ol_tensor x = tensor(b, b->dtype, N, E);
+    for (int e = 0; e < E; e++)
+        identity[e][e] = 1;
+    for (int i = 0; i < N; i++)
+        ol_from_f32(b->dtype, logits[i],
+                    (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
+    const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E),
+                           bias = ol_weight_plain(biases, OL_DTYPE_F32, 1, E), none = {0};
+    const struct ol_router_spec router = {.score = OL_ROUTER_SIGMOID,
+                                          .n_experts = E,
+                                          .top_k = K,
+                                          .n_group = 1,
+                                          .scale = 1,
+                                          .scales_input = true};
+    uint16_t ids[N][K];
+    float weights[N][K];
+    OK(b->op->route(b, &router, x, w, bias, none, ids[0], weights[0], &err));
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < K; k++) {
+            assert_int_equal(ids[i][k], want[i][k]);
+            float logit = 0;
+            const int e = want[i][k];
+            ol_to_f32(b->dtype,
+                      (const char *)x.data +
+                          (size_t)(i * E + e) * ol_dtype_size(b->dtype),
+                      &logit, 1);
+            logit += biases[e];
+            if (b->dtype == OL_DTYPE_BF16)
+                logit = ol_bf16_round(logit);
+            float score = (float)(1 / (1 + exp(-(double)logit)));
+            if (b->dtype == OL_DTYPE_BF16)
+                score = ol_bf16_round(score);
+            assert_true(weights[i][k] == score);
+        }
+    memcpy(bytes, ids, sizeof ids);
+    memcpy((char *)bytes + sizeof ids, weights, sizeof weights);
+    b->op->tensor_free(b, &x);
+    return sizeof ids + sizeof weights;
+}
+
 static size_t gate(struct ol_backend *b, void *bytes)
 {
     enum { N = 37, D = 45 };
@@ -682,6 +733,7 @@ TEST(attention)
 TEST(glu)
 TEST(route)
 TEST(route_sigmoid)
+TEST(route_input)
 TEST(gate)
 TEST(experts)
 TEST(nll)
@@ -693,8 +745,9 @@ int main(void)
         cmocka_unit_test(test_matmul),        cmocka_unit_test(test_clip_and_add),
         cmocka_unit_test(test_rope),          cmocka_unit_test(test_attention),
         cmocka_unit_test(test_glu),           cmocka_unit_test(test_route),
-        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_gate),
-        cmocka_unit_test(test_experts),       cmocka_unit_test(test_nll),
+        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_route_input),
+        cmocka_unit_test(test_gate),          cmocka_unit_test(test_experts),
+        cmocka_unit_test(test_nll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
