@@ -225,8 +225,8 @@ static void base_name(const struct ol_role_tensor *want, char base[NAME_BYTES])
 }
 
 /* Scales of E4M3 codes: of blocks, of rows, or one. */
-static int fp8_scales(const struct search *s, const struct ol_stored_tensor *t,
-                      const struct ol_stored_tensor *scales, struct ol_weight *w)
+static int fp8_scales(const struct search *s, const struct ol_stored_tensor *scales,
+                      struct ol_weight *w)
 {
     const struct ol_quantization_spec *q = &s->want->spec->quantization;
     const bool blocks = q->block_rows > 0;
@@ -248,7 +248,6 @@ static int fp8_scales(const struct search *s, const struct ol_stored_tensor *t,
     const struct shape shape = {2, {w->n_rows, 1}};
     if (scales->rank == 1 && n == w->n_rows)
         return 0;
-    (void)t;
     return check_shape(s, scales, shape);
 }
 
@@ -283,7 +282,7 @@ static int fp8(const struct search *s, const struct ol_stored_tensor *t,
         .spans = {span_of(t), span_of(scales)},
         .sharers = 1,
     };
-    return fp8_scales(s, t, scales, weight) == 0 ? 1 : -1;
+    return fp8_scales(s, scales, weight) == 0 ? 1 : -1;
 }
 
 /* weight_shape: [out, in] once more. */
