@@ -315,6 +315,10 @@ static int plan_memory(struct run *r, struct ol_error *err)
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model.spec),
         .other_bytes = ol_memory_resident(),
     };
+    /* The stream that an earlier run left is read beside the one it becomes. */
+    if (r->request->resume)
+        need.other_bytes += r->n_rows * r->model.spec.d_model *
+                            (int64_t)ol_dtype_size(r->request->precision);
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];

@@ -561,6 +561,34 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     return sizeof ids + sizeof weights;
 }
 
+/* The same bytes whether rows come together or cut at multiples of OL_PRODUCT_ROWS. */
+static size_t matmul_cut(struct ol_backend *b, void *bytes)
+{
+    enum { N = 2 * OL_PRODUCT_ROWS + 3, K = 61, OUT = 300 };
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, K, 2);
+    struct ol_tensor whole = tensor(b, b->dtype, N, OUT),
+                     cut = tensor(b, b->dtype, N, OUT);
+    struct ol_weight w = random_weight(OL_DTYPE_F32, OUT, K, 1);
+    const struct ol_matmul all = {.x = x, .weight = w, .out = whole};
+    OK(b->op->matmul(b, &all, 1, &err));
+    for (int64_t first = 0; first < N; first += OL_PRODUCT_ROWS) {
+        const int64_t n = N - first < OL_PRODUCT_ROWS ? N - first : OL_PRODUCT_ROWS;
+        const struct ol_matmul part = {.x = ol_tensor_rows(x, first, n),
+                                       .weight = w,
+                                       .out = ol_tensor_rows(cut, first, n)};
+        OK(b->op->matmul(b, &part, 1, &err));
+    }
+    const size_t n = count(whole) * ol_dtype_size(b->dtype);
+    assert_memory_equal(whole.data, cut.data, n);
+    memcpy(bytes, whole.data, 4096);
+    free_weight(&w);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &whole);
+    b->op->tensor_free(b, &cut);
+    return 4096;
+}
+
 /* A router that scales what goes into the experts (Llama 4): logits whose sigmoids are
  * all 1 in float are told apart, and weights are activations. */
 static size_t route_input(struct ol_backend *b, void *bytes)
@@ -733,6 +761,7 @@ TEST(attention)
 TEST(glu)
 TEST(route)
 TEST(route_sigmoid)
+TEST(matmul_cut)
 TEST(route_input)
 TEST(gate)
 TEST(experts)
@@ -745,9 +774,9 @@ int main(void)
         cmocka_unit_test(test_matmul),        cmocka_unit_test(test_clip_and_add),
         cmocka_unit_test(test_rope),          cmocka_unit_test(test_attention),
         cmocka_unit_test(test_glu),           cmocka_unit_test(test_route),
-        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_route_input),
-        cmocka_unit_test(test_gate),          cmocka_unit_test(test_experts),
-        cmocka_unit_test(test_nll),
+        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_matmul_cut),
+        cmocka_unit_test(test_route_input),   cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_experts),       cmocka_unit_test(test_nll),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
