@@ -459,6 +459,18 @@ static size_t glu(struct ol_backend *b, void *bytes)
     return n;
 }
 
+/* Rows that a router with the weight `identity` [n_experts, n_experts], filled in here,
+ * takes for its logits. */
+static struct ol_tensor logits_of(struct ol_backend *b, const float *logits, int n,
+                                  int n_experts, float *identity)
+{
+    struct ol_tensor x = tensor(b, b->dtype, n, n_experts);
+    ol_from_f32(b->dtype, logits, x.data, (size_t)(n * n_experts));
+    for (int e = 0; e < n_experts; e++)
+        identity[e * n_experts + e] = 1;
+    return x;
+}
+
 /* An expert's logit is the row's value in its column: the weight is the identity. */
 static size_t route(struct ol_backend *b, void *bytes)
 {
@@ -472,12 +484,7 @@ static size_t route(struct ol_backend *b, void *bytes)
         {1, 5, 2}, {0, 1, 2}, {3, 1, 2}, {2, 3, 5}, {0, 1, 2}};
     static float identity[E][E];
     struct ol_error err = {0};
-    struct ol_tensor x = tensor(b, b->dtype, N, E);
-    for (int e = 0; e < E; e++)
-        identity[e][e] = 1;
-    for (int i = 0; i < N; i++)
-        ol_from_f32(b->dtype, logits[i],
-                    (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
+    struct ol_tensor x = logits_of(b, logits[0], N, E, identity[0]);
     const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E);
     const struct ol_weight none = {0};
     struct ol_router_spec router = {
@@ -521,12 +528,7 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     static const uint16_t want[N][K] = {{0, 1}, {4, 0}, {4, 2}, {2, 3}};
     static float identity[E][E];
     struct ol_error err = {0};
-    struct ol_tensor x = tensor(b, b->dtype, N, E);
-    for (int e = 0; e < E; e++)
-        identity[e][e] = 1;
-    for (int i = 0; i < N; i++)
-        ol_from_f32(b->dtype, logits[i],
-                    (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
+    struct ol_tensor x = logits_of(b, logits[0], N, E, identity[0]);
     const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E);
     const struct ol_weight correction = ol_weight_plain(corrections, OL_DTYPE_F32, 1, E),
                            none = {0};
@@ -600,12 +602,7 @@ static size_t route_input(struct ol_backend *b, void *bytes)
     static const uint16_t want[N][K] = {{3, 1}, {3, 2}, {3, 0}};
     static float identity[E][E];
     struct ol_error err = {0};
-    struct ol_tensor x = tensor(b, b->dtype, N, E);
-    for (int e = 0; e < E; e++)
-        identity[e][e] = 1;
-    for (int i = 0; i < N; i++)
-        ol_from_f32(b->dtype, logits[i],
-                    (char *)x.data + (size_t)(i * E) * ol_dtype_size(b->dtype), E);
+    struct ol_tensor x = logits_of(b, logits[0], N, E, identity[0]);
     const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E),
                            bias = ol_weight_plain(biases, OL_DTYPE_F32, 1, E), none = {0};
     const struct ol_router_spec router = {.score = OL_ROUTER_SIGMOID,
