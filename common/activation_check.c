@@ -49,8 +49,9 @@ static void print_shape(char text[SHAPE_TEXT], const struct ol_h5_shape *s)
                           (long long)s->chunk[i]);
         n += snprintf(text + n, SHAPE_TEXT - (size_t)n, "]");
     }
-    if (s->filtered)
-        snprintf(text + n, SHAPE_TEXT - (size_t)n, " with filters");
+    if (s->compressed || s->filtered)
+        snprintf(text + n, SHAPE_TEXT - (size_t)n,
+                 s->filtered ? " with filters" : ", compressed");
 }
 
 static int check_shape(const struct reader *r, const char *dataset,
@@ -61,7 +62,8 @@ static int check_shape(const struct reader *r, const char *dataset,
     if (ol_h5_describe(r->h, dataset, &found, err) != 0)
         return -1;
     bool same = found.type == expected->type && found.rank == expected->rank &&
-                found.chunked == expected->chunked && !found.filtered;
+                found.chunked == expected->chunked &&
+                found.compressed == expected->compressed && !found.filtered;
     for (int i = 0; same && i < expected->rank; i++)
         same = found.dims[i] == expected->dims[i] &&
                (!expected->chunked || found.chunk[i] == expected->chunk[i]);
@@ -177,11 +179,11 @@ static int read_input(const struct reader *r, struct ol_error *err)
     return read_pieces(r, err);
 }
 
-/* Offsets of a table's chunks, each of n bytes, aligned and inside the file. */
-static int read_chunks(const struct reader *r, const char *dataset, uint64_t n,
-                       uint64_t **offsets, struct ol_error *err)
+/* Offsets of a table's chunks, `count` of n bytes each, inside the file, and aligned when
+ * they are mapped. */
+static int read_chunks(const struct reader *r, const char *dataset, int64_t count,
+                       uint64_t n, bool mapped, uint64_t **offsets, struct ol_error *err)
 {
-    const int64_t count = r->c->layout.n_sequences;
     uint64_t *bytes = ol_xcalloc((size_t)count, sizeof *bytes);
     *offsets = ol_xcalloc((size_t)count, sizeof **offsets);
     int status = ol_h5_chunks(r->h, dataset, count, *offsets, bytes, err);
@@ -191,7 +193,7 @@ static int read_chunks(const struct reader *r, const char *dataset, uint64_t n,
             status = ol_fail(err, "%s: %s: chunk %lld has %llu bytes, expected %llu",
                              r->path, dataset, (long long)i, (unsigned long long)bytes[i],
                              (unsigned long long)n);
-        else if (at % OL_ACTIVATION_ALIGNMENT != 0)
+        else if (mapped && at % OL_ACTIVATION_ALIGNMENT != 0)
             status = ol_fail(err,
                              "%s: %s: chunk %lld begins at byte %llu, expected a "
                              "multiple of %d",
@@ -264,6 +266,35 @@ static int find_tables(const struct reader *r, struct ol_activation_layer *layer
     return 0;
 }
 
+/* Which summaries there are: the table of units says so for the layer. */
+static int find_summary(const struct reader *r, struct ol_activation_layer *layer,
+                        struct ol_error *err)
+{
+    char path[64];
+    struct ol_h5_shape shape;
+    const int64_t n_experts = layer->moe ? r->c->info.model.n_experts : 1;
+    snprintf(path, sizeof path, "/layers/%03d/summary", layer->number);
+    if (!ol_h5_exists(r->h, path))
+        return r->c->layout.summary
+                   ? ol_fail(err, "%s: %s is missing, but there is /summary", r->path,
+                             path)
+                   : 0;
+    ol_activation_table_path(path, layer->number, OL_TABLE_UNITS);
+    if (ol_h5_describe(r->h, path, &shape, err) != 0)
+        return -1;
+    if (shape.dims[0] < n_experts || shape.dims[0] > n_experts + layer->moe)
+        return ol_fail(err, "%s: %s: found %lld units, expected %lld%s", r->path, path,
+                       (long long)shape.dims[0], (long long)n_experts,
+                       layer->moe ? " experts, and at most one shared" : "");
+    layer->n_units = (int)shape.dims[0];
+    for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
+        snprintf(path, sizeof path, "/layers/%03d/summary/%s", layer->number,
+                 ol_summary_site_name((enum ol_summary_site)site));
+        layer->summary_sites[site] = ol_h5_exists(r->h, path);
+    }
+    return 0;
+}
+
 static int read_tables(const struct reader *r, int l, struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
@@ -272,12 +303,12 @@ static int read_tables(const struct reader *r, int l, struct ol_error *err)
     for (int t = 0; t < OL_N_TABLES; t++) {
         if (!ol_activation_has_table(layer, t))
             continue;
-        const struct ol_h5_shape shape = ol_activation_table_shape(&c->layout, layer, t);
+        const bool mapped = t < OL_TABLE_WHOLE;
+        const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, t);
         ol_activation_table_path(path, layer->number, t);
         if (check_shape(r, path, &shape, err) != 0 ||
-            read_chunks(r, path,
-                        (uint64_t)c->layout.n_tokens *
-                            ol_activation_row_bytes(&c->layout, layer, t),
+            read_chunks(r, path, mapped ? c->layout.n_sequences : 1,
+                        ol_activation_chunk_bytes(c, layer, t), mapped,
                         &c->offsets[l * OL_N_TABLES + t], err) != 0)
             return -1;
     }
@@ -317,7 +348,8 @@ static int read_layers(const struct reader *r, struct ol_error *err)
         struct ol_activation_layer *layer = &c->layout.layers[i];
         layer->number = layer_number(r, names[i], err);
         status = layer->number < 0 || read_kind(r, layer, err) != 0 ||
-                         find_tables(r, layer, &have_dtype, err) != 0
+                         find_tables(r, layer, &have_dtype, err) != 0 ||
+                         find_summary(r, layer, err) != 0
                      ? -1
                      : 0;
         c->layout.n_layers++;
@@ -339,8 +371,88 @@ static int read_nll(const struct reader *r, struct ol_error *err)
     const struct ol_h5_shape shape = ol_activation_nll_shape(layout);
     if (check_shape(r, "/input/nll", &shape, err) != 0)
         return -1;
-    return read_chunks(r, "/input/nll", (uint64_t)layout->n_tokens * 4,
-                       &r->c->nll_offsets, err);
+    return read_chunks(r, "/input/nll", layout->n_sequences,
+                       (uint64_t)layout->n_tokens * 4, true, &r->c->nll_offsets, err);
+}
+
+/* ---- outliers ---- */
+
+/* The dataset's contents, allocated; NULL on failure. */
+static void *read_outlier_table(const struct reader *r, int table, int64_t n_values,
+                                size_t size, struct ol_error *err)
+{
+    const char *path = ol_activation_outlier_path(table);
+    const struct ol_h5_shape shape =
+        ol_activation_outlier_shape(&r->c->layout, n_values, table);
+    if (check_shape(r, path, &shape, err) != 0)
+        return NULL;
+    for (int i = 0; i < shape.rank; i++)
+        size *= (size_t)shape.dims[i];
+    void *data = malloc(size > 0 ? size : 1);
+    if (data == NULL) {
+        ol_fail(err, "%s: out of memory: %s has %zu bytes", r->path, path, size);
+        return NULL;
+    }
+    if (size == 0 || ol_h5_read(r->h, path, shape.type, data, err) == 0)
+        return data;
+    free(data);
+    return NULL;
+}
+
+static int check_outliers(const struct reader *r, struct ol_error *err)
+{
+    const struct ol_activation_outliers *o = &r->c->outliers;
+    for (int64_t i = 0; i < o->n_values; i++) {
+        const bool rises =
+            i == 0 || o->features[i - 1] < o->features[i] ||
+            (o->features[i - 1] == o->features[i] && o->codes[i - 1] < o->codes[i]);
+        if (o->features[i] < 0 || o->features[i] >= r->c->layout.d_model || !rises ||
+            o->counts[i] < 1)
+            return ol_fail(err,
+                           "%s: /summary: value %lld (feature %d, %lld times) is out of "
+                           "range or out of order",
+                           r->path, (long long)i, o->features[i],
+                           (long long)o->counts[i]);
+    }
+    return 0;
+}
+
+static int read_outliers(const struct reader *r, struct ol_error *err)
+{
+    struct ol_activation_outliers *o = &r->c->outliers;
+    struct ol_h5_shape shape;
+    const char *features = ol_activation_outlier_path(OL_OUTLIER_FEATURES);
+    if (!r->c->layout.summary || !r->c->complete)
+        return 0;
+    if (ol_h5_describe(r->h, features, &shape, err) != 0)
+        return -1;
+    o->n_values = shape.dims[0];
+    const int64_t n = o->n_values;
+    o->positions = read_outlier_table(r, OL_OUTLIER_POSITIONS, n, 1, err);
+    if (o->positions != NULL)
+        o->features =
+            read_outlier_table(r, OL_OUTLIER_FEATURES, n, sizeof *o->features, err);
+    if (o->features != NULL)
+        o->codes = read_outlier_table(r, OL_OUTLIER_CODES, n, sizeof *o->codes, err);
+    if (o->codes != NULL)
+        o->counts = read_outlier_table(r, OL_OUTLIER_COUNTS, n, sizeof *o->counts, err);
+    if (o->counts == NULL)
+        return -1;
+    return check_outliers(r, err);
+}
+
+static int read_threshold(const struct reader *r, struct ol_error *err)
+{
+    struct ol_activation_layout *layout = &r->c->layout;
+    layout->summary = ol_h5_exists(r->h, "/summary");
+    if (!layout->summary)
+        return 0;
+    if (ol_h5_get_real(r->h, "/summary", "threshold", &layout->threshold, err) != 0)
+        return -1;
+    return layout->threshold > 0
+               ? 0
+               : ol_fail(err, "%s: /summary: threshold is %g, expected more than 0",
+                         r->path, layout->threshold);
 }
 
 static int file_bytes(const char *path, uint64_t *bytes, struct ol_error *err)
@@ -369,7 +481,9 @@ int ol_activation_content_read(const char *path, struct ol_activation_content *c
     int status = 0;
     if (check_header(&r, err) != 0 ||
         ol_activation_get_attributes(r.h, &c->info, err) != 0 ||
-        read_input(&r, err) != 0 || read_layers(&r, err) != 0 || read_nll(&r, err) != 0)
+        read_input(&r, err) != 0 || read_threshold(&r, err) != 0 ||
+        read_layers(&r, err) != 0 || read_nll(&r, err) != 0 ||
+        read_outliers(&r, err) != 0)
         status = -1;
     ol_h5_free(r.h);
     return status;
@@ -389,6 +503,7 @@ void ol_activation_content_clear(struct ol_activation_content *c)
             free(c->offsets[i]);
     free(c->offsets);
     free(c->nll_offsets);
+    ol_activation_outliers_clear(&c->outliers);
     free(c->layout.layers);
     ol_activation_info_clear(&c->info);
     *c = (struct ol_activation_content){0};

@@ -18,6 +18,35 @@ const char *ol_site_name(enum ol_site site)
     return names[site];
 }
 
+const char *ol_summary_site_name(enum ol_summary_site site)
+{
+    static const char *const names[OL_N_SUMMARY_SITES] = {
+        [OL_SUMMARY_LN_ATTN] = "ln_attn",
+        [OL_SUMMARY_LN_MLP] = "ln_mlp",
+        [OL_SUMMARY_OUTPUT] = "output",
+    };
+    return names[site];
+}
+
+int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts)
+{
+    return layer->moe ? layer->top_k + (layer->n_units > n_experts) : 1;
+}
+
+int64_t ol_activation_position_bytes(const struct ol_activation_layout *layout)
+{
+    return (layout->n_tokens + 7) / 8;
+}
+
+void ol_activation_outliers_clear(struct ol_activation_outliers *o)
+{
+    free(o->positions);
+    free(o->features);
+    free(o->codes);
+    free(o->counts);
+    *o = (struct ol_activation_outliers){0};
+}
+
 /* ---- attributes ---- */
 
 enum kind { TEXT, INTEGER, BOOLEAN };
@@ -145,68 +174,135 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
 
 /* ---- tables ---- */
 
+static bool same_layer(const struct ol_activation_layer *a,
+                       const struct ol_activation_layer *b)
+{
+    return a->number == b->number && a->moe == b->moe && a->top_k == b->top_k &&
+           a->n_units == b->n_units && strcmp(a->attention, b->attention) == 0 &&
+           memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
+           memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0;
+}
+
 bool ol_activation_same_layers(const struct ol_activation_layout *a,
                                const struct ol_activation_layout *b)
 {
     if (a->n_layers != b->n_layers)
         return false;
     for (int l = 0; l < a->n_layers; l++)
-        if (a->layers[l].number != b->layers[l].number ||
-            a->layers[l].moe != b->layers[l].moe ||
-            a->layers[l].top_k != b->layers[l].top_k ||
-            strcmp(a->layers[l].attention, b->layers[l].attention) != 0 ||
-            memcmp(a->layers[l].sites, b->layers[l].sites, sizeof a->layers[l].sites) !=
-                0)
+        if (!same_layer(&a->layers[l], &b->layers[l]))
             return false;
     return true;
 }
 
-static const char *table_name(int table)
+/* Which site's summary, and which of its tables. */
+static enum ol_summary_site site_of(int table)
 {
-    switch (table) {
-    case OL_TABLE_ROUTER_IDS:
-        return "router_ids";
-    case OL_TABLE_ROUTER_WEIGHTS:
-        return "router_weights";
-    default:
-        return ol_site_name((enum ol_site)table);
-    }
+    return (enum ol_summary_site)((table - OL_TABLE_SUMMARIES) / OL_N_SUMMARY_TABLES);
+}
+
+static enum ol_summary_table kind_of(int table)
+{
+    return (enum ol_summary_table)((table - OL_TABLE_SUMMARIES) % OL_N_SUMMARY_TABLES);
 }
 
 void ol_activation_table_path(char path[64], int layer, int table)
 {
-    snprintf(path, 64, "/layers/%03d/%s", layer, table_name(table));
+    static const char *const names[OL_TABLE_SUMMARIES] = {
+        [OL_TABLE_ROUTER_IDS] = "router_ids",
+        [OL_TABLE_ROUTER_WEIGHTS] = "router_weights",
+        [OL_TABLE_TOP_FEATURES] = "summary/top_features",
+        [OL_TABLE_WRITES] = "summary/writes",
+        [OL_TABLE_UNITS] = "summary/units",
+    };
+    static const char *const kinds[OL_N_SUMMARY_TABLES] = {
+        [OL_SUMMARY_HISTOGRAM] = "histogram",
+        [OL_SUMMARY_COLUMNS] = "columns",
+        [OL_SUMMARY_COUNTS] = "counts",
+        [OL_SUMMARY_MAXIMA] = "maxima",
+    };
+    if (table >= OL_TABLE_SUMMARIES)
+        snprintf(path, 64, "/layers/%03d/summary/%s/%s", layer,
+                 ol_summary_site_name(site_of(table)), kinds[kind_of(table)]);
+    else
+        snprintf(path, 64, "/layers/%03d/%s", layer,
+                 table < OL_N_SITES ? ol_site_name((enum ol_site)table) : names[table]);
 }
 
 bool ol_activation_has_table(const struct ol_activation_layer *layer, int table)
 {
-    return table < OL_N_SITES ? layer->sites[table] : layer->top_k > 0;
+    if (table < OL_N_SITES)
+        return layer->sites[table];
+    if (table < OL_TABLE_TOP_FEATURES)
+        return layer->top_k > 0;
+    if (table < OL_TABLE_SUMMARIES)
+        return layer->n_units > 0;
+    return layer->summary_sites[site_of(table)] &&
+           (site_of(table) != OL_SUMMARY_OUTPUT || kind_of(table) < OL_SUMMARY_COUNTS);
 }
 
-static enum ol_h5_type table_type(const struct ol_activation_layout *layout, int table)
+static struct ol_h5_shape per_sequence(const struct ol_activation_layout *layout,
+                                       enum ol_h5_type type, int64_t width)
 {
-    switch (table) {
-    case OL_TABLE_ROUTER_IDS:
-        return OL_H5_U16;
-    case OL_TABLE_ROUTER_WEIGHTS:
-        return OL_H5_F32;
+    return (struct ol_h5_shape){.type = type,
+                                .rank = 3,
+                                .dims = {layout->n_sequences, layout->n_tokens, width},
+                                .chunked = true,
+                                .chunk = {1, layout->n_tokens, width}};
+}
+
+static struct ol_h5_shape whole(enum ol_h5_type type, int64_t n, int64_t width)
+{
+    return (struct ol_h5_shape){.type = type,
+                                .rank = 2,
+                                .dims = {n, width},
+                                .chunked = true,
+                                .chunk = {n, width}};
+}
+
+static struct ol_h5_shape summary_shape(const struct ol_activation_layout *layout,
+                                        int table)
+{
+    switch (kind_of(table)) {
+    case OL_SUMMARY_COLUMNS:
+        return whole(OL_H5_F64, OL_N_COLUMN_ROWS, layout->d_model);
+    case OL_SUMMARY_COUNTS:
+        return whole(OL_H5_I32, layout->n_sequences, layout->d_model);
+    case OL_SUMMARY_MAXIMA:
+        return whole(OL_H5_F32, layout->n_sequences, layout->d_model);
     default:
-        return layout->dtype == OL_DTYPE_F32 ? OL_H5_F32 : OL_H5_BF16;
+        return (struct ol_h5_shape){.type = OL_H5_I64,
+                                    .rank = 1,
+                                    .dims = {OL_N_CODES},
+                                    .chunked = true,
+                                    .chunk = {OL_N_CODES}};
     }
 }
 
-struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_layout *layout,
+struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_content *c,
                                              const struct ol_activation_layer *layer,
                                              int table)
 {
-    const int64_t width = table < OL_N_SITES ? layout->d_model : layer->top_k;
-    return (struct ol_h5_shape){
-        .type = table_type(layout, table),
-        .rank = 3,
-        .dims = {layout->n_sequences, layout->n_tokens, width},
-        .chunked = true,
-        .chunk = {1, layout->n_tokens, width},
-    };
+    const struct ol_activation_layout *layout = &c->layout;
+    const int n_parts = ol_activation_n_parts(layer, c->info.model.n_experts);
+    switch (table) {
+    case OL_TABLE_ROUTER_IDS:
+        return per_sequence(layout, OL_H5_U16, layer->top_k);
+    case OL_TABLE_ROUTER_WEIGHTS:
+        return per_sequence(layout, OL_H5_F32, layer->top_k);
+    case OL_TABLE_TOP_FEATURES:
+        return per_sequence(layout, OL_H5_U16, OL_TOP_FEATURES);
+    case OL_TABLE_WRITES:
+        return per_sequence(layout, OL_H5_F32,
+                            (int64_t)OL_TOP_FEATURES * (OL_WRITES_PER_TOP + n_parts));
+    case OL_TABLE_UNITS:
+        return whole(OL_H5_F64, layer->n_units, OL_N_UNIT_COLUMNS);
+    default:
+        return table >= OL_TABLE_SUMMARIES
+                   ? summary_shape(layout, table)
+                   : per_sequence(layout,
+                                  layout->dtype == OL_DTYPE_F32 ? OL_H5_F32 : OL_H5_BF16,
+                                  layout->d_model);
+    }
 }
 
 struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *layout)
@@ -222,30 +318,116 @@ struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *la
 
 static size_t type_bytes(enum ol_h5_type type)
 {
-    return type == OL_H5_F32 || type == OL_H5_I32 ? 4 : 2;
+    switch (type) {
+    case OL_H5_I64:
+    case OL_H5_F64:
+        return 8;
+    case OL_H5_F32:
+    case OL_H5_I32:
+        return 4;
+    case OL_H5_U8:
+        return 1;
+    default:
+        return 2;
+    }
 }
 
-size_t ol_activation_row_bytes(const struct ol_activation_layout *layout,
+size_t ol_activation_row_bytes(const struct ol_activation_content *c,
                                const struct ol_activation_layer *layer, int table)
 {
-    const struct ol_h5_shape shape = ol_activation_table_shape(layout, layer, table);
+    const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, table);
     return (size_t)shape.dims[2] * type_bytes(shape.type);
 }
 
-/* Bytes of the smallest chunk: everything from that size on is aligned. */
-static int64_t smallest_chunk(const struct ol_activation_layout *layout)
+size_t ol_activation_chunk_bytes(const struct ol_activation_content *c,
+                                 const struct ol_activation_layer *layer, int table)
 {
+    const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, table);
+    size_t bytes = type_bytes(shape.type);
+    for (int i = 0; i < shape.rank; i++)
+        bytes *= (size_t)shape.chunk[i];
+    return bytes;
+}
+
+/* Bytes of the smallest mapped chunk: everything from that size on is aligned. */
+static int64_t smallest_chunk(const struct ol_activation_content *c)
+{
+    const struct ol_activation_layout *layout = &c->layout;
     int64_t smallest = layout->nll ? layout->n_tokens * 4 : OL_ACTIVATION_ALIGNMENT;
     for (int l = 0; l < layout->n_layers; l++)
-        for (int t = 0; t < OL_N_TABLES; t++) {
+        for (int t = 0; t < OL_TABLE_WHOLE; t++) {
             const struct ol_activation_layer *layer = &layout->layers[l];
             if (!ol_activation_has_table(layer, t))
                 continue;
-            const int64_t bytes =
-                layout->n_tokens * (int64_t)ol_activation_row_bytes(layout, layer, t);
+            const int64_t bytes = (int64_t)ol_activation_chunk_bytes(c, layer, t);
             smallest = bytes < smallest ? bytes : smallest;
         }
     return smallest;
+}
+
+/* ---- outliers ---- */
+
+const char *ol_activation_outlier_path(int table)
+{
+    static const char *const paths[OL_N_OUTLIER_TABLES] = {
+        [OL_OUTLIER_POSITIONS] = "/summary/positions",
+        [OL_OUTLIER_FEATURES] = "/summary/value_features",
+        [OL_OUTLIER_CODES] = "/summary/value_codes",
+        [OL_OUTLIER_COUNTS] = "/summary/value_counts",
+    };
+    return paths[table];
+}
+
+struct ol_h5_shape ol_activation_outlier_shape(const struct ol_activation_layout *layout,
+                                               int64_t n_values, int table)
+{
+    static const enum ol_h5_type types[OL_N_OUTLIER_TABLES] = {
+        [OL_OUTLIER_POSITIONS] = OL_H5_U8,
+        [OL_OUTLIER_FEATURES] = OL_H5_I32,
+        [OL_OUTLIER_CODES] = OL_H5_U16,
+        [OL_OUTLIER_COUNTS] = OL_H5_I64,
+    };
+    const int64_t bytes = ol_activation_position_bytes(layout);
+    if (table == OL_OUTLIER_POSITIONS)
+        return (struct ol_h5_shape){
+            .type = OL_H5_U8,
+            .rank = 3,
+            .dims = {layout->n_sequences, layout->d_model, bytes},
+            .chunked = true,
+            .chunk = {1, layout->d_model, bytes},
+            .compressed = true,
+        };
+    return (struct ol_h5_shape){.type = types[table],
+                                .rank = 1,
+                                .dims = {n_values},
+                                .chunked = n_values > 0,
+                                .chunk = {n_values},
+                                .compressed = n_values > 0};
+}
+
+int ol_activation_outliers_write(struct ol_h5 *h,
+                                 const struct ol_activation_layout *layout,
+                                 const struct ol_activation_outliers *outliers,
+                                 struct ol_error *err)
+{
+    const void *const data[OL_N_OUTLIER_TABLES] = {
+        [OL_OUTLIER_POSITIONS] = outliers->positions,
+        [OL_OUTLIER_FEATURES] = outliers->features,
+        [OL_OUTLIER_CODES] = outliers->codes,
+        [OL_OUTLIER_COUNTS] = outliers->counts,
+    };
+    for (int t = 0; t < OL_N_OUTLIER_TABLES; t++) {
+        const struct ol_h5_shape shape =
+            ol_activation_outlier_shape(layout, outliers->n_values, t);
+        const char *path = ol_activation_outlier_path(t);
+        /* There already when an earlier try was cut off before the file was complete. */
+        if (ol_h5_exists(h, path) && ol_h5_remove(h, path, err) != 0)
+            return -1;
+        if (ol_h5_make_dataset(h, path, &shape, err) != 0 ||
+            (shape.dims[0] > 0 && ol_h5_write(h, path, shape.type, data[t], err) != 0))
+            return -1;
+    }
+    return 0;
 }
 
 /* ---- writing ---- */
@@ -276,8 +458,8 @@ static int write_input(struct ol_h5 *h, const struct ol_activation_layout *layou
     return layout->nll ? ol_h5_make_dataset(h, "/input/nll", &nll, err) : 0;
 }
 
-static int write_layer(struct ol_h5 *h, const struct ol_activation_layout *layout,
-                       const struct ol_activation_layer *layer, struct ol_error *err)
+static int write_groups(struct ol_h5 *h, const struct ol_activation_layer *layer,
+                        struct ol_error *err)
 {
     char path[64];
     snprintf(path, sizeof path, "/layers/%03d", layer->number);
@@ -285,10 +467,32 @@ static int write_layer(struct ol_h5 *h, const struct ol_activation_layout *layou
         ol_h5_put_text(h, path, "kind", layer->moe ? "moe" : "dense", err) != 0 ||
         ol_h5_put_text(h, path, "attention", layer->attention, err) != 0)
         return -1;
+    if (layer->n_units == 0)
+        return 0;
+    snprintf(path, sizeof path, "/layers/%03d/summary", layer->number);
+    if (ol_h5_make_group(h, path, err) != 0)
+        return -1;
+    for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
+        if (!layer->summary_sites[site])
+            continue;
+        snprintf(path, sizeof path, "/layers/%03d/summary/%s", layer->number,
+                 ol_summary_site_name((enum ol_summary_site)site));
+        if (ol_h5_make_group(h, path, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_layer(struct ol_h5 *h, const struct ol_activation_content *c,
+                       const struct ol_activation_layer *layer, struct ol_error *err)
+{
+    char path[64];
+    if (write_groups(h, layer, err) != 0)
+        return -1;
     for (int t = 0; t < OL_N_TABLES; t++) {
         if (!ol_activation_has_table(layer, t))
             continue;
-        const struct ol_h5_shape shape = ol_activation_table_shape(layout, layer, t);
+        const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, t);
         ol_activation_table_path(path, layer->number, t);
         if (ol_h5_make_dataset(h, path, &shape, err) != 0)
             return -1;
@@ -296,20 +500,25 @@ static int write_layer(struct ol_h5 *h, const struct ol_activation_layout *layou
     return 0;
 }
 
-static int write_all(struct ol_h5 *h, const struct ol_activation_info *info,
-                     const struct ol_activation_layout *layout,
-                     const struct ol_activation_input *input, struct ol_error *err)
+static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
+                     struct ol_error *err)
 {
+    const struct ol_activation_layout *layout = &c->layout;
     if (ol_h5_put_text(h, "/", "format", OL_ACTIVATION_FORMAT, err) != 0 ||
         ol_h5_put_int(h, "/", "format_version", OL_ACTIVATION_VERSION, err) != 0 ||
         ol_h5_put_bool(h, "/", "complete", false, err) != 0 ||
         ol_h5_make_group(h, "/model", err) != 0 ||
         ol_h5_make_group(h, "/input", err) != 0 ||
-        ol_h5_make_group(h, "/layers", err) != 0 || put_attributes(h, info, err) != 0 ||
-        write_input(h, layout, input, err) != 0)
+        ol_h5_make_group(h, "/layers", err) != 0 ||
+        put_attributes(h, &c->info, err) != 0 ||
+        write_input(h, layout, &c->input, err) != 0)
+        return -1;
+    if (layout->summary &&
+        (ol_h5_make_group(h, "/summary", err) != 0 ||
+         ol_h5_put_real(h, "/summary", "threshold", layout->threshold, err) != 0))
         return -1;
     for (int l = 0; l < layout->n_layers; l++)
-        if (write_layer(h, layout, &layout->layers[l], err) != 0)
+        if (write_layer(h, c, &layout->layers[l], err) != 0)
             return -1;
     return 0;
 }
@@ -319,15 +528,21 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
                                 const struct ol_activation_input *input,
                                 struct ol_error *err)
 {
+    const struct ol_activation_content c = {
+        .info = *info, .layout = *layout, .input = *input};
     if (layout->n_layers > 0 &&
         layout->layers[layout->n_layers - 1].number > OL_ACTIVATION_MAX_LAYER)
         return ol_fail(err, "%s: layer %d cannot be recorded, the format ends at %d",
                        path, layout->layers[layout->n_layers - 1].number,
                        OL_ACTIVATION_MAX_LAYER);
-    struct ol_h5 *h = ol_h5_create(path, smallest_chunk(layout), err);
+    if (layout->summary && layout->d_model >= OL_NO_FEATURE)
+        return ol_fail(err,
+                       "%s: summaries count at most %d dimensions, the model has %lld",
+                       path, OL_NO_FEATURE - 1, (long long)layout->d_model);
+    struct ol_h5 *h = ol_h5_create(path, smallest_chunk(&c), err);
     if (h == NULL)
         return -1;
-    if (write_all(h, info, layout, input, err) != 0) {
+    if (write_all(h, &c, err) != 0) {
         ol_h5_free(h);
         return -1;
     }

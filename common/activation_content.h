@@ -11,12 +11,27 @@
 
 enum { OL_ACTIVATION_ALIGNMENT = 4096, OL_ACTIVATION_MAX_LAYER = 999 };
 
-/* The tables of a layer with one chunk per sequence. */
+/* The tables of a layer: those before OL_TABLE_WHOLE have one chunk per sequence, which
+ * is mapped; the others have one in all, and are copied. */
 enum ol_table {
     OL_TABLE_SITES, /* + enum ol_site */
     OL_TABLE_ROUTER_IDS = OL_N_SITES,
     OL_TABLE_ROUTER_WEIGHTS,
-    OL_N_TABLES,
+    OL_TABLE_TOP_FEATURES,
+    OL_TABLE_WRITES,
+    OL_TABLE_WHOLE,
+    OL_TABLE_UNITS = OL_TABLE_WHOLE,
+    OL_TABLE_SUMMARIES, /* + OL_N_SUMMARY_TABLES * enum ol_summary_site */
+    OL_N_TABLES = OL_TABLE_SUMMARIES + 4 * OL_N_SUMMARY_SITES,
+};
+
+/* Of every site's summary. */
+enum ol_summary_table {
+    OL_SUMMARY_HISTOGRAM,
+    OL_SUMMARY_COLUMNS,
+    OL_SUMMARY_COUNTS,
+    OL_SUMMARY_MAXIMA,
+    OL_N_SUMMARY_TABLES,
 };
 
 /* A file's whole description, owned. */
@@ -25,10 +40,11 @@ struct ol_activation_content {
     struct ol_activation_layout layout;
     struct ol_activation_input input;
     bool complete;
-    /* Chunk offsets in the file: [n_layers * OL_N_TABLES][n_sequences], NULL where there
-     * is no table, and those of the likelihoods. */
+    /* Chunk offsets in the file: [n_layers * OL_N_TABLES][n_sequences or 1], NULL where
+     * there is no table, and those of the likelihoods. */
     uint64_t **offsets;
     uint64_t *nll_offsets;
+    struct ol_activation_outliers outliers; /* of a complete file with summaries */
 };
 void ol_activation_content_clear(struct ol_activation_content *c);
 
@@ -45,18 +61,37 @@ int ol_activation_content_read(const char *path, struct ol_activation_content *c
 /* Which tables there are, where, and of what shape. */
 bool ol_activation_has_table(const struct ol_activation_layer *layer, int table);
 void ol_activation_table_path(char path[64], int layer, int table);
-struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_layout *layout,
+struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_content *c,
                                              const struct ol_activation_layer *layer,
                                              int table);
+
+/* Datasets of the outliers: /summary/NAME. */
+enum ol_outlier_table {
+    OL_OUTLIER_POSITIONS,
+    OL_OUTLIER_FEATURES,
+    OL_OUTLIER_CODES,
+    OL_OUTLIER_COUNTS,
+    OL_N_OUTLIER_TABLES,
+};
+const char *ol_activation_outlier_path(int table);
+struct ol_h5_shape ol_activation_outlier_shape(const struct ol_activation_layout *layout,
+                                               int64_t n_values, int table);
+int ol_activation_outliers_write(struct ol_h5 *h,
+                                 const struct ol_activation_layout *layout,
+                                 const struct ol_activation_outliers *outliers,
+                                 struct ol_error *err);
 struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *layout);
 
 /* All attributes of the file but format, format_version and complete. */
 int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
                                  struct ol_error *err);
 
-/* Bytes of one row (token) of a table. */
-size_t ol_activation_row_bytes(const struct ol_activation_layout *layout,
+/* Bytes of one row (token) of a table with one chunk per sequence, and of a chunk of any
+ * table. */
+size_t ol_activation_row_bytes(const struct ol_activation_content *c,
                                const struct ol_activation_layer *layer, int table);
+size_t ol_activation_chunk_bytes(const struct ol_activation_content *c,
+                                 const struct ol_activation_layer *layer, int table);
 
 /* Name of the first attribute (except `created` and `command_line`) in which two
  * descriptions differ, or NULL. */

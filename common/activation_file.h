@@ -23,6 +23,46 @@ enum ol_site {
 };
 const char *ol_site_name(enum ol_site site); /* "ln_attn", ... as in the file */
 
+/* What a layer's summary describes. */
+enum ol_summary_site {
+    OL_SUMMARY_LN_ATTN,
+    OL_SUMMARY_LN_MLP,
+    OL_SUMMARY_OUTPUT, /* the stream after the layer */
+    OL_N_SUMMARY_SITES,
+};
+const char *ol_summary_site_name(enum ol_summary_site site);
+
+enum {
+    OL_N_CODES = 65536,     /* of bf16 */
+    OL_TOP_FEATURES = 4,    /* kept of every token's stream */
+    OL_NO_FEATURE = 0xffff, /* fewer than that many dimensions */
+    OL_WRITES_PER_TOP = 2,  /* value and attention, before the parts of the MLP */
+};
+
+/* Rows of a summary's columns table. */
+enum ol_column_row {
+    OL_COLUMN_MAX,
+    OL_COLUMN_MIN,
+    OL_COLUMN_SUM,
+    OL_COLUMN_SUM_SQUARES,
+    OL_N_COLUMN_ROWS,
+};
+
+/* Columns of a summary's units table. Places are -1 in a unit without tokens. */
+enum ol_unit_column {
+    OL_UNIT_TOKENS,
+    OL_UNIT_GATE_SUM,
+    OL_UNIT_INPUT, /* the down projection's input of the largest magnitude, */
+    OL_UNIT_INPUT_COLUMN,
+    OL_UNIT_INPUT_SEQUENCE,
+    OL_UNIT_INPUT_POSITION,
+    OL_UNIT_OUTPUT, /* and its output */
+    OL_UNIT_OUTPUT_FEATURE,
+    OL_UNIT_OUTPUT_SEQUENCE,
+    OL_UNIT_OUTPUT_POSITION,
+    OL_N_UNIT_COLUMNS,
+};
+
 /* What the file says of itself and of the model. Text is owned by the struct (free with
  * ol_activation_info_clear); NULL text is written as "". */
 struct ol_activation_info {
@@ -48,12 +88,22 @@ struct ol_activation_layer {
     char attention[16];     /* "full", "sliding", "chunked", "linear" */
     bool sites[OL_N_SITES]; /* tensors stored */
     int top_k;              /* router tables are stored when > 0 */
+    /* Of the layer's summary: which sites, and how many units the MLP consists of: the
+     * routed experts and, last, the shared one; 1 in a dense layer; 0: no summary. */
+    bool summary_sites[OL_N_SUMMARY_SITES];
+    int n_units;
 };
+
+/* Parts that write into the stream in the layer's MLP, as a token sees it: its top_k
+ * experts in the order of their slots and, last, the shared one; or the dense MLP. */
+int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts);
 
 struct ol_activation_layout {
     int64_t n_sequences, n_tokens, d_model; /* n_tokens: the longest sequence */
     enum ol_dtype dtype; /* of the tensors: OL_DTYPE_BF16 or OL_DTYPE_F32 */
     bool nll;            /* /input/nll exists */
+    bool summary;        /* there are summaries, */
+    double threshold;    /* whose occurrences are of at least this magnitude */
     int n_layers;        /* recorded layers */
     struct ol_activation_layer *layers; /* [n_layers], numbers ascending */
 };
@@ -71,6 +121,20 @@ struct ol_activation_input {
     const int32_t *piece_ids;  /* [n_pieces], ascending */
     const char *const *pieces; /* [n_pieces], UTF-8 */
 };
+
+/* The outliers of a run: occurrences at any ln site that has a summary. */
+struct ol_activation_outliers {
+    /* [n_sequences, d_model, ceil(n_tokens / 8)]: bit p % 8 of byte p / 8, an occurrence
+     * at position p. */
+    uint8_t *positions;
+    /* How often each value occurs in each feature, by rising feature and code. */
+    int64_t n_values;
+    int32_t *features; /* [n_values] */
+    uint16_t *codes;   /* [n_values]: bf16 */
+    int64_t *counts;   /* [n_values] */
+};
+int64_t ol_activation_position_bytes(const struct ol_activation_layout *layout);
+void ol_activation_outliers_clear(struct ol_activation_outliers *o);
 
 /* ---- writer ---- */
 
@@ -109,13 +173,39 @@ int ol_activation_write_router(struct ol_activation_writer *w, int layer,
 int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
                             const float *nll, struct ol_error *err);
 
+/* A site's summary over all sequences: histogram [OL_N_CODES], columns
+ * [OL_N_COLUMN_ROWS, d_model]; counts and maxima of occurrences [n_sequences, d_model],
+ * which OL_SUMMARY_OUTPUT has not (NULL). */
+struct ol_activation_summary {
+    int64_t *histogram;
+    double *columns;
+    int32_t *counts;
+    float *maxima;
+};
+int ol_activation_write_summary(struct ol_activation_writer *w, int layer,
+                                enum ol_summary_site site,
+                                const struct ol_activation_summary *summary,
+                                struct ol_error *err);
+
+/* Of one sequence: features [n, OL_TOP_FEATURES], writes [n, OL_TOP_FEATURES,
+ * OL_WRITES_PER_TOP + n_parts]. */
+int ol_activation_write_writes(struct ol_activation_writer *w, int layer,
+                               int64_t sequence, int64_t token, int64_t n,
+                               const uint16_t *features, const float *writes,
+                               struct ol_error *err);
+
+/* [n_units, OL_N_UNIT_COLUMNS] */
+int ol_activation_write_units(struct ol_activation_writer *w, int layer,
+                              const double *units, struct ol_error *err);
+
 /* Make everything written so far durable (fdatasync). */
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err);
 
-/* Set `peak_memory` (bytes; 0: not known, not set) and `complete`, make it durable,
- * rename PATH.partial to PATH, and free the writer, also when it fails (then PATH.partial
- * stays). */
-int ol_activation_seal(struct ol_activation_writer *w, int64_t peak_memory,
+/* Write the outliers (NULL in a file without summaries), set `peak_memory` (bytes; 0: not
+ * known, not set) and `complete`, make it durable, rename PATH.partial to PATH, and free
+ * the writer, also when it fails (then PATH.partial stays). */
+int ol_activation_seal(struct ol_activation_writer *w,
+                       const struct ol_activation_outliers *outliers, int64_t peak_memory,
                        struct ol_error *err);
 
 /* Free without sealing; PATH.partial stays for a later resume. NULL is fine. */
@@ -150,6 +240,24 @@ const uint16_t *ol_activation_router_ids(const struct ol_activation_file *f, int
                                          int64_t sequence);
 const float *ol_activation_router_weights(const struct ol_activation_file *f, int i_layer,
                                           int64_t sequence);
+
+/* A site's summary, in memory of the caller's (members that are NULL are left out);
+ * layout->summary and, for the ln sites, the layer's summary_sites must be true. */
+void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
+                                enum ol_summary_site site,
+                                const struct ol_activation_summary *summary);
+void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
+                              double *units);
+
+/* Of one sequence, as written; the layer's n_units must be > 0. Thread-safe. */
+const uint16_t *ol_activation_top_features(const struct ol_activation_file *f,
+                                           int i_layer, int64_t sequence);
+const float *ol_activation_writes(const struct ol_activation_file *f, int i_layer,
+                                  int64_t sequence);
+
+/* layout->summary must be true; borrowed. */
+const struct ol_activation_outliers *
+ol_activation_outliers(const struct ol_activation_file *f);
 
 /* [n_tokens] of one sequence; layout->nll must be true. Thread-safe. */
 const float *ol_activation_nll(const struct ol_activation_file *f, int64_t sequence);

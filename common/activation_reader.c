@@ -113,6 +113,51 @@ const float *ol_activation_router_weights(const struct ol_activation_file *f, in
     return chunk(f, i_layer, OL_TABLE_ROUTER_WEIGHTS, sequence);
 }
 
+const uint16_t *ol_activation_top_features(const struct ol_activation_file *f,
+                                           int i_layer, int64_t sequence)
+{
+    return chunk(f, i_layer, OL_TABLE_TOP_FEATURES, sequence);
+}
+
+const float *ol_activation_writes(const struct ol_activation_file *f, int i_layer,
+                                  int64_t sequence)
+{
+    return chunk(f, i_layer, OL_TABLE_WRITES, sequence);
+}
+
+/* Such a table need not be aligned for its type. */
+static void copy_whole(const struct ol_activation_file *f, int i_layer, int table,
+                       void *to)
+{
+    if (to != NULL)
+        memcpy(to, chunk(f, i_layer, table, 0),
+               ol_activation_chunk_bytes(&f->content, &f->content.layout.layers[i_layer],
+                                         table));
+}
+
+void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
+                                enum ol_summary_site site,
+                                const struct ol_activation_summary *summary)
+{
+    const int first = OL_TABLE_SUMMARIES + OL_N_SUMMARY_TABLES * (int)site;
+    copy_whole(f, i_layer, first + OL_SUMMARY_HISTOGRAM, summary->histogram);
+    copy_whole(f, i_layer, first + OL_SUMMARY_COLUMNS, summary->columns);
+    copy_whole(f, i_layer, first + OL_SUMMARY_COUNTS, summary->counts);
+    copy_whole(f, i_layer, first + OL_SUMMARY_MAXIMA, summary->maxima);
+}
+
+void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
+                              double *units)
+{
+    copy_whole(f, i_layer, OL_TABLE_UNITS, units);
+}
+
+const struct ol_activation_outliers *
+ol_activation_outliers(const struct ol_activation_file *f)
+{
+    return &f->content.outliers;
+}
+
 const float *ol_activation_nll(const struct ol_activation_file *f, int64_t sequence)
 {
     return (const void *)(f->bytes + f->content.nll_offsets[sequence]);

@@ -123,6 +123,8 @@ static const char *difference(const struct ol_activation_content *c,
         return "choice of --perplexity";
     if (stores_tensors(have) && have->dtype != layout->dtype)
         return "type of the tensors (--store)";
+    if (have->summary != layout->summary || have->threshold != layout->threshold)
+        return "choice of summaries or their threshold";
     if (!ol_activation_same_layers(have, layout))
         return "choice of layers or sites";
     const size_t n = (size_t)(layout->n_sequences * layout->n_tokens);
@@ -178,7 +180,7 @@ static int write_rows(const struct ol_activation_writer *w, int number, int tabl
     const uint64_t *offsets = l >= 0 ? w->content.offsets[l * OL_N_TABLES + table] : NULL;
     if (offsets == NULL)
         return ol_fail(err, "%s: layer %d has no such table", w->partial, number);
-    const size_t row = ol_activation_row_bytes(layout, &layout->layers[l], table);
+    const size_t row = ol_activation_row_bytes(&w->content, &layout->layers[l], table);
     return write_at(w, offsets[sequence] + (uint64_t)token * row, rows, (size_t)n * row,
                     err);
 }
@@ -200,6 +202,55 @@ int ol_activation_write_router(struct ol_activation_writer *w, int layer,
         return -1;
     return write_rows(w, layer, OL_TABLE_ROUTER_WEIGHTS, sequence, token, n, weights,
                       err);
+}
+
+static int write_whole(const struct ol_activation_writer *w, int number, int table,
+                       const void *data, struct ol_error *err)
+{
+    const int l = w->index[number];
+    const uint64_t *offsets = l >= 0 ? w->content.offsets[l * OL_N_TABLES + table] : NULL;
+    if (offsets == NULL)
+        return ol_fail(err, "%s: layer %d has no such table", w->partial, number);
+    return write_at(
+        w, offsets[0], data,
+        ol_activation_chunk_bytes(&w->content, &w->content.layout.layers[l], table), err);
+}
+
+int ol_activation_write_summary(struct ol_activation_writer *w, int layer,
+                                enum ol_summary_site site,
+                                const struct ol_activation_summary *summary,
+                                struct ol_error *err)
+{
+    const void *const data[OL_N_SUMMARY_TABLES] = {
+        [OL_SUMMARY_HISTOGRAM] = summary->histogram,
+        [OL_SUMMARY_COLUMNS] = summary->columns,
+        [OL_SUMMARY_COUNTS] = summary->counts,
+        [OL_SUMMARY_MAXIMA] = summary->maxima,
+    };
+    for (int t = 0; t < OL_N_SUMMARY_TABLES; t++)
+        if (data[t] != NULL &&
+            write_whole(w, layer,
+                        OL_TABLE_SUMMARIES + OL_N_SUMMARY_TABLES * (int)site + t, data[t],
+                        err) != 0)
+            return -1;
+    return 0;
+}
+
+int ol_activation_write_writes(struct ol_activation_writer *w, int layer,
+                               int64_t sequence, int64_t token, int64_t n,
+                               const uint16_t *features, const float *writes,
+                               struct ol_error *err)
+{
+    if (write_rows(w, layer, OL_TABLE_TOP_FEATURES, sequence, token, n, features, err) !=
+        0)
+        return -1;
+    return write_rows(w, layer, OL_TABLE_WRITES, sequence, token, n, writes, err);
+}
+
+int ol_activation_write_units(struct ol_activation_writer *w, int layer,
+                              const double *units, struct ol_error *err)
+{
+    return write_whole(w, layer, OL_TABLE_UNITS, units, err);
 }
 
 int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
@@ -235,13 +286,16 @@ static int sync_directory(const char *path, struct ol_error *err)
     return status;
 }
 
-static int mark_complete(const struct ol_activation_writer *w, int64_t peak_memory,
-                         struct ol_error *err)
+static int mark_complete(const struct ol_activation_writer *w,
+                         const struct ol_activation_outliers *outliers,
+                         int64_t peak_memory, struct ol_error *err)
 {
     struct ol_h5 *h = ol_h5_open(w->partial, true, err);
     if (h == NULL)
         return -1;
-    if ((peak_memory > 0 &&
+    if ((outliers != NULL &&
+         ol_activation_outliers_write(h, &w->content.layout, outliers, err) != 0) ||
+        (peak_memory > 0 &&
          ol_h5_put_int(h, "/", "peak_memory", peak_memory, err) != 0) ||
         ol_h5_put_bool(h, "/", "complete", true, err) != 0) {
         ol_h5_free(h);
@@ -250,12 +304,14 @@ static int mark_complete(const struct ol_activation_writer *w, int64_t peak_memo
     return ol_h5_close(h, err);
 }
 
-int ol_activation_seal(struct ol_activation_writer *w, int64_t peak_memory,
+int ol_activation_seal(struct ol_activation_writer *w,
+                       const struct ol_activation_outliers *outliers, int64_t peak_memory,
                        struct ol_error *err)
 {
     int status = -1;
     /* The mark must not reach the disk before what it vouches for. */
-    if (ol_activation_sync(w, err) == 0 && mark_complete(w, peak_memory, err) == 0 &&
+    if (ol_activation_sync(w, err) == 0 &&
+        mark_complete(w, outliers, peak_memory, err) == 0 &&
         ol_activation_sync(w, err) == 0) {
         if (rename(w->partial, w->path) != 0)
             ol_fail_errno(err, "%s: cannot be renamed to %s", w->partial, w->path);

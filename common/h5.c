@@ -5,7 +5,7 @@
 
 #include <hdf5.h>
 
-enum { ALIGNMENT = 4096 };
+enum { ALIGNMENT = 4096, DEFLATE_LEVEL = 1 };
 
 struct ol_h5 {
     hid_t file;
@@ -50,9 +50,11 @@ static void quiet(void)
 const char *ol_h5_type_name(enum ol_h5_type type)
 {
     static const char *const names[] = {
-        [OL_H5_BF16] = "bfloat16",   [OL_H5_F32] = "float32",
-        [OL_H5_I32] = "int32",       [OL_H5_U16] = "uint16",
-        [OL_H5_TEXT] = "UTF-8 text", [OL_H5_OTHER] = "another type",
+        [OL_H5_BF16] = "bfloat16",      [OL_H5_F32] = "float32",
+        [OL_H5_I32] = "int32",          [OL_H5_U16] = "uint16",
+        [OL_H5_U8] = "uint8",           [OL_H5_I64] = "int64",
+        [OL_H5_F64] = "float64",        [OL_H5_TEXT] = "UTF-8 text",
+        [OL_H5_OTHER] = "another type",
     };
     return names[type];
 }
@@ -87,6 +89,12 @@ static hid_t make_type(enum ol_h5_type type)
         return H5Tcopy(H5T_STD_I32LE);
     case OL_H5_U16:
         return H5Tcopy(H5T_STD_U16LE);
+    case OL_H5_U8:
+        return H5Tcopy(H5T_STD_U8LE);
+    case OL_H5_I64:
+        return H5Tcopy(H5T_STD_I64LE);
+    case OL_H5_F64:
+        return H5Tcopy(H5T_IEEE_F64LE);
     case OL_H5_TEXT:
         return make_text();
     case OL_H5_OTHER:
@@ -185,6 +193,13 @@ bool ol_h5_exists(const struct ol_h5 *h, const char *path)
     return H5Lexists(h->file, path, H5P_DEFAULT) > 0;
 }
 
+int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err)
+{
+    return H5Ldelete(h->file, path, H5P_DEFAULT) >= 0
+               ? 0
+               : fail(err, h->path, path, "cannot be removed");
+}
+
 int ol_h5_members(const struct ol_h5 *h, const char *path, char ***names, int64_t *n,
                   struct ol_error *err)
 {
@@ -252,6 +267,12 @@ int ol_h5_put_bool(struct ol_h5 *h, const char *object, const char *name, bool v
     return put(h, object, name, H5T_STD_U8LE, H5T_NATIVE_UINT8, &byte, err);
 }
 
+int ol_h5_put_real(struct ol_h5 *h, const char *object, const char *name, double value,
+                   struct ol_error *err)
+{
+    return put(h, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value, err);
+}
+
 static int get(const struct ol_h5 *h, const char *object, const char *name,
                H5T_class_t class, const char *expected, hid_t memory_type, void *value,
                struct ol_error *err)
@@ -309,6 +330,13 @@ int ol_h5_get_bool(const struct ol_h5 *h, const char *object, const char *name,
     return 0;
 }
 
+int ol_h5_get_real(const struct ol_h5 *h, const char *object, const char *name,
+                   double *value, struct ol_error *err)
+{
+    return get(h, object, name, H5T_FLOAT, "one real number", H5T_NATIVE_DOUBLE, value,
+               err);
+}
+
 /* ---- datasets ---- */
 
 int ol_h5_make_dataset(struct ol_h5 *h, const char *path, const struct ol_h5_shape *shape,
@@ -326,7 +354,9 @@ int ol_h5_make_dataset(struct ol_h5 *h, const char *path, const struct ol_h5_sha
     H5Pset_obj_track_times(creation, 0);
     if (shape->chunked)
         H5Pset_chunk(creation, shape->rank, chunk);
-    if (shape->type != OL_H5_TEXT) {
+    if (shape->compressed) {
+        H5Pset_deflate(creation, DEFLATE_LEVEL);
+    } else if (shape->type != OL_H5_TEXT) {
         H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
         H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
     }
@@ -356,7 +386,11 @@ static void describe_creation(hid_t dataset, struct ol_h5_shape *shape)
     const hid_t creation = H5Dget_create_plist(dataset);
     hsize_t chunk[OL_H5_MAX_RANK] = {0};
     shape->chunked = H5Pget_layout(creation) == H5D_CHUNKED;
-    shape->filtered = H5Pget_nfilters(creation) != 0;
+    const int n_filters = H5Pget_nfilters(creation);
+    shape->compressed =
+        n_filters == 1 && H5Pget_filter_by_id2(creation, H5Z_FILTER_DEFLATE, NULL, NULL,
+                                               NULL, 0, NULL, NULL) >= 0;
+    shape->filtered = n_filters != 0 && !shape->compressed;
     if (shape->chunked)
         H5Pget_chunk(creation, OL_H5_MAX_RANK, chunk);
     for (int i = 0; i < OL_H5_MAX_RANK; i++)

@@ -14,6 +14,9 @@ enum ol_h5_type {
     OL_H5_F32,
     OL_H5_I32,
     OL_H5_U16,
+    OL_H5_U8,
+    OL_H5_I64,
+    OL_H5_F64,
     OL_H5_TEXT, /* variable-length UTF-8 */
     OL_H5_OTHER,
 };
@@ -27,7 +30,8 @@ struct ol_h5_shape {
     int64_t dims[OL_H5_MAX_RANK];
     bool chunked;
     int64_t chunk[OL_H5_MAX_RANK]; /* when chunked */
-    bool filtered;                 /* compressed, checksummed, ... (only when read) */
+    bool compressed;               /* by deflate; only when chunked */
+    bool filtered;                 /* by anything else (only when read) */
 };
 
 struct ol_h5;
@@ -44,6 +48,8 @@ void ol_h5_free(struct ol_h5 *h);
 
 int ol_h5_make_group(struct ol_h5 *h, const char *path, struct ol_error *err);
 bool ol_h5_exists(const struct ol_h5 *h, const char *path);
+/* Remove a dataset. */
+int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err);
 /* Names of a group's members, ascending. The caller frees each and the array. */
 int ol_h5_members(const struct ol_h5 *h, const char *path, char ***names, int64_t *n,
                   struct ol_error *err);
@@ -55,16 +61,21 @@ int ol_h5_put_int(struct ol_h5 *h, const char *object, const char *name, int64_t
 /* Stored as uint8; replaces an attribute of that name. */
 int ol_h5_put_bool(struct ol_h5 *h, const char *object, const char *name, bool value,
                    struct ol_error *err);
+int ol_h5_put_real(struct ol_h5 *h, const char *object, const char *name, double value,
+                   struct ol_error *err);
 int ol_h5_get_text(const struct ol_h5 *h, const char *object, const char *name,
                    char **text, struct ol_error *err);
 int ol_h5_get_int(const struct ol_h5 *h, const char *object, const char *name,
                   int64_t *value, struct ol_error *err);
 int ol_h5_get_bool(const struct ol_h5 *h, const char *object, const char *name,
                    bool *value, struct ol_error *err);
+int ol_h5_get_real(const struct ol_h5 *h, const char *object, const char *name,
+                   double *value, struct ol_error *err);
 
 /* ---- datasets ---- */
 
-/* With all its room in the file allocated, unwritten. */
+/* With all its room in the file allocated, unwritten; what is compressed gets its room
+ * when it is written. */
 int ol_h5_make_dataset(struct ol_h5 *h, const char *path, const struct ol_h5_shape *shape,
                        struct ol_error *err);
 int ol_h5_describe(const struct ol_h5 *h, const char *path, struct ol_h5_shape *shape,

@@ -77,6 +77,8 @@ struct ol_delta_net_args {
     struct ol_tensor out;            /* [n, n_value_heads * value_dim] */
 };
 
+enum { OL_NO_COLUMN = 0xffff, OL_MOST_LARGEST = 16 };
+
 enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
 
 /* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
@@ -226,6 +228,19 @@ struct ol_backend_operations {
     /* x = round(x + round(sum)): sum [n, d] float joins the stream. */
     int (*add_sum)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
                    struct ol_error *err);
+
+    /* ---- what is looked at ---- */
+
+    /* For every row of x [n, d], the k values of the largest magnitude, falling, ties to
+     * the lower column: columns and values, both host [n, k]. A NaN counts as larger than
+     * any number. Where d < k, the columns left over are OL_NO_COLUMN, the values 0. d <
+     * OL_NO_COLUMN, k <= OL_MOST_LARGEST. */
+    int (*largest)(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,
+                   float *values, struct ol_error *err);
+
+    /* values[i][j] = x[i][columns[i][j]], 0 for OL_NO_COLUMN; both host [n, k]. */
+    int (*pick)(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
+                float *values, struct ol_error *err);
 
     /* ---- head ---- */
 

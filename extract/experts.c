@@ -28,6 +28,7 @@ struct ol_experts {
     struct ol_tensor shared_gate, shared_up, shared_switch;
     int32_t *all_rows;          /* [n_rows]: 0, 1, 2, ... */
     float *scales;              /* [group_rows]: weights in the permutation's order */
+    bool watched;               /* what goes on is told to c.writes */
     struct ol_matmul *products; /* [2 * n_experts] */
 
     /* The group: `n` experts with rows, pairs begin .. end - 1. The first and the last
@@ -262,6 +263,24 @@ static int add_outputs(struct ol_experts *x, struct ol_error *err)
     return 0;
 }
 
+static struct ol_writes *watcher(const struct ol_experts *x)
+{
+    return x->watched ? x->c.writes : NULL;
+}
+
+static struct ol_writes_group described(const struct ol_experts *x)
+{
+    const struct group *g = &x->group;
+    return (struct ol_writes_group){
+        .n = g->n,
+        .units = g->experts,
+        .firsts = g->firsts,
+        .rows = x->permutation.rows + g->begin,
+        .slots = x->permutation.slots + g->begin,
+        .scales = x->c.spec->router.scales_input ? NULL : x->scales,
+    };
+}
+
 static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -285,12 +304,16 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                               gathered, gate, x->products);
     n_products += multiply(x, layer, OL_ROLE_EXPERT_UP, OL_ROLE_EXPERT_UP_BIAS, gathered,
                            up, x->products + n_products);
+    const struct ol_writes_group described_group = described(x);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
-        x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0)
+        x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
+        ol_writes_inputs(watcher(x), &described_group, gate, err) != 0)
         return -1;
+    const struct ol_tensor down = ol_tensor_rows(x->down, 0, n);
     n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, OL_ROLE_EXPERT_DOWN_BIAS, gate,
-                          ol_tensor_rows(x->down, 0, n), x->products);
-    if (x->op->matmul(b, x->products, n_products, err) != 0)
+                          down, x->products);
+    if (x->op->matmul(b, x->products, n_products, err) != 0 ||
+        ol_writes_outputs(watcher(x), &described_group, down, err) != 0)
         return -1;
     /* Experts rise within a group and from group to group: the sums' order is fixed. */
     return add_outputs(x, err);
@@ -328,10 +351,19 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
     const struct ol_matmul out = {gate, ol_weights_get(w, OL_ROLE_SHARED_DOWN, layer, 0),
                                   none, down};
     const bool switched = scale.data != NULL;
+    const int64_t firsts[] = {0, n};
+    const struct ol_writes_group group = {
+        .n = 1,
+        .units = &x->permutation.n_experts,
+        .firsts = firsts,
+        .rows = x->all_rows + first,
+    };
     if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
+        ol_writes_inputs(watcher(x), &group, gate, err) != 0 ||
         x->op->matmul(b, &out, 1, err) != 0 ||
-        (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0))
+        (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0) ||
+        ol_writes_outputs(watcher(x), &group, down, err) != 0)
         return -1;
     return x->op->scatter_add(b, down, x->all_rows + first, NULL, x->sum, err);
 }
@@ -354,8 +386,9 @@ static int run_shared(struct ol_experts *x, int layer, struct ol_tensor input,
 }
 
 int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
-                   struct ol_tensor hidden, struct ol_error *err)
+                   struct ol_tensor hidden, bool watched, struct ol_error *err)
 {
+    x->watched = watched;
     const double n_pairs = (double)x->permutation.offsets[x->permutation.n_experts];
     struct group *g = &x->group;
     g->begin = g->end = g->n = 0;

@@ -24,6 +24,7 @@
 #include "extract/experts.h"
 #include "extract/layer_weights.h"
 #include "extract/mixer/mixer.h"
+#include "extract/writes.h"
 
 /* Buffers of a gated MLP: [rows, width], [rows, width], [rows, d_model]. */
 struct mlp {
@@ -42,6 +43,8 @@ struct forward {
     struct ol_mixer *mixer;        /* of layers with attention */
     struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
     struct ol_experts *experts;    /* NULL in a dense model */
+    struct ol_writes *writes;      /* NULL: nobody asks */
+    int32_t *all_rows;             /* [n_rows]: 0, 1, 2, ... */
 
     /* The backend's, freed in end(). */
     struct ol_tensor hidden, normed; /* [n_rows, d_model] */
@@ -112,6 +115,12 @@ static int record_states(struct forward *f, int layer, struct ol_error *err)
     return ol_writer_take_states(f->in->writer, layer, copy, err);
 }
 
+/* Who is told of that layer's writes; NULL: nobody. */
+static struct ol_writes *watcher(const struct forward *f, int layer)
+{
+    return ol_writer_wants_layer(f->in->writer, layer) ? f->writes : NULL;
+}
+
 /* ---- mixing of tokens ---- */
 
 /* The next block of whole sequences: at least one, at most block_rows rows. */
@@ -154,9 +163,10 @@ static int mix_block(struct forward *f, int layer, const struct block *block,
         f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
                     weight(f, OL_ROLE_ATTN_NORM, layer), normed, err) != 0 ||
         record(f, layer, OL_SITE_LN_ATTN, block->first, normed, err) != 0 ||
-        ol_mixer_run(linear ? f->linear_mixer : f->mixer, &part, err) != 0)
+        ol_mixer_run(linear ? f->linear_mixer : f->mixer, &part, err) != 0 ||
+        f->op->add(f->b, hidden, part.out, err) != 0)
         return -1;
-    return f->op->add(f->b, hidden, part.out, err);
+    return ol_writes_attention(watcher(f, layer), block->first, hidden, part.out, err);
 }
 
 static int mix(struct forward *f, int layer, struct ol_error *err)
@@ -208,9 +218,16 @@ static int dense_rows(struct forward *f, int layer, int64_t first, int64_t n,
     };
     const struct ol_matmul out = {gate, weight(f, OL_ROLE_DOWN, layer), none,
                                   ol_tensor_rows(f->dense.down, 0, n)};
+    const int unit = 0;
+    const int64_t firsts[] = {0, n};
+    const struct ol_writes_group group = {
+        .n = 1, .units = &unit, .firsts = firsts, .rows = f->all_rows + first};
+    struct ol_writes *writes = watcher(f, layer);
     if (f->op->matmul(f->b, in, 2, err) != 0 ||
         f->op->glu(f->b, &f->spec->glu, gate, up, err) != 0 ||
-        f->op->matmul(f->b, &out, 1, err) != 0)
+        ol_writes_inputs(writes, &group, gate, err) != 0 ||
+        f->op->matmul(f->b, &out, 1, err) != 0 ||
+        ol_writes_outputs(writes, &group, out.out, err) != 0)
         return -1;
     return f->op->add(f->b, ol_tensor_rows(f->hidden, first, n), out.out, err);
 }
@@ -232,9 +249,9 @@ static int dense_mlp(struct forward *f, int layer, struct ol_error *err)
 /* ---- layers ---- */
 
 /* Whether anything after the MLP's norm of that layer is wanted. */
-static bool goes_on(const struct forward *f, int layer)
+static bool goes_on(const struct ol_forward_input *in, int layer)
 {
-    return f->in->perplexity || layer < f->in->last_recorded;
+    return in->perplexity || in->summary || layer < in->last_recorded;
 }
 
 static int route(struct forward *f, int layer, struct ol_error *err)
@@ -262,20 +279,24 @@ static int layer_mlp(struct forward *f, int layer, struct ol_error *err)
     const bool moe = f->spec->layers[layer].moe;
     if (moe && route(f, layer, err) != 0)
         return -1;
-    if (!goes_on(f, layer))
+    if (!goes_on(f->in, layer))
         return 0;
     if (moe && ol_experts_prefetch(f->experts, layer, err) != 0)
         return -1;
     prefetch_next(f, layer);
     if (moe)
-        return ol_experts_run(f->experts, layer, f->normed, f->hidden, err);
+        return ol_experts_run(f->experts, layer, f->normed, f->hidden,
+                              watcher(f, layer) != NULL, err);
     return dense_mlp(f, layer, err);
 }
 
 static int one_layer(struct forward *f, int layer, struct ol_error *err)
 {
+    struct ol_writes *writes = watcher(f, layer);
+    ol_writes_begin(writes, layer);
     const int status = mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
-                               layer_mlp(f, layer, err) != 0
+                               layer_mlp(f, layer, err) != 0 ||
+                               ol_writes_end(writes, f->hidden, f->in->writer, err) != 0
                            ? -1
                            : 0;
     ol_layer_weights_release(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
@@ -375,6 +396,11 @@ static int begin(struct forward *f, struct ol_error *err)
         if (f->op->tensor_new(f->b, f->b->dtype, wanted[i].n_rows, spec->d_model,
                               wanted[i].tensor, err) != 0)
             return -1;
+    f->all_rows = ol_xcalloc((size_t)f->n_rows, sizeof *f->all_rows);
+    for (int64_t i = 0; i < f->n_rows; i++)
+        f->all_rows[i] = (int32_t)i;
+    if (f->in->summary)
+        f->writes = ol_writes_new(spec, f->b, f->n_rows);
     if (spec->d_ff > 0 &&
         new_mlp(f, &f->dense, f->in->memory->dense_rows, spec->d_ff, err) != 0)
         return -1;
@@ -386,6 +412,7 @@ static int begin(struct forward *f, struct ol_error *err)
             .n_rows = f->n_rows,
             .group_rows = f->in->memory->group_rows,
             .weight_bytes = f->in->memory->weight_bytes / 2,
+            .writes = f->writes,
             .progress = experts_progress,
             .arg = f,
         };
@@ -404,6 +431,8 @@ static void end(struct forward *f)
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         f->op->tensor_free(f->b, tensors[i]);
     ol_experts_free(f->experts);
+    ol_writes_free(f->writes);
+    free(f->all_rows);
     ol_mixer_free(f->mixer);
     ol_mixer_free(f->linear_mixer);
 }
@@ -426,7 +455,7 @@ void ol_forward_cost(const struct ol_forward_input *in, double *total, double *s
     for (int l = 0; l <= last; l++) {
         *total +=
             ol_cost_mixer(in->spec, l, &tokens) + ol_cost_router(in->spec, l, &tokens);
-        if (in->perplexity || l < in->last_recorded)
+        if (goes_on(in, l))
             *total += ol_cost_mlp(in->spec, l, &tokens);
         if (l == in->done)
             *skipped = *total;

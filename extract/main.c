@@ -15,7 +15,7 @@ struct command {
     int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
     const char *sites;
-    bool tokenize, plan;
+    bool tokenize, plan, no_summaries;
 };
 
 static void print_versions(void)
@@ -88,6 +88,12 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          0, NULL},
         {0, "store", OL_OPTION_CHOICE, &c->store, "MODE",
          "bf16 (default), f32, or none: no tensors", 0, 0, stores},
+        {0, "no-summaries", OL_OPTION_FLAG, &c->no_summaries, NULL,
+         "do not make the statistics that most of ol-analyze\nneeds (histograms, "
+         "largest values, who wrote them)",
+         0, 0, NULL},
+        {0, "threshold", OL_OPTION_REAL, &r->threshold, "X",
+         "magnitude of an occurrence in summaries\n(default: 6.0)", 0, 0, NULL},
         {0, "perplexity", OL_OPTION_FLAG, &r->perplexity, NULL,
          "run to the logits and store each token's negative\nlog-likelihood", 0, 0, NULL},
         {0, "tokenize", OL_OPTION_FLAG, &c->tokenize, NULL,
@@ -128,6 +134,9 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (!c->plan && (c->texts.n > 0) == (r->corpus.ids_file != NULL))
         return ol_usage_error(c->texts.n > 0 ? "--text and --ids exclude each other"
                                              : "a text is missing: give --text or --ids");
+    if (!(r->threshold > 0))
+        return ol_usage_error("--threshold must be greater than 0");
+    r->summary = !c->no_summaries;
     if (c->backend == 2)
         return ol_usage_error("--backend: this program was built without CUDA");
     r->model = operands->items[0];
@@ -150,7 +159,7 @@ static int check(struct command *c, const struct ol_texts *operands)
 
 int main(int argc, char **argv)
 {
-    struct command command = {0};
+    struct command command = {.request = {.threshold = 6.0}};
     struct ol_texts operands = {0};
     struct ol_error err = {0};
     enum ol_options_result result;

@@ -1,6 +1,5 @@
 #include "extract/memory.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,8 @@
 #include "extract/backend.h"
 #include "extract/experts.h"
 #include "extract/mixer/mixer.h"
+#include "extract/summary.h"
+#include "extract/writes.h"
 
 #define MIB ((int64_t)1 << 20)
 
@@ -70,8 +71,12 @@ static int64_t total_of(const struct ol_memory_need *need,
         2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
     const int64_t writer = plan->writer_bytes + need->n_rows * d * size;
-    return need->other_bytes + need->scratch_bytes + stream + sums + tables + logits +
-           blocks + dense + experts + rope + writer;
+    const int64_t summary = need->summary
+                                ? ol_writes_bytes(spec, need->n_rows) +
+                                      ol_summary_bytes(need->n_rows, d, need->n_sequences)
+                                : 0;
+    return need->other_bytes + summary + need->scratch_bytes + stream + sums + tables +
+           logits + blocks + dense + experts + rope + writer;
 }
 
 static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)

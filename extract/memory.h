@@ -4,6 +4,7 @@
 #ifndef OL_MEMORY_H
 #define OL_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/dtype.h"
@@ -16,6 +17,8 @@ struct ol_memory_need {
     enum ol_dtype dtype;        /* of activations */
     int64_t scratch_bytes;      /* of the backend: its scratch_bytes operation */
     int64_t other_bytes;        /* of the process before the run */
+    int64_t n_sequences;
+    bool summary; /* summaries are made */
 };
 
 struct ol_memory_plan {

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/activation_file.h"
 #include "extract/cost.h"
 #include "extract/role.h"
 
@@ -127,9 +128,9 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
         return r->perplexity ? bytes : 0;
     if (t->layer > last)
         return 0;
-    /* Nothing behind the last recorded router is computed. */
+    /* Nothing behind the last recorded router is computed unless it is summed up. */
     const bool mlp = part == PART_DENSE || part == PART_SHARED || part == PART_ROUTED;
-    return mlp && t->layer == last && !r->perplexity ? 0 : bytes;
+    return mlp && t->layer == last && !r->perplexity && !r->summary ? 0 : bytes;
 }
 
 static struct weights count_weights(const struct ol_plan_request *r)
@@ -250,7 +251,7 @@ static double operations(const struct ol_plan_request *r, const int32_t *lengths
     double n = r->perplexity ? ol_cost_head(spec, &tokens) : 0;
     for (int l = 0; l <= last; l++) {
         n += ol_cost_mixer(spec, l, &tokens) + ol_cost_router(spec, l, &tokens);
-        if (l < last || r->perplexity)
+        if (l < last || r->perplexity || r->summary)
             n += ol_cost_mlp(spec, l, &tokens);
     }
     return n;
@@ -267,7 +268,18 @@ static int64_t disk_bytes(const struct ol_plan_request *r)
     const int64_t routers =
         spec->router.n_experts > 0 ? (int64_t)r->n_recorded * spec->router.top_k * 6 : 0;
     const int64_t states = 2 * spec->d_model * (int64_t)ol_dtype_size(r->backend->dtype);
-    return tokens * (tensors + routers + states + 12);
+    if (!r->summary)
+        return tokens * (tensors + routers + states + 12);
+    const int64_t n_parts =
+        spec->router.n_experts > 0 ? spec->router.top_k + (spec->d_shared > 0) : 1;
+    const int64_t writes = (int64_t)r->n_recorded * OL_TOP_FEATURES *
+                           (2 + 4 * (OL_WRITES_PER_TOP + n_parts));
+    const int64_t units = spec->router.n_experts > 0 ? spec->router.n_experts + 1 : 1;
+    const int64_t sites = OL_N_SUMMARY_SITES * 8 *
+                              (OL_N_CODES + OL_N_COLUMN_ROWS * (int64_t)spec->d_model) +
+                          2 * 8 * r->n_sequences * (int64_t)spec->d_model;
+    return tokens * (tensors + routers + states + 12 + writes) +
+           (int64_t)r->n_recorded * (sites + units * OL_N_UNIT_COLUMNS * 8);
 }
 
 static struct ol_json *describe_time(const struct ol_plan_request *r, double n_operations,
@@ -300,6 +312,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         .dtype = r->backend->dtype,
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model->spec),
         .other_bytes = ol_memory_resident(),
+        .n_sequences = r->n_sequences,
+        .summary = r->summary,
     };
     struct ol_memory_plan memory;
     if (ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)

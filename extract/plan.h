@@ -16,7 +16,7 @@ struct ol_plan_request {
     int n_sites; /* stored per layer */
     int last_recorded, n_recorded;
     enum ol_dtype stored;
-    bool stores_tensors, perplexity;
+    bool stores_tensors, perplexity, summary;
     int64_t memory_budget; /* 0: what is free */
 };
 

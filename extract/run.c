@@ -15,6 +15,7 @@
 #include "extract/forward.h"
 #include "extract/hub.h"
 #include "extract/model.h"
+#include "extract/writes.h"
 
 /* Everything that a run holds, in the order in which it is made. */
 struct run {
@@ -32,8 +33,9 @@ struct run {
     bool created; /* the two files are this process's, not an earlier run's */
     int32_t *ids; /* without padding */
     int64_t n_rows;
-    void *hidden; /* of a resumed run */
-    int done;     /* layer of hidden, or -1 */
+    struct ol_summary *summary; /* NULL: none is made */
+    void *hidden;               /* of a resumed run */
+    int done;                   /* layer of hidden, or -1 */
     struct ol_memory_plan memory;
     int64_t peak_memory;
 };
@@ -84,6 +86,8 @@ static int lay_out(struct run *r, struct ol_error *err)
         .d_model = spec->d_model,
         .dtype = request->store == OL_STORE_F32 ? OL_DTYPE_F32 : OL_DTYPE_BF16,
         .nll = request->perplexity,
+        .summary = request->summary,
+        .threshold = request->summary ? request->threshold : 0,
         .layers = ol_xcalloc((size_t)spec->n_layers, sizeof *r->layout.layers),
     };
     for (int l = 0; l < spec->n_layers; l++) {
@@ -97,6 +101,12 @@ static int lay_out(struct run *r, struct ol_error *err)
         layer->top_k = layer->moe ? spec->router.top_k : 0;
         if (request->store != OL_STORE_NONE)
             memcpy(layer->sites, request->sites, sizeof layer->sites);
+        if (!request->summary)
+            continue;
+        layer->n_units = ol_writes_units(spec, l);
+        layer->summary_sites[OL_SUMMARY_LN_ATTN] = request->sites[OL_SITE_LN_ATTN];
+        layer->summary_sites[OL_SUMMARY_LN_MLP] = request->sites[OL_SITE_LN_MLP];
+        layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
     }
     free(chosen);
     return status;
@@ -239,6 +249,18 @@ static void identify(const struct run *r, char hex[OL_SHA256_HEX_BYTES])
     ol_sha256_finish(sha, hex);
 }
 
+/* What an unfinished run had come to. */
+static int take_up(struct run *r, struct ol_error *err)
+{
+    void *extra = NULL;
+    size_t n = 0;
+    int status = ol_state_get(r->states, r->hidden, &r->done, &extra, &n, err);
+    if (status == 0 && r->summary != NULL && r->done >= 0)
+        status = ol_summary_restore(r->summary, extra, n, err);
+    free(extra);
+    return status;
+}
+
 static int open_files(struct run *r, struct ol_error *err)
 {
     char hex[OL_SHA256_HEX_BYTES];
@@ -259,7 +281,7 @@ static int open_files(struct run *r, struct ol_error *err)
             r->states = ol_state_open(r->state_path, &id, err);
         r->hidden = ol_xcalloc((size_t)(r->n_rows * id.d_model), ol_dtype_size(id.dtype));
         if (r->states != NULL)
-            status = ol_state_get(r->states, r->hidden, &r->done, err);
+            status = take_up(r, err);
         if (status == 0)
             ol_note("%s: going on after layer %d", partial, r->done);
     } else {
@@ -287,7 +309,10 @@ static void abandon(struct run *r)
     if (r->states != NULL && r->created) {
         void *rows = ol_xcalloc((size_t)(r->n_rows * r->layout.d_model),
                                 ol_dtype_size(r->request->precision));
-        ol_state_get(r->states, rows, &layer, &ignored);
+        void *extra = NULL;
+        size_t n;
+        ol_state_get(r->states, rows, &layer, &extra, &n, &ignored);
+        free(extra);
         free(rows);
     }
     if (!r->created && r->states == NULL)
@@ -299,7 +324,7 @@ static void abandon(struct run *r)
     char *partial = ol_xasprintf("%s.partial", r->path);
     unlink(partial);
     if (r->states != NULL)
-        unlink(r->state_path);
+        ol_state_remove(r->state_path);
     free(partial);
 }
 
@@ -314,6 +339,8 @@ static int plan_memory(struct run *r, struct ol_error *err)
         .dtype = r->request->precision,
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model.spec),
         .other_bytes = ol_memory_resident(),
+        .n_sequences = c->n_sequences,
+        .summary = r->request->summary,
     };
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
@@ -325,12 +352,25 @@ static int plan_memory(struct run *r, struct ol_error *err)
     return ol_memory_choose(&need, r->request->memory, &r->memory, err);
 }
 
+/* It works behind the compute, whose threads it must not push aside. */
+static int new_summary(struct run *r, struct ol_error *err)
+{
+    enum { COMPUTING = 8 }; /* threads to one of the summary's */
+    if (!r->request->summary)
+        return 0;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const int n = r->request->n_threads > 0 ? r->request->n_threads : (int)processors;
+    r->summary = ol_summary_new(&r->layout, (n + COMPUTING - 1) / COMPUTING, err);
+    return r->summary != NULL ? 0 : -1;
+}
+
 static int compute(struct run *r, struct ol_error *err)
 {
     const struct ol_writer_target target = {
         .file = r->file,
         .layout = &r->layout,
         .states = r->states,
+        .summary = r->summary,
         .lengths = r->corpus.lengths,
         .dtype = r->request->precision,
         .most_waiting = (size_t)r->memory.writer_bytes,
@@ -345,6 +385,7 @@ static int compute(struct run *r, struct ol_error *err)
         .ids = r->ids,
         .keep_states = true,
         .perplexity = r->request->perplexity,
+        .summary = r->request->summary,
         .last_recorded = r->layout.layers[r->layout.n_layers - 1].number,
         .done = r->done,
         .states = r->hidden,
@@ -385,10 +426,16 @@ out:
 static int seal(struct run *r, struct ol_error *err)
 {
     struct ol_activation_writer *file = r->file;
+    struct ol_activation_outliers outliers = {0};
     r->file = NULL;
-    if (ol_activation_seal(file, r->peak_memory, err) != 0)
+    if (r->summary != NULL)
+        ol_summary_outliers(r->summary, &outliers);
+    const int status = ol_activation_seal(file, r->summary != NULL ? &outliers : NULL,
+                                          r->peak_memory, err);
+    ol_activation_outliers_clear(&outliers);
+    if (status != 0)
         return -1;
-    unlink(r->state_path);
+    ol_state_remove(r->state_path);
     printf("%s\n", r->path);
     return 0;
 }
@@ -397,6 +444,7 @@ static void clear(struct run *r)
 {
     abandon(r);
     ol_state_close(r->states);
+    ol_summary_free(r->summary);
     ol_activation_info_clear(&r->info);
     for (int64_t i = 0; i < r->input.n_pieces; i++)
         free((char *)(uintptr_t)r->input.pieces[i]);
@@ -436,8 +484,8 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     /* Not needed any more, and large. */
     ol_tokenizer_close(r.tokenizer);
     r.tokenizer = NULL;
-    if (plan_memory(&r, err) != 0 || open_files(&r, err) != 0 || compute(&r, err) != 0 ||
-        seal(&r, err) != 0)
+    if (plan_memory(&r, err) != 0 || new_summary(&r, err) != 0 ||
+        open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
         goto out;
     status = 0;
 out:
@@ -505,6 +553,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         .stored = r.layout.dtype,
         .stores_tensors = request->store != OL_STORE_NONE,
         .perplexity = request->perplexity,
+        .summary = request->summary,
         .memory_budget = request->memory,
     };
     for (int site = 0; site < OL_N_SITES; site++)

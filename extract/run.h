@@ -24,6 +24,8 @@ struct ol_run_request {
     int n_threads;  /* 0: as many as processors */
     int64_t memory; /* budget in bytes; 0: what is free, less a reserve */
     bool perplexity, resume;
+    bool summary;     /* make summaries, */
+    double threshold; /* whose occurrences are of at least this magnitude */
 };
 
 /* Run it and print the sealed file's name on stdout. */

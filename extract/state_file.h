@@ -4,10 +4,12 @@
  *     [header page][slot 0: page, rows][slot 1: page, rows]
  *
  * Layers take the two slots in turn: while one is being written, the other is whole. A
- * slot counts only when its page names a layer and the checksum of its rows. */
+ * slot counts only when its page names a layer and the checksum of its rows and of what
+ * else is kept with them, in a file of its own (FILE.partial.state.0 and .1). */
 #ifndef OL_STATE_FILE_H
 #define OL_STATE_FILE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/dtype.h"
@@ -31,12 +33,17 @@ struct ol_state_file *ol_state_open(const char *path, const struct ol_state_iden
                                     struct ol_error *err);
 void ol_state_close(struct ol_state_file *s);
 
-/* Keep rows [n_rows, d_model] as the states after that layer; durable on return. */
-int ol_state_put(struct ol_state_file *s, int layer, const void *rows,
+/* Keep rows [n_rows, d_model] as the states after that layer, and n bytes of extra;
+ * durable on return. */
+int ol_state_put(struct ol_state_file *s, int layer, const void *rows, const void *extra,
+                 size_t n, struct ol_error *err);
+
+/* Read the states of the last layer that is whole into rows and what was kept with them
+ * (the caller frees it); *layer is -1 when none is. */
+int ol_state_get(struct ol_state_file *s, void *rows, int *layer, void **extra, size_t *n,
                  struct ol_error *err);
 
-/* Read the states of the last layer that is whole into rows; *layer is -1 when none is.
- */
-int ol_state_get(struct ol_state_file *s, void *rows, int *layer, struct ol_error *err);
+/* Remove the files. */
+void ol_state_remove(const char *path);
 
 #endif

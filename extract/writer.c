@@ -6,23 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum job_kind { SITE, ROUTER, STATES, NLL };
+enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS };
 
 struct job {
     enum job_kind kind;
     int layer;
     enum ol_site site;
     int64_t first, n;
-    void *rows;     /* owned; the ids of a ROUTER job */
-    float *weights; /* owned; ROUTER */
+    void *rows;     /* owned; ROUTER: ids, WRITES: features, UNITS: units */
+    float *weights; /* owned; ROUTER, and the writes of WRITES */
     size_t bytes;
     struct job *next;
 };
 
 struct ol_writer {
     struct ol_writer_target to;
-    int64_t *starts; /* [n_sequences + 1]: first row of each sequence */
-    void *converted; /* one sequence's rows in the file's dtype */
+    int64_t *starts;   /* [n_sequences + 1]: first row of each sequence */
+    void *converted;   /* one sequence's rows in the file's dtype */
+    uint16_t *rounded; /* and as bf16, for the summary */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -77,18 +78,138 @@ static bool next_span(const struct ol_writer *w, int64_t first, int64_t n, struc
     return true;
 }
 
+/* Which summary describes a site; OL_N_SUMMARY_SITES: none. */
+static enum ol_summary_site summary_of(const struct ol_writer *w, int layer,
+                                       enum ol_site site)
+{
+    static const enum ol_summary_site sites[OL_N_SITES] = {
+        [OL_SITE_LN_ATTN] = OL_SUMMARY_LN_ATTN,
+        [OL_SITE_LN_MLP] = OL_SUMMARY_LN_MLP,
+        [OL_SITE_RESIDUAL_ATTN] = OL_N_SUMMARY_SITES,
+        [OL_SITE_RESIDUAL_MLP] = OL_N_SUMMARY_SITES,
+    };
+    const struct ol_activation_layer *l = find_layer(w, layer);
+    const enum ol_summary_site summary = sites[site];
+    return summary < OL_N_SUMMARY_SITES && l->summary_sites[summary] ? summary
+                                                                     : OL_N_SUMMARY_SITES;
+}
+
+static void sum_up(struct ol_writer *w, enum ol_summary_site site, const struct span *s,
+                   const void *rows)
+{
+    const size_t n = (size_t)(s->n * w->to.layout->d_model);
+    const uint16_t *codes = rows;
+    if (w->to.dtype == OL_DTYPE_F32) {
+        ol_from_f32(OL_DTYPE_BF16, rows, w->rounded, n);
+        codes = w->rounded;
+    }
+    ol_summary_take(w->to.summary, site, s->sequence, s->token, s->n, codes);
+}
+
+/* After a site's last row. */
+static int write_summary(struct ol_writer *w, int layer, enum ol_summary_site site,
+                         struct ol_error *err)
+{
+    struct ol_activation_summary summary = *ol_summary_site(w->to.summary);
+    if (site == OL_SUMMARY_OUTPUT) {
+        summary.counts = NULL;
+        summary.maxima = NULL;
+    }
+    return ol_activation_write_summary(w->to.file, layer, site, &summary, err);
+}
+
 static int write_site(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
     const size_t d = (size_t)w->to.layout->d_model, size = ol_dtype_size(w->to.dtype);
+    const enum ol_summary_site summary = summary_of(w, job->layer, job->site);
+    const bool stored = find_layer(w, job->layer)->sites[job->site];
     struct span s = {0};
     while (next_span(w, job->first, job->n, &s)) {
         const char *rows = (const char *)job->rows + (size_t)s.row * d * size;
-        if (ol_activation_write_site(w->to.file, job->layer, job->site, s.sequence,
-                                     s.token, s.n, convert(w, rows, (size_t)s.n * d),
-                                     err) != 0)
+        if (summary < OL_N_SUMMARY_SITES)
+            sum_up(w, summary, &s, rows);
+        if (stored && ol_activation_write_site(
+                          w->to.file, job->layer, job->site, s.sequence, s.token, s.n,
+                          convert(w, rows, (size_t)s.n * d), err) != 0)
             return -1;
     }
+    const bool last = job->first + job->n == w->starts[w->to.layout->n_sequences];
+    return last && summary < OL_N_SUMMARY_SITES
+               ? write_summary(w, job->layer, summary, err)
+               : 0;
+}
+
+/* The states are the stream after the layer. */
+static int write_output(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const size_t row = (size_t)w->to.layout->d_model * ol_dtype_size(w->to.dtype);
+    struct span s = {0};
+    while (next_span(w, 0, w->starts[w->to.layout->n_sequences], &s))
+        sum_up(w, OL_SUMMARY_OUTPUT, &s, (const char *)job->rows + (size_t)s.row * row);
+    return write_summary(w, job->layer, OL_SUMMARY_OUTPUT, err);
+}
+
+static int write_states(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const struct ol_activation_layer *layer = find_layer(w, job->layer);
+    void *extra = NULL;
+    size_t bytes = 0;
+    if (layer != NULL && layer->summary_sites[OL_SUMMARY_OUTPUT] &&
+        write_output(w, job, err) != 0)
+        return -1;
+    /* The states speak for everything before them. */
+    if (ol_activation_sync(w->to.file, err) != 0)
+        return -1;
+    if (w->to.summary != NULL)
+        ol_summary_save(w->to.summary, &extra, &bytes);
+    const int status =
+        ol_state_put(w->to.states, job->layer, job->rows, extra, bytes, err);
+    free(extra);
+    return status;
+}
+
+static int write_writes(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const int64_t n_rows = w->starts[w->to.layout->n_sequences];
+    const int64_t width = (int64_t)(job->bytes / ((size_t)n_rows * sizeof *job->weights));
+    const uint16_t *features = job->rows;
+    struct span s = {0};
+    while (next_span(w, 0, n_rows, &s))
+        if (ol_activation_write_writes(w->to.file, job->layer, s.sequence, s.token, s.n,
+                                       features + s.row * OL_TOP_FEATURES,
+                                       job->weights + s.row * width, err) != 0)
+            return -1;
     return 0;
+}
+
+/* A row as sequence and position. */
+static void place(const struct ol_writer *w, int64_t row, int column, double *to)
+{
+    int64_t s = 0;
+    while (row >= 0 && w->starts[s + 1] <= row)
+        s++;
+    to[0] = row < 0 ? -1 : column;
+    to[1] = row < 0 ? -1 : (double)s;
+    to[2] = row < 0 ? -1 : (double)(row - w->starts[s]);
+}
+
+static int write_units(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    const struct ol_writer_unit *units = job->rows;
+    double *table = ol_xcalloc((size_t)job->n * OL_N_UNIT_COLUMNS, sizeof *table);
+    for (int64_t i = 0; i < job->n; i++) {
+        double *row = table + i * OL_N_UNIT_COLUMNS;
+        row[OL_UNIT_TOKENS] = (double)units[i].n_tokens;
+        row[OL_UNIT_GATE_SUM] = units[i].gate_sum;
+        row[OL_UNIT_INPUT] = (double)units[i].input;
+        place(w, units[i].input_row, units[i].input_column, row + OL_UNIT_INPUT_COLUMN);
+        row[OL_UNIT_OUTPUT] = (double)units[i].output;
+        place(w, units[i].output_row, units[i].output_column,
+              row + OL_UNIT_OUTPUT_FEATURE);
+    }
+    const int status = ol_activation_write_units(w->to.file, job->layer, table, err);
+    free(table);
+    return status;
 }
 
 static int write_router(struct ol_writer *w, const struct job *job, struct ol_error *err)
@@ -131,12 +252,13 @@ static int run_job(struct ol_writer *w, const struct job *job, struct ol_error *
     case ROUTER:
         return write_router(w, job, err);
     case STATES:
-        /* The states speak for everything before them. */
-        if (ol_activation_sync(w->to.file, err) != 0)
-            return -1;
-        return ol_state_put(w->to.states, job->layer, job->rows, err);
+        return write_states(w, job, err);
     case NLL:
         return write_nll(w, job, err);
+    case WRITES:
+        return write_writes(w, job, err);
+    case UNITS:
+        return write_units(w, job, err);
     }
     return -1;
 }
@@ -193,6 +315,9 @@ struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
     if (layout->dtype != target->dtype)
         w->converted = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
                                   ol_dtype_size(layout->dtype));
+    if (target->summary != NULL && target->dtype == OL_DTYPE_F32)
+        w->rounded = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
+                                sizeof *w->rounded);
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
     sigset_t all, before;
@@ -203,6 +328,7 @@ struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
     if (code == 0)
         return w;
     ol_fail(err, "cannot start a thread that writes: %s", strerror(code));
+    free(w->rounded);
     free(w->converted);
     free(w->starts);
     free(w);
@@ -246,6 +372,7 @@ void ol_writer_free(struct ol_writer *w)
     }
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
+    free(w->rounded);
     free(w->converted);
     free(w->starts);
     free(w);
@@ -259,7 +386,8 @@ bool ol_writer_wants_layer(const struct ol_writer *w, int layer)
 bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site)
 {
     const struct ol_activation_layer *l = find_layer(w, layer);
-    return l != NULL && l->sites[site];
+    return l != NULL &&
+           (l->sites[site] || summary_of(w, layer, site) < OL_N_SUMMARY_SITES);
 }
 
 void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)
@@ -334,5 +462,23 @@ int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
 int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err)
 {
     const struct job job = {.kind = NLL, .rows = nll};
+    return put(w, &job, err);
+}
+
+int ol_writer_take_writes(struct ol_writer *w, int layer, uint16_t *features,
+                          float *writes, size_t bytes, struct ol_error *err)
+{
+    const struct job job = {.kind = WRITES,
+                            .layer = layer,
+                            .rows = features,
+                            .weights = writes,
+                            .bytes = bytes};
+    return put(w, &job, err);
+}
+
+int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *units,
+                         int n, struct ol_error *err)
+{
+    const struct job job = {.kind = UNITS, .layer = layer, .rows = units, .n = n};
     return put(w, &job, err);
 }

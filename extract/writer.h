@@ -9,6 +9,7 @@
 
 #include "common/activation_file.h"
 #include "extract/state_file.h"
+#include "extract/summary.h"
 
 struct ol_writer;
 
@@ -16,6 +17,7 @@ struct ol_writer_target {
     struct ol_activation_writer *file;         /* borrowed */
     const struct ol_activation_layout *layout; /* borrowed */
     struct ol_state_file *states;              /* borrowed; NULL: none are kept */
+    struct ol_summary *summary;                /* borrowed; NULL: none are made */
     const int32_t *lengths;                    /* [layout->n_sequences], borrowed */
     enum ol_dtype dtype;                       /* of the rows that are handed over */
     /* Of rows waiting to be written; one piece may always wait, however large. */
@@ -29,7 +31,7 @@ int ol_writer_finish(struct ol_writer *w, struct ol_error *err);
 /* Stop without writing what waits, and free. NULL is fine. */
 void ol_writer_free(struct ol_writer *w);
 
-/* Whether the file has that site of that layer / that layer at all. */
+/* Whether that site of that layer is stored or summed up / that layer recorded at all. */
 bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site);
 bool ol_writer_wants_layer(const struct ol_writer *w, int layer);
 
@@ -51,6 +53,22 @@ int ol_writer_take_router(struct ol_writer *w, int layer, uint16_t *ids, float *
 int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
                           struct ol_error *err);
 int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err);
+
+/* What a unit of a layer's MLP came to; rows are -1 where it had no tokens. */
+struct ol_writer_unit {
+    int64_t n_tokens;
+    double gate_sum;
+    float input, output; /* of the down projection, of the largest magnitude */
+    int input_column, output_column;
+    int64_t input_row, output_row;
+};
+
+/* features [n_rows, OL_TOP_FEATURES], writes [n_rows, OL_TOP_FEATURES, ...] of `bytes`
+ * bytes; units [n]. */
+int ol_writer_take_writes(struct ol_writer *w, int layer, uint16_t *features,
+                          float *writes, size_t bytes, struct ol_error *err);
+int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *units,
+                         int n, struct ol_error *err);
 
 /* Mean of the likelihoods taken, over all tokens but the first of each sequence, and
  * their number (0: none were). After ol_writer_finish. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analyze/statistics.h"
+#include "common/tally.h"
 
 enum {
     /* Occurrences kept as they come; past that many they are counted by value. */
@@ -36,17 +37,6 @@ static float value_of(entry e)
     memcpy(&value, &bits, sizeof value);
     return value;
 }
-
-/* Numbers of occurrences by value; open addressing. */
-struct counted {
-    entry entry;
-    int64_t n; /* 0: free */
-};
-
-struct tally {
-    struct counted *slots;
-    size_t n, n_slots;
-};
 
 /* One feature in the stretch of positions that a thread is at. */
 struct current {
@@ -79,7 +69,7 @@ struct thread {
     uint8_t *signs;            /* [d_model] */
     entry *log;
     size_t n_log, log_room;
-    struct tally tally;
+    struct ol_tally tally;
 };
 
 /* A feature that qualified in a batch. */
@@ -127,36 +117,10 @@ static void *begin(const struct ol_analysis *a)
     return s;
 }
 
-static void count(struct tally *t, entry e, int64_t n);
-
-static void grow(struct tally *t)
-{
-    const struct tally old = *t;
-    t->n_slots = old.n_slots > 0 ? 2 * old.n_slots : 1 << 6;
-    t->slots = ol_xcalloc(t->n_slots, sizeof *t->slots);
-    t->n = 0;
-    for (size_t i = 0; i < old.n_slots; i++)
-        if (old.slots[i].n > 0)
-            count(t, old.slots[i].entry, old.slots[i].n);
-    free(old.slots);
-}
-
-static void count(struct tally *t, entry e, int64_t n)
-{
-    if (2 * (t->n + 1) > t->n_slots)
-        grow(t);
-    size_t i = (size_t)((e * 0x9e3779b97f4a7c15u) >> 20) & (t->n_slots - 1);
-    while (t->slots[i].n > 0 && t->slots[i].entry != e)
-        i = (i + 1) & (t->n_slots - 1);
-    t->n += t->slots[i].n == 0;
-    t->slots[i].entry = e;
-    t->slots[i].n += n;
-}
-
 static void empty_log(struct thread *t)
 {
     for (size_t i = 0; i < t->n_log; i++)
-        count(&t->tally, t->log[i], 1);
+        ol_tally_add(&t->tally, t->log[i], 1);
     t->n_log = 0;
 }
 
@@ -445,14 +409,14 @@ static int compare_features(const void *x, const void *y)
 
 static int compare_counted(const void *x, const void *y)
 {
-    const float a = value_of(((const struct counted *)x)->entry),
-                b = value_of(((const struct counted *)y)->entry);
+    const float a = value_of(((const struct ol_counted *)x)->key),
+                b = value_of(((const struct ol_counted *)y)->key);
     return (a > b) - (a < b);
 }
 
 /* Values of one feature, ascending, with their numbers. */
 struct values {
-    struct counted *values;
+    struct ol_counted *values;
     size_t n;
 };
 
@@ -462,7 +426,7 @@ static double kth(const struct values *v, int64_t k)
     size_t i = 0;
     for (; k >= v->values[i].n; i++)
         k -= v->values[i].n;
-    return (double)value_of(v->values[i].entry);
+    return (double)value_of(v->values[i].key);
 }
 
 /* Linear interpolation between the two neighbours of q (n - 1). */
@@ -479,7 +443,7 @@ static void find_quartiles(struct llm_int8 *s, struct feature *features, size_t 
 {
     enum { NONE = -1 };
     int32_t *index = ol_xmalloc(s->d_model * sizeof *index);
-    struct tally *tallies = ol_xcalloc(n, sizeof *tallies);
+    struct ol_tally *tallies = ol_xcalloc(n, sizeof *tallies);
     for (size_t f = 0; f < s->d_model; f++)
         index[f] = NONE;
     for (size_t i = 0; i < n; i++)
@@ -488,11 +452,11 @@ static void find_quartiles(struct llm_int8 *s, struct feature *features, size_t 
         const struct thread *t = &s->threads[k];
         for (size_t i = 0; i < t->n_log; i++)
             if (index[t->log[i] >> 32] != NONE)
-                count(&tallies[index[t->log[i] >> 32]], t->log[i], 1);
+                ol_tally_add(&tallies[index[t->log[i] >> 32]], t->log[i], 1);
         for (size_t i = 0; i < t->tally.n_slots; i++) {
-            const struct counted *c = &t->tally.slots[i];
-            if (c->n > 0 && index[c->entry >> 32] != NONE)
-                count(&tallies[index[c->entry >> 32]], c->entry, c->n);
+            const struct ol_counted *c = &t->tally.slots[i];
+            if (c->n > 0 && index[c->key >> 32] != NONE)
+                ol_tally_add(&tallies[index[c->key >> 32]], c->key, c->n);
         }
     }
     for (size_t i = 0; i < n; i++) {

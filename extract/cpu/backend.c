@@ -188,6 +188,8 @@ static const struct ol_backend_operations operations = {
     .glu = ol_cpu_glu,
     .scatter_add = ol_cpu_scatter_add,
     .add_sum = ol_cpu_add_sum,
+    .largest = ol_cpu_largest,
+    .pick = ol_cpu_pick,
     .nll = ol_cpu_nll,
 };
 

@@ -29,7 +29,7 @@ static void put(struct ol_state_file *s, int layer)
     struct ol_error err = {0};
     float rows[ROWS * WIDTH];
     fill(rows, layer);
-    assert_int_equal(ol_state_put(s, layer, rows, &err), 0);
+    assert_int_equal(ol_state_put(s, layer, rows, "extra", 5, &err), 0);
 }
 
 static void expect(int expected)
@@ -39,8 +39,14 @@ static void expect(int expected)
     int layer = -2;
     struct ol_state_file *s = ol_state_open(path, &id, &err);
     assert_non_null(s);
-    assert_int_equal(ol_state_get(s, rows, &layer, &err), 0);
+    void *extra;
+    size_t n;
+    assert_int_equal(ol_state_get(s, rows, &layer, &extra, &n, &err), 0);
     assert_int_equal(layer, expected);
+    assert_int_equal(n, expected >= 0 ? 5 : 0);
+    if (expected >= 0)
+        assert_memory_equal(extra, "extra", 5);
+    free(extra);
     fill(want, expected);
     if (expected >= 0)
         assert_memory_equal(rows, want, sizeof rows);
@@ -105,7 +111,8 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    return unlink(path);
+    ol_state_remove(path);
+    return 0;
 }
 
 int main(void)

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Check an activation file's summaries against its own tensors.
+
+usage: summary.py RUN.h5
+
+RUN.h5 must hold all four sites (--sites ln_attn,ln_mlp,residual_attn,residual_mlp). Every
+number of the summaries is computed again from the tensors; what wrote to a dimension must
+add up to the change of the stream. Prints what was compared, or fails.
+"""
+import sys
+
+import h5py
+import numpy as np
+
+MOST_UNKNOWN = 0.02  # of the entries of the writes tables
+
+
+def codes(dataset, lengths):
+    """Rows of all sequences as bf16 codes [n, d], and their sequence and position."""
+    x = dataset[...]
+    rows, places = [], []
+    for s, n in enumerate(lengths):
+        rows.append(x[s, :n])
+        places += [(s, p) for p in range(n)]
+    x = np.concatenate(rows).astype(np.float32)
+    bits = x.view(np.uint32)
+    rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return rounded, np.array(places)
+
+
+def widen(code):
+    return (code.astype(np.uint32) << 16).view(np.float32)
+
+
+def check_site(group, tensor, lengths, threshold, positions, values):
+    code, places = codes(tensor, lengths)
+    x = widen(code)
+    np.testing.assert_array_equal(group["histogram"][...], np.bincount(code.ravel(), minlength=65536))
+    columns = group["columns"][...]
+    np.testing.assert_array_equal(columns[0], x.max(axis=0))
+    np.testing.assert_array_equal(columns[1], x.min(axis=0))
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(columns[2], wide.sum(axis=0), rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(columns[3], (wide**2).sum(axis=0), rtol=1e-12)
+    if "counts" not in group:
+        return
+    found = np.abs(x) >= threshold
+    counts = np.zeros(group["counts"].shape, dtype=int)
+    maxima = np.zeros(group["counts"].shape, dtype=np.float32)
+    for row, feature in np.argwhere(found):
+        s, p = places[row]
+        counts[s, feature] += 1
+        maxima[s, feature] = max(maxima[s, feature], abs(x[row, feature]))
+        positions[s, feature, p] = True
+        key = (int(feature), int(code[row, feature]))
+        values[key] = values.get(key, 0) + 1
+    np.testing.assert_array_equal(group["counts"][...], counts)
+    np.testing.assert_array_equal(group["maxima"][...], maxima)
+
+
+def top(x, k):
+    """Columns of the k largest magnitudes, ties to the lower."""
+    return np.argsort(-np.abs(x), axis=1, kind="stable")[:, :k]
+
+
+def check_writes(layer, after, before, middle, exact):
+    """after: the next layer's residual_attn rows, or None for the last layer."""
+    features = layer["summary/top_features"][...]
+    writes = layer["summary/writes"][...]
+    n_sequences, n_tokens = features.shape[:2]
+    writes = writes.reshape(n_sequences, n_tokens, 4, -1)
+    unknown = known = 0
+    worst = 0.0
+    for s in range(n_sequences):
+        rows = np.arange(n_tokens)[:, None]
+        f = features[s].astype(int)
+        value, attention, parts = writes[s, ..., 0], writes[s, ..., 1], writes[s, ..., 2:]
+        if after is not None:
+            np.testing.assert_array_equal(f, top(after[s], 4))
+            np.testing.assert_array_equal(value, after[s][rows, f])
+        start, mid = before[s][rows, f], middle[s][rows, f]
+        here = ~np.isnan(attention)
+        scale = np.abs(mid) + np.abs(start) + np.abs(attention) + 1e-6
+        worst = max(worst, np.max(np.abs(mid - start - attention)[here] / scale[here], initial=0))
+        whole = ~np.isnan(parts).any(axis=-1)
+        change = value - mid
+        scale = np.abs(value) + np.abs(mid) + np.abs(parts).sum(axis=-1) + 1e-6
+        worst = max(worst, np.max(np.abs(change - parts.sum(axis=-1))[whole] / scale[whole], initial=0))
+        known += whole.sum() + here.sum()
+        unknown += (~whole).sum() + (~here).sum()
+    limit = 1e-6 if exact else 2**-7
+    assert worst <= limit, f"parts are {worst:.3g} off the stream's change, at most {limit:.3g}"
+    return known, unknown
+
+
+def check_units(layer, ids, weights, lengths):
+    if ids is None:
+        return
+    units = layer["summary/units"][...]
+    used = np.concatenate([ids[s, :n].reshape(-1) for s, n in enumerate(lengths)])
+    gates = np.concatenate([weights[s, :n].reshape(-1) for s, n in enumerate(lengths)])
+    n_experts = int(used.max()) + 1
+    np.testing.assert_array_equal(units[:n_experts, 0], np.bincount(used, minlength=n_experts))
+    np.testing.assert_allclose(
+        units[:n_experts, 1], np.bincount(used, weights=gates, minlength=n_experts), rtol=1e-6
+    )
+
+
+def main():
+    with h5py.File(sys.argv[1]) as f:
+        lengths = f["input/lengths"][...]
+        threshold = f["summary"].attrs["threshold"]
+        n_sequences, n_tokens = f["input/token_ids"].shape
+        d = int(f["model"].attrs["d_model"])
+        exact = f.attrs["precision"] == "f32"
+        positions = np.zeros((n_sequences, d, n_tokens), dtype=bool)
+        values = {}
+        known = unknown = 0
+        layers = sorted(f["layers"])
+        for i, name in enumerate(layers):
+            layer = f["layers"][name]
+            for site in ("ln_attn", "ln_mlp"):
+                check_site(layer["summary"][site], layer[site], lengths, threshold, positions, values)
+            after = None
+            if i + 1 < len(layers):
+                after = f["layers"][layers[i + 1]]["residual_attn"]
+                check_site(layer["summary/output"], after, lengths, threshold, None, None)
+                after = after[...].astype(np.float32)
+            k, u = check_writes(
+                layer,
+                after,
+                layer["residual_attn"][...].astype(np.float32),
+                layer["residual_mlp"][...].astype(np.float32),
+                exact,
+            )
+            known, unknown = known + k, unknown + u
+            moe = "router_ids" in layer
+            check_units(
+                layer,
+                layer["router_ids"][...] if moe else None,
+                layer["router_weights"][...] if moe else None,
+                lengths,
+            )
+        bits = np.unpackbits(f["summary/positions"][...], axis=2, bitorder="little")
+        np.testing.assert_array_equal(bits[:, :, :n_tokens].astype(bool), positions)
+        assert not bits[:, :, n_tokens:].any()
+        stored = zip(
+            f["summary/value_features"][...], f["summary/value_codes"][...], f["summary/value_counts"][...]
+        )
+        assert [((int(a), int(b)), int(c)) for a, b, c in stored] == sorted(values.items())
+        assert unknown <= MOST_UNKNOWN * (known + unknown), f"{unknown} of {known + unknown} unknown"
+        print(
+            f"{len(layers)} layers, {int(positions.sum())} outlying positions, {sum(values.values())} "
+            f"occurrences of {len(values)} values, {known} writes known, {unknown} not"
+        )
+
+
+main()
