@@ -277,7 +277,8 @@ static struct ol_writes_group described(const struct ol_experts *x)
         .firsts = g->firsts,
         .rows = x->permutation.rows + g->begin,
         .slots = x->permutation.slots + g->begin,
-        .scales = x->c.spec->router.scales_input ? NULL : x->scales,
+        .gates = x->scales,
+        .scales_outputs = !x->c.spec->router.scales_input,
     };
 }
 

@@ -180,9 +180,14 @@ static int64_t place_of(const struct ol_writes *w, const struct ol_writes_group 
     return g->rows[k] * (int64_t)w->most_parts + part;
 }
 
+static float gate_of(const struct ol_writes_group *g, int64_t k)
+{
+    return g->gates != NULL ? g->gates[k] : 1;
+}
+
 static float scale_of(const struct ol_writes_group *g, int64_t k)
 {
-    return g->scales != NULL ? g->scales[k] : 1;
+    return g->scales_outputs ? gate_of(g, k) : 1;
 }
 
 static int keep_own(struct ol_writes *w, const struct ol_writes_group *group,
@@ -197,7 +202,7 @@ static int keep_own(struct ol_writes *w, const struct ol_writes_group *group,
             const float scale = scale_of(group, k);
             keep(&unit->output, w->values[k * OWN], w->columns[k * OWN], group->rows[k]);
             unit->n_tokens++;
-            unit->gate_sum += (double)scale;
+            unit->gate_sum += (double)gate_of(group, k);
             for (int c = 0; c < OWN; c++) {
                 w->own_columns[at + c] = w->columns[k * OWN + c];
                 w->own_values[at + c] = scale * w->values[k * OWN + c];

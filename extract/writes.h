@@ -19,14 +19,16 @@ struct ol_writes;
 
 /* Of a group of units: unit i has the rows firsts[i] .. firsts[i + 1] - 1 of what is
  * handed over, which belong to the tokens rows[] and, of these, to the slots slots[];
- * scales[] (NULL: 1) multiply outputs on their way into the stream. */
+ * gates[] (NULL: 1) are the router's weights, which multiply outputs on their way into
+ * the stream unless the inputs were multiplied already. */
 struct ol_writes_group {
     int n;
     const int *units;
     const int64_t *firsts; /* [n + 1] */
     const int32_t *rows;
     const int32_t *slots; /* NULL: the unit that every token uses */
-    const float *scales;
+    const float *gates;
+    bool scales_outputs;
 };
 
 /* Bytes that it needs for n_rows tokens. */

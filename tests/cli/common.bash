@@ -10,6 +10,8 @@ REPORT=$TOOLS/ol-report
 PLANTED=$ROOT/data/planted
 DEMO=$ROOT/data/demo
 IDS=$PLANTED/ids.txt
+TESTS=$ROOT/tests
+GOLDEN=$TESTS/golden/models
 export HELDOUT=$DEMO/heldout.txt
 
 # A Python with h5py: Debian's, whatever else comes first in PATH.

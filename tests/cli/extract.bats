@@ -91,9 +91,54 @@ import h5py
 f = h5py.File("run.h5")
 assert sorted(f["layers"]) == ["000", "002", "003"]
 for layer in f["layers"].values():
-    assert sorted(layer) == ["ln_attn", "residual_mlp", "router_ids", "router_weights"]
+    assert sorted(layer) == [
+        "ln_attn", "residual_mlp", "router_ids", "router_weights", "summary"]
     assert layer["ln_attn"].dtype == "float32"
+    assert sorted(layer["summary"]) == [
+        "ln_attn", "output", "top_features", "units", "writes"]
 PY
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o none.h5 --store none --no-summaries
+    "$PYTHON" - <<'PY'
+import h5py
+f = h5py.File("none.h5")
+assert "summary" not in f
+for layer in f["layers"].values():
+    assert sorted(layer) == ["router_ids", "router_weights"]
+PY
+}
+
+# Models with experts, shared experts (with and without a switch), dense layers among MoE
+# layers, experts whose input is scaled, delta nets.
+@test "summaries are what the tensors say, and writes add up to the stream's change" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in olmoe qwen2_moe deepseek_v3 llama4 gpt_oss qwen3_next qwen3; do
+        for precision in f32 bf16; do
+            "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" -o "$model.h5" \
+                --sites ln_attn,ln_mlp,residual_attn,residual_mlp --threshold 1.5 \
+                --precision $precision --store $precision
+            "$PYTHON" "$TESTS/oracle/summary.py" "$model.h5" 0.5
+        done
+    done
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 3 -l 131 --threshold 2.5 -o demo.h5 \
+        --sites ln_attn,ln_mlp,residual_attn,residual_mlp
+    "$PYTHON" "$TESTS/oracle/summary.py" demo.h5 0.1
+}
+
+@test "summaries are the same bytes for any number of threads and any budget" {
+    cd "$BATS_TEST_TMPDIR"
+    for threads in 1 3 17; do
+        "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" -o run.h5 \
+            --threads $threads --threshold 1.5
+        "$PYTHON" - >> sums <<'PY'
+import hashlib, h5py
+sums = hashlib.sha256()
+h5py.File("run.h5").visititems(
+    lambda name, x: sums.update(x[()].tobytes())
+    if isinstance(x, h5py.Dataset) and "summary" in name else None)
+print(sums.hexdigest())
+PY
+    done
+    [ "$(sort -u sums | wc -l)" -eq 1 ]
 }
 
 @test "the file is read by h5py and h5dump as documented" {
