@@ -30,6 +30,7 @@ struct ol_analysis {
     const struct ol_site_of_run *sites; /* [n_sites], layer by layer */
     int n_threads;
     int64_t n_batches;
+    bool from_summaries; /* the sites' values are known from summaries only */
 };
 
 enum { OL_BLOCK_POSITIONS = 64 };
@@ -54,6 +55,9 @@ struct ol_statistic {
     void *(*begin)(const struct ol_analysis *analysis);
     void (*block)(void *state, int thread, const struct ol_block *block);
     void (*end_batch)(void *state, int64_t batch);
+    /* Instead of the two above when analysis->from_summaries; NULL: nothing is gathered,
+     * and results sees the state as it began. */
+    void (*sum_up)(void *state);
     void (*end)(void *state);
 
     /* The block of the results, from what was gathered (state, or NULL) and the run.
@@ -63,8 +67,11 @@ struct ol_statistic {
 
 extern const struct ol_statistic *const ol_statistics[]; /* ends with NULL */
 
-/* All statistics of a run, added to results in the order of the table. */
-void ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
-                struct ol_pool *pool, struct ol_json *results);
+/* All statistics of a run, added to results in the order of the table. Tensors are not
+ * read when there are none, or when only_summaries; summaries fail when there are none or
+ * they are of another threshold. */
+int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
+               bool only_summaries, struct ol_pool *pool, struct ol_json *results,
+               struct ol_error *err);
 
 #endif
