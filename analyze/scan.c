@@ -4,7 +4,7 @@
 
 #include "analyze/statistics.h"
 
-enum { MAX_STATISTICS = 16 };
+enum { MAX_STATISTICS = 32 };
 
 struct scan {
     struct ol_analysis analysis;
@@ -30,9 +30,12 @@ static void scan_site(struct scan *s, int thread, struct ol_block *block)
         ol_activation_site(parts->files[parts->file_of[sequence]], site->i_layer,
                            site->site, parts->number_of[sequence]);
     const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
-    ol_find(layout->dtype, rows + (size_t)block->position * row_bytes,
-            (uint32_t)positions(s, sequence, block->position), (uint32_t)layout->d_model,
-            s->analysis.criterion.threshold, &s->found[thread]);
+    block->dtype = layout->dtype;
+    block->n_rows = positions(s, sequence, block->position);
+    block->rows = rows + (size_t)block->position * row_bytes;
+    ol_find(layout->dtype, block->rows, (uint32_t)block->n_rows,
+            (uint32_t)layout->d_model, s->analysis.criterion.threshold,
+            &s->found[thread]);
     for (int i = 0; ol_statistics[i] != NULL; i++)
         if (ol_statistics[i]->block != NULL)
             ol_statistics[i]->block(s->states[i], thread, block);
@@ -75,6 +78,14 @@ static void scan_batch(struct scan *s, struct ol_pool *pool)
     for (int i = 0; ol_statistics[i] != NULL; i++)
         if (ol_statistics[i]->end_batch != NULL)
             ol_statistics[i]->end_batch(s->states[i], s->batch);
+}
+
+void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s)
+{
+    int i = 0;
+    while (ol_statistics[i] != s)
+        i++;
+    return a->states[i];
 }
 
 static bool has_tensors(const struct ol_activation_layout *layout)
@@ -136,6 +147,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
     struct ol_site_of_run *sites =
         list_sites(layout, from_summaries, &s.analysis.n_sites);
     s.analysis.sites = sites;
+    s.analysis.states = s.states;
     if (criterion->batch_size < parts->n_sequences)
         s.analysis.n_batches = (parts->n_sequences - 1) / criterion->batch_size + 1;
     else
@@ -156,9 +168,10 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
     for (int i = 0; ol_statistics[i] != NULL; i++) {
         ol_json_set(results, ol_statistics[i]->name,
                     ol_statistics[i]->results(&s.analysis, s.states[i]));
+    }
+    for (int i = 0; ol_statistics[i] != NULL; i++)
         if (ol_statistics[i]->end != NULL)
             ol_statistics[i]->end(s.states[i]);
-    }
     for (int i = 0; i < s.analysis.n_threads; i++)
         free(s.found[i].occurrences);
     free(s.found);

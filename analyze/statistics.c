@@ -1,12 +1,14 @@
 #include "analyze/statistics.h"
 
 extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
-    ol_sites_statistic, ol_router_statistic;
+    ol_sites_statistic, ol_router_statistic, ol_sweep_statistic, ol_uncertainty_statistic;
 
 const struct ol_statistic *const ol_statistics[] = {
     &ol_perplexity_statistic,
     &ol_llm_int8_statistic,
     &ol_sites_statistic,
     &ol_router_statistic,
+    &ol_sweep_statistic,
+    &ol_uncertainty_statistic,
     NULL,
 };

@@ -30,6 +30,7 @@ struct ol_analysis {
     const struct ol_site_of_run *sites; /* [n_sites], layer by layer */
     int n_threads;
     int64_t n_batches;
+    void *const *states; /* by the order of ol_statistics */
     bool from_summaries; /* the sites' values are known from summaries only */
 };
 
@@ -43,6 +44,9 @@ struct ol_block {
     bool last_of_sequence;        /* its last site: no more of these positions of it */
     bool last_of_batch;           /* and of the batch's last sequence that has them */
     const struct ol_found *found; /* rows count from `position` */
+    enum ol_dtype dtype;
+    int64_t n_rows;   /* positions of the stretch that the sequence has */
+    const void *rows; /* [n_rows, d_model] */
 };
 
 struct ol_statistic {
@@ -66,6 +70,9 @@ struct ol_statistic {
 };
 
 extern const struct ol_statistic *const ol_statistics[]; /* ends with NULL */
+
+/* The state of another statistic, for results: what it gathered may serve twice. */
+void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s);
 
 /* All statistics of a run, added to results in the order of the table. Tensors are not
  * read when there are none, or when only_summaries; summaries fail when there are none or

@@ -97,7 +97,7 @@ struct llm_int8_feature ol_llm_int8_sum_feature(const struct llm_int8 *s, size_t
         sum.occurrences += here;
         sum.n_sites += here > 0;
     }
-    const double n_tokens = (double)ol_llm_int8_n_tokens(s);
+    const double n_tokens = (double)s->a->parts->n_tokens;
     sum.layer_fraction = (double)sum.n_sites / (double)s->n_sites;
     sum.pooled = (double)sum.positions / n_tokens;
     sum.strict = (double)sum.occurrences / ((double)s->n_sites * n_tokens);

@@ -82,9 +82,6 @@ struct batch {
 
 struct llm_int8 {
     const struct ol_analysis *a;
-    /* Positions that do not count: one byte each, [n_sequences] pointers; NULL: all
-     * count. Owned by whoever sets it, right after _begin. */
-    const uint8_t *const *skip;
     size_t d_model, n_sites;
     struct thread *threads;
     struct batch *batches;       /* [n_batches] */
@@ -102,9 +99,8 @@ void ol_llm_int8_from_summaries(struct llm_int8 *s);
 /* After the last of a batch was gathered: which features qualify in it. */
 void ol_llm_int8_end_batch(struct llm_int8 *s, int64_t batch);
 
-/* Tokens that count, and those of a batch's longest sequence. */
-int64_t ol_llm_int8_n_tokens(const struct llm_int8 *s);
-int64_t ol_llm_int8_longest(const struct llm_int8 *s, int64_t batch);
+/* Tokens of a batch's longest sequence. */
+int64_t ol_llm_int8_longest(const struct ol_analysis *a, int64_t batch);
 
 /* One feature over all sequences. */
 struct llm_int8_feature {
@@ -115,6 +111,8 @@ struct llm_int8_feature {
     double layer_fraction, pooled, strict;
     double quartiles[3];
 };
+
+/* From a gathered state; quartiles are left 0. */
 struct llm_int8_feature ol_llm_int8_sum_feature(const struct llm_int8 *s, size_t f);
 
 enum llm_int8_block { OL_LLM_INT8_UNIQUE, OL_LLM_INT8_POOLED, OL_LLM_INT8_STRICT };

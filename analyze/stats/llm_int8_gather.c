@@ -93,24 +93,20 @@ void ol_llm_int8_block(struct llm_int8 *s, int thread, const struct ol_block *b)
     struct thread *t = &s->threads[thread];
     const struct ol_occurrence *o = b->found->occurrences;
     const size_t n = b->found->n;
-    const uint8_t *skip = s->skip != NULL ? s->skip[b->sequence] + b->position : NULL;
     entry *log = log_room(t, n);
-    size_t touched = 0, logged = 0;
+    size_t touched = 0;
     for (size_t i = 0; i < n; i++) {
         const uint32_t f = o[i].feature;
         const float value = o[i].value;
         struct current *c = &t->current[f];
-        if (skip != NULL && skip[o[i].row])
-            continue;
         t->touched[touched] = f;
         touched += c->n == 0;
         c->n++;
         c->positions |= (uint64_t)1 << o[i].row;
         c->max = fabsf(value) > c->max ? fabsf(value) : c->max;
         c->signs |= value < 0 ? OL_NEGATIVE : OL_POSITIVE;
-        log[logged++] = entry_of(f, value);
+        log[i] = entry_of(f, value);
     }
-    t->n_log -= n - logged;
     end_site(s, t, b->site, touched);
     if (b->last_of_sequence)
         end_sequence(s, t);
@@ -154,39 +150,20 @@ static struct in_batch take(struct llm_int8 *s, size_t f, int64_t *n_sites)
     return sum;
 }
 
-static int64_t tokens_of(const struct llm_int8 *s, int64_t sequence)
+int64_t ol_llm_int8_longest(const struct ol_analysis *a, int64_t batch)
 {
-    int64_t n = s->a->parts->lengths[sequence];
-    for (int64_t p = 0; s->skip != NULL && p < s->a->parts->lengths[sequence]; p++)
-        n -= s->skip[sequence][p];
-    return n;
-}
-
-int64_t ol_llm_int8_longest(const struct llm_int8 *s, int64_t batch)
-{
-    const struct ol_analysis *a = s->a;
     const int64_t first = batch * a->criterion.batch_size;
     int64_t longest = 0;
     for (int64_t i = first;
-         i < a->parts->n_sequences && i - first < a->criterion.batch_size; i++) {
-        const int64_t n = tokens_of(s, i);
-        longest = n > longest ? n : longest;
-    }
+         i < a->parts->n_sequences && i - first < a->criterion.batch_size; i++)
+        longest = a->parts->lengths[i] > longest ? a->parts->lengths[i] : longest;
     return longest;
-}
-
-int64_t ol_llm_int8_n_tokens(const struct llm_int8 *s)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < s->a->parts->n_sequences; i++)
-        n += tokens_of(s, i);
-    return n;
 }
 
 void ol_llm_int8_end_batch(struct llm_int8 *s, int64_t batch)
 {
     const struct ol_criterion *criterion = &s->a->criterion;
-    const double n_positions = (double)ol_llm_int8_longest(s, batch);
+    const double n_positions = (double)ol_llm_int8_longest(s->a, batch);
     struct batch *b = &s->batches[batch];
     for (size_t f = 0; f < s->d_model; f++) {
         int64_t n_sites;
