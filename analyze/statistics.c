@@ -1,12 +1,9 @@
 #include "analyze/statistics.h"
 
 extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
-    ol_sites_statistic, ol_router_statistic;
+    ol_sites_statistic, ol_router_statistic, ol_distributions_statistic;
 
 const struct ol_statistic *const ol_statistics[] = {
-    &ol_perplexity_statistic,
-    &ol_llm_int8_statistic,
-    &ol_sites_statistic,
-    &ol_router_statistic,
-    NULL,
+    &ol_perplexity_statistic, &ol_llm_int8_statistic,      &ol_sites_statistic,
+    &ol_router_statistic,     &ol_distributions_statistic, NULL,
 };
