@@ -1,9 +1,18 @@
 #include "analyze/statistics.h"
 
 extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
-    ol_sites_statistic, ol_router_statistic, ol_distributions_statistic;
+    ol_sites_statistic, ol_router_statistic, ol_distributions_statistic,
+    ol_onset_statistic, ol_phase_shift_statistic;
 
+/* clang-format off */
 const struct ol_statistic *const ol_statistics[] = {
-    &ol_perplexity_statistic, &ol_llm_int8_statistic,      &ol_sites_statistic,
-    &ol_router_statistic,     &ol_distributions_statistic, NULL,
+    &ol_perplexity_statistic,
+    &ol_llm_int8_statistic,
+    &ol_sites_statistic,
+    &ol_router_statistic,
+    &ol_distributions_statistic,
+    &ol_onset_statistic,
+    &ol_phase_shift_statistic,
+    NULL,
 };
+/* clang-format on */
