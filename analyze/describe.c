@@ -34,12 +34,18 @@ struct ol_json *ol_describe_index(int64_t value)
     return value >= 0 ? ol_json_new_int(value) : ol_json_new_null();
 }
 
-void ol_describe_token(struct ol_json *object, const struct ol_parts *parts,
-                       int32_t token_id)
+const char *ol_describe_piece(const struct ol_parts *parts, int32_t token_id)
 {
     const char *piece = NULL;
     for (int i = 0; i < parts->n_files && piece == NULL; i++)
         piece = find_piece(ol_activation_input(parts->files[i]), token_id);
+    return piece;
+}
+
+void ol_describe_token(struct ol_json *object, const struct ol_parts *parts,
+                       int32_t token_id)
+{
+    const char *piece = ol_describe_piece(parts, token_id);
     ol_json_set(object, "token_id", ol_describe_index(token_id));
     ol_json_set(object, "piece",
                 piece != NULL ? ol_json_new_string(piece) : ol_json_new_null());

@@ -13,6 +13,9 @@ enum { OL_UNIT_ATTENTION = -1 };
 int32_t ol_describe_token_id(const struct ol_parts *parts, int64_t sequence,
                              int64_t position);
 
+/* A token's text, borrowed; NULL when not known. */
+const char *ol_describe_piece(const struct ol_parts *parts, int32_t token_id);
+
 /* Set token_id and piece, the token's text; null when not known. */
 void ol_describe_token(struct ol_json *object, const struct ol_parts *parts,
                        int32_t token_id);

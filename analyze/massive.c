@@ -70,13 +70,18 @@ static void take_token(struct search *s, struct ol_massive_layer *layer,
     layer->n_tokens += layer->n_values > before;
 }
 
+/* Values of a token in the writes table, from one feature to the next. */
+static int64_t writes_width(const struct ol_parts *parts, int i_layer)
+{
+    return OL_WRITES_PER_TOP +
+           ol_activation_n_parts(&ol_parts_layout(parts)->layers[i_layer],
+                                 ol_parts_info(parts)->model.n_experts);
+}
+
 static void take_layer(struct search *s, struct ol_massive_layer *layer)
 {
     const struct ol_parts *parts = s->parts;
-    const int64_t width =
-        OL_WRITES_PER_TOP +
-        ol_activation_n_parts(&ol_parts_layout(parts)->layers[layer->i_layer],
-                              ol_parts_info(parts)->model.n_experts);
+    const int64_t width = writes_width(parts, layer->i_layer);
     struct ol_histogram h;
     ol_histogram_read(parts, layer->i_layer, OL_SUMMARY_OUTPUT, &h);
     layer->median = ol_histogram_median(&h);
@@ -127,6 +132,22 @@ bool ol_massive_find(const struct ol_parts *parts,
     if (m->n_layers == 0)
         ol_massive_clear(m);
     return m->n_layers > 0;
+}
+
+void ol_massive_mark(const struct ol_parts *parts, const struct ol_massive *m,
+                     uint8_t **marks)
+{
+    for (int l = 0; l < m->n_layers; l++) {
+        const int i_layer = m->layers[l].i_layer;
+        const int64_t width = writes_width(parts, i_layer);
+        for (int64_t s = 0; m->layers[l].n_values > 0 && s < parts->n_sequences; s++) {
+            const struct ol_activation_file *f = parts->files[parts->file_of[s]];
+            const float *writes = ol_activation_writes(f, i_layer, parts->number_of[s]);
+            for (int64_t i = 0; i < parts->lengths[s] * OL_TOP_FEATURES; i++)
+                if (is_massive(m, &m->layers[l], fabs((double)writes[i * width])))
+                    marks[s][i / OL_TOP_FEATURES] = 1;
+        }
+    }
 }
 
 void ol_massive_clear(struct ol_massive *m)

@@ -50,6 +50,10 @@ bool ol_massive_recorded(const struct ol_activation_layer *layer);
 /* False, with *m cleared: no layer has. */
 bool ol_massive_find(const struct ol_parts *parts,
                      const struct ol_massive_criterion *criterion, struct ol_massive *m);
+/* marks[sequence][position] = 1 where a token has a massive value after any layer; others
+ * are left as they are. */
+void ol_massive_mark(const struct ol_parts *parts, const struct ol_massive *m,
+                     uint8_t **marks);
 void ol_massive_clear(struct ol_massive *m);
 
 #endif
