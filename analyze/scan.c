@@ -142,6 +142,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
         return -1;
     struct scan s = {.analysis = {.parts = parts,
                                   .criterion = *criterion,
+                                  .pool = pool,
                                   .n_threads = ol_pool_threads(pool),
                                   .from_summaries = from_summaries}};
     struct ol_site_of_run *sites =

@@ -28,7 +28,8 @@ struct ol_analysis {
     struct ol_criterion criterion;
     int n_sites;
     const struct ol_site_of_run *sites; /* [n_sites], layer by layer */
-    int n_threads;
+    struct ol_pool *pool;
+    int n_threads; /* of the pool */
     int64_t n_batches;
     void *const *states; /* by the order of ol_statistics */
     bool from_summaries; /* the sites' values are known from summaries only */
