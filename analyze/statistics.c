@@ -2,8 +2,8 @@
 
 extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
     ol_sites_statistic, ol_router_statistic, ol_distributions_statistic,
-    ol_massive_statistic, ol_super_experts_statistic, ol_onset_statistic,
-    ol_phase_shift_statistic;
+    ol_massive_statistic, ol_super_experts_statistic, ol_attribution_statistic,
+    ol_links_statistic, ol_onset_statistic, ol_phase_shift_statistic;
 
 /* clang-format off */
 const struct ol_statistic *const ol_statistics[] = {
@@ -14,6 +14,8 @@ const struct ol_statistic *const ol_statistics[] = {
     &ol_distributions_statistic,
     &ol_massive_statistic,
     &ol_super_experts_statistic,
+    &ol_attribution_statistic,
+    &ol_links_statistic,
     &ol_onset_statistic,
     &ol_phase_shift_statistic,
     NULL,
