@@ -23,10 +23,11 @@ static int64_t index_of(double value, int64_t n)
 static void add_unit(struct ol_unit *unit, const double *row,
                      const struct ol_activation_layout *layout, int64_t first_sequence)
 {
-    if (!(row[OL_UNIT_TOKENS] > 0))
+    const int64_t n_tokens = index_of(row[OL_UNIT_TOKENS], INT64_MAX);
+    if (n_tokens <= 0)
         return;
     const bool fresh = unit->n_tokens == 0;
-    unit->n_tokens += (int64_t)row[OL_UNIT_TOKENS];
+    unit->n_tokens += n_tokens;
     unit->gate_sum += row[OL_UNIT_GATE_SUM];
     if (fresh || exceeds(row[OL_UNIT_INPUT], unit->input)) {
         unit->input = row[OL_UNIT_INPUT];
