@@ -74,3 +74,20 @@ compare() {
     "$ANALYZE" none.h5 $options --batch-size 2 --threshold 2.5 > whole
     "$PYTHON" "$TESTS/oracle/same_blocks.py" whole parts llm_int8 sites router
 }
+
+@test "sweep, uncertainty, tokens, positions and quantisation as plain loops have them" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 131 -o demo.h5 --threshold 2.5
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o planted.h5
+    "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" -o golden.h5 --threshold 1.5
+    for batch in 1 2; do
+        for run in "demo --threshold 2.5 --min-layers 0.1 --min-positions 0.01" planted \
+            "golden --threshold 1.5"; do
+            set -- $run
+            name=$1
+            shift
+            "$ANALYZE" --batch-size $batch "$@" $name.h5 > $name.json
+            "$PYTHON" "$TESTS/oracle/deep.py" $name.json $name.h5
+        done
+    done
+}
