@@ -3,6 +3,7 @@
 #define OL_CUDA_ATTENTION_CUH
 
 #include "extract/cuda/cuda.h"
+#include "extract/cuda/device.h"
 
 /* Of one sequence. Heads lie side by side in the rows of q, k, v and out. */
 struct attention {

@@ -14,7 +14,11 @@
  * sums are in float. Nothing is shared between blocks: the order is fixed. */
 #include "extract/cuda/attention.cuh"
 
-#include "extract/cuda/tensor_core.h"
+#include "extract/cuda/fragment.h"
+#include "extract/cuda/unroll.h"
+
+/* Exponentials are powers of 2. */
+static constexpr float LOG2_E = 1.44269504f;
 
 /* A variant: heads are padded with zeros to D and DV. */
 template <int D_, int DV_, int ROW_TILES_, int WARPS_, int KEYS_> struct variant {
@@ -32,58 +36,59 @@ template <int D_, int DV_, int ROW_TILES_, int WARPS_, int KEYS_> struct variant
 /* `there` rows of `width` values at `from` to the N x WIDTH tile at `to`, zeros around
  * them; in pieces of 16 bytes where they are aligned. */
 template <int N, int WIDTH, int THREADS>
-static __device__ __forceinline__ void load_tile(uint16_t *to, const uint16_t *from,
-                                                 int64_t step, int64_t there, int width,
-                                                 bool aligned)
+static __device__ __forceinline__ void load_tile(struct ol_bf16 *to,
+                                                 const struct ol_bf16 *from, int64_t step,
+                                                 int64_t there, int width, bool aligned)
 {
     constexpr int PIECES = WIDTH / 8;
+    const struct ol_bf16 zero = {0};
     for (int i = threadIdx.x; i < N * PIECES; i += THREADS) {
         const int row = i / PIECES, column = i % PIECES * 8;
-        uint16_t *piece = to + row * (WIDTH + 8) + column;
-        const uint16_t *source = from + row * step + column;
+        struct ol_bf16 *piece = to + row * (WIDTH + 8) + column;
+        const struct ol_bf16 *source = from + row * step + column;
         if (aligned) {
             const bool is_there = row < there && column < width;
-            copy_16(piece, is_there ? source : from, is_there);
+            ol_copy_async(piece, is_there ? source : from, is_there);
             continue;
         }
         for (int c = 0; c < 8; c++)
-            piece[c] = row < there && column + c < width ? source[c] : (uint16_t)0;
+            piece[c] = row < there && column + c < width ? source[c] : zero;
     }
 }
 
 /* What a warp keeps of its queries. A lane has rows g and g + 8 of every tile of 16. */
 template <class V> struct running {
     float sum[V::ROW_TILES][V::DV / 8][4];
-    float top[V::ROW_TILES][2]; /* of the scores before they are scaled */
+    float top[V::ROW_TILES][2];   /* of the scores before they are scaled */
     float total[V::ROW_TILES][2]; /* of the lane's own columns */
 };
 
 template <class V>
 static __device__ __forceinline__ void
-score_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const uint16_t *q,
-           const uint16_t *k)
+score_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct ol_bf16 *q,
+           const struct ol_bf16 *k)
 {
-#pragma unroll
+    OL_UNROLL
     for (int r = 0; r < V::ROW_TILES; r++)
-#pragma unroll
-        for (int n = 0; n < V::KEYS / 8; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                score[r][n][i] = 0;
-#pragma unroll
+        OL_UNROLL
+    for (int n = 0; n < V::KEYS / 8; n++)
+        OL_UNROLL
+    for (int i = 0; i < 4; i++)
+        score[r][n][i] = 0;
+    OL_UNROLL
     for (int c = 0; c < V::D; c += 16) {
-        uint32_t left[V::ROW_TILES][4];
-#pragma unroll
+        unsigned a[V::ROW_TILES][4];
+        OL_UNROLL
         for (int r = 0; r < V::ROW_TILES; r++)
-            load_left(left[r], q + r * 16 * V::STEP + c, V::STEP);
-#pragma unroll
+            ol_load_a(a[r], q + r * 16 * V::STEP + c, V::STEP);
+        OL_UNROLL
         for (int n = 0; n < V::KEYS / 16; n++) {
-            uint32_t right[4];
-            load_right(right, k + n * 16 * V::STEP + c, V::STEP);
-#pragma unroll
+            unsigned b[4];
+            ol_load_b(b, k + n * 16 * V::STEP + c, V::STEP);
+            OL_UNROLL
             for (int r = 0; r < V::ROW_TILES; r++) {
-                multiply(score[r][2 * n], left[r], right);
-                multiply(score[r][2 * n + 1], left[r], right + 2);
+                ol_mma_bf16(score[r][2 * n], a[r], b);
+                ol_mma_bf16(score[r][2 * n + 1], a[r], b + 2);
             }
         }
     }
@@ -96,23 +101,23 @@ mask_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct attention &a,
           int64_t query, int64_t key)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
-#pragma unroll
+    OL_UNROLL
     for (int r = 0; r < V::ROW_TILES; r++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int64_t row = query + r * 16 + half * 8 + g;
-            const int high = (int)(row - key);
-            const int64_t lowest = lowest_key(a, row) - key;
-            const int low = lowest > 0 ? (int)lowest : 0;
-#pragma unroll
-            for (int n = 0; n < V::KEYS / 8; n++)
-#pragma unroll
-                for (int i = 0; i < 2; i++) {
-                    const int at = n * 8 + t + i;
-                    if (at < low || at > high)
-                        score[r][n][2 * half + i] = -INFINITY;
-                }
+        OL_UNROLL
+    for (int half = 0; half < 2; half++) {
+        const int64_t row = query + r * 16 + half * 8 + g;
+        const int high = (int)(row - key);
+        const int64_t lowest = lowest_key(a, row) - key;
+        const int low = lowest > 0 ? (int)lowest : 0;
+        OL_UNROLL
+        for (int n = 0; n < V::KEYS / 8; n++)
+            OL_UNROLL
+        for (int i = 0; i < 2; i++) {
+            const int at = n * 8 + t + i;
+            if (at < low || at > high)
+                score[r][n][2 * half + i] = -INFINITY;
         }
+    }
 }
 
 /* Scores become exponentials; what was kept is rescaled where a larger score appears. */
@@ -121,60 +126,60 @@ static __device__ __forceinline__ void
 soften_tile(float score[V::ROW_TILES][V::KEYS / 8][4], struct running<V> &kept,
             float scale)
 {
-#pragma unroll
+    OL_UNROLL
     for (int r = 0; r < V::ROW_TILES; r++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float top = kept.top[r][half];
-#pragma unroll
-            for (int n = 0; n < V::KEYS / 8; n++)
-                top = fmaxf(top, fmaxf(score[r][n][2 * half], score[r][n][2 * half + 1]));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-            /* Nothing seen yet: a difference of infinities would be no number. */
-            const float shift = top == -INFINITY ? 0 : top * scale;
-            const float factor = exp2f(kept.top[r][half] * scale - shift);
-            kept.top[r][half] = top;
-            float total = 0;
-#pragma unroll
-            for (int n = 0; n < V::KEYS / 8; n++)
-#pragma unroll
-                for (int i = 2 * half; i < 2 * half + 2; i++) {
-                    score[r][n][i] = exp2f(fmaf(score[r][n][i], scale, -shift));
-                    total += score[r][n][i];
-                }
-            kept.total[r][half] = kept.total[r][half] * factor + total;
-#pragma unroll
-            for (int n = 0; n < V::DV / 8; n++) {
-                kept.sum[r][n][2 * half] *= factor;
-                kept.sum[r][n][2 * half + 1] *= factor;
-            }
+        OL_UNROLL
+    for (int half = 0; half < 2; half++) {
+        float top = kept.top[r][half];
+        OL_UNROLL
+        for (int n = 0; n < V::KEYS / 8; n++)
+            top = fmaxf(top, fmaxf(score[r][n][2 * half], score[r][n][2 * half + 1]));
+        top = fmaxf(top, __shfl_xor_sync(OL_FULL_WARP, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(OL_FULL_WARP, top, 2));
+        /* Nothing seen yet: a difference of infinities would be no number. */
+        const float shift = top == -INFINITY ? 0 : top * scale;
+        const float factor = exp2f(kept.top[r][half] * scale - shift);
+        kept.top[r][half] = top;
+        float total = 0;
+        OL_UNROLL
+        for (int n = 0; n < V::KEYS / 8; n++)
+            OL_UNROLL
+        for (int i = 2 * half; i < 2 * half + 2; i++) {
+            score[r][n][i] = exp2f(fmaf(score[r][n][i], scale, -shift));
+            total += score[r][n][i];
         }
+        kept.total[r][half] = kept.total[r][half] * factor + total;
+        OL_UNROLL
+        for (int n = 0; n < V::DV / 8; n++) {
+            kept.sum[r][n][2 * half] *= factor;
+            kept.sum[r][n][2 * half + 1] *= factor;
+        }
+    }
 }
 
 /* A sum's part of two tiles of 8 columns is a left operand's part of 16 k. */
 template <class V>
 static __device__ __forceinline__ void
 weigh_tile(struct running<V> &kept, const float score[V::ROW_TILES][V::KEYS / 8][4],
-           const uint16_t *v)
+           const struct ol_bf16 *v)
 {
-#pragma unroll
+    OL_UNROLL
     for (int n = 0; n < V::KEYS / 16; n++) {
-        uint32_t left[V::ROW_TILES][4];
-#pragma unroll
+        unsigned a[V::ROW_TILES][4];
+        OL_UNROLL
         for (int r = 0; r < V::ROW_TILES; r++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                left[r][i] = pack_bf16(score[r][2 * n + i / 2][i % 2 * 2],
-                                       score[r][2 * n + i / 2][i % 2 * 2 + 1]);
-#pragma unroll
+            OL_UNROLL
+        for (int i = 0; i < 4; i++)
+            a[r][i] = ol_pack_bf16(score[r][2 * n + i / 2][i % 2 * 2],
+                                   score[r][2 * n + i / 2][i % 2 * 2 + 1]);
+        OL_UNROLL
         for (int c = 0; c < V::DV / 16; c++) {
-            uint32_t right[4];
-            load_right_turned(right, v + n * 16 * V::STEP_V + c * 16, V::STEP_V);
-#pragma unroll
+            unsigned b[4];
+            ol_load_b_plain(b, v + n * 16 * V::STEP_V + c * 16, V::STEP_V);
+            OL_UNROLL
             for (int r = 0; r < V::ROW_TILES; r++) {
-                multiply(kept.sum[r][2 * c], left[r], right);
-                multiply(kept.sum[r][2 * c + 1], left[r], right + 2);
+                ol_mma_bf16(kept.sum[r][2 * c], a[r], b);
+                ol_mma_bf16(kept.sum[r][2 * c + 1], a[r], b + 2);
             }
         }
     }
@@ -183,42 +188,41 @@ weigh_tile(struct running<V> &kept, const float score[V::ROW_TILES][V::KEYS / 8]
 /* Divide, and round into the warp's own rows of the queries' tile, which it no longer
  * needs. */
 template <class V>
-static __device__ __forceinline__ void finish(const struct running<V> &kept, uint16_t *to,
-                                              const float *sink, float scale)
+static __device__ __forceinline__ void
+finish(const struct running<V> &kept, struct ol_bf16 *to, const float *sink, float scale)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
     __syncwarp();
-#pragma unroll
+    OL_UNROLL
     for (int r = 0; r < V::ROW_TILES; r++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float total = kept.total[r][half];
-            total += __shfl_xor_sync(0xffffffffu, total, 1);
-            total += __shfl_xor_sync(0xffffffffu, total, 2);
-            /* Overflows only where nothing is left of the values beside the sink. */
-            if (sink != NULL)
-                total += exp2f(*sink * LOG2_E - kept.top[r][half] * scale);
-            uint16_t *row = to + (r * 16 + half * 8 + g) * V::STEP;
-#pragma unroll
-            for (int n = 0; n < V::DV / 8; n++)
-                *(uint32_t *)(void *)(row + n * 8 + t) =
-                    pack_bf16(kept.sum[r][n][2 * half] / total,
-                              kept.sum[r][n][2 * half + 1] / total);
-        }
+        OL_UNROLL
+    for (int half = 0; half < 2; half++) {
+        float total = kept.total[r][half];
+        total += __shfl_xor_sync(OL_FULL_WARP, total, 1);
+        total += __shfl_xor_sync(OL_FULL_WARP, total, 2);
+        /* Overflows only where nothing is left of the values beside the sink. */
+        if (sink != NULL)
+            total += exp2f(*sink * LOG2_E - kept.top[r][half] * scale);
+        struct ol_bf16 *row = to + (r * 16 + half * 8 + g) * V::STEP;
+        OL_UNROLL
+        for (int n = 0; n < V::DV / 8; n++)
+            *(unsigned *)(void *)(row + n * 8 + t) = ol_pack_bf16(
+                kept.sum[r][n][2 * half] / total, kept.sum[r][n][2 * half + 1] / total);
+    }
     __syncwarp();
 }
 
 /* The warp's rows from shared memory to `out`, in pieces of 16 bytes where aligned. */
 template <class V>
-static __device__ __forceinline__ void store_rows(const struct attention &a,
-                                                  const uint16_t *from, uint16_t *to,
-                                                  int64_t there, bool aligned)
+static __device__ __forceinline__ void
+store_rows(const struct attention &a, const struct ol_bf16 *from, struct ol_bf16 *to,
+           int64_t there, bool aligned)
 {
     constexpr int ROWS = 16 * V::ROW_TILES, PIECES = V::DV / 8;
     for (int i = threadIdx.x % 32; i < ROWS * PIECES; i += 32) {
         const int row = i / PIECES, column = i % PIECES * 8;
-        const uint16_t *piece = from + row * V::STEP + column;
-        uint16_t *target = to + row * a.out_step + column;
+        const struct ol_bf16 *piece = from + row * V::STEP + column;
+        struct ol_bf16 *target = to + row * a.out_step + column;
         if (row >= there)
             continue;
         if (aligned && column < a.value_dim)
@@ -232,60 +236,61 @@ template <class V>
 static __global__ void __launch_bounds__(V::THREADS)
     attention_bf16_kernel(const struct attention a, const bool aligned)
 {
-    OL_CUDA_SHARED(uint16_t, q);
-    uint16_t *k = q + V::QUERIES * V::STEP, *v = k + V::KEYS * V::STEP;
+    OL_SHARED_DYNAMIC(struct ol_bf16, q);
+    struct ol_bf16 *k = q + V::QUERIES * V::STEP, *v = k + V::KEYS * V::STEP;
     const int64_t head = blockIdx.x, kv_head = head / a.group;
     /* Long rows first: the last queries see the most keys. */
     const int64_t query = (int64_t)(gridDim.y - 1 - blockIdx.y) * V::QUERIES;
     const int64_t left = a.n_rows - query;
     const int64_t last = query + (left < V::QUERIES ? left : V::QUERIES) - 1;
     const int own = threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first row */
-    const uint16_t *keys = (const uint16_t *)a.k + kv_head * a.head_dim;
-    const uint16_t *values = (const uint16_t *)a.v + kv_head * a.value_dim;
+    const struct ol_bf16 *keys = (const struct ol_bf16 *)a.k + kv_head * a.head_dim;
+    const struct ol_bf16 *values = (const struct ol_bf16 *)a.v + kv_head * a.value_dim;
     const float scale = a.scale * LOG2_E;
 
     struct running<V> kept;
-#pragma unroll
+    OL_UNROLL
     for (int r = 0; r < V::ROW_TILES; r++)
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            kept.top[r][half] = -INFINITY;
-            kept.total[r][half] = 0;
-#pragma unroll
-            for (int n = 0; n < V::DV / 8; n++)
-                kept.sum[r][n][2 * half] = kept.sum[r][n][2 * half + 1] = 0;
-        }
+        OL_UNROLL
+    for (int half = 0; half < 2; half++) {
+        kept.top[r][half] = -INFINITY;
+        kept.total[r][half] = 0;
+        OL_UNROLL
+        for (int n = 0; n < V::DV / 8; n++)
+            kept.sum[r][n][2 * half] = kept.sum[r][n][2 * half + 1] = 0;
+    }
 
     int64_t key = lowest_key(a, query) / V::KEYS * V::KEYS;
     load_tile<V::QUERIES, V::D, V::THREADS>(
-        q, (const uint16_t *)a.q + query * a.q_step + head * a.head_dim, a.q_step, left,
-        a.head_dim, aligned);
+        q, (const struct ol_bf16 *)a.q + query * a.q_step + head * a.head_dim, a.q_step,
+        left, a.head_dim, aligned);
     load_tile<V::KEYS, V::D, V::THREADS>(k, keys + key * a.k_step, a.k_step,
                                          a.n_rows - key, a.head_dim, aligned);
-    copy_mark();
+    ol_copy_async_commit();
     for (; key <= last; key += V::KEYS) {
-        copy_wait();
+        ol_copy_async_wait<0>();
         __syncthreads(); /* keys are here, and all are done with the values before */
         load_tile<V::KEYS, V::DV, V::THREADS>(v, values + key * a.v_step, a.v_step,
                                               a.n_rows - key, a.value_dim, aligned);
-        copy_mark();
+        ol_copy_async_commit();
         float score[V::ROW_TILES][V::KEYS / 8][4];
         score_tile<V>(score, q + own * V::STEP, k);
         if (key + V::KEYS - 1 > query || key < lowest_key(a, last))
             mask_tile<V>(score, a, query + own, key);
         soften_tile<V>(score, kept, scale);
-        copy_wait();
+        ol_copy_async_wait<0>();
         __syncthreads(); /* values are here, and all are done with the keys */
         if (key + V::KEYS <= last)
-            load_tile<V::KEYS, V::D, V::THREADS>(
-                k, keys + (key + V::KEYS) * a.k_step, a.k_step,
-                a.n_rows - key - V::KEYS, a.head_dim, aligned);
-        copy_mark();
+            load_tile<V::KEYS, V::D, V::THREADS>(k, keys + (key + V::KEYS) * a.k_step,
+                                                 a.k_step, a.n_rows - key - V::KEYS,
+                                                 a.head_dim, aligned);
+        ol_copy_async_commit();
         weigh_tile<V>(kept, score, v);
     }
     finish<V>(kept, q + own * V::STEP, a.sinks != NULL ? a.sinks + head : NULL, scale);
     store_rows<V>(a, q + own * V::STEP,
-                  (uint16_t *)a.out + (query + own) * a.out_step + head * a.value_dim,
+                  (struct ol_bf16 *)a.out + (query + own) * a.out_step +
+                      head * a.value_dim,
                   left - own, aligned);
 }
 
@@ -307,9 +312,9 @@ static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_err
     if (tiles > 65535)
         return ol_fail(err, "cuda: attention: %lld rows, expected at most %lld",
                        (long long)a->n_rows, 65535ll * V::QUERIES);
-    return OL_CUDA_LAUNCH(cuda, attention_bf16_kernel<V>,
-                          dim3((unsigned)a->n_heads, (unsigned)tiles), V::THREADS,
-                          V::SHARED_BYTES, err, *a, is_aligned(a));
+    return ol_launch(cuda, err, "attention", attention_bf16_kernel<V>,
+                     dim3((unsigned)a->n_heads, (unsigned)tiles), V::THREADS,
+                     V::SHARED_BYTES, *a, is_aligned(a));
 }
 
 int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,

@@ -22,14 +22,14 @@ static __device__ void load_tile(float *to, int to_step, const float *from, int6
 static __device__ float largest_of_query(float x)
 {
     for (int apart = LANES / 2; apart > 0; apart /= 2)
-        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, apart));
+        x = fmaxf(x, __shfl_xor_sync(OL_FULL_WARP, x, apart));
     return x;
 }
 
 static __device__ float sum_of_query(float x)
 {
     for (int apart = LANES / 2; apart > 0; apart /= 2)
-        x += __shfl_xor_sync(0xffffffffu, x, apart);
+        x += __shfl_xor_sync(OL_FULL_WARP, x, apart);
     return x;
 }
 
@@ -38,7 +38,7 @@ template <int VALUES>
 static __global__ void __launch_bounds__(THREADS)
     attention_f32_kernel(const struct attention a)
 {
-    OL_CUDA_SHARED(float, q);
+    OL_SHARED_DYNAMIC(float, q);
     const int step = a.head_dim | 1, step_v = a.value_dim | 1;
     float *k = q + QUERIES * step, *v = k + KEYS * step, *weight = v + KEYS * step_v;
     const int64_t head = blockIdx.x, kv_head = head / a.group;
@@ -59,15 +59,14 @@ static __global__ void __launch_bounds__(THREADS)
         __syncthreads();
         load_tile(k, step, (const float *)a.k + key * a.k_step + kv_head * a.head_dim,
                   a.k_step, a.n_rows - key, a.head_dim);
-        load_tile(v, step_v,
-                  (const float *)a.v + key * a.v_step + kv_head * a.value_dim, a.v_step,
-                  a.n_rows - key, a.value_dim);
+        load_tile(v, step_v, (const float *)a.v + key * a.v_step + kv_head * a.value_dim,
+                  a.v_step, a.n_rows - key, a.value_dim);
         __syncthreads();
         float score[KEYS / LANES] = {0}, highest = top;
         for (int c = 0; c < a.head_dim; c++)
             for (int i = 0; i < KEYS / LANES; i++)
-                score[i] = fmaf(q[row * step + c], k[(i * LANES + lane) * step + c],
-                                score[i]);
+                score[i] =
+                    fmaf(q[row * step + c], k[(i * LANES + lane) * step + c], score[i]);
         for (int i = 0; i < KEYS / LANES; i++) {
             const int64_t at = key + i * LANES + lane;
             score[i] = at < lowest || at > query + row ? -INFINITY : score[i] * a.scale;
@@ -95,8 +94,7 @@ static __global__ void __launch_bounds__(THREADS)
                                   v[i * step_v + c * LANES + lane], sum[c]);
         __syncwarp();
     }
-    float *out =
-        (float *)a.out + (query + row) * a.out_step + head * a.value_dim + lane;
+    float *out = (float *)a.out + (query + row) * a.out_step + head * a.value_dim + lane;
     for (int c = 0; c < VALUES && row < rest; c++)
         if (c * LANES + lane < a.value_dim)
             out[c * LANES] = sum[c] / total;
@@ -112,9 +110,9 @@ static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_err
     if (tiles > 65535)
         return ol_fail(err, "cuda: attention: %lld rows, expected at most %lld",
                        (long long)a->n_rows, 65535ll * QUERIES);
-    return OL_CUDA_LAUNCH(cuda, attention_f32_kernel<VALUES>,
-                          dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
-                          floats * sizeof(float), err, *a);
+    return ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
+                     dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
+                     floats * sizeof(float), *a);
 }
 
 int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,
