@@ -246,4 +246,10 @@ struct ol_backend {
 /* The CPU backend: n_threads as for ol_pool_new. NULL on failure. */
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err);
 
+/* The CUDA backend on that device, counted from 0. NULL on failure. */
+struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error *err);
+
+/* How many CUDA devices this machine has; 0 also where it has no driver for them. */
+int ol_cuda_devices(void);
+
 #endif

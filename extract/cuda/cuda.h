@@ -52,20 +52,22 @@ int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *er
 
 /* ---- state ---- */
 
-struct ol_cuda_ring;    /* stage.cu: pinned memory between the host and the device */
-struct ol_cuda_scratch; /* scratch.cu: device memory of one operation */
+struct ol_cuda_stage;   /* stage.cu: the ways between the host and the device */
+struct ol_cuda_arena; /* scratch.cu: device memory of one operation */
+struct ol_cuda_arrivals; /* weight.cu: device memory in which weights arrive */
 
 struct ol_cuda {
     struct ol_backend base;
     int device;
     cudaStream_t stream; /* all computing */
     cudaStream_t copies; /* weights on their way to the device */
+    int64_t unit;        /* bytes of a tile of a weight */
     cublasHandle_t blas; /* on `stream` */
     void *blas_workspace;
-    struct ol_cuda_ring *ring;
-    struct ol_cuda_scratch *scratch;
-
-    struct ol_pool *pool;              /* fills the ring */
+    struct ol_cuda_stage *stage;
+    struct ol_cuda_arena *scratch;
+    struct ol_cuda_arrivals *arrivals;
+    struct ol_pool *pool; /* fills pinned memory */
     char name[320];
 };
 
@@ -99,6 +101,71 @@ float *ol_cuda_values(struct ol_cuda *cuda, const struct ol_weight *w,
 /* matmul's work without its ol_cuda_enter, for operations that need products (route). */
 int ol_cuda_products(struct ol_cuda *cuda, const struct ol_matmul *products, int n,
                      struct ol_error *err);
+
+/* ---- the way of weights, for operations that need more than ol_cuda_values ---- */
+
+/* n pieces of `bytes` each, `stride` apart, or at the places of `order`; one behind
+ * another on the device. */
+struct ol_cuda_runs {
+    const void *src;
+    int64_t n;
+    size_t bytes;
+    int64_t stride;
+    const int32_t *order; /* NULL: 0, 1, 2, ... */
+};
+
+/* Rows of a weight on the device, as stored but without gaps (weight.cu). Encodings and
+ * members are as in struct ol_weight. */
+struct ol_cuda_weight {
+    const void *data, *scales, *zeros, *groups;
+    enum ol_encoding encoding;
+    enum ol_dtype dtype;
+    bool rounds;
+    int zero_offset;
+    int64_t n_rows, n_cols;
+    int64_t row_step, col_step; /* PLAIN */
+    int64_t block_rows, block_cols, n_groups;
+    int64_t first_row; /* FP8, INT4: how many rows precede it in its block, or its word */
+};
+
+/* How many rows' worth a piece of a weight must begin at a multiple of. */
+int64_t ol_cuda_weight_rows(const struct ol_weight *w);
+
+/* The most rows whose stored bytes fit into a tile, and whose `size`-byte values do too;
+ * -1 with err when not even one does. */
+int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
+                          size_t size, struct ol_error *err);
+
+/* Rows [row, row + n), at most a tile, on their way to the device by cuda->copies, beside
+ * the computing; cuda->stream waits for them. They stay there while what is queued on
+ * cuda->stream before the next call runs. */
+int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                       int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
+
+/* The same as scratch, by cuda->stream: for a few rows. */
+int ol_cuda_put_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                     int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
+
+/* dst [n_rows, n_cols] = its values rounded to `rounding`, as dtype (BF16: rounding is
+ * BF16 too). Bit for bit what cpu/dequant.c makes. */
+int ol_cuda_decode(struct ol_cuda *cuda, const struct ol_cuda_weight *w,
+                   enum ol_dtype rounding, enum ol_dtype dtype, void *dst,
+                   struct ol_error *err);
+
+/* stage.cu: the two rings of pinned memory, one for each stream. */
+struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_stage_free(struct ol_cuda_stage *stage); /* NULL is fine */
+int64_t ol_cuda_stage_bytes(void);                    /* of host memory */
+int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
+                 const struct ol_cuda_runs *runs, struct ol_error *err);
+
+/* weight.cu: device memory in which weights wait. */
+struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
+
+struct ol_cuda_arena *ol_cuda_scratch_new(void);
+int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
+void ol_cuda_scratch_free(struct ol_cuda_arena *s); /* NULL is fine */
 
 /* ---- tensors ---- */
 

@@ -1,0 +1,95 @@
+/* gather and scatter_add: rows to the experts and back. Rows are distinct within a call of
+ * scatter_add, so no two threads touch one value, and a row's sum grows in the order of
+ * the calls: no atomics, the same bytes every time. */
+#include "extract/cuda/cuda.h"
+#include "extract/cuda/device.h"
+
+enum { THREADS = 256 };
+
+template <typename T>
+static __global__ void gather(const T *x, const int *rows, const float *scales, T *out,
+                              int64_t n_cols, int64_t n)
+{
+    const int64_t i = ol_thread_index();
+    if (i >= n)
+        return;
+    const int64_t row = i / n_cols;
+    const T value = x[rows[row] * n_cols + i % n_cols];
+    out[i] = scales == nullptr ? value : ol_rounded<T>(ol_value(value) * scales[row]);
+}
+
+template <typename T>
+static __global__ void scatter_add(const T *y, const int *rows, const float *scales,
+                                   float *sum, int64_t n_cols, int64_t n)
+{
+    const int64_t i = ol_thread_index();
+    if (i >= n)
+        return;
+    const int64_t row = i / n_cols;
+    const float scale = scales != nullptr ? scales[row] : 1;
+    sum[rows[row] * n_cols + i % n_cols] += scale * ol_value(y[i]);
+}
+
+/* rows [n] and scales [n], or NULL, on the device. */
+static int put(struct ol_cuda *cuda, const int32_t *rows, const float *scales, int64_t n,
+               const int **device_rows, const float **device_scales, struct ol_error *err)
+{
+    *device_scales = NULL;
+    *device_rows =
+        (const int *)ol_cuda_put(cuda, rows, (size_t)n * sizeof *rows, err);
+    if (*device_rows == NULL)
+        return -1;
+    if (scales == NULL)
+        return 0;
+    *device_scales =
+        (const float *)ol_cuda_put(cuda, scales, (size_t)n * sizeof *scales, err);
+    return *device_scales != NULL ? 0 : -1;
+}
+
+template <typename T>
+static int run_gather(struct ol_cuda *cuda, struct ol_tensor x, const int *rows,
+                      const float *scales, struct ol_tensor out, struct ol_error *err)
+{
+    const int64_t n = out.n_rows * out.n_cols;
+    return ol_launch(cuda, err, "gather", gather<T>, dim3(ol_cuda_blocks(n, THREADS)),
+                     dim3(THREADS), 0, (const T *)x.data, rows, scales, (T *)out.data,
+                     out.n_cols, n);
+}
+
+int ol_cuda_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
+                   const float *scales, struct ol_tensor out, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const int *device_rows;
+    const float *device_scales;
+    if (ol_cuda_enter(cuda, err) != 0 ||
+        put(cuda, rows, scales, out.n_rows, &device_rows, &device_scales, err) != 0)
+        return -1;
+    if (x.dtype == OL_DTYPE_BF16)
+        return run_gather<struct ol_bf16>(cuda, x, device_rows, device_scales, out, err);
+    return run_gather<float>(cuda, x, device_rows, device_scales, out, err);
+}
+
+template <typename T>
+static int run_scatter(struct ol_cuda *cuda, struct ol_tensor y, const int *rows,
+                       const float *scales, struct ol_tensor sum, struct ol_error *err)
+{
+    const int64_t n = y.n_rows * y.n_cols;
+    return ol_launch(cuda, err, "scatter_add", scatter_add<T>,
+                     dim3(ol_cuda_blocks(n, THREADS)), dim3(THREADS), 0,
+                     (const T *)y.data, rows, scales, (float *)sum.data, y.n_cols, n);
+}
+
+int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
+                        const float *scales, struct ol_tensor sum, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const int *device_rows;
+    const float *device_scales;
+    if (ol_cuda_enter(cuda, err) != 0 ||
+        put(cuda, rows, scales, y.n_rows, &device_rows, &device_scales, err) != 0)
+        return -1;
+    if (y.dtype == OL_DTYPE_BF16)
+        return run_scatter<struct ol_bf16>(cuda, y, device_rows, device_scales, sum, err);
+    return run_scatter<float>(cuda, y, device_rows, device_scales, sum, err);
+}
