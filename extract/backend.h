@@ -252,4 +252,7 @@ struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error
 /* How many CUDA devices this machine has; 0 also where it has no driver for them. */
 int ol_cuda_devices(void);
 
+/* "CUDA 13.0" for --version; NULL in a program that was built without. */
+const char *ol_cuda_libraries(void);
+
 #endif

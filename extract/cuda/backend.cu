@@ -232,6 +232,14 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
     return cuda->arrivals != NULL ? 0 : -1;
 }
 
+#define TEXT_OF(x)  #x
+#define NUMBER_OF(x) TEXT_OF(x)
+
+extern "C" const char *ol_cuda_libraries(void)
+{
+    return "CUDA " NUMBER_OF(CUDART_VERSION);
+}
+
 extern "C" int ol_cuda_devices(void)
 {
     int n = 0;

@@ -14,6 +14,8 @@
 #include <tuple>
 #include <type_traits>
 
+#define CUDART_VERSION 13000
+
 /* ---- the language ---- */
 
 #define __global__
