@@ -2,11 +2,16 @@
  * Here the checks; attention_bf16.cu and attention_f32.cu have the kernels. */
 #include "extract/cuda/attention.cuh"
 
-/* Heads beyond it need tiles that shared memory does not hold. */
-enum { MAX_HEAD_DIM = 256 };
+/* Heads beyond it need tiles that shared memory does not hold; more rows, a grid of more
+ * than 65535 tiles of 32. */
+enum { MAX_HEAD_DIM = 256, MAX_ROWS = 65535 * 32 };
 
-static int check(const struct ol_attention_args *args, struct ol_error *err)
+static int check(const struct ol_attention_args *args, int64_t n_rows,
+                 struct ol_error *err)
 {
+    if (n_rows > MAX_ROWS)
+        return ol_fail(err, "cuda: attention: %lld rows, expected at most %d",
+                       (long long)n_rows, MAX_ROWS);
     const bool windowed =
         args->kind == OL_ATTENTION_SLIDING || args->kind == OL_ATTENTION_CHUNKED;
     if (windowed && args->window < 1)
@@ -28,7 +33,7 @@ int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args
                       struct ol_tensor out, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    if (ol_cuda_enter(cuda, err) != 0 || check(args, err) != 0)
+    if (ol_cuda_enter(cuda, err) != 0 || check(args, q.n_rows, err) != 0)
         return -1;
     const float *sinks = NULL;
     if (args->sinks.data != NULL) {
@@ -41,7 +46,7 @@ int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args
                                 .v = v.data,
                                 .out = out.data,
                                 .sinks = sinks,
-                                .n_rows = q.n_rows,
+                                .n_rows = (int)q.n_rows,
                                 .q_step = q.n_cols,
                                 .k_step = k.n_cols,
                                 .v_step = v.n_cols,

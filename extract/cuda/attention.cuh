@@ -10,7 +10,7 @@ struct attention {
     const void *q, *k, *v;
     void *out;
     const float *sinks; /* [n_heads] or NULL */
-    int64_t n_rows;
+    int n_rows;
     int64_t q_step, k_step, v_step, out_step; /* values from row to row */
     int n_heads, group;                       /* heads that share a key head */
     int head_dim, value_dim;
@@ -20,8 +20,7 @@ struct attention {
 };
 
 /* The first key that a query sees; the last is its own. */
-static __device__ __forceinline__ int64_t lowest_key(const struct attention &a,
-                                                     int64_t query)
+static __device__ __forceinline__ int lowest_key(const struct attention &a, int query)
 {
     if (a.kind == OL_ATTENTION_SLIDING)
         return query - a.window + 1 > 0 ? query - a.window + 1 : 0;

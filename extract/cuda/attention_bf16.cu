@@ -34,26 +34,29 @@ template <int D_, int DV_, int ROW_TILES_, int WARPS_, int KEYS_> struct variant
 };
 
 /* `there` rows of `width` values at `from` to the N x WIDTH tile at `to`, zeros around
- * them; in pieces of 16 bytes where they are aligned. */
+ * them; in pieces of 16 bytes where they are aligned. Eight threads have a row. */
 template <int N, int WIDTH, int THREADS>
 static __device__ __forceinline__ void load_tile(struct ol_bf16 *to,
                                                  const struct ol_bf16 *from, int64_t step,
-                                                 int64_t there, int width, bool aligned)
+                                                 int there, int width, bool aligned)
 {
-    constexpr int PIECES = WIDTH / 8;
+    constexpr int TOGETHER = WIDTH < 64 ? WIDTH / 8 : 8, ROWS = THREADS / TOGETHER;
+    static_assert(N % ROWS == 0 && WIDTH / 8 % TOGETHER == 0, "whole turns");
     const struct ol_bf16 zero = {0};
-    for (int i = threadIdx.x; i < N * PIECES; i += THREADS) {
-        const int row = i / PIECES, column = i % PIECES * 8;
-        struct ol_bf16 *piece = to + row * (WIDTH + 8) + column;
-        const struct ol_bf16 *source = from + row * step + column;
-        if (aligned) {
-            const bool is_there = row < there && column < width;
-            ol_copy_async(piece, is_there ? source : from, is_there);
-            continue;
+    int row = (int)threadIdx.x / TOGETHER;
+    struct ol_bf16 *piece = to + row * (WIDTH + 8);
+    const struct ol_bf16 *source = from + row * step;
+    /* Not unrolled: addresses kept for every turn would not leave enough registers. */
+    OL_NO_UNROLL
+    for (; row < N; row += ROWS, piece += ROWS * (WIDTH + 8), source += ROWS * step)
+        for (int c = (int)threadIdx.x % TOGETHER * 8; c < WIDTH; c += 8 * TOGETHER) {
+            const bool is_there = row < there && c < width;
+            if (aligned)
+                ol_copy_async(piece + c, is_there ? source + c : from, is_there);
+            else
+                for (int i = c; i < c + 8; i++)
+                    piece[i] = row < there && i < width ? source[i] : zero;
         }
-        for (int c = 0; c < 8; c++)
-            piece[c] = row < there && column + c < width ? source[c] : zero;
-    }
 }
 
 /* What a warp keeps of its queries. A lane has rows g and g + 8 of every tile of 16. */
@@ -68,24 +71,17 @@ static __device__ __forceinline__ void
 score_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct ol_bf16 *q,
            const struct ol_bf16 *k)
 {
-    OL_UNROLL
     for (int r = 0; r < V::ROW_TILES; r++)
-        OL_UNROLL
-    for (int n = 0; n < V::KEYS / 8; n++)
-        OL_UNROLL
-    for (int i = 0; i < 4; i++)
-        score[r][n][i] = 0;
-    OL_UNROLL
+        for (int n = 0; n < V::KEYS / 8; n++)
+            for (int i = 0; i < 4; i++)
+                score[r][n][i] = 0;
     for (int c = 0; c < V::D; c += 16) {
         unsigned a[V::ROW_TILES][4];
-        OL_UNROLL
         for (int r = 0; r < V::ROW_TILES; r++)
             ol_load_a(a[r], q + r * 16 * V::STEP + c, V::STEP);
-        OL_UNROLL
         for (int n = 0; n < V::KEYS / 16; n++) {
             unsigned b[4];
             ol_load_b(b, k + n * 16 * V::STEP + c, V::STEP);
-            OL_UNROLL
             for (int r = 0; r < V::ROW_TILES; r++) {
                 ol_mma_bf16(score[r][2 * n], a[r], b);
                 ol_mma_bf16(score[r][2 * n + 1], a[r], b + 2);
@@ -97,26 +93,21 @@ score_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct ol_bf16 *q,
 /* -inf where a query does not see a key: these then count for nothing. */
 template <class V>
 static __device__ __forceinline__ void
-mask_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct attention &a,
-          int64_t query, int64_t key)
+mask_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct attention &a, int query,
+          int key)
 {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
+    const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
     OL_UNROLL
-    for (int r = 0; r < V::ROW_TILES; r++)
-        OL_UNROLL
-    for (int half = 0; half < 2; half++) {
-        const int64_t row = query + r * 16 + half * 8 + g;
-        const int high = (int)(row - key);
-        const int64_t lowest = lowest_key(a, row) - key;
-        const int low = lowest > 0 ? (int)lowest : 0;
-        OL_UNROLL
+    for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+        const int r = one / 2, half = one % 2;
+        const int row = query + r * 16 + half * 8 + g;
+        const int low = lowest_key(a, row) - key, high = row - key;
         for (int n = 0; n < V::KEYS / 8; n++)
-            OL_UNROLL
-        for (int i = 0; i < 2; i++) {
-            const int at = n * 8 + t + i;
-            if (at < low || at > high)
-                score[r][n][2 * half + i] = -INFINITY;
-        }
+            for (int i = 0; i < 2; i++) {
+                const int at = n * 8 + t + i;
+                if (at < low || at > high)
+                    score[r][n][2 * half + i] = -INFINITY;
+            }
     }
 }
 
@@ -127,11 +118,9 @@ soften_tile(float score[V::ROW_TILES][V::KEYS / 8][4], struct running<V> &kept,
             float scale)
 {
     OL_UNROLL
-    for (int r = 0; r < V::ROW_TILES; r++)
-        OL_UNROLL
-    for (int half = 0; half < 2; half++) {
+    for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+        const int r = one / 2, half = one % 2;
         float top = kept.top[r][half];
-        OL_UNROLL
         for (int n = 0; n < V::KEYS / 8; n++)
             top = fmaxf(top, fmaxf(score[r][n][2 * half], score[r][n][2 * half + 1]));
         top = fmaxf(top, __shfl_xor_sync(OL_FULL_WARP, top, 1));
@@ -141,15 +130,12 @@ soften_tile(float score[V::ROW_TILES][V::KEYS / 8][4], struct running<V> &kept,
         const float factor = exp2f(kept.top[r][half] * scale - shift);
         kept.top[r][half] = top;
         float total = 0;
-        OL_UNROLL
         for (int n = 0; n < V::KEYS / 8; n++)
-            OL_UNROLL
-        for (int i = 2 * half; i < 2 * half + 2; i++) {
-            score[r][n][i] = exp2f(fmaf(score[r][n][i], scale, -shift));
-            total += score[r][n][i];
-        }
+            for (int i = 2 * half; i < 2 * half + 2; i++) {
+                score[r][n][i] = exp2f(fmaf(score[r][n][i], scale, -shift));
+                total += score[r][n][i];
+            }
         kept.total[r][half] = kept.total[r][half] * factor + total;
-        OL_UNROLL
         for (int n = 0; n < V::DV / 8; n++) {
             kept.sum[r][n][2 * half] *= factor;
             kept.sum[r][n][2 * half + 1] *= factor;
@@ -163,20 +149,15 @@ static __device__ __forceinline__ void
 weigh_tile(struct running<V> &kept, const float score[V::ROW_TILES][V::KEYS / 8][4],
            const struct ol_bf16 *v)
 {
-    OL_UNROLL
     for (int n = 0; n < V::KEYS / 16; n++) {
         unsigned a[V::ROW_TILES][4];
-        OL_UNROLL
         for (int r = 0; r < V::ROW_TILES; r++)
-            OL_UNROLL
-        for (int i = 0; i < 4; i++)
-            a[r][i] = ol_pack_bf16(score[r][2 * n + i / 2][i % 2 * 2],
-                                   score[r][2 * n + i / 2][i % 2 * 2 + 1]);
-        OL_UNROLL
+            for (int i = 0; i < 4; i++)
+                a[r][i] = ol_pack_bf16(score[r][2 * n + i / 2][i % 2 * 2],
+                                       score[r][2 * n + i / 2][i % 2 * 2 + 1]);
         for (int c = 0; c < V::DV / 16; c++) {
             unsigned b[4];
             ol_load_b_plain(b, v + n * 16 * V::STEP_V + c * 16, V::STEP_V);
-            OL_UNROLL
             for (int r = 0; r < V::ROW_TILES; r++) {
                 ol_mma_bf16(kept.sum[r][2 * c], a[r], b);
                 ol_mma_bf16(kept.sum[r][2 * c + 1], a[r], b + 2);
@@ -191,12 +172,11 @@ template <class V>
 static __device__ __forceinline__ void
 finish(const struct running<V> &kept, struct ol_bf16 *to, const float *sink, float scale)
 {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
+    const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
     __syncwarp();
     OL_UNROLL
-    for (int r = 0; r < V::ROW_TILES; r++)
-        OL_UNROLL
-    for (int half = 0; half < 2; half++) {
+    for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+        const int r = one / 2, half = one % 2;
         float total = kept.total[r][half];
         total += __shfl_xor_sync(OL_FULL_WARP, total, 1);
         total += __shfl_xor_sync(OL_FULL_WARP, total, 2);
@@ -204,7 +184,6 @@ finish(const struct running<V> &kept, struct ol_bf16 *to, const float *sink, flo
         if (sink != NULL)
             total += exp2f(*sink * LOG2_E - kept.top[r][half] * scale);
         struct ol_bf16 *row = to + (r * 16 + half * 8 + g) * V::STEP;
-        OL_UNROLL
         for (int n = 0; n < V::DV / 8; n++)
             *(unsigned *)(void *)(row + n * 8 + t) = ol_pack_bf16(
                 kept.sum[r][n][2 * half] / total, kept.sum[r][n][2 * half + 1] / total);
@@ -216,10 +195,10 @@ finish(const struct running<V> &kept, struct ol_bf16 *to, const float *sink, flo
 template <class V>
 static __device__ __forceinline__ void
 store_rows(const struct attention &a, const struct ol_bf16 *from, struct ol_bf16 *to,
-           int64_t there, bool aligned)
+           int there, bool aligned)
 {
     constexpr int ROWS = 16 * V::ROW_TILES, PIECES = V::DV / 8;
-    for (int i = threadIdx.x % 32; i < ROWS * PIECES; i += 32) {
+    for (int i = (int)threadIdx.x % 32; i < ROWS * PIECES; i += 32) {
         const int row = i / PIECES, column = i % PIECES * 8;
         const struct ol_bf16 *piece = from + row * V::STEP + column;
         struct ol_bf16 *target = to + row * a.out_step + column;
@@ -238,29 +217,27 @@ static __global__ void __launch_bounds__(V::THREADS)
 {
     OL_SHARED_DYNAMIC(struct ol_bf16, q);
     struct ol_bf16 *k = q + V::QUERIES * V::STEP, *v = k + V::KEYS * V::STEP;
-    const int64_t head = blockIdx.x, kv_head = head / a.group;
+    const int head = (int)blockIdx.x, kv_head = head / a.group;
     /* Long rows first: the last queries see the most keys. */
-    const int64_t query = (int64_t)(gridDim.y - 1 - blockIdx.y) * V::QUERIES;
-    const int64_t left = a.n_rows - query;
-    const int64_t last = query + (left < V::QUERIES ? left : V::QUERIES) - 1;
-    const int own = threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first row */
+    const int query = (int)(gridDim.y - 1 - blockIdx.y) * V::QUERIES;
+    const int left = a.n_rows - query;
+    const int last = query + (left < V::QUERIES ? left : V::QUERIES) - 1;
+    const int own = (int)threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first row */
     const struct ol_bf16 *keys = (const struct ol_bf16 *)a.k + kv_head * a.head_dim;
     const struct ol_bf16 *values = (const struct ol_bf16 *)a.v + kv_head * a.value_dim;
     const float scale = a.scale * LOG2_E;
 
     struct running<V> kept;
     OL_UNROLL
-    for (int r = 0; r < V::ROW_TILES; r++)
-        OL_UNROLL
-    for (int half = 0; half < 2; half++) {
+    for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+        const int r = one / 2, half = one % 2;
         kept.top[r][half] = -INFINITY;
         kept.total[r][half] = 0;
-        OL_UNROLL
         for (int n = 0; n < V::DV / 8; n++)
             kept.sum[r][n][2 * half] = kept.sum[r][n][2 * half + 1] = 0;
     }
 
-    int64_t key = lowest_key(a, query) / V::KEYS * V::KEYS;
+    int key = lowest_key(a, query) / V::KEYS * V::KEYS;
     load_tile<V::QUERIES, V::D, V::THREADS>(
         q, (const struct ol_bf16 *)a.q + query * a.q_step + head * a.head_dim, a.q_step,
         left, a.head_dim, aligned);
@@ -308,10 +285,7 @@ static bool is_aligned(const struct attention *a)
 template <class V>
 static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
 {
-    const int64_t tiles = (a->n_rows + V::QUERIES - 1) / V::QUERIES;
-    if (tiles > 65535)
-        return ol_fail(err, "cuda: attention: %lld rows, expected at most %lld",
-                       (long long)a->n_rows, 65535ll * V::QUERIES);
+    const int tiles = (a->n_rows + V::QUERIES - 1) / V::QUERIES;
     return ol_launch(cuda, err, "attention", attention_bf16_kernel<V>,
                      dim3((unsigned)a->n_heads, (unsigned)tiles), V::THREADS,
                      V::SHARED_BYTES, *a, is_aligned(a));

@@ -10,9 +10,9 @@ enum { QUERIES = 32, KEYS = 32, LANES = 8, THREADS = QUERIES * LANES };
 /* Rows of `width` values from `from` to `to`, zeros where there are none. The step is
  * odd, so that equal places of neighbouring rows lie in different banks. */
 static __device__ void load_tile(float *to, int to_step, const float *from, int64_t step,
-                                 int64_t there, int width)
+                                 int there, int width)
 {
-    for (int i = threadIdx.x; i < KEYS * width; i += THREADS) {
+    for (int i = (int)threadIdx.x; i < KEYS * width; i += THREADS) {
         const int row = i / width, column = i % width;
         to[row * to_step + column] = row < there ? from[row * step + column] : 0;
     }
@@ -33,7 +33,7 @@ static __device__ float sum_of_query(float x)
     return x;
 }
 
-/* A value's exponents weigh at most 8 * VALUES columns. */
+/* VALUES: of a head, that a thread has. */
 template <int VALUES>
 static __global__ void __launch_bounds__(THREADS)
     attention_f32_kernel(const struct attention a)
@@ -41,12 +41,12 @@ static __global__ void __launch_bounds__(THREADS)
     OL_SHARED_DYNAMIC(float, q);
     const int step = a.head_dim | 1, step_v = a.value_dim | 1;
     float *k = q + QUERIES * step, *v = k + KEYS * step, *weight = v + KEYS * step_v;
-    const int64_t head = blockIdx.x, kv_head = head / a.group;
-    const int64_t query = (int64_t)(gridDim.y - 1 - blockIdx.y) * QUERIES;
-    const int64_t rest = a.n_rows - query;
-    const int64_t last = query + (rest < QUERIES ? rest : QUERIES) - 1;
-    const int row = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    const int64_t lowest = lowest_key(a, query + row);
+    const int head = (int)blockIdx.x, kv_head = head / a.group;
+    const int query = (int)(gridDim.y - 1 - blockIdx.y) * QUERIES;
+    const int rest = a.n_rows - query;
+    const int last = (rest < QUERIES ? a.n_rows : query + QUERIES) - 1;
+    const int row = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+    const int lowest = lowest_key(a, query + row);
     float top = a.sinks != NULL ? a.sinks[head] : -INFINITY;
     float total = a.sinks != NULL ? 1 : 0;
     float sum[VALUES];
@@ -55,7 +55,7 @@ static __global__ void __launch_bounds__(THREADS)
 
     load_tile(q, step, (const float *)a.q + query * a.q_step + head * a.head_dim,
               a.q_step, rest, a.head_dim);
-    for (int64_t key = lowest_key(a, query) / KEYS * KEYS; key <= last; key += KEYS) {
+    for (int key = lowest_key(a, query) / KEYS * KEYS; key <= last; key += KEYS) {
         __syncthreads();
         load_tile(k, step, (const float *)a.k + key * a.k_step + kv_head * a.head_dim,
                   a.k_step, a.n_rows - key, a.head_dim);
@@ -68,7 +68,7 @@ static __global__ void __launch_bounds__(THREADS)
                 score[i] =
                     fmaf(q[row * step + c], k[(i * LANES + lane) * step + c], score[i]);
         for (int i = 0; i < KEYS / LANES; i++) {
-            const int64_t at = key + i * LANES + lane;
+            const int at = key + i * LANES + lane;
             score[i] = at < lowest || at > query + row ? -INFINITY : score[i] * a.scale;
             highest = fmaxf(highest, score[i]);
         }
@@ -103,13 +103,10 @@ static __global__ void __launch_bounds__(THREADS)
 template <int VALUES>
 static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
 {
-    const int64_t tiles = (a->n_rows + QUERIES - 1) / QUERIES;
+    const int tiles = (a->n_rows + QUERIES - 1) / QUERIES;
     const size_t floats = (size_t)(QUERIES + KEYS) * (size_t)(a->head_dim | 1) +
                           (size_t)KEYS * (size_t)(a->value_dim | 1) +
                           (size_t)QUERIES * (KEYS + 1);
-    if (tiles > 65535)
-        return ol_fail(err, "cuda: attention: %lld rows, expected at most %lld",
-                       (long long)a->n_rows, 65535ll * QUERIES);
     return ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
                      dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
                      floats * sizeof(float), *a);

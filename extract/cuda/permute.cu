@@ -27,12 +27,11 @@ static __device__ __forceinline__ unsigned same_expert(unsigned expert)
     return same;
 }
 
-/* The pair's expert; of none, for pairs past the end and experts that do not exist, a
- * number that is no expert's. */
+/* The pair's expert; for pairs past the end, a number that is no expert's. */
 static __device__ __forceinline__ unsigned expert_of(const uint16_t *ids, int64_t pair,
-                                                     int64_t n_pairs, int n_experts)
+                                                     int64_t n_pairs)
 {
-    return pair < n_pairs && ids[pair] < n_experts ? ids[pair] : MAX_EXPERTS;
+    return pair < n_pairs ? ids[pair] : (unsigned)MAX_EXPERTS;
 }
 
 static __global__ void count_kernel(const uint16_t *ids, int64_t n_pairs, int n_experts,
@@ -45,7 +44,7 @@ static __global__ void count_kernel(const uint16_t *ids, int64_t n_pairs, int n_
     __syncwarp();
     const int64_t first = (int64_t)blockIdx.x * TILE;
     for (int64_t at = first; at < first + TILE; at += OL_WARP) {
-        const unsigned e = expert_of(ids, at + lane, n_pairs, n_experts);
+        const unsigned e = expert_of(ids, at + lane, n_pairs);
         const unsigned same = same_expert(e);
         if (e != MAX_EXPERTS && __ffs((int)same) - 1 == lane)
             count[e] += __popc(same);
@@ -103,7 +102,7 @@ static __global__ void place_kernel(const uint16_t *ids, int64_t n_pairs, int n_
     const int64_t first = (int64_t)blockIdx.x * TILE;
     for (int64_t at = first; at < first + TILE; at += OL_WARP) {
         const int pair = (int)at + lane;
-        const unsigned e = expert_of(ids, at + lane, n_pairs, n_experts);
+        const unsigned e = expert_of(ids, at + lane, n_pairs);
         const unsigned same = same_expert(e);
         const int32_t begin = e != MAX_EXPERTS ? next[e] : 0;
         __syncwarp();
