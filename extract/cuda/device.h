@@ -67,7 +67,7 @@ template <typename T> __device__ __forceinline__ float ol_round_as(float x)
 
 /* ---- places ---- */
 
-enum { OL_WARP = 32 };
+static constexpr int OL_WARP = 32;
 #define OL_FULL_WARP 0xffffffffu
 
 /* Of a grid and blocks that extend along x only. */
