@@ -54,8 +54,7 @@ static void context_make(context *c, char *stack, size_t bytes, void (*entry)())
 {
     enum { REGISTERS = 6 };
     void **top = reinterpret_cast<void **>(stack + bytes);
-    *--top = nullptr; /* where entry would return to; keeps its frame aligned */
-    *--top = nullptr;
+    *--top = nullptr; /* where entry would return to; as behind a call, which aligns it */
     *--top = reinterpret_cast<void *>(entry);
     for (int i = 0; i < REGISTERS; i++)
         *--top = nullptr;
