@@ -109,9 +109,12 @@ struct ol_backend_operations {
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
-    /* The most host memory that the operations on a model of that spec keep beside
-     * tensors. */
+    /* The most memory, of the kind that tensors are in, that the operations on a model of
+     * that spec keep beside tensors. */
     int64_t (*scratch_bytes)(const struct ol_backend *b, const struct ol_spec *spec);
+    /* Bytes of a device's memory, which tensors are in, that a run may have in all; 0:
+     * they are in the host's. */
+    int64_t (*device_bytes)(struct ol_backend *b);
 
     /* ---- token mixing ---- */
 
@@ -242,6 +245,16 @@ struct ol_backend {
     enum ol_dtype dtype; /* of activations */
     const char *device;  /* for people: "AMD EPYC ..., 2 threads" */
 };
+
+enum ol_backend_kind {
+    OL_BACKEND_AUTO, /* CUDA where there is a device, else the CPU */
+    OL_BACKEND_CPU,
+    OL_BACKEND_CUDA,
+};
+
+/* The backend of a run; says which when the choice was its own. NULL on failure. */
+struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtype,
+                                   int n_threads, int device, struct ol_error *err);
 
 /* The CPU backend: n_threads as for ol_pool_new. NULL on failure. */
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err);

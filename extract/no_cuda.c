@@ -17,7 +17,8 @@ struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error
 {
     (void)dtype;
     (void)device;
-    ol_fail(err, "this program was built without CUDA: install the CUDA Toolkit (nvcc and "
-                 "cuBLAS, version 12 or later) and run make again");
+    ol_fail(err,
+            "this program was built without CUDA: install the CUDA Toolkit (nvcc and "
+            "cuBLAS, version 12 or later) and run make again");
     return NULL;
 }

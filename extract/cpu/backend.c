@@ -161,6 +161,12 @@ static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spe
     return ol_pool_threads(cpu->pool) * (ol_cpu_matmul_scratch(deepest) + TILES);
 }
 
+static int64_t cpu_device_bytes(struct ol_backend *b)
+{
+    (void)b;
+    return 0;
+}
+
 static const struct ol_backend_operations operations = {
     .name = "cpu",
     .tensor_new = cpu_tensor_new,
@@ -170,6 +176,7 @@ static const struct ol_backend_operations operations = {
     .zero = cpu_zero,
     .close = cpu_close,
     .scratch_bytes = cpu_scratch_bytes,
+    .device_bytes = cpu_device_bytes,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,
     .matmul = ol_cpu_matmul,

@@ -101,14 +101,26 @@ static int cuda_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *
                          "clearing a buffer", err);
 }
 
-/* Tensors lie on the device: of the host's memory there are the rings, and what the
- * device's driver and cuBLAS keep. */
+/* Beside what is reserved from the beginning: a tile decoded, logits of a tile of the
+ * vocabulary, and small things. */
 static int64_t cuda_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
 {
-    enum { LIBRARIES = 256 << 20 };
-    (void)b;
-    (void)spec;
-    return ol_cuda_stage_bytes() + LIBRARIES;
+    enum { SMALL = 32 << 20 };
+    const int64_t unit = ((const struct ol_cuda *)b)->unit;
+    const int64_t words = min(unit / ((int64_t)ol_dtype_size(b->dtype) * spec->d_model),
+                              (int64_t)spec->vocab_size);
+    return unit + words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) + SMALL;
+}
+
+static int64_t cuda_device_bytes(struct ol_backend *b)
+{
+    /* For what the driver and cuBLAS load when they are first used. */
+    enum { RESERVE = 16 };
+    size_t available = 0, total = 0;
+    cudaSetDevice(ol_cuda_of(b)->device);
+    cudaMemGetInfo(&available, &total);
+    cudaGetLastError();
+    return (int64_t)(available - available / RESERVE);
 }
 
 /* ---- life ---- */
@@ -147,6 +159,7 @@ static const struct ol_backend_operations *operations(void)
     t.zero = cuda_zero;
     t.close = cuda_close;
     t.scratch_bytes = cuda_scratch_bytes;
+    t.device_bytes = cuda_device_bytes;
     t.embed = ol_cuda_embed;
     t.norm = ol_cuda_norm;
     t.matmul = ol_cuda_matmul;
