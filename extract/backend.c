@@ -7,11 +7,7 @@ struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtyp
 {
     const bool cuda =
         kind == OL_BACKEND_CUDA || (kind == OL_BACKEND_AUTO && ol_cuda_devices() > 0);
-    struct ol_backend *b =
-        cuda ? ol_cuda_open(dtype, device, err) : ol_cpu_open(dtype, n_threads, err);
-    if (b != NULL && kind == OL_BACKEND_AUTO && ol_cuda_libraries() != NULL)
-        ol_note("%s%s", cuda ? "running on " : "no CUDA device: running on ", b->device);
-    return b;
+    return cuda ? ol_cuda_open(dtype, device, err) : ol_cpu_open(dtype, n_threads, err);
 }
 
 struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n)

@@ -252,7 +252,7 @@ enum ol_backend_kind {
     OL_BACKEND_CUDA,
 };
 
-/* The backend of a run; says which when the choice was its own. NULL on failure. */
+/* The backend of a run. NULL on failure. */
 struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtype,
                                    int n_threads, int device, struct ol_error *err);
 

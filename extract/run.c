@@ -335,6 +335,9 @@ static int plan_memory(struct run *r, struct ol_error *err)
 
 static int compute(struct run *r, struct ol_error *err)
 {
+    /* Where there was a choice. */
+    if (r->request->backend == OL_BACKEND_AUTO && ol_cuda_libraries() != NULL)
+        ol_note("running on %s", r->backend->device);
     const struct ol_writer_target target = {
         .file = r->file,
         .layout = &r->layout,

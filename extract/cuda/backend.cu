@@ -245,12 +245,12 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
     return cuda->arrivals != NULL ? 0 : -1;
 }
 
-#define TEXT_OF(x)  #x
-#define NUMBER_OF(x) TEXT_OF(x)
-
 extern "C" const char *ol_cuda_libraries(void)
 {
-    return "CUDA " NUMBER_OF(CUDART_VERSION);
+    static char text[32];
+    snprintf(text, sizeof text, "CUDA %d.%d", CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10);
+    return text;
 }
 
 extern "C" int ol_cuda_devices(void)
@@ -266,8 +266,12 @@ extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device,
 {
     assert(dtype == OL_DTYPE_BF16 || dtype == OL_DTYPE_F32);
     int n = 0;
-    if (ol_cuda_check(cudaGetDeviceCount(&n), "looking for a device", err) != 0)
+    const cudaError_t status = cudaGetDeviceCount(&n);
+    if (status != cudaSuccess) {
+        cudaGetLastError();
+        ol_fail(err, "no CUDA device was found: %s", cudaGetErrorString(status));
         return NULL;
+    }
     if (device < 0 || device >= n) {
         ol_fail(err, "CUDA: there is no device %d: this machine has %d, counted from 0",
                 device, n);
