@@ -92,7 +92,6 @@ static __global__ void __launch_bounds__(THREADS)
                 if (c * LANES + lane < a.value_dim)
                     sum[c] = fmaf(weight[row * (KEYS + 1) + i],
                                   v[i * step_v + c * LANES + lane], sum[c]);
-        __syncwarp();
     }
     float *out = (float *)a.out + (query + row) * a.out_step + head * a.value_dim + lane;
     for (int c = 0; c < VALUES && row < rest; c++)

@@ -12,6 +12,7 @@
 
 #include "common/error.h"
 #include "extract/cpu/cpu.h"
+#include "tests/unit/backends.h"
 
 /* OCP 8-bit floating point, E4M3: bias 7, no infinities. */
 static double e4m3(int code)
@@ -35,6 +36,54 @@ static int same(float found, double want)
     const float rounded = (float)want;
     return isnan(want) ? isnan(found)
                        : found == rounded && signbit(found) == signbit(rounded);
+}
+
+/* On the way to a device and there: rows one by one, as an embedding, and, where all are
+ * finite, together, as what a product with ones makes of them. */
+static void compare_on_device(const struct ol_weight *w, const double *want)
+{
+    struct ol_error err = {0};
+    const int64_t n = w->n_rows, k = w->n_cols;
+    int32_t *ids = ol_xcalloc((size_t)n, sizeof *ids);
+    float *ones = ol_xcalloc((size_t)(k * k), sizeof *ones);
+    bool finite = true;
+    for (int64_t r = 0; r < n; r++)
+        ids[r] = (int32_t)r;
+    for (int64_t c = 0; c < k; c++)
+        ones[c * k + c] = 1;
+    for (int64_t i = 0; i < n * k; i++)
+        finite = finite && isfinite(want[i]);
+    for (int f32 = 0; f32 < 2; f32++) {
+        const enum ol_dtype dtype = f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
+        struct ol_backend *b = test_backend_open(TEST_CUDA, dtype, f32);
+        struct ol_tensor rows, x, product;
+        if (b->op->tensor_new(b, dtype, n, k, &rows, &err) != 0 ||
+            b->op->tensor_new(b, dtype, k, k, &x, &err) != 0 ||
+            b->op->tensor_new(b, dtype, k, n, &product, &err) != 0 ||
+            b->op->embed(b, ids, *w, rows, &err) != 0)
+            fail_msg("%s", err.text);
+        test_upload(b, x, ones);
+        const struct ol_matmul m = {.x = x, .weight = *w, .out = product};
+        if (finite && b->op->matmul(b, &m, 1, &err) != 0)
+            fail_msg("%s", err.text);
+        void *one_by_one = test_download(b, rows), *together = test_download(b, product);
+        float *found = ol_xcalloc((size_t)(n * k), sizeof *found);
+        ol_to_f32(dtype, one_by_one, found, (size_t)(n * k));
+        for (int64_t i = 0; i < n * k; i++)
+            if (!same(found[i], f32 ? want[i] : (double)ol_bf16_round((float)want[i])))
+                fail_msg("value %d is %.9g of %.9g", (int)i, (double)found[i], want[i]);
+        ol_to_f32(dtype, together, found, (size_t)(n * k));
+        for (int64_t i = 0; finite && i < n * k; i++) {
+            const float exact = (float)want[i % n * k + i / n];
+            assert_true(found[i] == (f32 ? exact : ol_bf16_round(exact)));
+        }
+        b->op->tensor_free(b, &rows);
+        b->op->tensor_free(b, &x);
+        b->op->tensor_free(b, &product);
+        test_backend_close(b);
+        free(one_by_one), free(together), free(found);
+    }
+    free(ids), free(ones);
 }
 
 /* Every row alone, all rows at once, and rounded to bf16: all the same numbers. */
@@ -63,6 +112,7 @@ static void compare(const struct ol_weight *w, const double *want)
                              (double)ol_bf16_round((float)want[(size_t)r * cols + c])));
     }
     free(rounded), free(scratch), free(row), free(found);
+    compare_on_device(w, want);
 }
 
 static void fp8_blocks(void **state)
