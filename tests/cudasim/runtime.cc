@@ -451,16 +451,25 @@ static void step(cudasim_stream *s)
     }
 }
 
+/* Once for all of it: access to memory takes longer to change than most work takes. */
 static void run_stream(cudasim_stream *s)
 {
+    if (s->queue.empty())
+        return;
+    open_memory(devices[s->device]);
     while (!s->queue.empty())
         step(s);
+    close_memory(devices[s->device]);
 }
 
 static void run_until(const record &r)
 {
+    if (r.done)
+        return;
+    open_memory(devices[r.stream->device]);
     while (!r.done)
         step(r.stream);
+    close_memory(devices[r.stream->device]);
 }
 
 static void run_all(int of_device)

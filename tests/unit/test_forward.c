@@ -291,7 +291,7 @@ static void run_golden(void **state)
 {
     const struct golden *g = *state;
     /* Little memory, and work of the device at times of its own. */
-    cudasim_set_devices(1, (size_t)256 << 20);
+    cudasim_set_devices(1, (size_t)64 << 20);
     cudasim_set_schedule(g->precision == OL_DTYPE_F32 ? 0 : 3);
     compare(g->model, g->backend, g->precision);
     assert_int_equal(cudasim_used(), 0);
