@@ -67,8 +67,9 @@ static void store(void *data, cudaDataType_t type, size_t i, float x)
     }
     const unsigned bits = __float_as_uint(x);
     const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    static_cast<uint16_t *>(data)[i] = (uint16_t)(
-        nan ? bits >> 16 | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+    static_cast<uint16_t *>(data)[i] =
+        (uint16_t)(nan ? bits >> 16 | 0x40u
+                       : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 struct product {
@@ -124,11 +125,20 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa,
     cudasim_check_argument(a, handle->stream);
     cudasim_check_argument(b, handle->stream);
     cudasim_check_argument(c, handle->stream);
-    const product p = {a_turned,    b_turned,    (size_t)m,
-                       (size_t)n,   (size_t)k,   a,
-                       b,           c,           a_type,
-                       c_type,      (size_t)lda, (size_t)ldb,
-                       (size_t)ldc, *static_cast<const float *>(alpha),
+    const product p = {a_turned,
+                       b_turned,
+                       (size_t)m,
+                       (size_t)n,
+                       (size_t)k,
+                       a,
+                       b,
+                       c,
+                       a_type,
+                       c_type,
+                       (size_t)lda,
+                       (size_t)ldb,
+                       (size_t)ldc,
+                       *static_cast<const float *>(alpha),
                        *static_cast<const float *>(beta)};
     cudasim_enqueue(handle->stream, [=] { multiply(p); });
     return CUBLAS_STATUS_SUCCESS;

@@ -1,5 +1,5 @@
-/* The part of the CUDA runtime that extract/cuda uses, on the CPU, for tests: the same .cu
- * sources are compiled as C++ with this folder first in the include path. What a GPU
+/* The part of the CUDA runtime that extract/cuda uses, on the CPU, for tests: the same
+ * .cu sources are compiled as C++ with this folder first in the include path. What a GPU
  * punishes at random is punished always: see cudasim.h for what is caught and for what
  * tests can set. */
 #ifndef CUDASIM_CUDA_RUNTIME_H

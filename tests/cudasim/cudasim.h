@@ -1,8 +1,8 @@
 /* What tests set and ask of the simulated devices; C.
  *
  * Caught, with a message and abort():
- * - device memory touched by the host (it is mapped without access but while a kernel or a
- *   copy runs), host memory given to a kernel or to a copy as the device's, memory of
+ * - device memory touched by the host (it is mapped without access but while a kernel or
+ * a copy runs), host memory given to a kernel or to a copy as the device's, memory of
  *   another device, writes past an allocation's end (at the latest when it is freed; by
  *   the address sanitizer at once), frees of what was not allocated;
  * - barriers that some threads of a block do not reach, or reach at another place, warp

@@ -1,6 +1,6 @@
 /* Blocks of threads as fibers: each runs until it waits for others, and who is waited for
- * in vain is found by nobody being able to go on. Owns the stacks and the shared memory of
- * the block that runs; one block at a time. */
+ * in vain is found by nobody being able to go on. Owns the stacks and the shared memory
+ * of the block that runs; one block at a time. */
 #include "internal.h"
 
 #include <map>

@@ -1,6 +1,6 @@
 /* Devices, memory, streams and events. A device's memory is one mapping that nobody may
- * touch but while work of one of its streams runs; streams are queues whose work runs when
- * it must (cudasim_set_schedule). */
+ * touch but while work of one of its streams runs; streams are queues whose work runs
+ * when it must (cudasim_set_schedule). */
 #include "internal.h"
 
 #include <deque>
@@ -42,9 +42,9 @@ struct record {
 };
 
 struct operation {
-    std::function<void()> run;           /* or */
-    std::shared_ptr<record> records;     /* is done now, or */
-    std::shared_ptr<record> waits;       /* for another stream */
+    std::function<void()> run;       /* or */
+    std::shared_ptr<record> records; /* is done now, or */
+    std::shared_ptr<record> waits;   /* for another stream */
 };
 
 struct cudasim_stream {
@@ -102,6 +102,17 @@ static void on_fault(int signal, siginfo_t *info, void *)
 }
 #endif
 
+/* Others take the signal too: cmocka for every test. */
+static void watch_faults(void)
+{
+#ifndef CUDASIM_ASAN
+    struct sigaction action = {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, nullptr);
+#endif
+}
+
 static void begin(void)
 {
     if (ready)
@@ -116,12 +127,7 @@ static void begin(void)
         d.limit = DEFAULT_BYTES;
         HIDE(d.memory, RESERVED);
     }
-#ifndef CUDASIM_ASAN
-    struct sigaction action = {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, nullptr);
-#endif
+    watch_faults();
 }
 
 /* ---- settings ---- */
@@ -179,6 +185,7 @@ void cudasim_reset(void)
     cudasim_set_schedule(0);
     cudasim_set_failure(-1);
     last_error = cudaSuccess;
+    watch_faults();
 }
 
 bool cudasim_fails(void)
@@ -578,10 +585,8 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
                             cudaStream_t stream)
 {
     FAILS(cudaErrorInvalidValue);
-    const bool to_host =
-        kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyHostToHost;
-    const bool from_host =
-        kind == cudaMemcpyHostToDevice || kind == cudaMemcpyHostToHost;
+    const bool to_host = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyHostToHost;
+    const bool from_host = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyHostToHost;
     if (bytes == 0)
         return cudaSuccess;
     if (!to_host)
@@ -634,7 +639,6 @@ void cudasim_enqueue_launch(dim3 grid, dim3 block, size_t shared_bytes,
     if (n_threads % warpSize != 0)
         cudasim_die("a block of %d threads is not made of whole warps", (int)n_threads);
     const bool backwards = schedule % 2 != 0;
-    cudasim_enqueue(stream, [=] {
-        cudasim_run_grid(grid, block, shared_bytes, backwards, body);
-    });
+    cudasim_enqueue(
+        stream, [=] { cudasim_run_grid(grid, block, shared_bytes, backwards, body); });
 }

@@ -17,8 +17,8 @@ enum { TEST_WAYS = 3 };
 /* Little device memory, so that weights of a few megabytes come in tiles. */
 #define TEST_DEVICE_BYTES ((size_t)64 << 20)
 
-static struct ol_backend *test_backend_open(enum test_backend kind, enum ol_dtype dtype,
-                                            int way)
+static inline struct ol_backend *test_backend_open(enum test_backend kind,
+                                                   enum ol_dtype dtype, int way)
 {
     struct ol_error err = {0};
     cudasim_set_devices(1, TEST_DEVICE_BYTES);
@@ -31,7 +31,7 @@ static struct ol_backend *test_backend_open(enum test_backend kind, enum ol_dtyp
 }
 
 /* Nothing is left behind. */
-static void test_backend_close(struct ol_backend *b)
+static inline void test_backend_close(struct ol_backend *b)
 {
     b->op->close(b);
     assert_int_equal(cudasim_used(), 0);
@@ -39,7 +39,7 @@ static void test_backend_close(struct ol_backend *b)
 }
 
 /* The tensor's bytes on the host; the caller frees. */
-static void *test_download(struct ol_backend *b, struct ol_tensor t)
+static inline void *test_download(struct ol_backend *b, struct ol_tensor t)
 {
     struct ol_error err = {0};
     const size_t bytes = (size_t)(t.n_rows * t.n_cols) * ol_dtype_size(t.dtype);
@@ -50,7 +50,8 @@ static void *test_download(struct ol_backend *b, struct ol_tensor t)
 }
 
 /* `values` rounded to the tensor's type. */
-static void test_upload(struct ol_backend *b, struct ol_tensor t, const float *values)
+static inline void test_upload(struct ol_backend *b, struct ol_tensor t,
+                               const float *values)
 {
     struct ol_error err = {0};
     const size_t n = (size_t)(t.n_rows * t.n_cols);
