@@ -111,7 +111,14 @@ static std::vector<fiber> fibers;
 static unsigned n_threads, n_done;
 static fiber *current;
 static context scheduler;
-static std::vector<char *> free_stacks;
+static struct stacks {
+    std::vector<char *> free;
+    ~stacks()
+    {
+        for (char *stack : free)
+            ::free(stack);
+    }
+} stacks;
 static const std::function<void()> *kernel_body;
 #ifdef CUDASIM_ASAN
 static const void *scheduler_stack;
@@ -177,10 +184,10 @@ static void fiber_main()
 
 static char *stack_new()
 {
-    if (free_stacks.empty())
-        free_stacks.push_back(static_cast<char *>(aligned_alloc(4096, STACK_BYTES)));
-    char *stack = free_stacks.back();
-    free_stacks.pop_back();
+    if (stacks.free.empty())
+        stacks.free.push_back(static_cast<char *>(aligned_alloc(4096, STACK_BYTES)));
+    char *stack = stacks.free.back();
+    stacks.free.pop_back();
     return stack;
 }
 
@@ -202,7 +209,7 @@ static void resume(fiber *f)
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
     if (f->state == DONE) {
-        free_stacks.push_back(f->stack);
+        stacks.free.push_back(f->stack);
         n_done++;
     }
 }
