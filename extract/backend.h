@@ -8,7 +8,8 @@
  * type unless its contract says otherwise. In F32 nothing is rounded to bf16. Order:
  * results do not depend on the number of threads; no operation uses an order that varies.
  * Operations return 0, or -1 with err. Shapes are the caller's duty (asserted), limits
- * are checked. */
+ * are checked. A weight's bytes stay what they are while a backend that has used it is
+ * open: it may keep copies. */
 #ifndef OL_BACKEND_H
 #define OL_BACKEND_H
 
@@ -34,8 +35,8 @@ struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
 struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
 
 /* How many rows a product's neighbours may not be told by: whether x is given whole or
- * cut at multiples of so many rows, the same bytes come out. */
-enum { OL_PRODUCT_ROWS = 512 };
+ * cut at multiples of so many rows, the same bytes come out. Enough to fill a device. */
+enum { OL_PRODUCT_ROWS = 2048 };
 
 /* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
  * out [m, n] activation. The weight is rounded to the activation type first, as loading a

@@ -195,8 +195,10 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
              (double)prop.totalGlobalMem / (double)(1 << 30), version / 1000,
              version % 1000 / 10);
     cuda->base.device = cuda->name;
+    cuda->total = (int64_t)prop.totalGlobalMem;
     cuda->unit = LEAST_UNIT;
-    while (cuda->unit < MOST_UNIT && cuda->unit * 2 * UNITS <= (int64_t)prop.totalGlobalMem)
+    while (cuda->unit < MOST_UNIT &&
+           cuda->unit * 2 * UNITS <= (int64_t)prop.totalGlobalMem)
         cuda->unit *= 2;
     if (prop.major < 8)
         return ol_fail(err,

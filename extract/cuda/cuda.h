@@ -52,8 +52,8 @@ int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *er
 
 /* ---- state ---- */
 
-struct ol_cuda_stage;   /* stage.cu: the ways between the host and the device */
-struct ol_cuda_arena; /* scratch.cu: device memory of one operation */
+struct ol_cuda_stage;    /* stage.cu: the ways between the host and the device */
+struct ol_cuda_arena;    /* scratch.cu: device memory of one operation */
 struct ol_cuda_arrivals; /* weight.cu: device memory in which weights arrive */
 
 struct ol_cuda {
@@ -61,6 +61,7 @@ struct ol_cuda {
     int device;
     cudaStream_t stream; /* all computing */
     cudaStream_t copies; /* weights on their way to the device */
+    int64_t total;       /* bytes of the device's memory */
     int64_t unit;        /* bytes of a tile of a weight */
     cublasHandle_t blas; /* on `stream` */
     void *blas_workspace;
@@ -137,8 +138,8 @@ int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
                           size_t size, struct ol_error *err);
 
 /* Rows [row, row + n), at most a tile, on their way to the device by cuda->copies, beside
- * the computing; cuda->stream waits for them. They stay there while what is queued on
- * cuda->stream before the next call runs. */
+ * the computing, unless they are still there; cuda->stream waits for them. They stay
+ * there while what is queued on cuda->stream before the next call runs. */
 int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
                        int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
 

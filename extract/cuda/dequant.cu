@@ -117,11 +117,10 @@ static __device__ float column_value(const struct ol_cuda_weight &w, int64_t r, 
     const int64_t g = group_of(w, c), words = w.n_rows / 8;
     /* Where in AWQ's word the code of row i is: 0 4 1 5 2 6 3 7. */
     const int64_t i = r % 8, place = awq ? i / 2 + i % 2 * 4 : i;
-    const unsigned code = awq
-                              ? word(w.data, c * words + r / 8) >> (4 * place) & 15
+    const unsigned code = awq ? word(w.data, c * words + r / 8) >> (4 * place) & 15
                               : word(w.data, c / 8 * w.n_rows + r) >> (4 * (c % 8)) & 15;
-    const unsigned zero = (word(w.zeros, g * words + r / 8) >> (4 * place) & 15) +
-                          (unsigned)w.zero_offset;
+    const unsigned zero =
+        (word(w.zeros, g * words + r / 8) >> (4 * place) & 15) + (unsigned)w.zero_offset;
     return rounded(w, ((float)code - (float)zero) *
                           load(w.scales, w.dtype, g * w.n_rows + r));
 }
@@ -173,7 +172,7 @@ template <typename R, typename T>
 static __global__ void decode_columns(const struct ol_cuda_weight w, int64_t across,
                                       T *dst)
 {
-    OL_SHARED(float, tile, SQUARE * (SQUARE + 1));
+    OL_SHARED(float, tile, SQUARE *(SQUARE + 1));
     const int64_t row = blockIdx.x / across * SQUARE, col = blockIdx.x % across * SQUARE;
     for (int i = (int)threadIdx.y; i < SQUARE; i += SQUARE_ROWS) {
         const int64_t r = row + threadIdx.x, c = col + i;
@@ -184,8 +183,8 @@ static __global__ void decode_columns(const struct ol_cuda_weight w, int64_t acr
     for (int i = (int)threadIdx.y; i < SQUARE; i += SQUARE_ROWS) {
         const int64_t r = row + i, c = col + threadIdx.x;
         if (r < w.n_rows && c < w.n_cols)
-            dst[r * w.n_cols + c] = ol_rounded<T>(
-                ol_round_as<R>(tile[(int)threadIdx.x * (SQUARE + 1) + i]));
+            dst[r * w.n_cols + c] =
+                ol_rounded<T>(ol_round_as<R>(tile[(int)threadIdx.x * (SQUARE + 1) + i]));
     }
 }
 
@@ -193,9 +192,9 @@ template <typename R, typename T>
 static int decode(struct ol_cuda *cuda, const struct ol_cuda_weight *w, T *dst,
                   struct ol_error *err)
 {
-    const bool turned =
-        (w->encoding == OL_ENCODING_PLAIN && w->row_step < w->col_step && w->n_rows > 1) ||
-        w->encoding == OL_ENCODING_GPTQ || w->encoding == OL_ENCODING_AWQ;
+    const bool turned = (w->encoding == OL_ENCODING_PLAIN && w->row_step < w->col_step &&
+                         w->n_rows > 1) ||
+                        w->encoding == OL_ENCODING_GPTQ || w->encoding == OL_ENCODING_AWQ;
     if (turned) {
         const int64_t across = (w->n_cols + SQUARE - 1) / SQUARE;
         const int64_t down = (w->n_rows + SQUARE - 1) / SQUARE;

@@ -53,14 +53,15 @@ template <> __device__ __forceinline__ float ol_rounded<float>(float x)
     return x;
 }
 
-template <> __device__ __forceinline__ struct ol_bf16 ol_rounded<struct ol_bf16>(float x)
-{
+template <>
+__device__ __forceinline__ struct ol_bf16 ol_rounded<struct ol_bf16>(float x) {
     struct ol_bf16 value;
     value.bits = ol_bf16_bits(x);
     return value;
 }
 
-template <typename T> __device__ __forceinline__ float ol_round_as(float x)
+template <typename T>
+__device__ __forceinline__ float ol_round_as(float x)
 {
     return ol_value(ol_rounded<T>(x));
 }
@@ -85,8 +86,8 @@ static __device__ __forceinline__ int64_t ol_thread_index(void)
     type *const name = reinterpret_cast<type *>(ol_dynamic_shared)
 #else
 #define OL_SHARED(type, name, n)                                                         \
-    type(&name)[n] = *static_cast<type(*)[n]>(                                           \
-        cudasim_shared(__FILE__, __LINE__, sizeof(type[n])))
+    type(&name)[n] =                                                                     \
+        *static_cast<type(*)[n]>(cudasim_shared(__FILE__, __LINE__, sizeof(type[n])))
 #define OL_SHARED_DYNAMIC(type, name)                                                    \
     type *const name = static_cast<type *>(cudasim_shared_dynamic())
 #endif

@@ -1,8 +1,8 @@
 /* clip, add, add_sum, scale_rows and copy_columns: one pass over the values. */
 #include "extract/cuda/cuda.h"
-#include "extract/cuda/device.h"
+#include "extract/cuda/pack.h"
 
-enum { THREADS = 256 };
+enum { THREADS = OL_PACK_THREADS };
 
 static dim3 grid_of(int64_t n)
 {
@@ -16,46 +16,66 @@ static int64_t count(struct ol_tensor t)
 
 /* ---- clip: x = clamp(x, -limit, limit); NaN stays ---- */
 
-template <typename T> static __global__ void clip(T *x, float limit, int64_t n)
+template <typename T, int V>
+static __global__ void clip(T *x, float limit, int64_t n_packs)
 {
     const int64_t i = ol_thread_index();
-    if (i >= n)
+    if (i >= n_packs)
         return;
     /* The reference clamps to the limit in the activation type. */
-    const float most = ol_round_as<T>(limit), value = ol_value(x[i]);
-    x[i] = ol_rounded<T>(value > most ? most : value < -most ? -most : value);
+    const float most = ol_round_as<T>(limit);
+    struct ol_pack<T, V> p = ol_load_pack<T, V>(x, i * V);
+    for (int c = 0; c < V; c++) {
+        const float value = ol_value(p.v[c]);
+        p.v[c] = ol_rounded<T>(value > most ? most : value < -most ? -most : value);
+    }
+    ol_store_pack<T, V>(x, i * V, p);
+}
+
+template <typename T, int V>
+static int run_clip(struct ol_cuda *cuda, struct ol_tensor x, double limit,
+                    struct ol_error *err)
+{
+    const int64_t n = count(x) / V;
+    return ol_launch(cuda, err, "clip", clip<T, V>, grid_of(n), dim3(THREADS), 0,
+                     (T *)x.data, (float)limit, n);
 }
 
 int ol_cuda_clip(struct ol_backend *b, struct ol_tensor x, double limit,
                  struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    const int64_t n = count(x);
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    if (x.dtype == OL_DTYPE_BF16)
-        return ol_launch(cuda, err, "clip", clip<struct ol_bf16>, grid_of(n),
-                         dim3(THREADS), 0, (struct ol_bf16 *)x.data, (float)limit, n);
-    return ol_launch(cuda, err, "clip", clip<float>, grid_of(n), dim3(THREADS), 0,
-                     (float *)x.data, (float)limit, n);
+    return OL_BY_PACK(x.dtype, x.n_cols, run_clip, cuda, x, limit, err);
 }
 
 /* ---- add: x = round(x + round(y)); a y that is an activation is round already ---- */
 
-template <typename T, typename Y> static __global__ void add(T *x, const Y *y, int64_t n)
+template <typename T, typename Y, int V>
+static __global__ void add(T *x, const Y *y, int64_t n_packs)
 {
     const int64_t i = ol_thread_index();
-    if (i < n)
-        x[i] = ol_rounded<T>(ol_value(x[i]) + ol_round_as<T>(ol_value(y[i])));
+    if (i >= n_packs)
+        return;
+    struct ol_pack<T, V> p = ol_load_pack<T, V>(x, i * V);
+    const struct ol_pack<Y, V> q = ol_load_pack<Y, V>(y, i * V);
+    for (int c = 0; c < V; c++)
+        p.v[c] = ol_rounded<T>(ol_value(p.v[c]) + ol_round_as<T>(ol_value(q.v[c])));
+    ol_store_pack<T, V>(x, i * V, p);
 }
 
-template <typename T, typename Y>
+template <typename T, int V>
 static int run_add(struct ol_cuda *cuda, struct ol_tensor x, struct ol_tensor y,
                    struct ol_error *err)
 {
-    const int64_t n = count(x);
-    return ol_launch(cuda, err, "add", add<T, Y>, grid_of(n), dim3(THREADS), 0,
-                     (T *)x.data, (const Y *)y.data, n);
+    const int64_t n = count(x) / V;
+    T *const to = (T *)x.data;
+    if (y.dtype == OL_DTYPE_F32)
+        return ol_launch(cuda, err, "add", add<T, float, V>, grid_of(n), dim3(THREADS), 0,
+                         to, (const float *)y.data, n);
+    return ol_launch(cuda, err, "add", add<T, struct ol_bf16, V>, grid_of(n),
+                     dim3(THREADS), 0, to, (const struct ol_bf16 *)y.data, n);
 }
 
 int ol_cuda_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
@@ -64,11 +84,7 @@ int ol_cuda_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
     struct ol_cuda *cuda = ol_cuda_of(b);
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    if (x.dtype == OL_DTYPE_F32)
-        return run_add<float, float>(cuda, x, y, err);
-    if (y.dtype == OL_DTYPE_F32)
-        return run_add<struct ol_bf16, float>(cuda, x, y, err);
-    return run_add<struct ol_bf16, struct ol_bf16>(cuda, x, y, err);
+    return OL_BY_PACK(x.dtype, x.n_cols, run_add, cuda, x, y, err);
 }
 
 int ol_cuda_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
@@ -79,30 +95,39 @@ int ol_cuda_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor s
 
 /* ---- scale_rows: x[i] = round(scales[i] x[i]) ---- */
 
-template <typename T>
-static __global__ void scale(T *x, const float *scales, int64_t n_cols, int64_t n)
+template <typename T, int V>
+static __global__ void scale(T *x, const float *scales, int64_t per_row, int64_t n_packs)
 {
     const int64_t i = ol_thread_index();
-    if (i < n)
-        x[i] = ol_rounded<T>(ol_value(x[i]) * scales[i / n_cols]);
+    if (i >= n_packs)
+        return;
+    const float by = scales[ol_divide(i, per_row)];
+    struct ol_pack<T, V> p = ol_load_pack<T, V>(x, i * V);
+    for (int c = 0; c < V; c++)
+        p.v[c] = ol_rounded<T>(ol_value(p.v[c]) * by);
+    ol_store_pack<T, V>(x, i * V, p);
+}
+
+template <typename T, int V>
+static int run_scale(struct ol_cuda *cuda, struct ol_tensor x, const float *scales,
+                     struct ol_error *err)
+{
+    const int64_t n = count(x) / V;
+    return ol_launch(cuda, err, "scale_rows", scale<T, V>, grid_of(n), dim3(THREADS), 0,
+                     (T *)x.data, scales, x.n_cols / V, n);
 }
 
 int ol_cuda_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,
                        struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    const int64_t n = count(x);
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    const float *s = (const float *)ol_cuda_put(
-        cuda, scales, (size_t)x.n_rows * sizeof *scales, err);
+    const float *s =
+        (const float *)ol_cuda_put(cuda, scales, (size_t)x.n_rows * sizeof *scales, err);
     if (s == NULL)
         return -1;
-    if (x.dtype == OL_DTYPE_BF16)
-        return ol_launch(cuda, err, "scale_rows", scale<struct ol_bf16>, grid_of(n),
-                         dim3(THREADS), 0, (struct ol_bf16 *)x.data, s, x.n_cols, n);
-    return ol_launch(cuda, err, "scale_rows", scale<float>, grid_of(n), dim3(THREADS), 0,
-                     (float *)x.data, s, x.n_cols, n);
+    return OL_BY_PACK(x.dtype, x.n_cols, run_scale, cuda, x, s, err);
 }
 
 /* ---- copy_columns ---- */
@@ -120,7 +145,8 @@ static __global__ void copy_pieces(const T *from, T *to, struct places source,
     const int64_t i = ol_thread_index();
     if (i >= n)
         return;
-    const int64_t inner = i % width, piece = i / width % pieces, row = i / width / pieces;
+    const int64_t place = ol_divide(i, width), row = ol_divide(place, pieces);
+    const int64_t inner = i - place * width, piece = place - row * pieces;
     to[row * target.n_cols + target.first + piece * target.step + inner] =
         from[row * source.n_cols + source.first + piece * source.step + inner];
 }

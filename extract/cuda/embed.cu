@@ -9,7 +9,8 @@ static int by_rows(struct ol_cuda *cuda, const int32_t *ids, const struct ol_wei
     const size_t bytes = (size_t)w->n_cols * ol_dtype_size(w->dtype);
     const int64_t step = w->row_step * (int64_t)ol_dtype_size(w->dtype);
     /* Rows of a tile's size at a time, so that scratch does not grow with the text. */
-    const int64_t most = cuda->unit / (int64_t)bytes > 0 ? cuda->unit / (int64_t)bytes : 1;
+    const int64_t most =
+        cuda->unit / (int64_t)bytes > 0 ? cuda->unit / (int64_t)bytes : 1;
     char *memory = (char *)ol_cuda_scratch(
         cuda, (size_t)(most < out.n_rows ? most : out.n_rows) * bytes, err);
     if (memory == NULL)

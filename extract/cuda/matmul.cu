@@ -8,7 +8,7 @@
  * that a row's result does not depend on which rows stand beside it, x is cut at
  * multiples of OL_PRODUCT_ROWS whatever its size. f32 products are true float ones, not
  * TF32. */
-#include "extract/cuda/device.h"
+#include "extract/cuda/pack.h"
 #include "extract/cuda/product.h"
 
 enum { THREADS = 256 };
@@ -25,8 +25,8 @@ bool ol_cuda_is_ready(const struct ol_weight *w, enum ol_dtype dtype)
 }
 
 int ol_cuda_load_operand(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
-                    int64_t n, enum ol_dtype dtype, void *room,
-                    struct ol_cuda_operand *operand, struct ol_error *err)
+                         int64_t n, enum ol_dtype dtype, void *room,
+                         struct ol_cuda_operand *operand, struct ol_error *err)
 {
     struct ol_cuda_weight view;
     if (ol_cuda_stage_rows(cuda, w, row, n, &view, err) != 0)
@@ -76,7 +76,7 @@ static __global__ void fill_bias(T *out, const float *bias, int64_t n_cols, int6
 {
     const int64_t i = ol_thread_index();
     if (i < n)
-        out[i] = ol_rounded<T>(bias[i % n_cols]);
+        out[i] = ol_rounded<T>(bias[i - ol_divide(i, n_cols) * n_cols]);
 }
 
 static int put_bias(struct ol_cuda *cuda, const struct ol_matmul *p, struct ol_error *err)
@@ -105,8 +105,8 @@ static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t 
         const int64_t left = p->weight.n_rows - row, n = left < tile ? left : tile;
         struct ol_cuda_operand operand;
         char *out = (char *)p->out.data + (size_t)row * ol_dtype_size(p->out.dtype);
-        if (ol_cuda_load_operand(cuda, &p->weight, row, n, p->x.dtype, room, &operand, err) !=
-                0 ||
+        if (ol_cuda_load_operand(cuda, &p->weight, row, n, p->x.dtype, room, &operand,
+                                 err) != 0 ||
             ol_cuda_multiply(cuda, p->x, &operand, out, p->out.dtype, p->out.n_cols, adds,
                              err) != 0)
             return -1;

@@ -111,8 +111,7 @@ int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weigh
     struct job j = {x, NULL, NULL, NULL};
     float *result = (float *)ol_cuda_scratch(cuda, (size_t)n * sizeof *result, err);
     void *room = ol_cuda_scratch(cuda, (size_t)(tile * weight.n_cols) * size, err);
-    j.states =
-        (struct state *)ol_cuda_scratch(cuda, (size_t)n * sizeof *j.states, err);
+    j.states = (struct state *)ol_cuda_scratch(cuda, (size_t)n * sizeof *j.states, err);
     j.logits = ol_cuda_scratch(cuda, (size_t)(OL_PRODUCT_ROWS * tile) * size, err);
     j.targets = (const int *)ol_cuda_put(cuda, targets, (size_t)n * sizeof *targets, err);
     if (result == NULL || room == NULL || j.states == NULL || j.logits == NULL ||

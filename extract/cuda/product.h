@@ -19,8 +19,8 @@ bool ol_cuda_is_ready(const struct ol_weight *w, enum ol_dtype dtype);
 /* Rows [row, row + n), n at most ol_cuda_tile_rows. room: n * k values for a weight that
  * is not ready. */
 int ol_cuda_load_operand(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
-                    int64_t n, enum ol_dtype dtype, void *room,
-                    struct ol_cuda_operand *operand, struct ol_error *err);
+                         int64_t n, enum ol_dtype dtype, void *room,
+                         struct ol_cuda_operand *operand, struct ol_error *err);
 
 /* out [m, n], with `step` values from a row to the next, = x [m, k] operand^T (+ out when
  * `adds`), sums in float, rounded once to out_dtype. */

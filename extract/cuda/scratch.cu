@@ -74,8 +74,7 @@ int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err)
 void *ol_cuda_scratch(struct ol_cuda *cuda, size_t bytes, struct ol_error *err)
 {
     struct ol_cuda_arena *s = cuda->scratch;
-    const size_t room = ((bytes > 0 ? bytes : 1) + ALIGNMENT - 1) / ALIGNMENT *
-                        ALIGNMENT;
+    const size_t room = ((bytes > 0 ? bytes : 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     struct block *b = s->n > 0 ? &s->blocks[s->n - 1] : NULL;
     if (b == NULL || b->bytes - b->used < room) {
         /* At least as much again, so that the blocks stay few. */

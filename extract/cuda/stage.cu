@@ -1,12 +1,12 @@
-/* The ways between the host and the device. Host memory that the device can read by itself
- * is pinned, and there is little of it: what is sent is copied into a ring of segments,
- * and a segment is used again when the device has read it.
+/* The ways between the host and the device. Host memory that the device can read by
+ * itself is pinned, and there is little of it: what is sent is copied into a ring of
+ * segments, and a segment is used again when the device has read it.
  *
  *     ring     [ seg 0 | seg 1 | seg 2 | ... ]     each with an event of its last copy
  *     filling            ^ used
  *
- * One ring for each stream, so that a small thing for the next kernel does not wait behind
- * a weight. What comes back passes two buffers in turn. */
+ * One ring for each stream, so that a small thing for the next kernel does not wait
+ * behind a weight. What comes back passes two buffers in turn. */
 #include "extract/cuda/cuda.h"
 
 enum {

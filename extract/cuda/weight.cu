@@ -5,42 +5,69 @@
  *
  *     segment  [ tile tile tile |   ]  [ tile ...        ]  [ ... ]
  *
- * A segment is filled again when the compute stream has passed the place where its last
- * tile was handed out; it is the copy stream that waits for this, not the host. */
+ * A segment is filled again when the compute stream has passed the last use of its tiles;
+ * it is the copy stream that waits for this, not the host. Until then a tile that is
+ * asked for again is still there: of the weights that every block of sequences passes,
+ * only the first use costs a copy. */
 #include "extract/cuda/cuda.h"
 
-enum { SEGMENTS = 4, ALIGNMENT = 256, PIECES = 4, WORD_ROWS = 8 };
+enum {
+    LEAST_SEGMENTS = 4,
+    MOST_SEGMENTS = 16,
+    SHARE = 16, /* of the device's memory */
+    MOST_TILES = 128,
+    ALIGNMENT = 256,
+    PIECES = 4,
+    WORD_ROWS = 8,
+};
+
+struct tile {
+    struct ol_weight weight; /* which rows of which; its pointers are its name */
+    int64_t row;
+    struct ol_cuda_weight view;
+};
 
 struct segment {
     char *memory;
     cudaEvent_t used; /* by the compute stream, for the last time */
     bool waits;
+    int n_tiles;
+    struct tile tiles[MOST_TILES];
 };
 
 struct ol_cuda_arrivals {
-    struct segment segments[SEGMENTS];
-    size_t bytes, used;
+    struct segment segments[MOST_SEGMENTS];
+    int n;
+    size_t bytes, used; /* of a segment, of the current one */
     int current;
+    int last; /* segment of the tile that was handed out last, or -1 */
     cudaEvent_t arrived;
 };
+
+static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
+{
+    void *memory = NULL;
+    if (ol_cuda_check(cudaMalloc(&memory, bytes), "reserving device memory for weights",
+                      err) != 0)
+        return -1;
+    s->memory = (char *)memory;
+    return ol_cuda_check(cudaEventCreateWithFlags(&s->used, cudaEventDisableTiming),
+                         "making an event", err);
+}
 
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = (struct ol_cuda_arrivals *)ol_xcalloc(1, sizeof *a);
+    const int64_t share = cuda->total / SHARE / cuda->unit;
+    const int n = (int)min(max(share, (int64_t)LEAST_SEGMENTS), (int64_t)MOST_SEGMENTS);
     /* A tile, and the room that the alignment of its pieces takes. */
     a->bytes = (size_t)cuda->unit + PIECES * ALIGNMENT;
-    int status = ol_cuda_check(cudaEventCreateWithFlags(&a->arrived, cudaEventDisableTiming),
-                               "making an event", err);
-    for (int i = 0; status == 0 && i < SEGMENTS; i++) {
-        void *memory = NULL;
-        status = ol_cuda_check(cudaMalloc(&memory, a->bytes),
-                               "reserving device memory for weights", err);
-        a->segments[i].memory = (char *)memory;
-        if (status == 0)
-            status = ol_cuda_check(cudaEventCreateWithFlags(&a->segments[i].used,
-                                                            cudaEventDisableTiming),
-                                   "making an event", err);
-    }
+    a->last = -1;
+    int status =
+        ol_cuda_check(cudaEventCreateWithFlags(&a->arrived, cudaEventDisableTiming),
+                      "making an event", err);
+    for (; status == 0 && a->n < n; a->n++)
+        status = segment_new(&a->segments[a->n], a->bytes, err);
     if (status == 0)
         return a;
     ol_cuda_arrivals_free(a);
@@ -51,7 +78,7 @@ void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
 {
     if (a == NULL)
         return;
-    for (int i = 0; i < SEGMENTS; i++) {
+    for (int i = 0; i < a->n; i++) {
         if (a->segments[i].used != NULL)
             cudaEventDestroy(a->segments[i].used);
         cudaFree(a->segments[i].memory);
@@ -271,18 +298,49 @@ static size_t room_for(const struct pieces *p)
     return (total_of(p) + PIECES * ALIGNMENT) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Close the segment behind all that was handed out of it, and take the next. */
+/* Everything that uses the tile handed out last is queued by now. */
+static int finish_last(struct ol_cuda *cuda, struct ol_error *err)
+{
+    struct ol_cuda_arrivals *a = cuda->arrivals;
+    if (a->last < 0)
+        return 0;
+    struct segment *s = &a->segments[a->last];
+    a->last = -1;
+    s->waits = true;
+    return ol_cuda_check(cudaEventRecord(s->used, cuda->stream), "recording an event",
+                         err);
+}
+
+static bool is_tile(const struct tile *t, const struct ol_weight *w, int64_t row,
+                    int64_t n)
+{
+    const struct ol_weight *o = &t->weight;
+    return o->data == w->data && t->row == row && t->view.n_rows == n &&
+           o->encoding == w->encoding && o->dtype == w->dtype && o->n_cols == w->n_cols &&
+           o->row_step == w->row_step && o->col_step == w->col_step &&
+           o->scales == w->scales && o->zeros == w->zeros && o->groups == w->groups;
+}
+
+static const struct tile *find_tile(struct ol_cuda_arrivals *a, const struct ol_weight *w,
+                                    int64_t row, int64_t n)
+{
+    for (int i = 0; i < a->n; i++)
+        for (int t = 0; t < a->segments[i].n_tiles; t++)
+            if (is_tile(&a->segments[i].tiles[t], w, row, n)) {
+                a->last = i;
+                return &a->segments[i].tiles[t];
+            }
+    return NULL;
+}
+
+/* The next segment is to be filled again, behind the last use of what is in it. */
 static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
-    struct segment *s = &a->segments[a->current];
-    if (ol_cuda_check(cudaEventRecord(s->used, cuda->stream), "recording an event",
-                      err) != 0)
-        return -1;
-    s->waits = true;
-    a->current = (a->current + 1) % SEGMENTS;
+    a->current = (a->current + 1) % a->n;
     a->used = 0;
-    s = &a->segments[a->current];
+    struct segment *s = &a->segments[a->current];
+    s->n_tiles = 0;
     if (!s->waits)
         return 0;
     s->waits = false;
@@ -295,19 +353,31 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
     struct pieces p;
+    if (finish_last(cuda, err) != 0)
+        return -1;
+    const struct tile *known = find_tile(a, w, row, n);
+    if (known != NULL) {
+        *view = known->view;
+        return 0;
+    }
     find_pieces(w, row, n, &p);
     const size_t room = room_for(&p);
     assert(room <= a->bytes);
-    if (a->bytes - a->used < room && next_segment(cuda, err) != 0)
+    if ((a->bytes - a->used < room || a->segments[a->current].n_tiles == MOST_TILES) &&
+        next_segment(cuda, err) != 0)
         return -1;
-    char *memory = a->segments[a->current].memory + a->used;
-    a->used += room;
-    if (send(cuda, cuda->copies, &p, memory, view, err) != 0 ||
+    struct segment *s = &a->segments[a->current];
+    if (send(cuda, cuda->copies, &p, s->memory + a->used, view, err) != 0 ||
         ol_cuda_check(cudaEventRecord(a->arrived, cuda->copies), "recording an event",
-                      err) != 0)
+                      err) != 0 ||
+        ol_cuda_check(cudaStreamWaitEvent(cuda->stream, a->arrived, 0),
+                      "ordering streams", err) != 0)
         return -1;
-    return ol_cuda_check(cudaStreamWaitEvent(cuda->stream, a->arrived, 0),
-                         "ordering streams", err);
+    const struct tile tile = {*w, row, *view};
+    s->tiles[s->n_tiles++] = tile;
+    a->used += room;
+    a->last = a->current;
+    return 0;
 }
 
 int ol_cuda_put_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
