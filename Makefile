@@ -3,6 +3,7 @@
 # make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...]
 # make test     the whole test suite; make check: format, warnings, linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
+# make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
 
 VERSION := $(shell sed -n 's/^\#define OL_VERSION *"\(.*\)"/\1/p' common/version.h)
@@ -162,6 +163,37 @@ $(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/extract/no_cuda.o $(B)
 test: all $(UNIT) $(TEST_TOOLS)
 	@BUILD=$(B) tests/run $(UNIT)
 
+# ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
+# with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
+
+GPU_TESTS := test_operations test_mixer_operations test_cuda_kernels test_dequant test_forward
+
+.PHONY: gpu-pack gpu-check gpu-files
+gpu-pack:
+	$(MAKE) B=build-gpu ARCH=x86-64-v3 CFLAGS='-O3' LDFLAGS='-s' gpu-files
+
+gpu-files: $(B)/ol-extract $(B)/tests/make_checkpoint $(B)/gpu/peaks \
+    $(patsubst %,$(B)/gpu/%,$(filter $(GPU_TESTS),$(notdir $(UNIT))))
+	@mkdir -p $(B)/lib
+	@ldd $^ | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | \
+	    grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libcu[^/]*|libstdc\+\+|libgcc_s)\.so' | \
+	    xargs -I{} cp -L {} $(B)/lib/
+
+$(B)/gpu/%: $(B)/tests/unit/%.o $(B)/tests/gpu/real.o $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(OL_CXXFLAGS) $(LDFLAGS) -o $@ $< $(B)/tests/gpu/real.o -Wl,--start-group \
+	    $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a -Wl,--end-group \
+	    -Wl,--as-needed $(LIBS_extract) -lcmocka $(LDLIBS_all)
+
+$(B)/gpu/peaks: tests/gpu/peaks.cu
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(OL_NVCCFLAGS) -o $@ $< -lcublas
+
+gpu-check:
+	tests/gpu/check.sh
+
 # ---- run: extract | analyze | report ----
 
 MODEL ?= data/demo
@@ -184,7 +216,7 @@ bench: all $(TEST_TOOLS)
 # ---- check: format, both compilers, cppcheck, the tests under sanitizers ----
 
 SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch]) \
-    extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc)
+    extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc tests/gpu/*.cu)
 
 format:
 	clang-format -i $(SOURCES)
@@ -222,6 +254,6 @@ uninstall:
 	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS)))
 
 clean:
-	rm -rf $(B) $(B)-clang $(B)-sanitize
+	rm -rf $(B) $(B)-clang $(B)-sanitize build-gpu
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
