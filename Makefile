@@ -176,8 +176,10 @@ gpu-files: $(B)/ol-extract $(B)/tests/make_checkpoint $(B)/gpu/peaks \
     $(patsubst %,$(B)/gpu/%,$(filter $(GPU_TESTS),$(notdir $(UNIT))))
 	@mkdir -p $(B)/lib
 	@ldd $^ | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | \
-	    grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libcu[^/]*|libstdc\+\+|libgcc_s)\.so' | \
+	    grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*|libcu(da|blas)[^/]*|libstdc\+\+|libgcc_s)\.so' | \
 	    xargs -I{} cp -L {} $(B)/lib/
+	@tar -czf $(B)/pack.tar.gz $(B)/ol-extract $(B)/gpu $(B)/lib $(B)/tests/make_checkpoint
+	@du -h $(B)/pack.tar.gz
 
 $(B)/gpu/%: $(B)/tests/unit/%.o $(B)/tests/gpu/real.o $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a
 	@mkdir -p $(@D)

@@ -222,10 +222,12 @@ struct ol_backend_operations {
                struct ol_tensor up, struct ol_error *err);
 
     /* sum[rows[i]] += scales[i] * y[i] in float, not rounded. y [n, d] activation; sum
-     * [*, d] float; rows host int32, distinct within a call; scales host float, NULL
-     * means all 1. */
-    int (*scatter_add)(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
-                       const float *scales, struct ol_tensor sum, struct ol_error *err);
+     * [*, d] float; rows host int32 [n], scales host float [n], NULL means all 1. In
+     * n_pieces pieces one after another, piece p the rows firsts[p] .. firsts[p + 1] - 1
+     * of y; rows are distinct within a piece. */
+    int (*scatter_add)(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                       int n_pieces, const int32_t *rows, const float *scales,
+                       struct ol_tensor sum, struct ol_error *err);
 
     /* x = round(x + round(sum)): sum [n, d] float joins the stream. */
     int (*add_sum)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,

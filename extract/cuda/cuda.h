@@ -258,8 +258,9 @@ int ol_cuda_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows
                    const float *scales, struct ol_tensor out, struct ol_error *err);
 int ol_cuda_glu(struct ol_backend *b, const struct ol_glu_spec *glu,
                 struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
-int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
-                        const float *scales, struct ol_tensor sum, struct ol_error *err);
+int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                        int n_pieces, const int32_t *rows, const float *scales,
+                        struct ol_tensor sum, struct ol_error *err);
 int ol_cuda_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
                     struct ol_error *err);
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,

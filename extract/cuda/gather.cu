@@ -1,6 +1,6 @@
-/* gather and scatter_add: rows to the experts and back. Rows are distinct within a call
+/* gather and scatter_add: rows to the experts and back. Rows are distinct within a piece
  * of scatter_add, so no two threads touch one value, and a row's sum grows in the order
- * of the calls: no atomics, the same bytes every time. */
+ * of the pieces: no atomics, the same bytes every time. */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/pack.h"
 
@@ -86,8 +86,9 @@ static int run_scatter(struct ol_cuda *cuda, struct ol_tensor y, const int *rows
                      (const T *)y.data, rows, scales, (float *)sum.data, y.n_cols / V, n);
 }
 
-int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
-                        const float *scales, struct ol_tensor sum, struct ol_error *err)
+int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                        int n_pieces, const int32_t *rows, const float *scales,
+                        struct ol_tensor sum, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     const int *device_rows;
@@ -95,6 +96,12 @@ int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t 
     if (ol_cuda_enter(cuda, err) != 0 ||
         put(cuda, rows, scales, y.n_rows, &device_rows, &device_scales, err) != 0)
         return -1;
-    return OL_BY_PACK(y.dtype, y.n_cols, run_scatter, cuda, y, device_rows, device_scales,
-                      sum, err);
+    for (int p = 0; p < n_pieces; p++) {
+        const int64_t first = firsts[p], n = firsts[p + 1] - first;
+        const float *const piece = device_scales != NULL ? device_scales + first : NULL;
+        if (OL_BY_PACK(y.dtype, y.n_cols, run_scatter, cuda, ol_tensor_rows(y, first, n),
+                       device_rows + first, piece, sum, err) != 0)
+            return -1;
+    }
+    return 0;
 }

@@ -124,6 +124,15 @@ static void fill_task(void *arg, int64_t i, int thread)
     fill_part(f, at, end < f->n ? end : f->n);
 }
 
+static void run_fill(struct ol_cuda *cuda, struct fill *f)
+{
+    if (f->n <= TASK_BYTES)
+        fill_part(f, 0, f->n);
+    else
+        ol_pool_run(cuda->pool, (int64_t)((f->n + TASK_BYTES - 1) / TASK_BYTES),
+                    fill_task, f);
+}
+
 /* Room in the current segment; closes it when there is little, and waits for the next. */
 static int find_room(struct ring *r, struct ol_error *err)
 {
@@ -155,11 +164,7 @@ int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
         const size_t room = r->bytes - r->used, left = bytes - sent;
         struct fill fill = {runs, r->segments[r->current].memory + r->used, sent,
                             room < left ? room : left};
-        if (fill.n <= TASK_BYTES)
-            fill_part(&fill, 0, fill.n);
-        else
-            ol_pool_run(cuda->pool, (int64_t)((fill.n + TASK_BYTES - 1) / TASK_BYTES),
-                        fill_task, &fill);
+        run_fill(cuda, &fill);
         if (ol_cuda_check(cudaMemcpyAsync((char *)device + sent, fill.to, fill.n,
                                           cudaMemcpyHostToDevice, r->stream),
                           "copying to the device", err) != 0)
@@ -181,6 +186,14 @@ void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
 }
 
 /* ---- from the device ---- */
+
+/* By all threads: the pages of new memory have to be found too. */
+static void receive(struct ol_cuda *cuda, char *to, const char *from, size_t n)
+{
+    const struct ol_cuda_runs runs = {from, 1, n, 0, NULL};
+    struct fill fill = {&runs, to, 0, n};
+    run_fill(cuda, &fill);
+}
 
 int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t bytes,
                 struct ol_error *err)
@@ -205,8 +218,8 @@ int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t byt
         if (ol_cuda_check(cudaEventSynchronize(done->read), "waiting for the device",
                           err) != 0)
             return -1;
-        memcpy((char *)host + before, done->memory,
-               rest < GET_BYTES ? rest : (size_t)GET_BYTES);
+        receive(cuda, (char *)host + before, done->memory,
+                rest < GET_BYTES ? rest : (size_t)GET_BYTES);
     }
     return 0;
 }

@@ -7,7 +7,7 @@
 # the device's peaks and beside transformers with hooks, as OUT/check.md and OUT/check.json
 # (OUT: build-gpu/check). Needs nvcc's cuBLAS, and for the comparison PYTHON with torch,
 # transformers and h5py. Where HDF5, jansson, oneDNN and the others are not installed, run
-# `make gpu-pack` on a machine that has them and bring build-gpu along.
+# `make gpu-pack` on a machine that has them and bring build-gpu/pack.tar.gz along.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 B=${BUILD:-build-gpu}
@@ -17,6 +17,7 @@ LAYERS=${LAYERS:-4} # of the larger model: as many as memory for files has room 
 WORK=${WORK:-/tmp/ol-gpu-check}
 export LD_LIBRARY_PATH="$PWD/$B/lib:${CUDA_HOME:-/usr/local/cuda}/lib64:${LD_LIBRARY_PATH:-}"
 mkdir -p "$OUT" "$WORK"
+[ -x "$B/gpu/test_operations" ] || [ ! -e "$B/pack.tar.gz" ] || tar -xzf "$B/pack.tar.gz" || exit 1
 [ -x "$B/gpu/test_operations" ] || make gpu-pack || exit 1
 
 failed=0 table='' json=''

@@ -699,10 +699,14 @@ static size_t experts(struct ol_backend *b, void *bytes)
         scales[i] = uniform();
     OK(b->op->gather(b, x, rows, NULL, out, &err));
     double *xs = tensor_values(b, x), *want = ol_xcalloc(N * D, sizeof *want);
+    /* The first experts in one call, the others one by one. */
+    OK(b->op->scatter_add(b, ol_tensor_rows(out, 0, offsets[3]), offsets, 3, rows, scales,
+                          sum, &err));
     for (int e = 0; e < E; e++) {
-        const int64_t first = offsets[e], n = offsets[e + 1] - first;
-        OK(b->op->scatter_add(b, ol_tensor_rows(out, first, n), rows + first,
-                              scales + first, sum, &err));
+        const int64_t first = offsets[e], n = offsets[e + 1] - first, whole[] = {0, n};
+        if (e >= 3)
+            OK(b->op->scatter_add(b, ol_tensor_rows(out, first, n), whole, 1,
+                                  rows + first, scales + first, sum, &err));
         for (int64_t i = first; i < first + n; i++)
             for (int c = 0; c < D; c++)
                 want[rows[i] * D + c] += (double)scales[i] * xs[rows[i] * D + c];
