@@ -6,7 +6,7 @@
  * loads and stores are whole lines, and there is no format that is worth more beside the
  * copy that brings it here. Transposed matrices pass shared memory in squares. */
 #include "extract/cuda/cuda.h"
-#include "extract/cuda/device.h"
+#include "extract/cuda/pack.h"
 
 enum { THREADS = 256, PER_THREAD = 4, SQUARE = 32, SQUARE_ROWS = 8 };
 
@@ -93,7 +93,7 @@ static __device__ float e8m0(unsigned code)
 
 static __device__ int64_t group_of(const struct ol_cuda_weight &w, int64_t c)
 {
-    return w.groups != nullptr ? (int64_t)word(w.groups, c) : c / w.block_cols;
+    return w.groups != nullptr ? (int64_t)word(w.groups, c) : ol_divide(c, w.block_cols);
 }
 
 static __device__ float int4_value(const struct ol_cuda_weight &w, int64_t r, int64_t c)
@@ -131,9 +131,9 @@ static __device__ float value_of(const struct ol_cuda_weight &w, int64_t r, int6
     case OL_ENCODING_PLAIN:
         return load(w.data, w.dtype, r * w.row_step + c * w.col_step);
     case OL_ENCODING_FP8: {
-        const int64_t block = (w.first_row + r) / w.block_rows;
+        const int64_t block = ol_divide(w.first_row + r, w.block_rows);
         const float scale =
-            load(w.scales, w.dtype, block * w.n_groups + c / w.block_cols);
+            load(w.scales, w.dtype, block * w.n_groups + ol_divide(c, w.block_cols));
         const unsigned code = static_cast<const uint8_t *>(w.data)[r * w.n_cols + c];
         return rounded(w, e4m3(code) * scale);
     }
@@ -142,7 +142,7 @@ static __device__ float value_of(const struct ol_cuda_weight &w, int64_t r, int6
         const unsigned both =
             static_cast<const uint8_t *>(w.data)[r * (w.n_cols / 2) + c / 2];
         return e2m1(c % 2 == 0 ? both & 15 : both >> 4) *
-               e8m0(scales[r * w.n_groups + c / w.block_cols]);
+               e8m0(scales[r * w.n_groups + ol_divide(c, w.block_cols)]);
     }
     case OL_ENCODING_INT4:
         return int4_value(w, r, c);
@@ -158,8 +158,8 @@ static __device__ float value_of(const struct ol_cuda_weight &w, int64_t r, int6
 template <typename R, typename T>
 static __global__ void decode_rows(const struct ol_cuda_weight w, int64_t parts, T *dst)
 {
-    const int64_t r = blockIdx.x / parts;
-    const int64_t first = blockIdx.x % parts * (THREADS * PER_THREAD) + threadIdx.x;
+    const int64_t r = ol_divide(blockIdx.x, parts);
+    const int64_t first = (blockIdx.x - r * parts) * (THREADS * PER_THREAD) + threadIdx.x;
     for (int i = 0; i < PER_THREAD; i++) {
         const int64_t c = first + (int64_t)i * THREADS;
         if (c < w.n_cols)
@@ -173,7 +173,8 @@ static __global__ void decode_columns(const struct ol_cuda_weight w, int64_t acr
                                       T *dst)
 {
     OL_SHARED(float, tile, SQUARE *(SQUARE + 1));
-    const int64_t row = blockIdx.x / across * SQUARE, col = blockIdx.x % across * SQUARE;
+    const int64_t down = ol_divide(blockIdx.x, across);
+    const int64_t row = down * SQUARE, col = (blockIdx.x - down * across) * SQUARE;
     for (int i = (int)threadIdx.y; i < SQUARE; i += SQUARE_ROWS) {
         const int64_t r = row + threadIdx.x, c = col + i;
         if (r < w.n_rows && c < w.n_cols)

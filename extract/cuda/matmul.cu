@@ -38,7 +38,10 @@ int ol_cuda_load_operand(struct ol_cuda *cuda, const struct ol_weight *w, int64_
     if (ol_cuda_is_ready(w, dtype)) {
         operand->data = view.data;
         operand->turned = view.col_step != 1;
-        operand->step = operand->turned ? view.col_step : view.row_step;
+        /* A single row has no step: cuBLAS wants one that could be. */
+        operand->step = operand->turned ? view.col_step
+                        : n > 1         ? view.row_step
+                                        : w->n_cols;
         return 0;
     }
     operand->data = room;

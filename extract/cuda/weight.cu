@@ -118,7 +118,7 @@ static void plain_pieces(const struct ol_weight *w, int64_t row, int64_t n,
 {
     const int64_t size = (int64_t)ol_dtype_size(w->dtype);
     const int64_t first = row * w->row_step * size;
-    if (n == 1 || w->row_step >= w->col_step) {
+    if (w->row_step >= w->col_step) {
         const int64_t span = (w->n_cols - 1) * w->col_step + 1;
         p->runs[0] = runs(w->data, first, n, span * size, w->row_step * size);
         p->view.row_step = span;

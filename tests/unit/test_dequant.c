@@ -227,6 +227,102 @@ static void transposed(void **state)
     }
 }
 
+/* ---- weights that come to a device in tiles ---- */
+
+enum { TALL = 4104, WIDE = 264, MOST_WORDS = 2 * TALL * WIDE };
+
+/* Random codes, none of them a NaN of E4M3, scales, and groups in disorder. */
+static uint32_t tall_codes[MOST_WORDS], tall_zeros[MOST_WORDS];
+static float tall_scales[MOST_WORDS];
+static int32_t tall_groups[WIDE];
+
+static void fill_tall(void)
+{
+    uint64_t state = 3;
+    for (int i = 0; i < MOST_WORDS; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        tall_codes[i] = (uint32_t)(state >> 32) & 0xbfbfbfbfu;
+        tall_zeros[i] = (uint32_t)(state >> 16);
+        tall_scales[i] = (float)((state >> 40) % 1000 + 1) * 0x1p-9f;
+    }
+    for (int c = 0; c < WIDE; c++)
+        tall_groups[c] = c * 5 % 8;
+}
+
+/* What a product with ones makes of all rows, to the bit what the CPU decodes. */
+static void compare_tiles(struct ol_weight w)
+{
+    struct ol_error err = {0};
+    float *ones = ol_xcalloc(WIDE * WIDE, sizeof *ones);
+    float *want = ol_xcalloc((size_t)TALL * WIDE, sizeof *want);
+    w.n_rows = TALL;
+    w.n_cols = WIDE;
+    for (int c = 0; c < WIDE; c++)
+        ones[c * WIDE + c] = 1;
+    ol_cpu_decode(&w, 0, TALL, want);
+    struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_F32, 2);
+    struct ol_tensor x, product;
+    if (b->op->tensor_new(b, OL_DTYPE_F32, WIDE, WIDE, &x, &err) != 0 ||
+        b->op->tensor_new(b, OL_DTYPE_F32, WIDE, TALL, &product, &err) != 0)
+        fail_msg("%s", err.text);
+    test_upload(b, x, ones);
+    const struct ol_matmul m = {.x = x, .weight = w, .out = product};
+    if (b->op->matmul(b, &m, 1, &err) != 0)
+        fail_msg("%s", err.text);
+    float *found = test_download(b, product);
+    for (int64_t i = 0; i < TALL * WIDE; i++)
+        if (found[i] != want[i % TALL * WIDE + i / TALL])
+            fail_msg("%s, row %d, column %d: %.9g, expected %.9g",
+                     ol_weight_format_name(&w), (int)(i % TALL), (int)(i / TALL),
+                     (double)found[i], (double)want[i % TALL * WIDE + i / TALL]);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &product);
+    test_backend_close(b);
+    free(found), free(want), free(ones);
+}
+
+static void tiles(void **state)
+{
+    (void)state;
+    fill_tall();
+    const struct ol_weight four_bits = {.data = tall_codes,
+                                        .dtype = OL_DTYPE_F32,
+                                        .scales = tall_scales,
+                                        .zeros = tall_zeros,
+                                        .groups = tall_groups,
+                                        .block_cols = 33};
+    const enum ol_encoding encodings[] = {OL_ENCODING_INT4, OL_ENCODING_GPTQ,
+                                          OL_ENCODING_AWQ};
+    for (int i = 0; i < 3; i++) {
+        struct ol_weight w = four_bits;
+        w.encoding = encodings[i];
+        w.zero_offset = i == 1;
+        compare_tiles(w);
+        w.groups = NULL;
+        compare_tiles(w);
+    }
+    struct ol_weight w = four_bits;
+    w.encoding = OL_ENCODING_FP8;
+    w.block_rows = 100; /* tiles begin inside blocks */
+    w.block_cols = 50;
+    compare_tiles(w);
+    static uint8_t exponents[2 * TALL * 8];
+    for (size_t i = 0; i < sizeof exponents; i++)
+        exponents[i] = (uint8_t)(100 + i % 50);
+    w.encoding = OL_ENCODING_MXFP4;
+    w.scales = exponents;
+    w.block_cols = 44;
+    w.row_step = 2 * WIDE;
+    compare_tiles(w);
+    struct ol_weight turned = ol_weight_plain(tall_scales, OL_DTYPE_F32, TALL, WIDE);
+    turned.row_step = 2;
+    turned.col_step = 2 * TALL;
+    compare_tiles(turned);
+    turned.row_step = 1;
+    turned.col_step = TALL;
+    compare_tiles(turned);
+}
+
 /* Both conversions of half precision, over all its codes and between them. */
 static void halves(void **state)
 {
@@ -257,7 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp8_blocks), cmocka_unit_test(fp8_channels),
         cmocka_unit_test(mxfp4),      cmocka_unit_test(transposed),
-        cmocka_unit_test(halves),
+        cmocka_unit_test(tiles),      cmocka_unit_test(halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
