@@ -90,6 +90,13 @@ struct ol_permutation {
     int32_t *slots;   /* [n_tokens * top_k]: which of the token's top_k */
 };
 
+/* A download that has begun. */
+struct ol_download {
+    struct ol_tensor src;
+    int slot;
+};
+enum { OL_DOWNLOADS = 4 };
+
 struct ol_backend;
 
 struct ol_backend_operations {
@@ -107,6 +114,13 @@ struct ol_backend_operations {
                   struct ol_error *err);
     int (*download)(struct ol_backend *b, struct ol_tensor src, void *dst,
                     struct ol_error *err);
+    /* download in two halves, between which the backend goes on, and src must not change.
+     * At most OL_DOWNLOADS have begun at a time; they end in the order in which they
+     * began. */
+    int (*download_begin)(struct ol_backend *b, struct ol_tensor src,
+                          struct ol_download *d, struct ol_error *err);
+    int (*download_end)(struct ol_backend *b, const struct ol_download *d, void *dst,
+                        struct ol_error *err);
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);

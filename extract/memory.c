@@ -73,8 +73,9 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t tensors =
         need->scratch_bytes + stream + sums + logits + blocks + dense + experts + rope;
     const bool device = need->device_bytes > 0;
+    const int64_t downloads = OL_DOWNLOADS * plan->block_rows * d * size;
     plan->device = device ? tensors : 0;
-    plan->total = need->other_bytes + tables + writer + (device ? 0 : tensors);
+    plan->total = need->other_bytes + tables + writer + (device ? downloads : tensors);
 }
 
 static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)

@@ -133,12 +133,16 @@ static void cuda_close(struct ol_backend *b)
         cudaStreamSynchronize(cuda->stream);
     if (cuda->copies != NULL)
         cudaStreamSynchronize(cuda->copies);
+    if (cuda->back != NULL)
+        cudaStreamSynchronize(cuda->back);
     ol_cuda_arrivals_free(cuda->arrivals);
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
     if (cuda->blas != NULL)
         cublasDestroy(cuda->blas);
     cudaFree(cuda->blas_workspace);
+    if (cuda->back != NULL)
+        cudaStreamDestroy(cuda->back);
     if (cuda->copies != NULL)
         cudaStreamDestroy(cuda->copies);
     if (cuda->stream != NULL)
@@ -156,6 +160,8 @@ static const struct ol_backend_operations *operations(void)
     t.tensor_free = cuda_tensor_free;
     t.upload = cuda_upload;
     t.download = cuda_download;
+    t.download_begin = ol_cuda_download_begin;
+    t.download_end = ol_cuda_download_end;
     t.zero = cuda_zero;
     t.close = cuda_close;
     t.scratch_bytes = cuda_scratch_bytes;
@@ -233,6 +239,8 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking),
+                      "making a stream", err) != 0 ||
+        ol_cuda_check(cudaStreamCreateWithFlags(&cuda->back, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
         begin_blas(cuda, err) != 0)
         return -1;

@@ -61,6 +61,7 @@ struct ol_cuda {
     int device;
     cudaStream_t stream; /* all computing */
     cudaStream_t copies; /* weights on their way to the device */
+    cudaStream_t back;   /* downloads that have begun */
     int64_t total;       /* bytes of the device's memory */
     int64_t unit;        /* bytes of a tile of a weight */
     cublasHandle_t blas; /* on `stream` */
@@ -156,9 +157,13 @@ int ol_cuda_decode(struct ol_cuda *cuda, const struct ol_cuda_weight *w,
 /* stage.cu: the two rings of pinned memory, one for each stream. */
 struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_stage_free(struct ol_cuda_stage *stage); /* NULL is fine */
-int64_t ol_cuda_stage_bytes(void);                    /* of host memory */
 int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
                  const struct ol_cuda_runs *runs, struct ol_error *err);
+
+int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
+                           struct ol_download *d, struct ol_error *err);
+int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
+                         struct ol_error *err);
 
 /* weight.cu: device memory in which weights wait. */
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);

@@ -34,12 +34,12 @@ struct ring {
 struct ol_cuda_stage {
     struct ring puts, weights;
     struct segment gets[2];
+    /* Of downloads in two halves. */
+    struct segment downloads[OL_DOWNLOADS];
+    size_t download_bytes[OL_DOWNLOADS];
+    int next_download;
+    cudaEvent_t begun;
 };
-
-int64_t ol_cuda_stage_bytes(void)
-{
-    return (int64_t)SEGMENTS * (PUT_BYTES + WEIGHT_BYTES) + 2 * (int64_t)GET_BYTES;
-}
 
 static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
 {
@@ -58,6 +58,7 @@ static void segment_free(struct segment *s)
         cudaEventDestroy(s->read);
     if (s->memory != NULL)
         cudaFreeHost(s->memory);
+    memset(s, 0, sizeof *s);
 }
 
 static int ring_new(struct ring *r, cudaStream_t stream, size_t bytes,
@@ -74,7 +75,9 @@ static int ring_new(struct ring *r, cudaStream_t stream, size_t bytes,
 struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_stage *s = (struct ol_cuda_stage *)ol_xcalloc(1, sizeof *s);
-    if (ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
+    if (ol_cuda_check(cudaEventCreateWithFlags(&s->begun, cudaEventDisableTiming),
+                      "making an event", err) == 0 &&
+        ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
         ring_new(&s->weights, cuda->copies, WEIGHT_BYTES, err) == 0 &&
         segment_new(&s->gets[0], GET_BYTES, err) == 0 &&
         segment_new(&s->gets[1], GET_BYTES, err) == 0)
@@ -93,6 +96,10 @@ void ol_cuda_stage_free(struct ol_cuda_stage *s)
     }
     segment_free(&s->gets[0]);
     segment_free(&s->gets[1]);
+    for (int i = 0; i < OL_DOWNLOADS; i++)
+        segment_free(&s->downloads[i]);
+    if (s->begun != NULL)
+        cudaEventDestroy(s->begun);
     free(s);
 }
 
@@ -221,5 +228,53 @@ int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t byt
         receive(cuda, (char *)host + before, done->memory,
                 rest < GET_BYTES ? rest : (size_t)GET_BYTES);
     }
+    return 0;
+}
+
+/* ---- from the device, in two halves: by a stream of their own, beside the computing
+ * ---- */
+
+int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
+                           struct ol_download *d, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    struct ol_cuda_stage *s = cuda->stage;
+    const struct ol_download download = {src, s->next_download};
+    const size_t bytes = ol_cuda_bytes(src);
+    struct segment *segment = &s->downloads[download.slot];
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    if (s->download_bytes[download.slot] < bytes) {
+        segment_free(segment);
+        s->download_bytes[download.slot] = 0;
+        if (segment_new(segment, bytes, err) != 0)
+            return -1;
+        s->download_bytes[download.slot] = bytes;
+    }
+    if (ol_cuda_check(cudaEventRecord(s->begun, cuda->stream), "recording an event",
+                      err) != 0 ||
+        ol_cuda_check(cudaStreamWaitEvent(cuda->back, s->begun, 0), "ordering streams",
+                      err) != 0 ||
+        ol_cuda_check(cudaMemcpyAsync(segment->memory, src.data, bytes,
+                                      cudaMemcpyDeviceToHost, cuda->back),
+                      "copying from the device", err) != 0 ||
+        ol_cuda_check(cudaEventRecord(segment->read, cuda->back), "recording an event",
+                      err) != 0)
+        return -1;
+    s->next_download = (s->next_download + 1) % OL_DOWNLOADS;
+    *d = download;
+    return 0;
+}
+
+int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
+                         struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const struct segment *segment = &cuda->stage->downloads[d->slot];
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
+        ol_cuda_check(cudaEventSynchronize(segment->read), "waiting for the device",
+                      err) != 0)
+        return -1;
+    receive(cuda, (char *)dst, segment->memory, ol_cuda_bytes(d->src));
     return 0;
 }
