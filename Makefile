@@ -45,7 +45,7 @@ OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX)
 
 PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libdnnl-dev libpcre2-dev \
             libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev
-TEST_PACKAGES := libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
+TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
 
 MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd libcrypto
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
