@@ -45,7 +45,7 @@ OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX)
 
 PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libdnnl-dev libpcre2-dev \
             libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev
-TEST_PACKAGES := libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
+TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
 
 MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd libcrypto
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
@@ -228,7 +228,7 @@ check:
 	@clang-format --dry-run -Werror $(SOURCES)
 	cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. \
 	    --enable=warning,portability --suppress=missingIncludeSystem $(LIBS)
-	$(MAKE) CC=clang B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))
+	$(MAKE) CC=clang CXX=clang++ CUDA=0 B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))
 	ASAN_OPTIONS=detect_leaks=1 $(MAKE) B=$(B)-sanitize \
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' \
 	    CFLAGS='-O1 -g' test

@@ -131,7 +131,7 @@ struct ol_backend_operations {
     int64_t (*scratch_bytes)(const struct ol_backend *b, const struct ol_spec *spec);
     /* Bytes of a device's memory, which tensors are in, that a run may have in all; 0:
      * they are in the host's. */
-    int64_t (*device_bytes)(struct ol_backend *b);
+    int (*device_bytes)(struct ol_backend *b, int64_t *bytes, struct ol_error *err);
 
     /* ---- token mixing ---- */
 

@@ -308,19 +308,19 @@ static struct ol_json *describe_time(const struct ol_plan_request *r, double n_o
 
 struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
-    const struct ol_memory_need need = {
+    struct ol_memory_need need = {
         .spec = &r->model->spec,
         .n_rows = r->n_sequences * r->length,
         .longest = r->length,
         .dtype = r->backend->dtype,
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model->spec),
-        .device_bytes = r->backend->op->device_bytes(r->backend),
         .other_bytes = ol_memory_resident(),
         .n_sequences = r->n_sequences,
         .summary = r->summary,
     };
     struct ol_memory_plan memory;
-    if (ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
+    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
+        ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
         return NULL;
     const struct weights w = count_weights(r);
     int32_t *lengths = ol_xcalloc((size_t)r->n_sequences, sizeof *lengths);

@@ -345,7 +345,6 @@ static int plan_memory(struct run *r, struct ol_error *err)
         .n_rows = r->n_rows,
         .dtype = r->request->precision,
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model.spec),
-        .device_bytes = r->backend->op->device_bytes(r->backend),
         .other_bytes = ol_memory_resident(),
         .n_sequences = c->n_sequences,
         .summary = r->request->summary,
@@ -357,6 +356,8 @@ static int plan_memory(struct run *r, struct ol_error *err)
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];
+    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0)
+        return -1;
     return ol_memory_choose(&need, r->request->memory, &r->memory, err);
 }
 

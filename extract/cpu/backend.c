@@ -176,9 +176,11 @@ static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spe
     return ol_pool_threads(cpu->pool) * (ol_cpu_matmul_scratch(deepest) + TILES);
 }
 
-static int64_t cpu_device_bytes(struct ol_backend *b)
+static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
 {
     (void)b;
+    (void)err;
+    *bytes = 0;
     return 0;
 }
 

@@ -101,26 +101,31 @@ static int cuda_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *
                          "clearing a buffer", err);
 }
 
-/* Beside what is reserved from the beginning: a tile decoded, logits of a tile of the
+/* What is reserved from the beginning; a tile decoded, logits of a tile of the
  * vocabulary, and small things. */
 static int64_t cuda_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
 {
     enum { SMALL = 32 << 20 };
-    const int64_t unit = ((const struct ol_cuda *)b)->unit;
+    const struct ol_cuda *cuda = (const struct ol_cuda *)b;
+    const int64_t unit = cuda->unit;
     const int64_t words = min(unit / ((int64_t)ol_dtype_size(b->dtype) * spec->d_model),
                               (int64_t)spec->vocab_size);
-    return unit + words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) + SMALL;
+    return cuda->reserved + unit +
+           words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) + SMALL;
 }
 
-static int64_t cuda_device_bytes(struct ol_backend *b)
+static int cuda_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
 {
     /* For what the driver and cuBLAS load when they are first used. */
     enum { RESERVE = 16 };
+    struct ol_cuda *cuda = ol_cuda_of(b);
     size_t available = 0, total = 0;
-    cudaSetDevice(ol_cuda_of(b)->device);
-    cudaMemGetInfo(&available, &total);
-    cudaGetLastError();
-    return (int64_t)(available - available / RESERVE);
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
+        ol_cuda_check(cudaMemGetInfo(&available, &total), "asking for free memory",
+                      err) != 0)
+        return -1;
+    *bytes = (int64_t)(available - available / RESERVE) + cuda->reserved;
+    return 0;
 }
 
 /* ---- life ---- */
@@ -230,6 +235,7 @@ static int begin_blas(struct ol_cuda *cuda, struct ol_error *err)
     if (ol_cuda_check(cudaMalloc(&cuda->blas_workspace, bytes),
                       "reserving memory for cuBLAS", err) != 0)
         return -1;
+    cuda->reserved += (int64_t)bytes;
     return ol_cublas_check(cublasSetWorkspace(cuda->blas, cuda->blas_workspace, bytes),
                            "giving it memory", err);
 }
@@ -254,7 +260,10 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
     if (cuda->stage == NULL)
         return -1;
     cuda->arrivals = ol_cuda_arrivals_new(cuda, err);
-    return cuda->arrivals != NULL ? 0 : -1;
+    if (cuda->arrivals == NULL)
+        return -1;
+    cuda->reserved += ol_cuda_arrivals_bytes(cuda->arrivals);
+    return 0;
 }
 
 extern "C" const char *ol_cuda_libraries(void)

@@ -64,6 +64,7 @@ struct ol_cuda {
     cudaStream_t back;   /* downloads that have begun */
     int64_t total;       /* bytes of the device's memory */
     int64_t unit;        /* bytes of a tile of a weight */
+    int64_t reserved;    /* bytes of the device's memory, from open to close */
     cublasHandle_t blas; /* on `stream` */
     void *blas_workspace;
     struct ol_cuda_stage *stage;
@@ -168,6 +169,7 @@ int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void
 /* weight.cu: device memory in which weights wait. */
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
+int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);
 
 struct ol_cuda_arena *ol_cuda_scratch_new(void);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);

@@ -88,6 +88,11 @@ void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
     free(a);
 }
 
+int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *a)
+{
+    return a->n * (int64_t)a->bytes;
+}
+
 /* ---- what a tile is made of ---- */
 
 struct pieces {
