@@ -23,6 +23,7 @@ struct search {
 struct rows {
     const struct ol_activation_layer *layer;
     int n_parts;
+    int64_t n_experts;        /* routed ones */
     const uint16_t *features; /* [n_tokens, OL_TOP_FEATURES] */
     const float *writes; /* [n_tokens, OL_TOP_FEATURES, OL_WRITES_PER_TOP + n_parts] */
     const uint16_t *ids; /* [n_tokens, top_k]; NULL in a dense layer */
@@ -36,7 +37,7 @@ static int unit_of(const struct rows *rows, int64_t token, int part)
     if (part == rows->layer->top_k)
         return rows->layer->n_units - 1;
     const int id = rows->ids[token * rows->layer->top_k + part];
-    return id < rows->layer->n_units ? id : -1;
+    return id < rows->n_experts ? id : -1;
 }
 
 static void add(struct search *s, int slot, int unit, double write, bool known)
@@ -102,14 +103,15 @@ static void take_layer(struct search *s, int i_layer)
 {
     const struct ol_parts *parts = s->parts;
     const struct ol_activation_layer *layer = &ol_parts_layout(parts)->layers[i_layer];
+    const int64_t n_experts = ol_parts_info(parts)->model.n_experts;
     struct cell attention = {0}, mlp = {0};
     for (int64_t k = 0; k < parts->n_sequences; k++) {
         const struct ol_activation_file *f = parts->files[parts->file_of[k]];
         const int64_t n = parts->number_of[k];
         const struct rows rows = {
             .layer = layer,
-            .n_parts =
-                ol_activation_n_parts(layer, ol_parts_info(parts)->model.n_experts),
+            .n_parts = ol_activation_n_parts(layer, n_experts),
+            .n_experts = n_experts,
             .features = ol_activation_top_features(f, i_layer, n),
             .writes = ol_activation_writes(f, i_layer, n),
             .ids = layer->top_k > 0 ? ol_activation_router_ids(f, i_layer, n) : NULL,

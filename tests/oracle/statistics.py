@@ -255,6 +255,11 @@ def massive(run):
 # ---- super experts ----
 
 
+def beyond(a, b):
+    """NaN is larger than any."""
+    return abs(a) > abs(b) or (math.isnan(a) and not math.isnan(b))
+
+
 def units(run):
     """One entry per unit, over all files."""
     found = []
@@ -270,9 +275,9 @@ def units(run):
                 if row[0] > 0:
                     unit["n_tokens"] += int(row[0])
                     unit["gate_sum"] += row[1]
-                    if unit["input"] is None or abs(row[2]) > abs(unit["input"]):
+                    if unit["input"] is None or beyond(row[2], unit["input"]):
                         unit.update(input=row[2], input_column=int(row[3]))
-                    if unit["output"] is None or abs(row[6]) > abs(unit["output"]):
+                    if unit["output"] is None or beyond(row[6], unit["output"]):
                         unit.update(output=row[6], feature=int(row[7]),
                                     place=(first + int(row[8]), int(row[9])))
                 first += len(f["input/lengths"])
