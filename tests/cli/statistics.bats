@@ -97,7 +97,7 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
 @test "massive activations, their writers and super experts are found where they were put" {
     cd "$BATS_TEST_TMPDIR"
     extract qwen3_next "$GOLDEN/qwen3_next/ids.txt" plain.h5 --store none --threshold 6
-    for kind in known super spread zero nan; do
+    for kind in known super many spread zero nan; do
         cp plain.h5 run.h5
         "$PYTHON" "$TESTS/oracle/plant_statistics.py" plant $kind run.h5
         "$ANALYZE" --min-positions 0.05 run.h5 -o run.json

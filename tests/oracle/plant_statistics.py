@@ -75,8 +75,12 @@ def put_site(f, layer, site, sequence, feature, count, largest):
 
 
 def plant_known(f):
-    """Medians are 1/8: massive is more than 125."""
+    """Medians are 1/8: massive is at least 125; in layer 0 1/16, where it is more than 100."""
     clear(f, EIGHTH)
+    histogram = f["layers/000/summary/output/histogram"]
+    histogram[EIGHTH - 0x80], histogram[EIGHTH] = histogram[EIGHTH], 0
+    put_value(f, 0, (0, 2), 2, 12, 100.0)
+    put_value(f, 0, (0, 2), 3, 13, -100.5)
     expert = int(f["layers/001/router_ids"][0, 0, 1])
     unknown = math.nan
     put_value(f, 1, (0, 0), 0, 7, 5000.0, 2.0, [1.0, 4990.0, unknown, 7.0])
@@ -110,13 +114,13 @@ def check_known(r):
     assert (layer["feature"], layer["sequence"], layer["position"]) == (7, 0, 0), layer
     assert layer["n_values"] == 3 and layer["n_tokens"] == 3, layer
     assert m["layers"][2]["max_magnitude"] is None and m["layers"][2]["feature"] == 30
-    assert [f["feature"] for f in m["features"]] == [30, 7, 9], m["features"]
+    assert [f["feature"] for f in m["features"]] == [30, 7, 9, 13], m["features"]
     seven = {"feature": 7, "n_values": 3, "n_layers": 2, "first_layer": 1, "last_layer": 2,
              "max_magnitude": 5000, "at_first_token": 3}
     assert m["features"][1] == seven, m["features"][1]
     assert m["features"][0]["max_magnitude"] is None
-    assert (m["onset_layer"], m["offset_layer"]) == (1, 2)
-    assert sum(t["n_values"] for t in m["tokens"]) == 5
+    assert (m["onset_layer"], m["offset_layer"]) == (0, 2)
+    assert sum(t["n_values"] for t in m["tokens"]) == 6
     check_writers(r)
 
 
@@ -191,6 +195,21 @@ def check_spread(r):
     assert abs(one["z"] - z) < 1e-9, (one, z)
 
 
+def plant_many(f):
+    """More massive features than are attributed."""
+    clear(f, EIGHTH)
+    for i in range(36):
+        put_value(f, 1, (0, i // TOP), i % TOP, 35 - i, 1000.0 + 4 * i, 0, [4, -1, 0, 0])
+
+
+def check_many(r):
+    assert [f["feature"] for f in r["massive"]["features"]] == list(range(36))
+    assert [f["feature"] for f in r["attribution"]["features"]] == list(range(32))
+    assert [k["writer"] is None for k in r["links"]] == [False] * 32 + [True] * 4
+    assert [k["is_super_expert"] is None for k in r["links"]] == [False] * 32 + [True] * 4
+    assert r["links"][0]["writer"]["kind"] == "expert"
+
+
 def check_zero(r):
     assert all(s["n_zero"] == s["n"] and s["std"] == 0 and s["kurtosis"] is None
                for s in r["distributions"]["sites"])
@@ -213,7 +232,7 @@ def check_nan(r):
 
 
 KINDS = {"known": (plant_known, check_known), "super": (plant_super, check_super),
-         "spread": (plant_spread, check_spread), "zero": (lambda f: clear(f, 0), check_zero),
+         "many": (plant_many, check_many), "spread": (plant_spread, check_spread), "zero": (lambda f: clear(f, 0), check_zero),
          "nan": (lambda f: clear(f, NAN), check_nan)}
 
 
