@@ -82,7 +82,7 @@ CUDA_SOURCES := $(wildcard extract/cuda/*.cu)
 ifdef WITH_CUDA
 NVCC_ARCHS := $(filter $(CUDA_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
 BACKENDS := $(B)/libcuda.a
-CUDA_LIBS := -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcublas -lcudart_static -ldl -lrt -lstdc++
+CUDA_LIBS := -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudart_static -ldl -lrt -lstdc++
 else
 BACKENDS := $(B)/extract/no_cuda.o
 endif
@@ -92,7 +92,13 @@ $(B)/cuda/%.o: %.cu
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(OL_NVCCFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/libcuda.a: $(CUDA_SOURCES:%.cu=$(B)/cuda/%.o)
+# What stands before libraries that are loaded when they are needed.
+$(B)/cuda/%.o: %.cc
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(OL_CXXFLAGS) -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
+
+$(B)/libcuda.a: $(CUDA_SOURCES:%.cu=$(B)/cuda/%.o) $(B)/cuda/extract/cuda/cublas.o
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
