@@ -49,7 +49,7 @@ class Maker:
             for site in SITES:
                 if r.random() < (0.95 if rank < 4 else 0.6):
                     sites.append({"layer": layer, "site": site,
-                                  "occurrences": r.randrange(1, self.a.tokens * self.a.sequences),
+                                  "occurrences": r.randrange(1, 1 + self.a.tokens * self.a.sequences),
                                   "max_magnitude": round((6 + 300 / (rank + 1) * self.level(layer)) * self.noise(), 3)})
         if not sites:
             sites = [{"layer": first, "site": SITES[0], "occurrences": 1, "max_magnitude": 6.5}]
@@ -100,7 +100,7 @@ class Maker:
                 top = int(centre + 5 + 4 * self.level(l))
                 for i in range(int(centre) + 4, min(40, top + 1)):
                     counts[i] += int(3000 / (1 + i - centre)) + 1
-                out.append({"layer": l, "site": site, "n": n, "n_nan": 0, "n_inf": 0, "n_zero": n - sum(counts),
+                out.append({"layer": l, "site": site, "n": n, "n_nan": 0, "n_inf": 0, "n_zero": max(0, n - sum(counts)),
                             "mean": self.r.gauss(0, 0.01), "std": scale, "kurtosis": 3 + 4000 * self.level(l) * self.noise(),
                             "magnitudes": [scale * m for m in (0.67, 1.6, 2.6, 4.1, 9.5, 40, 300 * self.level(l))],
                             "log2_counts": counts})
