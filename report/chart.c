@@ -114,7 +114,8 @@ static void draw_series(FILE *out, const struct ol_chart *chart, int i)
 void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *given)
 {
     struct ol_chart chart = *given;
-    const double height = chart.height > 0 ? chart.height : 320;
+    const double height = chart.height > 0 ? chart.height : 320,
+                 width = chart.width > 0 ? chart.width : OL_FIGURE_WIDTH;
     const double bottom = height - OL_FIGURE_BOTTOM;
     chart.x.low = chart.y.low = INFINITY;
     chart.x.high = chart.y.high = -INFINITY;
@@ -130,10 +131,10 @@ void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *given)
     }
     ol_axis_round(&chart.y, chart.y_from_zero);
     chart.x.start = OL_FIGURE_LEFT;
-    chart.x.end = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT;
+    chart.x.end = width - OL_FIGURE_RIGHT;
     chart.y.start = bottom;
     chart.y.end = OL_FIGURE_TOP;
-    ol_svg_open(c, OL_FIGURE_WIDTH, height);
+    ol_svg_open(c, width, height);
     if (chart.n_series > 1)
         ol_chart_legend(c->out, OL_FIGURE_LEFT, 14, chart.series, chart.n_series);
     ol_axis_draw_x(c->out, &chart.x, OL_FIGURE_TOP, bottom);

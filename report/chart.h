@@ -19,13 +19,13 @@ struct ol_chart {
     struct ol_axis x, y; /* title, log and whole set by the caller; the rest here */
     bool y_from_zero;
     double x_low, x_high; /* both 0: as the values need */
-    double height;        /* of the whole drawing; 0: usual */
+    double width, height; /* of the whole drawing; 0: usual */
 };
 
 /* Widths and margins that all figures share, so that their layers line up. */
 enum {
     OL_FIGURE_WIDTH = 800,
-    OL_FIGURE_LEFT = 72,
+    OL_FIGURE_LEFT = 84,
     OL_FIGURE_RIGHT = 16,
     OL_FIGURE_TOP = 34,
     OL_FIGURE_BOTTOM = 48

@@ -45,8 +45,9 @@ static void end_with_tip(FILE *out, const char *element, const char *tip)
 
 void ol_svg_open(const struct ol_canvas *c, double width, double height)
 {
-    fprintf(c->out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\"",
-            width, height);
+    /* Inside HTML the name space goes without saying. */
+    fprintf(c->out, "<svg%s viewBox=\"0 0 %.0f %.0f\"",
+            c->standalone ? " xmlns=\"http://www.w3.org/2000/svg\"" : "", width, height);
     if (!c->standalone) {
         fputs(" role=\"img\" aria-label=\"", c->out);
         ol_text_escape(c->title, c->out);
