@@ -10,7 +10,7 @@
 #include "report/heatmap.h"
 #include "report/text.h"
 
-enum { MOST_FEATURES = 48, NAME_BYTES = 24 };
+enum { MOST_FEATURES = 48, NAME_BYTES = 32 };
 
 /* Both norms of every layer, a column each. */
 static int64_t n_columns(const struct ol_report_results *r)
