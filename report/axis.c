@@ -78,8 +78,8 @@ int ol_axis_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
     int n = 0;
     if (a->log)
         return log_ticks(a, ticks);
-    /* Room for about a label each 60 pixels across, 40 down. */
-    const double wanted = fmax(2, fmin(12, fabs(a->end - a->start) / 55));
+    /* Not more than people read, and room for a label each. */
+    const double wanted = fmax(2, fmin(12, fabs(a->end - a->start) / 38));
     double step = round_step((a->high - a->low) / wanted);
     if (a->whole && step < 1)
         step = 1;

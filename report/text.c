@@ -53,9 +53,27 @@ struct ol_text ol_text_percent(double fraction)
     return t;
 }
 
+struct ol_text ol_text_power(int base, int exponent)
+{
+    static const char *const digits[] = {
+        "\xe2\x81\xb0", "\xc2\xb9",     "\xc2\xb2",     "\xc2\xb3",     "\xe2\x81\xb4",
+        "\xe2\x81\xb5", "\xe2\x81\xb6", "\xe2\x81\xb7", "\xe2\x81\xb8", "\xe2\x81\xb9"};
+    struct ol_text t;
+    char plain[16];
+    size_t n = (size_t)snprintf(t.text, sizeof t.text, "%d", base);
+    snprintf(plain, sizeof plain, "%d", exponent);
+    for (const char *p = plain; *p != '\0' && n < sizeof t.text; p++)
+        n += (size_t)snprintf(t.text + n, sizeof t.text - n, "%s",
+                              *p == '-' ? "\xe2\x81\xbb" : digits[*p - '0']);
+    return t;
+}
+
 struct ol_text ol_text_tick(double value)
 {
     struct ol_text t;
+    const double power = value > 0 ? log10(value) : 0;
+    if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 4.5))
+        return ol_text_power(10, (int)lround(power));
     snprintf(t.text, sizeof t.text, "%s%.6g", value < 0 ? MINUS : "", fabs(value));
     return t;
 }

@@ -16,6 +16,8 @@ struct ol_text ol_text_count(int64_t n);
 struct ol_text ol_text_magnitude(double value);
 /* "35.5" of 0.355. */
 struct ol_text ol_text_percent(double fraction);
+/* "2⁻¹³", written with raised digits. */
+struct ol_text ol_text_power(int base, int exponent);
 /* As short as %g makes it, with a true minus sign. For axes. */
 struct ol_text ol_text_tick(double value);
 

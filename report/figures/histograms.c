@@ -8,6 +8,7 @@
 #include "report/chart.h"
 #include "report/figures.h"
 #include "report/heatmap.h"
+#include "report/text.h"
 
 enum { NAME_BYTES = 24, N_SITES = 3 };
 
@@ -45,7 +46,8 @@ static void name_rows(const struct ol_distributions *d, struct panel *p)
         if (exponent >= 0 && exponent < 40)
             snprintf(p->names[b], NAME_BYTES, "%" PRId64, (int64_t)1 << exponent);
         else
-            snprintf(p->names[b], NAME_BYTES, "2^%" PRId64, exponent);
+            snprintf(p->names[b], NAME_BYTES, "%.*s", NAME_BYTES - 1,
+                     ol_text_power(2, (int)exponent).text);
         p->row_names[b] = p->names[b];
     }
 }
