@@ -109,6 +109,8 @@ static char *show(const struct cell *cell, enum ol_column_kind kind)
         return ol_xstrdup(ol_text_count(cell->n).text);
     case OL_COLUMN_MAGNITUDE:
         return ol_xstrdup(ol_text_magnitude(cell->x).text);
+    case OL_COLUMN_NUMBER:
+        return ol_xasprintf("%.4g", cell->x);
     case OL_COLUMN_PERCENT:
         return ol_xstrdup(ol_text_percent(cell->x).text);
     case OL_COLUMN_TEXT:
@@ -123,7 +125,8 @@ static char *show(const struct cell *cell, enum ol_column_kind kind)
 
 static void html_cell(const struct cell *cell, enum ol_column_kind kind, FILE *out)
 {
-    fputs(is_number(kind) ? "<td class=\"n\"" : "<td", out);
+    const bool wide = !cell->missing && kind == OL_COLUMN_TEXT && strlen(cell->text) > 24;
+    fputs(is_number(kind) ? "<td class=\"n\"" : wide ? "<td class=\"w\"" : "<td", out);
     if (cell->missing) {
         fputs(" data-v=\"\"><span class=\"mu\">\xe2\x80\x93</span></td>", out);
         return;
@@ -217,7 +220,7 @@ void ol_grid_csv(const struct ol_grid *g, const char *model, FILE *out)
             ;
         else if (cell->text != NULL)
             ol_grid_csv_text(cell->text, out);
-        else if (kind == OL_COLUMN_MAGNITUDE || kind == OL_COLUMN_PERCENT)
+        else if (kind >= OL_COLUMN_MAGNITUDE && kind <= OL_COLUMN_PERCENT)
             fprintf(out, "%.17g", cell->x);
         else
             fprintf(out, "%" PRId64, cell->n);

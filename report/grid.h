@@ -11,6 +11,7 @@ enum ol_column_kind {
     OL_COLUMN_LABEL,     /* an integer that names something: a layer, a feature */
     OL_COLUMN_COUNT,     /* an integer that counts */
     OL_COLUMN_MAGNITUDE, /* a number, three digits or so are shown */
+    OL_COLUMN_NUMBER,    /* a number whose kind the row tells: as short as it goes */
     OL_COLUMN_PERCENT,   /* a fraction, shown as a percentage; CSV has the fraction */
     OL_COLUMN_TEXT,
     OL_COLUMN_PIECE, /* a token's text: white space is made visible for people */

@@ -97,12 +97,11 @@ static void put_facts(const struct ol_report_results *r, FILE *out)
 }
 
 static void interval_note(const struct ol_uncertainty *u, const struct ol_interval *i,
-                          double factor, const char *otherwise, char note[128])
+                          const char *otherwise, char note[128])
 {
     if (u != NULL && i != NULL && !isnan(i->low) && !isnan(i->high))
-        snprintf(note, 128, "%s to %s (%.0f %% interval)",
-                 ol_text_magnitude(factor * i->low).text,
-                 ol_text_magnitude(factor * i->high).text, 100 * u->level);
+        snprintf(note, 128, "%.4g to %.4g (%.0f %% interval)", i->low, i->high,
+                 100 * u->level);
     else
         snprintf(note, 128, "%s", otherwise);
 }
@@ -111,7 +110,7 @@ static void count_card(const struct ol_report_results *r, const char *name, int6
                        const struct ol_interval *i, const char *meaning, FILE *out)
 {
     char note[128];
-    interval_note(r->blocks.uncertainty, i, 1, meaning, note);
+    interval_note(r->blocks.uncertainty, i, meaning, note);
     ol_page_card(out, name, ol_text_count(n).text, note);
 }
 

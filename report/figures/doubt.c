@@ -107,6 +107,8 @@ static void draw_thresholds(const struct ol_report_results *r, const struct ol_c
                                    .n_series = 2,
                                    .x = {.title = "threshold of |x|"},
                                    .y = {.title = "count (log scale)", .log = true},
+                                   .x_low = n > 0 ? s->thresholds.items[0] : 0,
+                                   .x_high = n > 0 ? s->thresholds.items[n - 1] : 0,
                                    .height = 260};
     ol_chart_draw(c, &chart);
     free(y);
@@ -155,10 +157,9 @@ static void draw_interval(FILE *out, const struct interval_row *row, double top)
         ol_svg_rect(out, low, y - 4, fmax(1, high - low), 8, "c10", NULL);
     }
     ol_svg_circle(out, ol_axis_at(&axis, i->value), y, 5, "f1", NULL);
-    ol_svg_text(out, right + 12, y + 4, 's', "", "%s%s [%s, %s]",
-                ol_text_magnitude(row->factor * i->value).text, row->unit,
-                ol_text_magnitude(row->factor * i->low).text,
-                ol_text_magnitude(row->factor * i->high).text);
+    ol_svg_text(out, right + 12, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
+                row->factor * i->value, row->unit, row->factor * i->low,
+                row->factor * i->high);
 }
 
 static void draw_uncertainty(const struct ol_report_results *r, const struct ol_canvas *c)

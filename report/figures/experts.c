@@ -1,6 +1,7 @@
 /* Experts: how much they get to do, how much they put out, and who writes what. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 #include "report/heatmap.h"
 #include "report/tables.h"
 #include "report/text.h"
+
+enum { NAME_BYTES = 24 };
 
 static int64_t n_layers(const struct ol_report_results *r)
 {
@@ -157,10 +160,17 @@ static void draw_experts(const struct ol_report_results *r, const struct ol_canv
         }
     }
     mark(s, n_routed, columns, marked);
+    char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(n_routed + 1), NAME_BYTES);
+    const char **texts = ol_xcalloc((size_t)(n_routed + 1), sizeof *texts);
+    for (int64_t i = 0; i <= n_routed; i++) {
+        snprintf(names[i], NAME_BYTES, "%" PRId64, i);
+        texts[i] = i < n_routed ? names[i] : "others";
+    }
     const struct ol_heatmap map = {
         .n_columns = columns,
         .n_rows = n_routed + (others ? 1 : 0),
         .values = values,
+        .row_names = texts,
         .x_title = "layer",
         .y_title = "expert",
         .scale_title = "largest |output| of down_proj (rings: super experts)",
@@ -169,6 +179,8 @@ static void draw_experts(const struct ol_report_results *r, const struct ol_canv
         .log = true,
         .marked = marked};
     ol_heatmap_draw(c, &map);
+    free(texts);
+    free(names);
     free(marked);
     free(values);
 }
@@ -177,8 +189,8 @@ const struct ol_figure ol_experts_figure = {
     "experts",
     "Largest output of each expert",
     "One cell per expert and layer: the largest magnitude that its down projection put "
-    "out, on a logarithmic scale; rings mark super experts. A last row, one below the "
-    "highest expert number, holds shared experts and dense MLPs.",
+    "out, on a logarithmic scale; rings mark super experts. The last row, \"others\", "
+    "holds shared experts and dense MLPs.",
     OL_NEEDS_VALUES,
     has_units,
     draw_experts};

@@ -4,7 +4,7 @@
 #include "report/tables.h"
 
 static const struct ol_column sweep_columns[] = {
-    {"threshold", "threshold", OL_COLUMN_MAGNITUDE},
+    {"threshold", "threshold", OL_COLUMN_NUMBER},
     {"layer_fraction", "layers, %", OL_COLUMN_PERCENT},
     {"position_fraction", "positions, %", OL_COLUMN_PERCENT},
     {"pairs", "pairs", OL_COLUMN_COUNT},
@@ -33,9 +33,9 @@ const struct ol_table_source ol_sweep_table = {
 
 static const struct ol_column uncertainty_columns[] = {
     {"quantity", "quantity", OL_COLUMN_TEXT},
-    {"value", "value", OL_COLUMN_MAGNITUDE},
-    {"low", "low", OL_COLUMN_MAGNITUDE},
-    {"high", "high", OL_COLUMN_MAGNITUDE},
+    {"value", "value", OL_COLUMN_NUMBER},
+    {"low", "low", OL_COLUMN_NUMBER},
+    {"high", "high", OL_COLUMN_NUMBER},
     {0}};
 
 static void put_interval(struct ol_grid *g, const char *what, const struct ol_interval *i)
