@@ -10,6 +10,7 @@ struct ol_report {
     const struct ol_report_results *results; /* [n]: one is a model's report, several a */
     int n;                                   /* survey */
     int64_t top;                             /* rows of long tables */
+    const char *figure, *table;              /* --figure, --table; NULL: not given */
 };
 
 struct ol_format {
@@ -21,6 +22,9 @@ extern const struct ol_format *const ol_formats[]; /* ends with NULL */
 /* Reasons to read a result with care, one at a time: call with *state 0 first, until it
  * returns NULL. The caller frees. */
 char *ol_report_warning(const struct ol_report_results *r, int *state);
+
+/* Whether all results were made by one criterion. */
+bool ol_report_same_criterion(const struct ol_report *report);
 
 /* "30.5 B", "1.2 M". The caller frees. */
 char *ol_report_parameters(int64_t n);
