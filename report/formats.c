@@ -3,10 +3,11 @@
 #include <math.h>
 
 extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
-    ol_html_format;
+    ol_html_format, ol_svg_format;
 
 const struct ol_format *const ol_formats[] = {&ol_markdown_format, &ol_json_format,
-                                              &ol_csv_format, &ol_html_format, NULL};
+                                              &ol_csv_format,      &ol_html_format,
+                                              &ol_svg_format,      NULL};
 
 char *ol_report_parameters(int64_t n)
 {

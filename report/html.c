@@ -240,4 +240,5 @@ static void write(const struct ol_report *report, FILE *out)
         ol_html_survey(report, out);
 }
 
-const struct ol_format ol_html_format = {"html", write};
+const struct ol_format ol_html_format = {
+    .name = "html", .write = write, .write_diff = ol_diff_html};

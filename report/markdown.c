@@ -318,4 +318,5 @@ static void write(const struct ol_report *report, FILE *out)
         write_survey(report, out);
 }
 
-const struct ol_format ol_markdown_format = {"markdown", write};
+const struct ol_format ol_markdown_format = {
+    .name = "markdown", .write = write, .write_diff = ol_diff_markdown};
