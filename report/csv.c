@@ -1,26 +1,11 @@
 /* Tables for programs (RFC 4180). One model: a row per feature that qualifies anywhere;
- * several: a row per model. Numbers have all their digits; what is unknown is empty, an
- * infinite magnitude "inf". */
+ * several: a row per model; any other table by name. Numbers have all their digits; what
+ * is unknown is empty, an infinite magnitude "inf". */
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 #include "report/format.h"
-
-static void put_text(const char *text, FILE *out)
-{
-    if (strpbrk(text, "\",\r\n") == NULL) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
+#include "report/tables.h"
 
 static const struct ol_report_feature *find(const struct ol_report_features *block,
                                             int64_t feature)
@@ -35,7 +20,7 @@ static void put_feature(const struct ol_report_results *r,
                         const struct ol_report_feature *f, FILE *out)
 {
     const struct ol_report_feature *strict = find(&r->strict, f->feature);
-    put_text(r->model.name, out);
+    ol_grid_csv_text(r->model.name, out);
     fprintf(out, ",%" PRId64 ",%.9g,%.17g,%.17g,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,",
             f->feature, f->max_magnitude, f->layer_fraction, f->position_fraction,
             f->occurrences, f->batches, f->batches > 0,
@@ -79,9 +64,9 @@ static void write_models(const struct ol_report *report, FILE *out)
         double most = 0;
         for (int64_t k = 0; k < r->n_listed_sites; k++)
             most = fmax(most, r->sites[k].max_magnitude);
-        put_text(r->model.name, out);
+        ol_grid_csv_text(r->model.name, out);
         fputc(',', out);
-        put_text(r->model.family, out);
+        ol_grid_csv_text(r->model.family, out);
         fprintf(out,
                 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
                 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%.17g,%.17g,%.17g,%" PRId64,
@@ -104,12 +89,45 @@ static void write_models(const struct ol_report *report, FILE *out)
     }
 }
 
+/* One table of every result that has it; the first column is the model. */
+static void write_table(const struct ol_report *report, FILE *out)
+{
+    const struct ol_table_source *table = ol_table_find(report->table);
+    bool begun = false;
+    for (int i = 0; i < report->n; i++) {
+        struct ol_grid *g = table->make(&report->results[i]);
+        if (g != NULL && !begun)
+            ol_grid_csv_header(g, out);
+        begun = begun || g != NULL;
+        if (g != NULL)
+            ol_grid_csv(g, report->results[i].model.name, out);
+        ol_grid_free(g);
+    }
+}
+
+static int check(const struct ol_report *report, struct ol_error *err)
+{
+    if (report->table == NULL)
+        return 0;
+    const struct ol_table_source *table = ol_table_find(report->table);
+    for (int i = 0; i < report->n; i++) {
+        struct ol_grid *g = table->make(&report->results[i]);
+        ol_grid_free(g);
+        if (g != NULL)
+            return 0;
+    }
+    return ol_fail(err, "%s: table %s: not in these results", report->results[0].file,
+                   table->name);
+}
+
 static void write(const struct ol_report *report, FILE *out)
 {
-    if (report->n == 1)
+    if (report->table != NULL)
+        write_table(report, out);
+    else if (report->n == 1)
         write_features(&report->results[0], out);
     else
         write_models(report, out);
 }
 
-const struct ol_format ol_csv_format = {"csv", write};
+const struct ol_format ol_csv_format = {.name = "csv", .write = write, .check = check};

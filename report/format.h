@@ -10,17 +10,32 @@ struct ol_report {
     const struct ol_report_results *results; /* [n]: one is a model's report, several a */
     int n;                                   /* survey */
     int64_t top;                             /* rows of long tables */
+    const char *figure, *table;              /* --figure, --table; NULL: not given */
 };
 
 struct ol_format {
     const char *name;
     void (*write)(const struct ol_report *report, FILE *out);
+    /* Whether the report has what the options ask for, or NULL. */
+    int (*check)(const struct ol_report *report, struct ol_error *err);
+    /* The first result compared with the second, or NULL. */
+    void (*write_diff)(const struct ol_report *report, FILE *out);
 };
 extern const struct ol_format *const ol_formats[]; /* ends with NULL */
 
 /* Reasons to read a result with care, one at a time: call with *state 0 first, until it
  * returns NULL. The caller frees. */
 char *ol_report_warning(const struct ol_report_results *r, int *state);
+
+void ol_diff_markdown(const struct ol_report *report, FILE *out);
+void ol_diff_html(const struct ol_report *report, FILE *out);
+
+/* Names for --figure: 0 when there is one of that name; a list of them. */
+int ol_svg_format_find(const char *name);
+void ol_svg_format_list(FILE *out);
+
+/* Whether all results were made by one criterion. */
+bool ol_report_same_criterion(const struct ol_report *report);
 
 /* "30.5 B", "1.2 M". The caller frees. */
 char *ol_report_parameters(int64_t n);

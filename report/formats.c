@@ -2,10 +2,12 @@
 
 #include <math.h>
 
-extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format;
+extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
+    ol_html_format, ol_svg_format;
 
 const struct ol_format *const ol_formats[] = {&ol_markdown_format, &ol_json_format,
-                                              &ol_csv_format, NULL};
+                                              &ol_csv_format,      &ol_html_format,
+                                              &ol_svg_format,      NULL};
 
 char *ol_report_parameters(int64_t n)
 {
@@ -24,4 +26,18 @@ char *ol_report_magnitude(double value)
     if (isinf(value))
         return ol_xstrdup("inf");
     return ol_xasprintf(value < 100 ? "%.2f" : value < 1000 ? "%.1f" : "%.0f", value);
+}
+
+bool ol_report_same_criterion(const struct ol_report *report)
+{
+    const struct ol_report_results *a = &report->results[0];
+    for (int i = 1; i < report->n; i++) {
+        const struct ol_report_results *b = &report->results[i];
+        if (a->criterion.threshold != b->criterion.threshold ||
+            a->criterion.min_layers != b->criterion.min_layers ||
+            a->criterion.min_positions != b->criterion.min_positions ||
+            a->criterion.batch_size != b->criterion.batch_size)
+            return false;
+    }
+    return true;
 }

@@ -83,4 +83,4 @@ static void write(const struct ol_report *report, FILE *out)
     ol_json_free(top);
 }
 
-const struct ol_format ol_json_format = {"json", write};
+const struct ol_format ol_json_format = {.name = "json", .write = write};

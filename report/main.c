@@ -5,29 +5,40 @@
 #include "common/atomic_file.h"
 #include "common/options.h"
 #include "report/format.h"
+#include "report/tables.h"
 
 struct command {
-    const char *format, *output;
+    const char *format, *output, *figure, *table;
     int64_t top;
+    bool diff;
 };
+
+static const char formats[] = "markdown, html, json, csv, svg";
 
 static enum ol_options_result parse(struct command *c, int argc, char **argv,
                                     struct ol_texts *files)
 {
     const struct ol_option options[] = {
         {'f', "format", OL_OPTION_TEXT, &c->format, "FORMAT",
-         "markdown (default), json or csv", 0, 0, NULL},
+         "markdown (default), html, json, csv or svg", 0, 0, NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
          "report (default: standard output)", 0, 0, NULL},
+        {0, "figure", OL_OPTION_TEXT, &c->figure, "NAME",
+         "the figure of --format svg; \"help\" lists them", 0, 0, NULL},
+        {0, "table", OL_OPTION_TEXT, &c->table, "NAME",
+         "a table for --format csv; \"help\" lists them", 0, 0, NULL},
         {0, "top", OL_OPTION_INT, &c->top, "N", "rows of long tables (default: 20)", 1,
          1e9, NULL},
         {0},
     };
     const struct ol_tool tool = {
         .name = "ol-report",
-        .usage = "[options] [RESULTS.json]...",
-        .summary = "Print a report of a model from its results file, or compare several "
-                   "models.\nWithout a file, results are read from standard input.",
+        .usage = "[options] [RESULTS.json]...\n"
+                 "       ol-report [options] diff A.json B.json",
+        .summary =
+            "Print a report of a model from its results file, or compare several "
+            "models,\nor say what changed between two. Without a file, results are "
+            "read from\nstandard input.",
         .options = options,
     };
     return ol_options_parse(&tool, argc, argv, files);
@@ -39,8 +50,48 @@ static const struct ol_format *find_format(const char *name)
     for (int i = 0; ol_formats[i] != NULL; i++)
         if (strcmp(ol_formats[i]->name, name) == 0)
             return ol_formats[i];
-    ol_usage_error("--format: '%s' is not one of markdown, json, csv", name);
+    ol_usage_error("--format: '%s' is not one of %s", name, formats);
     return NULL;
+}
+
+static bool is(const char *text, const char *word)
+{
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+/* Whether a list was asked for, and printed. */
+static bool print_lists(const struct command *c)
+{
+    if (is(c->figure, "help"))
+        ol_svg_format_list(stdout);
+    if (is(c->table, "help"))
+        for (int i = 0; ol_table_sources[i] != NULL; i++)
+            printf("%-22s %s\n", ol_table_sources[i]->name, ol_table_sources[i]->title);
+    return is(c->figure, "help") || is(c->table, "help");
+}
+
+/* The combinations that make sense; 2 after a usage error, else 0. */
+static int check_command(const struct command *c, const struct ol_format *format,
+                         size_t n_files)
+{
+    const bool svg = is(format->name, "svg");
+    if (svg != (c->figure != NULL))
+        return ol_usage_error(svg ? "--format svg needs --figure NAME"
+                                  : "--figure needs --format svg");
+    if (c->figure != NULL && ol_svg_format_find(c->figure) != 0)
+        return ol_usage_error("--figure: there is no '%s'; --figure help lists them",
+                              c->figure);
+    if (c->table != NULL && !is(format->name, "csv"))
+        return ol_usage_error("--table needs --format csv");
+    if (c->table != NULL && ol_table_find(c->table) == NULL)
+        return ol_usage_error("--table: there is no '%s'; --table help lists them",
+                              c->table);
+    if (c->diff && n_files != 2)
+        return ol_usage_error("diff needs two results files, found %zu", n_files);
+    if (c->diff && format->write_diff == NULL)
+        return ol_usage_error("diff is written as markdown or html, not as %s",
+                              format->name);
+    return 0;
 }
 
 static int read_one(struct ol_report_results *r, const char *file, struct ol_error *err)
@@ -50,20 +101,33 @@ static int read_one(struct ol_report_results *r, const char *file, struct ol_err
     return ol_published_find(r->model.name, &r->published, err);
 }
 
-static int print_report(const struct command *c, const struct ol_format *format,
-                        const struct ol_texts *files, struct ol_error *err)
+static int write_report(const struct command *c, const struct ol_format *format,
+                        const struct ol_report *report, struct ol_error *err)
 {
-    const size_t n = files->n > 0 ? files->n : 1;
+    if (format->check != NULL && format->check(report, err) != 0)
+        return -1;
+    struct ol_atomic_file *file = ol_atomic_open(c->output, err);
+    if (file == NULL)
+        return -1;
+    (c->diff ? format->write_diff : format->write)(report, ol_atomic_stream(file));
+    return ol_atomic_commit(file, err);
+}
+
+static int print_report(const struct command *c, const struct ol_format *format,
+                        const char *const *files, size_t n_files, struct ol_error *err)
+{
+    const size_t n = n_files > 0 ? n_files : 1;
     struct ol_report_results *results = ol_xcalloc(n, sizeof *results);
     int status = 0;
     for (size_t i = 0; i < n && status == 0; i++)
-        status = read_one(&results[i], files->n > 0 ? files->items[i] : "-", err);
+        status = read_one(&results[i], n_files > 0 ? files[i] : "-", err);
     if (status == 0) {
-        const struct ol_report report = {results, (int)n, c->top};
-        struct ol_atomic_file *file = ol_atomic_open(c->output, err);
-        if (file != NULL)
-            format->write(&report, ol_atomic_stream(file));
-        status = file != NULL ? ol_atomic_commit(file, err) : -1;
+        const struct ol_report report = {.results = results,
+                                         .n = (int)n,
+                                         .top = c->top,
+                                         .figure = c->figure,
+                                         .table = c->table};
+        status = write_report(c, format, &report, err);
     }
     for (size_t i = 0; i < n; i++)
         ol_report_clear(&results[i]);
@@ -71,30 +135,39 @@ static int print_report(const struct command *c, const struct ol_format *format,
     return status;
 }
 
+static int run(struct command *c, const struct ol_texts *operands)
+{
+    struct ol_error err = {0};
+    if (print_lists(c))
+        return ol_stdout_close(&err) == 0 ? 0 : 1;
+    const struct ol_format *format = find_format(c->format);
+    if (format == NULL)
+        return 2;
+    c->diff = operands->n > 0 && is(operands->items[0], "diff");
+    const size_t n = operands->n - (c->diff ? 1 : 0);
+    if (check_command(c, format, n) != 0)
+        return 2;
+    if (print_report(c, format, operands->items + (c->diff ? 1 : 0), n, &err) == 0 &&
+        ol_stdout_close(&err) == 0)
+        return 0;
+    ol_warn("%s", err.text);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     struct command command = {.format = "markdown", .top = 20};
-    struct ol_texts files = {0};
-    struct ol_error err = {0};
-    const struct ol_format *format;
+    struct ol_texts operands = {0};
     int status = 2;
-    switch (parse(&command, argc, argv, &files)) {
+    switch (parse(&command, argc, argv, &operands)) {
     case OL_OPTIONS_DONE:
         status = 0;
         break;
     case OL_OPTIONS_USAGE:
         break;
     case OL_OPTIONS_RUN:
-        format = find_format(command.format);
-        if (format == NULL)
-            break;
-        status = 0;
-        if (print_report(&command, format, &files, &err) != 0 ||
-            ol_stdout_close(&err) != 0) {
-            ol_warn("%s", err.text);
-            status = 1;
-        }
+        status = run(&command, &operands);
     }
-    ol_texts_free(&files);
+    ol_texts_free(&operands);
     return status;
 }

@@ -275,15 +275,6 @@ static void survey_row(struct ol_table *t, const struct ol_report_results *r)
     free(total);
 }
 
-static bool same_criterion(const struct ol_report_results *a,
-                           const struct ol_report_results *b)
-{
-    return a->criterion.threshold == b->criterion.threshold &&
-           a->criterion.min_layers == b->criterion.min_layers &&
-           a->criterion.min_positions == b->criterion.min_positions &&
-           a->criterion.batch_size == b->criterion.batch_size;
-}
-
 static void write_survey(const struct ol_report *report, FILE *out)
 {
     static const char *const header[] = {
@@ -294,13 +285,10 @@ static void write_survey(const struct ol_report *report, FILE *out)
     struct ol_table *t = ol_table_new("lrrrrrrrrrrrrr");
     for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
         ol_table_cell(t, "%s", header[i]);
-    bool same = true;
-    for (int i = 0; i < report->n; i++) {
+    for (int i = 0; i < report->n; i++)
         survey_row(t, &report->results[i]);
-        same = same && same_criterion(first, &report->results[i]);
-    }
     ol_table_print(t, out);
-    if (same)
+    if (ol_report_same_criterion(report))
         fprintf(out,
                 "\nCriterion: |x| >= %g, %g %% of sites, %g %% of positions, batches of "
                 "%" PRId64
@@ -330,4 +318,5 @@ static void write(const struct ol_report *report, FILE *out)
         write_survey(report, out);
 }
 
-const struct ol_format ol_markdown_format = {"markdown", write};
+const struct ol_format ol_markdown_format = {
+    .name = "markdown", .write = write, .write_diff = ol_diff_markdown};

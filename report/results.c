@@ -53,6 +53,9 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
         ol_json_string_or(run, "created", "", &r->run.created, err) != 0 ||
         ol_json_string_or(input, "source", "", &r->input.source, err) != 0 ||
         ol_json_string_or(input, "windowing", "", &r->input.windowing, err) != 0 ||
+        ol_json_string_or(input, "text_sha256", "", &r->input.text_sha256, err) != 0 ||
+        ol_json_string_or(top, "tool_version", "", &r->tool_version, err) != 0 ||
+        ol_json_string_or(top, "command_line", "", &r->command_line, err) != 0 ||
         ol_json_bool_or(input, "bos", false, &r->input.bos, err) != 0 ||
         ol_json_need_real(criterion, "threshold", &r->criterion.threshold, err) != 0 ||
         ol_json_need_real(criterion, "min_layers", &r->criterion.min_layers, err) != 0 ||
@@ -70,10 +73,29 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
                : 0;
 }
 
-static int read_feature(struct ol_report_feature *f, struct ol_json_section s,
-                        struct ol_error *err)
+static int read_feature_sites(struct ol_report_feature *f, struct ol_json_section s,
+                              struct ol_arena *arena, struct ol_error *err)
 {
     const struct ol_json *sites;
+    if (need_array(s, "sites", &sites, err) != 0)
+        return -1;
+    const size_t n = ol_json_length(sites);
+    f->sites = ol_arena_calloc(arena, n, sizeof *f->sites);
+    for (size_t i = 0; i < n; i++) {
+        const struct ol_json_section at = {s.file, ol_json_at(sites, i)};
+        struct ol_report_feature_site *site = &f->sites[f->n_sites++];
+        if (need_count(at, "layer", &site->layer, err) != 0 ||
+            ol_json_string_or(at, "site", "", &site->site, err) != 0 ||
+            need_count(at, "occurrences", &site->occurrences, err) != 0 ||
+            magnitude(at, &site->max_magnitude, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_feature(struct ol_report_feature *f, struct ol_json_section s,
+                        struct ol_arena *arena, struct ol_error *err)
+{
     if (need_count(s, "feature", &f->feature, err) != 0 ||
         need_count(s, "batches", &f->batches, err) != 0 ||
         need_count(s, "occurrences", &f->occurrences, err) != 0 ||
@@ -81,9 +103,8 @@ static int read_feature(struct ol_report_feature *f, struct ol_json_section s,
         ol_json_need_real(s, "layer_fraction", &f->layer_fraction, err) != 0 ||
         ol_json_need_real(s, "position_fraction", &f->position_fraction, err) != 0 ||
         ol_json_bool_or(s, "one_sided", false, &f->one_sided, err) != 0 ||
-        need_array(s, "sites", &sites, err) != 0)
+        read_feature_sites(f, s, arena, err) != 0)
         return -1;
-    f->n_sites = (int64_t)ol_json_length(sites);
     const struct ol_json *quartiles = ol_json_get(s.json, "quartiles");
     f->has_quartiles =
         ol_json_kind(quartiles) == OL_JSON_ARRAY && ol_json_length(quartiles) == 3;
@@ -97,16 +118,17 @@ static int read_feature(struct ol_report_feature *f, struct ol_json_section s,
 }
 
 static int read_features(struct ol_report_features *block, struct ol_json_section s,
-                         struct ol_error *err)
+                         struct ol_arena *arena, struct ol_error *err)
 {
     const struct ol_json *list;
     if (need_count(s, "count", &block->count, err) != 0 ||
         need_array(s, "features", &list, err) != 0)
         return -1;
-    block->features = ol_xcalloc(ol_json_length(list), sizeof *block->features);
+    block->features =
+        ol_arena_calloc(arena, ol_json_length(list), sizeof *block->features);
     for (size_t i = 0; i < ol_json_length(list); i++) {
         const struct ol_json_section f = {s.file, ol_json_at(list, i)};
-        if (read_feature(&block->features[block->n++], f, err) != 0)
+        if (read_feature(&block->features[block->n++], f, arena, err) != 0)
             return -1;
     }
     return 0;
@@ -132,10 +154,10 @@ static int read_outliers(struct ol_report_results *r, struct ol_json_section s,
         return -1;
     r->has_pairs = !isnan(r->mean_layers);
     r->n_batches = (int64_t)ol_json_length(batches);
-    if (read_features(&r->unique, section(s, "unique"), err) != 0 ||
-        read_features(&r->pooled, section(s, "pooled"), err) != 0)
+    if (read_features(&r->unique, section(s, "unique"), &r->arena, err) != 0 ||
+        read_features(&r->pooled, section(s, "pooled"), &r->arena, err) != 0)
         return -1;
-    return read_features(&r->strict, section(s, "strict"), err);
+    return read_features(&r->strict, section(s, "strict"), &r->arena, err);
 }
 
 static int read_sites(struct ol_report_results *r, struct ol_json_section top,
@@ -144,7 +166,7 @@ static int read_sites(struct ol_report_results *r, struct ol_json_section top,
     const struct ol_json *list;
     if (need_array(top, "sites", &list, err) != 0)
         return -1;
-    r->sites = ol_xcalloc(ol_json_length(list), sizeof *r->sites);
+    r->sites = ol_arena_calloc(&r->arena, ol_json_length(list), sizeof *r->sites);
     for (size_t i = 0; i < ol_json_length(list); i++) {
         const struct ol_json_section s = {top.file, ol_json_at(list, i)};
         struct ol_report_site *site = &r->sites[r->n_listed_sites++];
@@ -168,7 +190,7 @@ static int read_router(struct ol_report_results *r, struct ol_json_section s,
     if (need_count(s, "n_experts", &r->n_router_experts, err) != 0 ||
         need_array(s, "layers", &list, err) != 0)
         return -1;
-    r->router = ol_xcalloc(ol_json_length(list), sizeof *r->router);
+    r->router = ol_arena_calloc(&r->arena, ol_json_length(list), sizeof *r->router);
     for (size_t i = 0; i < ol_json_length(list); i++) {
         const struct ol_json_section layer = {s.file, ol_json_at(list, i)};
         struct ol_report_router_layer *l = &r->router[r->n_router_layers++];
@@ -193,17 +215,15 @@ int ol_report_read(struct ol_report_results *r, const char *file, struct ol_erro
         read_outliers(r, section(top, "llm_int8"), err) != 0 ||
         read_sites(r, top, err) != 0)
         return -1;
-    return read_router(r, section(top, "router"), err);
+    if (read_router(r, section(top, "router"), err) != 0)
+        return -1;
+    return ol_blocks_read(&r->blocks, top, &r->arena, err);
 }
 
 void ol_report_clear(struct ol_report_results *r)
 {
     ol_published_clear(&r->published);
-    free(r->router);
-    free(r->sites);
-    free(r->strict.features);
-    free(r->pooled.features);
-    free(r->unique.features);
+    ol_arena_clear(&r->arena);
     ol_json_free(r->json);
     *r = (struct ol_report_results){0};
 }

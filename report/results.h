@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/json.h"
+#include "report/blocks.h"
 #include "report/published.h"
 
 struct ol_report_site {
@@ -15,9 +16,16 @@ struct ol_report_site {
     double max_magnitude; /* INFINITY where the file has null */
 };
 
+struct ol_report_feature_site {
+    int64_t layer, occurrences;
+    const char *site;
+    double max_magnitude; /* INFINITY where the file has null */
+};
+
 struct ol_report_feature {
     int64_t feature, batches, occurrences, n_sites;
-    double max_magnitude; /* INFINITY where the file has null */
+    struct ol_report_feature_site *sites; /* [n_sites], layer by layer */
+    double max_magnitude;                 /* INFINITY where the file has null */
     double layer_fraction, position_fraction;
     bool one_sided, has_quartiles;
     double quartiles[3];
@@ -36,8 +44,9 @@ struct ol_report_router_layer {
 
 /* Texts are borrowed from the JSON. */
 struct ol_report_results {
-    struct ol_json *json; /* owned */
-    const char *file;
+    struct ol_json *json;  /* owned */
+    struct ol_arena arena; /* owned: what is pointed to below, as far as it is no text */
+    const char *file, *tool_version, *command_line;
     struct {
         const char *name, *family, *weight_format;
         int64_t n_layers, d_model, vocab_size, n_experts, top_k;
@@ -47,7 +56,7 @@ struct ol_report_results {
         const char *backend, *precision, *device, *created;
     } run;
     struct {
-        const char *source, *windowing;
+        const char *source, *windowing, *text_sha256;
         bool bos;
     } input;
     struct {
@@ -67,6 +76,7 @@ struct ol_report_results {
     int64_t n_router_experts;
     struct ol_report_router_layer *router; /* [n_router_layers] */
     int64_t n_router_layers;
+    struct ol_blocks blocks;
     struct ol_published published;
 };
 

@@ -1,0 +1,87 @@
+/* Arrays of a results file that belong together must have the lengths they need. */
+#include "report/blocks.h"
+
+#include <inttypes.h>
+
+static int check_distributions(const struct ol_distributions *d, const char *file,
+                               struct ol_error *err)
+{
+    const struct ol_distribution *sites = d->sites.items;
+    for (int64_t i = 0; i < d->sites.n; i++) {
+        if (sites[i].magnitudes.n != d->quantile_levels.n)
+            return ol_fail(err,
+                           "%s: key \"distributions.sites[%" PRId64
+                           "].magnitudes\": %" PRId64 " values for %" PRId64
+                           " quantile levels",
+                           file, i, sites[i].magnitudes.n, d->quantile_levels.n);
+        if (sites[i].log2_counts.n != sites[0].log2_counts.n)
+            return ol_fail(err,
+                           "%s: key \"distributions.sites[%" PRId64
+                           "].log2_counts\": %" PRId64
+                           " values, expected as many as the first site has, %" PRId64,
+                           file, i, sites[i].log2_counts.n, sites[0].log2_counts.n);
+    }
+    return 0;
+}
+
+static int check_sweep(const struct ol_sweep *s, const char *file, struct ol_error *err)
+{
+    const int64_t n = s->thresholds.n * s->layer_fractions.n * s->position_fractions.n;
+    const struct ol_reals *const counts[] = {&s->pairs, &s->unique};
+    static const char *const keys[] = {"pairs", "unique"};
+    for (int i = 0; i < 2; i++)
+        if (counts[i]->items != NULL && counts[i]->n != n)
+            return ol_fail(err,
+                           "%s: key \"sweep.%s\": %" PRId64 " values, expected %" PRId64
+                           " (thresholds x layer fractions x position fractions)",
+                           file, keys[i], counts[i]->n, n);
+    return 0;
+}
+
+static int check_quantisation(const struct ol_quantisation *q, const char *file,
+                              struct ol_error *err)
+{
+    const struct ol_quantised_site *sites = q->sites.items;
+    static const char *const keys[] = {"error", "error_without_dims",
+                                       "error_without_tokens"};
+    for (int64_t i = 0; i < q->sites.n; i++) {
+        const struct ol_reals *const errors[] = {&sites[i].error,
+                                                 &sites[i].error_without_dims,
+                                                 &sites[i].error_without_tokens};
+        for (int k = 0; k < 3; k++)
+            if (errors[k]->items != NULL && errors[k]->n != q->methods.n)
+                return ol_fail(err,
+                               "%s: key \"quantisation.sites[%" PRId64 "].%s\": %" PRId64
+                               " values for %" PRId64 " methods",
+                               file, i, keys[k], errors[k]->n, q->methods.n);
+    }
+    return 0;
+}
+
+static int check_router(const struct ol_routing *router, const char *file,
+                        struct ol_error *err)
+{
+    const struct ol_router_loads *layers = router->layers.items;
+    for (int64_t i = 0; i < router->layers.n; i++)
+        if (layers[i].tokens.items != NULL && layers[i].tokens.n != router->n_experts)
+            return ol_fail(err,
+                           "%s: key \"router.layers[%" PRId64 "].tokens\": %" PRId64
+                           " values for %" PRId64 " experts",
+                           file, i, layers[i].tokens.n, router->n_experts);
+    return 0;
+}
+
+int ol_blocks_check(const struct ol_blocks *blocks, const char *file,
+                    struct ol_error *err)
+{
+    if (blocks->distributions != NULL &&
+        check_distributions(blocks->distributions, file, err) != 0)
+        return -1;
+    if (blocks->sweep != NULL && check_sweep(blocks->sweep, file, err) != 0)
+        return -1;
+    if (blocks->router != NULL && check_router(blocks->router, file, err) != 0)
+        return -1;
+    return blocks->quantisation != NULL
+               ? check_quantisation(blocks->quantisation, file, err)
+               : 0;
+}

@@ -1,0 +1,145 @@
+#include "report/chart.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "report/text.h"
+
+double ol_chart_text_width(const char *text)
+{
+    double n = 0;
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return 6.6 * n;
+}
+
+static const char *line_class(int i)
+{
+    static const char *const names[] = {"l s1", "l s2", "l s3", "l s4"};
+    return names[i % 4];
+}
+
+static const char *fill_class(int i)
+{
+    static const char *const names[] = {"f1", "f2", "f3", "f4"};
+    return names[i % 4];
+}
+
+double ol_chart_legend(FILE *out, double x, double y, const struct ol_series *series,
+                       int n)
+{
+    for (int i = 0; i < n; i++) {
+        const double xs[] = {x, x + 26}, ys[] = {y, y};
+        if (series[i].no_line)
+            ol_svg_circle(out, x + 13, y, 4, fill_class(i), NULL);
+        else
+            ol_svg_path(out, xs, ys, 2, line_class(i), i);
+        ol_svg_text(out, x + 32, y + 4, 's', "", "%s", series[i].name);
+        x += 32 + ol_chart_text_width(series[i].name) + 18;
+    }
+    return x;
+}
+
+/* The first word of an axis title: "layer" of "layer (first to last)". */
+static int word_length(const char *title)
+{
+    return (int)strcspn(title, " (,");
+}
+
+static void draw_points(FILE *out, const struct ol_chart *chart, int i, const double *x,
+                        const double *y)
+{
+    const struct ol_series *s = &chart->series[i];
+    const double radius = s->no_line ? 4.5 : s->n > 120 ? 1.2 : s->n > 1 ? 2.2 : 4;
+    for (long k = 0; k < s->n; k++) {
+        if (isnan(x[k]) || isnan(y[k]))
+            continue;
+        char *tip =
+            s->labels != NULL
+                ? ol_xasprintf("%s: %s, %.*s %s", s->labels[k],
+                               ol_text_magnitude(s->y[k]).text,
+                               word_length(chart->x.title), chart->x.title,
+                               ol_text_tick(s->x[k]).text)
+                : ol_xasprintf("%s, %.*s %s: %s", s->name, word_length(chart->x.title),
+                               chart->x.title, ol_text_tick(s->x[k]).text,
+                               ol_text_magnitude(s->y[k]).text);
+        ol_svg_circle(out, x[k], y[k], radius, fill_class(i), tip);
+        free(tip);
+    }
+}
+
+/* Beside each point, on the side where there is room, and not over the one before. */
+static void draw_labels(FILE *out, const struct ol_chart *chart,
+                        const struct ol_series *s, const double *x, const double *y)
+{
+    double *used = ol_xcalloc((size_t)s->n, sizeof *used);
+    for (long k = 0; k < s->n; k++) {
+        used[k] = NAN;
+        if (isnan(x[k]) || isnan(y[k]))
+            continue;
+        const double width = ol_chart_text_width(s->labels[k]);
+        const bool left = x[k] + 8 + width > chart->x.end;
+        double at = y[k] + 4;
+        for (long j = 0; j < k; j++)
+            if (!isnan(used[j]) && fabs(x[j] - x[k]) < width + 20 &&
+                fabs(used[j] - at) < 13)
+                at = used[j] + 13;
+        used[k] = at;
+        ol_svg_text(out, left ? x[k] - 8 : x[k] + 8, at, left ? 'e' : 's', "mu", "%s",
+                    s->labels[k]);
+    }
+    free(used);
+}
+
+static void draw_series(FILE *out, const struct ol_chart *chart, int i)
+{
+    const struct ol_series *s = &chart->series[i];
+    double *x = ol_xcalloc((size_t)s->n, sizeof *x),
+           *y = ol_xcalloc((size_t)s->n, sizeof *y);
+    for (long k = 0; k < s->n; k++) {
+        x[k] = ol_axis_at(&chart->x, s->x[k]);
+        y[k] = isinf(s->y[k]) ? NAN : ol_axis_at(&chart->y, s->y[k]);
+    }
+    if (!s->no_line)
+        ol_svg_path(out, x, y, s->n, line_class(i), i);
+    draw_points(out, chart, i, x, y);
+    if (s->labels != NULL)
+        draw_labels(out, chart, s, x, y);
+    free(y);
+    free(x);
+}
+
+void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *given)
+{
+    struct ol_chart chart = *given;
+    const double height = chart.height > 0 ? chart.height : 320,
+                 width = chart.width > 0 ? chart.width : OL_FIGURE_WIDTH;
+    const double bottom = height - OL_FIGURE_BOTTOM;
+    chart.x.low = chart.y.low = INFINITY;
+    chart.x.high = chart.y.high = -INFINITY;
+    for (int i = 0; i < chart.n_series; i++) {
+        ol_axis_include(&chart.x, chart.series[i].x, chart.series[i].n);
+        ol_axis_include(&chart.y, chart.series[i].y, chart.series[i].n);
+    }
+    if (chart.x_low < chart.x_high) {
+        chart.x.low = chart.x_low;
+        chart.x.high = chart.x_high;
+    } else {
+        ol_axis_round(&chart.x, false);
+    }
+    ol_axis_round(&chart.y, chart.y_from_zero);
+    chart.x.start = OL_FIGURE_LEFT;
+    chart.x.end = width - OL_FIGURE_RIGHT;
+    chart.y.start = bottom;
+    chart.y.end = OL_FIGURE_TOP;
+    ol_svg_open(c, width, height);
+    if (chart.n_series > 1)
+        ol_chart_legend(c->out, OL_FIGURE_LEFT, 14, chart.series, chart.n_series);
+    ol_axis_draw_x(c->out, &chart.x, OL_FIGURE_TOP, bottom);
+    ol_axis_draw_y(c->out, &chart.y, OL_FIGURE_LEFT, chart.x.end);
+    for (int i = 0; i < chart.n_series; i++)
+        draw_series(c->out, &chart, i);
+    ol_svg_close(c);
+}

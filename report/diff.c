@@ -1,0 +1,269 @@
+#include "report/diff.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/tables.h"
+
+/* ---- features ---- */
+
+static const struct ol_report_feature *find(const struct ol_report_results *r,
+                                            int64_t feature)
+{
+    for (int64_t i = 0; i < r->unique.n; i++)
+        if (r->unique.features[i].feature == feature)
+            return &r->unique.features[i];
+    return NULL;
+}
+
+/* OL_ABSENT in both without a site. */
+static void layers_of(const struct ol_report_feature *f, int64_t *first, int64_t *last)
+{
+    *first = *last = OL_ABSENT;
+    for (int64_t i = 0; f != NULL && i < f->n_sites; i++) {
+        const int64_t layer = f->sites[i].layer;
+        *first = *first == OL_ABSENT || layer < *first ? layer : *first;
+        *last = layer > *last ? layer : *last;
+    }
+}
+
+static enum ol_diff_change change_of(const struct ol_report_feature *a,
+                                     const struct ol_report_feature *b)
+{
+    int64_t first[2], last[2];
+    if (a == NULL || b == NULL)
+        return a == NULL ? OL_DIFF_GAINED : OL_DIFF_LOST;
+    layers_of(a, &first[0], &last[0]);
+    layers_of(b, &first[1], &last[1]);
+    return first[0] != first[1] || last[0] != last[1] ? OL_DIFF_MOVED : OL_DIFF_KEPT;
+}
+
+/* ---- super experts ---- */
+
+static const struct ol_super_expert *find_expert(const struct ol_super_experts *s,
+                                                 const struct ol_super_expert *wanted)
+{
+    const struct ol_super_expert *experts = s->experts.items;
+    for (int64_t i = 0; i < s->experts.n; i++) {
+        const struct ol_super_expert *e = &experts[i];
+        if (e->layer == wanted->layer && e->expert == wanted->expert &&
+            (e->kind == NULL || wanted->kind == NULL
+                 ? e->kind == wanted->kind
+                 : strcmp(e->kind, wanted->kind) == 0))
+            return e;
+    }
+    return NULL;
+}
+
+static void count_experts(struct ol_diff *d)
+{
+    const struct ol_super_experts *a = d->a->blocks.super_experts,
+                                  *b = d->b->blocks.super_experts;
+    d->has_experts = a != NULL && b != NULL;
+    if (!d->has_experts)
+        return;
+    const struct ol_super_expert *experts = a->experts.items;
+    d->n_experts_a = a->experts.n;
+    d->n_experts_b = b->experts.n;
+    for (int64_t i = 0; i < a->experts.n; i++)
+        d->n_experts_common += find_expert(b, &experts[i]) != NULL;
+}
+
+void ol_diff_make(struct ol_diff *d, const struct ol_report_results *a,
+                  const struct ol_report_results *b)
+{
+    *d = (struct ol_diff){.a = a, .b = b};
+    d->comparable =
+        a->has_outliers && b->has_outliers && a->model.d_model == b->model.d_model;
+    count_experts(d);
+    if (!d->comparable)
+        return;
+    for (int64_t i = 0; i < a->unique.n; i++)
+        d->n_features[change_of(&a->unique.features[i],
+                                find(b, a->unique.features[i].feature))]++;
+    for (int64_t i = 0; i < b->unique.n; i++)
+        d->n_features[OL_DIFF_GAINED] += find(a, b->unique.features[i].feature) == NULL;
+}
+
+/* ---- doubts ---- */
+
+static char *other_width(const struct ol_diff *d)
+{
+    if (d->a->model.d_model == d->b->model.d_model)
+        return NULL;
+    return ol_xasprintf("The models have %" PRId64 " and %" PRId64
+                        " dimensions: their features cannot be matched.",
+                        d->a->model.d_model, d->b->model.d_model);
+}
+
+static char *no_counts(const struct ol_diff *d)
+{
+    return d->a->has_outliers && d->b->has_outliers
+               ? NULL
+               : ol_xstrdup("One of the results has no counts of outlier features.");
+}
+
+static char *other_criterion(const struct ol_diff *d)
+{
+    return d->a->criterion.threshold == d->b->criterion.threshold &&
+                   d->a->criterion.min_layers == d->b->criterion.min_layers &&
+                   d->a->criterion.min_positions == d->b->criterion.min_positions &&
+                   d->a->criterion.batch_size == d->b->criterion.batch_size
+               ? NULL
+               : ol_xstrdup("The results were made by different criteria.");
+}
+
+static char *other_text(const struct ol_diff *d)
+{
+    return d->a->n_tokens == d->b->n_tokens &&
+                   strcmp(d->a->input.text_sha256, d->b->input.text_sha256) == 0
+               ? NULL
+               : ol_xstrdup("The models read different texts, or different amounts.");
+}
+
+char *ol_diff_warning(const struct ol_diff *d, int *state)
+{
+    static char *(*const checks[])(const struct ol_diff *) = {
+        other_width, no_counts, other_criterion, other_text};
+    char *text = NULL;
+    while (text == NULL && *state < (int)(sizeof checks / sizeof checks[0]))
+        text = checks[(*state)++](d);
+    return text;
+}
+
+const char *ol_diff_title(enum ol_diff_change change)
+{
+    static const char *const titles[] = {
+        "Features gained (in B only)", "Features lost (in A only)",
+        "Features moved (other first or last layer)", "Features kept"};
+    return titles[change];
+}
+
+/* ---- tables ---- */
+
+static const struct ol_column count_columns[] = {{"quantity", "quantity", OL_COLUMN_TEXT},
+                                                 {"a", "A", OL_COLUMN_NUMBER},
+                                                 {"b", "B", OL_COLUMN_NUMBER},
+                                                 {"change", "B - A", OL_COLUMN_NUMBER},
+                                                 {0}};
+
+static void put_count(struct ol_grid *g, const char *name, double a, double b)
+{
+    ol_grid_text(g, name);
+    ol_grid_real(g, a);
+    ol_grid_real(g, b);
+    ol_grid_real(g, b - a);
+}
+
+static double known(bool is_known, double value)
+{
+    return is_known && isfinite(value) ? value : NAN;
+}
+
+struct ol_grid *ol_diff_counts(const struct ol_diff *d)
+{
+    const struct ol_report_results *a = d->a, *b = d->b;
+    const bool in_a = a->has_outliers, in_b = b->has_outliers;
+    struct ol_grid *g = ol_grid_new(count_columns);
+    put_count(g, "pairs", known(in_a, (double)a->n_pairs),
+              known(in_b, (double)b->n_pairs));
+    put_count(g, "unique", known(in_a, (double)a->unique.count),
+              known(in_b, (double)b->unique.count));
+    put_count(g, "pooled", known(in_a, (double)a->pooled.count),
+              known(in_b, (double)b->pooled.count));
+    put_count(g, "strict", known(in_a, (double)a->strict.count),
+              known(in_b, (double)b->strict.count));
+    put_count(g, "mean layers, %", known(a->has_pairs, 100 * a->mean_layers),
+              known(b->has_pairs, 100 * b->mean_layers));
+    put_count(g, "mean positions, %", known(a->has_pairs, 100 * a->mean_positions),
+              known(b->has_pairs, 100 * b->mean_positions));
+    put_count(g, "perplexity", known(a->has_perplexity, a->perplexity),
+              known(b->has_perplexity, b->perplexity));
+    put_count(g, "super experts", known(d->has_experts, (double)d->n_experts_a),
+              known(d->has_experts, (double)d->n_experts_b));
+    return g;
+}
+
+static const struct ol_column feature_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"max_magnitude_a", "max |x|, A", OL_COLUMN_MAGNITUDE},
+    {"max_magnitude_b", "B", OL_COLUMN_MAGNITUDE},
+    {"layer_fraction_a", "layers %, A", OL_COLUMN_PERCENT},
+    {"layer_fraction_b", "B", OL_COLUMN_PERCENT},
+    {"first_layer_a", "first layer, A", OL_COLUMN_LABEL},
+    {"first_layer_b", "B", OL_COLUMN_LABEL},
+    {"last_layer_a", "last layer, A", OL_COLUMN_LABEL},
+    {"last_layer_b", "B", OL_COLUMN_LABEL},
+    {0}};
+
+static void put_feature(struct ol_grid *g, const struct ol_report_feature *a,
+                        const struct ol_report_feature *b)
+{
+    int64_t first[2], last[2];
+    layers_of(a, &first[0], &last[0]);
+    layers_of(b, &first[1], &last[1]);
+    ol_grid_int(g, a != NULL ? a->feature : b->feature);
+    ol_grid_real(g, a != NULL ? a->max_magnitude : NAN);
+    ol_grid_real(g, b != NULL ? b->max_magnitude : NAN);
+    ol_grid_real(g, a != NULL ? a->layer_fraction : NAN);
+    ol_grid_real(g, b != NULL ? b->layer_fraction : NAN);
+    ol_grid_int(g, first[0]);
+    ol_grid_int(g, first[1]);
+    ol_grid_int(g, last[0]);
+    ol_grid_int(g, last[1]);
+}
+
+struct ol_grid *ol_diff_features(const struct ol_diff *d, enum ol_diff_change change)
+{
+    struct ol_grid *g = ol_grid_new(feature_columns);
+    const bool from_b = change == OL_DIFF_GAINED;
+    const struct ol_report_results *from = from_b ? d->b : d->a,
+                                   *to = from_b ? d->a : d->b;
+    for (int64_t i = 0; d->comparable && i < from->unique.n; i++) {
+        const struct ol_report_feature *f = &from->unique.features[i],
+                                       *other = find(to, f->feature);
+        const struct ol_report_feature *a = from_b ? other : f, *b = from_b ? f : other;
+        if (change_of(a, b) == change)
+            put_feature(g, a, b);
+    }
+    return g;
+}
+
+static const struct ol_column expert_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"unit", "unit", OL_COLUMN_TEXT},
+    {"output_a", "max |output|, A", OL_COLUMN_MAGNITUDE},
+    {"output_b", "B", OL_COLUMN_MAGNITUDE},
+    {"in_both", "in both", OL_COLUMN_YES},
+    {0}};
+
+static void put_expert(struct ol_grid *g, const struct ol_super_expert *a,
+                       const struct ol_super_expert *b)
+{
+    const struct ol_super_expert *any = a != NULL ? a : b;
+    char *unit = ol_table_unit(any->kind, any->expert);
+    ol_grid_int(g, any->layer);
+    ol_grid_text(g, unit);
+    ol_grid_real(g, a != NULL ? a->output : NAN);
+    ol_grid_real(g, b != NULL ? b->output : NAN);
+    ol_grid_yes(g, a != NULL && b != NULL);
+    free(unit);
+}
+
+struct ol_grid *ol_diff_experts(const struct ol_diff *d)
+{
+    struct ol_grid *g = ol_grid_new(expert_columns);
+    if (!d->has_experts)
+        return g;
+    const struct ol_super_experts *a = d->a->blocks.super_experts,
+                                  *b = d->b->blocks.super_experts;
+    const struct ol_super_expert *in_a = a->experts.items, *in_b = b->experts.items;
+    for (int64_t i = 0; i < a->experts.n; i++)
+        put_expert(g, &in_a[i], find_expert(b, &in_a[i]));
+    for (int64_t i = 0; i < b->experts.n; i++)
+        if (find_expert(a, &in_b[i]) == NULL)
+            put_expert(g, NULL, &in_b[i]);
+    return g;
+}

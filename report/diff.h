@@ -1,0 +1,37 @@
+/* What changed between two models of one kind (Base and Instruct, say): tables that
+ * formats print. */
+#ifndef OL_REPORT_DIFF_H
+#define OL_REPORT_DIFF_H
+
+#include "report/grid.h"
+#include "report/results.h"
+
+enum ol_diff_change {
+    OL_DIFF_GAINED, /* qualifies in b only */
+    OL_DIFF_LOST,   /* qualifies in a only */
+    OL_DIFF_MOVED,  /* in both, but the first or last layer with an occurrence differs */
+    OL_DIFF_KEPT,
+    OL_DIFF_CHANGES
+};
+
+struct ol_diff {
+    const struct ol_report_results *a, *b;
+    int64_t n_features[OL_DIFF_CHANGES]; /* of the unique ones */
+    int64_t n_experts_a, n_experts_b, n_experts_common;
+    bool comparable; /* as wide, and both with counts: features can be matched */
+    bool has_experts;
+};
+
+void ol_diff_make(struct ol_diff *d, const struct ol_report_results *a,
+                  const struct ol_report_results *b);
+/* Reasons not to trust it, as ol_report_warning. The caller frees. */
+char *ol_diff_warning(const struct ol_diff *d, int *state);
+/* "gained in B", ... as a heading. */
+const char *ol_diff_title(enum ol_diff_change change);
+
+/* The caller frees. */
+struct ol_grid *ol_diff_counts(const struct ol_diff *d);
+struct ol_grid *ol_diff_features(const struct ol_diff *d, enum ol_diff_change change);
+struct ol_grid *ol_diff_experts(const struct ol_diff *d);
+
+#endif

@@ -1,0 +1,42 @@
+/* Every figure of a report: drawn from results alone, for a page or as a file. */
+#ifndef OL_REPORT_FIGURES_H
+#define OL_REPORT_FIGURES_H
+
+#include "report/results.h"
+#include "report/svg.h"
+
+struct ol_figure {
+    const char *name; /* for --figure */
+    const char *title;
+    /* What is shown and how to read it, in words. */
+    const char *caption;
+    /* How to get the numbers that it needs: shown when they are missing. */
+    const char *needs;
+    bool (*has)(const struct ol_report_results *r);
+    void (*draw)(const struct ol_report_results *r, const struct ol_canvas *c);
+};
+
+extern const struct ol_figure *const ol_figures[]; /* ends with NULL */
+/* NULL: there is none of that name. */
+const struct ol_figure *ol_figure_find(const char *name);
+
+/* Of results files without a block, by what would provide it. */
+#define OL_NEEDS_VALUES                                                                  \
+    "It needs recorded tensors or summaries: run ol-extract without --no-summaries, "    \
+    "then "                                                                              \
+    "ol-analyze of this version."
+#define OL_NEEDS_TENSORS                                                                 \
+    "It needs recorded tensors: run ol-extract with --store bf16 (the default), then "   \
+    "ol-analyze of this version."
+#define OL_NEEDS_ROUTERS                                                                 \
+    "It needs a Mixture-of-Experts model and its router choices, which ol-extract "      \
+    "records for every such model."
+
+/* Defined in figures/, a file per group. */
+extern const struct ol_figure ol_features_figure, ol_onset_figure, ol_magnitudes_figure,
+    ol_stream_figure, ol_positions_figure, ol_histograms_figure, ol_kurtosis_figure,
+    ol_load_figure, ol_entropy_figure, ol_experts_figure, ol_attribution_figure,
+    ol_writes_figure, ol_sweep_figure, ol_thresholds_figure, ol_uncertainty_figure,
+    ol_consistency_figure, ol_quantisation_figure;
+
+#endif

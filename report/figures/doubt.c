@@ -1,0 +1,240 @@
+/* How the counts hang on the criterion, and on the sequences that happened to be read. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "report/chart.h"
+#include "report/figures.h"
+#include "report/heatmap.h"
+#include "report/text.h"
+
+enum { NAME_BYTES = 16 };
+
+static bool has_sweep(const struct ol_report_results *r)
+{
+    const struct ol_sweep *s = r->blocks.sweep;
+    return s != NULL && s->unique.n > 0;
+}
+
+static int64_t nearest(const struct ol_reals *values, double wanted)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < values->n; i++)
+        if (fabs(values->items[i] - wanted) < fabs(values->items[best] - wanted))
+            best = i;
+    return best;
+}
+
+static void name_percent(const struct ol_reals *fractions, bool reverse,
+                         char (*names)[NAME_BYTES], const char **texts)
+{
+    for (int64_t i = 0; i < fractions->n; i++) {
+        const int64_t k = reverse ? fractions->n - 1 - i : i;
+        snprintf(names[i], NAME_BYTES, "%.3g %%", 100 * fractions->items[k]);
+        texts[i] = names[i];
+    }
+}
+
+/* More layers needed: higher up. */
+static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    const struct ol_sweep *s = r->blocks.sweep;
+    const int64_t rows = s->layer_fractions.n, columns = s->position_fractions.n;
+    const int64_t t = nearest(&s->thresholds, r->criterion.threshold);
+    double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
+    bool *marked = ol_xcalloc((size_t)(rows * columns), sizeof *marked);
+    char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(rows + columns), NAME_BYTES);
+    const char **texts = ol_xcalloc((size_t)(rows + columns), sizeof *texts);
+    for (int64_t i = 0; i < rows * columns; i++)
+        values[i] =
+            s->unique.items[(t * rows + rows - 1 - i / columns) * columns + i % columns];
+    marked[(rows - 1 - nearest(&s->layer_fractions, r->criterion.min_layers)) * columns +
+           nearest(&s->position_fractions, r->criterion.min_positions)] = true;
+    name_percent(&s->layer_fractions, true, names, texts);
+    name_percent(&s->position_fractions, false, names + rows, texts + rows);
+    char *title =
+        ol_xasprintf("unique features with |x| >= %g (ring: the criterion used)",
+                     s->thresholds.items[t]);
+    const struct ol_heatmap map = {.n_columns = columns,
+                                   .n_rows = rows,
+                                   .values = values,
+                                   .row_names = texts,
+                                   .column_names = texts + rows,
+                                   .x_title = "positions at least",
+                                   .y_title = "layers at least",
+                                   .scale_title = title,
+                                   .unit = " features",
+                                   .missing = "none",
+                                   .log = true,
+                                   .row_height = 17,
+                                   .marked = marked};
+    ol_heatmap_draw(c, &map);
+    free(title);
+    free(texts);
+    free(names);
+    free(marked);
+    free(values);
+}
+
+const struct ol_figure ol_sweep_figure = {
+    "sweep",
+    "Unique features under other criteria",
+    "How many features would qualify if an outlier had to appear on more or fewer layers "
+    "(up) and positions (right), at the threshold of this analysis. If colours change "
+    "fast around the ring, the count hangs on the choice of the criterion.",
+    OL_NEEDS_VALUES,
+    has_sweep,
+    draw_sweep};
+
+static void draw_thresholds(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    const struct ol_sweep *s = r->blocks.sweep;
+    const int64_t rows = s->layer_fractions.n, columns = s->position_fractions.n,
+                  cell = nearest(&s->layer_fractions, r->criterion.min_layers) * columns +
+                         nearest(&s->position_fractions, r->criterion.min_positions);
+    const size_t n = (size_t)s->thresholds.n;
+    double *y = ol_xcalloc(2 * n, sizeof *y);
+    for (size_t t = 0; t < n; t++) {
+        y[t] = s->unique.items[(int64_t)t * rows * columns + cell];
+        y[n + t] =
+            s->pairs.n > 0 ? s->pairs.items[(int64_t)t * rows * columns + cell] : NAN;
+    }
+    const struct ol_series series[] = {
+        {.name = "unique", .x = s->thresholds.items, .y = y, .n = (long)n},
+        {.name = "pairs", .x = s->thresholds.items, .y = y + n, .n = (long)n}};
+    const struct ol_chart chart = {.series = series,
+                                   .n_series = 2,
+                                   .x = {.title = "threshold of |x|"},
+                                   .y = {.title = "count (log scale)", .log = true},
+                                   .x_low = n > 0 ? s->thresholds.items[0] : 0,
+                                   .x_high = n > 0 ? s->thresholds.items[n - 1] : 0,
+                                   .height = 260};
+    ol_chart_draw(c, &chart);
+    free(y);
+}
+
+const struct ol_figure ol_thresholds_figure = {
+    "thresholds",
+    "Counts against the threshold",
+    "The two counts at the layer and position fractions of this analysis, for other "
+    "magnitudes. A straight fall means that no threshold is special; a plateau that "
+    "outliers stand apart from the rest. Counts of zero are left out.",
+    OL_NEEDS_VALUES,
+    has_sweep,
+    draw_thresholds};
+
+/* ---- intervals ---- */
+
+static bool has_uncertainty(const struct ol_report_results *r)
+{
+    return r->blocks.uncertainty != NULL;
+}
+
+struct interval_row {
+    const char *name, *unit;
+    const struct ol_interval *interval;
+    double factor;
+};
+
+/* Each quantity has its own scale, from 0, because they have nothing in common. */
+static void draw_interval(FILE *out, const struct interval_row *row, double top)
+{
+    const struct ol_interval *i = row->interval;
+    const double left = 170, right = OL_FIGURE_WIDTH - 190, y = top + 14;
+    ol_svg_text(out, left - 12, y + 4, 'e', "", "%s", row->name);
+    if (i == NULL || isnan(i->value)) {
+        ol_svg_text(out, left, y + 4, 's', "mu", "not known");
+        return;
+    }
+    struct ol_axis axis = {.high = fmax(i->value, isnan(i->high) ? 0 : i->high),
+                           .start = left,
+                           .end = right};
+    ol_axis_round(&axis, true);
+    ol_svg_line(out, left, y, right, y, "gr");
+    if (!isnan(i->low) && !isnan(i->high)) {
+        const double low = ol_axis_at(&axis, i->low), high = ol_axis_at(&axis, i->high);
+        ol_svg_rect(out, low, y - 4, fmax(1, high - low), 8, "c10", NULL);
+    }
+    ol_svg_circle(out, ol_axis_at(&axis, i->value), y, 5, "f1", NULL);
+    ol_svg_text(out, right + 12, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
+                row->factor * i->value, row->unit, row->factor * i->low,
+                row->factor * i->high);
+}
+
+static void draw_uncertainty(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    const struct interval_row rows[] = {
+        {"pairs", "", u->pairs, 1},
+        {"unique", "", u->unique, 1},
+        {"pooled", "", u->pooled, 1},
+        {"mean layers", " %", u->mean_layer_fraction, 100},
+        {"mean positions", " %", u->mean_position_fraction, 100}};
+    const int n = sizeof rows / sizeof rows[0];
+    ol_svg_open(c, OL_FIGURE_WIDTH, 30 * n + 12);
+    for (int i = 0; i < n; i++)
+        draw_interval(c->out, &rows[i], 30 * i + 4);
+    ol_svg_close(c);
+}
+
+const struct ol_figure ol_uncertainty_figure = {
+    "uncertainty",
+    "Intervals from resampled sequences",
+    "Each point is a value of this report, its band what resampling the sequences "
+    "(bootstrap) makes of it: other texts of the same kind would probably fall into it. "
+    "Every row has its own scale, from 0.",
+    "It needs recorded tensors of at least two sequences.",
+    has_uncertainty,
+    draw_uncertainty};
+
+/* ---- consistency ---- */
+
+static bool has_consistency(const struct ol_report_results *r)
+{
+    return r->blocks.uncertainty != NULL && r->blocks.uncertainty->consistency.n > 0;
+}
+
+static void draw_consistency(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    const struct ol_list *list = &r->blocks.uncertainty->consistency;
+    const struct ol_consistency *items = list->items;
+    const double height = 240, bottom = height - OL_FIGURE_BOTTOM,
+                 right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT;
+    double most = 0;
+    for (int64_t i = 0; i < list->n; i++)
+        most = fmax(most, (double)items[i].n_features);
+    struct ol_axis y = {
+        .high = most, .whole = true, .start = bottom, .end = 14, .title = "features"};
+    ol_axis_round(&y, true);
+    ol_svg_open(c, OL_FIGURE_WIDTH, height);
+    ol_axis_draw_y(c->out, &y, OL_FIGURE_LEFT, right);
+    const double step = (right - OL_FIGURE_LEFT) / (double)list->n;
+    const int64_t every = step < 24 ? (int64_t)ceil(24 / step) : 1;
+    for (int64_t i = 0; i < list->n; i++) {
+        const double x = OL_FIGURE_LEFT + (double)i * step,
+                     top = ol_axis_at(&y, (double)items[i].n_features);
+        char *tip =
+            ol_xasprintf("%" PRId64 " features qualify in exactly %" PRId64 " batches",
+                         items[i].n_features, items[i].batches);
+        ol_svg_rect(c->out, x + 0.1 * step, top, 0.8 * step, bottom - top, "f1", tip);
+        if (i % every == 0)
+            ol_svg_text(c->out, x + step / 2, bottom + 17, 'm', "mu", "%" PRId64,
+                        items[i].batches);
+        free(tip);
+    }
+    ol_svg_line(c->out, OL_FIGURE_LEFT, bottom, right, bottom, "ax");
+    ol_svg_text(c->out, (OL_FIGURE_LEFT + right) / 2, bottom + 35, 'm', "mu",
+                "batches in which a feature qualifies");
+    ol_svg_close(c);
+}
+
+const struct ol_figure ol_consistency_figure = {
+    "consistency",
+    "Consistency over sequences",
+    "How many features qualify in exactly so many batches. Bars on the right are "
+    "features "
+    "of the model, whatever the text; bars on the left are features of a text.",
+    "It needs recorded tensors of at least two sequences.",
+    has_consistency,
+    draw_consistency};

@@ -1,0 +1,151 @@
+/* Magnitudes and shapes of the values, layer by layer. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/chart.h"
+#include "report/figures.h"
+
+static double last_layer(const struct ol_report_results *r)
+{
+    return (double)(r->model.n_layers > 1 ? r->model.n_layers - 1 : 1);
+}
+
+static bool has_sites(const struct ol_report_results *r)
+{
+    return r->n_listed_sites > 0;
+}
+
+static void draw_magnitudes(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    static const char *const sites[] = {"ln_attn", "ln_mlp"};
+    const int64_t n = r->n_listed_sites;
+    double *x = ol_xcalloc((size_t)(2 * n + 2), sizeof *x),
+           *y = ol_xcalloc((size_t)(2 * n + 2), sizeof *y);
+    struct ol_series series[3] = {
+        {.name = "before attention (ln_attn)", .x = x, .y = y},
+        {.name = "before the MLP (ln_mlp)", .x = x + n, .y = y + n},
+        {.name = "threshold", .x = x + 2 * n, .y = y + 2 * n, .n = 2}};
+    for (int64_t i = 0; i < n; i++)
+        for (int s = 0; s < 2; s++) {
+            if (strcmp(r->sites[i].site, sites[s]) != 0)
+                continue;
+            x[s * n + series[s].n] = (double)r->sites[i].layer;
+            y[s * n + series[s].n++] = r->sites[i].max_magnitude;
+        }
+    x[2 * n + 1] = last_layer(r);
+    y[2 * n] = y[2 * n + 1] = r->criterion.threshold;
+    const struct ol_chart chart = {.series = series,
+                                   .n_series = 3,
+                                   .x = {.title = "layer", .whole = true},
+                                   .y = {.title = "largest |x| (log scale)", .log = true},
+                                   .x_high = last_layer(r)};
+    ol_chart_draw(c, &chart);
+    free(y);
+    free(x);
+}
+
+const struct ol_figure ol_magnitudes_figure = {
+    "magnitudes",
+    "Largest magnitude by layer",
+    "The largest value at the output of each layer's two norms, on a logarithmic scale. "
+    "The dotted line is the threshold above which a value counts as an occurrence.",
+    "It needs recorded tensors or summaries: run ol-extract without --sites that leave "
+    "out ln_attn and ln_mlp.",
+    has_sites,
+    draw_magnitudes};
+
+/* ---- the residual stream ---- */
+
+static bool has_stream(const struct ol_report_results *r)
+{
+    return r->blocks.massive != NULL && r->blocks.massive->layers.n > 0;
+}
+
+static void draw_stream(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    const struct ol_list *list = &r->blocks.massive->layers;
+    const struct ol_massive_layer *layers = list->items;
+    const size_t n = (size_t)list->n;
+    double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(4 * n, sizeof *y);
+    const struct ol_series series[] = {
+        {.name = "largest", .x = x, .y = y, .n = list->n},
+        {.name = "mean of the tokens' largest", .x = x, .y = y + n, .n = list->n},
+        {.name = "mean of their fourth largest", .x = x, .y = y + 2 * n, .n = list->n},
+        {.name = "median", .x = x, .y = y + 3 * n, .n = list->n}};
+    for (size_t i = 0; i < n; i++) {
+        const struct ol_reals *top = &layers[i].mean_top;
+        x[i] = (double)layers[i].layer;
+        y[i] = layers[i].max_magnitude;
+        y[n + i] = top->n > 0 ? top->items[0] : NAN;
+        y[2 * n + i] = top->n > 3 ? top->items[3] : NAN;
+        y[3 * n + i] = layers[i].median_magnitude;
+    }
+    const struct ol_chart chart = {
+        .series = series,
+        .n_series = 4,
+        .x = {.title = "layer", .whole = true},
+        .y = {.title = "|x| of the stream (log scale)", .log = true},
+        .x_high = last_layer(r)};
+    ol_chart_draw(c, &chart);
+    free(y);
+    free(x);
+}
+
+const struct ol_figure ol_stream_figure = {
+    "stream",
+    "The residual stream after each layer",
+    "The largest magnitude of the stream, the mean over tokens of their largest and "
+    "fourth largest, and the median of all. Where the first line stands thousands of "
+    "times above the last, a few values carry the stream: massive activations.",
+    OL_NEEDS_VALUES,
+    has_stream,
+    draw_stream};
+
+/* ---- tails ---- */
+
+static bool has_distributions(const struct ol_report_results *r)
+{
+    return r->blocks.distributions != NULL && r->blocks.distributions->sites.n > 0;
+}
+
+static void draw_kurtosis(const struct ol_report_results *r, const struct ol_canvas *c)
+{
+    static const char *const sites[] = {"ln_attn", "ln_mlp", "output"};
+    const struct ol_list *list = &r->blocks.distributions->sites;
+    const struct ol_distribution *items = list->items;
+    double *x = ol_xcalloc((size_t)(3 * list->n), sizeof *x),
+           *y = ol_xcalloc((size_t)(3 * list->n), sizeof *y);
+    struct ol_series series[3] = {{.name = "before attention"},
+                                  {.name = "before the MLP"},
+                                  {.name = "residual stream"}};
+    for (int s = 0; s < 3; s++) {
+        series[s].x = x + s * list->n;
+        series[s].y = y + s * list->n;
+    }
+    for (int64_t i = 0; i < list->n; i++)
+        for (int s = 0; s < 3; s++) {
+            if (items[i].site == NULL || strcmp(items[i].site, sites[s]) != 0)
+                continue;
+            x[s * list->n + series[s].n] = (double)items[i].layer;
+            y[s * list->n + series[s].n++] = items[i].kurtosis;
+        }
+    const struct ol_chart chart = {.series = series,
+                                   .n_series = 3,
+                                   .x = {.title = "layer", .whole = true},
+                                   .y = {.title = "kurtosis (log scale)", .log = true},
+                                   .x_high = last_layer(r),
+                                   .height = 260};
+    ol_chart_draw(c, &chart);
+    free(y);
+    free(x);
+}
+
+const struct ol_figure ol_kurtosis_figure = {
+    "kurtosis",
+    "Kurtosis by layer",
+    "Kurtosis tells how heavy the tails of the values are, without a threshold: a normal "
+    "distribution has 3; thousands mean that a handful of values dominate.",
+    OL_NEEDS_VALUES,
+    has_distributions,
+    draw_kurtosis};

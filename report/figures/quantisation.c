@@ -1,0 +1,93 @@
+/* What number formats would do to the activations: a map of layers by formats. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/chart.h"
+#include "report/figures.h"
+#include "report/heatmap.h"
+
+static bool has_quantisation(const struct ol_report_results *r)
+{
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    return q != NULL && q->sites.n > 0 && q->methods.n > 0;
+}
+
+static void fill(const struct ol_quantisation *q, const char *site, bool without_dims,
+                 int64_t columns, double *values)
+{
+    const struct ol_quantised_site *sites = q->sites.items;
+    for (int64_t i = 0; i < q->methods.n * columns; i++)
+        values[i] = NAN;
+    for (int64_t i = 0; i < q->sites.n; i++) {
+        const struct ol_quantised_site *s = &sites[i];
+        const struct ol_reals *errors = without_dims ? &s->error_without_dims : &s->error;
+        if (s->site == NULL || strcmp(s->site, site) != 0 || s->layer < 0 ||
+            s->layer >= columns)
+            continue;
+        for (int64_t m = 0; m < errors->n; m++)
+            values[m * columns + s->layer] = 100 * errors->items[m];
+    }
+}
+
+static void range(const struct ol_quantisation *q, double *low, double *high)
+{
+    const struct ol_quantised_site *sites = q->sites.items;
+    struct ol_axis all = {.low = INFINITY, .high = -INFINITY, .log = true};
+    for (int64_t i = 0; i < q->sites.n; i++) {
+        ol_axis_include(&all, sites[i].error.items, sites[i].error.n);
+        ol_axis_include(&all, sites[i].error_without_dims.items,
+                        sites[i].error_without_dims.n);
+    }
+    *low = 100 * all.low;
+    *high = 100 * all.high;
+}
+
+static void draw_quantisation(const struct ol_report_results *r,
+                              const struct ol_canvas *c)
+{
+    static const char *const sites[] = {"ln_attn", "ln_mlp"};
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    const int64_t columns = r->model.n_layers > 0 ? r->model.n_layers : 1;
+    double *values = ol_xcalloc((size_t)(q->methods.n * columns), sizeof *values);
+    struct ol_heatmap map = {.n_columns = columns,
+                             .n_rows = q->methods.n,
+                             .values = values,
+                             .row_names = q->methods.items,
+                             .x_title = "layer",
+                             .y_title = "",
+                             .unit = " %",
+                             .missing = "not computed",
+                             .log = true,
+                             .row_height = 15,
+                             .row_every = 1};
+    range(q, &map.low, &map.high);
+    const double height = ol_heatmap_height(&map);
+    ol_svg_open(c, OL_FIGURE_WIDTH, 4 * height);
+    for (int i = 0; i < 4; i++) {
+        char title[96];
+        if (i % 2 == 0)
+            snprintf(title, sizeof title, "relative error of %s, %%", sites[i / 2]);
+        else
+            snprintf(title, sizeof title,
+                     "the same, %" PRId64 " worst dimensions kept apart", q->k_dims);
+        map.scale_title = title;
+        fill(q, sites[i / 2], i % 2 == 1, columns, values);
+        ol_heatmap_put(c->out, &map, i * height);
+    }
+    ol_svg_close(c);
+    free(values);
+}
+
+const struct ol_figure ol_quantisation_figure = {
+    "quantisation",
+    "Error of number formats by layer",
+    "Relative error (RMS of the error over RMS of the values) if a site's activations "
+    "were stored in each number format, before attention and before the MLP, and again "
+    "with the worst dimensions kept in bf16. Where the second map is much paler, a few "
+    "outlier dimensions are to blame.",
+    OL_NEEDS_TENSORS,
+    has_quantisation,
+    draw_quantisation};

@@ -1,0 +1,178 @@
+#include "report/heatmap.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/error.h"
+#include "report/chart.h"
+#include "report/colours.h"
+#include "report/text.h"
+
+enum { SCALE_HEIGHT = 40, SCALE_WIDTH = 220 };
+
+static double row_height(const struct ol_heatmap *m)
+{
+    if (m->row_height > 0)
+        return m->row_height;
+    const double fits = 640.0 / (double)(m->n_rows > 0 ? m->n_rows : 1);
+    return fits < 2 ? 2 : fits > 16 ? 16 : fits;
+}
+
+double ol_heatmap_height(const struct ol_heatmap *m)
+{
+    return SCALE_HEIGHT + (double)m->n_rows * row_height(m) + OL_FIGURE_BOTTOM + 4;
+}
+
+static void scale_of(const struct ol_heatmap *m, struct ol_axis *scale)
+{
+    *scale = (struct ol_axis){.low = INFINITY, .high = -INFINITY, .log = m->log};
+    if (m->low < m->high) {
+        scale->low = m->low;
+        scale->high = m->high;
+    } else {
+        ol_axis_include(scale, m->values, m->n_rows * m->n_columns);
+        if (!(scale->low < scale->high))
+            ol_axis_round(scale, false);
+    }
+    scale->start = 0;
+    scale->end = 1;
+}
+
+/* Title on the left, colours with their ends' values on the right, above the map. */
+static void draw_scale(FILE *out, const struct ol_heatmap *m, const struct ol_axis *scale,
+                       double top)
+{
+    const double right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT,
+                 width = (double)SCALE_WIDTH / OL_COLOUR_LEVELS;
+    struct ol_axis axis = *scale;
+    double ticks[OL_MAX_TICKS];
+    for (int i = 0; i < OL_COLOUR_LEVELS; i++) {
+        char class[8];
+        snprintf(class, sizeof class, "c%d", i);
+        ol_svg_rect(out, right - SCALE_WIDTH + i * width, top, width + 0.3, 10, class,
+                    NULL);
+    }
+    axis.start = right - SCALE_WIDTH;
+    axis.end = right;
+    const int n = ol_axis_ticks(&axis, ticks);
+    for (int i = 0; i < n; i++) {
+        const double at = ol_axis_at(&axis, ticks[i]);
+        const char align = at > right - 12 ? 'e' : 'm';
+        ol_svg_line(out, at, top + 10, at, top + 13, "ax");
+        ol_svg_text(out, at, top + 25, align, "mu", "%s", ol_text_tick(ticks[i]).text);
+    }
+    ol_svg_text(out, OL_FIGURE_LEFT, top + 10, 's', "", "%s", m->scale_title);
+    if (m->missing != NULL) {
+        ol_svg_rect(out, OL_FIGURE_LEFT, top + 17, 10, 10, "na", NULL);
+        ol_svg_text(out, OL_FIGURE_LEFT + 15, top + 26, 's', "mu", "%s", m->missing);
+    }
+}
+
+static char *tip_of(const struct ol_heatmap *m, long row, long column)
+{
+    char r[24], c[24];
+    snprintf(r, sizeof r, "%ld", row);
+    snprintf(c, sizeof c, "%ld", column);
+    return ol_xasprintf("%s %s, %s %s: %s%s", m->x_title,
+                        m->column_names != NULL ? m->column_names[column] : c, m->y_title,
+                        m->row_names != NULL ? m->row_names[row] : r,
+                        ol_text_magnitude(m->values[row * m->n_columns + column]).text,
+                        m->unit);
+}
+
+/* One path a cell, in units of cells: short, and the browser scales without seams. */
+static void draw_cells(FILE *out, const struct ol_heatmap *m, const struct ol_axis *scale)
+{
+    const bool tips = m->n_rows * m->n_columns <= OL_HEATMAP_TIPS;
+    for (long i = 0; i < m->n_rows * m->n_columns; i++) {
+        const double v = m->values[i];
+        const long row = i / m->n_columns, column = i % m->n_columns;
+        if (isnan(v) || (m->log && v <= 0))
+            continue;
+        const int level =
+            isinf(v) ? OL_COLOUR_LEVELS - 1 : ol_colours_level(ol_axis_at(scale, v));
+        fprintf(out, "<path class=\"c%d\" d=\"M%ld %ldh1v1h-1z\"", level, column, row);
+        if (!tips) {
+            fputs("/>", out);
+            continue;
+        }
+        char *tip = tip_of(m, row, column);
+        fputs("><title>", out);
+        ol_text_escape(tip, out);
+        fputs("</title></path>\n", out);
+        free(tip);
+    }
+}
+
+static void draw_marks(FILE *out, const struct ol_heatmap *m, double top, double width,
+                       double height)
+{
+    for (long i = 0; m->marked != NULL && i < m->n_rows * m->n_columns; i++)
+        if (m->marked[i])
+            ol_svg_circle(
+                out, OL_FIGURE_LEFT + ((double)(i % m->n_columns) + 0.5) * width,
+                top + ((double)(i / m->n_columns) + 0.5) * height, 6.5, "mk", NULL);
+}
+
+static long label_every(long given, double cell, double room)
+{
+    static const long steps[] = {1, 2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 256};
+    size_t i = 0;
+    if (given > 0)
+        return given;
+    while (i + 1 < sizeof steps / sizeof steps[0] && (double)steps[i] * cell < room)
+        i++;
+    return steps[i];
+}
+
+static void draw_labels(FILE *out, const struct ol_heatmap *m, double top, double width,
+                        double height)
+{
+    const double bottom = top + (double)m->n_rows * height;
+    const long across = label_every(m->column_every, width, 30),
+               down = label_every(m->row_every, height, 14);
+    for (long c = 0; c < m->n_columns; c += across) {
+        const double x = OL_FIGURE_LEFT + ((double)c + 0.5) * width;
+        if (m->column_names != NULL)
+            ol_svg_text(out, x, bottom + 16, 'm', "mu", "%s", m->column_names[c]);
+        else
+            ol_svg_text(out, x, bottom + 16, 'm', "mu", "%ld", c);
+    }
+    for (long r = 0; r < m->n_rows; r += down) {
+        const double y = top + ((double)r + 0.5) * height + 4;
+        if (m->row_names != NULL)
+            ol_svg_text(out, OL_FIGURE_LEFT - 7, y, 'e', "mu", "%s", m->row_names[r]);
+        else
+            ol_svg_text(out, OL_FIGURE_LEFT - 7, y, 'e', "mu", "%ld", r);
+    }
+    ol_svg_text(out, (OL_FIGURE_LEFT + OL_FIGURE_WIDTH - OL_FIGURE_RIGHT) / 2.0,
+                bottom + 34, 'm', "mu", "%s", m->x_title);
+    ol_svg_text_up(out, 12, (top + bottom) / 2, m->y_title);
+}
+
+void ol_heatmap_put(FILE *out, const struct ol_heatmap *m, double top)
+{
+    struct ol_axis scale;
+    const double area = OL_FIGURE_WIDTH - OL_FIGURE_LEFT - OL_FIGURE_RIGHT,
+                 width = area / (double)(m->n_columns > 0 ? m->n_columns : 1),
+                 height = row_height(m);
+    scale_of(m, &scale);
+    draw_scale(out, m, &scale, top + 2);
+    top += SCALE_HEIGHT;
+    ol_svg_rect(out, OL_FIGURE_LEFT, top, area, (double)m->n_rows * height, "na", NULL);
+    fprintf(out,
+            "<g shape-rendering=\"crispEdges\" transform=\"translate(%d %.1f) "
+            "scale(%.4f %.4f)\">\n",
+            OL_FIGURE_LEFT, top, width, height);
+    draw_cells(out, m, &scale);
+    fputs("</g>\n", out);
+    draw_marks(out, m, top, width, height);
+    draw_labels(out, m, top, width, height);
+}
+
+void ol_heatmap_draw(const struct ol_canvas *c, const struct ol_heatmap *m)
+{
+    ol_svg_open(c, OL_FIGURE_WIDTH, ol_heatmap_height(m));
+    ol_heatmap_put(c->out, m, 0);
+    ol_svg_close(c);
+}

@@ -1,0 +1,244 @@
+/* The report as one HTML page: of one model here, of several in html_survey.c. */
+#include "report/html.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/version.h"
+#include "report/page.h"
+#include "report/text.h"
+
+enum { OPEN_ROWS = 12, LONG_ROWS = 100 };
+
+void ol_html_figure(const struct ol_report_results *r, const struct ol_figure *f,
+                    FILE *out)
+{
+    if (!f->has(r)) {
+        ol_page_absent(out, f->title, f->needs);
+        return;
+    }
+    ol_page_begin_figure(out, f->name, f->title);
+    f->draw(r, &(struct ol_canvas){.out = out, .title = f->title});
+    ol_page_end_figure(out, f->title, f->caption);
+}
+
+void ol_html_table(const struct ol_report_results *r, const struct ol_table_source *t,
+                   int64_t top, FILE *out)
+{
+    struct ol_grid *g = t->make(r);
+    const int64_t n = g != NULL ? ol_grid_rows(g) : 0,
+                  most = top > LONG_ROWS ? top : LONG_ROWS;
+    if (n == 0) {
+        ol_grid_free(g);
+        return;
+    }
+    if (n > OPEN_ROWS) {
+        fputs("<details><summary>", out);
+        ol_text_print(out, "%s: %s rows", t->title, ol_text_count(n).text);
+        fputs("</summary>\n", out);
+    }
+    if (n > most) {
+        fputs("<p class=\"mu\">", out);
+        ol_text_print(out,
+                      "The first %" PRId64 " of %s; all of them: ol-report --format "
+                      "csv --table %s",
+                      most, ol_text_count(n).text, t->name);
+        fputs("</p>\n", out);
+    }
+    ol_grid_html(g, t->title, most, out);
+    if (n > OPEN_ROWS)
+        fputs("</details>\n", out);
+    ol_grid_free(g);
+}
+
+/* ---- what the model is, and what was found ---- */
+
+static void fact(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, "<dt>%s</dt><dd>", name);
+    ol_text_escape(text[0] != '\0' ? text : "not known", out);
+    fputs("</dd>\n", out);
+}
+
+static void put_facts(const struct ol_report_results *r, FILE *out)
+{
+    char *total = ol_report_parameters(r->model.total_parameters),
+         *active = ol_report_parameters(r->model.active_parameters),
+         *experts = r->model.n_experts > 0
+                        ? ol_xasprintf("%" PRId64 ", top %" PRId64, r->model.n_experts,
+                                       r->model.top_k)
+                        : ol_xstrdup("none (dense)"),
+         *size = ol_xasprintf("%" PRId64 " layers, d_model %" PRId64, r->model.n_layers,
+                              r->model.d_model),
+         *parameters = ol_xasprintf("%s, %s active; stored as %s", total, active,
+                                    r->model.weight_format),
+         *run = ol_xasprintf("%s on %s (%s)", r->run.precision, r->run.backend,
+                             r->run.device),
+         *text = ol_xasprintf("%s; %s tokens in %s sequences, windowing %s, %s",
+                              r->input.source, ol_text_count(r->n_tokens).text,
+                              ol_text_count(r->n_sequences).text, r->input.windowing,
+                              r->input.bos ? "begun with BOS" : "no BOS");
+    fputs("<dl class=\"facts\">\n", out);
+    fact(out, "family", r->model.family);
+    fact(out, "size", size);
+    fact(out, "experts", experts);
+    fact(out, "parameters", parameters);
+    fact(out, "text", text);
+    fact(out, "run", run);
+    fputs("</dl>\n", out);
+    free(text);
+    free(run);
+    free(parameters);
+    free(size);
+    free(experts);
+    free(active);
+    free(total);
+}
+
+static void interval_note(const struct ol_uncertainty *u, const struct ol_interval *i,
+                          const char *otherwise, char note[128])
+{
+    if (u != NULL && i != NULL && !isnan(i->low) && !isnan(i->high))
+        snprintf(note, 128, "%.4g to %.4g (%.0f %% interval)", i->low, i->high,
+                 100 * u->level);
+    else
+        snprintf(note, 128, "%s", otherwise);
+}
+
+static void count_card(const struct ol_report_results *r, const char *name, int64_t n,
+                       const struct ol_interval *i, const char *meaning, FILE *out)
+{
+    char note[128];
+    interval_note(r->blocks.uncertainty, i, meaning, note);
+    ol_page_card(out, name, ol_text_count(n).text, note);
+}
+
+static void put_cards(const struct ol_report_results *r, FILE *out)
+{
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    fputs("<dl class=\"cards\">\n", out);
+    if (r->has_outliers) {
+        count_card(r, "pairs", r->n_pairs, u != NULL ? u->pairs : NULL,
+                   "(feature, batch) pairs", out);
+        count_card(r, "unique", r->unique.count, u != NULL ? u->unique : NULL,
+                   "in at least one batch", out);
+        count_card(r, "pooled", r->pooled.count, u != NULL ? u->pooled : NULL,
+                   "over all sequences", out);
+        count_card(r, "strict", r->strict.count, NULL, "averaged over sites", out);
+    }
+    if (r->has_pairs) {
+        char value[64], note[64];
+        snprintf(value, sizeof value, "%s %%", ol_text_percent(r->mean_layers).text);
+        snprintf(note, sizeof note, "median %s %%",
+                 ol_text_percent(r->median_layers).text);
+        ol_page_card(out, "mean layers (L%)", value, note);
+        snprintf(value, sizeof value, "%s %%", ol_text_percent(r->mean_positions).text);
+        snprintf(note, sizeof note, "median %s %%",
+                 ol_text_percent(r->median_positions).text);
+        ol_page_card(out, "mean positions (S%)", value, note);
+    }
+    if (r->has_perplexity)
+        ol_page_card(out, "perplexity", ol_text_magnitude(r->perplexity).text,
+                     "of the same text");
+    if (r->blocks.super_experts != NULL)
+        ol_page_card(out, "super experts",
+                     ol_text_count(r->blocks.super_experts->experts.n).text,
+                     "by the published rule");
+    if (r->blocks.massive != NULL)
+        ol_page_card(out, "massive dimensions",
+                     ol_text_count(r->blocks.massive->features.n).text,
+                     "of the residual stream");
+    fputs("</dl>\n", out);
+}
+
+static void put_warnings(const struct ol_report_results *r, FILE *out)
+{
+    int state = 0;
+    char *text;
+    while ((text = ol_report_warning(r, &state)) != NULL) {
+        ol_page_warning(out, text);
+        free(text);
+    }
+}
+
+static void put_published(const struct ol_report_results *r, FILE *out)
+{
+    const struct ol_published *p = &r->published;
+    if (p->json == NULL)
+        return;
+    fputs("<h3>Published and measured</h3>\n<div class=\"scroll\" tabindex=\"0\" "
+          "role=\"region\" aria-label=\"Published and measured\"><table><thead><tr>"
+          "<th scope=\"col\">source</th><th scope=\"col\" class=\"n\">pairs</th>"
+          "<th scope=\"col\" class=\"n\">mean L%</th><th scope=\"col\" class=\"n\">mean "
+          "S%</th></tr></thead><tbody>\n<tr><td class=\"w\">",
+          out);
+    ol_text_print(out, "published: %s; %s", p->study, p->text);
+    fprintf(out,
+            "</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">%.1f</td>"
+            "<td class=\"n\">%.1f</td></tr>\n<tr><td class=\"w\">",
+            p->pairs, p->mean_layer_percent, p->mean_position_percent);
+    ol_text_print(out, "here: %s tokens in %s sequences", ol_text_count(r->n_tokens).text,
+                  ol_text_count(r->n_sequences).text);
+    if (r->has_pairs)
+        fprintf(out,
+                "</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">%.1f</td>"
+                "<td class=\"n\">%.1f</td></tr>\n",
+                r->n_pairs, 100 * r->mean_layers, 100 * r->mean_positions);
+    else
+        fputs("</td><td class=\"n\">\xe2\x80\x93</td><td class=\"n\">\xe2\x80\x93</td>"
+              "<td class=\"n\">\xe2\x80\x93</td></tr>\n",
+              out);
+    fputs("</tbody></table></div>\n", out);
+}
+
+void ol_html_summary(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    (void)top;
+    put_cards(r, out);
+    put_facts(r, out);
+    put_warnings(r, out);
+    put_published(r, out);
+}
+
+static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    struct ol_page_section contents[OL_HTML_MOST_SECTIONS + 1] = {{0}};
+    int n = 0;
+    for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL; s++)
+        contents[n++] = s->contents;
+    char *title = ol_xasprintf("Outlier features of %s", r->model.name);
+    char *subtitle = ol_xasprintf(
+        "%s, %" PRId64
+        " layers, %s tokens; |x| \xe2\x89\xa5 %g at %g %% of the sites and "
+        "%g %% of the positions",
+        r->model.n_experts > 0 ? "Mixture of Experts" : "dense model", r->model.n_layers,
+        ol_text_count(r->n_tokens).text, r->criterion.threshold,
+        100 * r->criterion.min_layers, 100 * r->criterion.min_positions);
+    ol_page_open(out, title, subtitle, contents);
+    for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL;
+         s++) {
+        ol_page_begin_section(out, &s->contents);
+        s->write(r, top, out);
+        ol_page_end_section(out);
+    }
+    char *origin = ol_xasprintf(
+        "Made by ol-report %s from results of ol-analyze %s (%s), activations "
+        "of %s.",
+        OL_VERSION, r->tool_version, r->command_line, r->run.created);
+    ol_page_close(out, origin);
+    free(origin);
+    free(subtitle);
+    free(title);
+}
+
+static void write(const struct ol_report *report, FILE *out)
+{
+    if (report->n == 1)
+        write_model(&report->results[0], report->top, out);
+    else
+        ol_html_survey(report, out);
+}
+
+const struct ol_format ol_html_format = {
+    .name = "html", .write = write, .write_diff = ol_diff_html};

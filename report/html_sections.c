@@ -1,0 +1,198 @@
+/* The sections of a model's page, in order. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "report/html.h"
+#include "report/text.h"
+
+/* A sentence in a paragraph of its own, escaped. */
+#define SAY(out, ...)                                                                    \
+    (fputs("<p>", out), ol_text_print(out, __VA_ARGS__), fputs("</p>\n", out))
+
+static void features(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    SAY(out,
+        "An outlier feature is a hidden dimension with |x| \xe2\x89\xa5 %g at %g %% or "
+        "more of the %" PRId64 " sites (the outputs of the norms before attention and "
+        "before the MLP) and at %g %% or more of the token positions (LLM.int8, arXiv "
+        "2208.07339).",
+        r->criterion.threshold, 100 * r->criterion.min_layers, r->n_sites,
+        100 * r->criterion.min_positions);
+    if (!r->has_outliers)
+        ol_page_absent(out, "The count of outlier features", OL_NEEDS_VALUES);
+    else if (r->model.d_model > 0)
+        SAY(out, "%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.",
+            r->unique.count, r->model.d_model,
+            100 * (double)r->unique.count / (double)r->model.d_model);
+    ol_html_table(r, &ol_counts_table, top, out);
+    const struct ol_phase_shift *p = r->blocks.phase_shift;
+    if (p != NULL)
+        SAY(out, "Phase shift (%s): %s, with %" PRId64 " such features.",
+            p->text != NULL ? p->text : "features on all layers",
+            p->reached ? "reached" : "not reached",
+            p->n_features == OL_ABSENT ? (int64_t)0 : p->n_features);
+    ol_html_figure(r, &ol_features_figure, out);
+    ol_html_table(r, &ol_features_table, top, out);
+    ol_html_figure(r, &ol_onset_figure, out);
+    ol_html_table(r, &ol_onset_table, top, out);
+    ol_html_table(r, &ol_onset_sites_table, top, out);
+}
+
+static void magnitudes(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    ol_html_figure(r, &ol_magnitudes_figure, out);
+    ol_html_table(r, &ol_sites_table, top, out);
+    ol_html_figure(r, &ol_stream_figure, out);
+    ol_html_table(r, &ol_massive_layers_table, top, out);
+}
+
+static void distributions(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    ol_html_figure(r, &ol_histograms_figure, out);
+    ol_html_figure(r, &ol_kurtosis_figure, out);
+    ol_html_table(r, &ol_distributions_table, top, out);
+}
+
+static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_massive *m = r->blocks.massive;
+    if (m == NULL) {
+        ol_page_absent(out, "The list of massive activations", OL_NEEDS_VALUES);
+        return;
+    }
+    if (m->criterion != NULL)
+        SAY(out,
+            "A massive activation is a value of the residual stream with |x| > %g that "
+            "is "
+            "at least %g times the median of its layer (arXiv 2402.17762). Each token's "
+            "four largest values are looked at.",
+            m->criterion->min_magnitude, m->criterion->min_ratio);
+    if (m->onset_layer == OL_ABSENT)
+        SAY(out, "No layer has one.");
+    else
+        SAY(out,
+            "They appear after layer %" PRId64 " and are last seen after layer "
+            "%" PRId64 ".",
+            m->onset_layer,
+            m->offset_layer == OL_ABSENT ? m->onset_layer : m->offset_layer);
+    ol_html_table(r, &ol_massive_features_table, top, out);
+    ol_html_table(r, &ol_massive_tokens_table, top, out);
+}
+
+static void experts(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_super_experts *s = r->blocks.super_experts;
+    if (s != NULL && s->criterion != NULL)
+        SAY(out,
+            "A super expert puts out a magnitude above the %g-th percentile of all "
+            "experts and above %g %% of the largest (here %s), in the first %g %% of the "
+            "layers (arXiv 2507.23279).",
+            s->criterion->percentile, 100 * s->criterion->min_share,
+            ol_text_magnitude(s->limit).text, 100 * s->criterion->first_layers);
+    if (s != NULL && s->experts.n == 0)
+        SAY(out, "No expert qualifies.");
+    ol_html_table(r, &ol_super_experts_table, top, out);
+    ol_html_figure(r, &ol_experts_figure, out);
+    ol_html_table(r, &ol_robust_experts_table, top, out);
+    ol_html_table(r, &ol_units_table, top, out);
+}
+
+static void attribution(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_attribution *a = r->blocks.attribution;
+    ol_html_figure(r, &ol_attribution_figure, out);
+    if (a != NULL && !isnan(a->unknown_share))
+        SAY(out, "%s %% of what was written could not be told apart.",
+            ol_text_percent(a->unknown_share).text);
+    ol_html_table(r, &ol_attribution_table, top, out);
+    ol_html_figure(r, &ol_writes_figure, out);
+    if (r->blocks.links.items == NULL)
+        ol_page_absent(out, "The chain from residual dimension to writer",
+                       OL_NEEDS_VALUES);
+    else if (r->blocks.links.n == 0)
+        SAY(out, "No dimension is massive, so there is nothing to link.");
+    else
+        SAY(out,
+            "Each row follows one massive dimension of the residual stream: the site "
+            "where it is largest after the norm, and who writes most of it.");
+    ol_html_table(r, &ol_links_table, top, out);
+}
+
+static void tokens(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_tokens *t = r->blocks.tokens;
+    ol_html_figure(r, &ol_positions_figure, out);
+    ol_html_table(r, &ol_positions_table, top, out);
+    if (t == NULL) {
+        ol_page_absent(out, "The tokens that carry outliers", OL_NEEDS_TENSORS);
+        return;
+    }
+    if (t->first_token != NULL && t->delimiters != NULL)
+        SAY(out,
+            "The first token of a sequence carries %s %% of all occurrences of outlier "
+            "features, delimiters %s %%.",
+            ol_text_percent(t->first_token->share).text,
+            ol_text_percent(t->delimiters->share).text);
+    ol_html_table(r, &ol_token_counts_table, top, out);
+    ol_html_table(r, &ol_tokens_table, top, out);
+}
+
+static void sweep(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    ol_html_figure(r, &ol_sweep_figure, out);
+    ol_html_figure(r, &ol_thresholds_figure, out);
+    ol_html_table(r, &ol_sweep_table, top, out);
+}
+
+static void uncertainty(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    ol_html_figure(r, &ol_uncertainty_figure, out);
+    ol_html_table(r, &ol_uncertainty_table, top, out);
+    if (u != NULL && u->split_half != NULL && !isnan(u->split_half->jaccard))
+        SAY(out,
+            "Split in halves, the sequences give %" PRId64 " and %" PRId64 " unique "
+            "features, of which %" PRId64 " are the same (Jaccard %.2f).",
+            u->split_half->unique_a, u->split_half->unique_b, u->split_half->both,
+            u->split_half->jaccard);
+    if (u != NULL)
+        ol_html_figure(r, &ol_consistency_figure, out);
+    ol_html_table(r, &ol_consistency_table, top, out);
+}
+
+static void quantisation(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    ol_html_figure(r, &ol_quantisation_figure, out);
+    if (q != NULL && q->sample_tokens != OL_ABSENT)
+        SAY(out, "Computed over %s tokens.", ol_text_count(q->sample_tokens).text);
+    ol_html_table(r, &ol_quantisation_ranking_table, top, out);
+    ol_html_table(r, &ol_quantisation_table, top, out);
+}
+
+static void routers(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    if (r->model.n_experts == 0) {
+        SAY(out, "This is a dense model: it has no routers.");
+        return;
+    }
+    ol_html_figure(r, &ol_load_figure, out);
+    ol_html_figure(r, &ol_entropy_figure, out);
+    ol_html_table(r, &ol_router_table, top, out);
+    ol_html_table(r, &ol_loads_table, top, out);
+}
+
+const struct ol_html_section ol_html_sections[] = {
+    {{"summary", "Summary"}, ol_html_summary},
+    {{"features", "Outlier features"}, features},
+    {{"magnitudes", "Magnitudes by layer"}, magnitudes},
+    {{"distributions", "Distributions"}, distributions},
+    {{"massive", "Massive activations"}, massive},
+    {{"experts", "Super experts"}, experts},
+    {{"attribution", "Who writes them"}, attribution},
+    {{"tokens", "Positions and tokens"}, tokens},
+    {{"sweep", "Other criteria"}, sweep},
+    {{"uncertainty", "Uncertainty"}, uncertainty},
+    {{"quantisation", "Quantisation"}, quantisation},
+    {{"routers", "Router load"}, routers},
+    {{NULL, NULL}, NULL}};

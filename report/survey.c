@@ -1,0 +1,248 @@
+#include "report/survey.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/chart.h"
+#include "report/text.h"
+
+enum { WIDTH = 480, HEIGHT = 300, ROW = 26 };
+
+/* ---- values of a model ---- */
+
+static double total(const struct ol_report_results *r)
+{
+    return r->model.total_parameters > 0 ? (double)r->model.total_parameters / 1e9 : NAN;
+}
+
+static double active(const struct ol_report_results *r)
+{
+    return r->model.active_parameters > 0 ? (double)r->model.active_parameters / 1e9
+                                          : NAN;
+}
+
+static double ratio(const struct ol_report_results *r)
+{
+    return 100 * active(r) / total(r);
+}
+
+static double perplexity(const struct ol_report_results *r)
+{
+    return r->has_perplexity && isfinite(r->perplexity) ? r->perplexity : NAN;
+}
+
+static double pairs(const struct ol_report_results *r)
+{
+    return r->has_outliers ? (double)r->n_pairs : NAN;
+}
+
+static double unique(const struct ol_report_results *r)
+{
+    return r->has_outliers ? (double)r->unique.count : NAN;
+}
+
+static double layers(const struct ol_report_results *r)
+{
+    return r->has_pairs ? 100 * r->mean_layers : NAN;
+}
+
+static double positions(const struct ol_report_results *r)
+{
+    return r->has_pairs ? 100 * r->mean_positions : NAN;
+}
+
+const struct ol_survey_figure ol_survey_figures[] = {
+    {"counts-total",
+     "Counts and size",
+     "Each point is a model: how many outlier features it has, against its size.",
+     "total parameters, billions (log scale)",
+     "outlier features",
+     total,
+     true,
+     {"pairs", "unique"},
+     {pairs, unique}},
+    {"means-total",
+     "Extent and size",
+     "The mean share of layers and of positions that the qualifying pairs reach.",
+     "total parameters, billions (log scale)",
+     "mean over the pairs, %",
+     total,
+     true,
+     {"layers (L%)", "positions (S%)"},
+     {layers, positions}},
+    {"counts-active",
+     "Counts and active size",
+     "As above, against the parameters that a token uses.",
+     "active parameters, billions (log scale)",
+     "outlier features",
+     active,
+     true,
+     {"pairs", "unique"},
+     {pairs, unique}},
+    {"means-active",
+     "Extent and active size",
+     "The means against the parameters that a token uses.",
+     "active parameters, billions (log scale)",
+     "mean over the pairs, %",
+     active,
+     true,
+     {"layers (L%)", "positions (S%)"},
+     {layers, positions}},
+    {"counts-perplexity",
+     "Counts and perplexity",
+     "Perplexities compare only where text and tokenizer are the same.",
+     "perplexity",
+     "outlier features",
+     perplexity,
+     false,
+     {"pairs", "unique"},
+     {pairs, unique}},
+    {"means-perplexity",
+     "Extent and perplexity",
+     "Better models stand on the left. LLM.int8 found outliers to follow perplexity "
+     "rather than size.",
+     "perplexity",
+     "mean over the pairs, %",
+     perplexity,
+     false,
+     {"layers (L%)", "positions (S%)"},
+     {layers, positions}},
+    {"counts-ratio",
+     "Counts and sparsity",
+     "Dense models stand at 100 %, sparse Mixtures of Experts on the left.",
+     "active of total parameters, %",
+     "outlier features",
+     ratio,
+     false,
+     {"pairs", "unique"},
+     {pairs, unique}},
+    {"means-ratio",
+     "Extent and sparsity",
+     "Dense models stand at 100 %, sparse Mixtures of Experts on the left.",
+     "active of total parameters, %",
+     "mean over the pairs, %",
+     ratio,
+     false,
+     {"layers (L%)", "positions (S%)"},
+     {layers, positions}},
+    {0}};
+
+const struct ol_survey_figure *ol_survey_find(const char *name)
+{
+    for (const struct ol_survey_figure *f = ol_survey_figures; f->name != NULL; f++)
+        if (strcmp(f->name, name) == 0)
+            return f;
+    return NULL;
+}
+
+/* ---- scatter plots ---- */
+
+static const char *short_name(const struct ol_report_results *r)
+{
+    const char *slash = strrchr(r->model.name, '/');
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : r->model.name;
+}
+
+int ol_survey_points(const struct ol_report *report, const struct ol_survey_figure *f)
+{
+    int n = 0;
+    for (int i = 0; i < report->n; i++)
+        n += !isnan(f->x(&report->results[i])) && !isnan(f->y[0](&report->results[i]));
+    return n;
+}
+
+void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figure *f,
+                    const struct ol_canvas *c)
+{
+    const size_t n = (size_t)report->n;
+    double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(2 * n, sizeof *y);
+    const char **labels = ol_xcalloc(n, sizeof *labels);
+    for (size_t i = 0; i < n; i++) {
+        const struct ol_report_results *r = &report->results[i];
+        x[i] = f->x(r);
+        y[i] = f->y[0](r);
+        y[n + i] = f->y[1](r);
+        labels[i] = short_name(r);
+    }
+    const struct ol_series series[] = {
+        {.name = f->names[0],
+         .x = x,
+         .y = y,
+         .n = report->n,
+         .no_line = true,
+         .labels = labels},
+        {.name = f->names[1], .x = x, .y = y + n, .n = report->n, .no_line = true}};
+    const struct ol_chart chart = {.series = series,
+                                   .n_series = 2,
+                                   .x = {.title = f->x_title, .log = f->log_x},
+                                   .y = {.title = f->y_title},
+                                   .y_from_zero = true,
+                                   .width = WIDTH,
+                                   .height = HEIGHT};
+    ol_chart_draw(c, &chart);
+    free(labels);
+    free(y);
+    free(x);
+}
+
+/* ---- published and measured ---- */
+
+int ol_survey_published(const struct ol_report *report)
+{
+    int n = 0;
+    for (int i = 0; i < report->n; i++)
+        n += report->results[i].published.json != NULL;
+    return n;
+}
+
+static void draw_pair(FILE *out, const struct ol_report_results *r,
+                      const struct ol_axis *x, double y)
+{
+    const double known = ol_axis_at(x, (double)r->published.pairs),
+                 found = ol_axis_at(x, pairs(r));
+    ol_svg_text(out, x->start - 14, y + 4, 'e', "", "%s", short_name(r));
+    if (!isnan(found)) {
+        char *tip = ol_xasprintf("measured: %s pairs", ol_text_count(r->n_pairs).text);
+        ol_svg_line(out, known, y, found, y, "ax");
+        ol_svg_circle(out, found, y, 5, "f1", tip);
+        free(tip);
+    }
+    char *tip =
+        ol_xasprintf("published: %s pairs", ol_text_count(r->published.pairs).text);
+    ol_svg_rect(out, known - 4, y - 4, 8, 8, "f2", tip);
+    free(tip);
+}
+
+void ol_survey_draw_published(const struct ol_report *report, const struct ol_canvas *c)
+{
+    const int n = ol_survey_published(report);
+    const double top = 34, bottom = top + ROW * n;
+    struct ol_axis x = {.low = INFINITY,
+                        .high = -INFINITY,
+                        .log = true,
+                        .start = 210,
+                        .end = OL_FIGURE_WIDTH - 30,
+                        .title = "pairs (log scale)"};
+    for (int i = 0; i < report->n; i++) {
+        const struct ol_report_results *r = &report->results[i];
+        const double values[] = {(double)r->published.pairs, pairs(r)};
+        if (r->published.json != NULL)
+            ol_axis_include(&x, values, 2);
+    }
+    ol_axis_round(&x, false);
+    ol_svg_open(c, OL_FIGURE_WIDTH, bottom + OL_FIGURE_BOTTOM);
+    ol_svg_circle(c->out, 220, 14, 5, "f1", NULL);
+    ol_svg_text(c->out, 232, 18, 's', "", "measured here");
+    ol_svg_rect(c->out, 336, 10, 8, 8, "f2", NULL);
+    ol_svg_text(c->out, 352, 18, 's', "", "published");
+    ol_axis_draw_x(c->out, &x, top, bottom);
+    double y = top + ROW / 2.0;
+    for (int i = 0; i < report->n; i++) {
+        if (report->results[i].published.json == NULL)
+            continue;
+        draw_pair(c->out, &report->results[i], &x, y);
+        y += ROW;
+    }
+    ol_svg_close(c);
+}

@@ -1,0 +1,37 @@
+/* Comparisons of several models: tables and figures, for a page or as files. */
+#ifndef OL_REPORT_SURVEY_H
+#define OL_REPORT_SURVEY_H
+
+#include "report/format.h"
+#include "report/grid.h"
+#include "report/svg.h"
+
+struct ol_survey_figure {
+    const char *name, *title, *caption;
+    const char *x_title, *y_title;
+    double (*x)(const struct ol_report_results *r); /* NAN: not known */
+    bool log_x;
+    /* One or two series. */
+    const char *names[2];
+    double (*y[2])(const struct ol_report_results *r);
+};
+
+extern const struct ol_survey_figure ol_survey_figures[]; /* ends with a name of NULL */
+/* NULL: there is none of that name. */
+const struct ol_survey_figure *ol_survey_find(const char *name);
+
+/* How many models have both values. */
+int ol_survey_points(const struct ol_report *report, const struct ol_survey_figure *f);
+void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figure *f,
+                    const struct ol_canvas *c);
+
+/* Published beside measured pairs, for the models that have both or one. */
+int ol_survey_published(const struct ol_report *report);
+void ol_survey_draw_published(const struct ol_report *report, const struct ol_canvas *c);
+
+/* A row per model. The caller frees. */
+struct ol_grid *ol_survey_architectures(const struct ol_report *report);
+struct ol_grid *ol_survey_counts(const struct ol_report *report);
+struct ol_grid *ol_survey_published_table(const struct ol_report *report);
+
+#endif

@@ -1,0 +1,67 @@
+/* One figure as a file: --format svg --figure NAME. */
+#include <string.h>
+
+#include "report/figures.h"
+#include "report/format.h"
+#include "report/survey.h"
+
+static const char published[] = "published";
+
+int ol_svg_format_find(const char *name)
+{
+    return ol_figure_find(name) != NULL || ol_survey_find(name) != NULL ||
+                   strcmp(name, published) == 0
+               ? 0
+               : -1;
+}
+
+void ol_svg_format_list(FILE *out)
+{
+    fputs("Of one model:\n", out);
+    for (int i = 0; ol_figures[i] != NULL; i++)
+        fprintf(out, "  %-18s %s\n", ol_figures[i]->name, ol_figures[i]->title);
+    fputs("Of several models:\n", out);
+    for (const struct ol_survey_figure *f = ol_survey_figures; f->name != NULL; f++)
+        fprintf(out, "  %-18s %s\n", f->name, f->title);
+    fprintf(out, "  %-18s %s\n", published, "Published and measured pairs");
+}
+
+static int check(const struct ol_report *report, struct ol_error *err)
+{
+    const struct ol_figure *f = ol_figure_find(report->figure);
+    const struct ol_survey_figure *s = ol_survey_find(report->figure);
+    if (report->n == 1 && f == NULL)
+        return ol_fail(err, "--figure %s compares several results, but there is one",
+                       report->figure);
+    if (report->n > 1 && f != NULL)
+        return ol_fail(err, "--figure %s is of one model, but there are %d results",
+                       report->figure, report->n);
+    if (f != NULL && !f->has(&report->results[0]))
+        return ol_fail(err, "%s: figure %s: not in these results. %s",
+                       report->results[0].file, f->name, f->needs);
+    if (s != NULL && ol_survey_points(report, s) == 0)
+        return ol_fail(err, "--figure %s: no model has both values", s->name);
+    if (f == NULL && s == NULL && ol_survey_published(report) == 0)
+        return ol_fail(err, "--figure %s: nothing is published about these models",
+                       published);
+    return 0;
+}
+
+static void write(const struct ol_report *report, FILE *out)
+{
+    const struct ol_figure *f = ol_figure_find(report->figure);
+    const struct ol_survey_figure *s = ol_survey_find(report->figure);
+    struct ol_canvas canvas = {.out = out, .standalone = true};
+    if (f != NULL) {
+        canvas.title = f->title;
+        f->draw(&report->results[0], &canvas);
+    } else if (s != NULL) {
+        canvas.title = s->title;
+        ol_survey_draw(report, s, &canvas);
+    } else {
+        canvas.title = "Published and measured pairs";
+        ol_survey_draw_published(report, &canvas);
+    }
+}
+
+const struct ol_format ol_svg_format = {.name = "svg", .write = write, .check = check};

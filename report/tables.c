@@ -1,0 +1,53 @@
+#include "report/tables.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/error.h"
+
+const struct ol_table_source *const ol_table_sources[] = {&ol_counts_table,
+                                                          &ol_features_table,
+                                                          &ol_sites_table,
+                                                          &ol_onset_table,
+                                                          &ol_onset_sites_table,
+                                                          &ol_consistency_table,
+                                                          &ol_uncertainty_table,
+                                                          &ol_distributions_table,
+                                                          &ol_massive_layers_table,
+                                                          &ol_massive_features_table,
+                                                          &ol_massive_tokens_table,
+                                                          &ol_super_experts_table,
+                                                          &ol_robust_experts_table,
+                                                          &ol_units_table,
+                                                          &ol_attribution_table,
+                                                          &ol_writes_table,
+                                                          &ol_links_table,
+                                                          &ol_tokens_table,
+                                                          &ol_token_counts_table,
+                                                          &ol_positions_table,
+                                                          &ol_sweep_table,
+                                                          &ol_quantisation_table,
+                                                          &ol_quantisation_ranking_table,
+                                                          &ol_router_table,
+                                                          &ol_loads_table,
+                                                          NULL};
+
+const struct ol_table_source *ol_table_find(const char *name)
+{
+    for (int i = 0; ol_table_sources[i] != NULL; i++)
+        if (strcmp(ol_table_sources[i]->name, name) == 0)
+            return ol_table_sources[i];
+    return NULL;
+}
+
+char *ol_table_unit(const char *kind, int64_t expert)
+{
+    if (kind == NULL)
+        return ol_xstrdup("unknown");
+    if (strcmp(kind, "expert") == 0 && expert != OL_ABSENT)
+        return ol_xasprintf("expert %" PRId64, expert);
+    if (strcmp(kind, "shared") == 0)
+        return expert != OL_ABSENT ? ol_xasprintf("shared expert %" PRId64, expert)
+                                   : ol_xstrdup("shared expert");
+    return ol_xstrdup(strcmp(kind, "mlp") == 0 ? "MLP" : kind);
+}

@@ -1,0 +1,31 @@
+/* Every table of a report: made of a results file, for any format. */
+#ifndef OL_REPORT_TABLES_H
+#define OL_REPORT_TABLES_H
+
+#include "report/grid.h"
+#include "report/results.h"
+
+struct ol_table_source {
+    const char *name; /* for --table */
+    const char *title;
+    /* NULL: the results have not what it needs. The caller frees. */
+    struct ol_grid *(*make)(const struct ol_report_results *r);
+};
+
+extern const struct ol_table_source *const ol_table_sources[]; /* ends with NULL */
+/* NULL: there is none of that name. */
+const struct ol_table_source *ol_table_find(const char *name);
+
+/* Defined in tables/, a file per group. */
+extern const struct ol_table_source ol_counts_table, ol_features_table, ol_sites_table,
+    ol_onset_table, ol_onset_sites_table, ol_consistency_table, ol_distributions_table,
+    ol_massive_layers_table, ol_massive_features_table, ol_massive_tokens_table,
+    ol_super_experts_table, ol_robust_experts_table, ol_units_table, ol_attribution_table,
+    ol_writes_table, ol_links_table, ol_router_table, ol_loads_table, ol_tokens_table,
+    ol_token_counts_table, ol_positions_table, ol_sweep_table, ol_uncertainty_table,
+    ol_quantisation_table, ol_quantisation_ranking_table;
+
+/* "expert 12", "shared expert", "MLP", "attention". The caller frees. */
+char *ol_table_unit(const char *kind, int64_t expert);
+
+#endif

@@ -1,0 +1,144 @@
+/* Outlier features by the criterion of LLM.int8, and where they are found. */
+#include "report/tables.h"
+
+static const struct ol_column counts_columns[] = {
+    {"count", "count", OL_COLUMN_TEXT},
+    {"value", "value", OL_COLUMN_COUNT},
+    {"definition", "what is counted", OL_COLUMN_TEXT},
+    {0}};
+
+static struct ol_grid *make_counts(const struct ol_report_results *r)
+{
+    if (!r->has_outliers)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(counts_columns);
+    ol_grid_text(g, "pairs");
+    ol_grid_int(g, r->n_pairs);
+    ol_grid_text(g, "(feature, batch) pairs: the published count");
+    ol_grid_text(g, "unique");
+    ol_grid_int(g, r->unique.count);
+    ol_grid_text(g, "features that qualify in at least one batch");
+    ol_grid_text(g, "pooled");
+    ol_grid_int(g, r->pooled.count);
+    ol_grid_text(g, "features that qualify over all sequences together");
+    ol_grid_text(g, "strict");
+    ol_grid_int(g, r->strict.count);
+    ol_grid_text(g, "as pooled, positions averaged over all sites");
+    return g;
+}
+
+const struct ol_table_source ol_counts_table = {
+    "counts", "Outlier features, counted in four ways", make_counts};
+
+static const struct ol_column features_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
+    {"layer_fraction", "layers, %", OL_COLUMN_PERCENT},
+    {"position_fraction", "positions, %", OL_COLUMN_PERCENT},
+    {"batches", "batches", OL_COLUMN_COUNT},
+    {"occurrences", "occurrences", OL_COLUMN_COUNT},
+    {"sign", "sign", OL_COLUMN_TEXT},
+    {0}};
+
+static struct ol_grid *make_features(const struct ol_report_results *r)
+{
+    if (!r->has_outliers)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(features_columns);
+    for (int64_t i = 0; i < r->unique.n; i++) {
+        const struct ol_report_feature *f = &r->unique.features[i];
+        ol_grid_int(g, f->feature);
+        ol_grid_real(g, f->max_magnitude);
+        ol_grid_real(g, f->layer_fraction);
+        ol_grid_real(g, f->position_fraction);
+        ol_grid_int(g, f->batches);
+        ol_grid_int(g, f->occurrences);
+        ol_grid_text(g, !f->one_sided                             ? "both"
+                        : f->has_quartiles && f->quartiles[1] < 0 ? "-"
+                                                                  : "+");
+    }
+    return g;
+}
+
+const struct ol_table_source ol_features_table = {
+    "features", "Outlier features by magnitude", make_features};
+
+static const struct ol_column sites_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
+    {"occurrences", "occurrences", OL_COLUMN_COUNT},
+    {"n_nan", "NaN", OL_COLUMN_COUNT},
+    {"n_inf", "infinite", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_sites(const struct ol_report_results *r)
+{
+    if (r->n_listed_sites == 0)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(sites_columns);
+    for (int64_t i = 0; i < r->n_listed_sites; i++) {
+        const struct ol_report_site *s = &r->sites[i];
+        ol_grid_int(g, s->layer);
+        ol_grid_text(g, s->site);
+        ol_grid_real(g, s->max_magnitude);
+        ol_grid_int(g, s->occurrences);
+        ol_grid_int(g, s->n_nan);
+        ol_grid_int(g, s->n_inf);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_sites_table = {"sites", "Sites", make_sites};
+
+static const struct ol_column onset_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"first_layer", "first layer", OL_COLUMN_LABEL},
+    {"last_layer", "last layer", OL_COLUMN_LABEL},
+    {"n_sites", "sites", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_onset(const struct ol_report_results *r)
+{
+    if (r->blocks.onset == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(onset_columns);
+    const struct ol_onset_feature *features = r->blocks.onset->features.items;
+    for (int64_t i = 0; i < r->blocks.onset->features.n; i++) {
+        const struct ol_onset_feature *f = &features[i];
+        ol_grid_int(g, f->feature);
+        ol_grid_int(g, f->first_layer);
+        ol_grid_int(g, f->last_layer);
+        ol_grid_int(g, f->n_sites);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_onset_table = {
+    "onset", "First and last layers of the features", make_onset};
+
+static const struct ol_column onset_sites_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"n_features", "features", OL_COLUMN_COUNT},
+    {"occurrences", "occurrences", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_onset_sites(const struct ol_report_results *r)
+{
+    if (r->blocks.onset == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(onset_sites_columns);
+    const struct ol_onset_site *sites = r->blocks.onset->by_site.items;
+    for (int64_t i = 0; i < r->blocks.onset->by_site.n; i++) {
+        const struct ol_onset_site *s = &sites[i];
+        ol_grid_int(g, s->layer);
+        ol_grid_text(g, s->site);
+        ol_grid_int(g, s->n_features);
+        ol_grid_int(g, s->occurrences);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_onset_sites_table = {
+    "onset_sites", "Outlier features by site", make_onset_sites};

@@ -1,0 +1,156 @@
+/* Massive activations, and the distributions of all values. */
+#include <math.h>
+
+#include "report/tables.h"
+
+static const struct ol_column distributions_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"n", "values", OL_COLUMN_COUNT},
+    {"n_nan", "NaN", OL_COLUMN_COUNT},
+    {"n_inf", "infinite", OL_COLUMN_COUNT},
+    {"n_zero", "zeros", OL_COLUMN_COUNT},
+    {"mean", "mean", OL_COLUMN_MAGNITUDE},
+    {"std", "std", OL_COLUMN_MAGNITUDE},
+    {"kurtosis", "kurtosis", OL_COLUMN_MAGNITUDE},
+    {"median_magnitude", "median |x|", OL_COLUMN_MAGNITUDE},
+    {"magnitude_99", "99 %", OL_COLUMN_MAGNITUDE},
+    {"magnitude_999", "99.9 %", OL_COLUMN_MAGNITUDE},
+    {"magnitude_9999", "99.99 %", OL_COLUMN_MAGNITUDE},
+    {"max_magnitude", "maximum", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+/* NAN: the file has no such level. */
+static double quantile(const struct ol_distributions *d, const struct ol_distribution *s,
+                       double level)
+{
+    for (int64_t i = 0; i < d->quantile_levels.n; i++)
+        if (fabs(d->quantile_levels.items[i] - level) < 1e-9)
+            return s->magnitudes.items[i];
+    return NAN;
+}
+
+static struct ol_grid *make_distributions(const struct ol_report_results *r)
+{
+    const struct ol_distributions *d = r->blocks.distributions;
+    if (d == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(distributions_columns);
+    const struct ol_distribution *sites = d->sites.items;
+    for (int64_t i = 0; i < d->sites.n; i++) {
+        const struct ol_distribution *s = &sites[i];
+        ol_grid_int(g, s->layer);
+        ol_grid_text(g, s->site);
+        ol_grid_int(g, s->n);
+        ol_grid_int(g, s->n_nan);
+        ol_grid_int(g, s->n_inf);
+        ol_grid_int(g, s->n_zero);
+        ol_grid_real(g, s->mean);
+        ol_grid_real(g, s->std);
+        ol_grid_real(g, s->kurtosis);
+        ol_grid_real(g, quantile(d, s, 0.5));
+        ol_grid_real(g, quantile(d, s, 0.99));
+        ol_grid_real(g, quantile(d, s, 0.999));
+        ol_grid_real(g, quantile(d, s, 0.9999));
+        ol_grid_real(g, quantile(d, s, 1));
+    }
+    return g;
+}
+
+const struct ol_table_source ol_distributions_table = {
+    "distributions", "Distribution of values by site", make_distributions};
+
+static const struct ol_column massive_layers_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"median_magnitude", "median |x|", OL_COLUMN_MAGNITUDE},
+    {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"sequence", "sequence", OL_COLUMN_LABEL},
+    {"position", "position", OL_COLUMN_LABEL},
+    {"token_id", "token", OL_COLUMN_LABEL},
+    {"piece", "text", OL_COLUMN_PIECE},
+    {"n_values", "massive values", OL_COLUMN_COUNT},
+    {"n_tokens", "tokens with one", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_massive_layers(const struct ol_report_results *r)
+{
+    if (r->blocks.massive == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(massive_layers_columns);
+    const struct ol_massive_layer *layers = r->blocks.massive->layers.items;
+    for (int64_t i = 0; i < r->blocks.massive->layers.n; i++) {
+        const struct ol_massive_layer *l = &layers[i];
+        ol_grid_int(g, l->layer);
+        ol_grid_real(g, l->median_magnitude);
+        ol_grid_real(g, l->max_magnitude);
+        ol_grid_int(g, l->feature);
+        ol_grid_int(g, l->sequence);
+        ol_grid_int(g, l->position);
+        ol_grid_int(g, l->token_id);
+        ol_grid_text(g, l->piece);
+        ol_grid_int(g, l->n_values);
+        ol_grid_int(g, l->n_tokens);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_massive_layers_table = {
+    "massive_layers", "The residual stream after each layer", make_massive_layers};
+
+static const struct ol_column massive_features_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
+    {"n_values", "values", OL_COLUMN_COUNT},
+    {"n_layers", "layers", OL_COLUMN_COUNT},
+    {"first_layer", "first layer", OL_COLUMN_LABEL},
+    {"last_layer", "last layer", OL_COLUMN_LABEL},
+    {"at_first_token", "at the first token", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_massive_features(const struct ol_report_results *r)
+{
+    if (r->blocks.massive == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(massive_features_columns);
+    const struct ol_massive_feature *features = r->blocks.massive->features.items;
+    for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
+        const struct ol_massive_feature *f = &features[i];
+        ol_grid_int(g, f->feature);
+        ol_grid_real(g, f->max_magnitude);
+        ol_grid_int(g, f->n_values);
+        ol_grid_int(g, f->n_layers);
+        ol_grid_int(g, f->first_layer);
+        ol_grid_int(g, f->last_layer);
+        ol_grid_int(g, f->at_first_token);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_massive_features_table = {
+    "massive_features", "Massive dimensions of the residual stream",
+    make_massive_features};
+
+static const struct ol_column massive_tokens_columns[] = {
+    {"token_id", "token", OL_COLUMN_LABEL},
+    {"piece", "text", OL_COLUMN_PIECE},
+    {"n_values", "values", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_massive_tokens(const struct ol_report_results *r)
+{
+    if (r->blocks.massive == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(massive_tokens_columns);
+    const struct ol_massive_token *tokens = r->blocks.massive->tokens.items;
+    for (int64_t i = 0; i < r->blocks.massive->tokens.n; i++) {
+        const struct ol_massive_token *t = &tokens[i];
+        ol_grid_int(g, t->token_id);
+        ol_grid_text(g, t->piece);
+        ol_grid_int(g, t->n_values);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_massive_tokens_table = {
+    "massive_tokens", "Tokens that carry massive activations", make_massive_tokens};

@@ -1,0 +1,69 @@
+/* What number formats would do to each site. */
+#include <math.h>
+
+#include "report/tables.h"
+
+static const struct ol_column quantisation_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"method", "method", OL_COLUMN_TEXT},
+    {"error", "error", OL_COLUMN_MAGNITUDE},
+    {"error_without_dims", "without the worst dimensions", OL_COLUMN_MAGNITUDE},
+    {"error_without_tokens", "without the worst tokens", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static double at(const struct ol_reals *values, int64_t i)
+{
+    return i < values->n ? values->items[i] : NAN;
+}
+
+static struct ol_grid *make_quantisation(const struct ol_report_results *r)
+{
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    if (q == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(quantisation_columns);
+    const struct ol_quantised_site *sites = q->sites.items;
+    const char *const *methods = q->methods.items;
+    for (int64_t i = 0; i < q->sites.n; i++)
+        for (int64_t m = 0; m < q->methods.n; m++) {
+            const struct ol_quantised_site *s = &sites[i];
+            ol_grid_int(g, s->layer);
+            ol_grid_text(g, s->site);
+            ol_grid_text(g, methods[m]);
+            ol_grid_real(g, at(&s->error, m));
+            ol_grid_real(g, at(&s->error_without_dims, m));
+            ol_grid_real(g, at(&s->error_without_tokens, m));
+        }
+    return g;
+}
+
+const struct ol_table_source ol_quantisation_table = {
+    "quantisation", "Relative error by site and number format", make_quantisation};
+
+static const struct ol_column quantisation_ranking_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"method", "method", OL_COLUMN_TEXT},
+    {"error", "relative error, %", OL_COLUMN_PERCENT},
+    {0}};
+
+static struct ol_grid *make_quantisation_ranking(const struct ol_report_results *r)
+{
+    if (r->blocks.quantisation == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(quantisation_ranking_columns);
+    const struct ol_quantised_rank *ranks = r->blocks.quantisation->ranking.items;
+    for (int64_t i = 0; i < r->blocks.quantisation->ranking.n; i++) {
+        const struct ol_quantised_rank *k = &ranks[i];
+        ol_grid_int(g, k->layer);
+        ol_grid_text(g, k->site);
+        ol_grid_text(g, k->method);
+        ol_grid_real(g, k->error);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_quantisation_ranking_table = {
+    "quantisation_ranking", "Sites and formats, the worst first",
+    make_quantisation_ranking};

@@ -1,0 +1,155 @@
+#include "report/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "common/utf8.h"
+
+#define NARROW_SPACE "\xe2\x80\xaf"
+#define MINUS        "\xe2\x88\x92"
+
+struct ol_text ol_text_count(int64_t n)
+{
+    struct ol_text t = {""};
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" PRIu64, n < 0 ? -(uint64_t)n : (uint64_t)n);
+    const size_t length = strlen(digits);
+    char *to = t.text;
+    if (n < 0)
+        to = (char *)memcpy(to, MINUS, 3) + 3;
+    for (size_t i = 0; i < length; i++) {
+        /* 1234 is as easy to read without. */
+        if (i > 0 && (length - i) % 3 == 0 && length > 4)
+            to = (char *)memcpy(to, NARROW_SPACE, 3) + 3;
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return t;
+}
+
+struct ol_text ol_text_magnitude(double value)
+{
+    struct ol_text t;
+    const double size = fabs(value);
+    if (size >= 1e6 || (size < 0.1 && size > 0))
+        snprintf(t.text, sizeof t.text, size >= 1e6 ? "%.3g" : "%.2g", value);
+    else
+        snprintf(t.text, sizeof t.text, "%.*f",
+                 size >= 1000 || size == 0 ? 0
+                 : size >= 100             ? 1
+                                           : 2,
+                 value);
+    return t;
+}
+
+struct ol_text ol_text_percent(double fraction)
+{
+    struct ol_text t;
+    snprintf(t.text, sizeof t.text, "%.1f", 100 * fraction);
+    return t;
+}
+
+struct ol_text ol_text_power(int base, int exponent)
+{
+    static const char *const digits[] = {
+        "\xe2\x81\xb0", "\xc2\xb9",     "\xc2\xb2",     "\xc2\xb3",     "\xe2\x81\xb4",
+        "\xe2\x81\xb5", "\xe2\x81\xb6", "\xe2\x81\xb7", "\xe2\x81\xb8", "\xe2\x81\xb9"};
+    struct ol_text t;
+    char plain[16];
+    size_t n = (size_t)snprintf(t.text, sizeof t.text, "%d", base);
+    snprintf(plain, sizeof plain, "%d", exponent);
+    for (const char *p = plain; *p != '\0' && n < sizeof t.text; p++)
+        n += (size_t)snprintf(t.text + n, sizeof t.text - n, "%s",
+                              *p == '-' ? "\xe2\x81\xbb" : digits[*p - '0']);
+    return t;
+}
+
+struct ol_text ol_text_tick(double value)
+{
+    struct ol_text t;
+    const double power = value > 0 ? log10(value) : 0;
+    if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 4.5))
+        return ol_text_power(10, (int)lround(power));
+    snprintf(t.text, sizeof t.text, "%s%.6g", value < 0 ? MINUS : "", fabs(value));
+    return t;
+}
+
+/* Characters that XML 1.0 does not allow, and those that would not be seen. */
+static void put_control(uint32_t code, FILE *out)
+{
+    if (code < 0x20 || code == 0x7f) /* Unicode has pictures of them */
+        fprintf(out, "\xe2\x90%c", (int)(0x80 + (code == 0x7f ? 0x21 : code)));
+    else
+        fputs("\xef\xbf\xbd", out);
+}
+
+static const char *reference(uint32_t code)
+{
+    switch (code) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+void ol_text_escape(const char *text, FILE *out)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        uint32_t code;
+        const size_t bytes = ol_utf8_decode(text, left, &code);
+        if (bytes == 0)
+            fputs("\xef\xbf\xbd", out);
+        else if (reference(code) != NULL)
+            fputs(reference(code), out);
+        else if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0) ||
+                 (code & 0xfffe) == 0xfffe)
+            put_control(code, out);
+        else
+            fwrite(text, 1, bytes, out);
+        text += bytes > 0 ? bytes : 1;
+        left -= bytes > 0 ? bytes : 1;
+    }
+}
+
+char *ol_text_piece(const char *piece)
+{
+    char *visible = ol_xmalloc(3 * strlen(piece) + 1), *to = visible;
+    for (; *piece != '\0'; piece++) {
+        const char *symbol = *piece == ' '    ? "\xe2\x90\xa3" /* open box */
+                             : *piece == '\n' ? "\xe2\x8f\x8e" /* return */
+                             : *piece == '\t' ? "\xe2\x87\xa5" /* tab */
+                                              : NULL;
+        if (symbol != NULL)
+            to = (char *)memcpy(to, symbol, 3) + 3;
+        else if ((unsigned char)*piece < 0x20 || *piece == 0x7f)
+            to += snprintf(to, 4, "\xe2\x90%c", 0x80 + (*piece == 0x7f ? 0x21 : *piece));
+        else
+            *to++ = *piece;
+    }
+    *to = '\0';
+    return visible;
+}
+
+void ol_text_print(FILE *out, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ol_text_escape(text, out);
+}

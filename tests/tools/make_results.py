@@ -1,0 +1,311 @@
+"""Make a results file of a model that does not exist: every block of ol-analyze(1), with
+plausible numbers from a fixed seed, so that reports can be looked at and tested without a
+run.
+
+    make_results.py [--layers 48] [--experts 128] [--width 2048] [--tokens 2048]
+                    [--sequences 16] [--without BLOCK]... [--edge hostile|empty|nulls|dense]
+                    [--name NAME] [--seed 1] > results.json
+"""
+import argparse
+import json
+import math
+import random
+
+SITES = ("ln_attn", "ln_mlp")
+METHODS = ["int8_tensor", "int8_token", "int8_vector", "fp8_e4m3", "mxfp4", "nvfp4"]
+LEVELS = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1]
+PIECES = ["<s>", ".", ",", "\n", " the", " of", "\n\n", " and", ":", " a", "(", " Anne"]
+HOSTILE = ["<script>alert(1)</script>", "]]>", "&amp;", "\"'><b>", "\u202eevil", "a\u0000b", "\x07",
+           "\ufffe", "\u001b[31m", "|", "=1+1", "-->"]
+
+
+class Maker:
+    def __init__(self, args):
+        self.a = args
+        self.r = random.Random(args.seed)
+        self.layers = list(range(args.layers))
+        self.dense = args.edge == "dense" or args.experts == 0
+        self.pieces = HOSTILE if args.edge == "hostile" else PIECES
+        n = 0 if args.edge == "empty" else min(args.width // 8, 60)
+        self.dims = self.r.sample(range(args.width), n)
+
+    def piece(self, i):
+        return self.pieces[i % len(self.pieces)]
+
+    def noise(self, spread=0.2):
+        return math.exp(self.r.gauss(0, spread))
+
+    # Rises in the first tenth of the layers and falls in the last, as streams do.
+    def level(self, layer):
+        x = (layer + 0.5) / len(self.layers)
+        return max(0.05, min(1, 6 * x)) * max(0.15, min(1, 5 * (1 - x)))
+
+    def feature(self, rank, batches):
+        d, r = self.dims[rank], self.r
+        first = 0 if rank < 3 else r.randrange(0, max(1, len(self.layers) // 2))
+        last = r.randrange(first, len(self.layers))
+        sites = []
+        for layer in range(first, last + 1):
+            for site in SITES:
+                if r.random() < (0.95 if rank < 4 else 0.6):
+                    sites.append({"layer": layer, "site": site,
+                                  "occurrences": r.randrange(1, 1 + self.a.tokens * self.a.sequences),
+                                  "max_magnitude": round((6 + 300 / (rank + 1) * self.level(layer)) * self.noise(), 3)})
+        if not sites:
+            sites = [{"layer": first, "site": SITES[0], "occurrences": 1, "max_magnitude": 6.5}]
+        top = max(s["max_magnitude"] for s in sites)
+        return {"feature": d, "batches": batches, "max_magnitude": top,
+                "layer_fraction": len(sites) / (2 * len(self.layers)),
+                "position_fraction": round(min(1, 0.06 + r.random() ** 2), 4),
+                "occurrences": sum(s["occurrences"] for s in sites),
+                "one_sided": r.random() < 0.7, "quartiles": [6.1, 7.5, round(top / 2, 2)],
+                "sites": sites}
+
+    def llm_int8(self):
+        r, n = self.r, len(self.dims)
+        features = [self.feature(i, r.randrange(1, self.a.sequences + 1)) for i in range(n)]
+        features.sort(key=lambda f: -f["max_magnitude"])
+        pooled = features[:max(0, n * 2 // 3)]
+        strict = features[:max(0, n // 6)]
+        batches = []
+        for s in range(self.a.sequences):
+            chosen = [f for f in features if f["batches"] > s]
+            batches.append({"sequences": [s], "count": len(chosen), "features": [
+                {k: f[k] for k in ("feature", "max_magnitude", "layer_fraction", "position_fraction", "occurrences")}
+                for f in chosen]})
+        pairs = sum(b["count"] for b in batches)
+        mean = (lambda k: sum(f[k] * f["batches"] for f in features) / pairs) if pairs else (lambda k: None)
+        block = lambda fs: {"count": len(fs), "features": fs}
+        return {"pairs": {"count": pairs, "mean_layer_fraction": mean("layer_fraction"),
+                          "mean_position_fraction": mean("position_fraction"),
+                          "median_layer_fraction": mean("layer_fraction"),
+                          "median_position_fraction": mean("position_fraction")},
+                "batches": batches, "unique": block(features), "pooled": block(pooled), "strict": block(strict)}
+
+    def sites(self):
+        return [{"layer": l, "site": s, "occurrences": self.r.randrange(0, 90000),
+                 "max_magnitude": round(20 + 280 * self.level(l) * self.noise(), 3), "n_nan": 0, "n_inf": 0}
+                for l in self.layers for s in SITES]
+
+    def distributions(self):
+        out = []
+        for l in self.layers:
+            for site in SITES + ("output",):
+                scale = (1 if site != "output" else 0.3 + 5 * self.level(l)) * self.noise(0.1)
+                n = self.a.tokens * self.a.sequences * self.a.width
+                centre = 24 + math.log2(scale) - 0.5
+                weights = [math.exp(-((i - centre) / (3.2 if i < centre else 1.6)) ** 2) for i in range(40)]
+                total = sum(weights)
+                counts = [int(n * w / total) for w in weights]
+                top = int(centre + 5 + 4 * self.level(l))
+                for i in range(int(centre) + 4, min(40, top + 1)):
+                    counts[i] += int(3000 / (1 + i - centre)) + 1
+                out.append({"layer": l, "site": site, "n": n, "n_nan": 0, "n_inf": 0, "n_zero": max(0, n - sum(counts)),
+                            "mean": self.r.gauss(0, 0.01), "std": scale, "kurtosis": 3 + 4000 * self.level(l) * self.noise(),
+                            "magnitudes": [scale * m for m in (0.67, 1.6, 2.6, 4.1, 9.5, 40, 300 * self.level(l))],
+                            "log2_counts": counts})
+        return {"quantile_levels": LEVELS, "first_exponent": -24, "sites": out}
+
+    def massive(self):
+        layers, on, off = [], None, None
+        dims = self.dims[:4]
+        for l in self.layers:
+            median = 0.05 + 0.6 * (l + 1) / len(self.layers)
+            hit = dims and len(self.layers) * 0.06 <= l + 1 < len(self.layers)
+            top = median * (3500 if hit else 60) * self.noise(0.1)
+            if hit:
+                on, off = l if on is None else on, l
+            layers.append({"layer": l, "median_magnitude": median, "max_magnitude": top,
+                           "feature": dims[0] if dims else 0, "sequence": 0, "position": 0, "token_id": 151643, "piece": self.piece(0),
+                           "n_values": 23 if hit else 0, "n_tokens": 17 if hit else 0,
+                           "mean_top": [median * k * self.noise(0.05) for k in (8, 5, 4, 3.5)]})
+        features = [{"feature": d, "n_values": 300 // (i + 1), "n_layers": max(1, len(self.layers) - 4 - i),
+                     "first_layer": on, "last_layer": off, "max_magnitude": 9000 / (i + 1), "at_first_token": 256 // (i + 1)}
+                    for i, d in enumerate(dims)] if on is not None else []
+        tokens = [{"token_id": 100 + i, "piece": self.piece(i), "n_values": 800 // (i + 1) ** 2} for i in range(8)] if features else []
+        return {"criterion": {"min_magnitude": 100, "min_ratio": 1000}, "layers": layers, "features": features,
+                "tokens": tokens, "onset_layer": on, "offset_layer": off}
+
+    def units(self, layer):
+        kinds = [("mlp", None)] if self.dense else [("expert", e) for e in range(self.a.experts)] + [("shared", None)]
+        out = []
+        for kind, e in kinds:
+            n = 0 if self.r.random() < 0.03 else self.r.randrange(10, 4000)
+            big = 300 if (layer, e) in self.super else 1
+            out.append({"kind": kind, "expert": e, "n_tokens": n, "gate_mean": round(self.r.random() / 3, 5) if n else None,
+                        "input": round(8 * self.noise(0.8) * big ** 0.8, 4) if n else None,
+                        "output": round(4 * self.noise(0.9) * big * (0.2 + self.level(layer)), 4) if n else None})
+        return out
+
+    def super_experts(self):
+        chosen = [(max(0, len(self.layers) // 24), 1 % max(1, self.a.experts)), (max(0, len(self.layers) // 24), 68 % max(1, self.a.experts)),
+                  (max(0, len(self.layers) // 16), 92 % max(1, self.a.experts))]
+        self.super = set() if self.a.edge == "empty" else set((l, None if self.dense else e) for l, e in chosen)
+        layers = [{"layer": l, "units": self.units(l)} for l in self.layers]
+        found = [(l["layer"], u) for l in layers for u in l["units"] if u["output"] is not None]
+        most = max(u["output"] for _, u in found) if found else None
+        top = sorted([x for x in found if (x[0], x[1]["expert"]) in self.super], key=lambda x: -x[1]["output"])
+        experts = [{"layer": l, "kind": u["kind"], "expert": u["expert"], "output": u["output"], "feature": self.dims[0],
+                    "sequence": 0, "position": 0, "token_id": 151643, "piece": self.piece(0), "input": u["input"],
+                    "input_column": 77, "n_tokens": u["n_tokens"], "gate_mean": u["gate_mean"],
+                    "share_of_max": u["output"] / most} for l, u in top]
+        self.top = experts
+        return {"criterion": {"percentile": 99.5, "min_share": 0.1, "first_layers": 0.75},
+                "limit": most and most / 10, "max_output": most, "experts": experts,
+                "robust": {"min_z": 10, "median": 1.4, "mad": 0.5, "experts": [
+                    {k: e[k] for k in ("layer", "kind", "expert", "output")} | {"z": 11.5} for e in experts]},
+                "layers": layers}
+
+    def writers(self, n):
+        out, left = [], 1.0
+        for i in range(n):
+            share = left * (0.5 if i < 3 else 0.3)
+            left -= share
+            if i == 0 and self.top:
+                l, kind, e = self.top[0]["layer"], self.top[0]["kind"], self.top[0]["expert"]
+            else:
+                l = self.r.choice(self.layers)
+                kind = self.r.choice(["attention"] + (["mlp"] if self.dense else ["expert", "expert", "shared"]))
+                e = self.r.randrange(self.a.experts) if kind == "expert" else None
+            total = share * 4000 * self.r.choice([-1, 1])
+            out.append({"layer": l, "kind": kind, "expert": e, "n_values": 40, "sum": total, "mean": total / 40, "share": share})
+        return out
+
+    def attribution(self):
+        features = [{"feature": d, "max_magnitude": 9000 / (i + 1), "n_values": 400 // (i + 1), "writers": self.writers(16)}
+                    for i, d in enumerate(self.dims[:32])]
+        layers = [{"layer": l, "attention": 0.5 * self.noise(), "mlp": 0.8 * self.noise() * (1 + 8 * (l == 2))} for l in self.layers]
+        return {"features": features, "layers": layers, "unknown_share": 0.013}
+
+    def links(self):
+        return [{"feature": d, "max_magnitude": 9000 / (i + 1), "onset_layer": min(2, self.layers[-1]), "norm_gain": None,
+                 "ln_site": {"layer": self.r.choice(self.layers), "site": "ln_mlp", "max_magnitude": 120.5 / (i + 1)},
+                 "is_outlier_feature": i < 3, "writer": {k: w[k] for k in ("layer", "kind", "expert")} if (w := self.writers(1)[0]) else None,
+                 "is_super_expert": i < 2} for i, d in enumerate(self.dims[:4])]
+
+    def tokens(self):
+        n = self.a.tokens * self.a.sequences
+        counts = lambda k: {"pairs": len(self.dims) * 5 // k, "unique": len(self.dims) // k, "pooled": len(self.dims) // (2 * k)}
+        pieces = [{"token_id": 11 + i, "piece": None if i == 3 else self.piece(i), "n_tokens": max(1, 2000 // (i + 1)),
+                   "n_outliers": 90000 // (i + 1) ** 2, "per_token": 45 / (i + 1)} for i in range(min(40, n))]
+        return {"n_tokens": n, "n_positions": n * 3 // 4, "first_token": {"n": self.a.sequences, "share": 0.18},
+                "delimiters": {"n": n // 9, "share": 0.31}, "pieces": pieces if self.dims else [],
+                "without_first": counts(1), "without_sinks": counts(2) | {"n_sinks": 40}}
+
+    def positions(self):
+        edges, n = [0, 1], self.a.tokens
+        while edges[-1] * 2 < n:
+            edges.append(edges[-1] * 2)
+        bins = min(n, 256)
+        per = [(60 if i == 0 else 9 + 20 / (i + 1)) * self.noise(0.1) if self.dims else 0 for i in range(bins)]
+        return {"bucket_edges": edges, "n_positions": [max(1, e) * self.a.sequences for e in edges],
+                "outliers_per_token": [(60 if e == 0 else 9 + 20 / (e + 1)) if self.dims else 0 for e in edges], "per_position": per}
+
+    def onset(self, int8):
+        features = [{"feature": f["feature"], "first_layer": f["sites"][0]["layer"], "last_layer": f["sites"][-1]["layer"],
+                     "n_sites": len(f["sites"])} for f in int8["unique"]["features"]]
+        by = {}
+        for f in int8["unique"]["features"]:
+            for s in f["sites"]:
+                n = by.setdefault((s["layer"], s["site"]), [0, 0])
+                n[0] += 1
+                n[1] += s["occurrences"]
+        return {"features": features, "by_site": [{"layer": l, "site": s, "n_features": n, "occurrences": o}
+                                                  for (l, s), (n, o) in sorted(by.items())]}
+
+    def sweep(self):
+        t = list(range(3, 21))
+        l = [round(0.05 * i, 2) for i in range(1, 21)]
+        p = [0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
+        n = len(self.dims)
+        f = lambda x, y, z: int(n * 3 * math.exp(-(x - 3) / 4) * (1 - y) ** 2 * math.exp(-4 * z))
+        unique = [[[f(x, y, z) for z in p] for y in l] for x in t]
+        return {"thresholds": t, "layer_fractions": l, "position_fractions": p,
+                "pairs": [[[v * self.a.sequences // 2 for v in y] for y in x] for x in unique], "unique": unique}
+
+    def uncertainty(self, int8):
+        pairs, n = int8["pairs"]["count"], len(self.dims)
+        i = lambda v, s: {"value": v, "low": v and v * (1 - s), "high": v and v * (1 + s)}
+        return {"resamples": 1000, "seed": 1, "level": 0.95, "pairs": i(pairs, 0.12), "unique": i(n, 0.08),
+                "pooled": i(int8["pooled"]["count"], 0.1), "mean_layer_fraction": i(int8["pairs"]["mean_layer_fraction"], 0.05),
+                "mean_position_fraction": i(int8["pairs"]["mean_position_fraction"], 0.07),
+                "split_half": {"unique_a": n, "unique_b": max(0, n - 6), "both": max(0, n - 9), "jaccard": 0.85 if n else None},
+                "consistency": [{"batches": b, "n_features": sum(f["batches"] == b for f in int8["unique"]["features"])}
+                                for b in range(1, self.a.sequences + 1)]}
+
+    def quantisation(self):
+        base = [0.03, 0.012, 0.008, 0.027, 0.11, 0.095]
+        sites = []
+        for l in self.layers:
+            for s in SITES:
+                k = 1 + 6 * self.level(l) * self.noise()
+                error = [b * (k if i == 0 else 1 + (k - 1) / 6) for i, b in enumerate(base)]
+                sites.append({"layer": l, "site": s, "error": error, "error_without_dims": [e * 0.4 for e in error],
+                              "error_without_tokens": [e * 0.8 for e in error]})
+        ranking = sorted(({"layer": s["layer"], "site": s["site"], "method": m, "error": e}
+                          for s in sites for m, e in zip(METHODS, s["error"])), key=lambda x: -x["error"])
+        return {"sample_tokens": 4096, "methods": METHODS, "sites": sites, "k_dims": 8, "k_tokens": 8, "ranking": ranking}
+
+    def router(self):
+        if self.dense:
+            return None
+        layers, k = [], min(8, self.a.experts)
+        for l in self.layers:
+            w = [self.noise(0.9) * (0 if self.r.random() < 0.01 else 1) for _ in range(self.a.experts)]
+            n = self.a.tokens * self.a.sequences * k
+            tokens = [int(n * x / sum(w)) if sum(w) else 0 for x in w]
+            total = sum(tokens) or 1
+            layers.append({"layer": l, "n_pairs": total, "entropy": -sum(t / total * math.log2(t / total) for t in tokens if t),
+                           "max_load": max(tokens) * self.a.experts / total, "n_outside": 0,
+                           "never_chosen": [e for e, t in enumerate(tokens) if t == 0], "tokens": tokens,
+                           "mean_weight": [0.125 * self.noise() if t else None for t in tokens]})
+        return {"n_experts": self.a.experts, "top_k": k, "layers": layers}
+
+    def results(self):
+        a = self.a
+        int8 = self.llm_int8()
+        billions = a.layers * a.width * a.width * 12 * max(1, a.experts) // 8
+        name = a.name or ('<b>"evil" & \'co\'</b>\u0000|\x1b' if a.edge == "hostile" else "made/Sample-%dL-%dE" % (a.layers, a.experts))
+        out = {"format": "ol-results", "format_version": 1, "tool_version": "0.1.0", "command_line": "ol-analyze 'sample.h5'",
+               "run": {"tool": "ol-extract", "tool_version": "0.1.0", "command_line": "ol-extract made/Sample -t text.jsonl", "created": "2026-01-01T00:00:00Z",
+                       "backend": "cpu", "precision": "bf16", "device": "made up"},
+               "model": {"name": name, "family": "sample_moe", "n_layers": a.layers, "d_model": a.width, "vocab_size": 151936,
+                         "n_experts": 0 if self.dense else a.experts, "top_k": 0 if self.dense else min(8, a.experts),
+                         "total_parameters": billions, "active_parameters": billions // (1 if self.dense else max(1, a.experts // 12)),
+                         "weight_format": "BF16", "config_sha256": "0" * 64},
+               "input": {"source": "made by tests/tools/make_results.py", "text_sha256": "0" * 64, "windowing": "contiguous", "bos": False},
+               "criterion": {"threshold": 6.0, "min_layers": 0.25, "min_positions": 0.06, "batch_size": 1},
+               "n_sites": 2 * a.layers, "n_tokens": a.tokens * a.sequences, "n_sequences": a.sequences,
+               "perplexity": {"value": round(6 + 6 * self.r.random(), 4), "mean_nll": 2.1, "n_tokens": (a.tokens - 1) * a.sequences},
+               "llm_int8": int8, "sites": self.sites(), "router": self.router(), "distributions": self.distributions(),
+               "massive": self.massive(), "super_experts": self.super_experts(), "attribution": self.attribution(), "links": self.links(),
+               "tokens": self.tokens(), "positions": self.positions(), "onset": self.onset(int8), "sweep": self.sweep(),
+               "uncertainty": self.uncertainty(int8),
+               "phase_shift": {"min_layers": 1.0, "min_positions": 0.75, "text": "a feature on all layers and at 75 % of the positions or more",
+                               "n_features": min(2, len(self.dims)), "features": self.dims[:2], "reached": len(self.dims) > 0},
+               "quantisation": self.quantisation()}
+        return out
+
+
+BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
+          "onset", "sweep", "uncertainty", "phase_shift", "quantisation")
+
+
+def main():
+    p = argparse.ArgumentParser()
+    for option, default in (("layers", 48), ("experts", 128), ("width", 2048), ("tokens", 2048), ("sequences", 16), ("seed", 1)):
+        p.add_argument("--" + option, type=int, default=default)
+    p.add_argument("--without", action="append", default=[])
+    p.add_argument("--edge", choices=("hostile", "empty", "nulls", "dense"))
+    p.add_argument("--name")
+    a = p.parse_args()
+    results = Maker(a).results()
+    for block in a.without:
+        del results[block]
+    if a.edge == "nulls":
+        for block in BLOCKS + ("perplexity", "llm_int8"):
+            results[block] = None
+    print(json.dumps(results, ensure_ascii=False))
+
+
+main()
