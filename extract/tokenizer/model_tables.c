@@ -238,7 +238,7 @@ static int end_batch(struct scanner *s, const struct ol_vocab *vocab, struct bat
     ol_vocab_find_many(vocab, b->texts, b->ends, b->n, ids);
     for (size_t i = 0; i < b->n; i += 2) {
         if (ids[i] < 0 || ids[i + 1] < 0)
-            return fail(s, "model.merges (up to there) to join tokens of model.vocab");
+            return fail(s, "model.merges to join tokens of model.vocab");
         if (merges->n == *room) {
             *room = 2 * *room + 4096;
             merges->pairs =
@@ -347,7 +347,7 @@ static int model_member(struct scanner *s, struct tables *t)
     if (to_value(s) != 0)
         return -1;
     const char *first = s->at;
-    if (vocab) {
+    if (vocab && s->at < s->end && *s->at == '{') {
         ol_vocab_reserve(t->vocab, (size_t)(s->end - s->begin) / BYTES_PER_TOKEN);
         if (read_vocab(s, t->vocab) != 0)
             return -1;
@@ -416,7 +416,7 @@ char *ol_model_tables_read(const char *text, size_t bytes, const char *name,
     }
     if (t.vocab_at.first == NULL || t.merges_at.first == NULL) {
         ol_fail(err, "%s: model has no \"%s\": expected a BPE model", name,
-                t.vocab_at.first == NULL ? "vocab" : "merges");
+                t.merges_at.first == NULL ? "merges" : "vocab");
         goto out;
     }
     s.at = t.merges_at.first;
