@@ -72,7 +72,7 @@ struct ol_text ol_text_tick(double value)
 {
     struct ol_text t;
     const double power = value > 0 ? log10(value) : 0;
-    if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 4.5))
+    if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 5.5))
         return ol_text_power(10, (int)lround(power));
     snprintf(t.text, sizeof t.text, "%s%.6g", value < 0 ? MINUS : "", fabs(value));
     return t;

@@ -119,7 +119,7 @@ const struct ol_figure ol_thresholds_figure = {
     "Counts against the threshold",
     "The two counts at the layer and position fractions of this analysis, for other "
     "magnitudes. A straight fall means that no threshold is special; a plateau that "
-    "outliers stand apart from the rest. Counts of zero are left out.",
+    "outliers stand apart from the rest. A count of 0 stands on the axis.",
     OL_NEEDS_VALUES,
     has_sweep,
     draw_thresholds};
