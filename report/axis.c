@@ -65,7 +65,7 @@ static int log_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
     const double decades = log10(a->high / a->low);
     const int every = decades > 24 ? 6 : decades > 12 ? 4 : decades > 7 ? 2 : 1;
     static const double parts[] = {1, 2, 5};
-    const int n_parts = decades <= 2.2 ? 3 : 1;
+    const int n_parts = decades <= 2.6 ? 3 : 1;
     int n = 0;
     for (int e = (int)floor(log10(a->low) + 1e-9); e <= (int)floor(log10(a->high) + 1e-9);
          e += every)

@@ -13,7 +13,7 @@ double ol_chart_text_width(const char *text)
     double n = 0;
     for (; *text != '\0'; text++)
         n += ((unsigned char)*text & 0xc0) != 0x80;
-    return 6.6 * n;
+    return 7 * n;
 }
 
 static const char *line_class(int i)

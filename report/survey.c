@@ -170,8 +170,8 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
     const char **labels = ol_xcalloc(n, sizeof *labels);
     for (size_t i = 0; i < n; i++) {
         const struct ol_report_results *r = &report->results[i];
-        x[i] = f->x(r);
         y[i] = f->y[0](r);
+        x[i] = isnan(y[i]) ? NAN : f->x(r);
         y[n + i] = f->y[1](r);
         labels[i] = short_name(r);
     }
