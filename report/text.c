@@ -35,6 +35,8 @@ struct ol_text ol_text_magnitude(double value)
 {
     struct ol_text t;
     const double size = fabs(value);
+    if (size == 0) /* also of a negative zero */
+        value = 0;
     if (size >= 1e6 || (size < 0.1 && size > 0))
         snprintf(t.text, sizeof t.text, size >= 1e6 ? "%.3g" : "%.2g", value);
     else

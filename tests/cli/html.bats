@@ -105,6 +105,11 @@ setup() {
 @test "what is not in the results is said in a sentence" {
     [ "$(grep -c 'is not in these results' nulls.html)" -ge 15 ]
     [ "$(grep -c '<svg' nulls.html)" -eq 1 ]   # the sites are there
+    # Nothing was found: sentences, no pictures without content.
+    for figure in features sweep positions consistency attribution; do
+        [ "$(grep -c "id=\"figure-$figure\"" empty.html)" -eq 0 ]
+        [ "$(grep -c "id=\"figure-$figure\"" small.html)" -eq 1 ]
+    done
     "$PYTHON" - <<'PY'
 import json
 results = json.load(open("small.json"))
@@ -263,7 +268,7 @@ PY
     n=$(("$("$PYTHON" -c 'import json; print(len(json.load(open("small.json"))["llm_int8"]["unique"]["features"]))')" - 2))
     grep -q "1 are gained, 1 lost, 1 moved and $n kept" diff.md
     grep -q '^2 super experts in A, 1 in B, 1 in both.$' diff.md
-    grep -q '^| super experts     |     2 |     1 |     -1 |$' diff.md
+    grep -Eq '^\| super experts +\| +2 \| +1 \| +-1 \|$' diff.md
     "$REPORT" diff small.json small.json | grep -q '0 are gained, 0 lost, 0 moved'
     "$REPORT" diff small.json dense.json | grep -q 'features cannot be matched'
 }
