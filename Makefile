@@ -251,6 +251,7 @@ BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 MODELDIR := $(DESTDIR)$(PREFIX)/share/outliers/models
 MODELS := $(wildcard data/models/*.json)
+SCHEMA := report/ol-results.schema.json
 
 install: all
 	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5" "$(MODELDIR)"
@@ -258,12 +259,14 @@ install: all
 	install -m 644 $(MAN1) "$(MANDIR)/man1"
 	install -m 644 $(MAN5) "$(MANDIR)/man5"
 	install -m 644 $(MODELS) "$(MODELDIR)"
+	install -m 644 $(SCHEMA) "$(dir $(MODELDIR))"
 
 uninstall:
 	rm -f $(patsubst $(B)/%,"$(BINDIR)/%",$(BINARIES)) \
 	    $(patsubst %,"$(MANDIR)/man1/%",$(notdir $(MAN1))) \
 	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5))) \
-	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS)))
+	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS))) \
+	    "$(dir $(MODELDIR))$(notdir $(SCHEMA))"
 
 clean:
 	rm -rf $(B) $(B)-clang $(B)-sanitize build-gpu

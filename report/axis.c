@@ -30,10 +30,12 @@ void ol_axis_round(struct ol_axis *a, bool from_zero)
         a->high = a->log ? 10 : 1;
     }
     if (a->log) {
-        a->low = pow(10, floor(log10(a->low) + 1e-9));
-        a->high = pow(10, ceil(log10(a->high) - 1e-9));
-        if (a->high <= a->low)
-            a->high = 10 * a->low;
+        a->low = 1 / round_step(1 / a->low);
+        a->high = round_step(a->high);
+        if (a->high <= a->low * 1.001) {
+            a->low /= 2;
+            a->high *= 2;
+        }
         return;
     }
     if (from_zero)
@@ -63,12 +65,13 @@ static int log_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
     const double decades = log10(a->high / a->low);
     const int every = decades > 24 ? 6 : decades > 12 ? 4 : decades > 7 ? 2 : 1;
     static const double parts[] = {1, 2, 5};
-    const int n_parts = decades <= 2.2 ? 3 : 1;
+    const int n_parts = decades <= 2.6 ? 3 : 1;
     int n = 0;
-    for (int e = (int)ceil(log10(a->low) - 1e-9); e <= (int)floor(log10(a->high) + 1e-9);
+    for (int e = (int)floor(log10(a->low) + 1e-9); e <= (int)floor(log10(a->high) + 1e-9);
          e += every)
         for (int p = 0; p < n_parts && n < OL_MAX_TICKS; p++)
-            if (parts[p] * pow(10, e) <= a->high * 1.0001)
+            if (parts[p] * pow(10, e) >= a->low * 0.9999 &&
+                parts[p] * pow(10, e) <= a->high * 1.0001)
                 ticks[n++] = parts[p] * pow(10, e);
     return n;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "report/chart_labels.h"
 #include "report/text.h"
 
 double ol_chart_text_width(const char *text)
@@ -12,7 +13,7 @@ double ol_chart_text_width(const char *text)
     double n = 0;
     for (; *text != '\0'; text++)
         n += ((unsigned char)*text & 0xc0) != 0x80;
-    return 6.6 * n;
+    return 7 * n;
 }
 
 static const char *line_class(int i)
@@ -27,13 +28,23 @@ static const char *fill_class(int i)
     return names[i % 4];
 }
 
+/* Points that no line joins differ in shape too. */
+static void draw_mark(FILE *out, int i, bool shaped, double x, double y, double radius,
+                      const char *tip)
+{
+    if (shaped && i % 2 == 1)
+        ol_svg_rect(out, x - 4, y - 4, 8, 8, fill_class(i), tip);
+    else
+        ol_svg_circle(out, x, y, radius, fill_class(i), tip);
+}
+
 double ol_chart_legend(FILE *out, double x, double y, const struct ol_series *series,
                        int n)
 {
     for (int i = 0; i < n; i++) {
         const double xs[] = {x, x + 26}, ys[] = {y, y};
         if (series[i].no_line)
-            ol_svg_circle(out, x + 13, y, 4, fill_class(i), NULL);
+            draw_mark(out, i, true, x + 13, y, 4.5, NULL);
         else
             ol_svg_path(out, xs, ys, 2, line_class(i), i);
         ol_svg_text(out, x + 32, y + 4, 's', "", "%s", series[i].name);
@@ -65,48 +76,43 @@ static void draw_points(FILE *out, const struct ol_chart *chart, int i, const do
                 : ol_xasprintf("%s, %.*s %s: %s", s->name, word_length(chart->x.title),
                                chart->x.title, ol_text_tick(s->x[k]).text,
                                ol_text_magnitude(s->y[k]).text);
-        ol_svg_circle(out, x[k], y[k], radius, fill_class(i), tip);
+        draw_mark(out, i, s->no_line, x[k], y[k], radius, tip);
         free(tip);
     }
 }
 
-/* Beside each point, on the side where there is room, and not over the one before. */
-static void draw_labels(FILE *out, const struct ol_chart *chart,
-                        const struct ol_series *s, const double *x, const double *y)
+/* On a logarithmic axis zero stands on the axis: out of place, but not out of sight. */
+static void to_pixels(const struct ol_chart *chart, const struct ol_series *s, double *x,
+                      double *y)
 {
-    double *used = ol_xcalloc((size_t)s->n, sizeof *used);
-    for (long k = 0; k < s->n; k++) {
-        used[k] = NAN;
-        if (isnan(x[k]) || isnan(y[k]))
-            continue;
-        const double width = ol_chart_text_width(s->labels[k]);
-        const bool left = x[k] + 8 + width > chart->x.end;
-        double at = y[k] + 4;
-        for (long j = 0; j < k; j++)
-            if (!isnan(used[j]) && fabs(x[j] - x[k]) < width + 20 &&
-                fabs(used[j] - at) < 13)
-                at = used[j] + 13;
-        used[k] = at;
-        ol_svg_text(out, left ? x[k] - 8 : x[k] + 8, at, left ? 'e' : 's', "mu", "%s",
-                    s->labels[k]);
-    }
-    free(used);
-}
-
-static void draw_series(FILE *out, const struct ol_chart *chart, int i)
-{
-    const struct ol_series *s = &chart->series[i];
-    double *x = ol_xcalloc((size_t)s->n, sizeof *x),
-           *y = ol_xcalloc((size_t)s->n, sizeof *y);
     for (long k = 0; k < s->n; k++) {
         x[k] = ol_axis_at(&chart->x, s->x[k]);
-        y[k] = isinf(s->y[k]) ? NAN : ol_axis_at(&chart->y, s->y[k]);
+        y[k] = chart->y.log && s->y[k] == 0 ? chart->y.start
+               : isinf(s->y[k])             ? chart->y.end
+                                            : ol_axis_at(&chart->y, s->y[k]);
     }
-    if (!s->no_line)
-        ol_svg_path(out, x, y, s->n, line_class(i), i);
-    draw_points(out, chart, i, x, y);
-    if (s->labels != NULL)
-        draw_labels(out, chart, s, x, y);
+}
+
+static void draw_all(FILE *out, const struct ol_chart *chart)
+{
+    long n = 0;
+    for (int i = 0; i < chart->n_series; i++)
+        n += chart->series[i].n;
+    double *x = ol_xcalloc((size_t)n + 1, sizeof *x),
+           *y = ol_xcalloc((size_t)n + 1, sizeof *y);
+    n = 0;
+    for (int i = 0; i < chart->n_series; i++) {
+        const struct ol_series *s = &chart->series[i];
+        to_pixels(chart, s, x + n, y + n);
+        if (!s->no_line)
+            ol_svg_path(out, x + n, y + n, s->n, line_class(i), i);
+        draw_points(out, chart, i, x + n, y + n);
+        n += s->n;
+    }
+    const struct ol_label_area area = {
+        chart->x.start, chart->x.end, chart->y.end, chart->y.start, x, y, n};
+    if (chart->series[0].labels != NULL)
+        ol_labels_draw(out, &area, chart->series[0].labels, chart->series[0].n);
     free(y);
     free(x);
 }
@@ -139,7 +145,6 @@ void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *given)
         ol_chart_legend(c->out, OL_FIGURE_LEFT, 14, chart.series, chart.n_series);
     ol_axis_draw_x(c->out, &chart.x, OL_FIGURE_TOP, bottom);
     ol_axis_draw_y(c->out, &chart.y, OL_FIGURE_LEFT, chart.x.end);
-    for (int i = 0; i < chart.n_series; i++)
-        draw_series(c->out, &chart, i);
+    draw_all(c->out, &chart);
     ol_svg_close(c);
 }

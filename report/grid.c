@@ -164,6 +164,17 @@ void ol_grid_html(const struct ol_grid *g, const char *caption, int64_t rows, FI
     fputs("</tbody></table></div>\n", out);
 }
 
+/* A piece may look like HTML or like Markdown. */
+static char *code_span(const char *piece)
+{
+    char *text = ol_text_piece(piece);
+    const char *fence = strchr(text, '`') == NULL ? "`" : "``";
+    char *span =
+        ol_xasprintf(strlen(fence) == 1 ? "%s%s%s" : "%s %s %s", fence, text, fence);
+    free(text);
+    return span;
+}
+
 void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out)
 {
     char *align = ol_xcalloc(g->n_columns + 1, 1);
@@ -176,6 +187,7 @@ void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out)
         const struct cell *cell = &g->cells[i];
         const enum ol_column_kind kind = g->columns[i % g->n_columns].kind;
         char *text = cell->missing             ? ol_xstrdup("-")
+                     : kind == OL_COLUMN_PIECE ? code_span(cell->text)
                      : kind == OL_COLUMN_COUNT ? show(cell, OL_COLUMN_LABEL)
                                                : show(cell, kind);
         ol_table_cell(t, "%s", text);

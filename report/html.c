@@ -210,10 +210,11 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     char *title = ol_xasprintf("Outlier features of %s", r->model.name);
     char *subtitle = ol_xasprintf(
         "%s, %" PRId64
-        " layers, %s tokens; |x| \xe2\x89\xa5 %g at %g %% of the sites and "
+        " layer%s, %s token%s; |x| \xe2\x89\xa5 %g at %g %% of the sites and "
         "%g %% of the positions",
         r->model.n_experts > 0 ? "Mixture of Experts" : "dense model", r->model.n_layers,
-        ol_text_count(r->n_tokens).text, r->criterion.threshold,
+        r->model.n_layers == 1 ? "" : "s", ol_text_count(r->n_tokens).text,
+        r->n_tokens == 1 ? "" : "s", r->criterion.threshold,
         100 * r->criterion.min_layers, 100 * r->criterion.min_positions);
     ol_page_open(out, title, subtitle, contents);
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL;

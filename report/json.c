@@ -1,5 +1,6 @@
 /* One object for one model or many (ol-report.1): the facts and counts of a results file
- * without its long lists, and the warnings. */
+ * with all its blocks but without the lists of features of each batch, and the warnings.
+ */
 #include <math.h>
 #include <stdlib.h>
 
@@ -54,11 +55,17 @@ static struct ol_json *describe(const struct ol_report_results *r, int64_t top)
     static const char *const copied[] = {"model",       "run",       "input",
                                          "criterion",   "n_sites",   "n_tokens",
                                          "n_sequences", "perplexity"};
+    static const char *const blocks[] = {
+        "router",      "distributions", "massive",     "super_experts", "attribution",
+        "links",       "tokens",        "positions",   "onset",         "sweep",
+        "uncertainty", "phase_shift",   "quantisation"};
     struct ol_json *model = ol_json_new_object(), *warnings = ol_json_new_array();
     for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++)
         ol_json_set(model, copied[i], copy(r, copied[i]));
     ol_json_set(model, "outliers", describe_outliers(r, top));
     ol_json_set(model, "sites", copy(r, "sites"));
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+        ol_json_set(model, blocks[i], copy(r, blocks[i]));
     int state = 0;
     char *text;
     while ((text = ol_report_warning(r, &state)) != NULL) {

@@ -235,6 +235,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         print_consistency(r, out);
         print_layers(r, out);
     }
+    ol_markdown_blocks(r, top, out);
     print_router(r, out);
 }
 

@@ -55,10 +55,13 @@ static double positions(const struct ol_report_results *r)
 const struct ol_survey_figure ol_survey_figures[] = {
     {"counts-total",
      "Counts and size",
-     "Each point is a model: how many outlier features it has, against its size.",
+     "Each point is a model: how many outlier features it has, against its size. A count "
+     "of "
+     "0 stands on the axis.",
      "total parameters, billions (log scale)",
-     "outlier features",
+     "outlier features (log scale)",
      total,
+     true,
      true,
      {"pairs", "unique"},
      {pairs, unique}},
@@ -69,14 +72,16 @@ const struct ol_survey_figure ol_survey_figures[] = {
      "mean over the pairs, %",
      total,
      true,
+     false,
      {"layers (L%)", "positions (S%)"},
      {layers, positions}},
     {"counts-active",
      "Counts and active size",
      "As above, against the parameters that a token uses.",
      "active parameters, billions (log scale)",
-     "outlier features",
+     "outlier features (log scale)",
      active,
+     true,
      true,
      {"pairs", "unique"},
      {pairs, unique}},
@@ -87,15 +92,17 @@ const struct ol_survey_figure ol_survey_figures[] = {
      "mean over the pairs, %",
      active,
      true,
+     false,
      {"layers (L%)", "positions (S%)"},
      {layers, positions}},
     {"counts-perplexity",
      "Counts and perplexity",
      "Perplexities compare only where text and tokenizer are the same.",
      "perplexity",
-     "outlier features",
+     "outlier features (log scale)",
      perplexity,
      false,
+     true,
      {"pairs", "unique"},
      {pairs, unique}},
     {"means-perplexity",
@@ -106,15 +113,17 @@ const struct ol_survey_figure ol_survey_figures[] = {
      "mean over the pairs, %",
      perplexity,
      false,
+     false,
      {"layers (L%)", "positions (S%)"},
      {layers, positions}},
     {"counts-ratio",
      "Counts and sparsity",
      "Dense models stand at 100 %, sparse Mixtures of Experts on the left.",
      "active of total parameters, %",
-     "outlier features",
+     "outlier features (log scale)",
      ratio,
      false,
+     true,
      {"pairs", "unique"},
      {pairs, unique}},
     {"means-ratio",
@@ -123,6 +132,7 @@ const struct ol_survey_figure ol_survey_figures[] = {
      "active of total parameters, %",
      "mean over the pairs, %",
      ratio,
+     false,
      false,
      {"layers (L%)", "positions (S%)"},
      {layers, positions}},
@@ -160,8 +170,8 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
     const char **labels = ol_xcalloc(n, sizeof *labels);
     for (size_t i = 0; i < n; i++) {
         const struct ol_report_results *r = &report->results[i];
-        x[i] = f->x(r);
         y[i] = f->y[0](r);
+        x[i] = isnan(y[i]) ? NAN : f->x(r);
         y[n + i] = f->y[1](r);
         labels[i] = short_name(r);
     }
@@ -176,7 +186,7 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
     const struct ol_chart chart = {.series = series,
                                    .n_series = 2,
                                    .x = {.title = f->x_title, .log = f->log_x},
-                                   .y = {.title = f->y_title},
+                                   .y = {.title = f->y_title, .log = f->log_y},
                                    .y_from_zero = true,
                                    .width = WIDTH,
                                    .height = HEIGHT};

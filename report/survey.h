@@ -10,7 +10,7 @@ struct ol_survey_figure {
     const char *name, *title, *caption;
     const char *x_title, *y_title;
     double (*x)(const struct ol_report_results *r); /* NAN: not known */
-    bool log_x;
+    bool log_x, log_y;
     /* One or two series. */
     const char *names[2];
     double (*y[2])(const struct ol_report_results *r);

@@ -35,6 +35,8 @@ struct ol_text ol_text_magnitude(double value)
 {
     struct ol_text t;
     const double size = fabs(value);
+    if (size == 0) /* also of a negative zero */
+        value = 0;
     if (size >= 1e6 || (size < 0.1 && size > 0))
         snprintf(t.text, sizeof t.text, size >= 1e6 ? "%.3g" : "%.2g", value);
     else
@@ -72,7 +74,7 @@ struct ol_text ol_text_tick(double value)
 {
     struct ol_text t;
     const double power = value > 0 ? log10(value) : 0;
-    if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 4.5))
+    if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 5.5))
         return ol_text_power(10, (int)lround(power));
     snprintf(t.text, sizeof t.text, "%s%.6g", value < 0 ? MINUS : "", fabs(value));
     return t;

@@ -77,8 +77,8 @@ const struct ol_figure ol_attribution_figure = {
     "For each massive or outlier dimension (at most 8), the parts of the model that add "
     "the most to it: a bar's length is the writer's share of everything written there, "
     "by magnitude. One long bar means that a single expert makes the outlier.",
-    "It needs write attribution, which ol-extract records beside its summaries, and "
-    "ol-analyze of this version.",
+    "It needs massive or outlier dimensions, and write attribution, which ol-extract "
+    "records beside its summaries.",
     has_attribution,
     draw_attribution};
 

@@ -14,8 +14,15 @@ enum { NAME_BYTES = 16 };
 static bool has_sweep(const struct ol_report_results *r)
 {
     const struct ol_sweep *s = r->blocks.sweep;
-    return s != NULL && s->unique.n > 0;
+    for (int64_t i = 0; s != NULL && i < s->unique.n; i++)
+        if (s->unique.items[i] > 0)
+            return true;
+    return false;
 }
+
+static const char sweep_needs[] =
+    "It needs a feature that qualifies under at least one of the criteria, and recorded "
+    "tensors or summaries.";
 
 static int64_t nearest(const struct ol_reals *values, double wanted)
 {
@@ -83,7 +90,7 @@ const struct ol_figure ol_sweep_figure = {
     "How many features would qualify if an outlier had to appear on more or fewer layers "
     "(up) and positions (right), at the threshold of this analysis. If colours change "
     "fast around the ring, the count hangs on the choice of the criterion.",
-    OL_NEEDS_VALUES,
+    sweep_needs,
     has_sweep,
     draw_sweep};
 
@@ -119,8 +126,8 @@ const struct ol_figure ol_thresholds_figure = {
     "Counts against the threshold",
     "The two counts at the layer and position fractions of this analysis, for other "
     "magnitudes. A straight fall means that no threshold is special; a plateau that "
-    "outliers stand apart from the rest. Counts of zero are left out.",
-    OL_NEEDS_VALUES,
+    "outliers stand apart from the rest. A count of 0 stands on the axis.",
+    sweep_needs,
     has_sweep,
     draw_thresholds};
 
@@ -192,7 +199,12 @@ const struct ol_figure ol_uncertainty_figure = {
 
 static bool has_consistency(const struct ol_report_results *r)
 {
-    return r->blocks.uncertainty != NULL && r->blocks.uncertainty->consistency.n > 0;
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    const struct ol_consistency *items = u != NULL ? u->consistency.items : NULL;
+    for (int64_t i = 0; items != NULL && i < u->consistency.n; i++)
+        if (items[i].n_features > 0)
+            return true;
+    return false;
 }
 
 static void draw_consistency(const struct ol_report_results *r, const struct ol_canvas *c)
@@ -235,6 +247,7 @@ const struct ol_figure ol_consistency_figure = {
     "How many features qualify in exactly so many batches. Bars on the right are "
     "features "
     "of the model, whatever the text; bars on the left are features of a text.",
-    "It needs recorded tensors of at least two sequences.",
+    "It needs at least one outlier feature, and recorded tensors of at least two "
+    "sequences.",
     has_consistency,
     draw_consistency};

@@ -7,7 +7,11 @@
 
 static bool has_positions(const struct ol_report_results *r)
 {
-    return r->blocks.positions != NULL && r->blocks.positions->per_position.n > 0;
+    const struct ol_positions *p = r->blocks.positions;
+    for (int64_t i = 0; p != NULL && i < p->per_position.n; i++)
+        if (p->per_position.items[i] > 0)
+            return true;
+    return false;
 }
 
 /* per_position has a bin per position, or at most 256 of equal width; a first token's
@@ -45,6 +49,6 @@ const struct ol_figure ol_positions_figure = {
     "Mean number of occurrences of outlier features per token, from the first position "
     "of a sequence to the last. A peak at the left edge is the first token, which often "
     "serves as an attention sink; a level line means that outliers are everywhere.",
-    OL_NEEDS_VALUES,
+    "It needs at least one outlier feature, and recorded tensors or summaries.",
     has_positions,
     draw_positions};

@@ -42,6 +42,24 @@ PROBE = r"""
 })()"""
 
 
+# Sorting by a column of numbers: the largest first, then the smallest, what is missing last.
+SORT = r"""
+(() => {
+  for (const t of document.querySelectorAll('table')) {
+    const heads = [...t.querySelectorAll('th')], i = heads.findIndex(h => h.classList.contains('n'));
+    if (i < 0) continue;
+    for (const sign of [-1, 1]) {
+      heads[i].querySelector('button').click();
+      const values = [...t.tBodies[0].rows].map(r => r.cells[i].dataset.v ?? r.cells[i].textContent)
+        .map(v => v === '' ? NaN : parseFloat(v)), known = values.filter(v => !isNaN(v));
+      if (known.some((v, k) => k && sign * (v - known[k - 1]) < 0) || values.slice(0, known.length).some(isNaN))
+        return t.caption.textContent + ': ' + values.slice(0, 5);
+    }
+  }
+  return '';
+})()"""
+
+
 class Browser:
     def __init__(self):
         program = next((p for p in ("chromium", "chromium-browser", "google-chrome") if shutil.which(p)), None)
@@ -124,6 +142,9 @@ def check(browser, page, shots, whole):
                     bad.append("%s: console: %s" % (where, json.dumps(p)[:300]))
                 elif m == "Network.requestWillBeSent" and p["request"]["url"] not in (url, "data:,"):
                     bad.append("%s: loads %s" % (where, p["request"]["url"]))
+            wrong = browser.call("Runtime.evaluate", s, expression=SORT)["result"].get("value")
+            if wrong != "":
+                bad.append("%s: not sorted: %s" % (where, wrong))
             if shots:
                 size = browser.call("Page.getLayoutMetrics", s)["cssContentSize"]
                 clip = {"x": 0, "y": 0, "width": width, "height": min(size["height"], whole), "scale": 1}

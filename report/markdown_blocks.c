@@ -1,0 +1,167 @@
+/* Short sections of the Markdown report, one for each further block of the results. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "report/format.h"
+#include "report/tables.h"
+#include "report/text.h"
+
+static void put_table(const struct ol_report_results *r,
+                      const struct ol_table_source *table, int64_t top, FILE *out)
+{
+    struct ol_grid *g = table->make(r);
+    const int64_t n = g != NULL ? ol_grid_rows(g) : 0;
+    if (n > 0) {
+        fputc('\n', out);
+        if (n > top)
+            fprintf(out, "%s: the first %" PRId64 " of %" PRId64 ".\n\n", table->title,
+                    top, n);
+        ol_grid_markdown(g, top, out);
+    }
+    ol_grid_free(g);
+}
+
+static void put_massive(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_massive *m = r->blocks.massive;
+    if (m == NULL)
+        return;
+    fputs("\n## Massive activations\n\n", out);
+    if (m->criterion != NULL)
+        fprintf(out,
+                "Values of the residual stream with |x| > %g and at least %g times the "
+                "median of their\nlayer (arXiv 2402.17762). ",
+                m->criterion->min_magnitude, m->criterion->min_ratio);
+    if (m->onset_layer == OL_ABSENT)
+        fputs("No layer has one.\n", out);
+    else
+        fprintf(out, "First after layer %" PRId64 ", last after layer %" PRId64 ".\n",
+                m->onset_layer,
+                m->offset_layer == OL_ABSENT ? m->onset_layer : m->offset_layer);
+    put_table(r, &ol_massive_features_table, top, out);
+    put_table(r, &ol_massive_tokens_table, top, out);
+}
+
+static void put_experts(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_super_experts *s = r->blocks.super_experts;
+    if (s == NULL)
+        return;
+    fprintf(out, "\n## Super experts\n\n%" PRId64 " by the published rule", s->experts.n);
+    if (s->criterion != NULL)
+        fprintf(out,
+                " (output above the %g-th percentile and %g %% of the\nlargest, in the "
+                "first %g %% of the layers; arXiv 2507.23279)",
+                s->criterion->percentile, 100 * s->criterion->min_share,
+                100 * s->criterion->first_layers);
+    if (s->robust != NULL)
+        fprintf(out, ", %" PRId64 " with a robust z-score of %g or more",
+                s->robust->experts.n, s->robust->min_z);
+    fputs(".\n", out);
+    put_table(r, &ol_super_experts_table, top, out);
+}
+
+/* Of each feature its first writer: the rest is in HTML and CSV. */
+static void put_attribution(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_attribution *a = r->blocks.attribution;
+    static const struct ol_column columns[] = {
+        {"feature", "feature", OL_COLUMN_LABEL},
+        {"max", "maximum |x|", OL_COLUMN_MAGNITUDE},
+        {"layer", "layer", OL_COLUMN_LABEL},
+        {"unit", "writes most", OL_COLUMN_TEXT},
+        {"share", "share, %", OL_COLUMN_PERCENT},
+        {0}};
+    if (a == NULL)
+        return;
+    struct ol_grid *g = ol_grid_new(columns);
+    const struct ol_attributed_feature *features = a->features.items;
+    for (int64_t i = 0; i < a->features.n; i++) {
+        const struct ol_writer *w = features[i].writers.items;
+        const bool known = features[i].writers.n > 0;
+        char *unit = known ? ol_table_unit(w->kind, w->expert) : NULL;
+        ol_grid_int(g, features[i].feature);
+        ol_grid_real(g, features[i].max_magnitude);
+        ol_grid_int(g, known ? w->layer : OL_ABSENT);
+        ol_grid_text(g, unit);
+        ol_grid_real(g, known ? w->share : NAN);
+        free(unit);
+    }
+    fputs(
+        "\n## Who writes them\n\nWhat adds most to each massive or outlier dimension of "
+        "the stream.\n\n",
+        out);
+    ol_grid_markdown(g, top, out);
+    ol_grid_free(g);
+    put_table(r, &ol_links_table, top, out);
+}
+
+static void put_tokens(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_tokens *t = r->blocks.tokens;
+    if (t == NULL)
+        return;
+    fputs("\n## Tokens\n", out);
+    if (t->first_token != NULL && t->delimiters != NULL)
+        fprintf(out,
+                "\nThe first token of a sequence carries %s %% of the occurrences of "
+                "outlier features,\ndelimiters %s %%.\n",
+                ol_text_percent(t->first_token->share).text,
+                ol_text_percent(t->delimiters->share).text);
+    put_table(r, &ol_token_counts_table, top, out);
+    put_table(r, &ol_tokens_table, top, out);
+}
+
+static void put_uncertainty(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    if (u == NULL)
+        return;
+    fprintf(out, "\n## Uncertainty\n\n");
+    if (u->resamples != OL_ABSENT && !isnan(u->level))
+        fprintf(out,
+                "%g %% intervals from %" PRId64 " resamples of the sequences (seed "
+                "%" PRId64 ").\n",
+                100 * u->level, u->resamples, u->seed == OL_ABSENT ? 0 : u->seed);
+    if (u->split_half != NULL && !isnan(u->split_half->jaccard))
+        fprintf(out,
+                "Halves of the sequences give %" PRId64 " and %" PRId64
+                " unique features, %" PRId64 " in both (Jaccard %.2f).\n",
+                u->split_half->unique_a, u->split_half->unique_b, u->split_half->both,
+                u->split_half->jaccard);
+    put_table(r, &ol_uncertainty_table, top, out);
+}
+
+static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    const struct ol_phase_shift *p = r->blocks.phase_shift;
+    (void)top;
+    if (p == NULL)
+        return;
+    fprintf(out, "\n## Phase shift\n\n%s: %s, %" PRId64 " features.\n",
+            p->text != NULL ? p->text : "Features on all layers",
+            p->reached ? "reached" : "not reached",
+            p->n_features == OL_ABSENT ? 0 : p->n_features);
+}
+
+static void put_quantisation(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    if (r->blocks.quantisation == NULL)
+        return;
+    fputs("\n## Quantisation\n\nRelative error (RMS) if a site's activations were stored "
+          "in a number format.\n",
+          out);
+    put_table(r, &ol_quantisation_ranking_table, top, out);
+}
+
+void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    put_phase_shift(r, top, out);
+    put_massive(r, top, out);
+    put_experts(r, top, out);
+    put_attribution(r, top, out);
+    put_tokens(r, top, out);
+    put_uncertainty(r, top, out);
+    put_quantisation(r, top, out);
+}

@@ -1,0 +1,287 @@
+load common
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make="$PYTHON $TESTS/tools/make_results.py"
+    $make > big.json
+    $make --edge hostile --layers 4 --experts 8 --width 64 > hostile.json
+    $make --edge empty --layers 4 --experts 8 --width 64 > empty.json
+    $make --edge nulls --layers 4 --experts 8 > nulls.json
+    $make --edge dense --layers 6 --width 128 > dense.json
+    $make --layers 1 --tokens 1 --sequences 1 --experts 1 --width 16 > one.json
+    $make --layers 4 --experts 8 --width 64 > small.json
+    $make --layers 4 --experts 8 --width 64 --seed 2 --name other/Sample > other.json
+    $make --layers 16 --experts 64 --name allenai/OLMoE-1B-7B-0125 > olmoe.json
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" --perplexity -o planted.h5
+    "$ANALYZE" planted.h5 -o planted.json
+    for page in big hostile empty nulls dense one small planted; do
+        "$REPORT" -f html $page.json -o $page.html
+    done
+    "$REPORT" -f html small.json olmoe.json dense.json nulls.json -o survey.html
+    "$REPORT" -f html diff small.json other.json -o diff.html
+    cat > well_formed.py <<'PY'
+"""Every element that is opened is closed, in order; ids are unique and links lead to them."""
+import html.parser
+import sys
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "path", "rect", "circle", "line"}
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, name):
+        super().__init__()
+        self.name, self.open, self.ids, self.links, self.loads = name, [], set(), [], []
+        self.count = {}
+
+    def note(self, tag, attributes):
+        self.count[tag] = self.count.get(tag, 0) + 1
+        for key, value in attributes:
+            if key == "id":
+                assert value not in self.ids, (self.name, "twice", value)
+                self.ids.add(value)
+            if key in ("href", "src", "srcset", "action", "data", "xlink:href"):
+                (self.links if value.startswith("#") else self.loads).append(value)
+            assert not key.startswith("on"), (self.name, key)
+
+    def handle_starttag(self, tag, attributes):
+        self.note(tag, attributes)
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.note(tag, attributes)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (self.name, self.getpos(), self.open[-3:], tag)
+        self.open.pop()
+
+
+for name in sys.argv[1:]:
+    text = open(name, encoding="utf-8", newline="").read()
+    page = Page(name)
+    page.feed(text)
+    page.close()
+    assert not page.open, (name, page.open)
+    assert page.loads == ["data:,"], (name, page.loads)
+    for link in page.links:
+        assert link[1:] in page.ids, (name, link)
+    assert page.count["h1"] == 1 and page.count["script"] == 1, name
+    assert "nan" not in text.replace("Anne", "").lower().split(), name
+    for bad in ("http:", "https:", "//", "url(", "@import", "\x00", "\x07", "\x1b", "\ufffe"):
+        assert bad not in text, (name, bad)
+PY
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+@test "pages are well formed, load nothing, and links lead somewhere" {
+    "$PYTHON" well_formed.py ./*.html
+}
+
+@test "a page of 48 layers of 128 experts is small and quick" {
+    [ "$(stat -c %s big.html)" -lt 3000000 ]
+    sanitized && skip "timing means nothing with sanitizers"
+    start=$(date +%s%N)
+    "$REPORT" -f html big.json -o /dev/null
+    [ $((($(date +%s%N) - start) / 1000000)) -lt 1000 ]
+}
+
+@test "the same results give the same bytes" {
+    "$REPORT" -f html big.json | cmp - big.html
+}
+
+@test "names and pieces are text, whatever they hold" {
+    grep -q 'Outlier features of &lt;b&gt;&quot;evil&quot; &amp; &#39;co&#39;' hostile.html
+    grep -q '&lt;script&gt;alert(1)&lt;/script&gt;' hostile.html
+    [ "$(grep -c '<script>' hostile.html)" -eq 1 ]
+    [ "$(grep -c '<b>"evil"' hostile.html)" -eq 0 ]
+    "$REPORT" hostile.json > hostile.md
+    grep -q '`<script>alert(1)</script>`' hostile.md
+}
+
+@test "what is not in the results is said in a sentence" {
+    [ "$(grep -c 'is not in these results' nulls.html)" -ge 15 ]
+    [ "$(grep -c '<svg' nulls.html)" -eq 1 ]   # the sites are there
+    # Nothing was found: sentences, no pictures without content.
+    for figure in features sweep positions consistency attribution; do
+        [ "$(grep -c "id=\"figure-$figure\"" empty.html)" -eq 0 ]
+        [ "$(grep -c "id=\"figure-$figure\"" small.html)" -eq 1 ]
+    done
+    "$PYTHON" - <<'PY'
+import json
+results = json.load(open("small.json"))
+for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens",
+              "positions", "onset", "sweep", "uncertainty", "phase_shift", "quantisation"):
+    del results[block]
+json.dump(results, open("old.json", "w"))
+PY
+    "$REPORT" -f html old.json -o old.html
+    "$PYTHON" well_formed.py old.html
+    grep -q '<b>Histograms of magnitudes</b> is not in these results' old.html
+    grep -q 'Features by layer.</b>' old.html
+    "$REPORT" old.json > old.md
+    "$REPORT" -f csv old.json > old.csv
+}
+
+@test "a wrong type is one error that names file and key" {
+    "$PYTHON" - <<'PY'
+import copy
+import json
+good = json.load(open("small.json"))
+def spoil(name, change):
+    results = copy.deepcopy(good)
+    change(results)
+    json.dump(results, open(name, "w"))
+spoil("w1.json", lambda r: r["massive"]["layers"][1].update(max_magnitude="big"))
+spoil("w2.json", lambda r: r["sweep"]["unique"].pop())
+spoil("w3.json", lambda r: r.update(links={}))
+spoil("w4.json", lambda r: r["quantisation"]["sites"][0]["error"].append(1))
+spoil("w5.json", lambda r: r["distributions"]["sites"][2]["magnitudes"].pop())
+spoil("w6.json", lambda r: r["router"]["layers"][0]["tokens"].append(3))
+spoil("w7.json", lambda r: r["attribution"]["features"][0]["writers"][0].update(layer=-1))
+spoil("w8.json", lambda r: r["llm_int8"]["unique"]["features"][0]["sites"][0].update(layer=1.5))
+PY
+    expect() {
+        run "$REPORT" -f html "$1"
+        [ "$status" -eq 1 ]
+        [ "${#lines[@]}" -eq 1 ]
+        [[ "$output" == "ol-report: $1: key \"$2"* ]] || { echo "$output"; false; }
+    }
+    expect w1.json 'massive.layers[1].max_magnitude": expected a number, found a string'
+    expect w2.json 'sweep.unique": 4080 values, expected 4320'
+    expect w3.json 'links": expected an array, found an object'
+    expect w4.json 'quantisation.sites[0].error": 7 values for 6 methods'
+    expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
+    expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
+    expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
+    expect w8.json 'layer": expected an integer'
+}
+
+@test "every figure is an XML file that needs nothing else" {
+    for figure in $("$REPORT" --figure help | awk '/^Of several/ { exit } /^  / { print $1 }'); do
+        "$REPORT" -f svg --figure "$figure" big.json -o "one-$figure.svg"
+        "$REPORT" -f svg --figure "$figure" hostile.json -o "hostile-$figure.svg"
+        "$REPORT" -f svg --figure "$figure" one.json -o "tiny-$figure.svg" 2> err || grep -q 'not in these results' err
+    done
+    for figure in $("$REPORT" --figure help | awk 's && /^  / { print $1 } /^Of several/ { s = 1 }'); do
+        "$REPORT" -f svg --figure "$figure" small.json olmoe.json dense.json -o "many-$figure.svg"
+    done
+    "$PYTHON" - <<'PY'
+import glob
+import re
+import xml.etree.ElementTree as tree
+names = glob.glob("*.svg")
+assert len(names) >= 9 + 2 * 17, len(names)
+for name in names:
+    text = open(name, encoding="utf-8").read()
+    root = tree.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg", name
+    assert root[0].tag.endswith("title") and root[0].text, name
+    assert not re.search(r'nan|inf[^o"]|href|url\(|<script', text.split("</style>")[1], re.I) or "hostile" in name, name
+    width, height = float(root.get("width")), float(root.get("height"))
+    for element in root.iter():
+        for key, most in (("x", width), ("cx", width), ("y", height), ("cy", height)):
+            if element.get(key) is not None:
+                assert -1 <= float(element.get(key)) <= most + 1, (name, element.attrib)
+PY
+}
+
+@test "a figure that cannot be drawn is an error, a wrong name a usage error" {
+    run "$REPORT" -f svg --figure histograms nulls.json
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"figure histograms: not in these results. It needs"* ]]
+    for arguments in "-f svg small.json" "--figure load small.json" "-f svg --figure nothing small.json" \
+                     "--table load small.json" "-f csv --table nothing small.json" "-f pdf small.json" \
+                     "diff small.json" "-f csv diff small.json other.json"; do
+        run "$REPORT" $arguments
+        [ "$status" -eq 2 ]
+    done
+}
+
+@test "every table is CSV with the values of the results" {
+    for table in $("$REPORT" --table help | awk '{ print $1 }'); do
+        "$REPORT" -f csv --table "$table" small.json other.json > "$table.csv"
+    done
+    "$PYTHON" - <<'PY'
+import csv
+import json
+results = json.load(open("small.json"))
+def rows(name):
+    return [r for r in csv.DictReader(open(name + ".csv")) if r["model"] == results["model"]["name"]]
+def same(name, items, keys):
+    found = rows(name)
+    assert len(found) == len(items), (name, len(found), len(items))
+    for row, item in zip(found, items):
+        for key in keys:
+            value = item[key]
+            assert row[key] == "" if value is None else row[key] == value if isinstance(value, str) else float(row[key]) == value, (name, key)
+same("massive_layers", results["massive"]["layers"], ["layer", "median_magnitude", "max_magnitude", "feature", "piece", "n_values"])
+same("massive_features", results["massive"]["features"], ["feature", "max_magnitude", "first_layer", "at_first_token"])
+same("super_experts", results["super_experts"]["experts"], ["layer", "output", "share_of_max", "piece", "input_column"])
+same("units", [u for l in results["super_experts"]["layers"] for u in l["units"]], ["n_tokens", "gate_mean", "input", "output"])
+same("attribution", [w for f in results["attribution"]["features"] for w in f["writers"]], ["layer", "sum", "mean", "share"])
+same("tokens", results["tokens"]["pieces"], ["token_id", "piece", "n_tokens", "n_outliers", "per_token"])
+same("quantisation_ranking", results["quantisation"]["ranking"], ["layer", "site", "method", "error"])
+same("onset", results["onset"]["features"], ["feature", "first_layer", "last_layer", "n_sites"])
+same("distributions", results["distributions"]["sites"], ["layer", "site", "n", "n_zero", "mean", "std", "kurtosis"])
+assert [float(r["max_magnitude"]) for r in rows("distributions")] == [s["magnitudes"][-1] for s in results["distributions"]["sites"]]
+flat = lambda x: [z for y in x for z in flat(y)] if isinstance(x, list) else [x]
+assert [int(r["unique"]) for r in rows("sweep")] == flat(results["sweep"]["unique"])
+assert [int(r["n_tokens"]) for r in rows("loads")] == flat([l["tokens"] for l in results["router"]["layers"]])
+PY
+    run "$REPORT" -f csv --table massive_layers nulls.json
+    [ "$status" -eq 1 ]
+}
+
+@test "a survey shows what is missing as missing" {
+    grep -q 'Outlier features of 4 models' survey.html
+    grep -q '3 of 4 models have both values' survey.html
+    grep -q 'published: 49 pairs' survey.html
+    "$PYTHON" - <<'PY'
+import re
+text = open("survey.html").read()
+row = re.search(r'<caption>Counts</caption>.*?</table>', text, re.S).group(0).split("<tr>")[-1]
+assert row.count("–") >= 9, row
+PY
+}
+
+@test "diff names what was gained, lost and moved" {
+    "$PYTHON" - <<'PY'
+import copy
+import json
+a = json.load(open("small.json"))
+b = copy.deepcopy(a)
+features = b["llm_int8"]["unique"]["features"]
+moved = features[1]
+site = moved["sites"][0]
+moved["sites"] = [dict(site, layer=l) for l in (0, 3)] if site["layer"] or moved["sites"][-1]["layer"] != 3 else [dict(site, layer=1)]
+features[0]["feature"] = 63 if all(f["feature"] != 63 for f in features) else 62
+assert sum(f["feature"] == features[0]["feature"] for f in features) == 1
+gone = b["super_experts"]["experts"].pop()
+b["model"]["name"] = "b"
+json.dump(b, open("b.json", "w"))
+PY
+    "$REPORT" diff small.json b.json > diff.md
+    n=$(("$("$PYTHON" -c 'import json; print(len(json.load(open("small.json"))["llm_int8"]["unique"]["features"]))')" - 2))
+    grep -q "1 are gained, 1 lost, 1 moved and $n kept" diff.md
+    grep -q '^2 super experts in A, 1 in B, 1 in both.$' diff.md
+    grep -Eq '^\| super experts +\| +2 \| +1 \| +-1 \|$' diff.md
+    "$REPORT" diff small.json small.json | grep -q '0 are gained, 0 lost, 0 moved'
+    "$REPORT" diff small.json dense.json | grep -q 'features cannot be matched'
+}
+
+@test "results fit the schema" {
+    "$PYTHON" "$TESTS/tools/check_schema.py" "$ROOT/report/ol-results.schema.json" \
+        big.json hostile.json empty.json nulls.json dense.json one.json planted.json
+    sed 's/"n_sites": [0-9]*/"n_sites": "eight"/' planted.json > bad.json
+    run "$PYTHON" "$TESTS/tools/check_schema.py" "$ROOT/report/ol-results.schema.json" bad.json
+    [ "$status" -eq 1 ]
+}
+
+@test "in a browser: no overflow, no console, contrast, light and dark" {
+    command -v chromium > /dev/null || skip "chromium is not installed"
+    "$PYTHON" "$TESTS/tools/check_page.py" small.html hostile.html nulls.html survey.html diff.html
+}
