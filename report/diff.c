@@ -198,13 +198,15 @@ static const struct ol_column feature_columns[] = {
     {"last_layer_b", "B", OL_COLUMN_LABEL},
     {0}};
 
-static void put_feature(struct ol_grid *g, const struct ol_report_feature *a,
+/* a or b may be NULL, not both. */
+static void put_feature(struct ol_grid *g, int64_t feature,
+                        const struct ol_report_feature *a,
                         const struct ol_report_feature *b)
 {
     int64_t first[2], last[2];
     layers_of(a, &first[0], &last[0]);
     layers_of(b, &first[1], &last[1]);
-    ol_grid_int(g, a != NULL ? a->feature : b->feature);
+    ol_grid_int(g, feature);
     ol_grid_real(g, a != NULL ? a->max_magnitude : NAN);
     ol_grid_real(g, b != NULL ? b->max_magnitude : NAN);
     ol_grid_real(g, a != NULL ? a->layer_fraction : NAN);
@@ -226,7 +228,7 @@ struct ol_grid *ol_diff_features(const struct ol_diff *d, enum ol_diff_change ch
                                        *other = find(to, f->feature);
         const struct ol_report_feature *a = from_b ? other : f, *b = from_b ? f : other;
         if (change_of(a, b) == change)
-            put_feature(g, a, b);
+            put_feature(g, f->feature, a, b);
     }
     return g;
 }
@@ -239,10 +241,10 @@ static const struct ol_column expert_columns[] = {
     {"in_both", "in both", OL_COLUMN_YES},
     {0}};
 
-static void put_expert(struct ol_grid *g, const struct ol_super_expert *a,
-                       const struct ol_super_expert *b)
+/* any is a or b, of which one may be NULL. */
+static void put_expert(struct ol_grid *g, const struct ol_super_expert *any,
+                       const struct ol_super_expert *a, const struct ol_super_expert *b)
 {
-    const struct ol_super_expert *any = a != NULL ? a : b;
     char *unit = ol_table_unit(any->kind, any->expert);
     ol_grid_int(g, any->layer);
     ol_grid_text(g, unit);
@@ -261,9 +263,9 @@ struct ol_grid *ol_diff_experts(const struct ol_diff *d)
                                   *b = d->b->blocks.super_experts;
     const struct ol_super_expert *in_a = a->experts.items, *in_b = b->experts.items;
     for (int64_t i = 0; i < a->experts.n; i++)
-        put_expert(g, &in_a[i], find_expert(b, &in_a[i]));
+        put_expert(g, &in_a[i], &in_a[i], find_expert(b, &in_a[i]));
     for (int64_t i = 0; i < b->experts.n; i++)
         if (find_expert(a, &in_b[i]) == NULL)
-            put_expert(g, NULL, &in_b[i]);
+            put_expert(g, &in_b[i], NULL, &in_b[i]);
     return g;
 }

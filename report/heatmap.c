@@ -47,7 +47,7 @@ static void draw_scale(FILE *out, const struct ol_heatmap *m, const struct ol_ax
     struct ol_axis axis = *scale;
     double ticks[OL_MAX_TICKS];
     for (int i = 0; i < OL_COLOUR_LEVELS; i++) {
-        char class[8];
+        char class[16];
         snprintf(class, sizeof class, "c%d", i);
         ol_svg_rect(out, right - SCALE_WIDTH + i * width, top, width + 0.3, 10, class,
                     NULL);
