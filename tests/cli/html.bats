@@ -142,6 +142,7 @@ spoil("w4.json", lambda r: r["quantisation"]["sites"][0]["error"].append(1))
 spoil("w5.json", lambda r: r["distributions"]["sites"][2]["magnitudes"].pop())
 spoil("w6.json", lambda r: r["router"]["layers"][0]["tokens"].append(3))
 spoil("w7.json", lambda r: r["attribution"]["features"][0]["writers"][0].update(layer=-1))
+spoil("w9.json", lambda r: r["model"].update(n_layers=2 ** 53))
 spoil("w8.json", lambda r: r["llm_int8"]["unique"]["features"][0]["sites"][0].update(layer=1.5))
 PY
     expect() {
@@ -157,6 +158,7 @@ PY
     expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
     expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
     expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
+    expect w9.json 'n_layers": expected'
     expect w8.json 'layer": expected an integer'
 }
 
