@@ -1,7 +1,7 @@
 # make deps     install what is missing (Debian, Ubuntu), or name it
 # make          build build/ol-extract, build/ol-analyze, build/ol-report
 # make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...]
-#                [FORMAT=html > report.html]
+#                [FORMAT=html REPORT=page.html]
 # make test     the whole test suite; make check: format, warnings, linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
 # make install  PREFIX=/usr/local, DESTDIR=
@@ -109,7 +109,8 @@ run: SHELL := /bin/bash
 run: .SHELLFLAGS := -o pipefail -c
 run: all
 	@$(B)/ol-extract "$(MODEL)" -t "$(TEXT)" -n $(N) -l $(L) -o "$(OUT)" --perplexity \
-	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report -f $(FORMAT)
+	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report -f $(FORMAT) \
+	    $(if $(REPORT),-o "$(REPORT)")
 
 # ---- bench: PYTHON with torch and transformers to be compared with them ----
 

@@ -158,7 +158,7 @@ PY
     expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
     expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
     expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
-    expect w9.json 'n_layers": expected'
+    expect w9.json 'n_layers" is 9007199254740992, expected 0 to 4096'
     expect w8.json 'layer": expected an integer'
 }
 
