@@ -87,6 +87,10 @@ setup() {
     start=$(date +%s%N)
     "$REPORT" -f html big.json -o /dev/null
     [ $((($(date +%s%N) - start) / 1000000)) -lt 1000 ]
+    start=$(date +%s%N)
+    "$REPORT" -f html big.json big.json big.json big.json big.json big.json \
+        big.json big.json big.json big.json big.json big.json -o /dev/null
+    [ $((($(date +%s%N) - start) / 1000000)) -lt 2000 ]
 }
 
 @test "the same results give the same bytes" {
@@ -275,9 +279,24 @@ PY
     "$REPORT" diff small.json dense.json | grep -q 'features cannot be matched'
 }
 
+@test "JSON carries every block" {
+    "$REPORT" -f json small.json nulls.json > report.json
+    "$PYTHON" - <<'PY'
+import json
+models = json.load(open("report.json"))["models"]
+for name, model in zip(("small.json", "nulls.json"), models):
+    results = json.load(open(name))
+    for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
+                  "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "sites", "perplexity"):
+        assert model[block] == results[block], (name, block)
+PY
+}
+
 @test "results fit the schema" {
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 2 -l 64 -o demo.h5
+    "$ANALYZE" demo.h5 -o demo.json
     "$PYTHON" "$TESTS/tools/check_schema.py" "$ROOT/report/ol-results.schema.json" \
-        big.json hostile.json empty.json nulls.json dense.json one.json planted.json
+        big.json hostile.json empty.json nulls.json dense.json one.json planted.json demo.json
     sed 's/"n_sites": [0-9]*/"n_sites": "eight"/' planted.json > bad.json
     run "$PYTHON" "$TESTS/tools/check_schema.py" "$ROOT/report/ol-results.schema.json" bad.json
     [ "$status" -eq 1 ]
