@@ -99,7 +99,8 @@ static const char *const style[] = {
     "padding-right:1rem}.card dd{font-size:1.35rem}}\n"
     "@media print{nav,.skip,#tip{display:none}body{font-size:10.5pt;background:#fff}"
     "header,main,footer{max-width:none;padding:0}figure,.card,tr{break-inside:avoid}"
-    "h2,h3{break-after:avoid}.scroll{overflow:visible}figure svg{min-width:0}"
+    "h2,h3{break-after:avoid}.scroll{overflow:visible;background-image:none!important}"
+    "figure svg{min-width:0}"
     "section{margin-top:1rem;padding-top:1rem}a{color:inherit}}\n",
     NULL};
 

@@ -40,10 +40,12 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
     if (ol_json_string_or(s, "name", "", &r->model.name, err) != 0 ||
         ol_json_string_or(s, "family", "", &r->model.family, err) != 0 ||
         ol_json_string_or(s, "weight_format", "", &r->model.weight_format, err) != 0 ||
-        need_count(s, "n_layers", &r->model.n_layers, err) != 0 ||
+        ol_json_need_int(s, "n_layers", 0, OL_REPORT_MOST_LAYERS, &r->model.n_layers,
+                         err) != 0 ||
         need_count(s, "d_model", &r->model.d_model, err) != 0 ||
         need_count(s, "vocab_size", &r->model.vocab_size, err) != 0 ||
-        need_count(s, "n_experts", &r->model.n_experts, err) != 0 ||
+        ol_json_need_int(s, "n_experts", 0, OL_REPORT_MOST_EXPERTS, &r->model.n_experts,
+                         err) != 0 ||
         need_count(s, "top_k", &r->model.top_k, err) != 0 ||
         need_count(s, "total_parameters", &r->model.total_parameters, err) != 0 ||
         need_count(s, "active_parameters", &r->model.active_parameters, err) != 0 ||
@@ -187,7 +189,8 @@ static int read_router(struct ol_report_results *r, struct ol_json_section s,
     const struct ol_json *list, *never;
     if (ol_json_kind(s.json) != OL_JSON_OBJECT)
         return 0;
-    if (need_count(s, "n_experts", &r->n_router_experts, err) != 0 ||
+    if (ol_json_need_int(s, "n_experts", 0, OL_REPORT_MOST_EXPERTS, &r->n_router_experts,
+                         err) != 0 ||
         need_array(s, "layers", &list, err) != 0)
         return -1;
     r->router = ol_arena_calloc(&r->arena, ol_json_length(list), sizeof *r->router);

@@ -10,6 +10,9 @@
 #include "report/blocks.h"
 #include "report/published.h"
 
+/* More is no model but a damaged file, and would make figures of that size. */
+enum { OL_REPORT_MOST_LAYERS = 4096, OL_REPORT_MOST_EXPERTS = 8192 };
+
 struct ol_report_site {
     int64_t layer, occurrences, n_nan, n_inf;
     const char *site;     /* "ln_attn", "ln_mlp" */

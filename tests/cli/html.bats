@@ -87,6 +87,10 @@ setup() {
     start=$(date +%s%N)
     "$REPORT" -f html big.json -o /dev/null
     [ $((($(date +%s%N) - start) / 1000000)) -lt 1000 ]
+    start=$(date +%s%N)
+    "$REPORT" -f html big.json big.json big.json big.json big.json big.json \
+        big.json big.json big.json big.json big.json big.json -o /dev/null
+    [ $((($(date +%s%N) - start) / 1000000)) -lt 2000 ]
 }
 
 @test "the same results give the same bytes" {
@@ -142,6 +146,7 @@ spoil("w4.json", lambda r: r["quantisation"]["sites"][0]["error"].append(1))
 spoil("w5.json", lambda r: r["distributions"]["sites"][2]["magnitudes"].pop())
 spoil("w6.json", lambda r: r["router"]["layers"][0]["tokens"].append(3))
 spoil("w7.json", lambda r: r["attribution"]["features"][0]["writers"][0].update(layer=-1))
+spoil("w9.json", lambda r: r["model"].update(n_layers=2 ** 53))
 spoil("w8.json", lambda r: r["llm_int8"]["unique"]["features"][0]["sites"][0].update(layer=1.5))
 PY
     expect() {
@@ -157,6 +162,7 @@ PY
     expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
     expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
     expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
+    expect w9.json 'n_layers" is 9007199254740992, expected 0 to 4096'
     expect w8.json 'layer": expected an integer'
 }
 
@@ -273,9 +279,24 @@ PY
     "$REPORT" diff small.json dense.json | grep -q 'features cannot be matched'
 }
 
+@test "JSON carries every block" {
+    "$REPORT" -f json small.json nulls.json > report.json
+    "$PYTHON" - <<'PY'
+import json
+models = json.load(open("report.json"))["models"]
+for name, model in zip(("small.json", "nulls.json"), models):
+    results = json.load(open(name))
+    for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
+                  "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "sites", "perplexity"):
+        assert model[block] == results[block], (name, block)
+PY
+}
+
 @test "results fit the schema" {
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 2 -l 64 -o demo.h5
+    "$ANALYZE" demo.h5 -o demo.json
     "$PYTHON" "$TESTS/tools/check_schema.py" "$ROOT/report/ol-results.schema.json" \
-        big.json hostile.json empty.json nulls.json dense.json one.json planted.json
+        big.json hostile.json empty.json nulls.json dense.json one.json planted.json demo.json
     sed 's/"n_sites": [0-9]*/"n_sites": "eight"/' planted.json > bad.json
     run "$PYTHON" "$TESTS/tools/check_schema.py" "$ROOT/report/ol-results.schema.json" bad.json
     [ "$status" -eq 1 ]

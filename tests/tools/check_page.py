@@ -142,9 +142,6 @@ def check(browser, page, shots, whole):
                     bad.append("%s: console: %s" % (where, json.dumps(p)[:300]))
                 elif m == "Network.requestWillBeSent" and p["request"]["url"] not in (url, "data:,"):
                     bad.append("%s: loads %s" % (where, p["request"]["url"]))
-            wrong = browser.call("Runtime.evaluate", s, expression=SORT)["result"].get("value")
-            if wrong != "":
-                bad.append("%s: not sorted: %s" % (where, wrong))
             if shots:
                 size = browser.call("Page.getLayoutMetrics", s)["cssContentSize"]
                 clip = {"x": 0, "y": 0, "width": width, "height": min(size["height"], whole), "scale": 1}
@@ -152,6 +149,9 @@ def check(browser, page, shots, whole):
                 name = "%s-%s-%d.png" % (os.path.splitext(os.path.basename(page))[0], scheme, width)
                 with open(os.path.join(shots, name), "wb") as f:
                     f.write(base64.b64decode(png))
+            wrong = browser.call("Runtime.evaluate", s, expression=SORT)["result"].get("value")
+            if wrong != "":
+                bad.append("%s: not sorted: %s" % (where, wrong))
     browser.call("Target.closeTarget", targetId=target)
     return bad
 
