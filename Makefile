@@ -1,15 +1,18 @@
 # make deps     install what is missing (Debian, Ubuntu), or name it
 # make          build build/ol-extract, build/ol-analyze, build/ol-report
-# make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...]
-#                [FORMAT=html REPORT=page.html]
+# make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
+#               FORMAT=html writes a page beside the activations
 # make test     the whole test suite; make check: format, warnings, linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
+# make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
 
 VERSION := $(shell sed -n 's/^\#define OL_VERSION *"\(.*\)"/\1/p' common/version.h)
 PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= cc
+# For the simulated devices of the tests, and what nvcc calls.
+CXX     ?= c++
 # The processor to compile for: x86-64-v3 (AVX2) runs on other machines too.
 ARCH    ?= native
 B       ?= build
@@ -21,9 +24,29 @@ CFLAGS   ?= -O3 -g
 OL_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(WARNINGS) -march=$(ARCH) -ffp-contract=off \
              -fno-math-errno -pthread $(SANITIZE) $(CFLAGS)
 
+OL_CXXFLAGS := -std=c++20 $(filter-out -std=c11,$(OL_CFLAGS))
+
+# CUDA=0 leaves it out; CUDA_HOME says where the toolkit is.
+CUDA_HOME ?= /usr/local/cuda
+NVCC      ?= $(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
+CUDA_LIB  := $(firstword $(wildcard $(CUDA_HOME)/lib64 $(CUDA_HOME)/lib /usr/lib/x86_64-linux-gnu))
+CUDA      ?= $(if $(NVCC),1,0)
+CUDA_FILES := $(CUDA_LIB)/libcublas.so $(CUDA_LIB)/libcudart_static.a
+ifneq ($(CUDA),0)
+CUDA_MISSING := $(if $(NVCC),$(filter-out $(wildcard $(CUDA_FILES)),$(CUDA_FILES)),nvcc)
+endif
+WITH_CUDA := $(if $(filter 0,$(CUDA)),,$(if $(CUDA_MISSING),,1))
+
+# Code for these devices, as far as nvcc knows them, and PTX of the last for later ones.
+CUDA_ARCHS := 80 90 100
+OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX) \
+    -Xcompiler -Wall,-Wextra,-Werror,-ffp-contract=off \
+    $(foreach a,$(NVCC_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+    -gencode arch=compute_$(lastword $(NVCC_ARCHS)),code=compute_$(lastword $(NVCC_ARCHS))
+
 PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libdnnl-dev libpcre2-dev \
             libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev
-TEST_PACKAGES := libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
+TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
 
 MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd libcrypto
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
@@ -34,7 +57,7 @@ LIBS_analyze := $(shell pkg-config --libs hdf5 2>/dev/null) $(LIBS_report)
 LIBS_extract := $(LIBS_analyze) -ldnnl -lgomp -lpcre2-8 -lutf8proc -lz -lzstd
 LDLIBS_all   := -lm -pthread
 
-sources = $(filter-out $(1)/main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+sources = $(filter-out $(1)/main.c $(1)/no_cuda.c,$(wildcard $(1)/*.c $(1)/*/*.c))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
 TOOLS := extract analyze report
@@ -55,6 +78,50 @@ $(B)/%.o: %.c | deps-check
 	$(call say,CC,$<)
 	$(Q)$(CC) $(OL_CFLAGS) $(OL_CPPFLAGS) -MMD -MP -c -o $@ $<
 
+# The CUDA backend, or what stands for it.
+CUDA_SOURCES := $(wildcard extract/cuda/*.cu)
+ifdef WITH_CUDA
+NVCC_ARCHS := $(filter $(CUDA_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
+BACKENDS := $(B)/libcuda.a
+CUDA_LIBS := -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudart_static -ldl -lrt -lstdc++
+else
+BACKENDS := $(B)/extract/no_cuda.o
+endif
+
+$(B)/cuda/%.o: %.cu
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(OL_NVCCFLAGS) -MMD -MP -c -o $@ $<
+
+# What stands before libraries that are loaded when they are needed.
+$(B)/cuda/%.o: %.cc
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(OL_CXXFLAGS) -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
+
+$(B)/libcuda.a: $(CUDA_SOURCES:%.cu=$(B)/cuda/%.o) $(B)/cuda/extract/cuda/cublas.o
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+# The same sources as C++, on devices that the tests simulate.
+SIM_FLAGS := -Itests/cudasim $(OL_CXXFLAGS)
+SIM := $(CUDA_SOURCES:%.cu=$(B)/cudasim/%.o) \
+    $(patsubst %.cc,$(B)/cudasim/%.o,$(wildcard tests/cudasim/*.cc))
+
+$(B)/cudasim/%.o: %.cu
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(SIM_FLAGS) -MMD -MP -x c++ -c -o $@ $<
+
+$(B)/cudasim/%.o: %.cc
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(SIM_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libcudasim.a: $(SIM)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
 define library
 $(B)/lib$(1).a: $(call objects,$(call sources,$(1)))
 	@rm -f $$@
@@ -63,11 +130,14 @@ endef
 $(foreach lib,$(LIBS),$(eval $(call library,$(lib))))
 
 define tool
-$(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(B)/libcommon.a
+$(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(BACKENDS_$(1)) $(B)/libcommon.a
 	$$(call say,LD,$$@)
 	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
-	@$(if $(filter extract,$(1)),echo 'ol-extract: built for the CPU only (this version has no CUDA backend)')
+	@$(if $(filter extract,$(1)),$(if $(WITH_CUDA),,echo 'ol-extract: built for the CPU only$(CUDA_WHY)'))
 endef
+BACKENDS_extract := $(BACKENDS)
+LIBS_extract += $(CUDA_LIBS)
+CUDA_WHY := $(if $(filter 0,$(CUDA)), (no nvcc, or CUDA=0), (missing: $(CUDA_MISSING)))
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
 # A missing library is named with its package before anything is compiled.
@@ -82,35 +152,73 @@ deps:
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c))
 
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIBS:%=$(B)/lib%.a)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS:%=$(B)/lib%.a) -Wl,--end-group \
-	    -Wl,--as-needed $(LIBS_extract) -lcmocka $(LDLIBS_all)
+# On simulated devices, whatever the program is built for.
+TEST_LIBS := $(LIBS:%=$(B)/lib%.a) $(B)/libcudasim.a
 
-$(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/libcommon.a
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed $(LIBS_extract) $(LDLIBS_all)
+	$(Q)$(CXX) $(OL_CXXFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group \
+	    -Wl,--as-needed $(filter-out $(CUDA_LIBS),$(LIBS_extract)) -lcmocka $(LDLIBS_all)
+
+$(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/extract/no_cuda.o $(B)/libcommon.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed \
+	    $(filter-out $(CUDA_LIBS),$(LIBS_extract)) $(LDLIBS_all)
 
 .SECONDARY:
 
 test: all $(UNIT) $(TEST_TOOLS)
 	@BUILD=$(B) tests/run $(UNIT)
 
+# ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
+# with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
+
+GPU_TESTS := test_operations test_mixer_operations test_cuda_kernels test_dequant test_forward
+
+.PHONY: gpu-pack gpu-check gpu-files
+gpu-pack:
+	$(MAKE) B=build-gpu ARCH=x86-64-v3 CFLAGS='-O3' LDFLAGS='-s' gpu-files
+
+gpu-files: $(B)/ol-extract $(B)/tests/make_checkpoint $(B)/gpu/peaks \
+    $(patsubst %,$(B)/gpu/%,$(filter $(GPU_TESTS),$(notdir $(UNIT))))
+	@mkdir -p $(B)/lib
+	@ldd $^ | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | \
+	    grep -vE '/(libc|libm|libdl|librt|libpthread|libresolv|ld-linux[^/]*|libcu(da|blas)[^/]*|libstdc\+\+|libgcc_s)\.so' | \
+	    xargs -I{} cp -L {} $(B)/lib/
+	@tar -czf $(B)/pack.tar.gz $(B)/ol-extract $(B)/gpu $(B)/lib $(B)/tests/make_checkpoint
+	@du -h $(B)/pack.tar.gz
+
+$(B)/gpu/%: $(B)/tests/unit/%.o $(B)/tests/gpu/real.o $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(OL_CXXFLAGS) $(LDFLAGS) -o $@ $< $(B)/tests/gpu/real.o -Wl,--start-group \
+	    $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a -Wl,--end-group \
+	    -Wl,--as-needed $(LIBS_extract) -lcmocka $(LDLIBS_all)
+
+$(B)/gpu/peaks: tests/gpu/peaks.cu
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(OL_NVCCFLAGS) -o $@ $< -lcublas
+
+gpu-check:
+	tests/gpu/check.sh
+
 # ---- run: extract | analyze | report ----
 
 MODEL ?= data/demo
 TEXT  ?= data/demo/heldout.txt
-FORMAT ?= markdown
 N     ?= 16
 L     ?= 512
 OUT   ?= $(B)/$(notdir $(patsubst %/,%,$(MODEL))).h5
+FORMAT ?= markdown
+PAGE  := $(OUT:.h5=.html)
 
 run: SHELL := /bin/bash
 run: .SHELLFLAGS := -o pipefail -c
 run: all
 	@$(B)/ol-extract "$(MODEL)" -t "$(TEXT)" -n $(N) -l $(L) -o "$(OUT)" --perplexity \
-	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report -f $(FORMAT) \
-	    $(if $(REPORT),-o "$(REPORT)")
+	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report --format $(FORMAT) \
+	    $(if $(filter html,$(FORMAT)),-o "$(PAGE)" && echo "$(PAGE)")
 
 # ---- bench: PYTHON with torch and transformers to be compared with them ----
 
@@ -119,7 +227,8 @@ bench: all $(TEST_TOOLS)
 
 # ---- check: format, both compilers, cppcheck, the tests under sanitizers ----
 
-SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch]))
+SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch]) \
+    extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc tests/gpu/*.cu)
 
 format:
 	clang-format -i $(SOURCES)
@@ -129,7 +238,7 @@ check:
 	@clang-format --dry-run -Werror $(SOURCES)
 	cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. \
 	    --enable=warning,portability --suppress=missingIncludeSystem $(LIBS)
-	$(MAKE) CC=clang B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))
+	$(MAKE) CC=clang CXX=clang++ CUDA=0 B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))
 	ASAN_OPTIONS=detect_leaks=1 $(MAKE) B=$(B)-sanitize \
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' \
 	    CFLAGS='-O1 -g' test
@@ -160,6 +269,6 @@ uninstall:
 	    "$(dir $(MODELDIR))$(notdir $(SCHEMA))"
 
 clean:
-	rm -rf $(B) $(B)-clang $(B)-sanitize
+	rm -rf $(B) $(B)-clang $(B)-sanitize build-gpu
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -11,6 +11,7 @@ struct command {
     struct ol_criterion criterion;
     int64_t n_threads;
     const char *output;
+    bool only_summaries;
 };
 
 static enum ol_options_result parse(struct command *c, int argc, char **argv,
@@ -25,6 +26,10 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
          "positions with an occurrence, of all (default: 0.06)", 0, 0, NULL},
         {0, "batch-size", OL_OPTION_INT, &c->criterion.batch_size, "N",
          "sequences of a batch (default: 1)", 1, 1e9, NULL},
+        {0, "summaries", OL_OPTION_FLAG, &c->only_summaries, NULL,
+         "do not read the tensors: what the summaries say is the\nsame where they say "
+         "it",
+         0, 0, NULL},
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
@@ -142,8 +147,9 @@ static int analyse(const struct command *c, const struct ol_texts *files,
     if (status == 0) {
         struct ol_json *results = ol_results_new(command_line);
         describe_run(&parts, &c->criterion, results);
-        ol_analyse(&parts, &c->criterion, pool, results);
-        status = ol_results_write(results, c->output, err);
+        status = ol_analyse(&parts, &c->criterion, c->only_summaries, pool, results, err);
+        if (status == 0)
+            status = ol_results_write(results, c->output, err);
         ol_json_free(results);
     }
     ol_pool_free(pool);

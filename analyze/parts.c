@@ -21,6 +21,8 @@ static const char *difference(const struct ol_activation_file *a,
         return "weights_sha256";
     if (p->dtype != q->dtype || strcmp(x->precision, y->precision) != 0)
         return "the precision or the type of the tensors";
+    if (p->summary != q->summary || p->threshold != q->threshold)
+        return "the presence of summaries or their threshold";
     return p->nll != q->nll ? "the presence of /input/nll" : NULL;
 }
 

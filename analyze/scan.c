@@ -4,7 +4,7 @@
 
 #include "analyze/statistics.h"
 
-enum { MAX_STATISTICS = 16 };
+enum { MAX_STATISTICS = 32 };
 
 struct scan {
     struct ol_analysis analysis;
@@ -30,9 +30,12 @@ static void scan_site(struct scan *s, int thread, struct ol_block *block)
         ol_activation_site(parts->files[parts->file_of[sequence]], site->i_layer,
                            site->site, parts->number_of[sequence]);
     const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
-    ol_find(layout->dtype, rows + (size_t)block->position * row_bytes,
-            (uint32_t)positions(s, sequence, block->position), (uint32_t)layout->d_model,
-            s->analysis.criterion.threshold, &s->found[thread]);
+    block->dtype = layout->dtype;
+    block->n_rows = positions(s, sequence, block->position);
+    block->rows = rows + (size_t)block->position * row_bytes;
+    ol_find(layout->dtype, block->rows, (uint32_t)block->n_rows,
+            (uint32_t)layout->d_model, s->analysis.criterion.threshold,
+            &s->found[thread]);
     for (int i = 0; ol_statistics[i] != NULL; i++)
         if (ol_statistics[i]->block != NULL)
             ol_statistics[i]->block(s->states[i], thread, block);
@@ -77,29 +80,75 @@ static void scan_batch(struct scan *s, struct ol_pool *pool)
             ol_statistics[i]->end_batch(s->states[i], s->batch);
 }
 
+void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s)
+{
+    int i = 0;
+    while (ol_statistics[i] != s)
+        i++;
+    return a->states[i];
+}
+
+static bool has_tensors(const struct ol_activation_layout *layout)
+{
+    for (int l = 0; l < layout->n_layers; l++)
+        if (layout->layers[l].sites[OL_SITE_LN_ATTN] ||
+            layout->layers[l].sites[OL_SITE_LN_MLP])
+            return true;
+    return false;
+}
+
+static int check_summaries(const struct ol_parts *parts,
+                           const struct ol_criterion *criterion, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = ol_parts_layout(parts);
+    const char *path = ol_activation_path(parts->files[0]);
+    if (!layout->summary)
+        return ol_fail(err, "%s: there are no summaries (ol-extract --no-summaries)",
+                       path);
+    if (layout->threshold != criterion->threshold)
+        return ol_fail(err,
+                       "%s: summaries are of magnitudes from %g on, --threshold %g needs "
+                       "the tensors, or ol-extract --threshold %g",
+                       path, layout->threshold, criterion->threshold,
+                       criterion->threshold);
+    return 0;
+}
+
 static struct ol_site_of_run *list_sites(const struct ol_activation_layout *layout,
-                                         int *n)
+                                         bool from_summaries, int *n)
 {
     struct ol_site_of_run *sites =
         ol_xcalloc((size_t)layout->n_layers * 2, sizeof *sites);
     *n = 0;
     for (int l = 0; l < layout->n_layers; l++)
         for (int site = OL_SITE_LN_ATTN; site <= OL_SITE_LN_MLP; site++)
-            if (layout->layers[l].sites[site])
+            if (from_summaries
+                    ? layout->layers[l]
+                          .summary_sites[ol_summary_site_of((enum ol_site)site)]
+                    : layout->layers[l].sites[site])
                 sites[(*n)++] = (struct ol_site_of_run){l, layout->layers[l].number,
                                                         (enum ol_site)site};
     return sites;
 }
 
-void ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
-                struct ol_pool *pool, struct ol_json *results)
+int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
+               bool only_summaries, struct ol_pool *pool, struct ol_json *results,
+               struct ol_error *err)
 {
+    const struct ol_activation_layout *layout = ol_parts_layout(parts);
+    const bool from_summaries =
+        only_summaries || (!has_tensors(layout) && layout->summary);
+    if (from_summaries && check_summaries(parts, criterion, err) != 0)
+        return -1;
     struct scan s = {.analysis = {.parts = parts,
                                   .criterion = *criterion,
-                                  .n_threads = ol_pool_threads(pool)}};
+                                  .pool = pool,
+                                  .n_threads = ol_pool_threads(pool),
+                                  .from_summaries = from_summaries}};
     struct ol_site_of_run *sites =
-        list_sites(ol_parts_layout(parts), &s.analysis.n_sites);
+        list_sites(layout, from_summaries, &s.analysis.n_sites);
     s.analysis.sites = sites;
+    s.analysis.states = s.states;
     if (criterion->batch_size < parts->n_sequences)
         s.analysis.n_batches = (parts->n_sequences - 1) / criterion->batch_size + 1;
     else
@@ -111,17 +160,22 @@ void ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criteri
     for (int i = 0; ol_statistics[i] != NULL; i++)
         if (ol_statistics[i]->begin != NULL)
             s.states[i] = ol_statistics[i]->begin(&s.analysis);
-    if (s.analysis.n_sites > 0)
+    for (int i = 0; from_summaries && ol_statistics[i] != NULL; i++)
+        if (ol_statistics[i]->sum_up != NULL)
+            ol_statistics[i]->sum_up(s.states[i]);
+    if (!from_summaries && s.analysis.n_sites > 0)
         for (s.batch = 0; s.batch < s.analysis.n_batches; s.batch++)
             scan_batch(&s, pool);
     for (int i = 0; ol_statistics[i] != NULL; i++) {
         ol_json_set(results, ol_statistics[i]->name,
                     ol_statistics[i]->results(&s.analysis, s.states[i]));
+    }
+    for (int i = 0; ol_statistics[i] != NULL; i++)
         if (ol_statistics[i]->end != NULL)
             ol_statistics[i]->end(s.states[i]);
-    }
     for (int i = 0; i < s.analysis.n_threads; i++)
         free(s.found[i].occurrences);
     free(s.found);
     free(sites);
+    return 0;
 }

@@ -28,8 +28,11 @@ struct ol_analysis {
     struct ol_criterion criterion;
     int n_sites;
     const struct ol_site_of_run *sites; /* [n_sites], layer by layer */
-    int n_threads;
+    struct ol_pool *pool;
+    int n_threads; /* of the pool */
     int64_t n_batches;
+    void *const *states; /* by the order of ol_statistics */
+    bool from_summaries; /* the sites' values are known from summaries only */
 };
 
 enum { OL_BLOCK_POSITIONS = 64 };
@@ -42,6 +45,9 @@ struct ol_block {
     bool last_of_sequence;        /* its last site: no more of these positions of it */
     bool last_of_batch;           /* and of the batch's last sequence that has them */
     const struct ol_found *found; /* rows count from `position` */
+    enum ol_dtype dtype;
+    int64_t n_rows;   /* positions of the stretch that the sequence has */
+    const void *rows; /* [n_rows, d_model] */
 };
 
 struct ol_statistic {
@@ -54,6 +60,9 @@ struct ol_statistic {
     void *(*begin)(const struct ol_analysis *analysis);
     void (*block)(void *state, int thread, const struct ol_block *block);
     void (*end_batch)(void *state, int64_t batch);
+    /* Instead of the two above when analysis->from_summaries; NULL: nothing is gathered,
+     * and results sees the state as it began. */
+    void (*sum_up)(void *state);
     void (*end)(void *state);
 
     /* The block of the results, from what was gathered (state, or NULL) and the run.
@@ -63,8 +72,14 @@ struct ol_statistic {
 
 extern const struct ol_statistic *const ol_statistics[]; /* ends with NULL */
 
-/* All statistics of a run, added to results in the order of the table. */
-void ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
-                struct ol_pool *pool, struct ol_json *results);
+/* The state of another statistic, for results: what it gathered may serve twice. */
+void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s);
+
+/* All statistics of a run, added to results in the order of the table. Tensors are not
+ * read when there are none, or when only_summaries; summaries fail when there are none or
+ * they are of another threshold. */
+int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
+               bool only_summaries, struct ol_pool *pool, struct ol_json *results,
+               struct ol_error *err);
 
 #endif

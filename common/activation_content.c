@@ -28,6 +28,13 @@ const char *ol_summary_site_name(enum ol_summary_site site)
     return names[site];
 }
 
+enum ol_summary_site ol_summary_site_of(enum ol_site site)
+{
+    return site == OL_SITE_LN_ATTN  ? OL_SUMMARY_LN_ATTN
+           : site == OL_SITE_LN_MLP ? OL_SUMMARY_LN_MLP
+                                    : OL_N_SUMMARY_SITES;
+}
+
 int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts)
 {
     return layer->moe ? layer->top_k + (layer->n_units > n_experts) : 1;

@@ -31,6 +31,8 @@ enum ol_summary_site {
     OL_N_SUMMARY_SITES,
 };
 const char *ol_summary_site_name(enum ol_summary_site site);
+/* Which summary describes a site; OL_N_SUMMARY_SITES: none. */
+enum ol_summary_site ol_summary_site_of(enum ol_site site);
 
 enum {
     OL_N_CODES = 65536,     /* of bf16 */
@@ -246,6 +248,10 @@ const float *ol_activation_router_weights(const struct ol_activation_file *f, in
 void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
                                 enum ol_summary_site site,
                                 const struct ol_activation_summary *summary);
+/* Of one sequence: counts and maxima [d_model] at an ln site. */
+void ol_activation_read_occurrences(const struct ol_activation_file *f, int i_layer,
+                                    enum ol_summary_site site, int64_t sequence,
+                                    int32_t *counts, float *maxima);
 void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
                               double *units);
 

@@ -146,6 +146,18 @@ void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
     copy_whole(f, i_layer, first + OL_SUMMARY_MAXIMA, summary->maxima);
 }
 
+void ol_activation_read_occurrences(const struct ol_activation_file *f, int i_layer,
+                                    enum ol_summary_site site, int64_t sequence,
+                                    int32_t *counts, float *maxima)
+{
+    const int first = OL_TABLE_SUMMARIES + OL_N_SUMMARY_TABLES * (int)site;
+    const size_t bytes = (size_t)f->content.layout.d_model * 4;
+    const char *rows = chunk(f, i_layer, first + OL_SUMMARY_COUNTS, 0);
+    memcpy(counts, rows + (size_t)sequence * bytes, bytes);
+    rows = chunk(f, i_layer, first + OL_SUMMARY_MAXIMA, 0);
+    memcpy(maxima, rows + (size_t)sequence * bytes, bytes);
+}
+
 void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
                               double *units)
 {

@@ -8,7 +8,8 @@
  * type unless its contract says otherwise. In F32 nothing is rounded to bf16. Order:
  * results do not depend on the number of threads; no operation uses an order that varies.
  * Operations return 0, or -1 with err. Shapes are the caller's duty (asserted), limits
- * are checked. */
+ * are checked. A weight's bytes stay what they are while a backend that has used it is
+ * open: it may keep copies. */
 #ifndef OL_BACKEND_H
 #define OL_BACKEND_H
 
@@ -34,8 +35,8 @@ struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
 struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
 
 /* How many rows a product's neighbours may not be told by: whether x is given whole or
- * cut at multiples of so many rows, the same bytes come out. */
-enum { OL_PRODUCT_ROWS = 512 };
+ * cut at multiples of so many rows, the same bytes come out. Enough to fill a device. */
+enum { OL_PRODUCT_ROWS = 2048 };
 
 /* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
  * out [m, n] activation. The weight is rounded to the activation type first, as loading a
@@ -91,6 +92,13 @@ struct ol_permutation {
     int32_t *slots;   /* [n_tokens * top_k]: which of the token's top_k */
 };
 
+/* A download that has begun. */
+struct ol_download {
+    struct ol_tensor src;
+    int slot;
+};
+enum { OL_DOWNLOADS = 4 };
+
 struct ol_backend;
 
 struct ol_backend_operations {
@@ -108,12 +116,22 @@ struct ol_backend_operations {
                   struct ol_error *err);
     int (*download)(struct ol_backend *b, struct ol_tensor src, void *dst,
                     struct ol_error *err);
+    /* download in two halves, between which the backend goes on, and src must not change.
+     * At most OL_DOWNLOADS have begun at a time; they end in the order in which they
+     * began. */
+    int (*download_begin)(struct ol_backend *b, struct ol_tensor src,
+                          struct ol_download *d, struct ol_error *err);
+    int (*download_end)(struct ol_backend *b, const struct ol_download *d, void *dst,
+                        struct ol_error *err);
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
-    /* The most host memory that the operations on a model of that spec keep beside
-     * tensors. */
+    /* The most memory, of the kind that tensors are in, that the operations on a model of
+     * that spec keep beside tensors. */
     int64_t (*scratch_bytes)(const struct ol_backend *b, const struct ol_spec *spec);
+    /* Bytes of a device's memory, which tensors are in, that a run may have in all; 0:
+     * they are in the host's. */
+    int (*device_bytes)(struct ol_backend *b, int64_t *bytes, struct ol_error *err);
 
     /* ---- token mixing ---- */
 
@@ -220,10 +238,12 @@ struct ol_backend_operations {
                struct ol_tensor up, struct ol_error *err);
 
     /* sum[rows[i]] += scales[i] * y[i] in float, not rounded. y [n, d] activation; sum
-     * [*, d] float; rows host int32, distinct within a call; scales host float, NULL
-     * means all 1. */
-    int (*scatter_add)(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
-                       const float *scales, struct ol_tensor sum, struct ol_error *err);
+     * [*, d] float; rows host int32 [n], scales host float [n], NULL means all 1. In
+     * n_pieces pieces one after another, piece p the rows firsts[p] .. firsts[p + 1] - 1
+     * of y; rows are distinct within a piece. */
+    int (*scatter_add)(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                       int n_pieces, const int32_t *rows, const float *scales,
+                       struct ol_tensor sum, struct ol_error *err);
 
     /* x = round(x + round(sum)): sum [n, d] float joins the stream. */
     int (*add_sum)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
@@ -258,7 +278,26 @@ struct ol_backend {
     const char *device;  /* for people: "AMD EPYC ..., 2 threads" */
 };
 
+enum ol_backend_kind {
+    OL_BACKEND_AUTO, /* CUDA where there is a device, else the CPU */
+    OL_BACKEND_CPU,
+    OL_BACKEND_CUDA,
+};
+
+/* The backend of a run. NULL on failure. */
+struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtype,
+                                   int n_threads, int device, struct ol_error *err);
+
 /* The CPU backend: n_threads as for ol_pool_new. NULL on failure. */
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err);
+
+/* The CUDA backend on that device, counted from 0. NULL on failure. */
+struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error *err);
+
+/* How many CUDA devices this machine has; 0 also where it has no driver for them. */
+int ol_cuda_devices(void);
+
+/* "CUDA 13.0" for --version; NULL in a program that was built without. */
+const char *ol_cuda_libraries(void);
 
 #endif

@@ -248,19 +248,14 @@ static void find_scales(struct ol_experts *x)
         x->scales[i - x->group.begin] = x->weights[p->rows[i] * top_k + p->slots[i]];
 }
 
+/* Expert by expert, so that a row's sum grows in their order. */
 static int add_outputs(struct ol_experts *x, struct ol_error *err)
 {
-    const struct ol_permutation *p = &x->permutation;
     const struct group *g = &x->group;
     const bool scaled = !x->c.spec->router.scales_input;
-    for (int i = 0; i < g->n; i++) {
-        const int64_t first = g->firsts[i], n = g->firsts[i + 1] - first;
-        if (x->op->scatter_add(x->c.backend, ol_tensor_rows(x->down, first, n),
-                               p->rows + g->begin + first,
-                               scaled ? x->scales + first : NULL, x->sum, err) != 0)
-            return -1;
-    }
-    return 0;
+    return x->op->scatter_add(x->c.backend, ol_tensor_rows(x->down, 0, g->end - g->begin),
+                              g->firsts, g->n, x->permutation.rows + g->begin,
+                              scaled ? x->scales : NULL, x->sum, err);
 }
 
 static struct ol_writes *watcher(const struct ol_experts *x)
@@ -366,7 +361,7 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
         (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0) ||
         ol_writes_outputs(watcher(x), &group, down, err) != 0)
         return -1;
-    return x->op->scatter_add(b, down, x->all_rows + first, NULL, x->sum, err);
+    return x->op->scatter_add(b, down, firsts, 1, x->all_rows + first, NULL, x->sum, err);
 }
 
 static int run_shared(struct ol_experts *x, int layer, struct ol_tensor input,

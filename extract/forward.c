@@ -31,6 +31,14 @@ struct mlp {
     struct ol_tensor gate, up, down;
 };
 
+/* Rows of a site that are on their way to the host. */
+struct recording {
+    struct ol_download download;
+    int layer;
+    enum ol_site site;
+    int64_t first;
+};
+
 struct forward {
     const struct ol_forward_input *in;
     const struct ol_spec *spec;
@@ -45,6 +53,8 @@ struct forward {
     struct ol_experts *experts;    /* NULL in a dense model */
     struct ol_writes *writes;      /* NULL: nobody asks */
     int32_t *all_rows;             /* [n_rows]: 0, 1, 2, ... */
+    struct recording recordings[OL_DOWNLOADS]; /* the oldest first */
+    int n_recordings;
 
     /* The backend's, freed in end(). */
     struct ol_tensor hidden, normed; /* [n_rows, d_model] */
@@ -70,21 +80,57 @@ static struct ol_weight weight(const struct forward *f, enum ol_role role, int l
 
 /* ---- recording ---- */
 
-static int record(struct forward *f, int layer, enum ol_site site, int64_t first,
-                  struct ol_tensor rows, struct ol_error *err)
+/* Hand the oldest recording over. */
+static int finish_oldest(struct forward *f, struct ol_error *err)
 {
-    if (!ol_writer_wants_site(f->in->writer, layer, site))
-        return 0;
+    const struct recording r = f->recordings[0];
+    f->n_recordings--;
+    memmove(f->recordings, f->recordings + 1,
+            (size_t)f->n_recordings * sizeof *f->recordings);
+    const struct ol_tensor rows = r.download.src;
     const size_t bytes =
         (size_t)rows.n_rows * (size_t)rows.n_cols * ol_dtype_size(rows.dtype);
     void *copy = ol_writer_room(f->in->writer, bytes, err);
     if (copy == NULL)
         return -1;
-    if (f->op->download(f->b, rows, copy, err) != 0) {
+    if (f->op->download_end(f->b, &r.download, copy, err) != 0) {
         free(copy);
         return -1;
     }
-    return ol_writer_take_site(f->in->writer, layer, site, first, rows.n_rows, copy, err);
+    return ol_writer_take_site(f->in->writer, r.layer, r.site, r.first, rows.n_rows, copy,
+                               err);
+}
+
+/* Before rows that were recorded may change. */
+static int finish_recordings(struct forward *f, struct ol_error *err)
+{
+    while (f->n_recordings > 0)
+        if (finish_oldest(f, err) != 0)
+            return -1;
+    return 0;
+}
+
+/* The rows may not change before finish_recordings: while they are copied the layer goes
+ * on. */
+static int record(struct forward *f, int layer, enum ol_site site, int64_t first,
+                  struct ol_tensor rows, struct ol_error *err)
+{
+    if (!ol_writer_wants_site(f->in->writer, layer, site))
+        return 0;
+    if (f->n_recordings == OL_DOWNLOADS && finish_oldest(f, err) != 0)
+        return -1;
+    struct recording r = {.layer = layer, .site = site, .first = first};
+    if (f->op->download_begin(f->b, rows, &r.download, err) != 0)
+        return -1;
+    f->recordings[f->n_recordings++] = r;
+    return 0;
+}
+
+/* Rows that change soon. */
+static int record_now(struct forward *f, int layer, enum ol_site site, int64_t first,
+                      struct ol_tensor rows, struct ol_error *err)
+{
+    return record(f, layer, site, first, rows, err) != 0 ? -1 : finish_recordings(f, err);
 }
 
 static int record_router(struct forward *f, int layer, struct ol_error *err)
@@ -159,7 +205,7 @@ static int mix_block(struct forward *f, int layer, const struct block *block,
         .x = normed,
         .out = ol_tensor_rows(f->mixed, 0, n),
     };
-    if (record(f, layer, OL_SITE_RESIDUAL_ATTN, block->first, hidden, err) != 0 ||
+    if (record_now(f, layer, OL_SITE_RESIDUAL_ATTN, block->first, hidden, err) != 0 ||
         f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
                     weight(f, OL_ROLE_ATTN_NORM, layer), normed, err) != 0 ||
         record(f, layer, OL_SITE_LN_ATTN, block->first, normed, err) != 0 ||
@@ -181,7 +227,7 @@ static int mix(struct forward *f, int layer, struct ol_error *err)
             return -1;
         ol_progress_step(f->progress, layer, cost * (double)block.n / (double)f->n_rows);
     }
-    return 0;
+    return finish_recordings(f, err);
 }
 
 /* normed = norm(hidden) before the MLP. */
@@ -194,7 +240,7 @@ static int mlp_norm(struct forward *f, int layer, struct ol_error *err)
     while (next_block(f, &block)) {
         const struct ol_tensor hidden = ol_tensor_rows(f->hidden, block.first, block.n);
         const struct ol_tensor normed = ol_tensor_rows(f->normed, block.first, block.n);
-        if (record(f, layer, OL_SITE_RESIDUAL_MLP, block.first, hidden, err) != 0 ||
+        if (record_now(f, layer, OL_SITE_RESIDUAL_MLP, block.first, hidden, err) != 0 ||
             f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
                         weight(f, OL_ROLE_MLP_NORM, layer), normed, err) != 0 ||
             record(f, layer, OL_SITE_LN_MLP, block.first, normed, err) != 0)
@@ -296,6 +342,7 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
     ol_writes_begin(writes, layer);
     const int status = mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
                                layer_mlp(f, layer, err) != 0 ||
+                               finish_recordings(f, err) != 0 ||
                                ol_writes_end(writes, f->hidden, f->in->writer, err) != 0
                            ? -1
                            : 0;

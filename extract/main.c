@@ -12,7 +12,7 @@ enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
 struct command {
     struct ol_run_request request;
     struct ol_texts texts;
-    int64_t n_sequences, length, n_threads;
+    int64_t n_sequences, length, n_threads, device;
     int windowing, bos, precision, backend, store;
     const char *sites;
     bool tokenize, plan, no_summaries;
@@ -20,7 +20,9 @@ struct command {
 
 static void print_versions(void)
 {
-    printf("products: %s\ndevices: CPU (built without CUDA)\n", ol_gemm_library());
+    const char *cuda = ol_cuda_libraries();
+    printf("products: %s\ndevices: CPU%s%s\n", ol_gemm_library(),
+           cuda != NULL ? ", " : " (built without CUDA)", cuda != NULL ? cuda : "");
 }
 
 /* LIST of site names, separated by commas. */
@@ -76,11 +78,14 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          precisions},
         {0, "backend", OL_OPTION_CHOICE, &c->backend, "B", "auto (default), cpu or cuda",
          0, 0, backends},
+        {0, "devices", OL_OPTION_INT, &c->device, "N",
+         "the CUDA device to run on, counted from 0 (default: 0)", 0, 1023, NULL},
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
         {0, "memory", OL_OPTION_SIZE, &r->memory, "SIZE",
-         "RAM to use, like 8G (default: what is free, less a\nreserve)", 1 << 20, 1e18,
-         NULL},
+         "memory to use, like 8G: of the device with CUDA, else\nRAM (default: what is "
+         "free, less a reserve)",
+         1 << 20, 1e18, NULL},
         {0, "layers", OL_OPTION_TEXT, &r->layers, "LIST",
          "layers to record, like 0-7,12 (default: all)", 0, 0, NULL},
         {0, "sites", OL_OPTION_TEXT, &c->sites, "LIST",
@@ -137,8 +142,6 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (!(r->threshold > 0))
         return ol_usage_error("--threshold must be greater than 0");
     r->summary = !c->no_summaries;
-    if (c->backend == 2)
-        return ol_usage_error("--backend: this program was built without CUDA");
     r->model = operands->items[0];
     r->corpus.text_files = &c->texts;
     if (r->corpus.text_field == NULL)
@@ -153,6 +156,8 @@ static int check(struct command *c, const struct ol_texts *operands)
     r->bos_auto = c->bos == 0;
     r->precision = c->precision == 1 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
     r->store = (enum ol_store)c->store;
+    r->backend = (enum ol_backend_kind)c->backend;
+    r->device = (int)c->device;
     r->n_threads = (int)c->n_threads;
     return parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);
 }

@@ -50,8 +50,8 @@ static int64_t mixer_width(const struct ol_spec *spec)
     return width;
 }
 
-static int64_t total_of(const struct ol_memory_need *need,
-                        const struct ol_memory_plan *plan)
+/* Tensors, where they are; and what is on the host whatever the backend. */
+static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *plan)
 {
     const struct ol_spec *spec = need->spec;
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
@@ -75,8 +75,13 @@ static int64_t total_of(const struct ol_memory_need *need,
                                 ? ol_writes_bytes(spec, need->n_rows) +
                                       ol_summary_bytes(need->n_rows, d, need->n_sequences)
                                 : 0;
-    return need->other_bytes + summary + need->scratch_bytes + stream + sums + tables +
-           logits + blocks + dense + experts + rope + writer;
+    const int64_t tensors =
+        need->scratch_bytes + stream + sums + logits + blocks + dense + experts + rope;
+    const bool device = need->device_bytes > 0;
+    const int64_t downloads = OL_DOWNLOADS * plan->block_rows * d * size;
+    plan->device = device ? tensors : 0;
+    plan->total =
+        need->other_bytes + summary + tables + writer + (device ? downloads : tensors);
 }
 
 static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)
@@ -89,7 +94,7 @@ static struct ol_memory_plan at_level(const struct ol_memory_need *need, int lev
         .group_rows = least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
         .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
     };
-    plan.total = total_of(need, &plan);
+    add_up(need, &plan);
     return plan;
 }
 
@@ -115,30 +120,37 @@ int64_t ol_memory_resident(void)
 
 int64_t ol_memory_least(const struct ol_memory_need *need)
 {
-    const int64_t step = STEP_MIB * MIB, total = at_level(need, LEVELS - 1).total;
-    return (total + step - 1) / step * step;
+    const struct ol_memory_plan least_plan = at_level(need, LEVELS - 1);
+    const int64_t step = STEP_MIB * MIB,
+                  bytes = need->device_bytes > 0 ? least_plan.device : least_plan.total;
+    return (bytes + step - 1) / step * step;
 }
 
 int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err)
 {
-    const bool given = budget > 0;
-    if (!given) {
-        const int64_t available = kernel_bytes("/proc/meminfo", "MemAvailable");
-        budget = available > 0 ? available - available / 8 : INT64_MAX;
-    }
+    const bool given = budget > 0, device = need->device_bytes > 0;
+    const int64_t available = kernel_bytes("/proc/meminfo", "MemAvailable");
+    const int64_t host = available > 0 ? available - available / 8 : INT64_MAX;
+    if (!given)
+        budget = device ? need->device_bytes : host;
     for (int level = 0; level < LEVELS; level++) {
         *plan = at_level(need, level);
-        if (plan->total > budget)
+        if ((device ? plan->device : plan->total) > budget)
             continue;
-        /* With a budget, weights that wait for their use are to fit into it too. */
-        plan->weight_bytes = most(budget - plan->total, LEAST_WEIGHT_MIB * MIB);
+        /* With a budget of the host's memory, weights that wait for their use are to fit
+         * into it too. */
+        plan->weight_bytes =
+            most((device ? host : budget) - plan->total, LEAST_WEIGHT_MIB * MIB);
         return 0;
     }
     return ol_fail(
         err,
         "%s of %lld MiB cannot hold this run of %lld tokens: it needs at least "
         "%lldM",
-        given ? "--memory" : "free memory", (long long)(budget / MIB),
-        (long long)need->n_rows, (long long)(ol_memory_least(need) / MIB));
+        given    ? "--memory"
+        : device ? "free device memory"
+                 : "free memory",
+        (long long)(budget / MIB), (long long)need->n_rows,
+        (long long)(ol_memory_least(need) / MIB));
 }

@@ -16,6 +16,7 @@ struct ol_memory_need {
     int64_t n_rows, longest;    /* tokens of all sequences, of the longest */
     enum ol_dtype dtype;        /* of activations */
     int64_t scratch_bytes;      /* of the backend: its scratch_bytes operation */
+    int64_t device_bytes;       /* likewise; 0: tensors are in the host's memory */
     int64_t other_bytes;        /* of the process before the run */
     int64_t n_sequences;
     bool summary; /* summaries are made */
@@ -27,11 +28,13 @@ struct ol_memory_plan {
     int64_t group_rows;   /* (row, expert) pairs that pass the experts at a time */
     int64_t writer_bytes; /* rows that wait to be written */
     int64_t weight_bytes; /* of the checkpoint, read ahead of their use */
-    int64_t total;        /* what the run takes, without weight_bytes */
+    int64_t total;        /* what the run takes of the host, without weight_bytes */
+    int64_t device;       /* and of a device */
 };
 
-/* The largest buffers that fit into the budget; 0: into what is free, less a reserve.
- * Fails, saying the least that would do, when none fit. */
+/* The largest buffers that fit into the budget; 0: into what is free, less a reserve. The
+ * budget is of the memory that tensors are in. Fails, saying the least that would do,
+ * when none fit. */
 int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err);
 

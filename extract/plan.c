@@ -167,6 +167,7 @@ static double measure_products(struct ol_backend *b, struct ol_error *err)
     const double most_seconds = 0.3;
     struct ol_tensor x = {0}, out = {0};
     uint16_t *weight = ol_xcalloc((size_t)WIDTH * WIDTH, sizeof *weight);
+    float row[WIDTH]; /* room for either type */
     double rate = -1;
     for (size_t i = 0; i < (size_t)WIDTH * WIDTH; i++)
         weight[i] = ol_bf16_from_f32((float)(i % 251) / 251);
@@ -179,7 +180,9 @@ static double measure_products(struct ol_backend *b, struct ol_error *err)
         double seconds = 0;
         int n = -1; /* the first is to warm up */
         for (double start = now(); n < 1 || seconds < most_seconds; n++) {
-            if (b->op->matmul(b, &product, 1, err) != 0)
+            /* A device is not done before something of the result is there. */
+            if (b->op->matmul(b, &product, 1, err) != 0 ||
+                b->op->download(b, ol_tensor_rows(out, 0, 1), row, err) != 0)
                 goto out;
             if (n < 0)
                 start = now();
@@ -305,7 +308,7 @@ static struct ol_json *describe_time(const struct ol_plan_request *r, double n_o
 
 struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
-    const struct ol_memory_need need = {
+    struct ol_memory_need need = {
         .spec = &r->model->spec,
         .n_rows = r->n_sequences * r->length,
         .longest = r->length,
@@ -316,7 +319,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         .summary = r->summary,
     };
     struct ol_memory_plan memory;
-    if (ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
+    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
+        ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
         return NULL;
     const struct weights w = count_weights(r);
     int32_t *lengths = ol_xcalloc((size_t)r->n_sequences, sizeof *lengths);
@@ -349,9 +353,10 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     ol_json_set(run, "flops", ol_json_new_real(n_operations));
     ol_json_set(run, "disk_bytes", ol_json_new_int(disk_bytes(r)));
     ol_json_set(plan, "run", run);
+    const char *least = memory.device > 0 ? "least_device_bytes" : "least_ram_bytes";
     ol_json_set(ram, "ram_bytes", ol_json_new_int(memory.total));
-    ol_json_set(ram, "least_ram_bytes", ol_json_new_int(ol_memory_least(&need)));
-    ol_json_set(ram, "device_bytes", ol_json_new_int(0));
+    ol_json_set(ram, "device_bytes", ol_json_new_int(memory.device));
+    ol_json_set(ram, least, ol_json_new_int(ol_memory_least(&need)));
     ol_json_set(plan, "memory", ram);
     ol_json_set(plan, "time", time);
     ol_json_set(plan, "layers", ol_spec_layers_json(&r->model->spec));

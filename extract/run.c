@@ -330,6 +330,13 @@ static void abandon(struct run *r)
 
 /* ---- the run ---- */
 
+static struct ol_backend *open_backend(const struct ol_run_request *request,
+                                       struct ol_error *err)
+{
+    return ol_backend_open(request->backend, request->precision, request->n_threads,
+                           request->device, err);
+}
+
 static int plan_memory(struct run *r, struct ol_error *err)
 {
     const struct ol_corpus *c = &r->corpus;
@@ -349,6 +356,8 @@ static int plan_memory(struct run *r, struct ol_error *err)
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];
+    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0)
+        return -1;
     return ol_memory_choose(&need, r->request->memory, &r->memory, err);
 }
 
@@ -366,6 +375,9 @@ static int new_summary(struct run *r, struct ol_error *err)
 
 static int compute(struct run *r, struct ol_error *err)
 {
+    /* Where there was a choice. */
+    if (r->request->backend == OL_BACKEND_AUTO && ol_cuda_libraries() != NULL)
+        ol_note("running on %s", r->backend->device);
     const struct ol_writer_target target = {
         .file = r->file,
         .layout = &r->layout,
@@ -466,7 +478,9 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
 {
     struct run r = {.request = request, .done = -1};
     int status = -1;
-    if (ol_model_open(&r.model, request->model, err) != 0)
+    /* Before anything that takes long. */
+    r.backend = open_backend(request, err);
+    if (r.backend == NULL || ol_model_open(&r.model, request->model, err) != 0)
         goto out;
     char *short_name = ol_model_short_name(request->model);
     r.path = request->output != NULL ? ol_xstrdup(request->output)
@@ -477,9 +491,6 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         lay_out(&r, err) != 0)
         goto out;
     name_pieces(&r);
-    r.backend = ol_cpu_open(request->precision, request->n_threads, err);
-    if (r.backend == NULL)
-        goto out;
     describe(&r);
     /* Not needed any more, and large. */
     ol_tokenizer_close(r.tokenizer);
@@ -540,7 +551,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     r.corpus.n_tokens = request->corpus.length;
     if (lay_out(&r, err) != 0)
         goto out;
-    r.backend = ol_cpu_open(request->precision, request->n_threads, err);
+    r.backend = open_backend(request, err);
     if (r.backend == NULL)
         goto out;
     struct ol_plan_request wanted = {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/activation_file.h"
+#include "extract/backend.h"
 #include "extract/corpus.h"
 
 enum ol_store { OL_STORE_BF16, OL_STORE_F32, OL_STORE_NONE };
@@ -21,8 +22,11 @@ struct ol_run_request {
     const char *layers;      /* "0-7,12"; NULL: all */
     bool sites[OL_N_SITES];  /* stored */
     enum ol_store store;
-    int n_threads;  /* 0: as many as processors */
-    int64_t memory; /* budget in bytes; 0: what is free, less a reserve */
+    enum ol_backend_kind backend;
+    int n_threads;  /* of the CPU backend; 0: as many as processors */
+    int device;     /* of the CUDA backend, counted from 0 */
+    int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
+                       free, less a reserve */
     bool perplexity, resume;
     bool summary;     /* make summaries, */
     double threshold; /* whose occurrences are of at least this magnitude */

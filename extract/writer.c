@@ -78,20 +78,14 @@ static bool next_span(const struct ol_writer *w, int64_t first, int64_t n, struc
     return true;
 }
 
-/* Which summary describes a site; OL_N_SUMMARY_SITES: none. */
-static enum ol_summary_site summary_of(const struct ol_writer *w, int layer,
+/* Of a recorded layer; OL_N_SUMMARY_SITES: none is made. */
+static enum ol_summary_site summary_of(const struct ol_activation_layer *layer,
                                        enum ol_site site)
 {
-    static const enum ol_summary_site sites[OL_N_SITES] = {
-        [OL_SITE_LN_ATTN] = OL_SUMMARY_LN_ATTN,
-        [OL_SITE_LN_MLP] = OL_SUMMARY_LN_MLP,
-        [OL_SITE_RESIDUAL_ATTN] = OL_N_SUMMARY_SITES,
-        [OL_SITE_RESIDUAL_MLP] = OL_N_SUMMARY_SITES,
-    };
-    const struct ol_activation_layer *l = find_layer(w, layer);
-    const enum ol_summary_site summary = sites[site];
-    return summary < OL_N_SUMMARY_SITES && l->summary_sites[summary] ? summary
-                                                                     : OL_N_SUMMARY_SITES;
+    const enum ol_summary_site summary = ol_summary_site_of(site);
+    return summary < OL_N_SUMMARY_SITES && layer->summary_sites[summary]
+               ? summary
+               : OL_N_SUMMARY_SITES;
 }
 
 static void sum_up(struct ol_writer *w, enum ol_summary_site site, const struct span *s,
@@ -121,8 +115,9 @@ static int write_summary(struct ol_writer *w, int layer, enum ol_summary_site si
 static int write_site(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
     const size_t d = (size_t)w->to.layout->d_model, size = ol_dtype_size(w->to.dtype);
-    const enum ol_summary_site summary = summary_of(w, job->layer, job->site);
-    const bool stored = find_layer(w, job->layer)->sites[job->site];
+    const struct ol_activation_layer *layer = find_layer(w, job->layer);
+    const enum ol_summary_site summary = summary_of(layer, job->site);
+    const bool stored = layer->sites[job->site];
     struct span s = {0};
     while (next_span(w, job->first, job->n, &s)) {
         const char *rows = (const char *)job->rows + (size_t)s.row * d * size;
@@ -386,8 +381,7 @@ bool ol_writer_wants_layer(const struct ol_writer *w, int layer)
 bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site)
 {
     const struct ol_activation_layer *l = find_layer(w, layer);
-    return l != NULL &&
-           (l->sites[site] || summary_of(w, layer, site) < OL_N_SUMMARY_SITES);
+    return l != NULL && (l->sites[site] || summary_of(l, site) < OL_N_SUMMARY_SITES);
 }
 
 void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)

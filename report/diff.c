@@ -198,7 +198,7 @@ static const struct ol_column feature_columns[] = {
     {"last_layer_b", "B", OL_COLUMN_LABEL},
     {0}};
 
-/* a or b may be NULL, not both. */
+/* One of a and b may be NULL. */
 static void put_feature(struct ol_grid *g, int64_t feature,
                         const struct ol_report_feature *a,
                         const struct ol_report_feature *b)
@@ -241,7 +241,7 @@ static const struct ol_column expert_columns[] = {
     {"in_both", "in both", OL_COLUMN_YES},
     {0}};
 
-/* any is a or b, of which one may be NULL. */
+/* `any` is a or b, one of which may be NULL. */
 static void put_expert(struct ol_grid *g, const struct ol_super_expert *any,
                        const struct ol_super_expert *a, const struct ol_super_expert *b)
 {

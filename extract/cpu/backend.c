@@ -126,6 +126,21 @@ static int cpu_download(struct ol_backend *b, struct ol_tensor src, void *dst,
     return 0;
 }
 
+static int cpu_download_begin(struct ol_backend *b, struct ol_tensor src,
+                              struct ol_download *d, struct ol_error *err)
+{
+    (void)b;
+    (void)err;
+    *d = (struct ol_download){src, 0};
+    return 0;
+}
+
+static int cpu_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
+                            struct ol_error *err)
+{
+    return cpu_download(b, d->src, dst, err);
+}
+
 static int cpu_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *err)
 {
     (void)err;
@@ -161,15 +176,26 @@ static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spe
     return ol_pool_threads(cpu->pool) * (ol_cpu_matmul_scratch(deepest) + TILES);
 }
 
+static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
+{
+    (void)b;
+    (void)err;
+    *bytes = 0;
+    return 0;
+}
+
 static const struct ol_backend_operations operations = {
     .name = "cpu",
     .tensor_new = cpu_tensor_new,
     .tensor_free = cpu_tensor_free,
     .upload = cpu_upload,
     .download = cpu_download,
+    .download_begin = cpu_download_begin,
+    .download_end = cpu_download_end,
     .zero = cpu_zero,
     .close = cpu_close,
     .scratch_bytes = cpu_scratch_bytes,
+    .device_bytes = cpu_device_bytes,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,
     .matmul = ol_cpu_matmul,

@@ -109,8 +109,9 @@ int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
                   const float *scales, struct ol_tensor out, struct ol_error *err);
 int ol_cpu_glu(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,
                struct ol_tensor up, struct ol_error *err);
-int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
-                       const float *scales, struct ol_tensor sum, struct ol_error *err);
+int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                       int n_pieces, const int32_t *rows, const float *scales,
+                       struct ol_tensor sum, struct ol_error *err);
 int ol_cpu_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
                    struct ol_error *err);
 int ol_cpu_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,

@@ -38,8 +38,8 @@ int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
     return 0;
 }
 
-/* Rows are distinct within a call, so no two tasks touch one row, and a row's sum grows
- * in the order of the calls. */
+/* Rows are distinct within a piece, so no two tasks touch one row, and a row's sum grows
+ * in the order of the pieces and calls. */
 static void scatter_rows(void *arg, int64_t first, int64_t end, int thread)
 {
     const struct job *j = arg;
@@ -54,11 +54,16 @@ static void scatter_rows(void *arg, int64_t first, int64_t end, int thread)
     }
 }
 
-int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int32_t *rows,
-                       const float *scales, struct ol_tensor sum, struct ol_error *err)
+int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                       int n_pieces, const int32_t *rows, const float *scales,
+                       struct ol_tensor sum, struct ol_error *err)
 {
     (void)err;
-    struct job job = {ol_cpu_of(b), y, sum, rows, scales};
-    ol_cpu_rows(job.cpu, y.n_rows, y.n_cols, scatter_rows, &job);
+    for (int p = 0; p < n_pieces; p++) {
+        const int64_t first = firsts[p], n = firsts[p + 1] - first;
+        struct job job = {ol_cpu_of(b), ol_tensor_rows(y, first, n), sum, rows + first,
+                          scales != NULL ? scales + first : NULL};
+        ol_cpu_rows(job.cpu, n, y.n_cols, scatter_rows, &job);
+    }
     return 0;
 }

@@ -17,12 +17,15 @@
  * one copies its rows once for so many blocks of columns, and packs each block once for
  * its rows. Weights that must be decoded first are decoded once for many more rows. */
 enum {
-    TILE_ROWS = OL_PRODUCT_ROWS,
+    TILE_ROWS = 512,
     TILE_COLS = 256,
     BF16_ROWS = 512,
     BF16_BLOCKS = 4,
     DECODED_ROWS = 16 * BF16_ROWS,
 };
+
+_Static_assert(OL_PRODUCT_ROWS % TILE_ROWS == 0 && OL_PRODUCT_ROWS % BF16_ROWS == 0,
+               "cuts of x are cuts of tiles");
 
 struct job {
     struct ol_cpu *cpu;

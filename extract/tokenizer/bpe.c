@@ -127,40 +127,79 @@ static size_t power_of_two(size_t least)
     return n;
 }
 
+static uint64_t pair_of(const int32_t pair[2])
+{
+    return (uint64_t)(uint32_t)pair[0] << 32 | (uint32_t)pair[1];
+}
+
+/* The characters that meet in a merge of two texts. */
+static void add_joint_of(struct ol_bpe *b, const int32_t pair[2])
+{
+    size_t n, m;
+    const char *x = ol_vocab_text(b->vocab, pair[0], &n);
+    const char *y = ol_vocab_text(b->vocab, pair[1], &m);
+    if (n > 0 && m > 0)
+        add_joint(b, (uint64_t)last_character(x, n) << 32 | first_character(y, m));
+}
+
+/* The merges from `first` on, OL_VOCAB_MANY at most: what each makes, one text after
+ * another in *joined. Slots are asked for before they are needed. */
+static size_t join(const struct ol_bpe *b, const struct ol_merge_list *list, size_t first,
+                   char **joined, size_t *room, size_t ends[OL_VOCAB_MANY])
+{
+    size_t n = 0, used = 0;
+    for (; n < OL_VOCAB_MANY && first + n < list->n; n++) {
+        const int32_t *pair = list->pairs[first + n];
+        for (int i = 0; i < 2; i++) {
+            size_t bytes;
+            const char *text = ol_vocab_text(b->vocab, pair[i], &bytes);
+            if (used + bytes > *room)
+                *joined = ol_xrealloc_array(*joined, *room = 2 * (used + bytes) + 256, 1);
+            memcpy(*joined + used, text, bytes);
+            used += bytes;
+        }
+        ends[n] = used;
+        __builtin_prefetch(&b->merges[mix(pair_of(pair)) & b->merge_mask], 1);
+    }
+    return n;
+}
+
 static int read_merges(struct ol_bpe *b, const struct ol_merge_list *list,
                        const char *name, struct ol_error *err)
 {
     const size_t n_slots = power_of_two(2 * list->n + 1);
     b->merges = ol_xmalloc(n_slots * sizeof *b->merges);
-    b->joints = ol_xmalloc(n_slots * sizeof *b->joints);
-    b->merge_mask = b->joint_mask = n_slots - 1;
+    b->merge_mask = n_slots - 1;
     for (size_t i = 0; i < n_slots; i++)
-        b->merges[i].pair = b->joints[i] = NO_PAIR;
+        b->merges[i].pair = NO_PAIR;
+    /* Bytes meet anywhere: nobody asks for joints then. */
+    const size_t n_joints = b->is.byte_level ? 1 : n_slots;
+    b->joints = ol_xmalloc(n_joints * sizeof *b->joints);
+    b->joint_mask = n_joints - 1;
+    for (size_t i = 0; i < n_joints; i++)
+        b->joints[i] = NO_PAIR;
     char *joined = NULL;
-    size_t room = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        const int32_t left = list->pairs[i][0], right = list->pairs[i][1];
-        size_t n, m;
-        const char *x = ol_vocab_text(b->vocab, left, &n);
-        const char *y = ol_vocab_text(b->vocab, right, &m);
-        if (n + m > room)
-            joined = ol_xrealloc_array(joined, room = 2 * (n + m), 1);
-        memcpy(joined, x, n);
-        memcpy(joined + n, y, m);
-        const int32_t result = ol_vocab_find(b->vocab, joined, n + m);
-        if (result < 0) {
-            ol_fail(err, "%s: merge %zu makes \"%.*s\", which is no token", name, i,
-                    (int)(n + m), joined);
-            free(joined);
-            return -1;
+    size_t room = 0, ends[OL_VOCAB_MANY];
+    int32_t results[OL_VOCAB_MANY];
+    int status = 0;
+    for (size_t first = 0; first < list->n && status == 0; first += OL_VOCAB_MANY) {
+        const size_t n = join(b, list, first, &joined, &room, ends);
+        ol_vocab_find_many(b->vocab, joined, ends, n, results);
+        for (size_t i = 0; i < n && status == 0; i++) {
+            const int32_t *pair = list->pairs[first + i];
+            const size_t at = i > 0 ? ends[i - 1] : 0;
+            if (results[i] < 0)
+                status = ol_fail(err, "%s: merge %zu makes \"%.*s\", which is no token",
+                                 name, first + i, (int)(ends[i] - at), joined + at);
+            else
+                add_merge(
+                    b, (struct merge){pair_of(pair), (uint32_t)(first + i), results[i]});
+            if (results[i] >= 0 && !b->is.byte_level)
+                add_joint_of(b, pair);
         }
-        add_merge(b, (struct merge){(uint64_t)(uint32_t)left << 32 | (uint32_t)right,
-                                    (uint32_t)i, result});
-        if (!b->is.byte_level && n > 0 && m > 0)
-            add_joint(b, (uint64_t)last_character(x, n) << 32 | first_character(y, m));
     }
     free(joined);
-    return 0;
+    return status;
 }
 
 /* Tokens by the bytes that a word has; those outside the alphabet never come of merges.

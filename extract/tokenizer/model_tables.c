@@ -212,25 +212,46 @@ static int read_vocab(struct scanner *s, struct ol_vocab *vocab)
     return take(s, '}') ? 0 : fail(s, "',' or '}' in model.vocab");
 }
 
-static int add_merge(struct scanner *s, const struct ol_vocab *vocab, const char *left,
-                     size_t left_bytes, const char *right, size_t right_bytes,
+/* Merges whose tokens are still to be looked up: two texts each. */
+struct batch {
+    char *texts;
+    size_t used, room;
+    size_t ends[OL_VOCAB_MANY];
+    size_t n; /* texts */
+};
+
+static void add_text(struct batch *b, const char *text, size_t bytes)
+{
+    if (b->used + bytes > b->room) {
+        b->room = 2 * (b->used + bytes) + 4096;
+        b->texts = ol_xrealloc_array(b->texts, b->room, 1);
+    }
+    memcpy(b->texts + b->used, text, bytes);
+    b->used += bytes;
+    b->ends[b->n++] = b->used;
+}
+
+static int end_batch(struct scanner *s, const struct ol_vocab *vocab, struct batch *b,
                      struct ol_merge_list *merges, size_t *room)
 {
-    const int32_t pair[2] = {ol_vocab_find(vocab, left, left_bytes),
-                             ol_vocab_find(vocab, right, right_bytes)};
-    if (pair[0] < 0 || pair[1] < 0)
-        return fail(s, "model.merges to join tokens of model.vocab");
-    if (merges->n == *room) {
-        *room = 2 * *room + 4096;
-        merges->pairs = ol_xrealloc_array(merges->pairs, *room, sizeof *merges->pairs);
+    int32_t ids[OL_VOCAB_MANY];
+    ol_vocab_find_many(vocab, b->texts, b->ends, b->n, ids);
+    for (size_t i = 0; i < b->n; i += 2) {
+        if (ids[i] < 0 || ids[i + 1] < 0)
+            return fail(s, "model.merges to join tokens of model.vocab");
+        if (merges->n == *room) {
+            *room = 2 * *room + 4096;
+            merges->pairs =
+                ol_xrealloc_array(merges->pairs, *room, sizeof *merges->pairs);
+        }
+        memcpy(merges->pairs[merges->n++], ids + i, sizeof *merges->pairs);
     }
-    memcpy(merges->pairs[merges->n++], pair, sizeof pair);
+    b->n = b->used = 0;
     return 0;
 }
 
 /* "left right" or ["left", "right"] */
-static int read_merge(struct scanner *s, const struct ol_vocab *vocab,
-                      struct ol_merge_list *merges, size_t *room)
+static int read_merge(struct scanner *s, struct batch *b)
 {
     if (!take(s, '[')) {
         if (read_string(s) != 0)
@@ -239,35 +260,41 @@ static int read_merge(struct scanner *s, const struct ol_vocab *vocab,
         if (space == NULL)
             return fail(s, "a merge to be two tokens with a space between");
         const size_t left = (size_t)(space - s->string);
-        return add_merge(s, vocab, s->string, left, space + 1, s->string_bytes - left - 1,
-                         merges, room);
+        add_text(b, s->string, left);
+        add_text(b, space + 1, s->string_bytes - left - 1);
+        return 0;
     }
     if (read_string(s) != 0)
         return -1;
-    const size_t n = s->string_bytes;
-    char *left = ol_xstrndup(s->string, n);
-    int status = -1;
+    add_text(b, s->string, s->string_bytes);
     if (!take(s, ','))
-        fail(s, "a merge to be two tokens");
-    else if (read_string(s) == 0)
-        status = add_merge(s, vocab, left, n, s->string, s->string_bytes, merges, room);
-    free(left);
-    return status != 0 ? -1 : take(s, ']') ? 0 : fail(s, "a merge to be two tokens");
+        return fail(s, "a merge to be two tokens");
+    if (read_string(s) != 0)
+        return -1;
+    add_text(b, s->string, s->string_bytes);
+    return take(s, ']') ? 0 : fail(s, "a merge to be two tokens");
 }
 
 static int read_merges(struct scanner *s, const struct ol_vocab *vocab,
                        struct ol_merge_list *merges)
 {
+    struct batch b = {0};
     size_t room = 0;
+    int status = -1;
     if (!take(s, '['))
         return fail(s, "model.merges to be an array");
     if (take(s, ']'))
         return 0;
     do {
-        if (read_merge(s, vocab, merges, &room) != 0)
-            return -1;
+        if (read_merge(s, &b) != 0 ||
+            (b.n == OL_VOCAB_MANY && end_batch(s, vocab, &b, merges, &room) != 0))
+            goto out;
     } while (take(s, ','));
-    return take(s, ']') ? 0 : fail(s, "',' or ']' in model.merges");
+    if (end_batch(s, vocab, &b, merges, &room) == 0)
+        status = take(s, ']') ? 0 : fail(s, "',' or ']' in model.merges");
+out:
+    free(b.texts);
+    return status;
 }
 
 /* ---- the way to them ---- */
@@ -276,36 +303,78 @@ struct range {
     const char *first, *past;
 };
 
+/* What is filled, and where it was in the text. */
+struct tables {
+    struct ol_vocab *vocab;
+    struct ol_merge_list *merges;
+    struct range vocab_at, merges_at;
+    bool model, merges_read;
+};
+
 static bool key_is(const struct scanner *s, const char *key)
 {
     return s->string_bytes == strlen(key) && memcmp(s->string, key, s->string_bytes) == 0;
 }
 
-/* Find members of the object that comes next. */
-static int find_members(struct scanner *s, int n, const char *const *keys,
-                        struct range *ranges)
+/* The object that comes next; `member` goes past the value of the key in s->string. */
+static int read_object(struct scanner *s, struct tables *t,
+                       int (*member)(struct scanner *s, struct tables *t))
 {
     if (!take(s, '{'))
         return fail(s, "an object");
     if (take(s, '}'))
         return 0;
     do {
-        if (read_string(s) != 0)
+        if (read_string(s) != 0 || member(s, t) != 0)
             return -1;
-        struct range *found = NULL;
-        for (int i = 0; i < n; i++)
-            if (key_is(s, keys[i]))
-                found = &ranges[i];
-        if (!take(s, ':'))
-            return fail(s, "':'");
-        skip_space(s);
-        const char *first = s->at;
-        if (skip_value(s) != 0)
-            return -1;
-        if (found != NULL)
-            *found = (struct range){first, s->at};
     } while (take(s, ','));
     return take(s, '}') ? 0 : fail(s, "',' or '}'");
+}
+
+static int to_value(struct scanner *s)
+{
+    if (!take(s, ':'))
+        return fail(s, "':'");
+    skip_space(s);
+    return 0;
+}
+
+/* Merges in front of the vocabulary are read when it is there. */
+static int model_member(struct scanner *s, struct tables *t)
+{
+    enum { BYTES_PER_TOKEN = 64 }; /* of the file, or more */
+    const bool vocab = key_is(s, "vocab"), merges = key_is(s, "merges");
+    if (to_value(s) != 0)
+        return -1;
+    const char *first = s->at;
+    if (vocab && s->at < s->end && *s->at == '{') {
+        ol_vocab_reserve(t->vocab, (size_t)(s->end - s->begin) / BYTES_PER_TOKEN);
+        if (read_vocab(s, t->vocab) != 0)
+            return -1;
+        t->vocab_at = (struct range){first, s->at};
+    } else if (merges && t->vocab_at.first != NULL) {
+        if (read_merges(s, t->vocab, t->merges) != 0)
+            return -1;
+        t->merges_at = (struct range){first, s->at};
+        t->merges_read = true;
+    } else {
+        if (skip_value(s) != 0)
+            return -1;
+        if (merges)
+            t->merges_at = (struct range){first, s->at};
+    }
+    return 0;
+}
+
+static int top_member(struct scanner *s, struct tables *t)
+{
+    const bool model = key_is(s, "model");
+    if (to_value(s) != 0)
+        return -1;
+    if (!model || s->at == s->end || *s->at != '{')
+        return skip_value(s);
+    t->model = true;
+    return read_object(s, t, model_member);
 }
 
 static void append(char **to, const char *first, const char *past)
@@ -335,32 +404,25 @@ char *ol_model_tables_read(const char *text, size_t bytes, const char *name,
                            struct ol_vocab *vocab, struct ol_merge_list *merges,
                            struct ol_error *err)
 {
-    static const char *const top[] = {"model"}, *const tables[] = {"vocab", "merges"};
     struct scanner s = {
         .name = name, .begin = text, .at = text, .end = text + bytes, .err = err};
-    struct range model = {0}, table[2] = {{0}};
+    struct tables t = {.vocab = vocab, .merges = merges};
     char *rest = NULL;
-    if (find_members(&s, 1, top, &model) != 0)
+    if (read_object(&s, &t, top_member) != 0)
         goto out;
-    if (model.first == NULL) {
+    if (!t.model) {
         ol_fail(err, "%s: key \"model\" is missing", name);
         goto out;
     }
-    s.at = model.first;
-    if (find_members(&s, 2, tables, table) != 0)
-        goto out;
-    if (table[0].first == NULL || table[1].first == NULL) {
+    if (t.vocab_at.first == NULL || t.merges_at.first == NULL) {
         ol_fail(err, "%s: model has no \"%s\": expected a BPE model", name,
-                table[0].first == NULL ? "vocab" : "merges");
+                t.merges_at.first == NULL ? "merges" : "vocab");
         goto out;
     }
-    s.at = table[0].first;
-    if (read_vocab(&s, vocab) != 0)
+    s.at = t.merges_at.first;
+    if (!t.merges_read && read_merges(&s, vocab, merges) != 0)
         goto out;
-    s.at = table[1].first;
-    if (read_merges(&s, vocab, merges) != 0)
-        goto out;
-    rest = without(&s, table[0], table[1]);
+    rest = without(&s, t.vocab_at, t.merges_at);
 out:
     free(s.string);
     return rest;

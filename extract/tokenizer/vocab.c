@@ -73,11 +73,11 @@ static struct slot *find_slot(const struct ol_vocab *v, const char *text, size_t
     }
 }
 
-static void grow_slots(struct ol_vocab *v)
+static void grow_slots(struct ol_vocab *v, size_t n_slots)
 {
     const struct slot *old = v->slots;
     const size_t n_old = v->n_slots;
-    v->n_slots *= 4;
+    v->n_slots = n_slots;
     v->slots = ol_xcalloc(v->n_slots, sizeof *v->slots);
     for (size_t k = 0; k < n_old; k++) {
         if (old[k].id_and_1 == 0)
@@ -100,10 +100,19 @@ static void grow_ids(struct ol_vocab *v, int32_t id)
     v->id_room = room;
 }
 
+void ol_vocab_reserve(struct ol_vocab *v, size_t n)
+{
+    size_t n_slots = v->n_slots;
+    while (n_slots < 2 * (n + 1))
+        n_slots *= 2;
+    if (n_slots > v->n_slots)
+        grow_slots(v, n_slots);
+}
+
 bool ol_vocab_add(struct ol_vocab *v, const char *text, size_t bytes, int32_t id)
 {
     if (2 * (v->n + 1) > v->n_slots)
-        grow_slots(v);
+        grow_slots(v, 4 * v->n_slots);
     const uint32_t hash = (uint32_t)ol_hash_bytes(text, bytes);
     struct slot *slot = find_slot(v, text, bytes, hash);
     if (slot->id_and_1 != 0)
@@ -127,6 +136,21 @@ bool ol_vocab_add(struct ol_vocab *v, const char *text, size_t bytes, int32_t id
 int32_t ol_vocab_find(const struct ol_vocab *v, const char *text, size_t bytes)
 {
     return find_slot(v, text, bytes, (uint32_t)ol_hash_bytes(text, bytes))->id_and_1 - 1;
+}
+
+/* Slots and texts are all over memory: they are asked for before the first is needed. */
+void ol_vocab_find_many(const struct ol_vocab *v, const char *texts, const size_t *ends,
+                        size_t n, int32_t *ids)
+{
+    uint32_t hashes[OL_VOCAB_MANY];
+    for (size_t i = 0, first = 0; i < n; first = ends[i++]) {
+        hashes[i] = (uint32_t)ol_hash_bytes(texts + first, ends[i] - first);
+        __builtin_prefetch(&v->slots[hashes[i] & (v->n_slots - 1)]);
+    }
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(v->arena + v->slots[hashes[i] & (v->n_slots - 1)].at);
+    for (size_t i = 0, first = 0; i < n; first = ends[i++])
+        ids[i] = find_slot(v, texts + first, ends[i] - first, hashes[i])->id_and_1 - 1;
 }
 
 const char *ol_vocab_text(const struct ol_vocab *v, int32_t id, size_t *bytes)

@@ -21,6 +21,16 @@ bool ol_vocab_add(struct ol_vocab *v, const char *text, size_t bytes, int32_t id
 /* -1: there is none. */
 int32_t ol_vocab_find(const struct ol_vocab *v, const char *text, size_t bytes);
 
+/* The ids of n texts (-1: none), which lie one after another: text i is the bytes
+ * ends[i - 1] .. ends[i] - 1 (from 0). Waits for memory once for all of them. n <=
+ * OL_VOCAB_MANY. */
+enum { OL_VOCAB_MANY = 64 };
+void ol_vocab_find_many(const struct ol_vocab *v, const char *texts, const size_t *ends,
+                        size_t n, int32_t *ids);
+
+/* Room for that many tokens, which need not come. */
+void ol_vocab_reserve(struct ol_vocab *v, size_t n);
+
 /* Borrowed; NULL: no such id. */
 const char *ol_vocab_text(const struct ol_vocab *v, int32_t id, size_t *bytes);
 int32_t ol_vocab_size(const struct ol_vocab *v); /* the largest id + 1 */

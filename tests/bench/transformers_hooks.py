@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What ol-extract is compared with: the usual way to record activations in Python.
 
-    transformers_hooks.py MODEL IDS OUTPUT.h5 bf16|f32 [THREADS]
+    transformers_hooks.py MODEL IDS OUTPUT.h5 bf16|f32 [THREADS [DEVICE]]
 
 Loads the whole model with transformers, runs one sequence after another with hooks on the
 two norms of every layer, and writes what they saw with h5py. Needs torch, transformers
@@ -16,11 +16,12 @@ import transformers
 
 def main():
     model_path, ids_path, out_path, precision = sys.argv[1:5]
-    if len(sys.argv) > 5:
+    if len(sys.argv) > 5 and int(sys.argv[5]) > 0:
         torch.set_num_threads(int(sys.argv[5]))
+    device = sys.argv[6] if len(sys.argv) > 6 else "cpu"
     start = time.time()
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    model = transformers.AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype).eval().to(device)
     loaded = time.time()
     with open(ids_path) as f:
         rows = [[int(i) for i in line.split()] for line in f if line.strip()]
@@ -28,7 +29,7 @@ def main():
 
     def keep(name):
         def hook(module, args, output):
-            seen[name] = output[0].float().numpy()
+            seen[name] = output[0].float().cpu().numpy()
         return hook
 
     for i, layer in enumerate(model.model.layers):
@@ -38,7 +39,7 @@ def main():
     with h5py.File(out_path, "w") as out, torch.no_grad():
         for s, row in enumerate(rows):
             before = time.time()
-            model.model(torch.tensor([row]), use_cache=False)
+            model.model(torch.tensor([row], device=device), use_cache=False)
             forward += time.time() - before
             for name, value in seen.items():
                 if s == 0:

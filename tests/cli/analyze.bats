@@ -46,3 +46,48 @@ compare() {
     "$ANALYZE" --batch-size 4 a.h5 b.h5 -o run.json
     compare run.json a.h5 b.h5
 }
+
+# The criterion's numbers from the summaries are those from the tensors, byte for byte.
+@test "summaries give the numbers of the tensors, alone and in parts" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o planted.h5
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 203 -o demo.h5 --threshold 2.5
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 203 -o none.h5 --threshold 2.5 --store none
+    options="--min-layers 0.1 --min-positions 0.01"
+    for batch in 1 2 9; do
+        "$ANALYZE" planted.h5 --batch-size $batch > tensors
+        "$ANALYZE" planted.h5 --batch-size $batch --summaries > summaries
+        "$PYTHON" "$TESTS/oracle/same_blocks.py" tensors summaries llm_int8 sites router
+        "$ANALYZE" demo.h5 $options --batch-size $batch --threshold 2.5 > tensors
+        "$ANALYZE" none.h5 $options --batch-size $batch --threshold 2.5 > summaries
+        "$PYTHON" "$TESTS/oracle/same_blocks.py" tensors summaries llm_int8 sites router
+    done
+    grep -q '"feature"' tensors
+
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 203 --tokenize > ids
+    head -n 2 ids > a.ids
+    tail -n 3 ids > b.ids
+    for part in a b; do
+        "$EXTRACT" -q "$DEMO" --ids $part.ids -o $part.h5 --threshold 2.5 --store none
+    done
+    "$ANALYZE" a.h5 b.h5 $options --batch-size 2 --threshold 2.5 > parts
+    "$ANALYZE" none.h5 $options --batch-size 2 --threshold 2.5 > whole
+    "$PYTHON" "$TESTS/oracle/same_blocks.py" whole parts llm_int8 sites router
+}
+
+@test "sweep, uncertainty, tokens, positions and quantisation as plain loops have them" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 131 -o demo.h5 --threshold 2.5
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o planted.h5
+    "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" -o golden.h5 --threshold 1.5
+    for batch in 1 2; do
+        for run in "demo --threshold 2.5 --min-layers 0.1 --min-positions 0.01" planted \
+            "golden --threshold 1.5"; do
+            set -- $run
+            name=$1
+            shift
+            "$ANALYZE" --batch-size $batch "$@" $name.h5 > $name.json
+            "$PYTHON" "$TESTS/oracle/deep.py" $name.json $name.h5
+        done
+    done
+}

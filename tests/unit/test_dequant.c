@@ -12,6 +12,7 @@
 
 #include "common/error.h"
 #include "extract/cpu/cpu.h"
+#include "tests/unit/backends.h"
 
 /* OCP 8-bit floating point, E4M3: bias 7, no infinities. */
 static double e4m3(int code)
@@ -35,6 +36,54 @@ static int same(float found, double want)
     const float rounded = (float)want;
     return isnan(want) ? isnan(found)
                        : found == rounded && signbit(found) == signbit(rounded);
+}
+
+/* On the way to a device and there: rows one by one, as an embedding, and, where all are
+ * finite, together, as what a product with ones makes of them. */
+static void compare_on_device(const struct ol_weight *w, const double *want)
+{
+    struct ol_error err = {0};
+    const int64_t n = w->n_rows, k = w->n_cols;
+    int32_t *ids = ol_xcalloc((size_t)n, sizeof *ids);
+    float *ones = ol_xcalloc((size_t)(k * k), sizeof *ones);
+    bool finite = true;
+    for (int64_t r = 0; r < n; r++)
+        ids[r] = (int32_t)r;
+    for (int64_t c = 0; c < k; c++)
+        ones[c * k + c] = 1;
+    for (int64_t i = 0; i < n * k; i++)
+        finite = finite && isfinite(want[i]);
+    for (int f32 = 0; f32 < 2; f32++) {
+        const enum ol_dtype dtype = f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
+        struct ol_backend *b = test_backend_open(TEST_CUDA, dtype, f32);
+        struct ol_tensor rows, x, product;
+        if (b->op->tensor_new(b, dtype, n, k, &rows, &err) != 0 ||
+            b->op->tensor_new(b, dtype, k, k, &x, &err) != 0 ||
+            b->op->tensor_new(b, dtype, k, n, &product, &err) != 0 ||
+            b->op->embed(b, ids, *w, rows, &err) != 0)
+            fail_msg("%s", err.text);
+        test_upload(b, x, ones);
+        const struct ol_matmul m = {.x = x, .weight = *w, .out = product};
+        if (finite && b->op->matmul(b, &m, 1, &err) != 0)
+            fail_msg("%s", err.text);
+        void *one_by_one = test_download(b, rows), *together = test_download(b, product);
+        float *found = ol_xcalloc((size_t)(n * k), sizeof *found);
+        ol_to_f32(dtype, one_by_one, found, (size_t)(n * k));
+        for (int64_t i = 0; i < n * k; i++)
+            if (!same(found[i], f32 ? want[i] : (double)ol_bf16_round((float)want[i])))
+                fail_msg("value %d is %.9g of %.9g", (int)i, (double)found[i], want[i]);
+        ol_to_f32(dtype, together, found, (size_t)(n * k));
+        for (int64_t i = 0; finite && i < n * k; i++) {
+            const float exact = (float)want[i % n * k + i / n];
+            assert_true(found[i] == (f32 ? exact : ol_bf16_round(exact)));
+        }
+        b->op->tensor_free(b, &rows);
+        b->op->tensor_free(b, &x);
+        b->op->tensor_free(b, &product);
+        test_backend_close(b);
+        free(one_by_one), free(together), free(found);
+    }
+    free(ids), free(ones);
 }
 
 /* Every row alone, all rows at once, and rounded to bf16: all the same numbers. */
@@ -63,6 +112,7 @@ static void compare(const struct ol_weight *w, const double *want)
                              (double)ol_bf16_round((float)want[(size_t)r * cols + c])));
     }
     free(rounded), free(scratch), free(row), free(found);
+    compare_on_device(w, want);
 }
 
 static void fp8_blocks(void **state)
@@ -177,6 +227,102 @@ static void transposed(void **state)
     }
 }
 
+/* ---- weights that come to a device in tiles ---- */
+
+enum { TALL = 4104, WIDE = 264, MOST_WORDS = 2 * TALL * WIDE };
+
+/* Random codes, none of them a NaN of E4M3, scales, and groups in disorder. */
+static uint32_t tall_codes[MOST_WORDS], tall_zeros[MOST_WORDS];
+static float tall_scales[MOST_WORDS];
+static int32_t tall_groups[WIDE];
+
+static void fill_tall(void)
+{
+    uint64_t state = 3;
+    for (int i = 0; i < MOST_WORDS; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        tall_codes[i] = (uint32_t)(state >> 32) & 0xbfbfbfbfu;
+        tall_zeros[i] = (uint32_t)(state >> 16);
+        tall_scales[i] = (float)((state >> 40) % 1000 + 1) * 0x1p-9f;
+    }
+    for (int c = 0; c < WIDE; c++)
+        tall_groups[c] = c * 5 % 8;
+}
+
+/* What a product with ones makes of all rows, to the bit what the CPU decodes. */
+static void compare_tiles(struct ol_weight w)
+{
+    struct ol_error err = {0};
+    float *ones = ol_xcalloc(WIDE * WIDE, sizeof *ones);
+    float *want = ol_xcalloc((size_t)TALL * WIDE, sizeof *want);
+    w.n_rows = TALL;
+    w.n_cols = WIDE;
+    for (int c = 0; c < WIDE; c++)
+        ones[c * WIDE + c] = 1;
+    ol_cpu_decode(&w, 0, TALL, want);
+    struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_F32, 2);
+    struct ol_tensor x, product;
+    if (b->op->tensor_new(b, OL_DTYPE_F32, WIDE, WIDE, &x, &err) != 0 ||
+        b->op->tensor_new(b, OL_DTYPE_F32, WIDE, TALL, &product, &err) != 0)
+        fail_msg("%s", err.text);
+    test_upload(b, x, ones);
+    const struct ol_matmul m = {.x = x, .weight = w, .out = product};
+    if (b->op->matmul(b, &m, 1, &err) != 0)
+        fail_msg("%s", err.text);
+    float *found = test_download(b, product);
+    for (int64_t i = 0; i < TALL * WIDE; i++)
+        if (found[i] != want[i % TALL * WIDE + i / TALL])
+            fail_msg("%s, row %d, column %d: %.9g, expected %.9g",
+                     ol_weight_format_name(&w), (int)(i % TALL), (int)(i / TALL),
+                     (double)found[i], (double)want[i % TALL * WIDE + i / TALL]);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &product);
+    test_backend_close(b);
+    free(found), free(want), free(ones);
+}
+
+static void tiles(void **state)
+{
+    (void)state;
+    fill_tall();
+    const struct ol_weight four_bits = {.data = tall_codes,
+                                        .dtype = OL_DTYPE_F32,
+                                        .scales = tall_scales,
+                                        .zeros = tall_zeros,
+                                        .groups = tall_groups,
+                                        .block_cols = 33};
+    const enum ol_encoding encodings[] = {OL_ENCODING_INT4, OL_ENCODING_GPTQ,
+                                          OL_ENCODING_AWQ};
+    for (int i = 0; i < 3; i++) {
+        struct ol_weight w = four_bits;
+        w.encoding = encodings[i];
+        w.zero_offset = i == 1;
+        compare_tiles(w);
+        w.groups = NULL;
+        compare_tiles(w);
+    }
+    struct ol_weight w = four_bits;
+    w.encoding = OL_ENCODING_FP8;
+    w.block_rows = 100; /* tiles begin inside blocks */
+    w.block_cols = 50;
+    compare_tiles(w);
+    static uint8_t exponents[2 * TALL * 8];
+    for (size_t i = 0; i < sizeof exponents; i++)
+        exponents[i] = (uint8_t)(100 + i % 50);
+    w.encoding = OL_ENCODING_MXFP4;
+    w.scales = exponents;
+    w.block_cols = 44;
+    w.row_step = 2 * WIDE;
+    compare_tiles(w);
+    struct ol_weight turned = ol_weight_plain(tall_scales, OL_DTYPE_F32, TALL, WIDE);
+    turned.row_step = 2;
+    turned.col_step = 2 * TALL;
+    compare_tiles(turned);
+    turned.row_step = 1;
+    turned.col_step = TALL;
+    compare_tiles(turned);
+}
+
 /* Both conversions of half precision, over all its codes and between them. */
 static void halves(void **state)
 {
@@ -207,7 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp8_blocks), cmocka_unit_test(fp8_channels),
         cmocka_unit_test(mxfp4),      cmocka_unit_test(transposed),
-        cmocka_unit_test(halves),
+        cmocka_unit_test(tiles),      cmocka_unit_test(halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

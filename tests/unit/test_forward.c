@@ -15,6 +15,7 @@
 #include "common/activation_file.h"
 #include "extract/checkpoint.h"
 #include "extract/run.h"
+#include "tests/cudasim/cudasim.h"
 
 static char directory[] = "/tmp/ol-test-forward-XXXXXX";
 
@@ -35,8 +36,8 @@ static char directory[] = "/tmp/ol-test-forward-XXXXXX";
  * follows in such a sequence is then another computation. */
 #define BF16_MAX_TURNED 2
 
-static struct ol_activation_file *extract(const char *model, enum ol_dtype precision,
-                                          int n_threads)
+static struct ol_activation_file *extract(const char *model, enum ol_backend_kind backend,
+                                          enum ol_dtype precision, int n_threads)
 {
     struct ol_error err = {0};
     char *path = ol_xasprintf("%s/run.h5", directory);
@@ -51,6 +52,7 @@ static struct ol_activation_file *extract(const char *model, enum ol_dtype preci
         .precision = precision,
         .sites = {true, true, true, true},
         .store = precision == OL_DTYPE_F32 ? OL_STORE_F32 : OL_STORE_BF16,
+        .backend = backend,
         .n_threads = n_threads,
         .perplexity = true,
     };
@@ -247,14 +249,15 @@ static void compare_residual(const struct ol_activation_file *f, int l)
     }
 }
 
-static void compare(const char *model, enum ol_dtype precision)
+static void compare(const char *model, enum ol_backend_kind backend,
+                    enum ol_dtype precision)
 {
     struct ol_error err = {0};
     char *folder = ol_xasprintf("tests/golden/models/%s/expected", model);
     struct ol_checkpoint *c = ol_checkpoint_open(folder, &err);
     if (c == NULL)
         fail_msg("%s", err.text);
-    struct ol_activation_file *f = extract(model, precision, 2);
+    struct ol_activation_file *f = extract(model, backend, precision, 2);
     const struct ol_activation_layout *layout = ol_activation_layout(f);
     struct pooled pooled = {0};
     assert_true(layout->n_layers > 0);
@@ -277,14 +280,21 @@ static void compare(const char *model, enum ol_dtype precision)
     free(folder);
 }
 
-static void f32(void **state)
-{
-    compare(*state, OL_DTYPE_F32);
-}
+/* What runs on what. */
+struct golden {
+    const char *model;
+    enum ol_backend_kind backend;
+    enum ol_dtype precision;
+};
 
-static void bf16(void **state)
+static void run_golden(void **state)
 {
-    compare(*state, OL_DTYPE_BF16);
+    const struct golden *g = *state;
+    /* Little memory, and work of the device at times of its own. */
+    cudasim_set_devices(1, (size_t)64 << 20);
+    cudasim_set_schedule(g->precision == OL_DTYPE_F32 ? 0 : 3);
+    compare(g->model, g->backend, g->precision);
+    assert_int_equal(cudasim_used(), 0);
 }
 
 static int begin(void **state)
@@ -341,14 +351,18 @@ int main(void)
         "qwen3_next-plain",
     };
     enum { N = sizeof models / sizeof models[0] };
-    struct CMUnitTest tests[2 * N];
-    char names[2 * N][64];
-    for (int i = 0; i < N; i++) {
-        snprintf(names[2 * i], 64, "%s f32", models[i]);
-        snprintf(names[2 * i + 1], 64, "%s bf16", models[i]);
-        tests[2 * i] = (struct CMUnitTest){names[2 * i], f32, NULL, NULL, models[i]};
-        tests[2 * i + 1] =
-            (struct CMUnitTest){names[2 * i + 1], bf16, NULL, NULL, models[i]};
+    enum { WAYS = 4 };
+    struct CMUnitTest tests[WAYS * N];
+    struct golden goldens[WAYS * N];
+    char names[WAYS * N][64];
+    for (int i = 0; i < WAYS * N; i++) {
+        const bool cuda = i / N / 2 == 1, f32 = i / N % 2 == 0;
+        goldens[i] =
+            (struct golden){models[i % N], cuda ? OL_BACKEND_CUDA : OL_BACKEND_CPU,
+                            f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16};
+        snprintf(names[i], 64, "%s %s %s", models[i % N], cuda ? "cuda" : "cpu",
+                 f32 ? "f32" : "bf16");
+        tests[i] = (struct CMUnitTest){names[i], run_golden, NULL, NULL, &goldens[i]};
     }
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,5 +1,6 @@
-/* Every operation of the CPU backend against a plain loop in double precision: odd sizes
- * that end inside tiles, both precisions, and the same bytes for one and two threads. */
+/* Every operation of every backend against a plain loop in double precision: odd sizes
+ * that end inside tiles, both precisions, and the same bytes whatever the number of
+ * threads, or the time at which a simulated device does its work. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,10 +8,12 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "extract/backend.h"
 #include "extract/rope_table.h"
+#include "tests/unit/backends.h"
 
 /* ---- numbers, tensors, comparison ---- */
 
@@ -20,15 +23,6 @@ static float uniform(void) /* [-1, 1) */
 {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     return (float)((double)(int64_t)(seed >> 11) * 0x1p-52 - 1);
-}
-
-static struct ol_backend *open_backend(enum ol_dtype dtype, int n_threads)
-{
-    struct ol_error err = {0};
-    struct ol_backend *b = ol_cpu_open(dtype, n_threads, &err);
-    if (b == NULL)
-        fail_msg("%s", err.text);
-    return b;
 }
 
 static struct ol_tensor tensor(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
@@ -49,10 +43,11 @@ static struct ol_tensor random_tensor(struct ol_backend *b, int64_t n_rows,
                                       int64_t n_cols, float scale)
 {
     struct ol_tensor t = tensor(b, b->dtype, n_rows, n_cols);
-    for (size_t i = 0; i < count(t); i++) {
-        const float x = scale * uniform();
-        ol_from_f32(b->dtype, &x, (char *)t.data + i * ol_dtype_size(b->dtype), 1);
-    }
+    float *x = ol_xcalloc(count(t), sizeof *x);
+    for (size_t i = 0; i < count(t); i++)
+        x[i] = scale * uniform();
+    test_upload(b, t, x);
+    free(x);
     return t;
 }
 
@@ -68,9 +63,12 @@ static double *values(enum ol_dtype dtype, const void *data, size_t n)
     return v;
 }
 
-static double *tensor_values(struct ol_tensor t)
+static double *tensor_values(struct ol_backend *b, struct ol_tensor t)
 {
-    return values(t.dtype, t.data, count(t));
+    void *data = test_download(b, t);
+    double *v = values(t.dtype, data, count(t));
+    free(data);
+    return v;
 }
 
 static struct ol_weight random_weight(enum ol_dtype dtype, int64_t n_rows, int64_t n_cols,
@@ -118,35 +116,40 @@ static void compare(const char *what, enum ol_dtype dtype, const double *found,
     compare_within(what, dtype, found, expected, n, slack, 0);
 }
 
-/* Run a test for both precisions, with one and with two threads, and compare bytes. */
+/* Run a test for both precisions in every way, and compare bytes. */
 typedef size_t run_function(struct ol_backend *b, void *bytes);
 
 enum { MAX_BYTES = 1 << 23 };
 
-static void both_ways(run_function *run)
+static void all_ways(run_function *run, enum test_backend kind)
 {
-    char *one = ol_xcalloc(MAX_BYTES, 1), *two = ol_xcalloc(MAX_BYTES, 1);
+    char *first = ol_xcalloc(MAX_BYTES, 1), *other = ol_xcalloc(MAX_BYTES, 1);
     for (int f32 = 0; f32 < 2; f32++) {
-        const enum ol_dtype dtype = f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
-        struct ol_backend *b = open_backend(dtype, 1);
-        seed = 7;
-        const size_t n = run(b, one);
-        b->op->close(b);
-        b = open_backend(dtype, 2);
-        seed = 7;
-        assert_int_equal(run(b, two), n);
-        b->op->close(b);
-        assert_true(n > 0 && n <= MAX_BYTES);
-        assert_memory_equal(one, two, n);
+        size_t n = 0;
+        for (int way = 0; way < TEST_WAYS; way++) {
+            struct ol_backend *b =
+                test_backend_open(kind, f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16, way);
+            seed = 7;
+            const size_t found = run(b, way == 0 ? first : other);
+            test_backend_close(b);
+            assert_true(found > 0 && found <= MAX_BYTES);
+            if (way == 0)
+                n = found;
+            assert_int_equal(found, n);
+            if (way > 0)
+                assert_memory_equal(first, other, n);
+        }
     }
-    free(one);
-    free(two);
+    free(first);
+    free(other);
 }
 
-static size_t copy_out(struct ol_tensor t, void *bytes)
+static size_t copy_out(struct ol_backend *b, struct ol_tensor t, void *bytes)
 {
     const size_t n = count(t) * ol_dtype_size(t.dtype);
-    memcpy(bytes, t.data, n);
+    void *data = test_download(b, t);
+    memcpy(bytes, data, n);
+    free(data);
     return n;
 }
 
@@ -161,14 +164,14 @@ static size_t embed(struct ol_backend *b, void *bytes)
     const int32_t ids[] = {12, 0, 5, 5, 7};
     struct ol_tensor out = tensor(b, b->dtype, 5, 37);
     OK(b->op->embed(b, ids, table, out, &err));
-    double *t = values(table.dtype, table.data, 13 * 37), *o = tensor_values(out);
+    double *t = values(table.dtype, table.data, 13 * 37), *o = tensor_values(b, out);
     for (int i = 0; i < 5; i++)
         for (int c = 0; c < 37; c++) {
             const float x = (float)t[ids[i] * 37 + c];
             const float want = b->dtype == OL_DTYPE_BF16 ? ol_bf16_round(x) : x;
             assert_true(o[i * 37 + c] == (double)want);
         }
-    const size_t n = copy_out(out, bytes);
+    const size_t n = copy_out(b, out, bytes);
     free(t), free(o), free_weight(&table);
     b->op->tensor_free(b, &out);
     return n;
@@ -182,7 +185,7 @@ static size_t norm(struct ol_backend *b, void *bytes)
                      out = tensor(b, b->dtype, ROWS, D);
     struct ol_weight w = random_weight(OL_DTYPE_F32, 1, D, 8);
     OK(b->op->norm(b, OL_NORM_RMS, 1e-2, x, w, out, &err));
-    double *xs = tensor_values(x), *os = tensor_values(out);
+    double *xs = tensor_values(b, x), *os = tensor_values(b, out);
     double *ws = values(w.dtype, w.data, D), *want = ol_xcalloc(ROWS * D, sizeof *want);
     for (int i = 0; i < ROWS; i++) {
         double sum = 0;
@@ -199,7 +202,7 @@ static size_t norm(struct ol_backend *b, void *bytes)
     }
     /* The inner rounding may fall the other way when y is near a tie. */
     compare("norm", b->dtype, os, want, ROWS * D, b->dtype == OL_DTYPE_BF16 ? 1.6 : 2);
-    const size_t n = copy_out(out, bytes);
+    const size_t n = copy_out(b, out, bytes);
     free(xs), free(os), free(ws), free(want), free_weight(&w);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &out);
@@ -213,9 +216,9 @@ static void round_all(double *x, size_t n)
         x[i] = (double)ol_bf16_round((float)x[i]);
 }
 
-static void product_of(struct ol_matmul p, double *want)
+static void product_of(struct ol_backend *b, struct ol_matmul p, double *want)
 {
-    double *x = tensor_values(p.x);
+    double *x = tensor_values(b, p.x);
     double *w = values(p.weight.dtype, p.weight.data,
                        (size_t)(p.weight.n_rows * p.weight.n_cols));
     double *bias = p.bias.data != NULL
@@ -245,9 +248,10 @@ static size_t matmul(struct ol_backend *b, void *bytes)
         enum ol_dtype dtype;
         bool bias;
     } sizes[] = {
-        {1, 1, 1, OL_DTYPE_BF16, true},    {515, 259, 67, OL_DTYPE_BF16, false},
-        {37, 523, 33, OL_DTYPE_F16, true}, {0, 5, 3, OL_DTYPE_F32, false},
-        {2, 3, 777, OL_DTYPE_F32, true},
+        {1, 1, 1, OL_DTYPE_BF16, true},       {515, 259, 67, OL_DTYPE_BF16, false},
+        {37, 523, 33, OL_DTYPE_F16, true},    {0, 5, 3, OL_DTYPE_F32, false},
+        {2, 3, 777, OL_DTYPE_F32, true},      {3, 3001, 257, OL_DTYPE_F16, true},
+        {2, 1500, 1031, OL_DTYPE_F32, false},
     };
     enum { N = sizeof sizes / sizeof sizes[0] };
     struct ol_matmul p[N];
@@ -259,14 +263,16 @@ static size_t matmul(struct ol_backend *b, void *bytes)
                                   : (struct ol_weight){0},
             .out = tensor(b, b->dtype, sizes[i].m, sizes[i].n),
         };
+    /* Twice: a device that still has a weight does not fetch it again. */
+    OK(b->op->matmul(b, p, N, &err));
     OK(b->op->matmul(b, p, N, &err));
     size_t n = 0;
     for (int i = 0; i < N; i++) {
-        double *found = tensor_values(p[i].out);
+        double *found = tensor_values(b, p[i].out);
         double *want = ol_xcalloc(count(p[i].out) + 1, sizeof *want);
-        product_of(p[i], want);
+        product_of(b, p[i], want);
         compare("matmul", b->dtype, found, want, count(p[i].out), 1);
-        n += copy_out(p[i].out, (char *)bytes + n);
+        n += copy_out(b, p[i].out, (char *)bytes + n);
         free(found), free(want);
         free_weight(&p[i].weight), free_weight(&p[i].bias);
         b->op->tensor_free(b, &p[i].x);
@@ -279,18 +285,19 @@ static size_t clip_and_add(struct ol_backend *b, void *bytes)
 {
     struct ol_error err = {0};
     struct ol_tensor x = random_tensor(b, 601, 61, 4), y = random_tensor(b, 601, 61, 4);
-    double *before = tensor_values(x), *ys = tensor_values(y);
+    double *before = tensor_values(b, x), *ys = tensor_values(b, y);
     OK(b->op->clip(b, x, 1.5, &err));
     OK(b->op->add(b, x, y, &err));
-    double *after = tensor_values(x);
+    double *after = tensor_values(b, x);
     for (size_t i = 0; i < count(x); i++)
         before[i] = (before[i] > 1.5 ? 1.5 : before[i] < -1.5 ? -1.5 : before[i]) + ys[i];
     compare("clip, add", b->dtype, after, before, count(x), 1);
-    size_t n = copy_out(x, bytes);
+    size_t n = copy_out(b, x, bytes);
     struct ol_tensor sum = tensor(b, OL_DTYPE_F32, 601, 61);
     OK(b->op->add_sum(b, x, sum, &err)); /* adding zero changes nothing */
-    assert_memory_equal(x.data, bytes, n);
-    free(before), free(ys), free(after);
+    void *same = test_download(b, x);
+    assert_memory_equal(same, bytes, n);
+    free(before), free(ys), free(after), free(same);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &y);
     b->op->tensor_free(b, &sum);
@@ -305,9 +312,12 @@ static size_t rope(struct ol_backend *b, void *bytes)
     struct ol_rope_table table = {N + 4, ROTARY,
                                   tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2),
                                   tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2)};
-    ol_rope_fill(&spec, N + 4, table.cos.data, table.sin.data);
+    static float cosines[(N + 4) * ROTARY / 2], sines[(N + 4) * ROTARY / 2];
+    ol_rope_fill(&spec, N + 4, cosines, sines);
+    test_upload(b, table.cos, cosines);
+    test_upload(b, table.sin, sines);
     struct ol_tensor x = random_tensor(b, N, HEADS * D, 5);
-    double *want = tensor_values(x);
+    double *want = tensor_values(b, x);
     OK(b->op->rope(b, OL_ROPE_HALF, &table, D, 0, x, &err));
     for (int i = 0; i < N; i++)
         for (int h = 0; h < HEADS; h++)
@@ -318,14 +328,14 @@ static size_t rope(struct ol_backend *b, void *bytes)
                 v[j] = p * cos(angle) - q * sin(angle);
                 v[j + ROTARY / 2] = q * cos(angle) + p * sin(angle);
             }
-    double *found = tensor_values(x);
+    double *found = tensor_values(b, x);
     /* Three roundings in the activation type; angles up to 300 in float. */
     for (size_t i = 0; i < count(x); i++) {
         const double allowed = b->dtype == OL_DTYPE_BF16 ? 5 * 3 * 0x1p-8 : 3e-4;
         if (fabs(found[i] - want[i]) > allowed)
             fail_msg("rope: value %zu is %g, expected %g", i, found[i], want[i]);
     }
-    const size_t n = copy_out(x, bytes);
+    const size_t n = copy_out(b, x, bytes);
     struct ol_tensor longer = tensor(b, b->dtype, N + 5, D);
     assert_int_equal(b->op->rope(b, OL_ROPE_HALF, &table, D, 0, longer, &err), -1);
     assert_non_null(strstr(err.text, "306"));
@@ -337,11 +347,12 @@ static size_t rope(struct ol_backend *b, void *bytes)
     return n;
 }
 
-static void attention_of(const struct ol_attention_args *a, struct ol_tensor q,
-                         struct ol_tensor k, struct ol_tensor v, const double *sinks,
-                         double *want)
+static void attention_of(struct ol_backend *b, const struct ol_attention_args *a,
+                         struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
+                         const double *sinks, double *want)
 {
-    double *qs = tensor_values(q), *ks = tensor_values(k), *vs = tensor_values(v);
+    double *qs = tensor_values(b, q), *ks = tensor_values(b, k),
+           *vs = tensor_values(b, v);
     double *p = ol_xcalloc((size_t)q.n_rows, sizeof *p);
     const int d = a->head_dim, dv = a->value_dim;
     for (int64_t i = 0; i < q.n_rows; i++)
@@ -419,13 +430,14 @@ static size_t attention(struct ol_backend *b, void *bytes)
         struct ol_tensor out =
             tensor(b, b->dtype, q.n_rows, cases[i].heads * cases[i].dv);
         OK(b->op->attention(b, &args, q, k, v, out, &err));
-        double *want = ol_xcalloc(count(out), sizeof *want), *found = tensor_values(out);
-        attention_of(&args, q, k, v, sink, want);
+        double *want = ol_xcalloc(count(out), sizeof *want),
+               *found = tensor_values(b, out);
+        attention_of(b, &args, q, k, v, sink, want);
         /* bf16: the exponentials are rounded too, which moves the mean of values of at
          * most 2 by at most 2 half units. */
         compare_within("attention", b->dtype, found, want, count(out), 8,
                        b->dtype == OL_DTYPE_BF16 ? 2 * 0x1p-9 : 0);
-        bytes_used += copy_out(out, (char *)bytes + bytes_used);
+        bytes_used += copy_out(b, out, (char *)bytes + bytes_used);
         free(want), free(found), free(sink);
         free_weight(&sinks);
         b->op->tensor_free(b, &q);
@@ -441,7 +453,7 @@ static size_t glu(struct ol_backend *b, void *bytes)
     struct ol_error err = {0};
     struct ol_tensor gate = random_tensor(b, 403, 83, 20),
                      up = random_tensor(b, 403, 83, 3);
-    double *want = tensor_values(gate), *ups = tensor_values(up);
+    double *want = tensor_values(b, gate), *ups = tensor_values(b, up);
     for (size_t i = 0; i < count(gate); i++) {
         double silu = want[i] / (1 + exp(-want[i]));
         if (b->dtype == OL_DTYPE_BF16)
@@ -450,9 +462,9 @@ static size_t glu(struct ol_backend *b, void *bytes)
     }
     const struct ol_glu_spec silu = {.function = OL_GLU_SILU};
     OK(b->op->glu(b, &silu, gate, up, &err));
-    double *found = tensor_values(gate);
+    double *found = tensor_values(b, gate);
     compare("glu", b->dtype, found, want, count(gate), 2);
-    const size_t n = copy_out(gate, bytes);
+    const size_t n = copy_out(b, gate, bytes);
     free(want), free(ups), free(found);
     b->op->tensor_free(b, &gate);
     b->op->tensor_free(b, &up);
@@ -465,7 +477,7 @@ static struct ol_tensor logits_of(struct ol_backend *b, const float *logits, int
                                   int n_experts, float *identity)
 {
     struct ol_tensor x = tensor(b, b->dtype, n, n_experts);
-    ol_from_f32(b->dtype, logits, x.data, (size_t)(n * n_experts));
+    test_upload(b, x, logits);
     for (int e = 0; e < n_experts; e++)
         identity[e * n_experts + e] = 1;
     return x;
@@ -582,8 +594,10 @@ static size_t matmul_cut(struct ol_backend *b, void *bytes)
         OK(b->op->matmul(b, &part, 1, &err));
     }
     const size_t n = count(whole) * ol_dtype_size(b->dtype);
-    assert_memory_equal(whole.data, cut.data, n);
-    memcpy(bytes, whole.data, 4096);
+    void *one = test_download(b, whole), *many = test_download(b, cut);
+    assert_memory_equal(one, many, n);
+    memcpy(bytes, one, 4096);
+    free(one), free(many);
     free_weight(&w);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &whole);
@@ -614,16 +628,12 @@ static size_t route_input(struct ol_backend *b, void *bytes)
     uint16_t ids[N][K];
     float weights[N][K];
     OK(b->op->route(b, &router, x, w, bias, none, ids[0], weights[0], &err));
+    double *xs = tensor_values(b, x);
     for (int i = 0; i < N; i++)
         for (int k = 0; k < K; k++) {
             assert_int_equal(ids[i][k], want[i][k]);
-            float logit = 0;
             const int e = want[i][k];
-            ol_to_f32(b->dtype,
-                      (const char *)x.data +
-                          (size_t)(i * E + e) * ol_dtype_size(b->dtype),
-                      &logit, 1);
-            logit += biases[e];
+            float logit = (float)xs[i * E + e] + biases[e];
             if (b->dtype == OL_DTYPE_BF16)
                 logit = ol_bf16_round(logit);
             float score = (float)(1 / (1 + exp(-(double)logit)));
@@ -631,6 +641,7 @@ static size_t route_input(struct ol_backend *b, void *bytes)
                 score = ol_bf16_round(score);
             assert_true(weights[i][k] == score);
         }
+    free(xs);
     memcpy(bytes, ids, sizeof ids);
     memcpy((char *)bytes + sizeof ids, weights, sizeof weights);
     b->op->tensor_free(b, &x);
@@ -643,17 +654,17 @@ static size_t gate(struct ol_backend *b, void *bytes)
     struct ol_error err = {0};
     struct ol_tensor x = random_tensor(b, N, D, 3);
     struct ol_tensor one = random_tensor(b, N, 1, 9), all = random_tensor(b, N, D, 9);
-    double *want = tensor_values(x), *ones = tensor_values(one),
-           *alls = tensor_values(all);
+    double *want = tensor_values(b, x), *ones = tensor_values(b, one),
+           *alls = tensor_values(b, all);
     for (int i = 0; i < N * D; i++)
         want[i] *= 1 / (1 + exp(-ones[i / D])) * 1 / (1 + exp(-alls[i])) * alls[i] /
                    (1 + exp(-alls[i]));
     OK(b->op->gate(b, OL_GATE_SIGMOID, x, one, &err));
     OK(b->op->gate(b, OL_GATE_SIGMOID, x, all, &err));
     OK(b->op->gate(b, OL_GATE_SILU, x, all, &err));
-    double *found = tensor_values(x);
+    double *found = tensor_values(b, x);
     compare("gate", b->dtype, found, want, N * D, 4);
-    const size_t n = copy_out(x, bytes);
+    const size_t n = copy_out(b, x, bytes);
     free(want), free(ones), free(alls), free(found);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &one);
@@ -687,18 +698,22 @@ static size_t experts(struct ol_backend *b, void *bytes)
     for (int i = 0; i < N * K; i++)
         scales[i] = uniform();
     OK(b->op->gather(b, x, rows, NULL, out, &err));
-    double *xs = tensor_values(x), *want = ol_xcalloc(N * D, sizeof *want);
+    double *xs = tensor_values(b, x), *want = ol_xcalloc(N * D, sizeof *want);
+    /* The first experts in one call, the others one by one. */
+    OK(b->op->scatter_add(b, ol_tensor_rows(out, 0, offsets[3]), offsets, 3, rows, scales,
+                          sum, &err));
     for (int e = 0; e < E; e++) {
-        const int64_t first = offsets[e], n = offsets[e + 1] - first;
-        OK(b->op->scatter_add(b, ol_tensor_rows(out, first, n), rows + first,
-                              scales + first, sum, &err));
+        const int64_t first = offsets[e], n = offsets[e + 1] - first, whole[] = {0, n};
+        if (e >= 3)
+            OK(b->op->scatter_add(b, ol_tensor_rows(out, first, n), whole, 1,
+                                  rows + first, scales + first, sum, &err));
         for (int64_t i = first; i < first + n; i++)
             for (int c = 0; c < D; c++)
                 want[rows[i] * D + c] += (double)scales[i] * xs[rows[i] * D + c];
     }
-    double *found = tensor_values(sum);
+    double *found = tensor_values(b, sum);
     compare("gather, scatter_add", OL_DTYPE_F32, found, want, N * D, 2);
-    const size_t n = copy_out(sum, bytes);
+    const size_t n = copy_out(b, sum, bytes);
     ids[5] = E;
     assert_int_equal(b->op->permute(b, ids, N, K, &p, &err), -1);
     free(xs), free(want), free(found);
@@ -706,6 +721,78 @@ static size_t experts(struct ol_backend *b, void *bytes)
     b->op->tensor_free(b, &out);
     b->op->tensor_free(b, &sum);
     return n;
+}
+
+/* The k largest of a row by a loop: magnitudes falling, NaN first, columns rising. */
+static void expect_largest(const double *x, int d, int k, const uint16_t *columns,
+                           const float *values)
+{
+    uint8_t *taken = ol_xcalloc((size_t)d, 1);
+    for (int i = 0; i < k; i++) {
+        int best = -1;
+        for (int c = 0; c < d; c++)
+            if (!taken[c] && (best < 0 || (isnan(x[c]) && !isnan(x[best])) ||
+                              fabs(x[c]) > fabs(x[best])))
+                best = c;
+        assert_int_equal(columns[i], best < 0 ? OL_NO_COLUMN : best);
+        if (best < 0)
+            assert_true(values[i] == 0);
+        else if (isnan(x[best]))
+            assert_true(isnan(values[i]));
+        else
+            assert_true((double)values[i] == x[best]);
+        if (best >= 0)
+            taken[best] = 1;
+    }
+    free(taken);
+}
+
+static size_t look(struct ol_backend *b, int n_rows, int n_cols, int k, char *bytes)
+{
+    struct ol_error err = {0};
+    const size_t n = (size_t)(n_rows * k), values_n = (size_t)(n_rows * n_cols);
+    float *input = ol_xcalloc(values_n, sizeof *input);
+    for (size_t i = 0; i < values_n; i++)
+        input[i] = roundf(40 * uniform()) / 8; /* with ties, and zeros of either sign */
+    if (n_rows > 3 && n_cols > 3) {
+        input[n_cols + 2] = NAN;
+        input[2 * n_cols + 3] = -INFINITY;
+        input[2 * n_cols + 1] = INFINITY;
+        memset(input + 3 * n_cols, 0, (size_t)n_cols * sizeof *input);
+    }
+    struct ol_tensor x = tensor(b, b->dtype, n_rows, n_cols);
+    test_upload(b, x, input);
+    double *xs = tensor_values(b, x);
+    uint16_t *columns = ol_xcalloc(n, sizeof *columns);
+    float *values = ol_xcalloc(n, sizeof *values),
+          *picked = ol_xcalloc(n, sizeof *picked);
+    OK(b->op->largest(b, x, k, columns, values, &err));
+    for (int i = 0; i < n_rows; i++)
+        expect_largest(xs + i * n_cols, n_cols, k, columns + i * k, values + i * k);
+    OK(b->op->pick(b, x, k, columns, picked, &err));
+    assert_memory_equal(picked, values, n * sizeof *values);
+    for (size_t i = 0; i < n; i++)
+        columns[i] = (uint16_t)((i * 31 + 5) % (size_t)n_cols);
+    OK(b->op->pick(b, x, k, columns, picked, &err));
+    for (size_t i = 0; i < n; i++) {
+        const double want = xs[i / (size_t)k * (size_t)n_cols + columns[i]];
+        assert_true((double)picked[i] == want || isnan(want));
+    }
+    memcpy(bytes, values, n * sizeof *values);
+    free(input), free(xs), free(columns), free(values), free(picked);
+    b->op->tensor_free(b, &x);
+    return n * sizeof *values;
+}
+
+static size_t largest_and_pick(struct ol_backend *b, void *bytes)
+{
+    char *at = bytes;
+    at += look(b, 37, 301, 4, at);
+    at += look(b, 9, 64, 8, at);
+    at += look(b, 130, 65, 1, at);
+    at += look(b, 5, 3, 4, at);
+    at += look(b, 1, 1, 16, at);
+    return (size_t)(at - (char *)bytes);
 }
 
 static size_t nll(struct ol_backend *b, void *bytes)
@@ -720,7 +807,7 @@ static size_t nll(struct ol_backend *b, void *bytes)
         targets[i] = i == 0 ? V - 1 : i == 9 ? -1 : (i * 37) % V;
     OK(b->op->nll(b, x, w, targets, found, &err));
     double *logits = ol_xcalloc(N * V, sizeof *logits);
-    product_of((struct ol_matmul){.x = x, .weight = w}, logits);
+    product_of(b, (struct ol_matmul){.x = x, .weight = w}, logits);
     for (int i = 0; i < N; i++) {
         double top = -INFINITY, total = 0;
         for (int v = 0; v < V; v++)
@@ -742,38 +829,50 @@ static size_t nll(struct ol_backend *b, void *bytes)
     return sizeof found;
 }
 
-#define TEST(name)                                                                       \
-    static void test_##name(void **state)                                                \
-    {                                                                                    \
-        (void)state;                                                                     \
-        both_ways(name);                                                                 \
-    }
+static const struct {
+    const char *name;
+    run_function *run;
+} operations[] = {
+    {"embed", embed},
+    {"norm", norm},
+    {"matmul", matmul},
+    {"clip, add, add_sum", clip_and_add},
+    {"rope", rope},
+    {"attention", attention},
+    {"glu", glu},
+    {"route", route},
+    {"route, sigmoid", route_sigmoid},
+    {"matmul, cut", matmul_cut},
+    {"route, input", route_input},
+    {"gate", gate},
+    {"permute, gather, scatter_add", experts},
+    {"largest, pick", largest_and_pick},
+    {"nll", nll},
+};
 
-TEST(embed)
-TEST(norm)
-TEST(matmul)
-TEST(clip_and_add)
-TEST(rope)
-TEST(attention)
-TEST(glu)
-TEST(route)
-TEST(route_sigmoid)
-TEST(matmul_cut)
-TEST(route_input)
-TEST(gate)
-TEST(experts)
-TEST(nll)
+static void on_cpu(void **state)
+{
+    all_ways(operations[*(size_t *)*state].run, TEST_CPU);
+}
+
+static void on_cuda(void **state)
+{
+    all_ways(operations[*(size_t *)*state].run, TEST_CUDA);
+}
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),         cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_matmul),        cmocka_unit_test(test_clip_and_add),
-        cmocka_unit_test(test_rope),          cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_glu),           cmocka_unit_test(test_route),
-        cmocka_unit_test(test_route_sigmoid), cmocka_unit_test(test_matmul_cut),
-        cmocka_unit_test(test_route_input),   cmocka_unit_test(test_gate),
-        cmocka_unit_test(test_experts),       cmocka_unit_test(test_nll),
-    };
+    enum { N = sizeof operations / sizeof operations[0] };
+    struct CMUnitTest tests[2 * N];
+    char names[2 * N][64];
+    size_t numbers[N];
+    for (size_t i = 0; i < N; i++) {
+        numbers[i] = i;
+        snprintf(names[2 * i], 64, "cpu: %s", operations[i].name);
+        snprintf(names[2 * i + 1], 64, "cuda: %s", operations[i].name);
+        tests[2 * i] = (struct CMUnitTest){names[2 * i], on_cpu, NULL, NULL, &numbers[i]};
+        tests[2 * i + 1] =
+            (struct CMUnitTest){names[2 * i + 1], on_cuda, NULL, NULL, &numbers[i]};
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "extract/backend.h"
 #include "extract/rope_table.h"
+#include "tests/unit/backends.h"
 
 static uint64_t seed;
 
@@ -23,37 +24,51 @@ static float uniform(void)
     return (float)((double)(seed >> 11) * 0x1p-52 - 1);
 }
 
-static struct ol_tensor tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
-                               float scale)
-{
-    struct ol_error err = {0};
+/* A tensor and what the host knows of it. */
+struct known {
     struct ol_tensor t;
-    if (b->op->tensor_new(b, b->dtype, n_rows, n_cols, &t, &err) != 0)
-        fail_msg("%s", err.text);
-    for (int64_t i = 0; i < n_rows * n_cols; i++) {
-        const float x = scale * uniform();
-        ol_from_f32(b->dtype, &x, (char *)t.data + (size_t)i * ol_dtype_size(b->dtype),
-                    1);
-    }
-    return t;
+    float *values;
+};
+
+static void look(struct ol_backend *b, struct known *k)
+{
+    void *data = test_download(b, k->t);
+    ol_to_f32(k->t.dtype, data, k->values, (size_t)(k->t.n_rows * k->t.n_cols));
+    free(data);
 }
 
-static double at(struct ol_tensor t, int64_t row, int64_t col)
+static struct known tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
+                           float scale)
 {
-    float x;
-    ol_to_f32(t.dtype,
-              (const char *)t.data +
-                  (size_t)(row * t.n_cols + col) * ol_dtype_size(t.dtype),
-              &x, 1);
-    return (double)x;
+    struct ol_error err = {0};
+    struct known k;
+    if (b->op->tensor_new(b, b->dtype, n_rows, n_cols, &k.t, &err) != 0)
+        fail_msg("%s", err.text);
+    k.values = ol_xcalloc((size_t)(n_rows * n_cols), sizeof *k.values);
+    for (int64_t i = 0; i < n_rows * n_cols; i++)
+        k.values[i] = scale * uniform();
+    test_upload(b, k.t, k.values);
+    look(b, &k);
+    return k;
+}
+
+static void free_tensor(struct ol_backend *b, struct known *k)
+{
+    b->op->tensor_free(b, &k->t);
+    free(k->values);
+}
+
+static double at(struct known k, int64_t row, int64_t col)
+{
+    return (double)k.values[row * k.t.n_cols + col];
 }
 
 /* Nearness in units of the type's rounding of `size`. */
-static void near(const char *what, struct ol_tensor t, int64_t row, int64_t col,
-                 double want, double size, double units)
+static void near(const char *what, struct known k, int64_t row, int64_t col, double want,
+                 double size, double units)
 {
-    const double unit = t.dtype == OL_DTYPE_BF16 ? 0x1p-8 : 0x1p-24;
-    const double found = at(t, row, col);
+    const double unit = k.t.dtype == OL_DTYPE_BF16 ? 0x1p-8 : 0x1p-24;
+    const double found = at(k, row, col);
     if (!(fabs(found - want) <= units * unit * size + 1e-30))
         fail_msg("%s [%d, %d]: %.9g, expected %.9g", what, (int)row, (int)col, found,
                  want);
@@ -75,30 +90,34 @@ static void delta_net(struct ol_backend *b)
         dt_bias[h] = ol_bf16_round(uniform());
         a_log[h] = ol_bf16_round(uniform() * 2 - 2);
     }
+    struct known mixed = tensor(b, N, 2 * KEYS + HV * DV, 2),
+                 beta_in = tensor(b, N, HV, 3), decay = tensor(b, N, HV, 3),
+                 result = tensor(b, N, HV * DV, 1);
     const struct ol_delta_net_args args = {
         .spec = {HK, HV, DK, DV, 4},
-        .mixed = tensor(b, N, 2 * KEYS + HV * DV, 2),
-        .beta = tensor(b, N, HV, 3),
-        .decay = tensor(b, N, HV, 3),
+        .mixed = mixed.t,
+        .beta = beta_in.t,
+        .decay = decay.t,
         .dt_bias = ol_weight_plain(dt_bias, OL_DTYPE_F32, 1, HV),
         .a_log = ol_weight_plain(a_log, OL_DTYPE_F32, 1, HV),
-        .out = tensor(b, N, HV * DV, 1),
+        .out = result.t,
     };
     OK(b->op->delta_net(b, &args, &err));
+    look(b, &result);
     for (int h = 0; h < HV; h++) {
         double state[DK][DV] = {{0}};
         const int key_head = h / (HV / HK);
         for (int t = 0; t < N; t++) {
             double q[DK], k[DK], qq = 1e-6, kk = 1e-6;
             for (int i = 0; i < DK; i++) {
-                q[i] = at(args.mixed, t, key_head * DK + i);
-                k[i] = at(args.mixed, t, KEYS + key_head * DK + i);
+                q[i] = at(mixed, t, key_head * DK + i);
+                k[i] = at(mixed, t, KEYS + key_head * DK + i);
                 qq += q[i] * q[i];
                 kk += k[i] * k[i];
             }
-            const double a = at(args.decay, t, h) + (double)dt_bias[h];
+            const double a = at(decay, t, h) + (double)dt_bias[h];
             const double keep = exp(-exp((double)a_log[h]) * log1p(exp(a)));
-            double beta = 1 / (1 + exp(-at(args.beta, t, h)));
+            double beta = 1 / (1 + exp(-at(beta_in, t, h)));
             if (b->dtype == OL_DTYPE_BF16)
                 beta = (double)ol_bf16_round((float)beta);
             for (int j = 0; j < DV; j++) {
@@ -107,19 +126,18 @@ static void delta_net(struct ol_backend *b)
                     state[i][j] *= keep;
                     read += state[i][j] * k[i] / sqrt(kk);
                 }
-                const double v = at(args.mixed, t, 2 * KEYS + h * DV + j);
+                const double v = at(mixed, t, 2 * KEYS + h * DV + j);
                 for (int i = 0; i < DK; i++) {
                     state[i][j] += k[i] / sqrt(kk) * beta * (v - read);
                     out += state[i][j] * q[i] / sqrt(qq * DK);
                 }
-                near("delta_net", args.out, t, h * DV + j, out, 2,
+                near("delta_net", result, t, h * DV + j, out, 2,
                      b->dtype == OL_DTYPE_BF16 ? 1 : 40);
             }
         }
     }
-    struct ol_tensor tensors[] = {args.mixed, args.beta, args.decay, args.out};
-    for (int i = 0; i < 4; i++)
-        b->op->tensor_free(b, &tensors[i]);
+    free_tensor(b, &mixed), free_tensor(b, &beta_in);
+    free_tensor(b, &decay), free_tensor(b, &result);
 }
 
 static void causal_conv(struct ol_backend *b)
@@ -129,8 +147,10 @@ static void causal_conv(struct ol_backend *b)
     float weight[C * K];
     for (int i = 0; i < C * K; i++)
         weight[i] = ol_bf16_round(uniform() * 2);
-    struct ol_tensor x = tensor(b, N, C, 3), out = tensor(b, N, C, 1);
-    OK(b->op->causal_conv(b, x, ol_weight_plain(weight, OL_DTYPE_F32, C, K), out, &err));
+    struct known x = tensor(b, N, C, 3), out = tensor(b, N, C, 1);
+    OK(b->op->causal_conv(b, x.t, ol_weight_plain(weight, OL_DTYPE_F32, C, K), out.t,
+                          &err));
+    look(b, &out);
     for (int t = 0; t < N; t++)
         for (int c = 0; c < C; c++) {
             double sum = 0, size = 0;
@@ -143,8 +163,7 @@ static void causal_conv(struct ol_backend *b)
             }
             near("causal_conv", out, t, c, sum / (1 + exp(-sum)), size, 4);
         }
-    b->op->tensor_free(b, &x);
-    b->op->tensor_free(b, &out);
+    free_tensor(b, &x), free_tensor(b, &out);
 }
 
 /* Pairs of neighbours, behind values that are left alone. */
@@ -156,15 +175,19 @@ static void rope_pairs(struct ol_backend *b)
     struct ol_rope_table table = {.n_positions = N, .rotary_dim = ROTARY};
     OK(b->op->tensor_new(b, OL_DTYPE_F32, N, ROTARY / 2, &table.cos, &err));
     OK(b->op->tensor_new(b, OL_DTYPE_F32, N, ROTARY / 2, &table.sin, &err));
-    ol_rope_fill(&spec, N, table.cos.data, table.sin.data);
+    float cosines[N * ROTARY / 2], sines[N * ROTARY / 2];
+    ol_rope_fill(&spec, N, cosines, sines);
+    test_upload(b, table.cos, cosines);
+    test_upload(b, table.sin, sines);
     for (int once = 0; once < 2; once++) {
-        struct ol_tensor x = tensor(b, N, HEADS * D, 4);
+        struct known x = tensor(b, N, HEADS * D, 4);
         double before[N][HEADS * D];
         for (int i = 0; i < N; i++)
             for (int c = 0; c < HEADS * D; c++)
                 before[i][c] = at(x, i, c);
-        OK(b->op->rope(b, once ? OL_ROPE_PAIRS_ONCE : OL_ROPE_PAIRS, &table, D, FIRST, x,
-                       &err));
+        OK(b->op->rope(b, once ? OL_ROPE_PAIRS_ONCE : OL_ROPE_PAIRS, &table, D, FIRST,
+                       x.t, &err));
+        look(b, &x);
         for (int i = 0; i < N; i++)
             for (int c = 0; c < HEADS * D; c++) {
                 const int inner = c % D - FIRST;
@@ -184,7 +207,7 @@ static void rope_pairs(struct ol_backend *b)
                      : b->dtype == OL_DTYPE_BF16       ? 3
                                                        : 2e4);
             }
-        b->op->tensor_free(b, &x);
+        free_tensor(b, &x);
     }
     b->op->tensor_free(b, &table.cos);
     b->op->tensor_free(b, &table.sin);
@@ -194,10 +217,12 @@ static void columns_and_rows(struct ol_backend *b)
 {
     enum { N = 17, FROM = 40, TO = 31, WIDTH = 5, PIECES = 4 };
     struct ol_error err = {0};
-    struct ol_tensor from = tensor(b, N, FROM, 1), to = tensor(b, N, TO, 1);
+    struct known from = tensor(b, N, FROM, 1), to = tensor(b, N, TO, 1);
     for (int repeat = 0; repeat < 2; repeat++) {
-        const struct ol_columns source = {from, 3, repeat ? 0 : 9}, target = {to, 1, 7};
+        const struct ol_columns source = {from.t, 3, repeat ? 0 : 9},
+                                target = {to.t, 1, 7};
         OK(b->op->copy_columns(b, source, target, WIDTH, PIECES, &err));
+        look(b, &to);
         for (int i = 0; i < N; i++)
             for (int p = 0; p < PIECES; p++)
                 for (int w = 0; w < WIDTH; w++)
@@ -210,19 +235,19 @@ static void columns_and_rows(struct ol_backend *b)
         scales[i] = uniform();
         rows[i] = (i * 5 + 3) % N;
     }
-    struct ol_tensor picked = tensor(b, N, FROM, 1), scaled = tensor(b, N, FROM, 1);
-    OK(b->op->gather(b, from, rows, scales, picked, &err));
-    OK(b->op->gather(b, from, rows, NULL, scaled, &err));
-    OK(b->op->scale_rows(b, scaled, scales, &err));
+    struct known picked = tensor(b, N, FROM, 1), scaled = tensor(b, N, FROM, 1);
+    OK(b->op->gather(b, from.t, rows, scales, picked.t, &err));
+    OK(b->op->gather(b, from.t, rows, NULL, scaled.t, &err));
+    OK(b->op->scale_rows(b, scaled.t, scales, &err));
+    look(b, &picked), look(b, &scaled);
     for (int i = 0; i < N; i++)
         for (int c = 0; c < FROM; c++) {
             const double want = at(from, rows[i], c) * (double)scales[i];
             near("gather", picked, i, c, want, fabs(want), 1.01);
             assert_true(at(picked, i, c) == at(scaled, i, c));
         }
-    struct ol_tensor tensors[] = {from, to, picked, scaled};
-    for (int i = 0; i < 4; i++)
-        b->op->tensor_free(b, &tensors[i]);
+    free_tensor(b, &from), free_tensor(b, &to);
+    free_tensor(b, &picked), free_tensor(b, &scaled);
 }
 
 static double clamp(double x, double low, double high)
@@ -235,7 +260,7 @@ static void clamped_glu(struct ol_backend *b)
     enum { N = 29, D = 35 };
     struct ol_error err = {0};
     const struct ol_glu_spec glu = {OL_GLU_CLAMPED, 1.702, 1.5};
-    struct ol_tensor gate = tensor(b, N, D, 4), up = tensor(b, N, D, 4);
+    struct known gate = tensor(b, N, D, 4), up = tensor(b, N, D, 4);
     double want[N][D], size[N][D];
     int n_clamped = 0;
     for (int i = 0; i < N; i++)
@@ -247,33 +272,35 @@ static void clamped_glu(struct ol_backend *b)
             size[i][c] = (fabs(u) + 1) * fabs(g);
         }
     assert_true(n_clamped > N * D / 4);
-    OK(b->op->glu(b, &glu, gate, up, &err));
+    OK(b->op->glu(b, &glu, gate.t, up.t, &err));
+    look(b, &gate);
     for (int i = 0; i < N; i++)
         for (int c = 0; c < D; c++)
             near("glu", gate, i, c, want[i][c], size[i][c], 6);
-    b->op->tensor_free(b, &gate);
-    b->op->tensor_free(b, &up);
+    free_tensor(b, &gate), free_tensor(b, &up);
 }
 
-static void both(void (*test)(struct ol_backend *b))
+static void all_ways(void (*test)(struct ol_backend *b), enum test_backend kind)
 {
     static const enum ol_dtype dtypes[] = {OL_DTYPE_BF16, OL_DTYPE_F32};
-    for (int i = 0; i < 2; i++) {
-        struct ol_error err = {0};
-        struct ol_backend *b = ol_cpu_open(dtypes[i], 2, &err);
-        if (b == NULL)
-            fail_msg("%s", err.text);
+    for (int i = 0; i < 2 * TEST_WAYS; i++) {
+        struct ol_backend *b = test_backend_open(kind, dtypes[i % 2], i / 2);
         seed = 7;
         test(b);
-        b->op->close(b);
+        test_backend_close(b);
     }
 }
 
 #define TEST(name)                                                                       \
-    static void test_##name(void **state)                                                \
+    static void cpu_##name(void **state)                                                 \
     {                                                                                    \
         (void)state;                                                                     \
-        both(name);                                                                      \
+        all_ways(name, TEST_CPU);                                                        \
+    }                                                                                    \
+    static void cuda_##name(void **state)                                                \
+    {                                                                                    \
+        (void)state;                                                                     \
+        all_ways(name, TEST_CUDA);                                                       \
     }
 TEST(delta_net)
 TEST(causal_conv)
@@ -284,9 +311,11 @@ TEST(clamped_glu)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delta_net),   cmocka_unit_test(test_causal_conv),
-        cmocka_unit_test(test_rope_pairs),  cmocka_unit_test(test_columns_and_rows),
-        cmocka_unit_test(test_clamped_glu),
+        cmocka_unit_test(cpu_delta_net),        cmocka_unit_test(cuda_delta_net),
+        cmocka_unit_test(cpu_causal_conv),      cmocka_unit_test(cuda_causal_conv),
+        cmocka_unit_test(cpu_rope_pairs),       cmocka_unit_test(cuda_rope_pairs),
+        cmocka_unit_test(cpu_columns_and_rows), cmocka_unit_test(cuda_columns_and_rows),
+        cmocka_unit_test(cpu_clamped_glu),      cmocka_unit_test(cuda_clamped_glu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,184 @@
+#include "analyze/quantise.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum { MXFP4_BLOCK = 32, NVFP4_BLOCK = 16 };
+
+static const float int8_largest = 127, e4m3_largest = 448, e2m1_largest = 6;
+
+const char *ol_quantised_name(enum ol_quantised method)
+{
+    static const char *const names[OL_N_QUANTISED] = {
+        [OL_INT8_TENSOR] = "int8_tensor",
+        [OL_INT8_TOKEN] = "int8_token",
+        [OL_INT8_VECTOR] = "int8_vector",
+        [OL_FP8_E4M3] = "fp8_e4m3",
+        [OL_MXFP4] = "mxfp4",
+        [OL_NVFP4] = "nvfp4",
+    };
+    return names[method];
+}
+
+/* To the nearest whole number, ties to even, for magnitudes below 2^22: a float of 1.5 *
+ * 2^23 has no bits for anything smaller. */
+static inline float nearest(float x)
+{
+    const float shift = 0x1.8p23f;
+    return (x + shift) - shift;
+}
+
+/* To a multiple of `step`, a power of two. */
+static inline float to_step(float x, float step)
+{
+    return nearest(x / step) * step;
+}
+
+static inline float clamp(float x, float limit)
+{
+    x = x > limit ? limit : x;
+    return x < -limit ? -limit : x;
+}
+
+/* Three bits behind the leading one; from 2^-6 down all numbers are 2^-9 apart. */
+static inline float round_e4m3(float x)
+{
+    uint32_t bits;
+    float step;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= 0x7f800000u;
+    bits = bits < 0x3c800000u ? 0x3c800000u : bits; /* 2^-6 */
+    bits -= 3u << 23;
+    memcpy(&step, &bits, sizeof step);
+    return clamp(to_step(x, step), e4m3_largest);
+}
+
+static inline float round_e2m1(float x)
+{
+    const float magnitude = fabsf(x);
+    const float step = magnitude < 2 ? 0.5f : magnitude < 4 ? 1.0f : 2.0f;
+    return clamp(to_step(x, step), e2m1_largest);
+}
+
+float ol_round_e4m3(float x)
+{
+    return round_e4m3(x);
+}
+
+float ol_round_e2m1(float x)
+{
+    return round_e2m1(clamp(x, e2m1_largest));
+}
+
+static float largest(const float *x, int64_t n)
+{
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float magnitude = fabsf(x[i]);
+        most = magnitude > most ? magnitude : most;
+    }
+    return most;
+}
+
+/* q = nearest(x / scale) * scale; a scale of 0 belongs to values that are all 0. */
+static void to_int8(const float *x, int64_t n, float scale, float *q)
+{
+    if (scale == 0)
+        scale = 1;
+    for (int64_t i = 0; i < n; i++)
+        q[i] = nearest(clamp(x[i] / scale, int8_largest)) * scale;
+}
+
+static void to_int8_columns(const float *x, int64_t n_rows, int64_t n_cols, float *q)
+{
+    /* The last row of q holds the scales until it is its turn. */
+    float *scales = q + (n_rows - 1) * n_cols;
+    memset(scales, 0, (size_t)n_cols * sizeof *scales);
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t c = 0; c < n_cols; c++) {
+            const float magnitude = fabsf(x[i * n_cols + c]);
+            scales[c] = magnitude > scales[c] ? magnitude : scales[c];
+        }
+    for (int64_t c = 0; c < n_cols; c++)
+        scales[c] = scales[c] > 0 ? scales[c] / int8_largest : 1;
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t c = 0; c < n_cols; c++)
+            q[i * n_cols + c] =
+                nearest(clamp(x[i * n_cols + c] / scales[c], int8_largest)) * scales[c];
+}
+
+static void to_fp8(const float *x, int64_t n, float *q)
+{
+    const float most = largest(x, n);
+    const float scale = most > 0 ? most / e4m3_largest : 1;
+    for (int64_t i = 0; i < n; i++)
+        q[i] = round_e4m3(x[i] / scale) * scale;
+}
+
+static void to_fp4(const float *x, int64_t n, float scale, float *q)
+{
+    if (!(scale > 0))
+        scale = 1;
+    for (int64_t i = 0; i < n; i++)
+        q[i] = round_e2m1(clamp(x[i] / scale, e2m1_largest)) * scale;
+}
+
+/* The largest power of two in the block's largest value becomes that of the format: 4. */
+static void to_mxfp4(const float *x, int64_t n, float *q)
+{
+    for (int64_t i = 0; i < n; i += MXFP4_BLOCK) {
+        const int64_t width = n - i < MXFP4_BLOCK ? n - i : MXFP4_BLOCK;
+        const float most = largest(x + i, width);
+        int exponent = 0;
+        frexpf(most, &exponent);
+        to_fp4(x + i, width, most > 0 ? ldexpf(1, exponent - 3) : 0, q + i);
+    }
+}
+
+/* `over`: what multiplies the blocks' scales, so that the largest is 448. */
+static void to_nvfp4(const float *x, int64_t n, float over, float *q)
+{
+    for (int64_t i = 0; i < n; i += NVFP4_BLOCK) {
+        const int64_t width = n - i < NVFP4_BLOCK ? n - i : NVFP4_BLOCK;
+        const float scale = largest(x + i, width) / e2m1_largest;
+        to_fp4(x + i, width, over > 0 ? round_e4m3(scale / over) * over : 0, q + i);
+    }
+}
+
+static void quantise(enum ol_quantised method, const float *x, int64_t n_rows,
+                     int64_t n_cols, float *q)
+{
+    const int64_t n = n_rows * n_cols;
+    const float over = largest(x, n) / (e4m3_largest * e2m1_largest);
+    if (method == OL_INT8_TENSOR)
+        to_int8(x, n, largest(x, n) / int8_largest, q);
+    else if (method == OL_INT8_VECTOR)
+        to_int8_columns(x, n_rows, n_cols, q);
+    else if (method == OL_FP8_E4M3)
+        to_fp8(x, n, q);
+    else
+        for (int64_t i = 0; i < n_rows; i++) {
+            const float *row = x + i * n_cols;
+            float *to = q + i * n_cols;
+            if (method == OL_INT8_TOKEN)
+                to_int8(row, n_cols, largest(row, n_cols) / int8_largest, to);
+            else if (method == OL_MXFP4)
+                to_mxfp4(row, n_cols, to);
+            else
+                to_nvfp4(row, n_cols, over, to);
+        }
+}
+
+double ol_quantise_error(enum ol_quantised method, const float *x, int64_t n_rows,
+                         int64_t n_cols, float *scratch)
+{
+    double off = 0, all = 0;
+    quantise(method, x, n_rows, n_cols, scratch);
+    for (int64_t i = 0; i < n_rows * n_cols; i++) {
+        const double error = (double)scratch[i] - (double)x[i];
+        off += error * error;
+        all += (double)x[i] * (double)x[i];
+    }
+    return all > 0 && isfinite(all) ? sqrt(off / all) : NAN;
+}

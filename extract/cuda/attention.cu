@@ -1,0 +1,63 @@
+/* attention: softmax(q k^T scale + mask) v of one sequence, causal, sliding or chunked.
+ * Here the checks; attention_bf16.cu and attention_f32.cu have the kernels. */
+#include "extract/cuda/attention.cuh"
+
+/* Heads beyond it need tiles that shared memory does not hold; more rows, a grid of more
+ * than 65535 tiles of 32. */
+enum { MAX_HEAD_DIM = 256, MAX_ROWS = 65535 * 32 };
+
+static int check(const struct ol_attention_args *args, int64_t n_rows,
+                 struct ol_error *err)
+{
+    if (n_rows > MAX_ROWS)
+        return ol_fail(err, "cuda: attention: %lld rows, expected at most %d",
+                       (long long)n_rows, MAX_ROWS);
+    const bool windowed =
+        args->kind == OL_ATTENTION_SLIDING || args->kind == OL_ATTENTION_CHUNKED;
+    if (windowed && args->window < 1)
+        return ol_fail(err, "cuda: attention: window is %d, expected at least 1",
+                       args->window);
+    if (args->head_dim > MAX_HEAD_DIM || args->value_dim > MAX_HEAD_DIM)
+        return ol_fail(err,
+                       "cuda: attention: heads of %d and %d values, expected at most %d",
+                       args->head_dim, args->value_dim, MAX_HEAD_DIM);
+    /* The largest score is looked for before scores are scaled. */
+    if (!(args->scale > 0))
+        return ol_fail(err, "cuda: attention: scale is %g, expected more than 0",
+                       args->scale);
+    return 0;
+}
+
+int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args,
+                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
+                      struct ol_tensor out, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_enter(cuda, err) != 0 || check(args, q.n_rows, err) != 0)
+        return -1;
+    const float *sinks = NULL;
+    if (args->sinks.data != NULL) {
+        sinks = ol_cuda_values(cuda, &args->sinks, b->dtype, err);
+        if (sinks == NULL)
+            return -1;
+    }
+    const struct attention a = {.q = q.data,
+                                .k = k.data,
+                                .v = v.data,
+                                .out = out.data,
+                                .sinks = sinks,
+                                .n_rows = (int)q.n_rows,
+                                .q_step = q.n_cols,
+                                .k_step = k.n_cols,
+                                .v_step = v.n_cols,
+                                .out_step = out.n_cols,
+                                .n_heads = args->n_heads,
+                                .group = args->n_heads / args->n_kv_heads,
+                                .head_dim = args->head_dim,
+                                .value_dim = args->value_dim,
+                                .kind = args->kind,
+                                .window = args->window,
+                                .scale = (float)args->scale};
+    return q.dtype == OL_DTYPE_BF16 ? ol_cuda_attention_bf16(cuda, &a, err)
+                                    : ol_cuda_attention_f32(cuda, &a, err);
+}

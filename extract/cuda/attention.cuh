@@ -1,0 +1,36 @@
+/* What the two kernels of attention share: the shape of a call and its mask. */
+#ifndef OL_CUDA_ATTENTION_CUH
+#define OL_CUDA_ATTENTION_CUH
+
+#include "extract/cuda/cuda.h"
+#include "extract/cuda/device.h"
+
+/* Of one sequence. Heads lie side by side in the rows of q, k, v and out. */
+struct attention {
+    const void *q, *k, *v;
+    void *out;
+    const float *sinks; /* [n_heads] or NULL */
+    int n_rows;
+    int64_t q_step, k_step, v_step, out_step; /* values from row to row */
+    int n_heads, group;                       /* heads that share a key head */
+    int head_dim, value_dim;
+    enum ol_attention_kind kind;
+    int window;
+    float scale;
+};
+
+/* The first key that a query sees; the last is its own. */
+static __device__ __forceinline__ int lowest_key(const struct attention &a, int query)
+{
+    if (a.kind == OL_ATTENTION_SLIDING)
+        return query - a.window + 1 > 0 ? query - a.window + 1 : 0;
+    return a.kind == OL_ATTENTION_CHUNKED ? query / a.window * a.window : 0;
+}
+
+/* The kernels: attention_bf16.cu, attention_f32.cu. */
+int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,
+                           struct ol_error *err);
+int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,
+                          struct ol_error *err);
+
+#endif

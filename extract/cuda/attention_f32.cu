@@ -1,0 +1,119 @@
+/* attention of float heads: the same walk as attention_bf16.cu with plain products, for
+ * the exact precision.
+ *
+ * One block = one head and QUERIES queries; LANES neighbouring threads share a query:
+ * each has every LANES-th key of a tile and every LANES-th value of the head. */
+#include "extract/cuda/attention.cuh"
+
+enum { QUERIES = 32, KEYS = 32, LANES = 8, THREADS = QUERIES * LANES };
+
+/* Rows of `width` values from `from` to `to`, zeros where there are none. The step is
+ * odd, so that equal places of neighbouring rows lie in different banks. */
+static __device__ void load_tile(float *to, int to_step, const float *from, int64_t step,
+                                 int there, int width)
+{
+    for (int i = (int)threadIdx.x; i < KEYS * width; i += THREADS) {
+        const int row = i / width, column = i % width;
+        to[row * to_step + column] = row < there ? from[row * step + column] : 0;
+    }
+}
+
+/* The largest, or the sum, over the threads of a query. */
+static __device__ float largest_of_query(float x)
+{
+    for (int apart = LANES / 2; apart > 0; apart /= 2)
+        x = fmaxf(x, __shfl_xor_sync(OL_FULL_WARP, x, apart));
+    return x;
+}
+
+static __device__ float sum_of_query(float x)
+{
+    for (int apart = LANES / 2; apart > 0; apart /= 2)
+        x += __shfl_xor_sync(OL_FULL_WARP, x, apart);
+    return x;
+}
+
+/* VALUES: of a head, that a thread has. */
+template <int VALUES>
+static __global__ void __launch_bounds__(THREADS)
+    attention_f32_kernel(const struct attention a)
+{
+    OL_SHARED_DYNAMIC(float, q);
+    const int step = a.head_dim | 1, step_v = a.value_dim | 1;
+    float *k = q + QUERIES * step, *v = k + KEYS * step, *weight = v + KEYS * step_v;
+    const int head = (int)blockIdx.x, kv_head = head / a.group;
+    const int query = (int)(gridDim.y - 1 - blockIdx.y) * QUERIES;
+    const int rest = a.n_rows - query;
+    const int last = (rest < QUERIES ? a.n_rows : query + QUERIES) - 1;
+    const int row = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+    const int lowest = lowest_key(a, query + row);
+    float top = a.sinks != NULL ? a.sinks[head] : -INFINITY;
+    float total = a.sinks != NULL ? 1 : 0;
+    float sum[VALUES];
+    for (int c = 0; c < VALUES; c++)
+        sum[c] = 0;
+
+    load_tile(q, step, (const float *)a.q + query * a.q_step + head * a.head_dim,
+              a.q_step, rest, a.head_dim);
+    for (int key = lowest_key(a, query) / KEYS * KEYS; key <= last; key += KEYS) {
+        __syncthreads();
+        load_tile(k, step, (const float *)a.k + key * a.k_step + kv_head * a.head_dim,
+                  a.k_step, a.n_rows - key, a.head_dim);
+        load_tile(v, step_v, (const float *)a.v + key * a.v_step + kv_head * a.value_dim,
+                  a.v_step, a.n_rows - key, a.value_dim);
+        __syncthreads();
+        float score[KEYS / LANES] = {0}, highest = top;
+        for (int c = 0; c < a.head_dim; c++)
+            for (int i = 0; i < KEYS / LANES; i++)
+                score[i] =
+                    fmaf(q[row * step + c], k[(i * LANES + lane) * step + c], score[i]);
+        for (int i = 0; i < KEYS / LANES; i++) {
+            const int at = key + i * LANES + lane;
+            score[i] = at < lowest || at > query + row ? -INFINITY : score[i] * a.scale;
+            highest = fmaxf(highest, score[i]);
+        }
+        highest = largest_of_query(highest);
+        /* Nothing seen yet: a difference of infinities would be no number. */
+        const float shift = highest == -INFINITY ? 0 : highest;
+        const float factor = expf(top - shift);
+        float fresh = 0;
+        for (int i = 0; i < KEYS / LANES; i++) {
+            score[i] = expf(score[i] - shift);
+            weight[row * (KEYS + 1) + i * LANES + lane] = score[i];
+            fresh += score[i];
+        }
+        top = highest;
+        total = total * factor + sum_of_query(fresh);
+        for (int c = 0; c < VALUES; c++)
+            sum[c] *= factor;
+        __syncwarp();
+        for (int i = 0; i < KEYS; i++)
+            for (int c = 0; c < VALUES; c++)
+                if (c * LANES + lane < a.value_dim)
+                    sum[c] = fmaf(weight[row * (KEYS + 1) + i],
+                                  v[i * step_v + c * LANES + lane], sum[c]);
+    }
+    float *out = (float *)a.out + (query + row) * a.out_step + head * a.value_dim + lane;
+    for (int c = 0; c < VALUES && row < rest; c++)
+        if (c * LANES + lane < a.value_dim)
+            out[c * LANES] = sum[c] / total;
+}
+
+template <int VALUES>
+static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
+{
+    const int tiles = (a->n_rows + QUERIES - 1) / QUERIES;
+    const size_t floats = (size_t)(QUERIES + KEYS) * (size_t)(a->head_dim | 1) +
+                          (size_t)KEYS * (size_t)(a->value_dim | 1) +
+                          (size_t)QUERIES * (KEYS + 1);
+    return ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
+                     dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
+                     floats * sizeof(float), *a);
+}
+
+int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,
+                          struct ol_error *err)
+{
+    return a->value_dim <= 128 ? launch<128 / LANES>(cuda, a, err)
+                               : launch<256 / LANES>(cuda, a, err);
+}

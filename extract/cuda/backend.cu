@@ -1,0 +1,309 @@
+/* The CUDA backend's table, life and memory: one device, two streams, tensors as device
+ * memory. */
+#include "extract/cuda/cuda.h"
+
+#include <stdio.h>
+
+enum {
+    BLAS_WORKSPACE = 32 << 20, /* what cuBLAS asks for on the newest devices */
+    MOST_UNIT = 64 << 20,
+    LEAST_UNIT = 1 << 20,
+    UNITS = 64, /* of the device's memory */
+};
+
+int ol_cuda_check(cudaError_t status, const char *what, struct ol_error *err)
+{
+    if (status == cudaSuccess)
+        return 0;
+    /* Told once, here: what comes after is not to find it again. */
+    cudaGetLastError();
+    return ol_fail(err, "CUDA: %s: %s", what, cudaGetErrorString(status));
+}
+
+int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *err)
+{
+    if (status == CUBLAS_STATUS_SUCCESS)
+        return 0;
+    return ol_fail(err, "cuBLAS: %s: %s", what, cublasGetStatusString(status));
+}
+
+int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err)
+{
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
+        return -1;
+    return ol_cuda_scratch_reset(cuda->scratch, err);
+}
+
+/* ---- tensors ---- */
+
+static int cuda_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
+                           int64_t n_cols, struct ol_tensor *tensor, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const struct ol_tensor t = {NULL, dtype, n_rows, n_cols};
+    const size_t bytes = ol_cuda_bytes(t);
+    *tensor = t;
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
+        return -1;
+    const cudaError_t status = cudaMalloc(&tensor->data, bytes > 0 ? bytes : 1);
+    if (status != cudaSuccess) {
+        size_t available = 0, total = 0;
+        cudaGetLastError();
+        cudaMemGetInfo(&available, &total);
+        cudaGetLastError();
+        return ol_fail(err,
+                       "CUDA: a buffer of %zu bytes (%lld x %lld) could not be had: %s "
+                       "(%zu of %zu bytes of the device are free)",
+                       bytes, (long long)n_rows, (long long)n_cols,
+                       cudaGetErrorString(status), available, total);
+    }
+    if (ol_cuda_check(cudaMemsetAsync(tensor->data, 0, bytes, cuda->stream),
+                      "clearing a buffer", err) == 0)
+        return 0;
+    b->op->tensor_free(b, tensor);
+    return -1;
+}
+
+static void cuda_tensor_free(struct ol_backend *b, struct ol_tensor *tensor)
+{
+    /* Waits for what still uses it. A failure here was told before, or will be. */
+    cudaSetDevice(ol_cuda_of(b)->device);
+    cudaFree(tensor->data);
+    cudaGetLastError();
+    memset(tensor, 0, sizeof *tensor);
+}
+
+static int cuda_upload(struct ol_backend *b, struct ol_tensor dst, const void *src,
+                       struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const struct ol_cuda_runs runs = {src, 1, ol_cuda_bytes(dst), 0, NULL};
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    return ol_cuda_send(cuda, cuda->stream, dst.data, &runs, err);
+}
+
+static int cuda_download(struct ol_backend *b, struct ol_tensor src, void *dst,
+                         struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    return ol_cuda_get(cuda, src.data, dst, ol_cuda_bytes(src), err);
+}
+
+static int cuda_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    return ol_cuda_check(cudaMemsetAsync(x.data, 0, ol_cuda_bytes(x), cuda->stream),
+                         "clearing a buffer", err);
+}
+
+/* What is reserved from the beginning; a tile decoded, logits of a tile of the
+ * vocabulary, and small things. */
+static int64_t cuda_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
+{
+    enum { SMALL = 32 << 20 };
+    const struct ol_cuda *cuda = (const struct ol_cuda *)b;
+    const int64_t unit = cuda->unit;
+    const int64_t words = min(unit / ((int64_t)ol_dtype_size(b->dtype) * spec->d_model),
+                              (int64_t)spec->vocab_size);
+    return cuda->reserved + unit +
+           words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) + SMALL;
+}
+
+static int cuda_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
+{
+    /* For what the driver and cuBLAS load when they are first used. */
+    enum { RESERVE = 16 };
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    size_t available = 0, total = 0;
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
+        ol_cuda_check(cudaMemGetInfo(&available, &total), "asking for free memory",
+                      err) != 0)
+        return -1;
+    *bytes = (int64_t)(available - available / RESERVE) + cuda->reserved;
+    return 0;
+}
+
+/* ---- life ---- */
+
+static void cuda_close(struct ol_backend *b)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    cudaSetDevice(cuda->device);
+    if (cuda->stream != NULL)
+        cudaStreamSynchronize(cuda->stream);
+    if (cuda->copies != NULL)
+        cudaStreamSynchronize(cuda->copies);
+    if (cuda->back != NULL)
+        cudaStreamSynchronize(cuda->back);
+    ol_cuda_arrivals_free(cuda->arrivals);
+    ol_cuda_scratch_free(cuda->scratch);
+    ol_cuda_stage_free(cuda->stage);
+    if (cuda->blas != NULL)
+        cublasDestroy(cuda->blas);
+    cudaFree(cuda->blas_workspace);
+    if (cuda->back != NULL)
+        cudaStreamDestroy(cuda->back);
+    if (cuda->copies != NULL)
+        cudaStreamDestroy(cuda->copies);
+    if (cuda->stream != NULL)
+        cudaStreamDestroy(cuda->stream);
+    cudaGetLastError();
+    ol_pool_free(cuda->pool);
+    free(cuda);
+}
+
+static const struct ol_backend_operations *operations(void)
+{
+    static struct ol_backend_operations t;
+    t.name = "cuda";
+    t.tensor_new = cuda_tensor_new;
+    t.tensor_free = cuda_tensor_free;
+    t.upload = cuda_upload;
+    t.download = cuda_download;
+    t.download_begin = ol_cuda_download_begin;
+    t.download_end = ol_cuda_download_end;
+    t.zero = cuda_zero;
+    t.close = cuda_close;
+    t.scratch_bytes = cuda_scratch_bytes;
+    t.device_bytes = cuda_device_bytes;
+    t.embed = ol_cuda_embed;
+    t.norm = ol_cuda_norm;
+    t.matmul = ol_cuda_matmul;
+    t.clip = ol_cuda_clip;
+    t.rope = ol_cuda_rope;
+    t.attention = ol_cuda_attention;
+    t.copy_columns = ol_cuda_copy_columns;
+    t.scale_rows = ol_cuda_scale_rows;
+    t.causal_conv = ol_cuda_causal_conv;
+    t.delta_net = ol_cuda_delta_net;
+    t.gate = ol_cuda_gate;
+    t.add = ol_cuda_add;
+    t.route = ol_cuda_route;
+    t.permute = ol_cuda_permute;
+    t.gather = ol_cuda_gather;
+    t.glu = ol_cuda_glu;
+    t.scatter_add = ol_cuda_scatter_add;
+    t.add_sum = ol_cuda_add_sum;
+    t.largest = ol_cuda_largest;
+    t.pick = ol_cuda_pick;
+    t.nll = ol_cuda_nll;
+    return &t;
+}
+
+static int describe(struct ol_cuda *cuda, struct ol_error *err)
+{
+    cudaDeviceProp prop;
+    int version = 0;
+    if (ol_cuda_check(cudaGetDeviceProperties(&prop, cuda->device), "asking the device",
+                      err) != 0 ||
+        ol_cuda_check(cudaRuntimeGetVersion(&version), "asking for the version", err) !=
+            0)
+        return -1;
+    snprintf(cuda->name, sizeof cuda->name, "%s, %.0f GiB, CUDA %d.%d", prop.name,
+             (double)prop.totalGlobalMem / (double)(1 << 30), version / 1000,
+             version % 1000 / 10);
+    cuda->base.device = cuda->name;
+    cuda->total = (int64_t)prop.totalGlobalMem;
+    cuda->unit = LEAST_UNIT;
+    while (cuda->unit < MOST_UNIT &&
+           cuda->unit * 2 * UNITS <= (int64_t)prop.totalGlobalMem)
+        cuda->unit *= 2;
+    if (prop.major < 8)
+        return ol_fail(err,
+                       "CUDA: %s is of compute capability %d.%d, at least 8.0 is needed",
+                       prop.name, prop.major, prop.minor);
+    return 0;
+}
+
+/* Sums are not to be rounded on the way, whatever parts a product is made of. */
+static int begin_blas(struct ol_cuda *cuda, struct ol_error *err)
+{
+    if (ol_cublas_check(cublasCreate(&cuda->blas), "starting", err) != 0 ||
+        ol_cublas_check(cublasSetStream(cuda->blas, cuda->stream), "choosing a stream",
+                        err) != 0 ||
+        ol_cublas_check(cublasSetMathMode(
+                            cuda->blas, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION),
+                        "choosing its precision", err) != 0)
+        return -1;
+    /* Its own would grow at times that nobody knows. */
+    const size_t bytes = (size_t)min(cuda->unit, (int64_t)BLAS_WORKSPACE);
+    if (ol_cuda_check(cudaMalloc(&cuda->blas_workspace, bytes),
+                      "reserving memory for cuBLAS", err) != 0)
+        return -1;
+    cuda->reserved += (int64_t)bytes;
+    return ol_cublas_check(cublasSetWorkspace(cuda->blas, cuda->blas_workspace, bytes),
+                           "giving it memory", err);
+}
+
+static int begin(struct ol_cuda *cuda, struct ol_error *err)
+{
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
+        describe(cuda, err) != 0 ||
+        ol_cuda_check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
+                      "making a stream", err) != 0 ||
+        ol_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking),
+                      "making a stream", err) != 0 ||
+        ol_cuda_check(cudaStreamCreateWithFlags(&cuda->back, cudaStreamNonBlocking),
+                      "making a stream", err) != 0 ||
+        begin_blas(cuda, err) != 0)
+        return -1;
+    cuda->scratch = ol_cuda_scratch_new();
+    cuda->pool = ol_pool_new(0, err);
+    if (cuda->pool == NULL)
+        return -1;
+    cuda->stage = ol_cuda_stage_new(cuda, err);
+    if (cuda->stage == NULL)
+        return -1;
+    cuda->arrivals = ol_cuda_arrivals_new(cuda, err);
+    if (cuda->arrivals == NULL)
+        return -1;
+    cuda->reserved += ol_cuda_arrivals_bytes(cuda->arrivals);
+    return 0;
+}
+
+extern "C" const char *ol_cuda_libraries(void)
+{
+    static char text[32];
+    snprintf(text, sizeof text, "CUDA %d.%d", CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10);
+    return text;
+}
+
+extern "C" int ol_cuda_devices(void)
+{
+    int n = 0;
+    const cudaError_t status = cudaGetDeviceCount(&n);
+    cudaGetLastError();
+    return status == cudaSuccess ? n : 0;
+}
+
+extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device,
+                                           struct ol_error *err)
+{
+    assert(dtype == OL_DTYPE_BF16 || dtype == OL_DTYPE_F32);
+    int n = 0;
+    const cudaError_t status = cudaGetDeviceCount(&n);
+    if (status != cudaSuccess) {
+        cudaGetLastError();
+        ol_fail(err, "no CUDA device was found: %s", cudaGetErrorString(status));
+        return NULL;
+    }
+    if (device < 0 || device >= n) {
+        ol_fail(err, "CUDA: there is no device %d: this machine has %d, counted from 0",
+                device, n);
+        return NULL;
+    }
+    struct ol_cuda *cuda = (struct ol_cuda *)ol_xcalloc(1, sizeof *cuda);
+    cuda->base.op = operations();
+    cuda->base.dtype = dtype;
+    cuda->device = device;
+    if (begin(cuda, err) == 0)
+        return &cuda->base;
+    cuda_close(&cuda->base);
+    return NULL;
+}

@@ -1,0 +1,281 @@
+/* What the files of the CUDA backend share on the host: its state, streams, staging of
+ * host memory, scratch memory, and launching kernels. device.h has what kernels share.
+ * One operation per file; the contracts are in backend.h.
+ *
+ * How an operation is written (gate.cu is a short example):
+ *
+ *     int ol_cuda_clip(struct ol_backend *b, struct ol_tensor x, double limit,
+ *                      struct ol_error *err)
+ *     {
+ *         struct ol_cuda *cuda = ol_cuda_of(b);
+ *         if (ol_cuda_enter(cuda, err) != 0)
+ *             return -1;
+ *         ...
+ *         return ol_launch(cuda, err, "clip", kernel<float>, grid, block, 0, args...);
+ *     }
+ *
+ * - Everything runs in order on cuda->stream; nothing waits for the device except
+ *   ol_cuda_get (and ol_cuda_put, when its ring is full).
+ * - Kernels take pointers to device memory only. Host arrays travel by ol_cuda_put,
+ *   small weights by ol_cuda_values, results by ol_cuda_get.
+ * - Blocks have a multiple of 32 threads. No thread leaves a kernel before a barrier
+ *   that others still reach. Shared memory is declared by OL_SHARED (a fixed array) and
+ *   OL_SHARED_DYNAMIC (what the launch asks for), and holds rubbish at first.
+ * - An empty grid is fine: nothing is launched.
+ * - float only where rounding is wanted; expf, sqrtf and division are the exact ones
+ *   (no fast-math), and a * b + c is two roundings: write fmaf where it should be one.
+ * - The same sources run on a simulated device in tests/cudasim: no instruction that is
+ *   not there or in device.h, no <<<>>>, no inline assembly elsewhere. */
+#ifndef OL_CUDA_H
+#define OL_CUDA_H
+
+#include <assert.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+extern "C" {
+#include "common/parallel.h"
+#include "extract/backend.h"
+}
+
+/* ---- errors: every call is checked; a failure is one sentence and stays nowhere ---- */
+
+/* 0, or -1 with "CUDA: WHAT: reason". */
+int ol_cuda_check(cudaError_t status, const char *what, struct ol_error *err);
+int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *err);
+
+/* ---- state ---- */
+
+struct ol_cuda_stage;    /* stage.cu: the ways between the host and the device */
+struct ol_cuda_arena;    /* scratch.cu: device memory of one operation */
+struct ol_cuda_arrivals; /* weight.cu: device memory in which weights arrive */
+
+struct ol_cuda {
+    struct ol_backend base;
+    int device;
+    cudaStream_t stream; /* all computing */
+    cudaStream_t copies; /* weights on their way to the device */
+    cudaStream_t back;   /* downloads that have begun */
+    int64_t total;       /* bytes of the device's memory */
+    int64_t unit;        /* bytes of a tile of a weight */
+    int64_t reserved;    /* bytes of the device's memory, from open to close */
+    cublasHandle_t blas; /* on `stream` */
+    void *blas_workspace;
+    struct ol_cuda_stage *stage;
+    struct ol_cuda_arena *scratch;
+    struct ol_cuda_arrivals *arrivals;
+    struct ol_pool *pool; /* fills pinned memory */
+    char name[320];
+};
+
+static inline struct ol_cuda *ol_cuda_of(struct ol_backend *b)
+{
+    return (struct ol_cuda *)b;
+}
+
+/* The first call of every operation of the table: makes the device current and gives the
+ * scratch memory of the operation before back. */
+int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err);
+
+/* Device memory for this operation, until the next ol_cuda_enter; 256-byte aligned,
+ * contents undefined. NULL with err. Safe although the device is still busy with the
+ * operation before, because both are on one stream: touch it on cuda->stream only. */
+void *ol_cuda_scratch(struct ol_cuda *cuda, size_t bytes, struct ol_error *err);
+
+/* A copy of host memory on the device, as scratch; the source may change on return. */
+void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
+                  struct ol_error *err);
+
+/* Device memory to the host; waits for everything before it. */
+int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t bytes,
+                struct ol_error *err);
+
+/* All values of a small weight (a norm's, a bias, sinks, ...) as float [n_rows, n_cols],
+ * rounded to `rounding` (F32: as stored), as scratch. NULL with err. */
+float *ol_cuda_values(struct ol_cuda *cuda, const struct ol_weight *w,
+                      enum ol_dtype rounding, struct ol_error *err);
+
+/* matmul's work without its ol_cuda_enter, for operations that need products (route). */
+int ol_cuda_products(struct ol_cuda *cuda, const struct ol_matmul *products, int n,
+                     struct ol_error *err);
+
+/* ---- the way of weights, for operations that need more than ol_cuda_values ---- */
+
+/* n pieces of `bytes` each, `stride` apart, or at the places of `order`; one behind
+ * another on the device. */
+struct ol_cuda_runs {
+    const void *src;
+    int64_t n;
+    size_t bytes;
+    int64_t stride;
+    const int32_t *order; /* NULL: 0, 1, 2, ... */
+};
+
+/* Rows of a weight on the device, as stored but without gaps (weight.cu). Encodings and
+ * members are as in struct ol_weight. */
+struct ol_cuda_weight {
+    const void *data, *scales, *zeros, *groups;
+    enum ol_encoding encoding;
+    enum ol_dtype dtype;
+    bool rounds;
+    int zero_offset;
+    int64_t n_rows, n_cols;
+    int64_t row_step, col_step; /* PLAIN */
+    int64_t block_rows, block_cols, n_groups;
+    int64_t first_row; /* FP8, INT4: how many rows precede it in its block, or its word */
+};
+
+/* How many rows' worth a piece of a weight must begin at a multiple of. */
+int64_t ol_cuda_weight_rows(const struct ol_weight *w);
+
+/* The most rows whose stored bytes fit into a tile, and whose `size`-byte values do too;
+ * -1 with err when not even one does. */
+int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
+                          size_t size, struct ol_error *err);
+
+/* Rows [row, row + n), at most a tile, on their way to the device by cuda->copies, beside
+ * the computing, unless they are still there; cuda->stream waits for them. They stay
+ * there while what is queued on cuda->stream before the next call runs. */
+int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                       int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
+
+/* The same as scratch, by cuda->stream: for a few rows. */
+int ol_cuda_put_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                     int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
+
+/* dst [n_rows, n_cols] = its values rounded to `rounding`, as dtype (BF16: rounding is
+ * BF16 too). Bit for bit what cpu/dequant.c makes. */
+int ol_cuda_decode(struct ol_cuda *cuda, const struct ol_cuda_weight *w,
+                   enum ol_dtype rounding, enum ol_dtype dtype, void *dst,
+                   struct ol_error *err);
+
+/* stage.cu: the two rings of pinned memory, one for each stream. */
+struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_stage_free(struct ol_cuda_stage *stage); /* NULL is fine */
+int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
+                 const struct ol_cuda_runs *runs, struct ol_error *err);
+
+int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
+                           struct ol_download *d, struct ol_error *err);
+int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
+                         struct ol_error *err);
+
+/* weight.cu: device memory in which weights wait. */
+struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
+int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);
+
+struct ol_cuda_arena *ol_cuda_scratch_new(void);
+int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
+void ol_cuda_scratch_free(struct ol_cuda_arena *s); /* NULL is fine */
+
+/* ---- tensors ---- */
+
+static inline size_t ol_cuda_bytes(struct ol_tensor t)
+{
+    return (size_t)t.n_rows * (size_t)t.n_cols * ol_dtype_size(t.dtype);
+}
+
+static inline void *ol_cuda_row(struct ol_tensor t, int64_t row)
+{
+    return (char *)t.data + (size_t)(row * t.n_cols) * ol_dtype_size(t.dtype);
+}
+
+/* ---- launching ---- */
+
+/* Blocks of `size` that cover n; a grid's x may be as large as 2^31 - 1. */
+static inline unsigned ol_cuda_blocks(int64_t n, int64_t size)
+{
+    const int64_t blocks = (n + size - 1) / size;
+    assert(blocks >= 0 && blocks <= INT32_MAX);
+    return (unsigned)blocks;
+}
+
+/* Dynamic shared memory beyond this must be asked for. */
+enum { OL_CUDA_PLAIN_SHARED = 48 << 10 };
+
+/* The one way to start a kernel. Arguments are converted to the kernel's own types. */
+template <typename... P, typename... A>
+static int ol_launch(struct ol_cuda *cuda, struct ol_error *err, const char *what,
+                     void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+                     A... args)
+{
+    static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has");
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0)
+        return 0;
+    if (shared_bytes > OL_CUDA_PLAIN_SHARED &&
+        ol_cuda_check(cudaFuncSetAttribute((const void *)kernel,
+                                           cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                           (int)shared_bytes),
+                      what, err) != 0)
+        return -1;
+#ifdef __CUDACC__
+    kernel<<<grid, block, shared_bytes, cuda->stream>>>(static_cast<P>(args)...);
+#else
+    cudasim_launch(kernel, grid, block, shared_bytes, cuda->stream,
+                   static_cast<P>(args)...);
+#endif
+    return ol_cuda_check(cudaGetLastError(), what, err);
+}
+
+/* ---- operations, in the order of the table ---- */
+
+extern "C" {
+int ol_cuda_embed(struct ol_backend *b, const int32_t *ids, struct ol_weight table,
+                  struct ol_tensor out, struct ol_error *err);
+int ol_cuda_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
+                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
+                 struct ol_error *err);
+int ol_cuda_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
+                   struct ol_error *err);
+int ol_cuda_clip(struct ol_backend *b, struct ol_tensor x, double limit,
+                 struct ol_error *err);
+int ol_cuda_rope(struct ol_backend *b, enum ol_rope_kind kind,
+                 const struct ol_rope_table *table, int head_dim, int first,
+                 struct ol_tensor x, struct ol_error *err);
+int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args,
+                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
+                      struct ol_tensor out, struct ol_error *err);
+int ol_cuda_copy_columns(struct ol_backend *b, struct ol_columns from,
+                         struct ol_columns to, int64_t width, int n,
+                         struct ol_error *err);
+int ol_cuda_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,
+                       struct ol_error *err);
+int ol_cuda_causal_conv(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+                        struct ol_tensor out, struct ol_error *err);
+int ol_cuda_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args,
+                      struct ol_error *err);
+int ol_cuda_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
+                 struct ol_tensor gate, struct ol_error *err);
+int ol_cuda_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
+                struct ol_error *err);
+int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
+                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
+                  struct ol_weight correction, uint16_t *ids, float *weights,
+                  struct ol_error *err);
+int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
+                    int top_k, struct ol_permutation *p, struct ol_error *err);
+int ol_cuda_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
+                   const float *scales, struct ol_tensor out, struct ol_error *err);
+int ol_cuda_glu(struct ol_backend *b, const struct ol_glu_spec *glu,
+                struct ol_tensor gate, struct ol_tensor up, struct ol_error *err);
+int ol_cuda_scatter_add(struct ol_backend *b, struct ol_tensor y, const int64_t *firsts,
+                        int n_pieces, const int32_t *rows, const float *scales,
+                        struct ol_tensor sum, struct ol_error *err);
+int ol_cuda_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
+                    struct ol_error *err);
+int ol_cuda_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,
+                    float *values, struct ol_error *err);
+int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
+                 float *values, struct ol_error *err);
+int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
+                const int32_t *targets, float *nll, struct ol_error *err);
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* largest and pick: what is looked at of rows. A warp per row goes through it once for
+ * each of the k largest: the next one is the largest of those behind the last, in an
+ * order that has no equals (magnitude falling, then column rising). */
+#include "extract/cuda/cuda.h"
+#include "extract/cuda/device.h"
+
+enum { THREADS = 256, WARPS = THREADS / OL_WARP };
+
+/* The order as whole numbers, larger first; 0 is no value's. */
+template <typename T>
+static __device__ __forceinline__ unsigned long long key_of(T x, int64_t column)
+{
+    const unsigned magnitude = __float_as_uint(ol_value(x)) & 0x7fffffffu;
+    return (unsigned long long)magnitude << 16 | (0xffffu - (unsigned)column);
+}
+
+static __device__ __forceinline__ unsigned long long warp_max(unsigned long long x)
+{
+    for (int apart = OL_WARP / 2; apart > 0; apart /= 2) {
+        const unsigned long long other = __shfl_xor_sync(OL_FULL_WARP, x, apart);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    largest(const T *x, int64_t n_rows, int64_t n_cols, int k, uint16_t *columns,
+            float *values)
+{
+    const unsigned lane = threadIdx.x % OL_WARP;
+    const int64_t row = (int64_t)blockIdx.x * WARPS + threadIdx.x / OL_WARP;
+    /* All lanes of a warp have the same row. */
+    if (row >= n_rows)
+        return;
+    const T *from = x + row * n_cols;
+    unsigned long long last = ~0ull;
+    for (int i = 0; i < k; i++) {
+        unsigned long long best = 0;
+        for (int64_t c = lane; c < n_cols; c += OL_WARP) {
+            const unsigned long long key = key_of(from[c], c);
+            best = key < last && key > best ? key : best;
+        }
+        last = warp_max(best);
+        if (lane != 0)
+            continue;
+        const bool none = i >= n_cols;
+        const unsigned column = 0xffffu - (unsigned)(last & 0xffffu);
+        columns[row * k + i] = none ? (uint16_t)OL_NO_COLUMN : (uint16_t)column;
+        values[row * k + i] = none ? 0 : ol_value(from[none ? 0 : column]);
+    }
+}
+
+template <typename T>
+static int run_largest(struct ol_cuda *cuda, struct ol_tensor x, int k, uint16_t *columns,
+                       float *values, struct ol_error *err)
+{
+    return ol_launch(cuda, err, "largest", largest<T>,
+                     dim3(ol_cuda_blocks(x.n_rows, WARPS)), dim3(THREADS), 0,
+                     (const T *)x.data, x.n_rows, x.n_cols, k, columns, values);
+}
+
+int ol_cuda_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,
+                    float *values, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const size_t n = (size_t)(x.n_rows * k);
+    assert(k >= 1 && k <= OL_MOST_LARGEST);
+    if (x.n_cols >= OL_NO_COLUMN)
+        return ol_fail(err, "rows of %lld values: at most %d can be looked at",
+                       (long long)x.n_cols, OL_NO_COLUMN - 1);
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    uint16_t *found = (uint16_t *)ol_cuda_scratch(cuda, n * sizeof *found, err);
+    float *found_values =
+        found != NULL ? (float *)ol_cuda_scratch(cuda, n * sizeof *found_values, err)
+                      : NULL;
+    if (found_values == NULL)
+        return -1;
+    const int status =
+        x.dtype == OL_DTYPE_BF16
+            ? run_largest<struct ol_bf16>(cuda, x, k, found, found_values, err)
+            : run_largest<float>(cuda, x, k, found, found_values, err);
+    if (status != 0 || ol_cuda_get(cuda, found, columns, n * sizeof *found, err) != 0)
+        return -1;
+    return ol_cuda_get(cuda, found_values, values, n * sizeof *values, err);
+}
+
+template <typename T>
+static __global__ void pick(const T *x, int64_t n_cols, int k, const uint16_t *columns,
+                            float *values, int64_t n)
+{
+    const int64_t i = ol_thread_index();
+    if (i < n)
+        values[i] =
+            columns[i] == OL_NO_COLUMN ? 0 : ol_value(x[i / k * n_cols + columns[i]]);
+}
+
+template <typename T>
+static int run_pick(struct ol_cuda *cuda, struct ol_tensor x, int k,
+                    const uint16_t *columns, float *values, struct ol_error *err)
+{
+    const int64_t n = x.n_rows * k;
+    return ol_launch(cuda, err, "pick", pick<T>, dim3(ol_cuda_blocks(n, THREADS)),
+                     dim3(THREADS), 0, (const T *)x.data, x.n_cols, k, columns, values,
+                     n);
+}
+
+int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
+                 float *values, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const size_t n = (size_t)(x.n_rows * k);
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    const uint16_t *wanted =
+        (const uint16_t *)ol_cuda_put(cuda, columns, n * sizeof *columns, err);
+    float *found =
+        wanted != NULL ? (float *)ol_cuda_scratch(cuda, n * sizeof *found, err) : NULL;
+    if (found == NULL)
+        return -1;
+    const int status = x.dtype == OL_DTYPE_BF16
+                           ? run_pick<struct ol_bf16>(cuda, x, k, wanted, found, err)
+                           : run_pick<float>(cuda, x, k, wanted, found, err);
+    return status == 0 ? ol_cuda_get(cuda, found, values, n * sizeof *values, err) : -1;
+}

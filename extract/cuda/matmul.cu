@@ -1,0 +1,155 @@
+/* matmul: out = round(x weight^T + bias) for several products, by cuBLAS.
+ *
+ * A weight passes the device in tiles of rows (weight.cu): while one is multiplied, the
+ * next is under way. What is not stored in the type of activations is decoded in between.
+ * A bias is put into out first, and the product added to it before the one rounding.
+ *
+ * cuBLAS chooses its way, and with it the order of a sum, by the sizes it is given. So
+ * that a row's result does not depend on which rows stand beside it, x is cut at
+ * multiples of OL_PRODUCT_ROWS whatever its size. f32 products are true float ones, not
+ * TF32. */
+#include "extract/cuda/pack.h"
+#include "extract/cuda/product.h"
+
+enum { THREADS = 256 };
+
+static cudaDataType_t type_of(enum ol_dtype dtype)
+{
+    return dtype == OL_DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+bool ol_cuda_is_ready(const struct ol_weight *w, enum ol_dtype dtype)
+{
+    return w->encoding == OL_ENCODING_PLAIN && w->dtype == dtype &&
+           (w->col_step == 1 || w->row_step == 1);
+}
+
+int ol_cuda_load_operand(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                         int64_t n, enum ol_dtype dtype, void *room,
+                         struct ol_cuda_operand *operand, struct ol_error *err)
+{
+    struct ol_cuda_weight view;
+    if (ol_cuda_stage_rows(cuda, w, row, n, &view, err) != 0)
+        return -1;
+    operand->dtype = dtype;
+    operand->n = n;
+    operand->k = w->n_cols;
+    operand->turned = false;
+    if (ol_cuda_is_ready(w, dtype)) {
+        operand->data = view.data;
+        operand->turned = view.col_step != 1;
+        /* A single row has no step: cuBLAS wants one that could be. */
+        operand->step = operand->turned ? view.col_step
+                        : n > 1         ? view.row_step
+                                        : w->n_cols;
+        return 0;
+    }
+    operand->data = room;
+    operand->step = w->n_cols;
+    return ol_cuda_decode(cuda, &view, dtype, dtype, room, err);
+}
+
+int ol_cuda_multiply(struct ol_cuda *cuda, struct ol_tensor x,
+                     const struct ol_cuda_operand *w, void *out, enum ol_dtype out_dtype,
+                     int64_t step, bool adds, struct ol_error *err)
+{
+    const float one = 1, beta = adds ? 1.0f : 0.0f;
+    const cublasComputeType_t compute =
+        x.dtype == OL_DTYPE_BF16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
+    for (int64_t first = 0; first < x.n_rows; first += OL_PRODUCT_ROWS) {
+        const int64_t left = x.n_rows - first;
+        const int64_t m = left < OL_PRODUCT_ROWS ? left : (int64_t)OL_PRODUCT_ROWS;
+        char *to = (char *)out + (size_t)(first * step) * ol_dtype_size(out_dtype);
+        /* Row-major matrices are transposed ones there: out^T = weight x^T. */
+        const cublasStatus_t status = cublasGemmEx(
+            cuda->blas, w->turned ? CUBLAS_OP_N : CUBLAS_OP_T, CUBLAS_OP_N, (int)w->n,
+            (int)m, (int)w->k, &one, w->data, type_of(w->dtype), (int)w->step,
+            ol_cuda_row(x, first), type_of(x.dtype), (int)x.n_cols, &beta, to,
+            type_of(out_dtype), (int)step, compute, CUBLAS_GEMM_DEFAULT);
+        if (ol_cublas_check(status, "multiplying", err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- bias ---- */
+
+template <typename T>
+static __global__ void fill_bias(T *out, const float *bias, int64_t n_cols, int64_t n)
+{
+    const int64_t i = ol_thread_index();
+    if (i < n)
+        out[i] = ol_rounded<T>(bias[i - ol_divide(i, n_cols) * n_cols]);
+}
+
+static int put_bias(struct ol_cuda *cuda, const struct ol_matmul *p, struct ol_error *err)
+{
+    const int64_t n = p->out.n_rows * p->out.n_cols;
+    const float *bias = ol_cuda_values(cuda, &p->bias, p->x.dtype, err);
+    if (bias == NULL)
+        return -1;
+    const dim3 grid(ol_cuda_blocks(n, THREADS)), block(THREADS);
+    if (p->out.dtype == OL_DTYPE_BF16)
+        return ol_launch(cuda, err, "bias", fill_bias<struct ol_bf16>, grid, block, 0,
+                         (struct ol_bf16 *)p->out.data, bias, p->out.n_cols, n);
+    return ol_launch(cuda, err, "bias", fill_bias<float>, grid, block, 0,
+                     (float *)p->out.data, bias, p->out.n_cols, n);
+}
+
+/* ---- products ---- */
+
+static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t tile,
+                       void *room, struct ol_error *err)
+{
+    const bool adds = p->bias.data != NULL;
+    if (adds && put_bias(cuda, p, err) != 0)
+        return -1;
+    for (int64_t row = 0; row < p->weight.n_rows; row += tile) {
+        const int64_t left = p->weight.n_rows - row, n = left < tile ? left : tile;
+        struct ol_cuda_operand operand;
+        char *out = (char *)p->out.data + (size_t)row * ol_dtype_size(p->out.dtype);
+        if (ol_cuda_load_operand(cuda, &p->weight, row, n, p->x.dtype, room, &operand,
+                                 err) != 0 ||
+            ol_cuda_multiply(cuda, p->x, &operand, out, p->out.dtype, p->out.n_cols, adds,
+                             err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int ol_cuda_products(struct ol_cuda *cuda, const struct ol_matmul *products, int n,
+                     struct ol_error *err)
+{
+    size_t most = 0;
+    for (int i = 0; i < n; i++) {
+        const struct ol_matmul *p = &products[i];
+        const size_t size = ol_dtype_size(p->x.dtype);
+        const int64_t tile = ol_cuda_tile_rows(cuda, &p->weight, size, err);
+        if (tile < 0)
+            return -1;
+        const size_t bytes = (size_t)(tile * p->weight.n_cols) * size;
+        if (!ol_cuda_is_ready(&p->weight, p->x.dtype) && bytes > most)
+            most = bytes;
+    }
+    /* One for all: they are multiplied one after another. */
+    void *room = most > 0 ? ol_cuda_scratch(cuda, most, err) : NULL;
+    if (most > 0 && room == NULL)
+        return -1;
+    for (int i = 0; i < n; i++) {
+        const struct ol_matmul *p = &products[i];
+        const int64_t tile =
+            ol_cuda_tile_rows(cuda, &p->weight, ol_dtype_size(p->x.dtype), err);
+        if (p->x.n_rows > 0 && one_product(cuda, p, tile, room, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int ol_cuda_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
+                   struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    return ol_cuda_products(cuda, products, n, err);
+}

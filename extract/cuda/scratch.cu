@@ -1,0 +1,88 @@
+/* Device memory of one operation: a block from which pieces are cut one after another.
+ * What does not fit goes into further blocks, and before the next operation all become
+ * one, so that a run soon allocates no more. */
+#include "extract/cuda/cuda.h"
+
+enum { MOST_BLOCKS = 64, ALIGNMENT = 256, LEAST_BYTES = 1 << 20 };
+
+struct block {
+    char *memory;
+    size_t bytes, used;
+};
+
+struct ol_cuda_arena {
+    struct block blocks[MOST_BLOCKS];
+    int n;
+};
+
+struct ol_cuda_arena *ol_cuda_scratch_new(void)
+{
+    return (struct ol_cuda_arena *)ol_xcalloc(1, sizeof(struct ol_cuda_arena));
+}
+
+static int release(struct ol_cuda_arena *s, struct ol_error *err)
+{
+    int status = 0;
+    for (int i = 0; i < s->n; i++)
+        if (ol_cuda_check(cudaFree(s->blocks[i].memory), "freeing memory", err) != 0)
+            status = -1;
+    s->n = 0;
+    return status;
+}
+
+void ol_cuda_scratch_free(struct ol_cuda_arena *s)
+{
+    struct ol_error ignored = {};
+    if (s != NULL)
+        release(s, &ignored);
+    free(s);
+}
+
+static int add_block(struct ol_cuda_arena *s, size_t bytes, struct ol_error *err)
+{
+    void *memory = NULL;
+    if (s->n == MOST_BLOCKS)
+        return ol_fail(err, "CUDA: an operation needs more than %d blocks of memory",
+                       MOST_BLOCKS);
+    if (bytes < LEAST_BYTES)
+        bytes = LEAST_BYTES;
+    if (cudaMalloc(&memory, bytes) != cudaSuccess) {
+        cudaGetLastError();
+        return ol_fail(err,
+                       "CUDA: out of device memory: %zu bytes for an operation could not "
+                       "be had",
+                       bytes);
+    }
+    s->blocks[s->n].memory = (char *)memory;
+    s->blocks[s->n].bytes = bytes;
+    s->blocks[s->n++].used = 0;
+    return 0;
+}
+
+int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < s->n; i++) {
+        bytes += s->blocks[i].bytes;
+        s->blocks[i].used = 0;
+    }
+    if (s->n <= 1)
+        return 0;
+    return release(s, err) == 0 ? add_block(s, bytes, err) : -1;
+}
+
+void *ol_cuda_scratch(struct ol_cuda *cuda, size_t bytes, struct ol_error *err)
+{
+    struct ol_cuda_arena *s = cuda->scratch;
+    const size_t room = ((bytes > 0 ? bytes : 1) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    struct block *b = s->n > 0 ? &s->blocks[s->n - 1] : NULL;
+    if (b == NULL || b->bytes - b->used < room) {
+        /* At least as much again, so that the blocks stay few. */
+        if (add_block(s, b != NULL && b->bytes > room ? b->bytes : room, err) != 0)
+            return NULL;
+        b = &s->blocks[s->n - 1];
+    }
+    void *piece = b->memory + b->used;
+    b->used += room;
+    return piece;
+}

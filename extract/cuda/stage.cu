@@ -1,0 +1,280 @@
+/* The ways between the host and the device. Host memory that the device can read by
+ * itself is pinned, and there is little of it: what is sent is copied into a ring of
+ * segments, and a segment is used again when the device has read it.
+ *
+ *     ring     [ seg 0 | seg 1 | seg 2 | ... ]     each with an event of its last copy
+ *     filling            ^ used
+ *
+ * One ring for each stream, so that a small thing for the next kernel does not wait
+ * behind a weight. What comes back passes two buffers in turn. */
+#include "extract/cuda/cuda.h"
+
+enum {
+    SEGMENTS = 8,
+    PUT_BYTES = 1 << 20,    /* of a segment for cuda->stream */
+    WEIGHT_BYTES = 4 << 20, /* for cuda->copies */
+    GET_BYTES = 4 << 20,
+    ALIGNMENT = 64,
+    TASK_BYTES = 256 << 10, /* of the work of filling */
+};
+
+struct segment {
+    char *memory;
+    cudaEvent_t read; /* by the device */
+    bool waits;       /* the event stands for its last use */
+};
+
+struct ring {
+    cudaStream_t stream;
+    size_t bytes, used;
+    int current;
+    struct segment segments[SEGMENTS];
+};
+
+struct ol_cuda_stage {
+    struct ring puts, weights;
+    struct segment gets[2];
+    /* Of downloads in two halves. */
+    struct segment downloads[OL_DOWNLOADS];
+    size_t download_bytes[OL_DOWNLOADS];
+    int next_download;
+    cudaEvent_t begun;
+};
+
+static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
+{
+    void *memory = NULL;
+    if (ol_cuda_check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault),
+                      "pinning host memory", err) != 0)
+        return -1;
+    s->memory = (char *)memory;
+    return ol_cuda_check(cudaEventCreateWithFlags(&s->read, cudaEventDisableTiming),
+                         "making an event", err);
+}
+
+static void segment_free(struct segment *s)
+{
+    if (s->read != NULL)
+        cudaEventDestroy(s->read);
+    if (s->memory != NULL)
+        cudaFreeHost(s->memory);
+    memset(s, 0, sizeof *s);
+}
+
+static int ring_new(struct ring *r, cudaStream_t stream, size_t bytes,
+                    struct ol_error *err)
+{
+    r->stream = stream;
+    r->bytes = bytes;
+    for (int i = 0; i < SEGMENTS; i++)
+        if (segment_new(&r->segments[i], bytes, err) != 0)
+            return -1;
+    return 0;
+}
+
+struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err)
+{
+    struct ol_cuda_stage *s = (struct ol_cuda_stage *)ol_xcalloc(1, sizeof *s);
+    if (ol_cuda_check(cudaEventCreateWithFlags(&s->begun, cudaEventDisableTiming),
+                      "making an event", err) == 0 &&
+        ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
+        ring_new(&s->weights, cuda->copies, WEIGHT_BYTES, err) == 0 &&
+        segment_new(&s->gets[0], GET_BYTES, err) == 0 &&
+        segment_new(&s->gets[1], GET_BYTES, err) == 0)
+        return s;
+    ol_cuda_stage_free(s);
+    return NULL;
+}
+
+void ol_cuda_stage_free(struct ol_cuda_stage *s)
+{
+    if (s == NULL)
+        return;
+    for (int i = 0; i < SEGMENTS; i++) {
+        segment_free(&s->puts.segments[i]);
+        segment_free(&s->weights.segments[i]);
+    }
+    segment_free(&s->gets[0]);
+    segment_free(&s->gets[1]);
+    for (int i = 0; i < OL_DOWNLOADS; i++)
+        segment_free(&s->downloads[i]);
+    if (s->begun != NULL)
+        cudaEventDestroy(s->begun);
+    free(s);
+}
+
+/* ---- to the device ---- */
+
+struct fill {
+    const struct ol_cuda_runs *runs;
+    char *to;
+    size_t first, n; /* bytes of the runs, joined */
+};
+
+static void fill_part(const struct fill *f, size_t at, size_t end)
+{
+    const struct ol_cuda_runs *r = f->runs;
+    while (at < end) {
+        const size_t run = (f->first + at) / r->bytes, inner = (f->first + at) % r->bytes;
+        const size_t left = r->bytes - inner, n = left < end - at ? left : end - at;
+        const int64_t place = r->order != NULL ? r->order[run] : (int64_t)run;
+        memcpy(f->to + at, (const char *)r->src + place * r->stride + inner, n);
+        at += n;
+    }
+}
+
+static void fill_task(void *arg, int64_t i, int thread)
+{
+    (void)thread;
+    const struct fill *f = (const struct fill *)arg;
+    const size_t at = (size_t)i * TASK_BYTES, end = at + TASK_BYTES;
+    fill_part(f, at, end < f->n ? end : f->n);
+}
+
+static void run_fill(struct ol_cuda *cuda, struct fill *f)
+{
+    if (f->n <= TASK_BYTES)
+        fill_part(f, 0, f->n);
+    else
+        ol_pool_run(cuda->pool, (int64_t)((f->n + TASK_BYTES - 1) / TASK_BYTES),
+                    fill_task, f);
+}
+
+/* Room in the current segment; closes it when there is little, and waits for the next. */
+static int find_room(struct ring *r, struct ol_error *err)
+{
+    struct segment *s = &r->segments[r->current];
+    if (r->bytes - r->used >= ALIGNMENT)
+        return 0;
+    if (ol_cuda_check(cudaEventRecord(s->read, r->stream), "recording an event", err) !=
+        0)
+        return -1;
+    s->waits = true;
+    r->current = (r->current + 1) % SEGMENTS;
+    r->used = 0;
+    s = &r->segments[r->current];
+    if (s->waits && ol_cuda_check(cudaEventSynchronize(s->read),
+                                  "waiting for the device to read", err) != 0)
+        return -1;
+    s->waits = false;
+    return 0;
+}
+
+int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
+                 const struct ol_cuda_runs *runs, struct ol_error *err)
+{
+    struct ring *r = stream == cuda->copies ? &cuda->stage->weights : &cuda->stage->puts;
+    const size_t bytes = (size_t)runs->n * runs->bytes;
+    for (size_t sent = 0; sent < bytes;) {
+        if (find_room(r, err) != 0)
+            return -1;
+        const size_t room = r->bytes - r->used, left = bytes - sent;
+        struct fill fill = {runs, r->segments[r->current].memory + r->used, sent,
+                            room < left ? room : left};
+        run_fill(cuda, &fill);
+        if (ol_cuda_check(cudaMemcpyAsync((char *)device + sent, fill.to, fill.n,
+                                          cudaMemcpyHostToDevice, r->stream),
+                          "copying to the device", err) != 0)
+            return -1;
+        sent += fill.n;
+        r->used += (fill.n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+    return 0;
+}
+
+void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
+                  struct ol_error *err)
+{
+    void *device = ol_cuda_scratch(cuda, bytes, err);
+    const struct ol_cuda_runs runs = {host, 1, bytes, 0, NULL};
+    if (device == NULL || ol_cuda_send(cuda, cuda->stream, device, &runs, err) != 0)
+        return NULL;
+    return device;
+}
+
+/* ---- from the device ---- */
+
+/* By all threads: the pages of new memory have to be found too. */
+static void receive(struct ol_cuda *cuda, char *to, const char *from, size_t n)
+{
+    const struct ol_cuda_runs runs = {from, 1, n, 0, NULL};
+    struct fill fill = {&runs, to, 0, n};
+    run_fill(cuda, &fill);
+}
+
+int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t bytes,
+                struct ol_error *err)
+{
+    const size_t n = (bytes + GET_BYTES - 1) / GET_BYTES;
+    /* One piece ahead: while it comes, the one before is copied on. */
+    for (size_t i = 0; i <= n; i++) {
+        struct segment *next = &cuda->stage->gets[i % 2];
+        const size_t first = i * GET_BYTES, left = i < n ? bytes - first : 0;
+        if (i < n &&
+            (ol_cuda_check(cudaMemcpyAsync(next->memory, (const char *)device + first,
+                                           left < GET_BYTES ? left : (size_t)GET_BYTES,
+                                           cudaMemcpyDeviceToHost, cuda->stream),
+                           "copying from the device", err) != 0 ||
+             ol_cuda_check(cudaEventRecord(next->read, cuda->stream),
+                           "recording an event", err) != 0))
+            return -1;
+        if (i == 0)
+            continue;
+        const struct segment *done = &cuda->stage->gets[(i - 1) % 2];
+        const size_t before = first - GET_BYTES, rest = bytes - before;
+        if (ol_cuda_check(cudaEventSynchronize(done->read), "waiting for the device",
+                          err) != 0)
+            return -1;
+        receive(cuda, (char *)host + before, done->memory,
+                rest < GET_BYTES ? rest : (size_t)GET_BYTES);
+    }
+    return 0;
+}
+
+/* ---- from the device, in two halves: by a stream of their own, beside the computing
+ * ---- */
+
+int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
+                           struct ol_download *d, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    struct ol_cuda_stage *s = cuda->stage;
+    const struct ol_download download = {src, s->next_download};
+    const size_t bytes = ol_cuda_bytes(src);
+    struct segment *segment = &s->downloads[download.slot];
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    if (s->download_bytes[download.slot] < bytes) {
+        segment_free(segment);
+        s->download_bytes[download.slot] = 0;
+        if (segment_new(segment, bytes, err) != 0)
+            return -1;
+        s->download_bytes[download.slot] = bytes;
+    }
+    if (ol_cuda_check(cudaEventRecord(s->begun, cuda->stream), "recording an event",
+                      err) != 0 ||
+        ol_cuda_check(cudaStreamWaitEvent(cuda->back, s->begun, 0), "ordering streams",
+                      err) != 0 ||
+        ol_cuda_check(cudaMemcpyAsync(segment->memory, src.data, bytes,
+                                      cudaMemcpyDeviceToHost, cuda->back),
+                      "copying from the device", err) != 0 ||
+        ol_cuda_check(cudaEventRecord(segment->read, cuda->back), "recording an event",
+                      err) != 0)
+        return -1;
+    s->next_download = (s->next_download + 1) % OL_DOWNLOADS;
+    *d = download;
+    return 0;
+}
+
+int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
+                         struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    const struct segment *segment = &cuda->stage->downloads[d->slot];
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
+        ol_cuda_check(cudaEventSynchronize(segment->read), "waiting for the device",
+                      err) != 0)
+        return -1;
+    receive(cuda, (char *)dst, segment->memory, ol_cuda_bytes(d->src));
+    return 0;
+}

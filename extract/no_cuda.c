@@ -1,0 +1,24 @@
+/* In place of cuda/ in a program that was built without it. */
+#include "extract/backend.h"
+
+#include <stddef.h>
+
+const char *ol_cuda_libraries(void)
+{
+    return NULL;
+}
+
+int ol_cuda_devices(void)
+{
+    return 0;
+}
+
+struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error *err)
+{
+    (void)dtype;
+    (void)device;
+    ol_fail(err,
+            "this program was built without CUDA: install the CUDA Toolkit (nvcc and "
+            "cuBLAS, version 12 or later) and run make again");
+    return NULL;
+}

@@ -1,0 +1,109 @@
+load common
+
+# Four sites, so that the oracle reads tensors where it can.
+SITES="--sites ln_attn,ln_mlp,residual_attn,residual_mlp"
+CRITERION="--threshold 1.5 --min-layers 0.5 --min-positions 0.2"
+
+extract() { # MODEL IDS OUT [OPTION...]
+    "$EXTRACT" -q "$GOLDEN/$1" --ids "$2" -o "$3" --threshold 1.5 "${@:4}"
+}
+
+oracle() {
+    "$PYTHON" "$TESTS/oracle/statistics.py" "$@"
+}
+
+# What a results file says but for where it comes from.
+content() {
+    "$PYTHON" -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_line")]))' "$1"
+}
+
+@test "the demo's statistics, as the oracle has them" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 3 -l 131 --threshold 2.5 -o run.h5 $SITES
+    "$ANALYZE" --threshold 2.5 --min-layers 0.1 --min-positions 0.01 run.h5 -o run.json
+    oracle run.json run.h5
+}
+
+@test "models with experts, shared experts, dense layers, in both precisions" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in qwen2_moe deepseek_v3 qwen3 llama4; do
+        for precision in bf16 f32; do
+            extract $model "$GOLDEN/$model/ids.txt" run.h5 $SITES --precision $precision \
+                --store $precision
+            "$ANALYZE" $CRITERION run.h5 -o run.json
+            oracle run.json run.h5
+        done
+    done
+}
+
+@test "parts of a run say what the whole says, whichever has the longer sequences" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in qwen2_moe deepseek_v3 qwen3; do
+        head -n 2 "$GOLDEN/$model/ids.txt" > a.txt
+        tail -n +3 "$GOLDEN/$model/ids.txt" > b.txt
+        extract $model "$GOLDEN/$model/ids.txt" whole.h5 $SITES
+        extract $model a.txt a.h5 $SITES
+        extract $model b.txt b.h5 $SITES
+        "$ANALYZE" $CRITERION whole.h5 -o whole.json
+        "$ANALYZE" $CRITERION a.h5 b.h5 -o parts.json
+        oracle parts.json a.h5 b.h5
+        content whole.json > one
+        content parts.json > two
+        cmp one two
+    done
+}
+
+@test "the same bytes for any number of threads" {
+    cd "$BATS_TEST_TMPDIR"
+    extract qwen2_moe "$GOLDEN/qwen2_moe/ids.txt" run.h5
+    for threads in 1 2 5; do
+        "$ANALYZE" $CRITERION --threads $threads run.h5 | grep -v command_line > $threads
+    done
+    cmp 1 2
+    cmp 1 5
+}
+
+@test "one token, one layer, one site, no tensors, another threshold, no summaries" {
+    cd "$BATS_TEST_TMPDIR"
+    echo 5 > one.txt
+    extract qwen2_moe one.txt token.h5
+    extract deepseek_v3 "$GOLDEN/deepseek_v3/ids.txt" layer.h5 --layers 1 --sites ln_mlp
+    extract deepseek_v3 "$GOLDEN/deepseek_v3/ids.txt" residual.h5 --sites residual_attn
+    extract deepseek_v3 "$GOLDEN/deepseek_v3/ids.txt" none.h5 --store none
+    for run in token layer residual none; do
+        "$ANALYZE" $CRITERION $run.h5 -o $run.json
+        oracle --tables $run.json $run.h5
+    done
+    # Of another threshold than the summaries' is only what the tensors say.
+    extract deepseek_v3 "$GOLDEN/deepseek_v3/ids.txt" other.h5
+    "$ANALYZE" other.h5 -o other.json
+    oracle --tables other.json other.h5
+    grep -q '"onset": null' other.json
+    grep -q '"phase_shift": null' other.json
+    extract deepseek_v3 "$GOLDEN/deepseek_v3/ids.txt" plain.h5 --no-summaries
+    "$ANALYZE" plain.h5 -o plain.json
+    oracle plain.json plain.h5
+}
+
+@test "a dense model has no super experts, but writers" {
+    cd "$BATS_TEST_TMPDIR"
+    extract qwen3 "$GOLDEN/qwen3/ids.txt" run.h5
+    "$ANALYZE" run.h5 -o run.json
+    grep -q '"super_experts": null' run.json
+    grep -q '"kind": "mlp"' run.json
+}
+
+@test "massive activations, their writers and super experts are found where they were put" {
+    cd "$BATS_TEST_TMPDIR"
+    extract qwen3_next "$GOLDEN/qwen3_next/ids.txt" plain.h5 --store none --threshold 6
+    for kind in known super many spread zero nan; do
+        cp plain.h5 run.h5
+        "$PYTHON" "$TESTS/oracle/plant_statistics.py" plant $kind run.h5
+        "$ANALYZE" --min-positions 0.05 run.h5 -o run.json
+        "$PYTHON" "$TESTS/oracle/plant_statistics.py" check $kind run.json
+        oracle --tables run.json run.h5
+    done
+}

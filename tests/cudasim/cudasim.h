@@ -1,0 +1,50 @@
+/* What tests set and ask of the simulated devices; C.
+ *
+ * Caught, with a message and abort():
+ * - device memory touched by the host (it is mapped without access but while a kernel or
+ * a copy runs), host memory given to a kernel or to a copy as the device's, memory of
+ *   another device, writes past an allocation's end (at the latest when it is freed; by
+ *   the address sanitizer at once), frees of what was not allocated;
+ * - barriers that some threads of a block do not reach, or reach at another place, warp
+ *   operations that some lanes of the mask do not reach;
+ * - missing order between streams: nothing runs when it is queued. What is waited for
+ *   runs as late as it can, or everything at random times that a seed decides, so that
+ *   results of programs with such a gap differ;
+ * - shared and device memory that is read before it is written: it holds 0xff.., NaN.
+ * Blocks run one by one, threads of a block as fibers, in rising or falling order. */
+#ifndef CUDASIM_H
+#define CUDASIM_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { CUDASIM_MAX_DEVICES = 4 };
+
+/* As after the start of the process: one device of 1 GiB, everything late. Not while
+ * device memory is allocated. */
+void cudasim_reset(void);
+void cudasim_set_devices(int n, size_t bytes_each);
+
+/* 0: queued work runs when it is waited for; else at times drawn from the seed, and odd
+ * seeds run threads and blocks backwards. */
+void cudasim_set_schedule(unsigned seed);
+
+/* The n-th checked call from now on (0: the next) fails as a device would; -1: none. */
+void cudasim_set_failure(long n);
+/* Whether it was reached. */
+int cudasim_failed(void);
+
+/* Device memory in use now, and the most so far, over all devices. */
+size_t cudasim_used(void);
+size_t cudasim_peak(void);
+/* Streams, events and pinned blocks not yet destroyed. */
+int cudasim_handles(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

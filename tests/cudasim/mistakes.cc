@@ -1,0 +1,234 @@
+#include "mistakes.h"
+
+#include "extract/cuda/cuda.h"
+#include "extract/cuda/device.h"
+
+#include "cudasim.h"
+
+enum { N = 64 };
+
+/* ---- a device to make them on ---- */
+
+struct bench {
+    cudaStream_t stream, other;
+    float *device, *pinned;
+};
+
+static void set_up(struct bench *b)
+{
+    void *memory = nullptr;
+    cudasim_reset();
+    cudaStreamCreateWithFlags(&b->stream, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&b->other, cudaStreamNonBlocking);
+    cudaMalloc(&b->device, N * sizeof(float));
+    cudaHostAlloc(&memory, N * sizeof(float), cudaHostAllocDefault);
+    b->pinned = static_cast<float *>(memory);
+}
+
+static void tear_down(struct bench *b)
+{
+    cudaFree(b->device);
+    cudaFreeHost(b->pinned);
+    cudaStreamDestroy(b->stream);
+    cudaStreamDestroy(b->other);
+}
+
+/* Run a kernel of one pointer by one block, and give back its first result. */
+static float first_of(void (*kernel)(float *), bool host_memory)
+{
+    struct bench b;
+    set_up(&b);
+    float outside[N], result = 0;
+    cudasim_launch(kernel, dim3(1), dim3(N), 0, b.stream,
+                   host_memory ? outside : b.device);
+    cudaMemcpyAsync(b.pinned, b.device, sizeof result, cudaMemcpyDeviceToHost, b.stream);
+    cudaStreamSynchronize(b.stream);
+    result = b.pinned[0];
+    tear_down(&b);
+    return result;
+}
+
+/* ---- barriers ---- */
+
+static __global__ void barrier_of_half(float *)
+{
+    if (threadIdx.x < N / 2)
+        __syncthreads();
+}
+
+static __global__ void barriers_apart(float *)
+{
+    if (threadIdx.x < N / 2)
+        __syncthreads();
+    else
+        __syncthreads();
+}
+
+static __global__ void shuffle_of_half(float *x)
+{
+    if (threadIdx.x % 2 == 0)
+        x[threadIdx.x] = __shfl_sync(OL_FULL_WARP, x[threadIdx.x], 0);
+}
+
+static __global__ void shuffle_from_outside(float *x)
+{
+    const unsigned even = 0x55555555u;
+    if (threadIdx.x % 2 == 0)
+        x[threadIdx.x] = __shfl_sync(even, x[threadIdx.x], 1);
+}
+
+static int half_waits(void)
+{
+    first_of(barrier_of_half, false);
+    return 0;
+}
+
+static int two_places(void)
+{
+    first_of(barriers_apart, false);
+    return 0;
+}
+
+static int lanes_missing(void)
+{
+    first_of(shuffle_of_half, false);
+    return 0;
+}
+
+static int lane_outside(void)
+{
+    first_of(shuffle_from_outside, false);
+    return 0;
+}
+
+/* ---- memory ---- */
+
+static __global__ void write_one(float *x)
+{
+    x[threadIdx.x] = 1;
+}
+
+static __global__ void write_past(float *x)
+{
+    x[threadIdx.x + 8] = 1;
+}
+
+static __global__ void read_shared(float *x)
+{
+    OL_SHARED(float, values, N);
+    x[threadIdx.x] = values[threadIdx.x];
+}
+
+static __global__ void read_early(float *x)
+{
+    OL_SHARED(float, values, 4 * N);
+    float *mine = values + 4 * threadIdx.x;
+    ol_copy_async(mine, x + threadIdx.x / 4 * 4, true);
+    ol_copy_async_commit();
+    x[threadIdx.x] = mine[0];
+    ol_copy_async_wait<0>();
+}
+
+static int host_touches_device(void)
+{
+    struct bench b;
+    set_up(&b);
+    volatile float *memory = b.device;
+    return memory[0] > 0 ? 0 : 0;
+}
+
+static int kernel_on_host_memory(void)
+{
+    first_of(write_one, true);
+    return 0;
+}
+
+static int past_the_end(void)
+{
+    first_of(write_past, false);
+    return 0;
+}
+
+static int copy_past_the_end(void)
+{
+    struct bench b;
+    set_up(&b);
+    cudaMemcpyAsync(b.device + 1, b.pinned, N * sizeof(float), cudaMemcpyHostToDevice,
+                    b.stream);
+    return 0;
+}
+
+static int uninitialised(void)
+{
+    return isnan(first_of(read_shared, false));
+}
+
+static int not_waited_for(void)
+{
+    return isnan(first_of(read_early, false));
+}
+
+/* ---- streams ---- */
+
+/* A kernel on one stream reads what a copy on another brings: once nobody said that it
+ * has to wait. */
+static float copied(bool ordered)
+{
+    struct bench b;
+    set_up(&b);
+    cudaEvent_t event;
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    float *second = nullptr;
+    cudaMalloc(&second, N * sizeof(float));
+    for (int i = 0; i < N; i++)
+        b.pinned[i] = 7;
+    cudaMemcpyAsync(second, b.pinned, N * sizeof(float), cudaMemcpyHostToDevice, b.other);
+    cudaEventRecord(event, b.other);
+    if (ordered)
+        cudaStreamWaitEvent(b.stream, event, 0);
+    cudasim_launch(
+        +[](float *to, const float *from) { to[threadIdx.x] = from[threadIdx.x]; },
+        dim3(1), dim3(N), 0, b.stream, b.device, static_cast<const float *>(second));
+    float result[N];
+    cudaMemcpyAsync(result, b.device, sizeof result, cudaMemcpyDeviceToHost, b.stream);
+    cudaStreamSynchronize(b.stream);
+    cudaFree(second);
+    cudaEventDestroy(event);
+    tear_down(&b);
+    return result[0];
+}
+
+static int unordered_streams(void)
+{
+    return isnan(copied(false)) && copied(true) == 7;
+}
+
+/* Pinned memory that is used again before the copy out of it was waited for. */
+static int used_too_soon(void)
+{
+    struct bench b;
+    set_up(&b);
+    b.pinned[0] = 1;
+    cudaMemcpyAsync(b.device, b.pinned, sizeof(float), cudaMemcpyHostToDevice, b.stream);
+    b.pinned[0] = 2;
+    float result = 0;
+    cudaMemcpyAsync(&result, b.device, sizeof result, cudaMemcpyDeviceToHost, b.stream);
+    tear_down(&b);
+    return result == 2;
+}
+
+const struct cudasim_mistake cudasim_mistakes[] = {
+    {"a barrier that half the threads reach", "divergent barrier", half_waits},
+    {"barriers at two places", "divergent barrier", two_places},
+    {"a shuffle that half the lanes reach", "divergent barrier", lanes_missing},
+    {"a shuffle from outside its mask", "not in the mask", lane_outside},
+    {"the host touches device memory", "device memory", host_touches_device},
+    {"a kernel is given host memory", "memory of the host", kernel_on_host_memory},
+    {"a write past an allocation", "past an allocation", past_the_end},
+    {"a copy past an allocation", "pass the end", copy_past_the_end},
+    {"shared memory that nobody wrote", nullptr, uninitialised},
+    {"an asynchronous copy that is not waited for", nullptr, not_waited_for},
+    {"streams without order", nullptr, unordered_streams},
+    {"pinned memory used too soon", nullptr, used_too_soon},
+};
+const int cudasim_n_mistakes = sizeof cudasim_mistakes / sizeof cudasim_mistakes[0];

@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""Check the blocks sweep, uncertainty, tokens, positions and quantisation of a results file
+against plain loops over the tensors.
+
+    deep.py RESULTS.json RUN.h5
+
+RUN.h5 must hold bf16 tensors of ln_attn and ln_mlp, and summaries."""
+import json
+import math
+import string
+import sys
+
+import h5py
+import numpy as np
+
+LAYERS = [(i + 1) / 20 for i in range(20)]
+POSITIONS = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
+
+
+def same(path, found, expected, tolerance=1e-9):
+    if isinstance(expected, dict):
+        assert set(found) == set(expected), f"{path}: keys {sorted(found)}, expected {sorted(expected)}"
+        for key in expected:
+            same(f"{path}.{key}", found[key], expected[key], tolerance)
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), f"{path}: {len(found)} entries, expected {len(expected)}"
+        for i, (a, b) in enumerate(zip(found, expected)):
+            same(f"{path}[{i}]", a, b, tolerance)
+    elif isinstance(expected, float):
+        assert abs(found - expected) <= tolerance * max(1, abs(expected)), f"{path}: {found}, expected {expected}"
+    else:
+        assert found == expected, f"{path}: {found}, expected {expected}"
+
+
+class Run:
+    def __init__(self, path, results):
+        self.results = results
+        c = results["criterion"]
+        self.threshold, self.min_layers, self.min_positions = c["threshold"], c["min_layers"], c["min_positions"]
+        self.batch = c["batch_size"]
+        with h5py.File(path) as f:
+            self.lengths = [int(n) for n in f["input/lengths"][...]]
+            self.ids = f["input/token_ids"][...]
+            self.pieces = {}
+            if "pieces" in f["input"]:
+                self.pieces = {
+                    int(i): p.decode() for i, p in zip(f["input/piece_ids"][...], f["input/pieces"][...])
+                }
+            self.sites = [
+                (int(layer), site) for layer in sorted(f["layers"]) for site in ("ln_attn", "ln_mlp")
+                if site in f["layers"][layer]
+            ]
+            self.x = [f["layers"][f"{l:03d}"][site][...].astype(np.float32) for l, site in self.sites]
+            self.top = {}
+            for name, layer in f["layers"].items():
+                histogram = layer["summary/output/histogram"][...]
+                codes = np.arange(32768, dtype=np.uint32)
+                counts = histogram[:32768] + histogram[32768:]
+                counts[0x7F80:] = 0
+                cumulated = np.cumsum(counts)
+                n = cumulated[-1]
+                at = [np.searchsorted(cumulated, k, side="right") for k in ((n - 1) // 2, n // 2)]
+                median = float(np.mean((codes[at] << 16).view(np.float32).astype(float)))
+                writes = layer["summary/writes"][...]
+                values = writes.reshape(*writes.shape[:2], 4, -1)[..., 0]
+                self.top[name] = (median, np.abs(values))
+        self.d = self.x[0].shape[2]
+
+    def batches(self):
+        n = len(self.lengths)
+        return [list(range(i, min(n, i + self.batch))) for i in range(0, n, self.batch)]
+
+    def magnitudes(self, site, s, keep):
+        x = np.abs(self.x[site][s, : self.lengths[s]])
+        return np.where(np.isnan(x), 0, x)[keep[s]]
+
+    def qualify(self, sequences, keep, threshold, min_layers, min_positions, by_sequence):
+        """Features that qualify in these sequences; distinct positions, or (sequence, position)."""
+        longest = max(int(keep[s].sum()) for s in sequences)
+        total = sum(int(keep[s].sum()) for s in sequences)
+        n_sites = np.zeros(self.d, int)
+        any_site = [np.zeros((self.lengths[s], self.d), bool) for s in sequences]
+        for site in range(len(self.sites)):
+            here = np.zeros(self.d, bool)
+            for i, s in enumerate(sequences):
+                x = np.abs(self.x[site][s, : self.lengths[s]])
+                hit = (np.where(np.isnan(x), 0, x) >= threshold) & keep[s][:, None]
+                any_site[i] |= hit
+                here |= hit.any(axis=0)
+            n_sites += here
+        if by_sequence:
+            positions, of = sum(a.sum(axis=0) for a in any_site), total
+        else:
+            most = max(a.shape[0] for a in any_site)
+            union = np.zeros((most, self.d), bool)
+            for a in any_site:
+                union[: a.shape[0]] |= a
+            positions, of = union.sum(axis=0), longest
+        layers, places = n_sites / len(self.sites), positions / max(of, 1)
+        good = (layers >= min_layers) & (places >= min_positions) & (of > 0)
+        return [(int(f), layers[f], places[f]) for f in np.flatnonzero(good)]
+
+    def counts(self, keep):
+        found = [
+            self.qualify(b, keep, self.threshold, self.min_layers, self.min_positions, False) for b in self.batches()
+        ]
+        pooled = self.qualify(
+            range(len(self.lengths)), keep, self.threshold, self.min_layers, self.min_positions, True
+        )
+        return found, pooled
+
+
+def check_sweep(run):
+    everything = [np.ones(n, bool) for n in run.lengths]
+    sweep = run.results["sweep"]
+    same("thresholds", sweep["thresholds"], list(range(3, 21)))
+    same("layer_fractions", sweep["layer_fractions"], LAYERS)
+    same("position_fractions", sweep["position_fractions"], POSITIONS)
+    for t, threshold in enumerate(sweep["thresholds"]):
+        found = [
+            run.qualify([s], everything, threshold, 1e-9, 1e-9, False) for s in range(len(run.lengths))
+        ]
+        for i, l in enumerate(LAYERS):
+            for k, p in enumerate(POSITIONS):
+                cell = [[f for f, layers, places in one if layers >= l and places >= p] for one in found]
+                same(f"pairs[{t}][{i}][{k}]", sweep["pairs"][t][i][k], sum(map(len, cell)))
+                same(f"unique[{t}][{i}][{k}]", sweep["unique"][t][i][k], len(set(sum(cell, []))))
+
+
+def random_numbers(seed):
+    mask = (1 << 64) - 1
+    state = seed
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+        yield z ^ z >> 31
+
+
+def check_uncertainty(run, resamples=60):
+    """The intervals of the first resamples cannot be seen: so all are drawn, cheaply."""
+    everything = [np.ones(n, bool) for n in run.lengths]
+    found, _ = run.counts(everything)
+    batches = run.batches()
+    block = run.results["uncertainty"]
+    if len(batches) < 2:
+        assert block is None
+        return
+    hit = [
+        [(np.abs(np.nan_to_num(x[s, : run.lengths[s]], nan=0)) >= run.threshold) for x in run.x]
+        for s in range(len(run.lengths))
+    ]
+    sites = np.array([[np.any([hit[s][i].any(axis=0) for s in b], axis=0) for i in range(len(run.sites))] for b in batches])
+    positions = np.array([sum(np.any(hit[s], axis=0).sum(axis=0) for s in b) for b in batches])
+    tokens = np.array([sum(run.lengths[s] for s in b) for b in batches])
+    numbers = {key: [] for key in ("pairs", "unique", "pooled", "mean_layer_fraction", "mean_position_fraction")}
+    random = random_numbers(block["seed"])
+
+    def count(drawn):
+        pairs = [p for b in drawn for p in found[b]]
+        numbers["pairs"].append(len(pairs))
+        numbers["unique"].append(len({p[0] for p in pairs}))
+        pooled = (sites[drawn].any(axis=0).sum(axis=0) / len(run.sites) >= run.min_layers) & (
+            positions[drawn].sum(axis=0) / tokens[drawn].sum() >= run.min_positions
+        )
+        numbers["pooled"].append(int(pooled.sum()))
+        numbers["mean_layer_fraction"].append(np.mean([p[1] for p in pairs]) if pairs else math.nan)
+        numbers["mean_position_fraction"].append(np.mean([p[2] for p in pairs]) if pairs else math.nan)
+
+    for _ in range(block["resamples"]):
+        count([(next(random) >> 32) * len(batches) >> 32 for _ in batches])
+    for key, values in numbers.items():
+        values = [v for v in values if not math.isnan(v)]
+        low, high = np.percentile(values, [2.5, 97.5]) if values else (None, None)
+        same(f"{key}.low", block[key]["low"], low if low is None else float(low))
+        same(f"{key}.high", block[key]["high"], high if high is None else float(high))
+    same("pairs.value", block["pairs"]["value"], float(sum(map(len, found))))
+    a = {p[0] for b in found[0::2] for p in b}
+    b = {p[0] for b in found[1::2] for p in b}
+    same("split_half", block["split_half"], {
+        "unique_a": len(a), "unique_b": len(b), "both": len(a & b),
+        "jaccard": len(a & b) / len(a | b) if a | b else None,
+    })
+    often = {}
+    for f in a | b:
+        n = sum(f in {p[0] for p in one} for one in found)
+        often[n] = often.get(n, 0) + 1
+    same("consistency", block["consistency"], [{"batches": n, "n_features": often[n]} for n in sorted(often)])
+
+
+def check_tokens(run):
+    everything = [np.ones(n, bool) for n in run.lengths]
+    _, pooled = run.counts(everything)
+    features = [p[0] for p in pooled]
+    outliers = []
+    for s, n in enumerate(run.lengths):
+        hit = np.zeros((n, run.d), bool)
+        for x in run.x:
+            hit |= np.abs(np.nan_to_num(x[s, :n], nan=0)) >= run.threshold
+        outliers.append(hit[:, features].sum(axis=1))
+    total = int(sum(o.sum() for o in outliers))
+    share = lambda n: {"n": n, "share": n / total if total else None}
+    by_id = {}
+    for s, n in enumerate(run.lengths):
+        for p in range(n):
+            entry = by_id.setdefault(int(run.ids[s, p]), [0, 0])
+            entry[0] += 1
+            entry[1] += int(outliers[s][p])
+    ranked = sorted(by_id.items(), key=lambda item: (-item[1][1], item[0]))
+    ascii_marks = set(string.punctuation + string.whitespace)
+    marks = lambda i: run.pieces[i] != "" and all(c in ascii_marks for c in run.pieces[i])
+    block = run.results["tokens"]
+
+    def without(skip):
+        found, left = run.counts([~m for m in skip])
+        return {
+            "pairs": sum(map(len, found)),
+            "unique": len({p[0] for one in found for p in one}),
+            "pooled": len(left),
+        }
+
+    first = [np.arange(n) == 0 for n in run.lengths]
+    sinks = [np.zeros(n, bool) for n in run.lengths]
+    for median, values in run.top.values():
+        for s, n in enumerate(run.lengths):
+            sinks[s] |= ((values[s, :n] > 100) & (values[s, :n] >= 1000 * median)).any(axis=1)
+    same("tokens", block, {
+        "n_tokens": sum(run.lengths),
+        "n_positions": int(sum((o > 0).sum() for o in outliers)),
+        "n_outliers": total,
+        "first_token": share(int(sum(o[0] for o in outliers))),
+        "delimiters": share(sum(e[1] for i, e in by_id.items() if marks(i))) if run.pieces else None,
+        "pieces": [
+            {"token_id": i, "piece": run.pieces.get(i), "n_tokens": n, "n_outliers": o, "per_token": o / n}
+            for i, (n, o) in ranked[:40] if o > 0
+        ],
+        "without_first": without(first),
+        "without_sinks": dict(without(sinks), n_sinks=int(sum(m.sum() for m in sinks))),
+    })
+    return outliers
+
+
+def check_positions(run, outliers):
+    longest = max(run.lengths)
+    edges = [0] + [2**i for i in range(20) if 2**i < longest]
+
+    def rate(first, end):
+        n = sum(max(0, min(end, length) - first) for length in run.lengths)
+        return n, (sum(int(o[first:end].sum()) for o in outliers) / n if n else None)
+
+    buckets = [rate(e, 2 * e if e else 1) for e in edges]
+    width = -(-longest // 256)
+    same("positions", run.results["positions"], {
+        "bucket_edges": edges,
+        "n_positions": [b[0] for b in buckets],
+        "outliers_per_token": [b[1] for b in buckets],
+        "bin_width": width,
+        "per_position": [rate(i, i + width)[1] for i in range(0, longest, width)],
+    })
+
+
+def grid(values):
+    """All numbers of a format, both signs, ascending; and which have an even code."""
+    return np.array(sorted({-v for v in values} | set(values)))
+
+
+E2M1 = grid([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+E4M3 = grid([m * 2.0**-9 for m in range(8)] + [
+    (8 + m) * 2.0 ** (e - 3) for e in range(-6, 9) for m in range(8) if (e, m) != (8, 7)
+])
+EVEN = {id(E2M1): set(), id(E4M3): set()}
+for table in (E2M1, E4M3):
+    positive = [v for v in table if v >= 0]
+    EVEN[id(table)] = {v for i, v in enumerate(positive) if i % 2 == 0} | {-v for i, v in enumerate(positive) if i % 2 == 0}
+
+
+def nearest(x, table):
+    x = np.clip(np.asarray(x, np.float32).astype(np.float64), table[0], table[-1])
+    high = np.clip(np.searchsorted(table, x), 0, len(table) - 1)
+    low = np.maximum(high - 1, 0)
+    a, b = table[low], table[high]
+    even = np.isin(b, list(EVEN[id(table)]))
+    up = (b - x < x - a) | ((b - x == x - a) & even)
+    return np.where(up, b, a)
+
+
+def quantised(method, x):
+    f = np.float32
+    most = np.abs(x).max()
+    if method.startswith("int8"):
+        axis = {"int8_tensor": None, "int8_token": 1, "int8_vector": 0}[method]
+        scale = (np.abs(x).max(axis=axis, keepdims=True) / f(127)).astype(f)
+        scale = np.where(scale == 0, f(1), scale)
+        return np.rint(x / scale).astype(f) * scale
+    if method == "fp8_e4m3":
+        scale = most / f(448) if most > 0 else f(1)
+        return nearest(x / scale, E4M3).astype(f) * scale
+    out = np.zeros_like(x)
+    width = 32 if method == "mxfp4" else 16
+    over = f(most / f(448 * 6))
+    for c in range(0, x.shape[1], width):
+        block = x[:, c : c + width]
+        top = np.abs(block).max(axis=1, keepdims=True)
+        if method == "mxfp4":
+            scale = np.where(top > 0, 2.0 ** (np.floor(np.log2(np.where(top > 0, top, 1))) - 2), 1).astype(f)
+        else:
+            scale = (nearest(top / f(6) / over, E4M3).astype(f) * over).astype(f) if over > 0 else np.ones_like(top)
+            scale = np.where(scale > 0, scale, f(1))
+        out[:, c : c + width] = nearest(block / scale, E2M1).astype(f) * scale
+    return out
+
+
+def check_quantisation(run):
+    block = run.results["quantisation"]
+    tokens = [(s, p) for s, n in enumerate(run.lengths) for p in range(n)]
+    n = min(256, len(tokens))
+    assert block["sample_tokens"] == n
+    sample = [tokens[i * len(tokens) // n] for i in range(n)]
+    ranked = []
+    for site, (entry, name) in enumerate(zip(block["sites"], run.sites)):
+        assert (entry["layer"], entry["site"]) == name
+        x = np.stack([run.x[site][s, p] for s, p in sample])
+        columns = np.argsort(-np.abs(x).max(axis=0), kind="stable")[: block["k_dims"]]
+        rows = np.argsort(-np.abs(x).max(axis=1), kind="stable")[: block["k_tokens"]]
+        for key in ("error", "error_without_dims", "error_without_tokens"):
+            kept = x.copy()
+            if key.endswith("dims"):
+                kept[:, columns] = 0
+            if key.endswith("tokens"):
+                kept[rows] = 0
+            norm = np.sqrt((x.astype(float) ** 2).sum())
+            for method, found in zip(block["methods"], entry[key]):
+                off = np.sqrt(((quantised(method, kept).astype(float) - kept) ** 2).sum())
+                same(f"{name}.{key}.{method}", found, float(off / norm), 2e-5)
+                if key == "error":
+                    ranked.append(found)
+    same("ranking", [r["error"] for r in block["ranking"]], sorted(ranked, reverse=True)[:32])
+
+
+def main():
+    run = Run(sys.argv[2], json.load(open(sys.argv[1])))
+    check_uncertainty(run)
+    check_positions(run, check_tokens(run))
+    check_quantisation(run)
+    if run.batch == 1:
+        check_sweep(run)
+    print("sweep, uncertainty, tokens, positions and quantisation are as expected")
+
+
+main()

@@ -1,0 +1,65 @@
+/* The backends that tests of operations run on, and tensors wherever they keep them. */
+#ifndef TEST_BACKENDS_H
+#define TEST_BACKENDS_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/backend.h"
+#include "tests/cudasim/cudasim.h"
+
+enum test_backend { TEST_CPU, TEST_CUDA };
+
+/* What must not show in any result: how many threads the CPU backend has, and when a
+ * simulated device does what it was asked for. */
+enum { TEST_WAYS = 3 };
+
+/* Little device memory, so that weights of a few megabytes come in tiles. */
+#define TEST_DEVICE_BYTES ((size_t)64 << 20)
+
+static inline struct ol_backend *test_backend_open(enum test_backend kind,
+                                                   enum ol_dtype dtype, int way)
+{
+    struct ol_error err = {0};
+    cudasim_set_devices(1, TEST_DEVICE_BYTES);
+    cudasim_set_schedule((unsigned)way);
+    struct ol_backend *b = kind == TEST_CPU ? ol_cpu_open(dtype, way + 1, &err)
+                                            : ol_cuda_open(dtype, 0, &err);
+    if (b == NULL)
+        fail_msg("%s", err.text);
+    return b;
+}
+
+/* Nothing is left behind. */
+static inline void test_backend_close(struct ol_backend *b)
+{
+    b->op->close(b);
+    assert_int_equal(cudasim_used(), 0);
+    assert_int_equal(cudasim_handles(), 0);
+}
+
+/* The tensor's bytes on the host; the caller frees. */
+static inline void *test_download(struct ol_backend *b, struct ol_tensor t)
+{
+    struct ol_error err = {0};
+    const size_t bytes = (size_t)(t.n_rows * t.n_cols) * ol_dtype_size(t.dtype);
+    void *copy = ol_xmalloc(bytes);
+    if (b->op->download(b, t, copy, &err) != 0)
+        fail_msg("%s", err.text);
+    return copy;
+}
+
+/* `values` rounded to the tensor's type. */
+static inline void test_upload(struct ol_backend *b, struct ol_tensor t,
+                               const float *values)
+{
+    struct ol_error err = {0};
+    const size_t n = (size_t)(t.n_rows * t.n_cols);
+    void *stored = ol_xmalloc(n * ol_dtype_size(t.dtype));
+    ol_from_f32(t.dtype, values, stored, n);
+    if (b->op->upload(b, t, stored, &err) != 0)
+        fail_msg("%s", err.text);
+    free(stored);
+}
+
+#endif
