@@ -50,8 +50,14 @@ FILE *ol_atomic_stream(struct ol_atomic_file *file)
 int ol_atomic_commit(struct ol_atomic_file *file, struct ol_error *err)
 {
     const char *name = file->path != NULL ? file->path : "standard output";
-    errno = EIO; /* when an earlier write failed, its own reason is gone */
-    bool good = !ferror(file->stream) && fflush(file->stream) == 0;
+    bool good = !ferror(file->stream);
+    if (!good) {
+        /* The reason of an earlier failure is gone: let it fail again. */
+        errno = EIO;
+        fputc('\n', file->stream);
+        fflush(file->stream);
+    }
+    good = good && fflush(file->stream) == 0;
     if (good && file->temporary != NULL)
         good =
             fsync(fileno(file->stream)) == 0 && rename(file->temporary, file->path) == 0;
