@@ -266,6 +266,28 @@ static int find_tables(const struct reader *r, struct ol_activation_layer *layer
     return 0;
 }
 
+/* Which inputs' squares there are, and how wide they are. */
+static int find_squares(const struct reader *r, struct ol_activation_layer *layer,
+                        struct ol_error *err)
+{
+    char path[64];
+    struct ol_h5_shape shape;
+    snprintf(path, sizeof path, "/layers/%03d/summary/squares", layer->number);
+    if (!ol_h5_exists(r->h, path))
+        return 0;
+    for (int input = 0; input < OL_N_INPUTS; input++) {
+        ol_activation_table_path(path, layer->number, OL_TABLE_INPUTS + input);
+        if (!ol_h5_exists(r->h, path))
+            continue;
+        if (ol_h5_describe(r->h, path, &shape, err) != 0)
+            return -1;
+        if (shape.rank != 2 || shape.dims[1] < 1 || shape.dims[1] > INT32_MAX)
+            return ol_fail(err, "%s: %s: expected rows x columns", r->path, path);
+        layer->input_widths[input] = shape.dims[1];
+    }
+    return 0;
+}
+
 /* Which summaries there are: the table of units says so for the layer. */
 static int find_summary(const struct reader *r, struct ol_activation_layer *layer,
                         struct ol_error *err)
@@ -292,7 +314,7 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
                  ol_summary_site_name((enum ol_summary_site)site));
         layer->summary_sites[site] = ol_h5_exists(r->h, path);
     }
-    return 0;
+    return find_squares(r, layer, err);
 }
 
 static int read_tables(const struct reader *r, int l, struct ol_error *err)

@@ -28,6 +28,25 @@ const char *ol_summary_site_name(enum ol_summary_site site)
     return names[site];
 }
 
+const char *ol_input_name(enum ol_input input)
+{
+    static const char *const names[OL_N_INPUTS] = {
+        [OL_INPUT_MIXED] = "mixed",
+        [OL_INPUT_QUERY_LATENT] = "query_latent",
+        [OL_INPUT_KEY_LATENT] = "key_latent",
+        [OL_INPUT_MLP_DOWN] = "mlp_down",
+        [OL_INPUT_SHARED_DOWN] = "shared_down",
+        [OL_INPUT_EXPERTS] = "experts",
+        [OL_INPUT_EXPERTS_DOWN] = "experts_down",
+    };
+    return names[input];
+}
+
+int64_t ol_activation_n_inputs(int64_t n_experts, enum ol_input input)
+{
+    return input == OL_INPUT_EXPERTS || input == OL_INPUT_EXPERTS_DOWN ? n_experts : 1;
+}
+
 enum ol_summary_site ol_summary_site_of(enum ol_site site)
 {
     return site == OL_SITE_LN_ATTN  ? OL_SUMMARY_LN_ATTN
@@ -187,7 +206,8 @@ static bool same_layer(const struct ol_activation_layer *a,
     return a->number == b->number && a->moe == b->moe && a->top_k == b->top_k &&
            a->n_units == b->n_units && strcmp(a->attention, b->attention) == 0 &&
            memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
-           memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0;
+           memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0 &&
+           memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) == 0;
 }
 
 bool ol_activation_same_layers(const struct ol_activation_layout *a,
@@ -227,7 +247,10 @@ void ol_activation_table_path(char path[64], int layer, int table)
         [OL_SUMMARY_COUNTS] = "counts",
         [OL_SUMMARY_MAXIMA] = "maxima",
     };
-    if (table >= OL_TABLE_SUMMARIES)
+    if (table >= OL_TABLE_INPUTS)
+        snprintf(path, 64, "/layers/%03d/summary/squares/%s", layer,
+                 ol_input_name((enum ol_input)(table - OL_TABLE_INPUTS)));
+    else if (table >= OL_TABLE_SUMMARIES)
         snprintf(path, 64, "/layers/%03d/summary/%s/%s", layer,
                  ol_summary_site_name(site_of(table)), kinds[kind_of(table)]);
     else
@@ -243,6 +266,8 @@ bool ol_activation_has_table(const struct ol_activation_layer *layer, int table)
         return layer->top_k > 0;
     if (table < OL_TABLE_SUMMARIES)
         return layer->n_units > 0;
+    if (table >= OL_TABLE_INPUTS)
+        return layer->input_widths[table - OL_TABLE_INPUTS] > 0;
     return layer->summary_sites[site_of(table)] &&
            (site_of(table) != OL_SUMMARY_OUTPUT || kind_of(table) < OL_SUMMARY_COUNTS);
 }
@@ -304,6 +329,11 @@ struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_content 
     case OL_TABLE_UNITS:
         return whole(OL_H5_F64, layer->n_units, OL_N_UNIT_COLUMNS);
     default:
+        if (table >= OL_TABLE_INPUTS)
+            return whole(OL_H5_F64,
+                         ol_activation_n_inputs(c->info.model.n_experts,
+                                                (enum ol_input)(table - OL_TABLE_INPUTS)),
+                         layer->input_widths[table - OL_TABLE_INPUTS]);
         return table >= OL_TABLE_SUMMARIES
                    ? summary_shape(layout, table)
                    : per_sequence(layout,
@@ -478,6 +508,12 @@ static int write_groups(struct ol_h5 *h, const struct ol_activation_layer *layer
         return 0;
     snprintf(path, sizeof path, "/layers/%03d/summary", layer->number);
     if (ol_h5_make_group(h, path, err) != 0)
+        return -1;
+    bool squares = false;
+    for (int input = 0; input < OL_N_INPUTS; input++)
+        squares = squares || layer->input_widths[input] > 0;
+    snprintf(path, sizeof path, "/layers/%03d/summary/squares", layer->number);
+    if (squares && ol_h5_make_group(h, path, err) != 0)
         return -1;
     for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
         if (!layer->summary_sites[site])

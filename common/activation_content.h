@@ -22,7 +22,8 @@ enum ol_table {
     OL_TABLE_WHOLE,
     OL_TABLE_UNITS = OL_TABLE_WHOLE,
     OL_TABLE_SUMMARIES, /* + OL_N_SUMMARY_TABLES * enum ol_summary_site */
-    OL_N_TABLES = OL_TABLE_SUMMARIES + 4 * OL_N_SUMMARY_SITES,
+    OL_TABLE_INPUTS = OL_TABLE_SUMMARIES + 4 * OL_N_SUMMARY_SITES, /* + enum ol_input */
+    OL_N_TABLES = OL_TABLE_INPUTS + OL_N_INPUTS,
 };
 
 /* Of every site's summary. */

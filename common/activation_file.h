@@ -41,6 +41,20 @@ enum {
     OL_WRITES_PER_TOP = 2,  /* value and attention, before the parts of the MLP */
 };
 
+/* Inputs of products whose squares are summed up for an importance matrix, beside those
+ * that are the output of a norm. */
+enum ol_input {
+    OL_INPUT_MIXED,        /* of the attention's output projection */
+    OL_INPUT_QUERY_LATENT, /* of q_b, where queries have a latent */
+    OL_INPUT_KEY_LATENT,   /* of kv_b, where keys and values have one */
+    OL_INPUT_MLP_DOWN,     /* of a dense MLP's down projection */
+    OL_INPUT_SHARED_DOWN,  /* of the shared expert's */
+    OL_INPUT_EXPERTS,      /* of each routed expert's gate and up projection */
+    OL_INPUT_EXPERTS_DOWN, /* and of its down projection */
+    OL_N_INPUTS,
+};
+const char *ol_input_name(enum ol_input input);
+
 /* Rows of a summary's columns table. */
 enum ol_column_row {
     OL_COLUMN_MAX,
@@ -94,7 +108,11 @@ struct ol_activation_layer {
      * routed experts and, last, the shared one; 1 in a dense layer; 0: no summary. */
     bool summary_sites[OL_N_SUMMARY_SITES];
     int n_units;
+    int64_t input_widths[OL_N_INPUTS]; /* of the squares stored; 0: none */
 };
+
+/* Rows of an input's table of squares: one per routed expert, or 1. */
+int64_t ol_activation_n_inputs(int64_t n_experts, enum ol_input input);
 
 /* Parts that write into the stream in the layer's MLP, as a token sees it: its top_k
  * experts in the order of their slots and, last, the shared one; or the dense MLP. */
@@ -200,6 +218,11 @@ int ol_activation_write_writes(struct ol_activation_writer *w, int layer,
 int ol_activation_write_units(struct ol_activation_writer *w, int layer,
                               const double *units, struct ol_error *err);
 
+/* Sums of squares of each column of an input, [rows, width]. */
+int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
+                                enum ol_input input, const double *squares,
+                                struct ol_error *err);
+
 /* Make everything written so far durable (fdatasync). */
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err);
 
@@ -254,6 +277,9 @@ void ol_activation_read_occurrences(const struct ol_activation_file *f, int i_la
                                     int32_t *counts, float *maxima);
 void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
                               double *units);
+
+void ol_activation_read_squares(const struct ol_activation_file *f, int i_layer,
+                                enum ol_input input, double *squares);
 
 /* Of one sequence, as written; the layer's n_units must be > 0. Thread-safe. */
 const uint16_t *ol_activation_top_features(const struct ol_activation_file *f,

@@ -164,6 +164,12 @@ void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
     copy_whole(f, i_layer, OL_TABLE_UNITS, units);
 }
 
+void ol_activation_read_squares(const struct ol_activation_file *f, int i_layer,
+                                enum ol_input input, double *squares)
+{
+    copy_whole(f, i_layer, OL_TABLE_INPUTS + (int)input, squares);
+}
+
 const struct ol_activation_outliers *
 ol_activation_outliers(const struct ol_activation_file *f)
 {

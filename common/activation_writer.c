@@ -253,6 +253,13 @@ int ol_activation_write_units(struct ol_activation_writer *w, int layer,
     return write_whole(w, layer, OL_TABLE_UNITS, units, err);
 }
 
+int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
+                                enum ol_input input, const double *squares,
+                                struct ol_error *err)
+{
+    return write_whole(w, layer, OL_TABLE_INPUTS + (int)input, squares, err);
+}
+
 int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
                             const float *nll, struct ol_error *err)
 {

@@ -262,6 +262,10 @@ struct ol_backend_operations {
     int (*pick)(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                 float *values, struct ol_error *err);
 
+    /* sums[c] += x[i][c]^2 for i rising, in double; x [n, d], sums host [d]. */
+    int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
+                       struct ol_error *err);
+
     /* ---- head ---- */
 
     /* nll[i] = logsumexp(logits_i) - logits_i[targets[i]], logits = round(x weight^T), in

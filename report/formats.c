@@ -3,11 +3,21 @@
 #include <math.h>
 
 extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
-    ol_html_format, ol_svg_format;
+    ol_html_format, ol_svg_format, ol_study_format, ol_super_experts_format;
 
-const struct ol_format *const ol_formats[] = {&ol_markdown_format, &ol_json_format,
-                                              &ol_csv_format,      &ol_html_format,
-                                              &ol_svg_format,      NULL};
+/* One line each. */
+/* clang-format off */
+const struct ol_format *const ol_formats[] = {
+    &ol_markdown_format,
+    &ol_html_format,
+    &ol_json_format,
+    &ol_csv_format,
+    &ol_svg_format,
+    &ol_study_format,
+    &ol_super_experts_format,
+    NULL,
+};
+/* clang-format on */
 
 char *ol_report_parameters(int64_t n)
 {

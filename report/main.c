@@ -13,14 +13,14 @@ struct command {
     bool diff;
 };
 
-static const char formats[] = "markdown, html, json, csv, svg";
+static const char formats[] = "markdown, html, json, csv, svg, study, super-experts";
 
 static enum ol_options_result parse(struct command *c, int argc, char **argv,
                                     struct ol_texts *files)
 {
     const struct ol_option options[] = {
         {'f', "format", OL_OPTION_TEXT, &c->format, "FORMAT",
-         "markdown (default), html, json, csv or svg", 0, 0, NULL},
+         "markdown (default), html, json, csv, svg, study or\nsuper-experts", 0, 0, NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
          "report (default: standard output)", 0, 0, NULL},
         {0, "figure", OL_OPTION_TEXT, &c->figure, "NAME",

@@ -216,6 +216,7 @@ static const struct ol_backend_operations operations = {
     .add_sum = ol_cpu_add_sum,
     .largest = ol_cpu_largest,
     .pick = ol_cpu_pick,
+    .add_squares = ol_cpu_add_squares,
     .nll = ol_cpu_nll,
 };
 

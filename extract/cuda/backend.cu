@@ -191,6 +191,7 @@ static const struct ol_backend_operations *operations(void)
     t.add_sum = ol_cuda_add_sum;
     t.largest = ol_cuda_largest;
     t.pick = ol_cuda_pick;
+    t.add_squares = ol_cuda_add_squares;
     t.nll = ol_cuda_nll;
     return &t;
 }

@@ -795,6 +795,27 @@ static size_t largest_and_pick(struct ol_backend *b, void *bytes)
     return (size_t)(at - (char *)bytes);
 }
 
+static size_t add_squares(struct ol_backend *b, void *bytes)
+{
+    enum { N = 37, D = 301 };
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 3);
+    double *xs = tensor_values(b, x), sums[D], want[D];
+    for (int c = 0; c < D; c++) {
+        sums[c] = want[c] = 1 + c;
+        for (int i = 0; i < N; i++)
+            want[c] += xs[i * D + c] * xs[i * D + c];
+    }
+    /* In pieces as at once: the order is that of the rows. */
+    OK(b->op->add_squares(b, ol_tensor_rows(x, 0, 5), sums, &err));
+    OK(b->op->add_squares(b, ol_tensor_rows(x, 5, N - 5), sums, &err));
+    assert_memory_equal(sums, want, sizeof sums);
+    memcpy(bytes, sums, sizeof sums);
+    free(xs);
+    b->op->tensor_free(b, &x);
+    return sizeof sums;
+}
+
 static size_t nll(struct ol_backend *b, void *bytes)
 {
     enum { N = 263, V = 1031, D = 41 };
@@ -847,6 +868,7 @@ static const struct {
     {"gate", gate},
     {"permute, gather, scatter_add", experts},
     {"largest, pick", largest_and_pick},
+    {"add_squares", add_squares},
     {"nll", nll},
 };
 

@@ -1,0 +1,120 @@
+/* The file that the Python study's plots read, final_analysis_results.json: every
+ * (feature, batch) pair in the study's words. Which layers a pair is in and examples of
+ * its values are not in a results file, and are left out. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "report/format.h"
+
+static int check(const struct ol_report *report, struct ol_error *err)
+{
+    if (report->n != 1)
+        return ol_fail(err, "--format study describes one model, %d results were given",
+                       report->n);
+    return report->results[0].has_outliers
+               ? 0
+               : ol_fail(err,
+                         "%s: there are no outlier features to tell: the run recorded "
+                         "neither tensors nor summaries",
+                         report->results[0].file);
+}
+
+static struct ol_json *copy(const struct ol_json *from, const char *key)
+{
+    return ol_json_new_copy(ol_json_get(from, key));
+}
+
+static struct ol_json *describe_pair(const struct ol_json *pair)
+{
+    struct ol_json *one = ol_json_new_object();
+    ol_json_set(one, "feature_dim", copy(pair, "feature"));
+    ol_json_set(one, "layer_percentage", copy(pair, "layer_fraction"));
+    ol_json_set(one, "seq_percentage", copy(pair, "position_fraction"));
+    ol_json_set(one, "max_magnitude", copy(pair, "max_magnitude"));
+    ol_json_set(one, "total_occurrences", copy(pair, "occurrences"));
+    return one;
+}
+
+static struct ol_json *describe_pairs(const struct ol_json *batch)
+{
+    const struct ol_json *features = ol_json_get(batch, "features");
+    struct ol_json *list = ol_json_new_array();
+    for (size_t i = 0; i < ol_json_length(features); i++)
+        ol_json_append(list, describe_pair(ol_json_at(features, i)));
+    return list;
+}
+
+static struct ol_json *describe_parameters(const struct ol_report_results *r)
+{
+    struct ol_json *parameters = ol_json_new_object();
+    ol_json_set(parameters, "magnitude_threshold",
+                ol_json_new_real(r->criterion.threshold));
+    ol_json_set(parameters, "min_layer_percentage",
+                ol_json_new_real(r->criterion.min_layers));
+    ol_json_set(parameters, "min_seq_percentage",
+                ol_json_new_real(r->criterion.min_positions));
+    return parameters;
+}
+
+/* A feature counts once per batch in which it qualifies; magnitudes are the largest. */
+static struct ol_json *describe_top(const struct ol_report_results *r)
+{
+    struct ol_json *list = ol_json_new_array();
+    for (int64_t i = 0; i < r->unique.n; i++) {
+        const struct ol_report_feature *f = &r->unique.features[i];
+        struct ol_json *one = ol_json_new_object();
+        ol_json_set(one, "feature_dim", ol_json_new_int(f->feature));
+        ol_json_set(one, "max_magnitude",
+                    isfinite(f->max_magnitude) ? ol_json_new_real(f->max_magnitude)
+                                               : ol_json_new_null());
+        ol_json_set(one, "occurrences", ol_json_new_int(f->batches));
+        ol_json_append(list, one);
+    }
+    return list;
+}
+
+static struct ol_json *describe_summary(const struct ol_report_results *r)
+{
+    struct ol_json *summary = ol_json_new_object();
+    ol_json_set(summary, "total_batches", ol_json_new_int(r->n_batches));
+    ol_json_set(summary, "total_sequences", ol_json_new_int(r->n_sequences));
+    ol_json_set(summary, "total_systematic_outliers", ol_json_new_int(r->n_pairs));
+    ol_json_set(summary, "analysis_params", describe_parameters(r));
+    ol_json_set(summary, "completion_time", ol_json_new_string(r->run.created));
+    ol_json_set(summary, "model_name", ol_json_new_string(r->model.name));
+    return summary;
+}
+
+static void write(const struct ol_report *report, FILE *out)
+{
+    const struct ol_report_results *r = &report->results[0];
+    const struct ol_json *batches =
+        ol_json_get(ol_json_get(r->json, "llm_int8"), "batches");
+    struct ol_json *top = ol_json_new_object(), *all = ol_json_new_array(),
+                   *each = ol_json_new_array();
+    for (size_t i = 0; i < ol_json_length(batches); i++) {
+        const struct ol_json *batch = ol_json_at(batches, i);
+        const struct ol_json *features = ol_json_get(batch, "features");
+        struct ol_json *one = ol_json_new_object();
+        for (size_t k = 0; k < ol_json_length(features); k++)
+            ol_json_append(all, describe_pair(ol_json_at(features, k)));
+        ol_json_set(one, "batch_id", ol_json_new_int((int64_t)i));
+        ol_json_set(
+            one, "sequences_processed",
+            ol_json_new_int((int64_t)ol_json_length(ol_json_get(batch, "sequences"))));
+        ol_json_set(one, "systematic_outliers", describe_pairs(batch));
+        ol_json_set(one, "analysis_params", describe_parameters(r));
+        ol_json_append(each, one);
+    }
+    ol_json_set(top, "analysis_summary", describe_summary(r));
+    ol_json_set(top, "top_features", describe_top(r));
+    ol_json_set(top, "all_systematic_outliers", all);
+    ol_json_set(top, "batch_results", each);
+    char *text = ol_json_dump_text(top, 2);
+    fprintf(out, "%s\n", text);
+    free(text);
+    ol_json_free(top);
+}
+
+const struct ol_format ol_study_format = {
+    .name = "study", .write = write, .check = check};

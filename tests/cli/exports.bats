@@ -1,0 +1,33 @@
+load common
+
+@test "the study's file holds every pair, the super experts' file every expert" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
+    "$ANALYZE" run.h5 -o run.json
+    "$REPORT" -f study run.json > study.json
+    "$REPORT" -f super-experts run.json > experts.json
+    "$PYTHON" - <<'PY'
+import json
+run, study, experts = (json.load(open(f"{n}.json")) for n in ("run", "study", "experts"))
+pairs = [f for b in run["llm_int8"]["batches"] for f in b["features"]]
+found = study["all_systematic_outliers"]
+assert len(found) == run["llm_int8"]["pairs"]["count"] == 22
+for f, pair in zip(found, pairs):
+    assert (f["feature_dim"], f["layer_percentage"], f["seq_percentage"], f["max_magnitude"],
+            f["total_occurrences"]) == (pair["feature"], pair["layer_fraction"],
+            pair["position_fraction"], pair["max_magnitude"], pair["occurrences"])
+assert [b["systematic_outliers"] for b in study["batch_results"]] != []
+assert sum((b["systematic_outliers"] for b in study["batch_results"]), []) == found
+assert study["analysis_summary"]["total_systematic_outliers"] == 22
+units = {(str(l["layer"]), str(u["expert"])): [u["input"], u["output"]]
+         for l in run["super_experts"]["layers"] for u in l["units"] if u["kind"] == "expert"}
+assert {(l, e): x for l, m in experts["max_down_proj"].items() for e, x in m.items()} == units
+assert len(experts["super_experts"]) == len(run["super_experts"]["experts"])
+PY
+    run "$REPORT" -f study run.json run.json
+    [ "$status" -eq 1 ]
+    "$EXTRACT" -q "$GOLDEN/qwen3" --ids "$GOLDEN/qwen3/ids.txt" -o dense.h5
+    "$ANALYZE" dense.h5 -o dense.json
+    run "$REPORT" -f super-experts dense.json
+    [ "$status" -eq 1 ]
+}
