@@ -277,6 +277,20 @@ static struct ol_writes_group described(const struct ol_experts *x)
     };
 }
 
+/* Rows of an input of every expert of the group. */
+static int add_inputs(struct ol_experts *x, enum ol_input input, struct ol_tensor rows,
+                      struct ol_error *err)
+{
+    const struct group *g = &x->group;
+    for (int i = 0; x->c.inputs != NULL && i < g->n; i++)
+        if (ol_inputs_add(
+                x->c.inputs, input, g->experts[i],
+                ol_tensor_rows(rows, g->firsts[i], g->firsts[i + 1] - g->firsts[i]),
+                err) != 0)
+            return -1;
+    return 0;
+}
+
 static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -294,7 +308,8 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
     find_scales(x);
     if (x->op->gather(b, input, x->permutation.rows + g->begin,
                       x->c.spec->router.scales_input ? x->scales : NULL, gathered,
-                      err) != 0)
+                      err) != 0 ||
+        add_inputs(x, OL_INPUT_EXPERTS, gathered, err) != 0)
         return -1;
     int n_products = multiply(x, layer, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_GATE_BIAS,
                               gathered, gate, x->products);
@@ -303,7 +318,8 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
     const struct ol_writes_group described_group = described(x);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
-        ol_writes_inputs(watcher(x), &described_group, gate, err) != 0)
+        ol_writes_inputs(watcher(x), &described_group, gate, err) != 0 ||
+        add_inputs(x, OL_INPUT_EXPERTS_DOWN, gate, err) != 0)
         return -1;
     const struct ol_tensor down = ol_tensor_rows(x->down, 0, n);
     n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, OL_ROLE_EXPERT_DOWN_BIAS, gate,
@@ -357,6 +373,7 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
     if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
         ol_writes_inputs(watcher(x), &group, gate, err) != 0 ||
+        ol_inputs_add(x->c.inputs, OL_INPUT_SHARED_DOWN, 0, gate, err) != 0 ||
         x->op->matmul(b, &out, 1, err) != 0 ||
         (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0) ||
         ol_writes_outputs(watcher(x), &group, down, err) != 0)

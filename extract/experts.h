@@ -5,6 +5,7 @@
 #define OL_EXPERTS_H
 
 #include "extract/backend.h"
+#include "extract/inputs.h"
 #include "extract/layer_weights.h"
 #include "extract/writes.h"
 
@@ -20,6 +21,7 @@ struct ol_experts_context {
                              OL_PRODUCT_ROWS */
     int64_t weight_bytes; /* of experts that are waited for together; at least one is */
     struct ol_writes *writes; /* NULL: nobody asks */
+    struct ol_inputs *inputs; /* NULL: nobody asks */
     /* Called as work is done, with the share of ol_experts_run that it was. */
     void (*progress)(void *arg, int layer, double share);
     void *arg;

@@ -52,6 +52,7 @@ struct forward {
     struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
     struct ol_experts *experts;    /* NULL in a dense model */
     struct ol_writes *writes;      /* NULL: nobody asks */
+    struct ol_inputs *inputs;      /* NULL: nobody asks */
     int32_t *all_rows;             /* [n_rows]: 0, 1, 2, ... */
     struct recording recordings[OL_DOWNLOADS]; /* the oldest first */
     int n_recordings;
@@ -272,6 +273,7 @@ static int dense_rows(struct forward *f, int layer, int64_t first, int64_t n,
     if (f->op->matmul(f->b, in, 2, err) != 0 ||
         f->op->glu(f->b, &f->spec->glu, gate, up, err) != 0 ||
         ol_writes_inputs(writes, &group, gate, err) != 0 ||
+        ol_inputs_add(f->inputs, OL_INPUT_MLP_DOWN, 0, gate, err) != 0 ||
         f->op->matmul(f->b, &out, 1, err) != 0 ||
         ol_writes_outputs(writes, &group, out.out, err) != 0)
         return -1;
@@ -340,12 +342,14 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
 {
     struct ol_writes *writes = watcher(f, layer);
     ol_writes_begin(writes, layer);
-    const int status = mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
-                               layer_mlp(f, layer, err) != 0 ||
-                               finish_recordings(f, err) != 0 ||
-                               ol_writes_end(writes, f->hidden, f->in->writer, err) != 0
-                           ? -1
-                           : 0;
+    ol_inputs_begin(f->inputs, layer, writes != NULL);
+    const int status =
+        mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
+                layer_mlp(f, layer, err) != 0 || finish_recordings(f, err) != 0 ||
+                ol_writes_end(writes, f->hidden, f->in->writer, err) != 0 ||
+                ol_inputs_end(f->inputs, f->in->writer, err) != 0
+            ? -1
+            : 0;
     ol_layer_weights_release(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
     return status;
 }
@@ -410,6 +414,7 @@ static int new_mixers(struct forward *f, struct ol_error *err)
         .spec = f->spec,
         .backend = f->b,
         .weights = f->stored,
+        .inputs = f->inputs,
         .block_rows = f->in->memory->block_rows,
         .longest = f->longest,
     };
@@ -448,6 +453,8 @@ static int begin(struct forward *f, struct ol_error *err)
         f->all_rows[i] = (int32_t)i;
     if (f->in->summary)
         f->writes = ol_writes_new(spec, f->b, f->n_rows);
+    if (f->in->imatrix)
+        f->inputs = ol_inputs_new(spec, f->b);
     if (spec->d_ff > 0 &&
         new_mlp(f, &f->dense, f->in->memory->dense_rows, spec->d_ff, err) != 0)
         return -1;
@@ -460,6 +467,7 @@ static int begin(struct forward *f, struct ol_error *err)
             .group_rows = f->in->memory->group_rows,
             .weight_bytes = f->in->memory->weight_bytes / 2,
             .writes = f->writes,
+            .inputs = f->inputs,
             .progress = experts_progress,
             .arg = f,
         };
@@ -479,6 +487,7 @@ static void end(struct forward *f)
         f->op->tensor_free(f->b, tensors[i]);
     ol_experts_free(f->experts);
     ol_writes_free(f->writes);
+    ol_inputs_free(f->inputs);
     free(f->all_rows);
     ol_mixer_free(f->mixer);
     ol_mixer_free(f->linear_mixer);

@@ -23,6 +23,7 @@ struct ol_forward_input {
     const int32_t *ids;
     bool keep_states;  /* hand the stream to the writer after every layer */
     bool perplexity;   /* run to the logits and record their nll */
+    bool imatrix;      /* sum up the squares of products' inputs */
     bool summary;      /* find out who writes into the stream of recorded layers */
     int last_recorded; /* the last layer that the writer wants */
     /* Go on after layer `done` (-1: from the embedding) with `states`, the stream after

@@ -97,6 +97,8 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "do not make the statistics that most of ol-analyze\nneeds (histograms, "
          "largest values, who wrote them)",
          0, 0, NULL},
+        {0, "imatrix", OL_OPTION_FLAG, &r->imatrix, NULL,
+         "sum up the squares of products' inputs, for\nol-analyze --imatrix", 0, 0, NULL},
         {0, "threshold", OL_OPTION_REAL, &r->threshold, "X",
          "magnitude of an occurrence in summaries\n(default: 6.0)", 0, 0, NULL},
         {0, "perplexity", OL_OPTION_FLAG, &r->perplexity, NULL,
@@ -142,6 +144,8 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (!(r->threshold > 0))
         return ol_usage_error("--threshold must be greater than 0");
     r->summary = !c->no_summaries;
+    if (r->imatrix && c->no_summaries)
+        return ol_usage_error("--imatrix needs the summaries");
     r->model = operands->items[0];
     r->corpus.text_files = &c->texts;
     if (r->corpus.text_field == NULL)

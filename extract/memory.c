@@ -6,6 +6,7 @@
 
 #include "extract/backend.h"
 #include "extract/experts.h"
+#include "extract/inputs.h"
 #include "extract/mixer/mixer.h"
 #include "extract/summary.h"
 #include "extract/writes.h"
@@ -71,6 +72,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
         2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
     const int64_t writer = plan->writer_bytes + need->n_rows * d * size;
+    const int64_t imatrix = need->imatrix ? ol_inputs_bytes(spec) : 0;
     const int64_t summary = need->summary
                                 ? ol_writes_bytes(spec, need->n_rows) +
                                       ol_summary_bytes(need->n_rows, d, need->n_sequences)
@@ -80,8 +82,8 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const bool device = need->device_bytes > 0;
     const int64_t downloads = OL_DOWNLOADS * plan->block_rows * d * size;
     plan->device = device ? tensors : 0;
-    plan->total =
-        need->other_bytes + summary + tables + writer + (device ? downloads : tensors);
+    plan->total = need->other_bytes + summary + imatrix + tables + writer +
+                  (device ? downloads : tensors);
 }
 
 static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)

@@ -20,6 +20,7 @@ struct ol_memory_need {
     int64_t other_bytes;        /* of the process before the run */
     int64_t n_sequences;
     bool summary; /* summaries are made */
+    bool imatrix; /* and squares of inputs */
 };
 
 struct ol_memory_plan {

@@ -14,6 +14,7 @@
 #include "common/version.h"
 #include "extract/forward.h"
 #include "extract/hub.h"
+#include "extract/inputs.h"
 #include "extract/model.h"
 #include "extract/writes.h"
 
@@ -107,6 +108,8 @@ static int lay_out(struct run *r, struct ol_error *err)
         layer->summary_sites[OL_SUMMARY_LN_ATTN] = request->sites[OL_SITE_LN_ATTN];
         layer->summary_sites[OL_SUMMARY_LN_MLP] = request->sites[OL_SITE_LN_MLP];
         layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
+        for (int i = 0; request->imatrix && i < OL_N_INPUTS; i++)
+            layer->input_widths[i] = ol_inputs_width(spec, l, (enum ol_input)i);
     }
     free(chosen);
     return status;
@@ -348,6 +351,7 @@ static int plan_memory(struct run *r, struct ol_error *err)
         .other_bytes = ol_memory_resident(),
         .n_sequences = c->n_sequences,
         .summary = r->request->summary,
+        .imatrix = r->request->imatrix,
     };
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
@@ -398,6 +402,7 @@ static int compute(struct run *r, struct ol_error *err)
         .keep_states = true,
         .perplexity = r->request->perplexity,
         .summary = r->request->summary,
+        .imatrix = r->request->imatrix,
         .last_recorded = r->layout.layers[r->layout.n_layers - 1].number,
         .done = r->done,
         .states = r->hidden,

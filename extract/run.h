@@ -28,6 +28,7 @@ struct ol_run_request {
     int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
                        free, less a reserve */
     bool perplexity, resume;
+    bool imatrix;     /* sum up the squares of products' inputs; with summaries */
     bool summary;     /* make summaries, */
     double threshold; /* whose occurrences are of at least this magnitude */
 };

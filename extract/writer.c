@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS };
+enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS, SQUARES };
 
 struct job {
     enum job_kind kind;
     int layer;
     enum ol_site site;
+    enum ol_input input;
     int64_t first, n;
-    void *rows;     /* owned; ROUTER: ids, WRITES: features, UNITS: units */
+    void *rows;     /* owned; ROUTER: ids, WRITES: features, UNITS, SQUARES */
     float *weights; /* owned; ROUTER, and the writes of WRITES */
     size_t bytes;
     struct job *next;
@@ -254,6 +255,9 @@ static int run_job(struct ol_writer *w, const struct job *job, struct ol_error *
         return write_writes(w, job, err);
     case UNITS:
         return write_units(w, job, err);
+    case SQUARES:
+        return ol_activation_write_squares(w->to.file, job->layer, job->input, job->rows,
+                                           err);
     }
     return -1;
 }
@@ -474,5 +478,13 @@ int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *
                          int n, struct ol_error *err)
 {
     const struct job job = {.kind = UNITS, .layer = layer, .rows = units, .n = n};
+    return put(w, &job, err);
+}
+
+int ol_writer_take_squares(struct ol_writer *w, int layer, enum ol_input input,
+                           double *squares, struct ol_error *err)
+{
+    const struct job job = {
+        .kind = SQUARES, .layer = layer, .input = input, .rows = squares};
     return put(w, &job, err);
 }

@@ -70,6 +70,10 @@ int ol_writer_take_writes(struct ol_writer *w, int layer, uint16_t *features,
 int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *units,
                          int n, struct ol_error *err);
 
+/* Sums of squares of an input's columns, as the file has them. */
+int ol_writer_take_squares(struct ol_writer *w, int layer, enum ol_input input,
+                           double *squares, struct ol_error *err);
+
 /* Mean of the likelihoods taken, over all tokens but the first of each sequence, and
  * their number (0: none were). After ol_writer_finish. */
 double ol_writer_mean_nll(const struct ol_writer *w, int64_t *n);

@@ -99,7 +99,9 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
     if (m->op->norm(m->c.backend, OL_NORM_RMS, m->c.spec->norm_eps, each,
                     ol_mixer_weight(m, OL_ROLE_DELTA_NORM, block->layer), each,
                     err) != 0 ||
-        m->op->gate(m->c.backend, OL_GATE_SILU, heads, ol_mixer_rows(m, Z, n), err) != 0)
+        m->op->gate(m->c.backend, OL_GATE_SILU, heads, ol_mixer_rows(m, Z, n), err) !=
+            0 ||
+        ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
         return -1;
     const struct ol_weight none = {0};
     const struct ol_matmul output = {

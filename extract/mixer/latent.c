@@ -53,7 +53,8 @@ static int make_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
         from = ol_mixer_rows(m, Q_LATENT, n);
         if (multiply(m, block->layer, block->x, OL_ROLE_Q_A, OL_ROLE_Q_A_BIAS, from,
                      err) != 0 ||
-            normalise(m, block->layer, from, OL_ROLE_Q_A_NORM, err) != 0)
+            normalise(m, block->layer, from, OL_ROLE_Q_A_NORM, err) != 0 ||
+            ol_inputs_add(m->c.inputs, OL_INPUT_QUERY_LATENT, 0, from, err) != 0)
             return -1;
     }
     return multiply(m, block->layer, from, OL_ROLE_Q, OL_ROLE_Q, ol_mixer_rows(m, Q, n),
@@ -74,7 +75,9 @@ static int make_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
         m->op->copy_columns(m->c.backend, first, to_latent, rank, 1, err) != 0 ||
         m->op->copy_columns(m->c.backend, second, to_key, rotary(m->c.spec), 1, err) != 0)
         return -1;
-    return normalise(m, block->layer, latent, OL_ROLE_KV_A_NORM, err);
+    if (normalise(m, block->layer, latent, OL_ROLE_KV_A_NORM, err) != 0)
+        return -1;
+    return ol_inputs_add(m->c.inputs, OL_INPUT_KEY_LATENT, 0, latent, err);
 }
 
 /* One sequence: positions for queries and the shared key. */
@@ -139,8 +142,10 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         make_keys_and_values(m, block, err) != 0 ||
         ol_mixer_each_sequence(m, block, attend, err) != 0)
         return -1;
-    return multiply(m, block->layer, ol_mixer_rows(m, HEADS, block->n_rows), OL_ROLE_O,
-                    OL_ROLE_O_BIAS, block->out, err);
+    const struct ol_tensor heads = ol_mixer_rows(m, HEADS, block->n_rows);
+    if (ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
+        return -1;
+    return multiply(m, block->layer, heads, OL_ROLE_O, OL_ROLE_O_BIAS, block->out, err);
 }
 
 const struct ol_mixer_kind ol_mixer_latent = {true, widths, run};

@@ -5,6 +5,7 @@
 #define OL_MIXER_H
 
 #include "extract/backend.h"
+#include "extract/inputs.h"
 #include "extract/layer_weights.h"
 
 enum { OL_MIXER_BUFFERS = 9 };
@@ -14,8 +15,9 @@ struct ol_mixer_context {
     const struct ol_spec *spec;
     struct ol_backend *backend;
     struct ol_layer_weights weights;
-    int64_t block_rows; /* most rows of a run */
-    int64_t longest;    /* most rows of a sequence */
+    struct ol_inputs *inputs; /* NULL: nobody asks */
+    int64_t block_rows;       /* most rows of a run */
+    int64_t longest;          /* most rows of a sequence */
 };
 
 struct ol_mixer {

@@ -1,0 +1,32 @@
+/* Sums of squares of the columns of products' inputs, for an importance matrix: what the
+ * norms put out is in the summaries already, the rest is gathered here. */
+#ifndef OL_INPUTS_H
+#define OL_INPUTS_H
+
+#include "extract/backend.h"
+#include "extract/writer.h"
+
+struct ol_inputs;
+
+/* Columns of that input in a layer; 0: the layer has no such product. */
+int64_t ol_inputs_width(const struct ol_spec *spec, int layer, enum ol_input input);
+
+/* Bytes that it needs, with what is on its way to the file. */
+int64_t ol_inputs_bytes(const struct ol_spec *spec);
+
+/* spec and backend are borrowed. */
+struct ol_inputs *ol_inputs_new(const struct ol_spec *spec, struct ol_backend *b);
+void ol_inputs_free(struct ol_inputs *x); /* NULL is fine */
+
+/* ---- one layer; with x NULL, or when it is not wanted, nothing happens ---- */
+
+void ol_inputs_begin(struct ol_inputs *x, int layer, bool wanted);
+
+/* Rows of an input; `expert` of those that each expert has, else 0. */
+int ol_inputs_add(struct ol_inputs *x, enum ol_input input, int expert,
+                  struct ol_tensor rows, struct ol_error *err);
+
+/* Hand the sums over. */
+int ol_inputs_end(struct ol_inputs *x, struct ol_writer *writer, struct ol_error *err);
+
+#endif
