@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/imatrix.h"
 #include "analyze/statistics.h"
 #include "common/options.h"
 #include "common/results_file.h"
@@ -10,7 +11,7 @@
 struct command {
     struct ol_criterion criterion;
     int64_t n_threads;
-    const char *output;
+    const char *output, *imatrix;
     bool only_summaries;
 };
 
@@ -32,6 +33,10 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
          0, 0, NULL},
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
+        {0, "imatrix", OL_OPTION_TEXT, &c->imatrix, "FILE",
+         "write an importance matrix for llama.cpp (GGUF) instead;\nneeds ol-extract "
+         "--imatrix",
+         0, 0, NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
          "results (default: standard output)", 0, 0, NULL},
         {0},
@@ -140,6 +145,11 @@ static int analyse(const struct command *c, const struct ol_texts *files,
     struct ol_parts parts = {0};
     struct ol_pool *pool = NULL;
     int status = ol_parts_open(&parts, files->items, (int)files->n, err);
+    if (status == 0 && c->imatrix != NULL) {
+        status = ol_imatrix_write(&parts, c->imatrix, err);
+        ol_parts_clear(&parts);
+        return status;
+    }
     if (status == 0) {
         pool = ol_pool_new((int)c->n_threads, err);
         status = pool != NULL ? 0 : -1;

@@ -1,0 +1,314 @@
+#include "analyze/imatrix.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/atomic_file.h"
+
+enum { ALIGNMENT = 32, VERSION = 3, KV_UINT32 = 4, KV_STRING = 8, KV_ARRAY = 9, F32 = 0 };
+
+/* Where a weight's input is known from: an ln site's columns, or an input's squares. */
+enum { LN_ATTN = OL_N_INPUTS, LN_MLP };
+
+/* Weights by the names that llama.cpp's architectures have for them, without "blk.N." and
+ * ".weight", and what they multiply. A name that a model has not (conversions differ) is
+ * passed over by its reader. */
+struct weight {
+    const char *name;
+    int source;
+};
+
+static const struct weight attention[] = {{"attn_q", LN_ATTN},
+                                          {"attn_k", LN_ATTN},
+                                          {"attn_v", LN_ATTN},
+                                          {"attn_output", OL_INPUT_MIXED},
+                                          {NULL, 0}};
+static const struct weight latent[] = {{"attn_kv_a_mqa", LN_ATTN},
+                                       {"attn_kv_b", OL_INPUT_KEY_LATENT},
+                                       {"attn_output", OL_INPUT_MIXED},
+                                       {NULL, 0}};
+static const struct weight latent_queries[] = {
+    {"attn_q_a", LN_ATTN}, {"attn_q_b", OL_INPUT_QUERY_LATENT}, {NULL, 0}};
+static const struct weight plain_queries[] = {{"attn_q", LN_ATTN}, {NULL, 0}};
+static const struct weight delta_net[] = {
+    {"ssm_in", LN_ATTN}, {"attn_qkv", LN_ATTN},       {"attn_gate", LN_ATTN},
+    {"ssm_ba", LN_ATTN}, {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
+static const struct weight dense[] = {
+    {"ffn_gate", LN_MLP}, {"ffn_up", LN_MLP}, {"ffn_down", OL_INPUT_MLP_DOWN}, {NULL, 0}};
+static const struct weight experts[] = {{"ffn_gate_inp", LN_MLP},
+                                        {"ffn_gate_exps", OL_INPUT_EXPERTS},
+                                        {"ffn_up_exps", OL_INPUT_EXPERTS},
+                                        {"ffn_down_exps", OL_INPUT_EXPERTS_DOWN},
+                                        {NULL, 0}};
+static const struct weight shared[] = {{"ffn_gate_inp_shexp", LN_MLP},
+                                       {"ffn_gate_shexp", LN_MLP},
+                                       {"ffn_up_shexp", LN_MLP},
+                                       {"ffn_down_shexp", OL_INPUT_SHARED_DOWN},
+                                       {NULL, 0}};
+
+/* One tensor pair of the file. */
+struct entry {
+    char *name; /* owned: blk.N.NAME.weight */
+    int i_layer, source;
+    int64_t n_matrices, width;
+};
+
+struct imatrix {
+    const struct ol_parts *parts;
+    struct entry *entries;
+    size_t n;
+};
+
+/* ---- what is in it ---- */
+
+static int64_t width_of(const struct ol_parts *parts,
+                        const struct ol_activation_layer *layer, int source)
+{
+    return source < OL_N_INPUTS ? layer->input_widths[source]
+                                : ol_parts_layout(parts)->d_model;
+}
+
+static void add_all(struct imatrix *m, int i_layer, const struct weight *weights)
+{
+    const struct ol_activation_layer *layer = &ol_parts_layout(m->parts)->layers[i_layer];
+    const int64_t n_experts = ol_parts_info(m->parts)->model.n_experts;
+    for (; weights->name != NULL; weights++) {
+        m->entries = ol_xrealloc_array(m->entries, m->n + 1, sizeof *m->entries);
+        m->entries[m->n++] = (struct entry){
+            .name = ol_xasprintf("blk.%d.%s.weight", layer->number, weights->name),
+            .i_layer = i_layer,
+            .source = weights->source,
+            .n_matrices =
+                weights->source < OL_N_INPUTS
+                    ? ol_activation_n_inputs(n_experts, (enum ol_input)weights->source)
+                    : 1,
+            .width = width_of(m->parts, layer, weights->source),
+        };
+    }
+}
+
+static int check_layer(const struct imatrix *m, const struct ol_activation_layer *layer,
+                       struct ol_error *err)
+{
+    const char *path = ol_activation_path(m->parts->files[0]);
+    if (layer->input_widths[OL_INPUT_MIXED] == 0)
+        return ol_fail(err,
+                       "%s: layer %d has no squares of inputs: they are gathered by "
+                       "ol-extract --imatrix",
+                       path, layer->number);
+    if (!layer->summary_sites[OL_SUMMARY_LN_ATTN] ||
+        !layer->summary_sites[OL_SUMMARY_LN_MLP])
+        return ol_fail(err, "%s: layer %d has no summary of ln_attn and ln_mlp", path,
+                       layer->number);
+    return 0;
+}
+
+static int list_entries(struct imatrix *m, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = ol_parts_layout(m->parts);
+    for (int l = 0; l < layout->n_layers; l++) {
+        const struct ol_activation_layer *layer = &layout->layers[l];
+        if (check_layer(m, layer, err) != 0)
+            return -1;
+        if (strcmp(layer->attention, "linear") == 0) {
+            add_all(m, l, delta_net);
+        } else if (layer->input_widths[OL_INPUT_KEY_LATENT] > 0) {
+            add_all(m, l,
+                    layer->input_widths[OL_INPUT_QUERY_LATENT] > 0 ? latent_queries
+                                                                   : plain_queries);
+            add_all(m, l, latent);
+        } else {
+            add_all(m, l, attention);
+        }
+        add_all(m, l, layer->moe ? experts : dense);
+        if (layer->moe && layer->input_widths[OL_INPUT_SHARED_DOWN] > 0)
+            add_all(m, l, shared);
+    }
+    return 0;
+}
+
+/* Sums of squares [n_matrices, width] over all files, and tokens [n_matrices]. */
+static void read_entry(const struct imatrix *m, const struct entry *e, double *sums,
+                       double *counts)
+{
+    const size_t n = (size_t)(e->n_matrices * e->width);
+    const struct ol_activation_layer *layer =
+        &ol_parts_layout(m->parts)->layers[e->i_layer];
+    const size_t n_columns = (size_t)(OL_N_COLUMN_ROWS * e->width),
+                 n_units = (size_t)layer->n_units * OL_N_UNIT_COLUMNS;
+    double *some = ol_xcalloc(n > n_columns ? n : n_columns, sizeof *some);
+    double *units = ol_xcalloc(n_units, sizeof *units);
+    for (int i = 0; i < m->parts->n_files; i++) {
+        const struct ol_activation_file *f = m->parts->files[i];
+        const double *from = some;
+        if (e->source < OL_N_INPUTS) {
+            ol_activation_read_squares(f, e->i_layer, (enum ol_input)e->source, some);
+        } else {
+            const struct ol_activation_summary summary = {.columns = some};
+            ol_activation_read_summary(
+                f, e->i_layer,
+                e->source == LN_ATTN ? OL_SUMMARY_LN_ATTN : OL_SUMMARY_LN_MLP, &summary);
+            from = some + OL_COLUMN_SUM_SQUARES * e->width;
+        }
+        for (size_t k = 0; k < n; k++)
+            sums[k] += from[k];
+        ol_activation_read_units(f, e->i_layer, units);
+        for (int64_t k = 0; e->n_matrices > 1 && k < e->n_matrices; k++)
+            counts[k] += units[k * OL_N_UNIT_COLUMNS + OL_UNIT_TOKENS];
+    }
+    if (e->n_matrices == 1)
+        counts[0] = (double)m->parts->n_tokens;
+    free(units);
+    free(some);
+}
+
+/* ---- GGUF ---- */
+
+static void put_bytes(FILE *out, uint64_t value, int n)
+{
+    for (int i = 0; i < n; i++)
+        fputc((int)(value >> 8 * i & 0xff), out);
+}
+
+static void put_string(FILE *out, const char *text)
+{
+    put_bytes(out, strlen(text), 8);
+    fputs(text, out);
+}
+
+static int64_t padded(int64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static void pad(FILE *out, int64_t from)
+{
+    for (int64_t i = from; i < padded(from); i++)
+        fputc(0, out);
+}
+
+static void put_u32(FILE *out, const char *key, uint32_t value)
+{
+    put_string(out, key);
+    put_bytes(out, KV_UINT32, 4);
+    put_bytes(out, value, 4);
+}
+
+static int64_t longest(const struct ol_parts *parts)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < parts->n_sequences; i++)
+        most = parts->lengths[i] > most ? parts->lengths[i] : most;
+    return most;
+}
+
+static void put_header(const struct imatrix *m, FILE *out)
+{
+    fputs("GGUF", out);
+    put_bytes(out, VERSION, 4);
+    put_bytes(out, 2 * m->n, 8);
+    put_bytes(out, 4, 8);
+    put_string(out, "general.type");
+    put_bytes(out, KV_STRING, 4);
+    put_string(out, "imatrix");
+    put_string(out, "imatrix.datasets");
+    put_bytes(out, KV_ARRAY, 4);
+    put_bytes(out, KV_STRING, 4);
+    put_bytes(out, (uint64_t)m->parts->n_files, 8);
+    for (int i = 0; i < m->parts->n_files; i++)
+        put_string(out, ol_activation_info(m->parts->files[i])->input.source);
+    put_u32(out, "imatrix.chunk_count", (uint32_t)m->parts->n_sequences);
+    put_u32(out, "imatrix.chunk_size", (uint32_t)longest(m->parts));
+}
+
+/* Dimensions with the innermost first; *offset goes past the tensor. */
+static void put_info(FILE *out, const char *name, const char *suffix, int64_t width,
+                     int64_t n, int64_t *offset)
+{
+    char *full = ol_xasprintf("%s.%s", name, suffix);
+    put_string(out, full);
+    put_bytes(out, 2, 4);
+    put_bytes(out, (uint64_t)width, 8);
+    put_bytes(out, (uint64_t)n, 8);
+    put_bytes(out, F32, 4);
+    put_bytes(out, (uint64_t)*offset, 8);
+    *offset += padded(width * n * 4);
+    free(full);
+}
+
+static void put_floats(FILE *out, const double *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float value = (float)values[i];
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        put_bytes(out, bits, 4);
+    }
+    pad(out, 4 * n);
+}
+
+static void put_entry(const struct imatrix *m, const struct entry *e, FILE *out)
+{
+    const int64_t n = e->n_matrices * e->width;
+    double *sums = ol_xcalloc((size_t)n, sizeof *sums),
+           *counts = ol_xcalloc((size_t)e->n_matrices, sizeof *counts);
+    read_entry(m, e, sums, counts);
+    put_floats(out, sums, n);
+    put_floats(out, counts, e->n_matrices);
+    free(counts);
+    free(sums);
+}
+
+static int64_t string_bytes(const char *text)
+{
+    return 8 + (int64_t)strlen(text);
+}
+
+/* Of everything before the tensors' data: standard output cannot tell. */
+static int64_t header_bytes(const struct imatrix *m)
+{
+    enum { INFO = 4 + 2 * 8 + 4 + 8 }; /* a tensor's, without its name */
+    int64_t n = 4 + 4 + 8 + 8;
+    n += string_bytes("general.type") + 4 + string_bytes("imatrix");
+    n += string_bytes("imatrix.datasets") + 4 + 4 + 8;
+    for (int i = 0; i < m->parts->n_files; i++)
+        n += string_bytes(ol_activation_info(m->parts->files[i])->input.source);
+    n += string_bytes("imatrix.chunk_count") + 8 + string_bytes("imatrix.chunk_size") + 8;
+    for (size_t i = 0; i < m->n; i++)
+        n += 2 * (string_bytes(m->entries[i].name) + INFO) +
+             (int64_t)(strlen(".in_sum2") + strlen(".counts"));
+    return n;
+}
+
+static void put_all(const struct imatrix *m, FILE *out)
+{
+    int64_t offset = 0;
+    put_header(m, out);
+    for (size_t i = 0; i < m->n; i++) {
+        const struct entry *e = &m->entries[i];
+        put_info(out, e->name, "in_sum2", e->width, e->n_matrices, &offset);
+        put_info(out, e->name, "counts", 1, e->n_matrices, &offset);
+    }
+    pad(out, header_bytes(m));
+    for (size_t i = 0; i < m->n; i++)
+        put_entry(m, &m->entries[i], out);
+}
+
+int ol_imatrix_write(const struct ol_parts *parts, const char *path, struct ol_error *err)
+{
+    struct imatrix m = {.parts = parts};
+    struct ol_atomic_file *file = NULL;
+    int status = list_entries(&m, err);
+    if (status == 0) {
+        file = ol_atomic_open(path, err);
+        status = file != NULL ? 0 : -1;
+    }
+    if (status == 0) {
+        put_all(&m, ol_atomic_stream(file));
+        status = ol_atomic_commit(file, err);
+    }
+    for (size_t i = 0; i < m.n; i++)
+        free(m.entries[i].name);
+    free(m.entries);
+    return status;
+}
