@@ -41,7 +41,7 @@ static void draw_writer(FILE *out, const struct ol_writer *w, double x, double y
     ol_svg_rect(out, x + NAMES, y + 3, fmax(1, share * width), ROW - 6, class_of(w->kind),
                 tip);
     ol_svg_text(out, x + NAMES + share * width + 5, y + 13, 's', "mu", "%s %%",
-                ol_text_percent(share).text);
+                ol_text_percent(w->share).text);
     free(tip);
     free(unit);
 }
@@ -74,11 +74,13 @@ static void draw_attribution(const struct ol_report_results *r, const struct ol_
 const struct ol_figure ol_attribution_figure = {
     "attribution",
     "Who writes the largest dimensions",
-    "For each massive or outlier dimension (at most 8), the parts of the model that add "
-    "the most to it: a bar's length is the writer's share of everything written there, "
+    "For the largest dimensions of the residual stream (at most 8), the parts of the "
+    "model "
+    "that add the most to them: a bar's length is the writer's share of everything "
+    "written there, "
     "by magnitude. One long bar means that a single expert makes the outlier.",
-    "It needs massive or outlier dimensions, and write attribution, which ol-extract "
-    "records beside its summaries.",
+    "It needs the writes that ol-extract records with its summaries (run it without "
+    "--no-summaries).",
     has_attribution,
     draw_attribution};
 
@@ -121,7 +123,7 @@ const struct ol_figure ol_writes_figure = {
     "How much attention and the MLP of each layer add, on average, to the largest "
     "dimension of each token. A spike is a layer that creates or removes massive "
     "activations.",
-    "It needs write attribution, which ol-extract records beside its summaries, and "
-    "ol-analyze of this version.",
+    "It needs the writes that ol-extract records with its summaries (run it without "
+    "--no-summaries).",
     has_writes,
     draw_writes};
