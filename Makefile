@@ -1,7 +1,7 @@
 # make deps     install what is missing (Debian, Ubuntu), or name it
 # make          build build/ol-extract, build/ol-analyze, build/ol-report
 # make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
-#               FORMAT=html writes a page beside the activations
+#               FORMAT=html writes a page beside the activations, or REPORT=page.html
 # make test     the whole test suite; make check: format, warnings, linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
 # make gpu-check  the CUDA backend on a real device: right, then fast
@@ -207,18 +207,18 @@ gpu-check:
 
 MODEL ?= data/demo
 TEXT  ?= data/demo/heldout.txt
+FORMAT ?= markdown
 N     ?= 16
 L     ?= 512
 OUT   ?= $(B)/$(notdir $(patsubst %/,%,$(MODEL))).h5
-FORMAT ?= markdown
-PAGE  := $(OUT:.h5=.html)
+REPORT ?= $(if $(filter html,$(FORMAT)),$(OUT:.h5=.html))
 
 run: SHELL := /bin/bash
 run: .SHELLFLAGS := -o pipefail -c
 run: all
 	@$(B)/ol-extract "$(MODEL)" -t "$(TEXT)" -n $(N) -l $(L) -o "$(OUT)" --perplexity \
-	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report --format $(FORMAT) \
-	    $(if $(filter html,$(FORMAT)),-o "$(PAGE)" && echo "$(PAGE)")
+	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report -f $(FORMAT) \
+	    $(if $(REPORT),-o "$(REPORT)" && echo "$(REPORT)")
 
 # ---- bench: PYTHON with torch and transformers to be compared with them ----
 

@@ -47,23 +47,17 @@ FILE *ol_atomic_stream(struct ol_atomic_file *file)
     return file->stream;
 }
 
-/* When an earlier write failed, its reason is gone, but the same disk, asked again, will
- * mostly give it; the text is lost either way. */
-static bool flush(FILE *stream)
-{
-    if (!ferror(stream))
-        return fflush(stream) == 0;
-    clearerr(stream);
-    errno = EIO;
-    if (fputc('\n', stream) != EOF)
-        (void)fflush(stream);
-    return false;
-}
-
 int ol_atomic_commit(struct ol_atomic_file *file, struct ol_error *err)
 {
     const char *name = file->path != NULL ? file->path : "standard output";
-    bool good = flush(file->stream);
+    bool good = !ferror(file->stream);
+    if (!good) {
+        /* The reason of an earlier failure is gone: let it fail again. */
+        errno = EIO;
+        fputc('\n', file->stream);
+        fflush(file->stream);
+    }
+    good = good && fflush(file->stream) == 0;
     if (good && file->temporary != NULL)
         good =
             fsync(fileno(file->stream)) == 0 && rename(file->temporary, file->path) == 0;

@@ -56,8 +56,8 @@ static struct tile carve(float *at, int64_t width)
 
 static size_t packed_floats(const struct ol_attention_args *a)
 {
-    const size_t scores = ol_gemm_bf16_scratch(QUERIES, KEYS, a->head_dim);
-    const size_t values = ol_gemm_bf16_scratch(QUERIES, a->value_dim, KEYS);
+    const size_t scores = ol_gemm_bf16_scratch(KEYS, a->head_dim);
+    const size_t values = ol_gemm_bf16_scratch(a->value_dim, KEYS);
     return (scores > values ? scores : values) / sizeof(float);
 }
 

@@ -42,11 +42,11 @@ static int64_t panel(int64_t k)
     return (k + 2 * LANES - 1) / (2 * LANES) * (2 * LANES) * COLS;
 }
 
-size_t ol_gemm_bf16_scratch(int64_t m, int64_t n, int64_t k)
+size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
 {
     const int64_t columns = ol_gemm_bf16_columns(k);
     const int64_t panels = ((n < columns ? n : columns) + COLS - 1) / COLS;
-    return (size_t)(panels * panel(k) + m * stride(k)) * sizeof(uint16_t);
+    return (size_t)(panels * panel(k) + ROWS * stride(k)) * sizeof(uint16_t);
 }
 
 /* r[i] lane j becomes r[j] lane i. */
@@ -218,11 +218,23 @@ static void store(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows, int64
     }
 }
 
-/* Columns [first, first + n) of the result, a being the copy of all rows. */
-static void run_columns(const struct ol_gemm_bf16 *g, const uint16_t *a, int64_t lda,
-                        int64_t first, int64_t n, uint16_t *packed)
+/* Rows that are multiplied together, at a distance that does not make them meet in the
+ * same lines of the first cache, as that of a power of two would. */
+static void copy_rows(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows,
+                      uint16_t *a, int64_t lda)
 {
-    const int64_t panels = (n + COLS - 1) / COLS;
+    for (int64_t i = 0; i < rows; i++) {
+        memcpy(a + i * lda, g->a + (row + i) * g->lda, (size_t)g->k * sizeof *a);
+        if (g->k % 2 != 0)
+            a[i * lda + g->k] = 0;
+    }
+}
+
+/* Columns [first, first + n) of the result; a: room for the copy of ROWS rows. */
+static void run_columns(const struct ol_gemm_bf16 *g, uint16_t *a, int64_t first,
+                        int64_t n, uint16_t *packed)
+{
+    const int64_t panels = (n + COLS - 1) / COLS, lda = stride(g->k);
     float out[ROWS][COLS];
     for (int64_t i = 0; i < panels; i++)
         (g->b_plain ? pack_plain : pack)(g, first + i * COLS, packed + i * panel(g->k));
@@ -230,8 +242,9 @@ static void run_columns(const struct ol_gemm_bf16 *g, const uint16_t *a, int64_t
     const int64_t blocks = (g->m + ROWS - 1) / ROWS;
     for (int64_t i = 0, row = 0, rows; i < blocks; i++, row += rows) {
         rows = (g->m - row) / (blocks - i);
+        copy_rows(g, row, rows, a, lda);
         for (int64_t p = 0; p < panels; p++) {
-            multiply_rows(a + row * lda, lda, g->k, packed + p * panel(g->k), rows, out);
+            multiply_rows(a, lda, g->k, packed + p * panel(g->k), rows, out);
             store(g, row, rows, first + p * COLS, out);
         }
     }
@@ -239,18 +252,13 @@ static void run_columns(const struct ol_gemm_bf16 *g, const uint16_t *a, int64_t
 
 void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
 {
-    const int64_t columns = ol_gemm_bf16_columns(g->k), lda = stride(g->k);
+    const int64_t columns = ol_gemm_bf16_columns(g->k);
     const int64_t block = g->n < columns ? g->n : columns;
     uint16_t *packed = g->scratch;
     uint16_t *a = packed + (block + COLS - 1) / COLS * panel(g->k);
-    for (int64_t i = 0; i < g->m; i++) {
-        memcpy(a + i * lda, g->a + i * g->lda, (size_t)g->k * sizeof *a);
-        if (g->k % 2 != 0)
-            a[i * lda + g->k] = 0;
-    }
     for (int64_t first = 0; first < g->n; first += block) {
         const int64_t left = g->n - first;
-        run_columns(g, a, lda, first, left < block ? left : block, packed);
+        run_columns(g, a, first, left < block ? left : block, packed);
     }
 }
 
@@ -269,9 +277,8 @@ int64_t ol_gemm_bf16_columns(int64_t k)
     return 1;
 }
 
-size_t ol_gemm_bf16_scratch(int64_t m, int64_t n, int64_t k)
+size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
 {
-    (void)m;
     (void)n;
     (void)k;
     return 0;

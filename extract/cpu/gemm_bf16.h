@@ -15,7 +15,7 @@ bool ol_gemm_bf16_available(void);
 int64_t ol_gemm_bf16_columns(int64_t k);
 
 /* Bytes of scratch memory, 64-byte aligned, that a product needs. */
-size_t ol_gemm_bf16_scratch(int64_t m, int64_t n, int64_t k);
+size_t ol_gemm_bf16_scratch(int64_t n, int64_t k);
 
 /* a [m, k] b^T with b [n, k], or a b with b [k, n] when b_plain; all row-major with
  * leading dimensions in elements. Sums are float, over k ascending in pairs, whatever m

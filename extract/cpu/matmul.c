@@ -14,14 +14,13 @@
 #include "extract/cpu/gemm_bf16.h"
 
 /* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
- * one copies its rows once for so many blocks of columns, and packs each block once for
- * its rows. Weights that must be decoded first are decoded once for many more rows. */
+ * one packs a block of columns once for its rows, few enough that all threads have some.
+ * Weights that must be decoded first are decoded once for more rows. */
 enum {
     TILE_ROWS = 512,
     TILE_COLS = 256,
-    BF16_ROWS = 512,
-    BF16_BLOCKS = 4,
-    DECODED_ROWS = 16 * BF16_ROWS,
+    BF16_ROWS = 2048,
+    DECODED_ROWS = 4 * BF16_ROWS,
 };
 
 _Static_assert(OL_PRODUCT_ROWS % TILE_ROWS == 0 && OL_PRODUCT_ROWS % BF16_ROWS == 0,
@@ -67,7 +66,7 @@ static int64_t count_tiles(const struct ol_matmul *p)
 {
     if (is_bf16(p))
         return tiles(p->x.n_rows, bf16_rows(p)) *
-               tiles(p->weight.n_rows, BF16_BLOCKS * ol_gemm_bf16_columns(p->x.n_cols));
+               tiles(p->weight.n_rows, ol_gemm_bf16_columns(p->x.n_cols));
     return tiles(p->x.n_rows, TILE_ROWS) * tiles(p->weight.n_rows, TILE_COLS);
 }
 
@@ -89,13 +88,12 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
     const int64_t row_tiles = tiles(p->x.n_rows, bf16_rows(p));
-    const int64_t k = p->x.n_cols, columns = BF16_BLOCKS * ol_gemm_bf16_columns(k);
+    const int64_t k = p->x.n_cols, columns = ol_gemm_bf16_columns(k);
     const int64_t first = i % row_tiles * bf16_rows(p), col = i / row_tiles * columns;
     const int64_t end = least(first + bf16_rows(p), p->x.n_rows);
     const int64_t n = least(columns, p->weight.n_rows - col);
-    const int64_t m = least(BF16_ROWS, end - first);
     const bool ready = is_ready(&p->weight), f32_out = p->out.dtype == OL_DTYPE_F32;
-    const size_t packed = ol_gemm_bf16_scratch(m, n, k) / sizeof(float);
+    const size_t packed = ol_gemm_bf16_scratch(n, k) / sizeof(float);
     const size_t decoded = ready ? 0 : (size_t)(n * k / 2 + 16);
     const size_t decoding = ready ? 0 : (size_t)(OL_CPU_DECODE_ROWS * k);
     float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n + decoded + decoding);
@@ -168,8 +166,8 @@ static void tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int t
 
 int64_t ol_cpu_matmul_scratch(int64_t k)
 {
-    const int64_t columns = BF16_BLOCKS * ol_gemm_bf16_columns(k);
-    const int64_t bf16 = (int64_t)ol_gemm_bf16_scratch(BF16_ROWS, columns, k) +
+    const int64_t columns = ol_gemm_bf16_columns(k);
+    const int64_t bf16 = (int64_t)ol_gemm_bf16_scratch(columns, k) +
                          columns * (k * (int64_t)sizeof(uint16_t) + 64) +
                          OL_CPU_DECODE_ROWS * k * (int64_t)sizeof(float);
     const int64_t wide =

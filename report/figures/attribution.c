@@ -32,11 +32,12 @@ static const char *class_of(const char *kind)
 static void draw_writer(FILE *out, const struct ol_writer *w, double x, double y,
                         double width)
 {
+    /* Of a dimension that nobody wrote to, nobody has a share. */
+    const double share = isnan(w->share) ? 0 : fmax(0, fmin(1, w->share));
     char *unit = ol_table_unit(w->kind, w->expert);
     char *tip = ol_xasprintf("layer %" PRId64 ", %s: %s %% of what was written, sum %s",
-                             w->layer, unit, ol_text_percent(w->share).text,
+                             w->layer, unit, ol_text_percent(share).text,
                              ol_text_magnitude(w->sum).text);
-    const double share = isnan(w->share) ? 0 : fmax(0, fmin(1, w->share));
     ol_svg_text(out, x + NAMES - 8, y + 13, 'e', "", "L%" PRId64 " %s", w->layer, unit);
     ol_svg_rect(out, x + NAMES, y + 3, fmax(1, share * width), ROW - 6, class_of(w->kind),
                 tip);
