@@ -239,11 +239,9 @@ static const struct ol_field tokens_fields[] = {
 static const struct ol_struct tokens_struct = {sizeof(struct ol_tokens), tokens_fields};
 
 #define S struct ol_positions
-static const struct ol_field positions_fields[] = {REALS(bucket_edges),
-                                                   REALS(n_positions),
-                                                   REALS(outliers_per_token),
-                                                   REALS(per_position),
-                                                   {0}};
+static const struct ol_field positions_fields[] = {
+    REAL(bin_width),           REALS(bucket_edges), REALS(n_positions),
+    REALS(outliers_per_token), REALS(per_position), {0}};
 #undef S
 static const struct ol_struct positions_struct = {sizeof(struct ol_positions),
                                                   positions_fields};

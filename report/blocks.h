@@ -141,6 +141,7 @@ struct ol_tokens {
 };
 
 struct ol_positions {
+    double bin_width; /* positions in an element of per_position */
     struct ol_reals bucket_edges, n_positions, outliers_per_token, per_position;
 };
 

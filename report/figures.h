@@ -20,14 +20,18 @@ extern const struct ol_figure *const ol_figures[]; /* ends with NULL */
 /* NULL: there is none of that name. */
 const struct ol_figure *ol_figure_find(const char *name);
 
-/* Of results files without a block, by what would provide it. */
-#define OL_NEEDS_VALUES                                                                  \
-    "It needs recorded tensors or summaries: run ol-extract without --no-summaries, "    \
-    "then "                                                                              \
-    "ol-analyze of this version."
+/* What would provide a block that the results have not. */
+#define OL_NEEDS_SUMMARIES                                                               \
+    "It needs summaries: run ol-extract without --no-summaries, then ol-analyze."
+#define OL_NEEDS_FEATURES                                                                \
+    "It needs at least one outlier feature, and summaries made with the threshold of "   \
+    "this analysis (ol-extract --threshold, without --no-summaries)."
 #define OL_NEEDS_TENSORS                                                                 \
     "It needs recorded tensors: run ol-extract with --store bf16 (the default), then "   \
-    "ol-analyze of this version."
+    "ol-analyze."
+#define OL_NEEDS_EXPERTS                                                                 \
+    "It needs a Mixture-of-Experts model, and summaries: run ol-extract without "        \
+    "--no-summaries, then ol-analyze."
 #define OL_NEEDS_ROUTERS                                                                 \
     "It needs a Mixture-of-Experts model and its router choices, which ol-extract "      \
     "records for every such model."

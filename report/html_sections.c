@@ -19,7 +19,9 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
         r->criterion.threshold, 100 * r->criterion.min_layers, r->n_sites,
         100 * r->criterion.min_positions);
     if (!r->has_outliers)
-        ol_page_absent(out, "The count of outlier features", OL_NEEDS_VALUES);
+        ol_page_absent(out, "The count of outlier features",
+                       "It needs recorded tensors, or summaries made with the threshold "
+                       "of this analysis.");
     else if (r->model.d_model > 0)
         SAY(out, "%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.",
             r->unique.count, r->model.d_model,
@@ -57,7 +59,7 @@ static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_massive *m = r->blocks.massive;
     if (m == NULL) {
-        ol_page_absent(out, "The list of massive activations", OL_NEEDS_VALUES);
+        ol_page_absent(out, "The list of massive activations", OL_NEEDS_SUMMARIES);
         return;
     }
     if (m->criterion != NULL)
@@ -108,7 +110,7 @@ static void attribution(const struct ol_report_results *r, int64_t top, FILE *ou
     ol_html_figure(r, &ol_writes_figure, out);
     if (r->blocks.links.items == NULL)
         ol_page_absent(out, "The chain from residual dimension to writer",
-                       OL_NEEDS_VALUES);
+                       OL_NEEDS_SUMMARIES);
     else if (r->blocks.links.n == 0)
         SAY(out, "No dimension is massive, so there is nothing to link.");
     else
@@ -124,7 +126,9 @@ static void tokens(const struct ol_report_results *r, int64_t top, FILE *out)
     ol_html_figure(r, &ol_positions_figure, out);
     ol_html_table(r, &ol_positions_table, top, out);
     if (t == NULL) {
-        ol_page_absent(out, "The tokens that carry outliers", OL_NEEDS_TENSORS);
+        ol_page_absent(out, "The tokens that carry outliers",
+                       "It needs summaries made with the threshold of this analysis "
+                       "(ol-extract --threshold, without --no-summaries).");
         return;
     }
     if (t->first_token != NULL && t->delimiters != NULL)

@@ -88,10 +88,9 @@ static void put_attribution(const struct ol_report_results *r, int64_t top, FILE
         ol_grid_real(g, known ? w->share : NAN);
         free(unit);
     }
-    fputs(
-        "\n## Who writes them\n\nWhat adds most to each massive or outlier dimension of "
-        "the stream.\n\n",
-        out);
+    fputs("\n## Who writes them\n\nWhat adds most to the largest dimensions of the "
+          "residual stream.\n\n",
+          out);
     ol_grid_markdown(g, top, out);
     ol_grid_free(g);
     put_table(r, &ol_links_table, top, out);

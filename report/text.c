@@ -35,6 +35,8 @@ struct ol_text ol_text_magnitude(double value)
 {
     struct ol_text t;
     const double size = fabs(value);
+    if (isnan(value))
+        return (struct ol_text){"\xe2\x80\x93"};
     if (size == 0) /* also of a negative zero */
         value = 0;
     if (size >= 1e6 || (size < 0.1 && size > 0))
@@ -51,6 +53,8 @@ struct ol_text ol_text_magnitude(double value)
 struct ol_text ol_text_percent(double fraction)
 {
     struct ol_text t;
+    if (isnan(fraction))
+        return (struct ol_text){"\xe2\x80\x93"};
     snprintf(t.text, sizeof t.text, "%.1f", 100 * fraction);
     return t;
 }
@@ -76,6 +80,12 @@ struct ol_text ol_text_tick(double value)
     const double power = value > 0 ? log10(value) : 0;
     if (fabs(power - round(power)) < 1e-9 && (power < -2.5 || power > 5.5))
         return ol_text_power(10, (int)lround(power));
+    if (power < -3) {
+        const int exponent = (int)floor(power);
+        snprintf(t.text, sizeof t.text, "%.3g\xc2\xb7%.36s", value / pow(10, exponent),
+                 ol_text_power(10, exponent).text);
+        return t;
+    }
     snprintf(t.text, sizeof t.text, "%s%.6g", value < 0 ? MINUS : "", fabs(value));
     return t;
 }

@@ -12,7 +12,8 @@ struct ol_text {
 
 /* "12 345" with narrow no-break spaces. */
 struct ol_text ol_text_count(int64_t n);
-/* About three digits: "0.0012", "1.53", "394.0", "9000", "1.2e+07", "inf". */
+/* About three digits: "0.0012", "1.53", "394.0", "9000", "1.2e+07", "inf"; a dash for
+ * NAN. */
 struct ol_text ol_text_magnitude(double value);
 /* "35.5" of 0.355. */
 struct ol_text ol_text_percent(double fraction);

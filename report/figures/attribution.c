@@ -35,16 +35,29 @@ static void draw_writer(FILE *out, const struct ol_writer *w, double x, double y
     /* Of a dimension that nobody wrote to, nobody has a share. */
     const double share = isnan(w->share) ? 0 : fmax(0, fmin(1, w->share));
     char *unit = ol_table_unit(w->kind, w->expert);
-    char *tip = ol_xasprintf("layer %" PRId64 ", %s: %s %% of what was written, sum %s",
-                             w->layer, unit, ol_text_percent(share).text,
-                             ol_text_magnitude(w->sum).text);
+    char *tip =
+        ol_xasprintf("layer %" PRId64 ", %s: %s %% of what was written, sum %s", w->layer,
+                     unit, ol_text_percent(share).text, ol_text_magnitude(w->sum).text);
     ol_svg_text(out, x + NAMES - 8, y + 13, 'e', "", "L%" PRId64 " %s", w->layer, unit);
     ol_svg_rect(out, x + NAMES, y + 3, fmax(1, share * width), ROW - 6, class_of(w->kind),
                 tip);
     ol_svg_text(out, x + NAMES + share * width + 5, y + 13, 's', "mu", "%s %%",
-                ol_text_percent(share).text);
+                ol_text_percent(w->share).text);
     free(tip);
     free(unit);
+}
+
+/* Of the writers that are shown, so that the longest bar fills its room. */
+static double largest_share(const struct ol_list *list, int64_t n)
+{
+    const struct ol_attributed_feature *features = list->items;
+    double most = 0.01;
+    for (int64_t i = 0; i < n; i++) {
+        const struct ol_writer *writers = features[i].writers.items;
+        for (int64_t k = 0; k < at_most(features[i].writers.n, MOST_WRITERS); k++)
+            most = fmax(most, writers[k].share); /* passes over NAN */
+    }
+    return fmin(1, most);
 }
 
 /* Two features side by side. */
@@ -53,6 +66,7 @@ static void draw_attribution(const struct ol_report_results *r, const struct ol_
     const struct ol_list *list = &r->blocks.attribution->features;
     const struct ol_attributed_feature *features = list->items;
     const int64_t n = at_most(list->n, MOST_FEATURES);
+    const double most = largest_share(list, n);
     const double block = HEAD + MOST_WRITERS * ROW + GAP, half = OL_FIGURE_WIDTH / 2.0;
     ol_svg_open(c, OL_FIGURE_WIDTH, block * (double)((n + 1) / 2) + 34);
     const struct ol_series kinds[] = {{.name = "routed expert", .no_line = true},
@@ -67,7 +81,7 @@ static void draw_attribution(const struct ol_report_results *r, const struct ol_
                     ol_text_magnitude(features[i].max_magnitude).text);
         for (int64_t k = 0; k < at_most(features[i].writers.n, MOST_WRITERS); k++)
             draw_writer(c->out, &writers[k], x, y + HEAD - 8 + (double)k * ROW,
-                        half - NAMES - 60);
+                        (half - NAMES - 60) / most);
     }
     ol_svg_close(c);
 }
@@ -75,11 +89,13 @@ static void draw_attribution(const struct ol_report_results *r, const struct ol_
 const struct ol_figure ol_attribution_figure = {
     "attribution",
     "Who writes the largest dimensions",
-    "For each massive or outlier dimension (at most 8), the parts of the model that add "
-    "the most to it: a bar's length is the writer's share of everything written there, "
+    "For the largest dimensions of the residual stream (at most 8), the parts of the "
+    "model "
+    "that add the most to them: a bar's length is the writer's share of everything "
+    "written there, "
     "by magnitude. One long bar means that a single expert makes the outlier.",
-    "It needs massive or outlier dimensions, and write attribution, which ol-extract "
-    "records beside its summaries.",
+    "It needs the writes that ol-extract records with its summaries (run it without "
+    "--no-summaries).",
     has_attribution,
     draw_attribution};
 
@@ -122,7 +138,7 @@ const struct ol_figure ol_writes_figure = {
     "How much attention and the MLP of each layer add, on average, to the largest "
     "dimension of each token. A spike is a layer that creates or removes massive "
     "activations.",
-    "It needs write attribution, which ol-extract records beside its summaries, and "
-    "ol-analyze of this version.",
+    "It needs the writes that ol-extract records with its summaries (run it without "
+    "--no-summaries).",
     has_writes,
     draw_writes};

@@ -9,7 +9,7 @@
 #include "report/heatmap.h"
 #include "report/text.h"
 
-enum { NAME_BYTES = 16 };
+enum { NAME_BYTES = 16, MOST_BATCHES = 1024 };
 
 static bool has_sweep(const struct ol_report_results *r)
 {
@@ -20,9 +20,9 @@ static bool has_sweep(const struct ol_report_results *r)
     return false;
 }
 
-static const char sweep_needs[] =
-    "It needs a feature that qualifies under at least one of the criteria, and recorded "
-    "tensors or summaries.";
+static const char sweep_needs[] = "It needs recorded tensors (ol-extract --store bf16, "
+                                  "the default), and a feature that "
+                                  "qualifies under at least one of the criteria shown.";
 
 static int64_t nearest(const struct ol_reals *values, double wanted)
 {
@@ -94,12 +94,32 @@ const struct ol_figure ol_sweep_figure = {
     has_sweep,
     draw_sweep};
 
+/* The cell of this analysis in the table of each threshold. */
+static int64_t criterion_cell(const struct ol_report_results *r)
+{
+    const struct ol_sweep *s = r->blocks.sweep;
+    return nearest(&s->layer_fractions, r->criterion.min_layers) *
+               s->position_fractions.n +
+           nearest(&s->position_fractions, r->criterion.min_positions);
+}
+
+static bool has_thresholds(const struct ol_report_results *r)
+{
+    const struct ol_sweep *s = r->blocks.sweep;
+    const int64_t step = s != NULL ? s->layer_fractions.n * s->position_fractions.n : 0;
+    if (!has_sweep(r))
+        return false;
+    for (int64_t t = 0; t < s->thresholds.n; t++)
+        if (s->unique.items[t * step + criterion_cell(r)] > 0)
+            return true;
+    return false;
+}
+
 static void draw_thresholds(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_sweep *s = r->blocks.sweep;
     const int64_t rows = s->layer_fractions.n, columns = s->position_fractions.n,
-                  cell = nearest(&s->layer_fractions, r->criterion.min_layers) * columns +
-                         nearest(&s->position_fractions, r->criterion.min_positions);
+                  cell = criterion_cell(r);
     const size_t n = (size_t)s->thresholds.n;
     double *y = ol_xcalloc(2 * n, sizeof *y);
     for (size_t t = 0; t < n; t++) {
@@ -128,7 +148,7 @@ const struct ol_figure ol_thresholds_figure = {
     "magnitudes. A straight fall means that no threshold is special; a plateau that "
     "outliers stand apart from the rest. A count of 0 stands on the axis.",
     sweep_needs,
-    has_sweep,
+    has_thresholds,
     draw_thresholds};
 
 /* ---- intervals ---- */
@@ -191,7 +211,7 @@ const struct ol_figure ol_uncertainty_figure = {
     "Each point is a value of this report, its band what resampling the sequences "
     "(bootstrap) makes of it: other texts of the same kind would probably fall into it. "
     "Every row has its own scale, from 0.",
-    "It needs recorded tensors of at least two sequences.",
+    "It needs at least two batches of sequences.",
     has_uncertainty,
     draw_uncertainty};
 
@@ -207,38 +227,50 @@ static bool has_consistency(const struct ol_report_results *r)
     return false;
 }
 
+/* Batches that the list leaves out have no features. */
+static void count_batches(const struct ol_list *list, double *counts, int64_t n)
+{
+    const struct ol_consistency *items = list->items;
+    for (int64_t i = 0; i < list->n; i++)
+        if (items[i].batches >= 1 && items[i].batches <= n)
+            counts[items[i].batches - 1] += (double)items[i].n_features;
+}
+
+static void draw_bars(FILE *out, const double *counts, int64_t n, const struct ol_axis *y)
+{
+    const double step = (OL_FIGURE_WIDTH - OL_FIGURE_RIGHT - OL_FIGURE_LEFT) / (double)n;
+    const int64_t every = step < 24 ? (int64_t)ceil(24 / step) : 1;
+    for (int64_t i = 0; i < n; i++) {
+        const double x = OL_FIGURE_LEFT + (double)i * step,
+                     top = ol_axis_at(y, counts[i]);
+        char *tip = ol_xasprintf("%.0f features qualify in exactly %" PRId64 " batches",
+                                 counts[i], i + 1);
+        ol_svg_rect(out, x + 0.1 * step, top, 0.8 * step, y->start - top, "f1", tip);
+        if (i % every == 0)
+            ol_svg_text(out, x + step / 2, y->start + 17, 'm', "mu", "%" PRId64, i + 1);
+        free(tip);
+    }
+}
+
 static void draw_consistency(const struct ol_report_results *r, const struct ol_canvas *c)
 {
-    const struct ol_list *list = &r->blocks.uncertainty->consistency;
-    const struct ol_consistency *items = list->items;
     const double height = 240, bottom = height - OL_FIGURE_BOTTOM,
                  right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT;
-    double most = 0;
-    for (int64_t i = 0; i < list->n; i++)
-        most = fmax(most, (double)items[i].n_features);
-    struct ol_axis y = {
-        .high = most, .whole = true, .start = bottom, .end = 14, .title = "features"};
+    const int64_t n =
+        r->n_batches > 0 && r->n_batches < MOST_BATCHES ? r->n_batches : MOST_BATCHES;
+    double *counts = ol_xcalloc((size_t)n, sizeof *counts);
+    count_batches(&r->blocks.uncertainty->consistency, counts, n);
+    struct ol_axis y = {.whole = true, .start = bottom, .end = 14, .title = "features"};
+    ol_axis_include(&y, counts, n);
     ol_axis_round(&y, true);
     ol_svg_open(c, OL_FIGURE_WIDTH, height);
     ol_axis_draw_y(c->out, &y, OL_FIGURE_LEFT, right);
-    const double step = (right - OL_FIGURE_LEFT) / (double)list->n;
-    const int64_t every = step < 24 ? (int64_t)ceil(24 / step) : 1;
-    for (int64_t i = 0; i < list->n; i++) {
-        const double x = OL_FIGURE_LEFT + (double)i * step,
-                     top = ol_axis_at(&y, (double)items[i].n_features);
-        char *tip =
-            ol_xasprintf("%" PRId64 " features qualify in exactly %" PRId64 " batches",
-                         items[i].n_features, items[i].batches);
-        ol_svg_rect(c->out, x + 0.1 * step, top, 0.8 * step, bottom - top, "f1", tip);
-        if (i % every == 0)
-            ol_svg_text(c->out, x + step / 2, bottom + 17, 'm', "mu", "%" PRId64,
-                        items[i].batches);
-        free(tip);
-    }
+    draw_bars(c->out, counts, n, &y);
     ol_svg_line(c->out, OL_FIGURE_LEFT, bottom, right, bottom, "ax");
     ol_svg_text(c->out, (OL_FIGURE_LEFT + right) / 2, bottom + 35, 'm', "mu",
                 "batches in which a feature qualifies");
     ol_svg_close(c);
+    free(counts);
 }
 
 const struct ol_figure ol_consistency_figure = {
@@ -247,7 +279,6 @@ const struct ol_figure ol_consistency_figure = {
     "How many features qualify in exactly so many batches. Bars on the right are "
     "features "
     "of the model, whatever the text; bars on the left are features of a text.",
-    "It needs at least one outlier feature, and recorded tensors of at least two "
-    "sequences.",
+    "It needs at least one outlier feature, and at least two batches of sequences.",
     has_consistency,
     draw_consistency};

@@ -191,6 +191,6 @@ const struct ol_figure ol_experts_figure = {
     "One cell per expert and layer: the largest magnitude that its down projection put "
     "out, on a logarithmic scale; rings mark super experts. The last row, \"others\", "
     "holds shared experts and dense MLPs.",
-    OL_NEEDS_VALUES,
+    OL_NEEDS_EXPERTS,
     has_units,
     draw_experts};

@@ -131,6 +131,6 @@ const struct ol_figure ol_onset_figure = {
     "Outlier features at each layer",
     "How many of the outlier features have at least one occurrence at each site. A steep "
     "rise marks the layers where outliers set in, a fall those that remove them.",
-    "It needs at least one outlier feature, and recorded tensors or summaries.",
+    OL_NEEDS_FEATURES,
     has_onset,
     draw_onset};

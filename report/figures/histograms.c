@@ -129,6 +129,6 @@ const struct ol_figure ol_histograms_figure = {
     "histogram standing upright, colour is the share of values on a logarithmic scale. "
     "Rows far above the dark belly are outliers; the height of the gap is how far they "
     "stand out.",
-    OL_NEEDS_VALUES,
+    OL_NEEDS_SUMMARIES,
     has_distributions,
     draw_histograms};

@@ -50,8 +50,7 @@ const struct ol_figure ol_magnitudes_figure = {
     "Largest magnitude by layer",
     "The largest value at the output of each layer's two norms, on a logarithmic scale. "
     "The dotted line is the threshold above which a value counts as an occurrence.",
-    "It needs recorded tensors or summaries: run ol-extract without --sites that leave "
-    "out ln_attn and ln_mlp.",
+    "It needs recorded tensors or summaries of ln_attn and ln_mlp (ol-extract --sites).",
     has_sites,
     draw_magnitudes};
 
@@ -98,7 +97,7 @@ const struct ol_figure ol_stream_figure = {
     "The largest magnitude of the stream, the mean over tokens of their largest and "
     "fourth largest, and the median of all. Where the first line stands thousands of "
     "times above the last, a few values carry the stream: massive activations.",
-    OL_NEEDS_VALUES,
+    OL_NEEDS_SUMMARIES,
     has_stream,
     draw_stream};
 
@@ -146,6 +145,6 @@ const struct ol_figure ol_kurtosis_figure = {
     "Kurtosis by layer",
     "Kurtosis tells how heavy the tails of the values are, without a threshold: a normal "
     "distribution has 3; thousands mean that a handful of values dominate.",
-    OL_NEEDS_VALUES,
+    OL_NEEDS_SUMMARIES,
     has_distributions,
     draw_kurtosis};

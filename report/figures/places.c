@@ -21,7 +21,8 @@ static void draw_positions(const struct ol_report_results *r, const struct ol_ca
     const struct ol_reals *values = &r->blocks.positions->per_position;
     const double length =
         (double)r->n_tokens / (double)(r->n_sequences > 0 ? r->n_sequences : 1);
-    const double width = fmax(1, length / (double)values->n);
+    const double given = r->blocks.positions->bin_width,
+                 width = given > 0 ? given : fmax(1, length / (double)values->n);
     double *x = ol_xcalloc((size_t)values->n, sizeof *x);
     bool positive = true;
     for (int64_t i = 0; i < values->n; i++) {
@@ -49,6 +50,6 @@ const struct ol_figure ol_positions_figure = {
     "Mean number of occurrences of outlier features per token, from the first position "
     "of a sequence to the last. A peak at the left edge is the first token, which often "
     "serves as an attention sink; a level line means that outliers are everywhere.",
-    "It needs at least one outlier feature, and recorded tensors or summaries.",
+    OL_NEEDS_FEATURES,
     has_positions,
     draw_positions};

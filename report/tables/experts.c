@@ -149,7 +149,7 @@ static struct ol_grid *make_attribution(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_attribution_table = {
-    "attribution", "Who wrote each massive or outlier dimension", make_attribution};
+    "attribution", "Who wrote the largest dimensions of the stream", make_attribution};
 
 static const struct ol_column writes_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},

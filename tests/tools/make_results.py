@@ -188,7 +188,7 @@ class Maker:
         counts = lambda k: {"pairs": len(self.dims) * 5 // k, "unique": len(self.dims) // k, "pooled": len(self.dims) // (2 * k)}
         pieces = [{"token_id": 11 + i, "piece": None if i == 3 else self.piece(i), "n_tokens": max(1, 2000 // (i + 1)),
                    "n_outliers": 90000 // (i + 1) ** 2, "per_token": 45 / (i + 1)} for i in range(min(40, n))]
-        return {"n_tokens": n, "n_positions": n * 3 // 4, "first_token": {"n": self.a.sequences, "share": 0.18},
+        return {"n_tokens": n, "n_positions": n * 3 // 4, "n_outliers": n * 2, "first_token": {"n": self.a.sequences, "share": 0.18},
                 "delimiters": {"n": n // 9, "share": 0.31}, "pieces": pieces if self.dims else [],
                 "without_first": counts(1), "without_sinks": counts(2) | {"n_sinks": 40}}
 
@@ -199,7 +199,7 @@ class Maker:
         bins = min(n, 256)
         per = [(60 if i == 0 else 9 + 20 / (i + 1)) * self.noise(0.1) if self.dims else 0 for i in range(bins)]
         return {"bucket_edges": edges, "n_positions": [max(1, e) * self.a.sequences for e in edges],
-                "outliers_per_token": [(60 if e == 0 else 9 + 20 / (e + 1)) if self.dims else 0 for e in edges], "per_position": per}
+                "bin_width": (n + bins - 1) // bins, "outliers_per_token": [(60 if e == 0 else 9 + 20 / (e + 1)) if self.dims else 0 for e in edges], "per_position": per}
 
     def onset(self, int8):
         features = [{"feature": f["feature"], "first_layer": f["sites"][0]["layer"], "last_layer": f["sites"][-1]["layer"],
