@@ -31,3 +31,27 @@ PY
     run "$REPORT" -f super-experts dense.json
     [ "$status" -eq 1 ]
 }
+
+@test "an importance matrix has the sums of squares of every weight's input" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in deepseek_v3 qwen3_next qwen2_moe gpt_oss olmoe qwen3; do
+        ids=$GOLDEN/$model/ids.txt
+        "$EXTRACT" -q "$GOLDEN/$model" --ids "$ids" --imatrix -o run.h5
+        "$ANALYZE" --imatrix run.gguf run.h5
+        "$PYTHON" "$TESTS/oracle/imatrix.py" run.gguf run.h5
+    done
+    # Two parts add up; threads and budgets do not show.
+    head -n 2 "$ids" > a.ids
+    tail -n +3 "$ids" > b.ids
+    for part in a b; do
+        "$EXTRACT" -q "$GOLDEN/qwen3" --ids $part.ids --imatrix -o $part.h5 --threads 3
+    done
+    "$ANALYZE" --imatrix parts.gguf a.h5 b.h5
+    "$PYTHON" "$TESTS/oracle/imatrix.py" parts.gguf a.h5 b.h5
+    "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" --imatrix -o one.h5 --threads 1
+    "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" --imatrix -o two.h5 --threads 2
+    same_run one.h5 two.h5
+    "$ANALYZE" --imatrix - one.h5 > one.gguf
+    "$ANALYZE" --imatrix two.gguf two.h5
+    cmp one.gguf two.gguf
+}
