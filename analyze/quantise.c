@@ -29,10 +29,10 @@ static inline float nearest(float x)
     return (x + shift) - shift;
 }
 
-/* To a multiple of `step`, a power of two. */
-static inline float to_step(float x, float step)
+/* To a multiple of `step`, a power of two, whose inverse is exact. */
+static inline float to_step(float x, float step, float inverse)
 {
-    return nearest(x / step) * step;
+    return nearest(x * inverse) * step;
 }
 
 static inline float clamp(float x, float limit)
@@ -45,20 +45,24 @@ static inline float clamp(float x, float limit)
 static inline float round_e4m3(float x)
 {
     uint32_t bits;
-    float step;
+    float step, inverse;
     memcpy(&bits, &x, sizeof bits);
     bits &= 0x7f800000u;
     bits = bits < 0x3c800000u ? 0x3c800000u : bits; /* 2^-6 */
+    bits = bits > 0x44000000u ? 0x44000000u : bits; /* 2^9: past the largest */
     bits -= 3u << 23;
     memcpy(&step, &bits, sizeof step);
-    return clamp(to_step(x, step), e4m3_largest);
+    bits = 0x7f000000u - bits;
+    memcpy(&inverse, &bits, sizeof inverse);
+    return clamp(to_step(clamp(x, 512), step, inverse), e4m3_largest);
 }
 
 static inline float round_e2m1(float x)
 {
     const float magnitude = fabsf(x);
     const float step = magnitude < 2 ? 0.5f : magnitude < 4 ? 1.0f : 2.0f;
-    return clamp(to_step(x, step), e2m1_largest);
+    const float inverse = magnitude < 2 ? 2.0f : magnitude < 4 ? 1.0f : 0.5f;
+    return clamp(to_step(x, step, inverse), e2m1_largest);
 }
 
 float ol_round_e4m3(float x)
@@ -71,14 +75,20 @@ float ol_round_e2m1(float x)
     return round_e2m1(clamp(x, e2m1_largest));
 }
 
+/* Magnitudes are ordered as their bits are; a NaN, which is larger than any, makes the
+ * error one too. */
 static float largest(const float *x, int64_t n)
 {
-    float most = 0;
+    uint32_t most = 0;
     for (int64_t i = 0; i < n; i++) {
-        const float magnitude = fabsf(x[i]);
-        most = magnitude > most ? magnitude : most;
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= 0x7fffffffu;
+        most = bits > most ? bits : most;
     }
-    return most;
+    float value;
+    memcpy(&value, &most, sizeof value);
+    return value;
 }
 
 /* q = nearest(x / scale) * scale; a scale of 0 belongs to values that are all 0. */
@@ -170,15 +180,32 @@ static void quantise(enum ol_quantised method, const float *x, int64_t n_rows,
         }
 }
 
+/* Sums of so many values apart from each other, which need not wait for one another; in
+ * the end added up in their order. */
+enum { LANES = 16 };
+
+static double sum_of(const double lanes[LANES])
+{
+    double sum = 0;
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum;
+}
+
 double ol_quantise_error(enum ol_quantised method, const float *x, int64_t n_rows,
                          int64_t n_cols, float *scratch)
 {
-    double off = 0, all = 0;
+    const int64_t n = n_rows * n_cols;
+    double off[LANES] = {0}, all[LANES] = {0};
     quantise(method, x, n_rows, n_cols, scratch);
-    for (int64_t i = 0; i < n_rows * n_cols; i++) {
-        const double error = (double)scratch[i] - (double)x[i];
-        off += error * error;
-        all += (double)x[i] * (double)x[i];
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int64_t width = n - i < LANES ? n - i : LANES;
+        for (int64_t k = 0; k < width; k++) {
+            const double error = (double)scratch[i + k] - (double)x[i + k];
+            off[k] += error * error;
+            all[k] += (double)x[i + k] * (double)x[i + k];
+        }
     }
-    return all > 0 && isfinite(all) ? sqrt(off / all) : NAN;
+    return sum_of(all) > 0 && isfinite(sum_of(all)) ? sqrt(sum_of(off) / sum_of(all))
+                                                    : NAN;
 }
