@@ -98,3 +98,29 @@ golden() {
     [ "$output" = "ol-extract: CUDA: there is no device 1: this machine has 1, counted from 0" ]
     [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
 }
+
+@test "cuda: the receipt says what passed the link and what was waited for" {
+    cd "$BATS_TEST_TMPDIR"
+    golden qwen3_moe cuda.h5
+    "$EXTRACT" -q "$GOLDEN/qwen3_moe" --ids "$GOLDEN/qwen3_moe/ids.txt" -o cpu.h5 --backend cpu
+    "$ANALYZE" cuda.h5 > cuda.json
+    "$PYTHON" - "$GOLDEN"/qwen3_moe/*.safetensors <<'PY'
+import h5py, json, os, sys
+weights = sum(os.path.getsize(path) for path in sys.argv[1:])
+cuda, cpu = (dict(h5py.File(name)["receipt"].attrs) for name in ("cuda.h5", "cpu.h5"))
+names = ["bytes_read", "compute_seconds", "disk_seconds", "link_bytes", "link_seconds",
+         "peak_device_memory", "seconds", "writer_seconds"]
+assert sorted(cuda) == sorted(cpu) == names
+assert cpu["seconds"] > 0 and 0 < cpu["bytes_read"] <= weights
+assert cpu["link_bytes"] == cpu["peak_device_memory"] == cpu["link_seconds"] == cpu["compute_seconds"] == 0
+assert 0 < cuda["bytes_read"] <= weights < cuda["link_bytes"] + weights / 2
+assert 1 << 20 < cuda["peak_device_memory"] <= 64 << 20
+waits = [cuda[name] for name in names if name.endswith("_seconds")]
+assert min(waits) >= 0 and sum(waits) <= 1.05 * cuda["seconds"] and cuda["compute_seconds"] > 0
+copied = json.load(open("cuda.json"))["run"]["receipt"]
+assert copied.pop("peak_memory") == h5py.File("cuda.h5").attrs["peak_memory"]
+assert sorted(copied) == names
+for name in names:
+    assert abs(copied[name] - cuda[name]) <= 1e-9 * abs(cuda[name])
+PY
+}
