@@ -142,6 +142,10 @@ struct ol_backend_operations {
      * they are in the host's. */
     int (*device_bytes)(struct ol_backend *b, int64_t *bytes, struct ol_error *err);
     struct ol_backend_usage (*usage)(const struct ol_backend *b);
+    /* A hint: weights, resident, that products will use soon. They may be sent ahead of
+     * their use, beside what is computed, as far as there is room. */
+    int (*prefetch)(struct ol_backend *b, const struct ol_weight *weights, int n,
+                    struct ol_error *err);
 
     /* ---- token mixing ---- */
 

@@ -78,6 +78,16 @@ static struct ol_weight weight(const struct forward *f, enum ol_role role, int l
 #define FIRST_OF_LAYER OL_ROLE_ATTN_NORM
 #define LAST_OF_LAYER  OL_ROLE_SHARED_SWITCH
 
+/* While the backend computes what it was told, weights that it will be told to use next
+ * are on their way to it. */
+static int send(const struct forward *f, enum ol_role first, enum ol_role last, int layer,
+                struct ol_error *err)
+{
+    return layer < f->spec->n_layers
+               ? ol_layer_weights_send(&f->stored, f->b, first, last, layer, 0, err)
+               : 0;
+}
+
 /* ---- recording ---- */
 
 /* Hand the oldest recording over. */
@@ -227,6 +237,8 @@ static int mix(struct forward *f, int layer, struct ol_error *err)
             return -1;
         ol_progress_step(f->progress, layer, cost * (double)block.n / (double)f->n_rows);
     }
+    if (send(f, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0)
+        return -1;
     return finish_recordings(f, err);
 }
 
@@ -340,12 +352,14 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
 {
     struct ol_writes *writes = watcher(f, layer);
     ol_writes_begin(writes, layer);
-    const int status = mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
-                               layer_mlp(f, layer, err) != 0 ||
-                               finish_recordings(f, err) != 0 ||
-                               ol_writes_end(writes, f->hidden, f->in->writer, err) != 0
-                           ? -1
-                           : 0;
+    const int status =
+        mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
+                layer_mlp(f, layer, err) != 0 ||
+                send(f, FIRST_OF_LAYER, OL_ROLE_MLP_NORM, layer + 1, err) != 0 ||
+                finish_recordings(f, err) != 0 ||
+                ol_writes_end(writes, f->hidden, f->in->writer, err) != 0
+            ? -1
+            : 0;
     ol_layer_weights_release(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
     return status;
 }

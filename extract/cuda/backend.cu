@@ -214,6 +214,7 @@ static const struct ol_backend_operations *operations(void)
     t.scratch_bytes = cuda_scratch_bytes;
     t.device_bytes = cuda_device_bytes;
     t.usage = cuda_usage;
+    t.prefetch = ol_cuda_prefetch;
     t.embed = ol_cuda_embed;
     t.norm = ol_cuda_norm;
     t.matmul = ol_cuda_matmul;

@@ -186,6 +186,8 @@ int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void
                          struct ol_error *err);
 
 /* weight.cu: device memory in which weights wait. */
+int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
+                     struct ol_error *err);
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
 int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);
