@@ -150,7 +150,8 @@ deps:
 # ---- test: unit tests (cmocka) are built from tests/unit, the rest are scripts ----
 
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c))
+TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c)) \
+    $(B)/tests/ol-extract-sim
 
 # On simulated devices, whatever the program is built for.
 TEST_LIBS := $(LIBS:%=$(B)/lib%.a) $(B)/libcudasim.a
@@ -159,6 +160,12 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o $(TEST_LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(OL_CXXFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(TEST_LIBS) -Wl,--end-group \
 	    -Wl,--as-needed $(filter-out $(CUDA_LIBS),$(LIBS_extract)) -lcmocka $(LDLIBS_all)
+
+# The whole program, on simulated devices.
+$(B)/tests/ol-extract-sim: $(B)/extract/main.o $(B)/tests/cudasim/settings.o $(TEST_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CXX) $(OL_CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(TEST_LIBS) \
+	    -Wl,--end-group -Wl,--as-needed $(filter-out $(CUDA_LIBS),$(LIBS_extract)) $(LDLIBS_all)
 
 $(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/extract/no_cuda.o $(B)/libcommon.a
 	$(call say,LD,$@)

@@ -98,6 +98,27 @@ static void set_int(struct ol_json *object, const char *key, int64_t value)
     ol_json_set(object, key, ol_json_new_int(value));
 }
 
+static void set_real(struct ol_json *object, const char *key, double value)
+{
+    ol_json_set(object, key, ol_json_new_real(value));
+}
+
+static struct ol_json *describe_receipt(const struct ol_parts *parts)
+{
+    const struct ol_activation_receipt r = ol_parts_receipt(parts);
+    struct ol_json *receipt = ol_json_new_object();
+    set_int(receipt, "bytes_read", r.bytes_read);
+    set_int(receipt, "link_bytes", r.link_bytes);
+    set_int(receipt, "peak_memory", r.peak_memory);
+    set_int(receipt, "peak_device_memory", r.peak_device_memory);
+    set_real(receipt, "seconds", r.seconds);
+    set_real(receipt, "disk_seconds", r.disk_seconds);
+    set_real(receipt, "link_seconds", r.link_seconds);
+    set_real(receipt, "compute_seconds", r.compute_seconds);
+    set_real(receipt, "writer_seconds", r.writer_seconds);
+    return receipt;
+}
+
 static void describe_run(const struct ol_parts *parts, const struct ol_criterion *c,
                          struct ol_json *results)
 {
@@ -112,6 +133,7 @@ static void describe_run(const struct ol_parts *parts, const struct ol_criterion
     set_text(run, "precision", info->precision);
     set_text(run, "device", info->device);
     set_int(run, "parts", parts->n_files);
+    ol_json_set(run, "receipt", describe_receipt(parts));
     set_text(model, "name", info->model.name);
     set_text(model, "family", info->model.family);
     set_int(model, "n_layers", info->model.n_layers);
@@ -129,9 +151,9 @@ static void describe_run(const struct ol_parts *parts, const struct ol_criterion
     set_text(input, "tokenizer_sha256", info->input.tokenizer_sha256);
     set_text(input, "windowing", info->input.windowing);
     ol_json_set(input, "bos", ol_json_new_bool(info->input.bos));
-    ol_json_set(criterion, "threshold", ol_json_new_real(c->threshold));
-    ol_json_set(criterion, "min_layers", ol_json_new_real(c->min_layers));
-    ol_json_set(criterion, "min_positions", ol_json_new_real(c->min_positions));
+    set_real(criterion, "threshold", c->threshold);
+    set_real(criterion, "min_layers", c->min_layers);
+    set_real(criterion, "min_positions", c->min_positions);
     set_int(criterion, "batch_size", c->batch_size);
     ol_json_set(results, "run", run);
     ol_json_set(results, "model", model);

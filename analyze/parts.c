@@ -81,3 +81,26 @@ const struct ol_activation_layout *ol_parts_layout(const struct ol_parts *parts)
 {
     return ol_activation_layout(parts->files[0]);
 }
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct ol_activation_receipt ol_parts_receipt(const struct ol_parts *parts)
+{
+    struct ol_activation_receipt all = {0};
+    for (int i = 0; i < parts->n_files; i++) {
+        const struct ol_activation_receipt *r = ol_activation_receipt(parts->files[i]);
+        all.bytes_read += r->bytes_read;
+        all.link_bytes += r->link_bytes;
+        all.peak_memory = larger(all.peak_memory, r->peak_memory);
+        all.peak_device_memory = larger(all.peak_device_memory, r->peak_device_memory);
+        all.seconds += r->seconds;
+        all.disk_seconds += r->disk_seconds;
+        all.link_seconds += r->link_seconds;
+        all.compute_seconds += r->compute_seconds;
+        all.writer_seconds += r->writer_seconds;
+    }
+    return all;
+}

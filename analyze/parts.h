@@ -25,4 +25,7 @@ void ol_parts_clear(struct ol_parts *parts);
 const struct ol_activation_info *ol_parts_info(const struct ol_parts *parts);
 const struct ol_activation_layout *ol_parts_layout(const struct ol_parts *parts);
 
+/* Of all files together: sums, and the largest of the peaks. */
+struct ol_activation_receipt ol_parts_receipt(const struct ol_parts *parts);
+
 #endif

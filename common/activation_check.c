@@ -503,6 +503,7 @@ int ol_activation_content_read(const char *path, struct ol_activation_content *c
     int status = 0;
     if (check_header(&r, err) != 0 ||
         ol_activation_get_attributes(r.h, &c->info, err) != 0 ||
+        ol_activation_receipt_read(r.h, &c->receipt, err) != 0 ||
         read_input(&r, err) != 0 || read_threshold(&r, err) != 0 ||
         read_layers(&r, err) != 0 || read_nll(&r, err) != 0 ||
         read_outliers(&r, err) != 0)

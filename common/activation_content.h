@@ -40,6 +40,7 @@ struct ol_activation_content {
     struct ol_activation_info info;
     struct ol_activation_layout layout;
     struct ol_activation_input input;
+    struct ol_activation_receipt receipt;
     bool complete;
     /* Chunk offsets in the file: [n_layers * OL_N_TABLES][n_sequences or 1], NULL where
      * there is no table, and those of the likelihoods. */
@@ -86,6 +87,15 @@ struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *la
 /* All attributes of the file but format, format_version and complete. */
 int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
                                  struct ol_error *err);
+
+/* The receipt's attributes have their room from the beginning, and are written again when
+ * it is known. A file may be without. */
+int ol_activation_receipt_write(struct ol_h5 *h,
+                                const struct ol_activation_receipt *receipt,
+                                struct ol_error *err);
+int ol_activation_receipt_read(const struct ol_h5 *h,
+                               struct ol_activation_receipt *receipt,
+                               struct ol_error *err);
 
 /* Bytes of one row (token) of a table with one chunk per sequence, and of a chunk of any
  * table. */

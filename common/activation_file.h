@@ -156,6 +156,16 @@ struct ol_activation_outliers {
 int64_t ol_activation_position_bytes(const struct ol_activation_layout *layout);
 void ol_activation_outliers_clear(struct ol_activation_outliers *o);
 
+/* What the run cost: of the process that sealed the file, and different every time.
+ * Unknown, and what has no meaning on the run's backend, is 0. */
+struct ol_activation_receipt {
+    int64_t bytes_read; /* of weights, made resident */
+    int64_t link_bytes; /* between the host and its devices, both ways */
+    int64_t peak_memory, peak_device_memory;
+    double seconds; /* of the layers, until their last row was written; of which the */
+    double disk_seconds, link_seconds, compute_seconds, writer_seconds; /* host waited */
+};
+
 /* ---- writer ---- */
 
 struct ol_activation_writer;
@@ -226,12 +236,12 @@ int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
 /* Make everything written so far durable (fdatasync). */
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err);
 
-/* Write the outliers (NULL in a file without summaries), set `peak_memory` (bytes; 0: not
- * known, not set) and `complete`, make it durable, rename PATH.partial to PATH, and free
- * the writer, also when it fails (then PATH.partial stays). */
+/* Write the outliers (NULL in a file without summaries), the receipt (NULL: nothing is
+ * known) and `complete`, make it durable, rename PATH.partial to PATH, and free the
+ * writer, also when it fails (then PATH.partial stays). */
 int ol_activation_seal(struct ol_activation_writer *w,
-                       const struct ol_activation_outliers *outliers, int64_t peak_memory,
-                       struct ol_error *err);
+                       const struct ol_activation_outliers *outliers,
+                       const struct ol_activation_receipt *receipt, struct ol_error *err);
 
 /* Free without sealing; PATH.partial stays for a later resume. NULL is fine. */
 void ol_activation_abandon(struct ol_activation_writer *w);
@@ -252,6 +262,8 @@ const struct ol_activation_info *ol_activation_info(const struct ol_activation_f
 const struct ol_activation_layout *
 ol_activation_layout(const struct ol_activation_file *f);
 const struct ol_activation_input *ol_activation_input(const struct ol_activation_file *f);
+const struct ol_activation_receipt *
+ol_activation_receipt(const struct ol_activation_file *f);
 
 /* Mapped rows [n_tokens, d_model] of one sequence in layout->dtype, aligned for it.
  * i_layer is an index into layout->layers, whose sites[site] must be true. Thread-safe.

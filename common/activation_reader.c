@@ -89,6 +89,12 @@ const struct ol_activation_input *ol_activation_input(const struct ol_activation
     return &f->content.input;
 }
 
+const struct ol_activation_receipt *
+ol_activation_receipt(const struct ol_activation_file *f)
+{
+    return &f->content.receipt;
+}
+
 static const void *chunk(const struct ol_activation_file *f, int i_layer, int table,
                          int64_t sequence)
 {

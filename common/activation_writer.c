@@ -295,15 +295,15 @@ static int sync_directory(const char *path, struct ol_error *err)
 
 static int mark_complete(const struct ol_activation_writer *w,
                          const struct ol_activation_outliers *outliers,
-                         int64_t peak_memory, struct ol_error *err)
+                         const struct ol_activation_receipt *receipt,
+                         struct ol_error *err)
 {
     struct ol_h5 *h = ol_h5_open(w->partial, true, err);
     if (h == NULL)
         return -1;
     if ((outliers != NULL &&
          ol_activation_outliers_write(h, &w->content.layout, outliers, err) != 0) ||
-        (peak_memory > 0 &&
-         ol_h5_put_int(h, "/", "peak_memory", peak_memory, err) != 0) ||
+        (receipt != NULL && ol_activation_receipt_write(h, receipt, err) != 0) ||
         ol_h5_put_bool(h, "/", "complete", true, err) != 0) {
         ol_h5_free(h);
         return -1;
@@ -312,13 +312,13 @@ static int mark_complete(const struct ol_activation_writer *w,
 }
 
 int ol_activation_seal(struct ol_activation_writer *w,
-                       const struct ol_activation_outliers *outliers, int64_t peak_memory,
-                       struct ol_error *err)
+                       const struct ol_activation_outliers *outliers,
+                       const struct ol_activation_receipt *receipt, struct ol_error *err)
 {
     int status = -1;
     /* The mark must not reach the disk before what it vouches for. */
     if (ol_activation_sync(w, err) == 0 &&
-        mark_complete(w, outliers, peak_memory, err) == 0 &&
+        mark_complete(w, outliers, receipt, err) == 0 &&
         ol_activation_sync(w, err) == 0) {
         if (rename(w->partial, w->path) != 0)
             ol_fail_errno(err, "%s: cannot be renamed to %s", w->partial, w->path);

@@ -224,16 +224,21 @@ int ol_h5_members(const struct ol_h5 *h, const char *path, char ***names, int64_
 
 /* ---- attributes ---- */
 
+bool ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name)
+{
+    return H5Aexists_by_name(h->file, object, name, H5P_DEFAULT) > 0;
+}
+
 static int put(struct ol_h5 *h, const char *object, const char *name, hid_t file_type,
                hid_t memory_type, const void *value, struct ol_error *err)
 {
     const hid_t scalar = H5Screate(H5S_SCALAR);
-    hid_t attribute;
-    if (H5Aexists_by_name(h->file, object, name, H5P_DEFAULT) > 0)
-        attribute = H5Aopen_by_name(h->file, object, name, H5P_DEFAULT, H5P_DEFAULT);
-    else
-        attribute = H5Acreate_by_name(h->file, object, name, file_type, scalar,
-                                      H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    /* Open while the attribute is: HDF5 1.10 does not find its attribute again else. */
+    const hid_t owner = H5Oopen(h->file, object, H5P_DEFAULT);
+    const hid_t attribute =
+        H5Aexists(owner, name) > 0
+            ? H5Aopen(owner, name, H5P_DEFAULT)
+            : H5Acreate2(owner, name, file_type, scalar, H5P_DEFAULT, H5P_DEFAULT);
     const bool good = attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0;
     int status = 0;
     if (!good)
@@ -241,6 +246,8 @@ static int put(struct ol_h5 *h, const char *object, const char *name, hid_t file
             ol_fail(err, "%s: %s: attribute %s cannot be written", h->path, object, name);
     if (attribute >= 0)
         H5Aclose(attribute);
+    if (owner >= 0)
+        H5Oclose(owner);
     H5Sclose(scalar);
     return status;
 }

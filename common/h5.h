@@ -48,6 +48,7 @@ void ol_h5_free(struct ol_h5 *h);
 
 int ol_h5_make_group(struct ol_h5 *h, const char *path, struct ol_error *err);
 bool ol_h5_exists(const struct ol_h5 *h, const char *path);
+bool ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name);
 /* Remove a dataset. */
 int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err);
 /* Names of a group's members, ascending. The caller frees each and the array. */
@@ -58,7 +59,7 @@ int ol_h5_put_text(struct ol_h5 *h, const char *object, const char *name,
                    const char *text, struct ol_error *err);
 int ol_h5_put_int(struct ol_h5 *h, const char *object, const char *name, int64_t value,
                   struct ol_error *err);
-/* Stored as uint8; replaces an attribute of that name. */
+/* Stored as uint8. All but texts replace an attribute of that name, where it is. */
 int ol_h5_put_bool(struct ol_h5 *h, const char *object, const char *name, bool value,
                    struct ol_error *err);
 int ol_h5_put_real(struct ol_h5 *h, const char *object, const char *name, double value,

@@ -99,6 +99,15 @@ struct ol_download {
 };
 enum { OL_DOWNLOADS = 4 };
 
+/* What devices did so far; all 0 where there are none. */
+struct ol_backend_usage {
+    int64_t memory, peak_memory; /* of devices, in use now and at most */
+    int64_t link_bytes;          /* between the host and devices, both ways */
+    /* That the host spent on giving weights and rows to the link, and on waiting for
+     * what a device computes. */
+    double link_seconds, compute_seconds;
+};
+
 struct ol_backend;
 
 struct ol_backend_operations {
@@ -132,6 +141,11 @@ struct ol_backend_operations {
     /* Bytes of a device's memory, which tensors are in, that a run may have in all; 0:
      * they are in the host's. */
     int (*device_bytes)(struct ol_backend *b, int64_t *bytes, struct ol_error *err);
+    struct ol_backend_usage (*usage)(const struct ol_backend *b);
+    /* A hint: weights, resident, that products will use soon. They may be sent ahead of
+     * their use, beside what is computed, as far as there is room. */
+    int (*prefetch)(struct ol_backend *b, const struct ol_weight *weights, int n,
+                    struct ol_error *err);
 
     /* ---- token mixing ---- */
 

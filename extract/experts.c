@@ -291,6 +291,45 @@ static int add_inputs(struct ol_experts *x, enum ol_input input, struct ol_tenso
     return 0;
 }
 
+/* ---- weights on their way while the backend computes ---- */
+
+static int send_expert(const struct ol_experts *x, enum ol_role first, enum ol_role last,
+                       int layer, int expert, struct ol_error *err)
+{
+    return ol_layer_weights_send(&x->c.weights, x->c.backend, first, last, layer, expert,
+                                 err);
+}
+
+static int send_group(const struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct group *g = &x->group;
+    for (int i = 0; i < g->n; i++)
+        if (send_expert(x, OL_ROLE_EXPERT_DOWN, OL_ROLE_EXPERT_DOWN, layer, g->experts[i],
+                        err) != 0)
+            return -1;
+    return 0;
+}
+
+/* What the group after this one begins with; after the last, the shared expert. */
+static int send_next_group(const struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct ol_permutation *p = &x->permutation;
+    const struct group *g = &x->group;
+    int n = 0;
+    for (int e = g->experts[g->n - 1]; e < p->n_experts && n < x->most_experts; e++) {
+        if (p->offsets[e + 1] <= g->end)
+            continue;
+        if (p->offsets[e] >= g->end + x->group_rows)
+            break;
+        if (send_expert(x, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_UP, layer, e, err) != 0)
+            return -1;
+        n++;
+    }
+    return n > 0
+               ? 0
+               : send_expert(x, OL_ROLE_SHARED_GATE, OL_ROLE_SHARED_DOWN, layer, 0, err);
+}
+
 static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -319,12 +358,14 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
         ol_writes_inputs(watcher(x), &described_group, gate, err) != 0 ||
-        add_inputs(x, OL_INPUT_EXPERTS_DOWN, gate, err) != 0)
+        add_inputs(x, OL_INPUT_EXPERTS_DOWN, gate, err) != 0 ||
+        send_group(x, layer, err) != 0)
         return -1;
     const struct ol_tensor down = ol_tensor_rows(x->down, 0, n);
     n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, OL_ROLE_EXPERT_DOWN_BIAS, gate,
                           down, x->products);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
+        send_next_group(x, layer, err) != 0 ||
         ol_writes_outputs(watcher(x), &described_group, down, err) != 0)
         return -1;
     /* Experts rise within a group and from group to group: the sums' order is fixed. */

@@ -79,6 +79,16 @@ static struct ol_weight weight(const struct forward *f, enum ol_role role, int l
 #define FIRST_OF_LAYER OL_ROLE_ATTN_NORM
 #define LAST_OF_LAYER  OL_ROLE_SHARED_SWITCH
 
+/* While the backend computes what it was told, weights that it will be told to use next
+ * are on their way to it. */
+static int send(const struct forward *f, enum ol_role first, enum ol_role last, int layer,
+                struct ol_error *err)
+{
+    return layer < f->spec->n_layers
+               ? ol_layer_weights_send(&f->stored, f->b, first, last, layer, 0, err)
+               : 0;
+}
+
 /* ---- recording ---- */
 
 /* Hand the oldest recording over. */
@@ -228,6 +238,8 @@ static int mix(struct forward *f, int layer, struct ol_error *err)
             return -1;
         ol_progress_step(f->progress, layer, cost * (double)block.n / (double)f->n_rows);
     }
+    if (send(f, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0)
+        return -1;
     return finish_recordings(f, err);
 }
 
@@ -345,7 +357,9 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
     ol_inputs_begin(f->inputs, layer, writes != NULL);
     const int status =
         mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
-                layer_mlp(f, layer, err) != 0 || finish_recordings(f, err) != 0 ||
+                layer_mlp(f, layer, err) != 0 ||
+                send(f, FIRST_OF_LAYER, OL_ROLE_MLP_NORM, layer + 1, err) != 0 ||
+                finish_recordings(f, err) != 0 ||
                 ol_writes_end(writes, f->hidden, f->in->writer, err) != 0 ||
                 ol_inputs_end(f->inputs, f->in->writer, err) != 0
             ? -1

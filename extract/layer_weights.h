@@ -3,6 +3,7 @@
 #ifndef OL_LAYER_WEIGHTS_H
 #define OL_LAYER_WEIGHTS_H
 
+#include "extract/backend.h"
 #include "extract/stream.h"
 #include "extract/weights.h"
 
@@ -11,9 +12,13 @@ struct ol_layer_weights {
     struct ol_stream *stream;         /* borrowed */
 };
 
-/* Roles that the layer does not have are skipped, in all three. */
+/* Roles that the layer does not have are skipped, in all. */
 void ol_layer_weights_prefetch(const struct ol_layer_weights *w, enum ol_role first,
                                enum ol_role last, int layer, int expert);
+/* Have the backend send what is resident already on its way. */
+int ol_layer_weights_send(const struct ol_layer_weights *w, struct ol_backend *b,
+                          enum ol_role first, enum ol_role last, int layer, int expert,
+                          struct ol_error *err);
 int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
                           enum ol_role last, int layer, int expert, struct ol_error *err);
 void ol_layer_weights_release(const struct ol_layer_weights *w, enum ol_role first,

@@ -14,13 +14,13 @@
 #define INTERVAL_SECONDS 0.25
 
 struct ol_progress {
-    const struct ol_stream *stream;
+    struct ol_progress_sources sources;
     int64_t n_tokens;
     int n_layers;
     double total, skipped, done;
     double start, last_drawn;
     bool visible, drawn;
-    int64_t peak_memory;
+    int64_t peak_memory; /* the most anonymous memory that was resident at any step */
 };
 
 static double now(void)
@@ -31,10 +31,11 @@ static double now(void)
 }
 
 struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total,
-                                    double skipped, const struct ol_stream *stream)
+                                    double skipped,
+                                    const struct ol_progress_sources *sources)
 {
     struct ol_progress *p = ol_xcalloc(1, sizeof *p);
-    p->stream = stream;
+    p->sources = *sources;
     p->n_tokens = n_tokens;
     p->n_layers = n_layers;
     p->total = total;
@@ -44,19 +45,60 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
     return p;
 }
 
-static void draw(struct ol_progress *p, int layer, double seconds)
+static struct ol_backend_usage usage(const struct ol_progress *p)
 {
+    return p->sources.backend->op->usage(p->sources.backend);
+}
+
+static struct ol_activation_receipt receipt_of(const struct ol_progress *p)
+{
+    const struct ol_stream_stats stream = ol_stream_stats(p->sources.stream);
+    const struct ol_backend_usage device = usage(p);
+    return (struct ol_activation_receipt){
+        .bytes_read = stream.bytes_read,
+        .link_bytes = device.link_bytes,
+        .peak_memory = p->peak_memory,
+        .peak_device_memory = device.peak_memory,
+        .seconds = now() - p->start,
+        .disk_seconds = stream.wait_seconds,
+        .link_seconds = device.link_seconds,
+        .compute_seconds = device.compute_seconds,
+        .writer_seconds = ol_writer_waited(p->sources.writer),
+    };
+}
+
+/* Shares of the time so far, "waiting: disk 3 %, link 40 %, ...". */
+static void print_stalls(const struct ol_activation_receipt *r, char *text, size_t bytes)
+{
+    const double percent = 100 / r->seconds;
+    if (r->peak_device_memory > 0)
+        snprintf(text, bytes, "waits: disk %.0f %%, link %.0f %%, compute %.0f %%",
+                 percent * r->disk_seconds, percent * r->link_seconds,
+                 percent * r->compute_seconds);
+    else
+        snprintf(text, bytes, "waits: disk %.0f %%", percent * r->disk_seconds);
+}
+
+static void draw(struct ol_progress *p, int layer)
+{
+    const struct ol_activation_receipt r = receipt_of(p);
     const double fraction = p->total > 0 ? (p->skipped + p->done) / p->total : 1;
     const double left =
-        p->done > 0 ? seconds * (1 / fraction - 1) * (p->skipped + p->done) / p->done : 0;
-    const double read = (double)ol_stream_stats(p->stream).bytes_read;
+        p->done > 0 ? r.seconds * (1 / fraction - 1) * (p->skipped + p->done) / p->done
+                    : 0;
+    const double read = (double)r.bytes_read * 1e-9;
     const double own = p->total > 0 ? p->done / p->total : 1;
+    char stalls[96], device[64] = "";
+    print_stalls(&r, stalls, sizeof stalls);
+    if (r.peak_device_memory > 0)
+        snprintf(device, sizeof device, "  link %.2f GB/s, %.2f GB device",
+                 (double)r.link_bytes * 1e-9 / r.seconds, (double)usage(p).memory * 1e-9);
     fprintf(stderr,
-            "\r%s: layer %d/%d  %3.0f %%  %.0f tokens/s  %.2f GB read, %.2f GB/s  "
-            "%.2f GB memory  %d:%02d left\033[K",
+            "\r%s: layer %d/%d  %3.0f %%  %.0f tokens/s  %.2f GB read, %.2f GB/s%s  "
+            "%.2f GB memory  %s  %d:%02d left\033[K",
             ol_program(), layer < p->n_layers ? layer + 1 : p->n_layers, p->n_layers,
-            100 * fraction, (double)p->n_tokens * own / seconds, read * 1e-9,
-            read * 1e-9 / seconds, (double)ol_memory_resident() * 1e-9, (int)left / 60,
+            100 * fraction, (double)p->n_tokens * own / r.seconds, read, read / r.seconds,
+            device, (double)ol_memory_resident() * 1e-9, stalls, (int)left / 60,
             (int)left % 60);
     p->drawn = true;
 }
@@ -71,27 +113,29 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
     if (!p->visible || t - p->last_drawn < INTERVAL_SECONDS || t <= p->start)
         return;
     p->last_drawn = t;
-    draw(p, layer, t - p->start);
+    draw(p, layer);
 }
 
-int64_t ol_progress_peak_memory(const struct ol_progress *p)
-{
-    return p->peak_memory;
-}
-
-void ol_progress_finish(struct ol_progress *p)
+void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *receipt)
 {
     if (p->drawn)
         fprintf(stderr, "\r\033[K");
     p->drawn = false;
-    const double seconds = now() - p->start;
-    const struct ol_stream_stats stats = ol_stream_stats(p->stream);
-    const double read = (double)stats.bytes_read;
+    const struct ol_activation_receipt r = receipt_of(p);
+    const double read = (double)r.bytes_read * 1e-9;
     ol_note("%lld tokens through %d layers in %.1f s (%.0f tokens/s, %.1f GFLOP/s); "
             "%.2f GB of weights read (%.2f GB/s, waited %.1f s); peak memory %.2f GB",
-            (long long)p->n_tokens, p->n_layers, seconds, (double)p->n_tokens / seconds,
-            p->done * 1e-9 / seconds, read * 1e-9, read * 1e-9 / seconds,
-            stats.wait_seconds, (double)p->peak_memory * 1e-9);
+            (long long)p->n_tokens, p->n_layers, r.seconds,
+            (double)p->n_tokens / r.seconds, p->done * 1e-9 / r.seconds, read,
+            read / r.seconds, r.disk_seconds, (double)p->peak_memory * 1e-9);
+    if (r.peak_device_memory > 0)
+        ol_note("%.2f GB to and from the device (%.2f GB/s); waited %.1f s for the link, "
+                "%.1f s for results, %.1f s for the disk that writes; peak device memory "
+                "%.2f GB",
+                (double)r.link_bytes * 1e-9, (double)r.link_bytes * 1e-9 / r.seconds,
+                r.link_seconds, r.compute_seconds, r.writer_seconds,
+                (double)r.peak_device_memory * 1e-9);
+    *receipt = r;
 }
 
 void ol_progress_free(struct ol_progress *p)

@@ -38,7 +38,7 @@ struct run {
     void *hidden;               /* of a resumed run */
     int done;                   /* layer of hidden, or -1 */
     struct ol_memory_plan memory;
-    int64_t peak_memory;
+    struct ol_activation_receipt receipt;
 };
 
 /* ---- what is asked for ---- */
@@ -415,12 +415,12 @@ static int compute(struct run *r, struct ol_error *err)
     if (in.writer == NULL)
         goto out;
     ol_forward_cost(&in, &total, &skipped);
+    const struct ol_progress_sources sources = {in.stream, in.backend, in.writer};
     progress =
-        ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, in.stream);
+        ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, &sources);
     if (ol_forward_run(&in, progress, err) != 0 || ol_writer_finish(in.writer, err) != 0)
         goto out;
-    ol_progress_finish(progress);
-    r->peak_memory = ol_progress_peak_memory(progress);
+    ol_progress_finish(progress, &r->receipt);
     int64_t n_nll;
     const double mean_nll = ol_writer_mean_nll(in.writer, &n_nll);
     if (n_nll > 0)
@@ -447,8 +447,8 @@ static int seal(struct run *r, struct ol_error *err)
     r->file = NULL;
     if (r->summary != NULL)
         ol_summary_outliers(r->summary, &outliers);
-    const int status = ol_activation_seal(file, r->summary != NULL ? &outliers : NULL,
-                                          r->peak_memory, err);
+    const int status =
+        ol_activation_seal(file, r->summary != NULL ? &outliers : NULL, &r->receipt, err);
     ol_activation_outliers_clear(&outliers);
     if (status != 0)
         return -1;

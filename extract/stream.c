@@ -1,4 +1,4 @@
-/* One thread takes jobs from a queue and makes their pages resident, slice by slice:
+/* Threads take jobs from a queue and make their pages resident, slice by slice:
  *
  *     prefetch -> [queue] -> READING -> READY or FAILED -> wait -> release
  *
@@ -28,6 +28,7 @@
 #endif
 
 enum {
+    N_THREADS = 3, /* enough to keep a fast disk busy and pages being mapped beside it */
     N_BUCKETS = 4096,
     SLICE_BYTES = 8 << 20,
     SCRATCH_BYTES = 256 << 10,
@@ -45,13 +46,15 @@ struct job {
 };
 
 struct ol_stream {
-    pthread_t thread;
+    pthread_t threads[N_THREADS];
+    int n_threads;
     pthread_mutex_t mutex;
     pthread_cond_t work, done;
     struct job *first, *last; /* the queue */
     struct job *buckets[N_BUCKETS];
     int64_t most_ahead, held; /* bytes that were read and not yet released */
     int n_waiting;            /* threads that wait for a job */
+    int n_reading;            /* jobs that the threads are at */
     atomic_bool stopping;
     atomic_bool populates; /* the kernel has MADV_POPULATE_READ */
     size_t page;
@@ -228,11 +231,13 @@ static void run_job(struct ol_stream *s, struct job *job)
 }
 
 /* Whether the first of the queue is to be read now. Whoever waits may wait for one behind
- * it: then the queue moves on without regard to what is held. */
+ * it: then the queue moves on without regard to what is held, but by one job at a time.
+ */
 static bool may_read(const struct ol_stream *s)
 {
-    return s->first != NULL && (s->first->released || s->n_waiting > 0 ||
-                                s->held + (int64_t)s->first->bytes <= s->most_ahead);
+    return s->first != NULL &&
+           (s->first->released || s->held + (int64_t)s->first->bytes <= s->most_ahead ||
+            (s->n_waiting > 0 && s->n_reading == 0));
 }
 
 static void *work(void *arg)
@@ -251,7 +256,9 @@ static void *work(void *arg)
             continue;
         }
         job->state = READING;
+        s->n_reading++;
         run_job(s, job);
+        s->n_reading--;
     }
     pthread_mutex_unlock(&s->mutex);
     return NULL;
@@ -270,14 +277,18 @@ struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err)
     pthread_cond_init(&s->done, NULL);
     /* Signals are for the program's own threads. */
     sigset_t all, before;
+    int code = 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int code = pthread_create(&s->thread, NULL, work, s);
+    while (code == 0 && s->n_threads < N_THREADS) {
+        code = pthread_create(&s->threads[s->n_threads], NULL, work, s);
+        s->n_threads += code == 0;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code == 0)
         return s;
     ol_fail(err, "cannot start a thread that reads weights: %s", strerror(code));
-    free(s);
+    ol_stream_free(s);
     return NULL;
 }
 
@@ -287,9 +298,10 @@ void ol_stream_free(struct ol_stream *s)
         return;
     pthread_mutex_lock(&s->mutex);
     atomic_store(&s->stopping, true);
-    pthread_cond_signal(&s->work);
+    pthread_cond_broadcast(&s->work);
     pthread_mutex_unlock(&s->mutex);
-    pthread_join(s->thread, NULL);
+    for (int i = 0; i < s->n_threads; i++)
+        pthread_join(s->threads[i], NULL);
     for (struct job *job = s->first, *next; job != NULL; job = next) {
         next = job->next_queued;
         if (job->released)
@@ -364,6 +376,19 @@ int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
     pthread_mutex_unlock(&s->mutex);
     atomic_fetch_add(&s->wait_nanoseconds, nanoseconds_now() - start);
     return result;
+}
+
+bool ol_stream_is_ready(struct ol_stream *s, const struct ol_weight *weight)
+{
+    bool ready = true;
+    pthread_mutex_lock(&s->mutex);
+    for (int i = 0; ready && i < OL_WEIGHT_SPANS; i++) {
+        const void *data = weight->spans[i].data;
+        const struct job *job = data != NULL ? *find(s, data) : NULL;
+        ready = data == NULL || (job != NULL && job->state == READY);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return ready;
 }
 
 static void release(struct ol_stream *s, const struct ol_span *span)

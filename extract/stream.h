@@ -1,13 +1,14 @@
-/* Reads weights ahead of the compute: one thread pulls queued tensors' pages into memory
- * in the order given, so that the disk works while the processor does; the compute gives
- * pages back behind it. The mapping stays valid throughout: this is only about when bytes
- * move.
+/* Reads weights ahead of the compute: a few threads pull queued tensors' pages into
+ * memory, begun in the order given, so that the disk works while the processor does, on
+ * several places at once; the compute gives pages back behind it. The mapping stays valid
+ * throughout: this is only about when bytes move.
  *
  * Weights are told apart by their address and must lie in a read-only mapping of a file:
  * memory of any other kind would lose its contents in ol_stream_release. */
 #ifndef OL_STREAM_H
 #define OL_STREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "extract/weights.h"
@@ -15,7 +16,7 @@
 struct ol_stream;
 
 /* most_ahead: bytes that may be resident before they are waited for; what the compute
- * waits for is read whatever it is. */
+ * waits for is read whatever it is, and then one tensor at a time. */
 struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err);
 void ol_stream_free(struct ol_stream *s);
 
@@ -27,6 +28,9 @@ void ol_stream_prefetch(struct ol_stream *s, const struct ol_weight *weight);
  * that shrank, a bad disk). Weights that were never queued are read here. */
 int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
                    struct ol_error *err);
+
+/* Whether a queued weight is resident: a wait for it would not be one. */
+bool ol_stream_is_ready(struct ol_stream *s, const struct ol_weight *weight);
 
 /* The weight is not needed again: its pages may leave this process (the page cache keeps
  * them). Not while another thread waits for it. May be queued again later. */

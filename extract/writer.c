@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS, SQUARES };
 
@@ -33,6 +34,7 @@ struct ol_writer {
     double nll_sum;
     int64_t n_nll;
     bool busy, stopping;
+    double waited;
     struct ol_error failure;
 };
 
@@ -340,11 +342,34 @@ static int failed(const struct ol_writer *w, struct ol_error *err)
     return w->failure.text[0] != '\0' ? ol_fail(err, "%s", w->failure.text) : 0;
 }
 
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The mutex is held. */
+static void wait_for_change(struct ol_writer *w)
+{
+    const double start = seconds_now();
+    pthread_cond_wait(&w->changed, &w->mutex);
+    w->waited += seconds_now() - start;
+}
+
+double ol_writer_waited(struct ol_writer *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    const double waited = w->waited;
+    pthread_mutex_unlock(&w->mutex);
+    return waited;
+}
+
 int ol_writer_finish(struct ol_writer *w, struct ol_error *err)
 {
     pthread_mutex_lock(&w->mutex);
     while (w->first != NULL || w->busy)
-        pthread_cond_wait(&w->changed, &w->mutex);
+        wait_for_change(w);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
     return status;
@@ -392,7 +417,7 @@ void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)
 {
     pthread_mutex_lock(&w->mutex);
     while (w->waiting > 0 && w->waiting + bytes > w->to.most_waiting)
-        pthread_cond_wait(&w->changed, &w->mutex);
+        wait_for_change(w);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
     if (status != 0)

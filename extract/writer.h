@@ -74,6 +74,9 @@ int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *
 int ol_writer_take_squares(struct ol_writer *w, int layer, enum ol_input input,
                            double *squares, struct ol_error *err);
 
+/* Seconds that others waited for room, or for the end. */
+double ol_writer_waited(struct ol_writer *w);
+
 /* Mean of the likelihoods taken, over all tokens but the first of each sequence, and
  * their number (0: none were). After ol_writer_finish. */
 double ol_writer_mean_nll(const struct ol_writer *w, int64_t *n);

@@ -184,6 +184,23 @@ static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_erro
     return 0;
 }
 
+static struct ol_backend_usage cpu_usage(const struct ol_backend *b)
+{
+    (void)b;
+    return (struct ol_backend_usage){0};
+}
+
+/* They are where they are used. */
+static int cpu_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
+                        struct ol_error *err)
+{
+    (void)b;
+    (void)weights;
+    (void)n;
+    (void)err;
+    return 0;
+}
+
 static const struct ol_backend_operations operations = {
     .name = "cpu",
     .tensor_new = cpu_tensor_new,
@@ -196,6 +213,8 @@ static const struct ol_backend_operations operations = {
     .close = cpu_close,
     .scratch_bytes = cpu_scratch_bytes,
     .device_bytes = cpu_device_bytes,
+    .usage = cpu_usage,
+    .prefetch = cpu_prefetch,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,
     .matmul = ol_cpu_matmul,

@@ -3,6 +3,7 @@
 #include "extract/cuda/cuda.h"
 
 #include <stdio.h>
+#include <time.h>
 
 enum {
     BLAS_WORKSPACE = 32 << 20, /* what cuBLAS asks for on the newest devices */
@@ -34,6 +35,44 @@ int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err)
     return ol_cuda_scratch_reset(cuda->scratch, err);
 }
 
+/* ---- what is counted ---- */
+
+void ol_cuda_count_memory(struct ol_cuda *cuda, int64_t bytes)
+{
+    const int64_t now = cuda->memory.fetch_add(bytes) + bytes;
+    if (now > cuda->peak_memory.load())
+        cuda->peak_memory.store(now);
+}
+
+static int64_t nanoseconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+ol_cuda_timer::ol_cuda_timer(std::atomic<int64_t> &counter)
+    : to(counter), start(nanoseconds_now())
+{
+}
+
+ol_cuda_timer::~ol_cuda_timer()
+{
+    to.fetch_add(nanoseconds_now() - start);
+}
+
+static struct ol_backend_usage cuda_usage(const struct ol_backend *b)
+{
+    const struct ol_cuda *cuda = (const struct ol_cuda *)b;
+    struct ol_backend_usage usage = {};
+    usage.memory = cuda->reserved + cuda->memory.load();
+    usage.peak_memory = cuda->reserved + cuda->peak_memory.load();
+    usage.link_bytes = cuda->link_bytes.load();
+    usage.link_seconds = (double)cuda->link_time.load() * 1e-9;
+    usage.compute_seconds = (double)cuda->compute_time.load() * 1e-9;
+    return usage;
+}
+
 /* ---- tensors ---- */
 
 static int cuda_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
@@ -57,6 +96,7 @@ static int cuda_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_
                        bytes, (long long)n_rows, (long long)n_cols,
                        cudaGetErrorString(status), available, total);
     }
+    ol_cuda_count_memory(cuda, (int64_t)bytes);
     if (ol_cuda_check(cudaMemsetAsync(tensor->data, 0, bytes, cuda->stream),
                       "clearing a buffer", err) == 0)
         return 0;
@@ -68,6 +108,8 @@ static void cuda_tensor_free(struct ol_backend *b, struct ol_tensor *tensor)
 {
     /* Waits for what still uses it. A failure here was told before, or will be. */
     cudaSetDevice(ol_cuda_of(b)->device);
+    if (tensor->data != NULL)
+        ol_cuda_count_memory(ol_cuda_of(b), -(int64_t)ol_cuda_bytes(*tensor));
     cudaFree(tensor->data);
     cudaGetLastError();
     memset(tensor, 0, sizeof *tensor);
@@ -171,6 +213,8 @@ static const struct ol_backend_operations *operations(void)
     t.close = cuda_close;
     t.scratch_bytes = cuda_scratch_bytes;
     t.device_bytes = cuda_device_bytes;
+    t.usage = cuda_usage;
+    t.prefetch = ol_cuda_prefetch;
     t.embed = ol_cuda_embed;
     t.norm = ol_cuda_norm;
     t.matmul = ol_cuda_matmul;
@@ -253,7 +297,7 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
                       "making a stream", err) != 0 ||
         begin_blas(cuda, err) != 0)
         return -1;
-    cuda->scratch = ol_cuda_scratch_new();
+    cuda->scratch = ol_cuda_scratch_new(cuda);
     cuda->pool = ol_pool_new(0, err);
     if (cuda->pool == NULL)
         return -1;

@@ -30,6 +30,7 @@
 #define OL_CUDA_H
 
 #include <assert.h>
+#include <atomic>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +72,9 @@ struct ol_cuda {
     struct ol_cuda_arena *scratch;
     struct ol_cuda_arrivals *arrivals;
     struct ol_pool *pool; /* fills pinned memory */
+    /* What `usage` tells, maybe to another thread: memory beside what is reserved, bytes,
+     * nanoseconds. */
+    std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
     char name[320];
 };
 
@@ -82,6 +86,21 @@ static inline struct ol_cuda *ol_cuda_of(struct ol_backend *b)
 /* The first call of every operation of the table: makes the device current and gives the
  * scratch memory of the operation before back. */
 int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err);
+
+/* So many more bytes of the device's memory are in use, or fewer. */
+void ol_cuda_count_memory(struct ol_cuda *cuda, int64_t bytes);
+
+/* Adds the time that it lives to one of the counters. */
+struct ol_cuda_timer {
+    explicit ol_cuda_timer(std::atomic<int64_t> &counter);
+    ~ol_cuda_timer();
+    ol_cuda_timer(const ol_cuda_timer &) = delete;
+    ol_cuda_timer &operator=(const ol_cuda_timer &) = delete;
+
+  private:
+    std::atomic<int64_t> &to;
+    int64_t start;
+};
 
 /* Device memory for this operation, until the next ol_cuda_enter; 256-byte aligned,
  * contents undefined. NULL with err. Safe although the device is still busy with the
@@ -167,11 +186,13 @@ int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void
                          struct ol_error *err);
 
 /* weight.cu: device memory in which weights wait. */
+int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
+                     struct ol_error *err);
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
 int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);
 
-struct ol_cuda_arena *ol_cuda_scratch_new(void);
+struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
 void ol_cuda_scratch_free(struct ol_cuda_arena *s); /* NULL is fine */
 

@@ -11,21 +11,26 @@ struct block {
 };
 
 struct ol_cuda_arena {
+    struct ol_cuda *cuda;
     struct block blocks[MOST_BLOCKS];
     int n;
 };
 
-struct ol_cuda_arena *ol_cuda_scratch_new(void)
+struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda)
 {
-    return (struct ol_cuda_arena *)ol_xcalloc(1, sizeof(struct ol_cuda_arena));
+    struct ol_cuda_arena *s = (struct ol_cuda_arena *)ol_xcalloc(1, sizeof *s);
+    s->cuda = cuda;
+    return s;
 }
 
 static int release(struct ol_cuda_arena *s, struct ol_error *err)
 {
     int status = 0;
-    for (int i = 0; i < s->n; i++)
+    for (int i = 0; i < s->n; i++) {
+        ol_cuda_count_memory(s->cuda, -(int64_t)s->blocks[i].bytes);
         if (ol_cuda_check(cudaFree(s->blocks[i].memory), "freeing memory", err) != 0)
             status = -1;
+    }
     s->n = 0;
     return status;
 }
@@ -53,6 +58,7 @@ static int add_block(struct ol_cuda_arena *s, size_t bytes, struct ol_error *err
                        "be had",
                        bytes);
     }
+    ol_cuda_count_memory(s->cuda, (int64_t)bytes);
     s->blocks[s->n].memory = (char *)memory;
     s->blocks[s->n].bytes = bytes;
     s->blocks[s->n++].used = 0;

@@ -165,6 +165,8 @@ int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
 {
     struct ring *r = stream == cuda->copies ? &cuda->stage->weights : &cuda->stage->puts;
     const size_t bytes = (size_t)runs->n * runs->bytes;
+    const ol_cuda_timer timer(cuda->link_time);
+    cuda->link_bytes.fetch_add((int64_t)bytes);
     for (size_t sent = 0; sent < bytes;) {
         if (find_room(r, err) != 0)
             return -1;
@@ -206,6 +208,8 @@ int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t byt
                 struct ol_error *err)
 {
     const size_t n = (bytes + GET_BYTES - 1) / GET_BYTES;
+    const ol_cuda_timer timer(cuda->compute_time);
+    cuda->link_bytes.fetch_add((int64_t)bytes);
     /* One piece ahead: while it comes, the one before is copied on. */
     for (size_t i = 0; i <= n; i++) {
         struct segment *next = &cuda->stage->gets[i % 2];
@@ -271,6 +275,8 @@ int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     const struct segment *segment = &cuda->stage->downloads[d->slot];
+    const ol_cuda_timer timer(cuda->compute_time);
+    cuda->link_bytes.fetch_add((int64_t)ol_cuda_bytes(d->src));
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
         ol_cuda_check(cudaEventSynchronize(segment->read), "waiting for the device",
                       err) != 0)

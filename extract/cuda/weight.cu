@@ -5,6 +5,10 @@
  *
  *     segment  [ tile tile tile |   ]  [ tile ...        ]  [ ... ]
  *
+ * What products will use soon may be sent before it is asked for (prefetch), so that the
+ * link has work while the host waits for results: as far as half of the ring, so that it
+ * is still there when it is used.
+ *
  * A segment is filled again when the compute stream has passed the last use of its tiles;
  * it is the copy stream that waits for this, not the host. Until then a tile that is
  * asked for again is still there: of the weights that every block of sequences passes,
@@ -25,11 +29,13 @@ struct tile {
     struct ol_weight weight; /* which rows of which; its pointers are its name */
     int64_t row;
     struct ol_cuda_weight view;
+    size_t ahead; /* bytes sent ahead of a use that did not come yet */
 };
 
 struct segment {
     char *memory;
-    cudaEvent_t used; /* by the compute stream, for the last time */
+    cudaEvent_t arrived; /* the last of its tiles so far */
+    cudaEvent_t used;    /* by the compute stream, for the last time */
     bool waits;
     int n_tiles;
     struct tile tiles[MOST_TILES];
@@ -40,8 +46,8 @@ struct ol_cuda_arrivals {
     int n;
     size_t bytes, used; /* of a segment, of the current one */
     int current;
-    int last; /* segment of the tile that was handed out last, or -1 */
-    cudaEvent_t arrived;
+    int last;     /* segment of the tile that was handed out last, or -1 */
+    size_t ahead; /* of all tiles */
 };
 
 static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
@@ -51,6 +57,9 @@ static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
                       err) != 0)
         return -1;
     s->memory = (char *)memory;
+    if (ol_cuda_check(cudaEventCreateWithFlags(&s->arrived, cudaEventDisableTiming),
+                      "making an event", err) != 0)
+        return -1;
     return ol_cuda_check(cudaEventCreateWithFlags(&s->used, cudaEventDisableTiming),
                          "making an event", err);
 }
@@ -63,9 +72,7 @@ struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_er
     /* A tile, and the room that the alignment of its pieces takes. */
     a->bytes = (size_t)cuda->unit + PIECES * ALIGNMENT;
     a->last = -1;
-    int status =
-        ol_cuda_check(cudaEventCreateWithFlags(&a->arrived, cudaEventDisableTiming),
-                      "making an event", err);
+    int status = 0;
     for (; status == 0 && a->n < n; a->n++)
         status = segment_new(&a->segments[a->n], a->bytes, err);
     if (status == 0)
@@ -79,12 +86,12 @@ void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
     if (a == NULL)
         return;
     for (int i = 0; i < a->n; i++) {
+        if (a->segments[i].arrived != NULL)
+            cudaEventDestroy(a->segments[i].arrived);
         if (a->segments[i].used != NULL)
             cudaEventDestroy(a->segments[i].used);
         cudaFree(a->segments[i].memory);
     }
-    if (a->arrived != NULL)
-        cudaEventDestroy(a->arrived);
     free(a);
 }
 
@@ -326,13 +333,13 @@ static bool is_tile(const struct tile *t, const struct ol_weight *w, int64_t row
            o->scales == w->scales && o->zeros == w->zeros && o->groups == w->groups;
 }
 
-static const struct tile *find_tile(struct ol_cuda_arrivals *a, const struct ol_weight *w,
-                                    int64_t row, int64_t n)
+static struct tile *find_tile(struct ol_cuda_arrivals *a, const struct ol_weight *w,
+                              int64_t row, int64_t n, int *segment)
 {
     for (int i = 0; i < a->n; i++)
         for (int t = 0; t < a->segments[i].n_tiles; t++)
             if (is_tile(&a->segments[i].tiles[t], w, row, n)) {
-                a->last = i;
+                *segment = i;
                 return &a->segments[i].tiles[t];
             }
     return NULL;
@@ -345,12 +352,38 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
     a->current = (a->current + 1) % a->n;
     a->used = 0;
     struct segment *s = &a->segments[a->current];
+    for (int t = 0; t < s->n_tiles; t++)
+        a->ahead -= s->tiles[t].ahead;
     s->n_tiles = 0;
     if (!s->waits)
         return 0;
     s->waits = false;
     return ol_cuda_check(cudaStreamWaitEvent(cuda->copies, s->used, 0),
                          "ordering streams", err);
+}
+
+/* Send rows to the current segment, or the next; NULL with err. */
+static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_weight *w,
+                              int64_t row, const struct pieces *p, struct ol_error *err)
+{
+    struct ol_cuda_arrivals *a = cuda->arrivals;
+    const size_t room = room_for(p);
+    assert(room <= a->bytes);
+    if ((a->bytes - a->used < room || a->segments[a->current].n_tiles == MOST_TILES) &&
+        next_segment(cuda, err) != 0)
+        return NULL;
+    struct segment *s = &a->segments[a->current];
+    struct tile *tile = &s->tiles[s->n_tiles];
+    if (send(cuda, cuda->copies, p, s->memory + a->used, &tile->view, err) != 0 ||
+        ol_cuda_check(cudaEventRecord(s->arrived, cuda->copies), "recording an event",
+                      err) != 0)
+        return NULL;
+    tile->weight = *w;
+    tile->row = row;
+    tile->ahead = 0;
+    s->n_tiles++;
+    a->used += room;
+    return tile;
 }
 
 int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
@@ -360,28 +393,67 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     struct pieces p;
     if (finish_last(cuda, err) != 0)
         return -1;
-    const struct tile *known = find_tile(a, w, row, n);
-    if (known != NULL) {
-        *view = known->view;
-        return 0;
+    int segment = -1;
+    struct tile *tile = find_tile(a, w, row, n, &segment);
+    const bool waited = tile != NULL && tile->ahead == 0;
+    if (tile == NULL) {
+        find_pieces(w, row, n, &p);
+        tile = send_tile(cuda, w, row, &p, err);
+        segment = a->current;
     }
-    find_pieces(w, row, n, &p);
-    const size_t room = room_for(&p);
-    assert(room <= a->bytes);
-    if ((a->bytes - a->used < room || a->segments[a->current].n_tiles == MOST_TILES) &&
-        next_segment(cuda, err) != 0)
+    if (tile == NULL)
         return -1;
-    struct segment *s = &a->segments[a->current];
-    if (send(cuda, cuda->copies, &p, s->memory + a->used, view, err) != 0 ||
-        ol_cuda_check(cudaEventRecord(a->arrived, cuda->copies), "recording an event",
-                      err) != 0 ||
-        ol_cuda_check(cudaStreamWaitEvent(cuda->stream, a->arrived, 0),
-                      "ordering streams", err) != 0)
+    a->last = segment;
+    a->ahead -= tile->ahead;
+    tile->ahead = 0;
+    *view = tile->view;
+    if (waited)
+        return 0;
+    /* Behind a tile that was sent ahead others may have come into its segment: then this
+     * waits for them too, which are wanted soon. */
+    return ol_cuda_check(
+        cudaStreamWaitEvent(cuda->stream, a->segments[segment].arrived, 0),
+        "ordering streams", err);
+}
+
+/* Vectors go another way (ol_cuda_values). */
+static int prefetch(struct ol_cuda *cuda, const struct ol_weight *w, struct ol_error *err)
+{
+    struct ol_cuda_arrivals *a = cuda->arrivals;
+    const size_t most = (size_t)(a->n / 2) * a->bytes;
+    const int64_t step =
+        w->n_rows > 1 ? ol_cuda_tile_rows(cuda, w, ol_dtype_size(cuda->base.dtype), err)
+                      : 1;
+    if (step < 0)
         return -1;
-    const struct tile tile = {*w, row, *view};
-    s->tiles[s->n_tiles++] = tile;
-    a->used += room;
-    a->last = a->current;
+    for (int64_t row = 0; row < w->n_rows && w->n_rows > 1; row += step) {
+        const int64_t n = min(step, w->n_rows - row);
+        struct pieces p;
+        int segment;
+        if (find_tile(a, w, row, n, &segment) != NULL)
+            continue;
+        find_pieces(w, row, n, &p);
+        if (a->ahead + room_for(&p) > most)
+            return 0;
+        struct tile *tile = send_tile(cuda, w, row, &p, err);
+        if (tile == NULL)
+            return -1;
+        tile->ahead = room_for(&p);
+        a->ahead += tile->ahead;
+    }
+    return 0;
+}
+
+int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
+                     struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
+        finish_last(cuda, err) != 0)
+        return -1;
+    for (int i = 0; i < n; i++)
+        if (weights[i].data != NULL && prefetch(cuda, &weights[i], err) != 0)
+            return -1;
     return 0;
 }
 

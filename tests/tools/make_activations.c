@@ -150,7 +150,7 @@ int main(int argc, char **argv)
         status = write_sequence(&m, w, s, lengths[s], &err);
     }
     if (status == 0)
-        status = ol_activation_seal(w, NULL, 0, &err);
+        status = ol_activation_seal(w, NULL, NULL, &err);
     if (status != 0)
         fprintf(stderr, "make_activations: %s\n", err.text);
     free(lengths);

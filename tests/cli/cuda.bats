@@ -1,0 +1,126 @@
+# The whole program with --backend cuda, on simulated devices (tests/cudasim).
+load common
+
+SIM=$TOOLS/tests/ol-extract-sim
+FAMILIES="qwen3_moe deepseek_v3 llama4 gpt_oss-mxfp4 qwen3_next"
+
+# golden MODEL FILE OPTION...: a whole run of a golden.
+golden() {
+    "$SIM" -q "$GOLDEN/$1" --ids "$GOLDEN/$1/ids.txt" -o "$2" --backend cuda --perplexity \
+        --sites ln_attn,ln_mlp,residual_attn,residual_mlp --threshold 1.5 "${@:3}"
+}
+
+@test "cuda: summaries are what the tensors say, whenever devices do their work" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in $FAMILIES; do
+        mkdir -p 0 1 2
+        for schedule in 0 1 2; do
+            (cd $schedule && CUDASIM_SCHEDULE=$schedule golden $model run.h5)
+        done
+        "$PYTHON" "$TESTS/oracle/summary.py" 0/run.h5 0.5
+        same_run 0/run.h5 1/run.h5
+        same_run 0/run.h5 2/run.h5
+        rm -r 0 1 2
+    done
+}
+
+@test "cuda: a run killed again and again ends with the bytes of an undisturbed one" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir calm killed
+    # exec: the signal must hit the tool, not a shell around it.
+    run_it() {
+        exec "$SIM" -q "$GOLDEN/qwen3_next" --ids "$GOLDEN/qwen3_next/ids.txt" -o run.h5 \
+            --backend cuda --perplexity --resume
+    }
+    (cd calm && run_it)
+    cd killed
+    kills=0
+    for delay in 0.1 0.2 0.3 0.4 0.5; do
+        run_it >/dev/null 2>&1 &
+        pid=$!
+        sleep $delay
+        if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
+        wait $pid 2>/dev/null || true
+        [ -e run.h5 ] && break
+    done
+    echo "$kills kills"
+    [ "$kills" -ge 1 ]
+    [ -e run.h5 ] || (run_it)
+    [ ! -e run.h5.partial ] && [ ! -e run.h5.partial.state ]
+    same_run ../calm/run.h5 run.h5
+}
+
+@test "cuda: a budget of device memory changes no result, and one that is too small names the least" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in qwen3_moe gpt_oss-mxfp4; do
+        run golden $model run.h5 --memory 2M
+        [ "$status" -eq 1 ]
+        [[ $output == *"--memory of 2 MiB cannot hold this run of "*" tokens: it needs at least "*M ]]
+        least=${output##* }
+        [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+        mkdir small large
+        (cd small && CUDASIM_MIB=${least%M} golden $model run.h5 --memory "$least")
+        (cd large && CUDASIM_MIB=2048 golden $model run.h5 --memory 2048M)
+        same_run small/run.h5 large/run.h5
+        rm -r small large
+    done
+}
+
+@test "cuda: a call that fails is one sentence, and the run is resumed" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir calm
+    (cd calm && golden deepseek_v3 run.h5)
+    resumed=0
+    for call in 0 40 200 600 900 1200 1500 1800 2100 2400; do
+        CUDASIM_FAILURE=$call run golden deepseek_v3 run.h5
+        [ "$status" -eq 1 ] || break # past the last call
+        [ "${#lines[@]}" -eq 1 ]
+        [[ $output == "ol-extract: "*CUDA* || $output == "ol-extract: cuBLAS: "* ]]
+        [ ! -e run.h5 ]
+        [ -e run.h5.partial ] || continue
+        [ -e run.h5.partial.state ]
+        golden deepseek_v3 run.h5 --resume
+        same_run calm/run.h5 run.h5
+        rm run.h5
+        resumed=$((resumed + 1))
+    done
+    echo "$resumed resumed, call $call"
+    [ "$resumed" -ge 2 ]
+}
+
+@test "cuda: no device, and one that is not there" {
+    cd "$BATS_TEST_TMPDIR"
+    CUDASIM_DEVICES=0 run golden qwen3_moe run.h5
+    [ "$status" -eq 1 ]
+    [ "$output" = "ol-extract: no CUDA device was found: no CUDA-capable device is detected" ]
+    run golden qwen3_moe run.h5 --devices 1
+    [ "$status" -eq 1 ]
+    [ "$output" = "ol-extract: CUDA: there is no device 1: this machine has 1, counted from 0" ]
+    [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+}
+
+@test "cuda: the receipt says what passed the link and what was waited for" {
+    cd "$BATS_TEST_TMPDIR"
+    golden qwen3_moe cuda.h5
+    "$EXTRACT" -q "$GOLDEN/qwen3_moe" --ids "$GOLDEN/qwen3_moe/ids.txt" -o cpu.h5 --backend cpu
+    "$ANALYZE" cuda.h5 > cuda.json
+    "$PYTHON" - "$GOLDEN"/qwen3_moe/*.safetensors <<'PY'
+import h5py, json, os, sys
+weights = sum(os.path.getsize(path) for path in sys.argv[1:])
+cuda, cpu = (dict(h5py.File(name)["receipt"].attrs) for name in ("cuda.h5", "cpu.h5"))
+names = ["bytes_read", "compute_seconds", "disk_seconds", "link_bytes", "link_seconds",
+         "peak_device_memory", "seconds", "writer_seconds"]
+assert sorted(cuda) == sorted(cpu) == names
+assert cpu["seconds"] > 0 and 0 < cpu["bytes_read"] <= weights
+assert cpu["link_bytes"] == cpu["peak_device_memory"] == cpu["link_seconds"] == cpu["compute_seconds"] == 0
+assert 0 < cuda["bytes_read"] <= weights < cuda["link_bytes"] + weights / 2
+assert 1 << 20 < cuda["peak_device_memory"] <= 64 << 20
+waits = [cuda[name] for name in names if name.endswith("_seconds")]
+assert min(waits) >= 0 and sum(waits) <= 1.05 * cuda["seconds"] and cuda["compute_seconds"] > 0
+copied = json.load(open("cuda.json"))["run"]["receipt"]
+assert copied.pop("peak_memory") == h5py.File("cuda.h5").attrs["peak_memory"]
+assert sorted(copied) == names
+for name in names:
+    assert abs(copied[name] - cuda[name]) <= 1e-9 * abs(cuda[name])
+PY
+}
