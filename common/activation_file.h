@@ -61,6 +61,7 @@ enum ol_column_row {
     OL_COLUMN_MIN,
     OL_COLUMN_SUM,
     OL_COLUMN_SUM_SQUARES,
+    OL_COLUMN_GAIN, /* what the site's norm multiplied by: its weight, or 1 + it */
     OL_N_COLUMN_ROWS,
 };
 

@@ -34,9 +34,10 @@ struct run {
     bool created; /* the two files are this process's, not an earlier run's */
     int32_t *ids; /* without padding */
     int64_t n_rows;
-    struct ol_summary *summary; /* NULL: none is made */
-    void *hidden;               /* of a resumed run */
-    int done;                   /* layer of hidden, or -1 */
+    struct ol_summary *summary;         /* NULL: none is made */
+    float *(*gains)[OL_SUMMARY_OUTPUT]; /* [n_layers], of the norms; with summary */
+    void *hidden;                       /* of a resumed run */
+    int done;                           /* layer of hidden, or -1 */
     struct ol_memory_plan memory;
     struct ol_activation_receipt receipt;
 };
@@ -365,12 +366,36 @@ static int plan_memory(struct run *r, struct ol_error *err)
     return ol_memory_choose(&need, r->request->memory, &r->memory, err);
 }
 
+/* What a norm multiplies by. */
+static float *read_gains(const struct ol_model *m, enum ol_role role, int layer)
+{
+    const struct ol_weight w = ol_weights_get(m->weights, role, layer, 0);
+    const size_t d = (size_t)m->spec.d_model, size = ol_dtype_size(w.dtype);
+    float *gains = ol_xcalloc(d, sizeof *gains);
+    for (size_t c = 0; c < d; c++) {
+        gains[c] = 1;
+        if (w.data == NULL)
+            continue;
+        float value;
+        ol_to_f32(w.dtype, (const char *)w.data + c * (size_t)w.col_step * size, &value,
+                  1);
+        gains[c] = m->spec.norm == OL_NORM_RMS_OFFSET ? 1 + value : value;
+    }
+    return gains;
+}
+
 /* It works behind the compute, whose threads it must not push aside. */
 static int new_summary(struct run *r, struct ol_error *err)
 {
     enum { COMPUTING = 8 }; /* threads to one of the summary's */
     if (!r->request->summary)
         return 0;
+    const struct ol_model *m = &r->model;
+    r->gains = ol_xcalloc((size_t)m->spec.n_layers, sizeof *r->gains);
+    for (int l = 0; l < m->spec.n_layers; l++) {
+        r->gains[l][OL_SUMMARY_LN_ATTN] = read_gains(m, OL_ROLE_ATTN_NORM, l);
+        r->gains[l][OL_SUMMARY_LN_MLP] = read_gains(m, OL_ROLE_MLP_NORM, l);
+    }
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     const int n = r->request->n_threads > 0 ? r->request->n_threads : (int)processors;
     r->summary = ol_summary_new(&r->layout, (n + COMPUTING - 1) / COMPUTING, err);
@@ -387,6 +412,7 @@ static int compute(struct run *r, struct ol_error *err)
         .layout = &r->layout,
         .states = r->states,
         .summary = r->summary,
+        .gains = (float *const(*)[OL_SUMMARY_OUTPUT])r->gains,
         .lengths = r->corpus.lengths,
         .dtype = r->request->precision,
         .most_waiting = (size_t)r->memory.writer_bytes,
@@ -462,6 +488,10 @@ static void clear(struct run *r)
     abandon(r);
     ol_state_close(r->states);
     ol_summary_free(r->summary);
+    for (int l = 0; r->gains != NULL && l < r->model.spec.n_layers; l++)
+        for (int site = 0; site < OL_SUMMARY_OUTPUT; site++)
+            free(r->gains[l][site]);
+    free(r->gains);
     ol_activation_info_clear(&r->info);
     for (int64_t i = 0; i < r->input.n_pieces; i++)
         free((char *)(uintptr_t)r->input.pieces[i]);

@@ -185,10 +185,14 @@ void ol_summary_take(struct ol_summary *s, enum ol_summary_site site, int64_t se
     ol_pool_run(s->pool, (s->d_model + STRIPE - 1) / STRIPE, take_stripe, s);
 }
 
-const struct ol_activation_summary *ol_summary_site(struct ol_summary *s)
+const struct ol_activation_summary *ol_summary_site(struct ol_summary *s,
+                                                    const float *gains)
 {
     if (s->fresh)
         begin_site(s);
+    for (int64_t c = 0; c < s->d_model; c++)
+        s->site.columns[OL_COLUMN_GAIN * s->d_model + c] =
+            gains != NULL ? (double)gains[c] : 1;
     memset(s->site.histogram, 0, OL_N_CODES * sizeof *s->site.histogram);
     for (int i = 0; i < ol_pool_threads(s->pool); i++)
         for (int c = 0; c < OL_N_CODES; c++)

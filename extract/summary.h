@@ -22,8 +22,10 @@ int64_t ol_summary_bytes(int64_t n_rows, int64_t d_model, int64_t n_sequences);
 void ol_summary_take(struct ol_summary *s, enum ol_summary_site site, int64_t sequence,
                      int64_t token, int64_t n, const uint16_t *rows);
 
-/* The site that was taken last; borrowed, until the next is taken. */
-const struct ol_activation_summary *ol_summary_site(struct ol_summary *s);
+/* The site that was taken last; borrowed, until the next is taken. gains [d_model]: of
+ * its norm; NULL: all 1. */
+const struct ol_activation_summary *ol_summary_site(struct ol_summary *s,
+                                                    const float *gains);
 
 /* Of all ln sites so far. The caller clears it. */
 void ol_summary_outliers(const struct ol_summary *s, struct ol_activation_outliers *o);

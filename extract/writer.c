@@ -107,7 +107,8 @@ static void sum_up(struct ol_writer *w, enum ol_summary_site site, const struct 
 static int write_summary(struct ol_writer *w, int layer, enum ol_summary_site site,
                          struct ol_error *err)
 {
-    struct ol_activation_summary summary = *ol_summary_site(w->to.summary);
+    const float *gains = site == OL_SUMMARY_OUTPUT ? NULL : w->to.gains[layer][site];
+    struct ol_activation_summary summary = *ol_summary_site(w->to.summary, gains);
     if (site == OL_SUMMARY_OUTPUT) {
         summary.counts = NULL;
         summary.maxima = NULL;

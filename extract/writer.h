@@ -18,8 +18,11 @@ struct ol_writer_target {
     const struct ol_activation_layout *layout; /* borrowed */
     struct ol_state_file *states;              /* borrowed; NULL: none are kept */
     struct ol_summary *summary;                /* borrowed; NULL: none are made */
-    const int32_t *lengths;                    /* [layout->n_sequences], borrowed */
-    enum ol_dtype dtype;                       /* of the rows that are handed over */
+    /* What the norms multiply by: [n_layers of the model][OL_SUMMARY_OUTPUT], each
+     * [d_model]; borrowed, with summary. */
+    float *const (*gains)[OL_SUMMARY_OUTPUT];
+    const int32_t *lengths; /* [layout->n_sequences], borrowed */
+    enum ol_dtype dtype;    /* of the rows that are handed over */
     /* Of rows waiting to be written; one piece may always wait, however large. */
     size_t most_waiting;
 };

@@ -16,7 +16,7 @@ enum { MAX_WRITTEN = 32 };
 struct largest {
     int i_layer; /* -1: none */
     enum ol_summary_site site;
-    double magnitude;
+    double magnitude, gain; /* gain: of the norm there */
 };
 
 struct links {
@@ -44,7 +44,8 @@ static void look_at_site(struct links *k, int i_layer, enum ol_summary_site site
             /* A dimension that is always NaN has its maximum below its minimum. */
             if (max >= min &&
                 (k->largest[f].i_layer < 0 || magnitude > k->largest[f].magnitude))
-                k->largest[f] = (struct largest){i_layer, site, magnitude};
+                k->largest[f] = (struct largest){i_layer, site, magnitude,
+                                                 columns[OL_COLUMN_GAIN * d + f]};
         }
     }
 }
@@ -126,7 +127,10 @@ static struct ol_json *describe_link(const struct links *k, int i)
     ol_json_set(entry, "feature", ol_json_new_int(f->feature));
     ol_json_set(entry, "max_magnitude", ol_json_new_real(f->max));
     ol_json_set(entry, "onset_layer", ol_json_new_int(f->first_layer));
-    ol_json_set(entry, "norm_gain", ol_json_new_null()); /* not in activation files */
+    const struct largest *at = &k->largest[f->feature];
+    ol_json_set(entry, "norm_gain",
+                at->i_layer >= 0 && isfinite(at->gain) ? ol_json_new_real(at->gain)
+                                                       : ol_json_new_null());
     ol_json_set(entry, "ln_site", describe_site(k, &k->largest[f->feature]));
     ol_json_set(entry, "is_outlier_feature",
                 k->has_features ? ol_json_new_bool(is_outlier(&k->features, f->feature))

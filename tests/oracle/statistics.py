@@ -496,6 +496,12 @@ def ln_site(run, feature):
     return best and {"layer": best[1], "site": best[2], "max_magnitude": number(best[0])}
 
 
+def norm_gain(run, feature):
+    at = ln_site(run, feature)
+    path = at and f"layers/{at['layer']:03d}/summary/{at['site']}/columns"
+    return at and number(run.files[0][path][4, feature])
+
+
 def links(run, outliers):
     found, _ = massive_values(run)
     _, _, supers = super_list(run, units(run))
@@ -506,7 +512,7 @@ def links(run, outliers):
         writer = {k: who[0][k] for k in ("layer", "kind", "expert")} if who else None
         entries.append({
             "feature": f["feature"], "max_magnitude": f["max_magnitude"], "onset_layer": f["first_layer"],
-            "norm_gain": None, "ln_site": ln_site(run, f["feature"]),
+            "norm_gain": norm_gain(run, f["feature"]), "ln_site": ln_site(run, f["feature"]),
             "is_outlier_feature": f["feature"] in outliers.features if outliers.known else None,
             "writer": writer, "is_super_expert": tuple(writer.values()) in supers if writer else None})
     return entries

@@ -42,7 +42,12 @@ def check_site(group, tensor, lengths, threshold, positions, values):
     np.testing.assert_allclose(columns[2], wide.sum(axis=0), rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(columns[3], (wide**2).sum(axis=0), rtol=1e-12)
     if "counts" not in group:
+        assert (columns[4] == 1).all()
         return
+    # A norm's output is what its gain made of a row that has the mean square 1.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = np.nanmean(np.where(columns[4] != 0, (wide / columns[4]) ** 2, np.nan), axis=1)
+    assert np.all(np.abs(square[square > 0.5] - 1) < 0.05), "gains do not fit the rows"
     found = np.abs(x) >= threshold
     counts = np.zeros(group["counts"].shape, dtype=int)
     maxima = np.zeros(group["counts"].shape, dtype=np.float32)
