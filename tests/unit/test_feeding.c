@@ -1,0 +1,235 @@
+/* How weights come to where they are used: read from the disk by several threads within a
+ * bound (stream.h), and sent to a device ahead of their use (the backend's prefetch). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "extract/backend.h"
+#include "extract/stream.h"
+#include "tests/unit/backends.h"
+
+#define OK(call)                                                                         \
+    do {                                                                                 \
+        struct ol_error err = {0};                                                       \
+        if ((call) != 0)                                                                 \
+            fail_msg("%s", err.text);                                                    \
+    } while (0)
+
+/* ---- to the device ---- */
+
+enum { N_WEIGHTS = 40, ROWS = 256, COLUMNS = 512, N_TOKENS = 37 };
+
+/* A quarter of a segment each as bf16: all of them are several times the whole ring. */
+static struct ol_weight weight_of(const uint16_t *codes, int i)
+{
+    return ol_weight_plain(codes + (size_t)i * ROWS * COLUMNS, OL_DTYPE_BF16, ROWS,
+                           COLUMNS);
+}
+
+static int64_t sent(struct ol_backend *b)
+{
+    return b->op->usage(b).link_bytes;
+}
+
+/* Products with all weights, of which those are sent ahead that `ahead` says: how many
+ * before the one that is used. */
+static uint16_t *products(const uint16_t *codes, int ahead, int way)
+{
+    struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_BF16, way);
+    struct ol_tensor x, out;
+    const size_t n = (size_t)N_TOKENS * ROWS;
+    uint16_t *all = ol_xcalloc(n * N_WEIGHTS, sizeof *all);
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, COLUMNS, &x, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, ROWS, &out, &err));
+    OK(b->op->upload(b, x, codes + 99, &err));
+    for (int i = 0; i < N_WEIGHTS; i++) {
+        for (int k = i; k < i + ahead && k < N_WEIGHTS; k++) {
+            const struct ol_weight next = weight_of(codes, k);
+            OK(b->op->prefetch(b, &next, 1, &err));
+        }
+        const struct ol_matmul product = {
+            .x = x, .weight = weight_of(codes, i), .out = out};
+        OK(b->op->matmul(b, &product, 1, &err));
+        OK(b->op->download(b, out, all + (size_t)i * n, &err));
+    }
+    b->op->tensor_free(b, &out);
+    b->op->tensor_free(b, &x);
+    test_backend_close(b);
+    return all;
+}
+
+static uint16_t *random_codes(size_t n)
+{
+    uint16_t *codes = ol_xcalloc(n, sizeof *codes);
+    uint64_t seed = 5;
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const float value = (float)((double)(seed >> 11) * 0x1p-52 - 1);
+        ol_from_f32(OL_DTYPE_BF16, &value, &codes[i], 1);
+    }
+    return codes;
+}
+
+static void test_ahead(void **state)
+{
+    (void)state;
+    uint16_t *codes = random_codes((size_t)N_WEIGHTS * ROWS * COLUMNS);
+    for (int way = 0; way < TEST_WAYS; way++) {
+        uint16_t *want = products(codes, 0, way);
+        const int aheads[] = {1, 2, 3, 7, N_WEIGHTS};
+        for (size_t i = 0; i < sizeof aheads / sizeof aheads[0]; i++) {
+            uint16_t *got = products(codes, aheads[i], way);
+            assert_memory_equal(got, want,
+                                (size_t)N_WEIGHTS * N_TOKENS * ROWS * sizeof *got);
+            free(got);
+        }
+        free(want);
+    }
+    free(codes);
+}
+
+/* What was sent ahead is not sent again, and no more is sent than stays there. */
+static void test_ahead_once(void **state)
+{
+    (void)state;
+    const int64_t bytes = (int64_t)ROWS * COLUMNS * 2;
+    uint16_t *codes = random_codes((size_t)N_WEIGHTS * ROWS * COLUMNS);
+    struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_BF16, 0);
+    struct ol_tensor x, out;
+    struct ol_weight weights[N_WEIGHTS];
+    for (int i = 0; i < N_WEIGHTS; i++)
+        weights[i] = weight_of(codes, i);
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, COLUMNS, &x, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, ROWS, &out, &err));
+    int64_t before = sent(b);
+    OK(b->op->prefetch(b, weights, 1, &err));
+    assert_int_equal(sent(b) - before, bytes);
+    OK(b->op->prefetch(b, weights, N_WEIGHTS, &err));
+    const int64_t ahead = (sent(b) - before) / bytes;
+    /* Half of four segments of four weights; all, on a real device. */
+    assert_true((ahead >= 6 && ahead <= 8) || ahead == N_WEIGHTS);
+    before = sent(b);
+    for (int i = 0; i < ahead; i++) {
+        const struct ol_matmul product = {.x = x, .weight = weights[i], .out = out};
+        OK(b->op->matmul(b, &product, 1, &err));
+    }
+    assert_int_equal(sent(b), before);
+    /* Now there is room for others. */
+    if (ahead < N_WEIGHTS) {
+        OK(b->op->prefetch(b, weights + ahead, 1, &err));
+        assert_int_equal(sent(b) - before, bytes);
+    }
+    const struct ol_backend_usage usage = b->op->usage(b);
+    assert_true(usage.memory > 0 && usage.peak_memory >= usage.memory);
+    assert_true((size_t)usage.memory == cudasim_used() || cudasim_used() == 0);
+    b->op->tensor_free(b, &out);
+    b->op->tensor_free(b, &x);
+    test_backend_close(b);
+    free(codes);
+}
+
+/* ---- from the disk ---- */
+
+enum { N_TENSORS = 64, TENSOR_BYTES = 1 << 20 };
+
+static const char *map_file(void)
+{
+    char path[] = "/tmp/ol-test-feeding-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    char *bytes = ol_xmalloc(TENSOR_BYTES);
+    for (int i = 0; i < N_TENSORS; i++) {
+        memset(bytes, i + 1, TENSOR_BYTES);
+        assert_int_equal(write(fd, bytes, TENSOR_BYTES), TENSOR_BYTES);
+    }
+    free(bytes);
+    const char *map =
+        mmap(NULL, (size_t)N_TENSORS * TENSOR_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    close(fd);
+    return map;
+}
+
+static struct ol_weight tensor(const char *map, int i)
+{
+    return ol_weight_plain(map + (size_t)i * TENSOR_BYTES, OL_DTYPE_BF16, 1,
+                           TENSOR_BYTES / 2);
+}
+
+/* In any order of waiting, with little and with much room. */
+static void test_readers(void **state)
+{
+    (void)state;
+    const char *map = map_file();
+    for (int way = 0; way < 6; way++) {
+        struct ol_error error = {0};
+        const int64_t room = (int64_t)(way % 3 == 0   ? 1
+                                       : way % 3 == 1 ? 5
+                                                      : 1000) *
+                             TENSOR_BYTES;
+        struct ol_stream *s = ol_stream_new(room, &error);
+        assert_non_null(s);
+        for (int i = 0; i < N_TENSORS; i++) {
+            const struct ol_weight w = tensor(map, i);
+            ol_stream_prefetch(s, &w);
+        }
+        for (int k = 0; k < N_TENSORS; k++) {
+            const int i = way < 3 ? k : k * 37 % N_TENSORS;
+            const struct ol_weight w = tensor(map, i);
+            OK(ol_stream_wait(s, &w, &err));
+            assert_true(ol_stream_is_ready(s, &w));
+            assert_int_equal(((const char *)w.data)[TENSOR_BYTES - 1], i + 1);
+            ol_stream_release(s, &w);
+            assert_false(ol_stream_is_ready(s, &w));
+        }
+        assert_int_equal(ol_stream_stats(s).bytes_read,
+                         (int64_t)N_TENSORS * TENSOR_BYTES);
+        ol_stream_free(s);
+    }
+    munmap((void *)(uintptr_t)map, (size_t)N_TENSORS * TENSOR_BYTES);
+}
+
+/* Nobody waits: reading stops at the bound. */
+static void test_bound(void **state)
+{
+    (void)state;
+    enum { ROOM = 10 };
+    const char *map = map_file();
+    struct ol_error error = {0};
+    struct ol_stream *s = ol_stream_new((int64_t)ROOM * TENSOR_BYTES, &error);
+    assert_non_null(s);
+    for (int i = 0; i < N_TENSORS; i++) {
+        const struct ol_weight w = tensor(map, i);
+        ol_stream_prefetch(s, &w);
+    }
+    int64_t read = 0;
+    for (int i = 0; i < 500 && read < (int64_t)ROOM * TENSOR_BYTES; i++) {
+        usleep(10000);
+        read = ol_stream_stats(s).bytes_read;
+    }
+    usleep(50000);
+    assert_int_equal(ol_stream_stats(s).bytes_read, (int64_t)ROOM * TENSOR_BYTES);
+    ol_stream_free(s);
+    munmap((void *)(uintptr_t)map, (size_t)N_TENSORS * TENSOR_BYTES);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_ahead_once),
+        cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
