@@ -111,6 +111,7 @@ static struct ol_json *describe_receipt(const struct ol_parts *parts)
     set_int(receipt, "link_bytes", r.link_bytes);
     set_int(receipt, "peak_memory", r.peak_memory);
     set_int(receipt, "peak_device_memory", r.peak_device_memory);
+    set_int(receipt, "n_devices", r.n_devices);
     set_real(receipt, "seconds", r.seconds);
     set_real(receipt, "disk_seconds", r.disk_seconds);
     set_real(receipt, "link_seconds", r.link_seconds);

@@ -96,6 +96,7 @@ struct ol_activation_receipt ol_parts_receipt(const struct ol_parts *parts)
         all.link_bytes += r->link_bytes;
         all.peak_memory = larger(all.peak_memory, r->peak_memory);
         all.peak_device_memory = larger(all.peak_device_memory, r->peak_device_memory);
+        all.n_devices = larger(all.n_devices, r->n_devices);
         all.seconds += r->seconds;
         all.disk_seconds += r->disk_seconds;
         all.link_seconds += r->link_seconds;

@@ -209,6 +209,7 @@ static const struct {
     {"bytes_read", INTEGER, AT(bytes_read)},
     {"link_bytes", INTEGER, AT(link_bytes)},
     {"peak_device_memory", INTEGER, AT(peak_device_memory)},
+    {"n_devices", INTEGER, AT(n_devices)},
     {"seconds", REAL, AT(seconds)},
     {"disk_seconds", REAL, AT(disk_seconds)},
     {"link_seconds", REAL, AT(link_seconds)},

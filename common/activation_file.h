@@ -162,7 +162,7 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o);
 struct ol_activation_receipt {
     int64_t bytes_read; /* of weights, made resident */
     int64_t link_bytes; /* between the host and its devices, both ways */
-    int64_t peak_memory, peak_device_memory;
+    int64_t peak_memory, peak_device_memory, n_devices;
     double seconds; /* of the layers, until their last row was written; of which the */
     double disk_seconds, link_seconds, compute_seconds, writer_seconds; /* host waited */
 };

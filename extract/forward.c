@@ -24,6 +24,7 @@
 #include "extract/experts.h"
 #include "extract/layer_weights.h"
 #include "extract/mixer/mixer.h"
+#include "extract/team.h"
 #include "extract/writes.h"
 
 /* Buffers of a gated MLP: [rows, width], [rows, width], [rows, d_model]. */
@@ -91,6 +92,17 @@ static int send(const struct forward *f, enum ol_role first, enum ol_role last, 
 
 /* ---- recording ---- */
 
+static struct ol_writer_rows rows_of(const struct forward *f, int layer, int64_t first,
+                                     int64_t n)
+{
+    return (struct ol_writer_rows){f->in->part, layer, f->in->first_row + first, n};
+}
+
+static void *writer_room(struct forward *f, size_t bytes, struct ol_error *err)
+{
+    return ol_writer_room(f->in->writer, f->in->part, bytes, err);
+}
+
 /* Hand the oldest recording over. */
 static int finish_oldest(struct forward *f, struct ol_error *err)
 {
@@ -101,15 +113,15 @@ static int finish_oldest(struct forward *f, struct ol_error *err)
     const struct ol_tensor rows = r.download.src;
     const size_t bytes =
         (size_t)rows.n_rows * (size_t)rows.n_cols * ol_dtype_size(rows.dtype);
-    void *copy = ol_writer_room(f->in->writer, bytes, err);
+    void *copy = writer_room(f, bytes, err);
     if (copy == NULL)
         return -1;
     if (f->op->download_end(f->b, &r.download, copy, err) != 0) {
         free(copy);
         return -1;
     }
-    return ol_writer_take_site(f->in->writer, r.layer, r.site, r.first, rows.n_rows, copy,
-                               err);
+    const struct ol_writer_rows at = rows_of(f, r.layer, r.first, rows.n_rows);
+    return ol_writer_take_site(f->in->writer, &at, r.site, copy, err);
 }
 
 /* Before rows that were recorded may change. */
@@ -153,7 +165,8 @@ static int record_router(struct forward *f, int layer, struct ol_error *err)
     float *weights = ol_xcalloc(n, sizeof *weights);
     memcpy(ids, ol_experts_ids(f->experts), n * sizeof *ids);
     memcpy(weights, ol_experts_weights(f->experts), n * sizeof *weights);
-    return ol_writer_take_router(f->in->writer, layer, ids, weights, err);
+    const struct ol_writer_rows at = rows_of(f, layer, 0, f->n_rows);
+    return ol_writer_take_router(f->in->writer, &at, ids, weights, err);
 }
 
 static int record_states(struct forward *f, int layer, struct ol_error *err)
@@ -162,14 +175,15 @@ static int record_states(struct forward *f, int layer, struct ol_error *err)
         return 0;
     const size_t bytes =
         (size_t)f->n_rows * (size_t)f->spec->d_model * ol_dtype_size(f->b->dtype);
-    void *copy = ol_writer_room(f->in->writer, bytes, err);
+    void *copy = writer_room(f, bytes, err);
     if (copy == NULL)
         return -1;
     if (f->op->download(f->b, f->hidden, copy, err) != 0) {
         free(copy);
         return -1;
     }
-    return ol_writer_take_states(f->in->writer, layer, copy, err);
+    const struct ol_writer_rows at = rows_of(f, layer, 0, f->n_rows);
+    return ol_writer_take_states(f->in->writer, &at, copy, err);
 }
 
 /* Who is told of that layer's writes; NULL: nobody. */
@@ -344,6 +358,10 @@ static int layer_mlp(struct forward *f, int layer, struct ol_error *err)
     if (moe && ol_experts_prefetch(f->experts, layer, err) != 0)
         return -1;
     prefetch_next(f, layer);
+    /* All parts have queued what they need before any gives it back: each weight is read
+     * once. */
+    if (ol_team_meet(f->in->team, err) != 0)
+        return -1;
     if (moe)
         return ol_experts_run(f->experts, layer, f->normed, f->hidden,
                               watcher(f, layer) != NULL, err);
@@ -354,6 +372,7 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
 {
     struct ol_writes *writes = watcher(f, layer);
     ol_writes_begin(writes, layer);
+    const struct ol_writer_rows at = rows_of(f, layer, 0, f->n_rows);
     ol_inputs_begin(f->inputs, layer, writes != NULL);
     const int status =
         mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
@@ -361,7 +380,7 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
                 send(f, FIRST_OF_LAYER, OL_ROLE_MLP_NORM, layer + 1, err) != 0 ||
                 finish_recordings(f, err) != 0 ||
                 ol_writes_end(writes, f->hidden, f->in->writer, err) != 0 ||
-                ol_inputs_end(f->inputs, f->in->writer, err) != 0
+                ol_inputs_end(f->inputs, &at, f->in->writer, err) != 0
             ? -1
             : 0;
     ol_layer_weights_release(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
@@ -395,7 +414,8 @@ static int head(struct forward *f, struct ol_error *err)
         nll[row] = shifted[row + length - 1];
         memcpy(nll + row + 1, shifted + row, (size_t)(length - 1) * sizeof *nll);
     }
-    status = ol_writer_take_nll(f->in->writer, nll, err);
+    const struct ol_writer_rows at = rows_of(f, f->spec->n_layers, 0, n);
+    status = ol_writer_take_nll(f->in->writer, &at, nll, err);
     nll = NULL;
 out:
     free(nll);
@@ -465,8 +485,9 @@ static int begin(struct forward *f, struct ol_error *err)
     f->all_rows = ol_xcalloc((size_t)f->n_rows, sizeof *f->all_rows);
     for (int64_t i = 0; i < f->n_rows; i++)
         f->all_rows[i] = (int32_t)i;
+    const struct ol_writer_rows at = rows_of(f, 0, 0, f->n_rows);
     if (f->in->summary)
-        f->writes = ol_writes_new(spec, f->b, f->n_rows);
+        f->writes = ol_writes_new(spec, f->b, &at);
     if (f->in->imatrix)
         f->inputs = ol_inputs_new(spec, f->b);
     if (spec->d_ff > 0 &&
@@ -544,7 +565,7 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progre
         .op = in->backend->op,
         .progress = progress,
         .tokens = {in->n_sequences, in->lengths},
-        .stored = {in->weights, in->stream},
+        .stored = {in->weights, in->stream, in->part},
     };
     const int last = in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
     int status = -1;
@@ -554,7 +575,8 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progre
     if (begin(&f, err) != 0 || start_stream(&f, err) != 0)
         goto out;
     for (int layer = in->done + 1; layer <= last; layer++)
-        if (one_layer(&f, layer, err) != 0 || record_states(&f, layer, err) != 0)
+        if (ol_team_meet(in->team, err) != 0 || one_layer(&f, layer, err) != 0 ||
+            record_states(&f, layer, err) != 0)
             goto out;
     if (in->perplexity && head(&f, err) != 0)
         goto out;

@@ -9,6 +9,8 @@
 #include "extract/stream.h"
 #include "extract/writer.h"
 
+struct ol_team;
+
 struct ol_forward_input {
     /* All borrowed. */
     const struct ol_spec *spec;
@@ -30,12 +32,17 @@ struct ol_forward_input {
      * it: [rows, d_model] in the backend's dtype. */
     int done;
     const void *states;
+    /* One of the parts of a run (team.h): which, and how many rows precede it. */
+    struct ol_team *team;
+    int part;
+    int64_t first_row;
 };
 
 /* Operations (cost.h) of the whole run and of the part up to and with layer `done`. */
 void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped);
 
-/* Run it. Returns when everything was handed to the writer. */
+/* Run it, or one part of it, whose sequences and states are meant then. Returns when
+ * everything was handed to the writer. */
 int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progress,
                    struct ol_error *err);
 

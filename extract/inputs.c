@@ -97,13 +97,14 @@ int ol_inputs_add(struct ol_inputs *x, enum ol_input input, int expert,
     return x->b->op->add_squares(x->b, rows, x->sums[input] + expert * width, err);
 }
 
-int ol_inputs_end(struct ol_inputs *x, struct ol_writer *writer, struct ol_error *err)
+int ol_inputs_end(struct ol_inputs *x, const struct ol_writer_rows *at,
+                  struct ol_writer *writer, struct ol_error *err)
 {
     for (int i = 0; x != NULL && i < OL_N_INPUTS; i++) {
         double *sums = x->sums[i];
         x->sums[i] = NULL;
         if (sums != NULL &&
-            ol_writer_take_squares(writer, x->layer, (enum ol_input)i, sums, err) != 0)
+            ol_writer_take_squares(writer, at, (enum ol_input)i, sums, err) != 0)
             return -1;
     }
     return 0;

@@ -27,6 +27,7 @@ int ol_inputs_add(struct ol_inputs *x, enum ol_input input, int expert,
                   struct ol_tensor rows, struct ol_error *err);
 
 /* Hand the sums over. */
-int ol_inputs_end(struct ol_inputs *x, struct ol_writer *writer, struct ol_error *err);
+int ol_inputs_end(struct ol_inputs *x, const struct ol_writer_rows *at,
+                  struct ol_writer *writer, struct ol_error *err);
 
 #endif

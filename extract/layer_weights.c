@@ -5,7 +5,7 @@ void ol_layer_weights_prefetch(const struct ol_layer_weights *w, enum ol_role fi
 {
     for (enum ol_role role = first; role <= last; role++) {
         const struct ol_weight weight = ol_weights_get(w->weights, role, layer, expert);
-        ol_stream_prefetch(w->stream, &weight);
+        ol_stream_prefetch(w->stream, w->user, &weight);
     }
 }
 
@@ -27,7 +27,7 @@ int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
 {
     for (enum ol_role role = first; role <= last; role++) {
         const struct ol_weight weight = ol_weights_get(w->weights, role, layer, expert);
-        if (ol_stream_wait(w->stream, &weight, err) != 0)
+        if (ol_stream_wait(w->stream, w->user, &weight, err) != 0)
             return -1;
     }
     return 0;
@@ -38,6 +38,6 @@ void ol_layer_weights_release(const struct ol_layer_weights *w, enum ol_role fir
 {
     for (enum ol_role role = first; role <= last; role++) {
         const struct ol_weight weight = ol_weights_get(w->weights, role, layer, expert);
-        ol_stream_release(w->stream, &weight);
+        ol_stream_release(w->stream, w->user, &weight);
     }
 }

@@ -10,6 +10,7 @@
 struct ol_layer_weights {
     const struct ol_weights *weights; /* borrowed */
     struct ol_stream *stream;         /* borrowed */
+    int user;                         /* of the stream */
 };
 
 /* Roles that the layer does not have are skipped, in all. */

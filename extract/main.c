@@ -12,7 +12,7 @@ enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
 struct command {
     struct ol_run_request request;
     struct ol_texts texts;
-    int64_t n_sequences, length, n_threads, device;
+    int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
     const char *sites;
     bool tokenize, plan, no_summaries;
@@ -78,8 +78,8 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          precisions},
         {0, "backend", OL_OPTION_CHOICE, &c->backend, "B", "auto (default), cpu or cuda",
          0, 0, backends},
-        {0, "devices", OL_OPTION_INT, &c->device, "N",
-         "the CUDA device to run on, counted from 0 (default: 0)", 0, 1023, NULL},
+        {0, "devices", OL_OPTION_TEXT, &r->devices, "LIST",
+         "CUDA devices to run on, counted from 0, like 0,1\n(default: 0)", 0, 0, NULL},
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
         {0, "memory", OL_OPTION_SIZE, &r->memory, "SIZE",
@@ -161,7 +161,6 @@ static int check(struct command *c, const struct ol_texts *operands)
     r->precision = c->precision == 1 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
     r->store = (enum ol_store)c->store;
     r->backend = (enum ol_backend_kind)c->backend;
-    r->device = (int)c->device;
     r->n_threads = (int)c->n_threads;
     return parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);
 }

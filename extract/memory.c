@@ -57,21 +57,23 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const struct ol_spec *spec = need->spec;
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
     const bool moe = spec->router.n_experts > 0;
-    const int64_t stream = 2 * need->n_rows * d * size;
-    const int64_t sums = moe ? need->n_rows * d * (int64_t)sizeof(float) : 0;
+    const int64_t stream = 2 * need->part_rows * d * size;
+    const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
      */
     const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
-    const int64_t logits = need->n_rows * spec->router.n_experts * (int64_t)sizeof(float);
+    const int64_t logits =
+        need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
     const int64_t blocks = plan->block_rows * (mixer_width(spec) + d) * size;
     const int64_t dense =
         spec->d_ff > 0 ? plan->dense_rows * (2 * (int64_t)spec->d_ff + d) * size : 0;
     const int64_t experts =
-        moe ? ol_experts_buffer_bytes(spec, plan->group_rows, need->n_rows, size) : 0;
+        moe ? ol_experts_buffer_bytes(spec, plan->group_rows, need->part_rows, size) : 0;
     const int64_t rope =
         2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
-    const int64_t writer = plan->writer_bytes + need->n_rows * d * size;
+    const int64_t states = need->n_rows * d * size;
+    const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
     const int64_t imatrix = need->imatrix ? ol_inputs_bytes(spec) : 0;
     const int64_t summary = need->summary
                                 ? ol_writes_bytes(spec, need->n_rows) +
@@ -80,19 +82,24 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t tensors =
         need->scratch_bytes + stream + sums + logits + blocks + dense + experts + rope;
     const bool device = need->device_bytes > 0;
-    const int64_t downloads = OL_DOWNLOADS * plan->block_rows * d * size;
+    const int64_t downloads = need->n_parts * OL_DOWNLOADS * plan->block_rows * d * size;
     plan->device = device ? tensors : 0;
     plan->total = need->other_bytes + summary + imatrix + tables + writer +
                   (device ? downloads : tensors);
 }
 
+int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)
+{
+    return least(most(BLOCK_ROWS, longest), n_rows);
+}
+
 static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)
 {
-    const int64_t n_pairs = most(1, need->n_rows * (int64_t)need->spec->router.top_k);
+    const int64_t n_pairs = most(1, need->part_rows * (int64_t)need->spec->router.top_k);
     struct ol_memory_plan plan = {
-        .block_rows = least(most(BLOCK_ROWS, need->longest), need->n_rows),
+        .block_rows = ol_memory_block_rows(need->n_rows, need->longest),
         .dense_rows =
-            least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS), need->n_rows),
+            least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS), need->part_rows),
         .group_rows = least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
         .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
     };

@@ -19,8 +19,10 @@ struct ol_memory_need {
     int64_t device_bytes;       /* likewise; 0: tensors are in the host's memory */
     int64_t other_bytes;        /* of the process before the run */
     int64_t n_sequences;
-    bool summary; /* summaries are made */
-    bool imatrix; /* and squares of inputs */
+    int n_parts;       /* on devices of their own, */
+    int64_t part_rows; /* the largest one's tokens */
+    bool summary;      /* summaries are made */
+    bool imatrix;      /* and squares of inputs */
 };
 
 struct ol_memory_plan {
@@ -30,8 +32,11 @@ struct ol_memory_plan {
     int64_t writer_bytes; /* rows that wait to be written */
     int64_t weight_bytes; /* of the checkpoint, read ahead of their use */
     int64_t total;        /* what the run takes of the host, without weight_bytes */
-    int64_t device;       /* and of a device */
+    int64_t device;       /* and of each device */
 };
+
+/* Rows of the mixers' buffers, whatever the budget. */
+int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest);
 
 /* The largest buffers that fit into the budget; 0: into what is free, less a reserve. The
  * budget is of the memory that tensors are in. Fails, saying the least that would do,

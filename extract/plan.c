@@ -316,6 +316,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model->spec),
         .other_bytes = ol_memory_resident(),
         .n_sequences = r->n_sequences,
+        .n_parts = 1,
+        .part_rows = r->n_sequences * r->length,
         .summary = r->summary,
     };
     struct ol_memory_plan memory;

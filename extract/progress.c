@@ -1,5 +1,6 @@
 #include "extract/progress.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 struct ol_progress {
     struct ol_progress_sources sources;
+    pthread_mutex_t mutex; /* of steps */
     int64_t n_tokens;
     int n_layers;
     double total, skipped, done;
@@ -36,6 +38,7 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
 {
     struct ol_progress *p = ol_xcalloc(1, sizeof *p);
     p->sources = *sources;
+    pthread_mutex_init(&p->mutex, NULL);
     p->n_tokens = n_tokens;
     p->n_layers = n_layers;
     p->total = total;
@@ -45,25 +48,39 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
     return p;
 }
 
+/* Of all devices together. */
 static struct ol_backend_usage usage(const struct ol_progress *p)
 {
-    return p->sources.backend->op->usage(p->sources.backend);
+    struct ol_backend_usage all = {0};
+    for (int i = 0; i < p->sources.n_backends; i++) {
+        struct ol_backend *b = p->sources.backends[i];
+        const struct ol_backend_usage one = b->op->usage(b);
+        all.memory += one.memory;
+        all.peak_memory += one.peak_memory;
+        all.link_bytes += one.link_bytes;
+        all.link_seconds += one.link_seconds;
+        all.compute_seconds += one.compute_seconds;
+    }
+    return all;
 }
 
 static struct ol_activation_receipt receipt_of(const struct ol_progress *p)
 {
     const struct ol_stream_stats stream = ol_stream_stats(p->sources.stream);
     const struct ol_backend_usage device = usage(p);
+    /* One thread waits for each device: their mean. */
+    const double n = p->sources.n_backends;
     return (struct ol_activation_receipt){
         .bytes_read = stream.bytes_read,
         .link_bytes = device.link_bytes,
         .peak_memory = p->peak_memory,
         .peak_device_memory = device.peak_memory,
+        .n_devices = device.peak_memory > 0 ? p->sources.n_backends : 0,
         .seconds = now() - p->start,
-        .disk_seconds = stream.wait_seconds,
-        .link_seconds = device.link_seconds,
-        .compute_seconds = device.compute_seconds,
-        .writer_seconds = ol_writer_waited(p->sources.writer),
+        .disk_seconds = stream.wait_seconds / n,
+        .link_seconds = device.link_seconds / n,
+        .compute_seconds = device.compute_seconds / n,
+        .writer_seconds = ol_writer_waited(p->sources.writer) / n,
     };
 }
 
@@ -105,15 +122,17 @@ static void draw(struct ol_progress *p, int layer)
 
 void ol_progress_step(struct ol_progress *p, int layer, double done)
 {
+    pthread_mutex_lock(&p->mutex);
     p->done += done;
     const double t = now();
     const int64_t resident = ol_memory_resident();
     if (resident > p->peak_memory)
         p->peak_memory = resident;
-    if (!p->visible || t - p->last_drawn < INTERVAL_SECONDS || t <= p->start)
-        return;
-    p->last_drawn = t;
-    draw(p, layer);
+    if (p->visible && t - p->last_drawn >= INTERVAL_SECONDS && t > p->start) {
+        p->last_drawn = t;
+        draw(p, layer);
+    }
+    pthread_mutex_unlock(&p->mutex);
 }
 
 void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *receipt)
@@ -142,5 +161,7 @@ void ol_progress_free(struct ol_progress *p)
 {
     if (p != NULL && p->drawn)
         fputc('\n', stderr);
+    if (p != NULL)
+        pthread_mutex_destroy(&p->mutex);
     free(p);
 }

@@ -13,7 +13,8 @@ struct ol_progress;
 /* What a run may wait for; all borrowed. */
 struct ol_progress_sources {
     const struct ol_stream *stream;
-    const struct ol_backend *backend;
+    struct ol_backend *const *backends; /* [n_backends] */
+    int n_backends;
     struct ol_writer *writer;
 };
 
@@ -24,7 +25,8 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
                                     double skipped,
                                     const struct ol_progress_sources *sources);
 
-/* Now in that layer (n_layers: after the last), with `done` more operations behind us. */
+/* From any thread. Now in that layer (n_layers: after the last), with `done` more
+ * operations behind us. */
 void ol_progress_step(struct ol_progress *p, int layer, double done);
 
 /* Wipe the line, say in a note what was done and how fast, and with devices in another

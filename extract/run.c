@@ -16,6 +16,7 @@
 #include "extract/hub.h"
 #include "extract/inputs.h"
 #include "extract/model.h"
+#include "extract/team.h"
 #include "extract/writes.h"
 
 /* Everything that a run holds, in the order in which it is made. */
@@ -25,7 +26,9 @@ struct run {
     struct ol_model model;
     struct ol_tokenizer *tokenizer;
     struct ol_corpus corpus;
-    struct ol_backend *backend;
+    struct ol_backend *backends[OL_TEAM_MOST];
+    struct ol_backend *backend; /* the first */
+    int n_backends, n_parts;    /* which are used */
     struct ol_activation_info info;
     struct ol_activation_layout layout;
     struct ol_activation_input input;
@@ -334,11 +337,66 @@ static void abandon(struct run *r)
 
 /* ---- the run ---- */
 
-static struct ol_backend *open_backend(const struct ol_run_request *request,
-                                       struct ol_error *err)
+/* LIST of numbers of devices, separated by commas, no two the same; their number. */
+static int parse_devices(const char *list, int devices[OL_TEAM_MOST],
+                         struct ol_error *err)
 {
-    return ol_backend_open(request->backend, request->precision, request->n_threads,
-                           request->device, err);
+    int n = 0;
+    for (const char *at = list; n < OL_TEAM_MOST; at++) {
+        char *end;
+        const long device = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1;
+        if (device < 0 || device > INT32_MAX)
+            break;
+        for (int i = 0; i < n; i++)
+            if (devices[i] == device)
+                return ol_fail(err, "--devices %s: device %ld is there twice", list,
+                               device);
+        devices[n++] = (int)device;
+        at = end;
+        if (*at == '\0')
+            return n;
+        if (*at != ',')
+            break;
+    }
+    return ol_fail(err, "--devices %s: expected at most %d numbers like 0,1", list,
+                   OL_TEAM_MOST);
+}
+
+/* The first may turn out to be the CPU; then it is the only one. */
+static int open_backends(struct run *r, int most, struct ol_error *err)
+{
+    const struct ol_run_request *request = r->request;
+    int devices[OL_TEAM_MOST];
+    const int n =
+        parse_devices(request->devices != NULL ? request->devices : "0", devices, err);
+    for (int i = 0; i < n && i < most; i++) {
+        struct ol_backend *b = ol_backend_open(request->backend, request->precision,
+                                               request->n_threads, devices[i], err);
+        if (b == NULL)
+            return -1;
+        r->backends[r->n_backends++] = b;
+        if (strcmp(b->op->name, "cuda") != 0)
+            break;
+    }
+    r->backend = r->backends[0];
+    return n > 0 ? 0 : -1;
+}
+
+/* The rows of the largest part. */
+static int64_t split_rows(struct run *r, int64_t longest)
+{
+    const struct ol_corpus *c = &r->corpus;
+    int64_t starts[OL_TEAM_MOST + 1], most = 0;
+    r->n_parts = r->n_backends < c->n_sequences ? r->n_backends : (int)c->n_sequences;
+    ol_team_split(c->lengths, c->n_sequences, ol_memory_block_rows(r->n_rows, longest),
+                  r->n_parts, starts);
+    for (int p = 0; p < r->n_parts; p++) {
+        int64_t rows = 0;
+        for (int64_t s = starts[p]; s < starts[p + 1]; s++)
+            rows += c->lengths[s];
+        most = rows > most ? rows : most;
+    }
+    return most;
 }
 
 static int plan_memory(struct run *r, struct ol_error *err)
@@ -361,8 +419,19 @@ static int plan_memory(struct run *r, struct ol_error *err)
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];
-    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0)
-        return -1;
+    need.part_rows = split_rows(r, need.longest);
+    /* Sums over parts would be in another order than those of one. */
+    if (r->request->imatrix && r->n_parts > 1)
+        return ol_fail(err, "--imatrix runs on one device, --devices %s names several",
+                       r->request->devices);
+    need.n_parts = r->n_parts;
+    for (int i = 0; i < r->n_parts; i++) {
+        int64_t bytes;
+        if (r->backends[i]->op->device_bytes(r->backends[i], &bytes, err) != 0)
+            return -1;
+        if (i == 0 || bytes < need.device_bytes)
+            need.device_bytes = bytes;
+    }
     return ol_memory_choose(&need, r->request->memory, &r->memory, err);
 }
 
@@ -415,7 +484,9 @@ static int compute(struct run *r, struct ol_error *err)
         .gains = (float *const(*)[OL_SUMMARY_OUTPUT])r->gains,
         .lengths = r->corpus.lengths,
         .dtype = r->request->precision,
-        .most_waiting = (size_t)r->memory.writer_bytes,
+        .most_waiting = (size_t)(r->memory.writer_bytes / r->n_parts),
+        .n_parts = r->n_parts,
+        .n_experts = r->model.spec.router.n_experts,
     };
     struct ol_forward_input in = {
         .spec = &r->model.spec,
@@ -441,10 +512,12 @@ static int compute(struct run *r, struct ol_error *err)
     if (in.writer == NULL)
         goto out;
     ol_forward_cost(&in, &total, &skipped);
-    const struct ol_progress_sources sources = {in.stream, in.backend, in.writer};
+    const struct ol_progress_sources sources = {in.stream, r->backends, r->n_parts,
+                                                in.writer};
     progress =
         ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, &sources);
-    if (ol_forward_run(&in, progress, err) != 0 || ol_writer_finish(in.writer, err) != 0)
+    if (ol_team_run(&in, r->backends, r->n_parts, progress, err) != 0 ||
+        ol_writer_finish(in.writer, err) != 0)
         goto out;
     ol_progress_finish(progress, &r->receipt);
     int64_t n_nll;
@@ -500,8 +573,8 @@ static void clear(struct run *r)
     free(r->layout.layers);
     free(r->hidden);
     free(r->ids);
-    if (r->backend != NULL)
-        r->backend->op->close(r->backend);
+    for (int i = 0; i < r->n_backends; i++)
+        r->backends[i]->op->close(r->backends[i]);
     ol_corpus_clear(&r->corpus);
     ol_tokenizer_close(r->tokenizer);
     ol_model_clear(&r->model);
@@ -514,8 +587,8 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     struct run r = {.request = request, .done = -1};
     int status = -1;
     /* Before anything that takes long. */
-    r.backend = open_backend(request, err);
-    if (r.backend == NULL || ol_model_open(&r.model, request->model, err) != 0)
+    if (open_backends(&r, OL_TEAM_MOST, err) != 0 ||
+        ol_model_open(&r.model, request->model, err) != 0)
         goto out;
     char *short_name = ol_model_short_name(request->model);
     r.path = request->output != NULL ? ol_xstrdup(request->output)
@@ -586,8 +659,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     r.corpus.n_tokens = request->corpus.length;
     if (lay_out(&r, err) != 0)
         goto out;
-    r.backend = open_backend(request, err);
-    if (r.backend == NULL)
+    if (open_backends(&r, 1, err) != 0)
         goto out;
     struct ol_plan_request wanted = {
         .model = &r.model,

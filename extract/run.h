@@ -23,8 +23,8 @@ struct ol_run_request {
     bool sites[OL_N_SITES];  /* stored */
     enum ol_store store;
     enum ol_backend_kind backend;
-    int n_threads;  /* of the CPU backend; 0: as many as processors */
-    int device;     /* of the CUDA backend, counted from 0 */
+    int n_threads;       /* of the CPU backend; 0: as many as processors */
+    const char *devices; /* of the CUDA backend, "0,1", counted from 0; NULL: "0" */
     int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
                        free, less a reserve */
     bool perplexity, resume;

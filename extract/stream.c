@@ -40,8 +40,9 @@ struct job {
     const void *data;
     size_t bytes;
     enum job_state state;
-    bool released; /* out of the table; whoever holds it frees it */
-    char *failure; /* message of a FAILED job */
+    uint32_t users; /* bits: who queued it or waited for it, and did not release it */
+    bool released;  /* out of the table; whoever holds it frees it */
+    char *failure;  /* message of a FAILED job */
     struct job *next_queued, *next_in_bucket;
 };
 
@@ -319,12 +320,15 @@ void ol_stream_free(struct ol_stream *s)
     free(s);
 }
 
-static void prefetch(struct ol_stream *s, const struct ol_span *span)
+static void prefetch(struct ol_stream *s, int user, const struct ol_span *span)
 {
     struct job **link = find(s, span->data);
-    if (*link != NULL)
+    if (*link != NULL) {
+        (*link)->users |= 1u << user;
         return;
+    }
     struct job *job = new_job(link, span, QUEUED);
+    job->users = 1u << user;
     if (s->first == NULL)
         s->first = job;
     else
@@ -333,12 +337,12 @@ static void prefetch(struct ol_stream *s, const struct ol_span *span)
     pthread_cond_signal(&s->work);
 }
 
-void ol_stream_prefetch(struct ol_stream *s, const struct ol_weight *weight)
+void ol_stream_prefetch(struct ol_stream *s, int user, const struct ol_weight *weight)
 {
     pthread_mutex_lock(&s->mutex);
     for (int i = 0; i < OL_WEIGHT_SPANS; i++)
         if (weight->spans[i].data != NULL)
-            prefetch(s, &weight->spans[i]);
+            prefetch(s, user, &weight->spans[i]);
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -349,13 +353,16 @@ static int64_t nanoseconds_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int wait_for(struct ol_stream *s, const struct ol_span *span, struct ol_error *err)
+static int wait_for(struct ol_stream *s, int user, const struct ol_span *span,
+                    struct ol_error *err)
 {
     struct job **link = find(s, span->data), *job = *link;
     if (job == NULL) {
         job = new_job(link, span, READING);
+        job->users = 1u << user;
         run_job(s, job);
     }
+    job->users |= 1u << user; /* it stays until this one is through */
     s->n_waiting++;
     pthread_cond_signal(&s->work);
     while (job->state == QUEUED || job->state == READING)
@@ -364,7 +371,7 @@ static int wait_for(struct ol_stream *s, const struct ol_span *span, struct ol_e
     return job->state == FAILED ? ol_fail(err, "%s", job->failure) : 0;
 }
 
-int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
+int ol_stream_wait(struct ol_stream *s, int user, const struct ol_weight *weight,
                    struct ol_error *err)
 {
     const int64_t start = nanoseconds_now();
@@ -372,7 +379,7 @@ int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
     pthread_mutex_lock(&s->mutex);
     for (int i = 0; result == 0 && i < OL_WEIGHT_SPANS; i++)
         if (weight->spans[i].data != NULL)
-            result = wait_for(s, &weight->spans[i], err);
+            result = wait_for(s, user, &weight->spans[i], err);
     pthread_mutex_unlock(&s->mutex);
     atomic_fetch_add(&s->wait_nanoseconds, nanoseconds_now() - start);
     return result;
@@ -391,11 +398,16 @@ bool ol_stream_is_ready(struct ol_stream *s, const struct ol_weight *weight)
     return ready;
 }
 
-static void release(struct ol_stream *s, const struct ol_span *span)
+static void release(struct ol_stream *s, int user, const struct ol_span *span)
 {
     pthread_mutex_lock(&s->mutex);
     struct job **link = find(s, span->data), *job = *link;
     if (job != NULL) {
+        job->users &= ~(1u << user);
+        if (job->users != 0) {
+            pthread_mutex_unlock(&s->mutex);
+            return;
+        }
         *link = job->next_in_bucket;
         job->released = true;
         if (job->state == READY || job->state == FAILED) {
@@ -408,11 +420,11 @@ static void release(struct ol_stream *s, const struct ol_span *span)
     drop_pages(s, span->data, span->bytes);
 }
 
-void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight)
+void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *weight)
 {
     for (int i = 0; i < OL_WEIGHT_SPANS; i++)
         if (weight->spans[i].data != NULL)
-            release(s, &weight->spans[i]);
+            release(s, user, &weight->spans[i]);
 }
 
 struct ol_stream_stats ol_stream_stats(const struct ol_stream *s)

@@ -15,6 +15,10 @@
 
 struct ol_stream;
 
+/* Several users, each from a thread of its own, may queue, wait for and release the same
+ * weights: the pages go when the last user that queued them has released them. */
+enum { OL_STREAM_MOST_USERS = 32 };
+
 /* most_ahead: bytes that may be resident before they are waited for; what the compute
  * waits for is read whatever it is, and then one tensor at a time. */
 struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err);
@@ -22,23 +26,23 @@ void ol_stream_free(struct ol_stream *s);
 
 /* Queue a weight's spans to be read; those of no data are ignored. Never blocks. Weights
  * that share spans are released together. */
-void ol_stream_prefetch(struct ol_stream *s, const struct ol_weight *weight);
+void ol_stream_prefetch(struct ol_stream *s, int user, const struct ol_weight *weight);
 
 /* Wait until a queued weight is resident. Fails when its bytes could not be read (a file
  * that shrank, a bad disk). Weights that were never queued are read here. */
-int ol_stream_wait(struct ol_stream *s, const struct ol_weight *weight,
+int ol_stream_wait(struct ol_stream *s, int user, const struct ol_weight *weight,
                    struct ol_error *err);
 
 /* Whether a queued weight is resident: a wait for it would not be one. */
 bool ol_stream_is_ready(struct ol_stream *s, const struct ol_weight *weight);
 
-/* The weight is not needed again: its pages may leave this process (the page cache keeps
- * them). Not while another thread waits for it. May be queued again later. */
-void ol_stream_release(struct ol_stream *s, const struct ol_weight *weight);
+/* The user does not need the weight again: its pages may leave this process (the page
+ * cache keeps them). May be queued again later. */
+void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *weight);
 
 struct ol_stream_stats {
     int64_t bytes_read;  /* bytes of weights made resident so far */
-    double wait_seconds; /* time the compute spent in ol_stream_wait */
+    double wait_seconds; /* time that users spent in ol_stream_wait, added up */
 };
 struct ol_stream_stats ol_stream_stats(const struct ol_stream *s);
 

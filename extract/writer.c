@@ -1,5 +1,13 @@
+/* A queue for each part. A job belongs to a stage of the run, and of the jobs that are
+ * first in their queues the one of the earliest stage, and then of the first part, is
+ * next; but not while a part whose queue is empty may still hand over one before it:
+ *
+ *     part 0   [ 4 sites | 5 router ]        part 1's sites of stage 4 are waited for
+ *     part 1   [            empty   ]        before the router of stage 5 is written
+ */
 #include "extract/writer.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,14 +19,23 @@ enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS, SQUARES };
 
 struct job {
     enum job_kind kind;
-    int layer;
+    int part, layer;
     enum ol_site site;
     enum ol_input input;
     int64_t first, n;
     void *rows;     /* owned; ROUTER: ids, WRITES: features, UNITS, SQUARES */
     float *weights; /* owned; ROUTER, and the writes of WRITES */
+    int n_units;
     size_t bytes;
+    int64_t stage;
     struct job *next;
+};
+
+struct queue {
+    struct job *first, **last;
+    size_t waiting; /* bytes, of the job that is being written too */
+    int64_t stage;  /* of the last job that came */
+    bool ended;
 };
 
 struct ol_writer {
@@ -29,8 +46,12 @@ struct ol_writer {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct job *first, **last; /* the queue */
-    size_t waiting;            /* bytes */
+    struct queue *queues; /* [to.n_parts] */
+    /* What parts came to so far, in a layer: */
+    double *gate_sums;            /* [n_routed] */
+    struct ol_writer_unit *units; /* as many as the layer has */
+    int n_routed;                 /* experts */
+    char *states;                 /* [n_rows, d_model]: with several parts */
     double nll_sum;
     int64_t n_nll;
     bool busy, stopping;
@@ -116,6 +137,21 @@ static int write_summary(struct ol_writer *w, int layer, enum ol_summary_site si
     return ol_activation_write_summary(w->to.file, layer, site, &summary, err);
 }
 
+static int64_t n_rows_of(const struct ol_writer *w)
+{
+    return w->starts[w->to.layout->n_sequences];
+}
+
+static bool is_last(const struct ol_writer *w, const struct job *job)
+{
+    return job->first + job->n == n_rows_of(w);
+}
+
+static size_t row_bytes(const struct ol_writer *w)
+{
+    return (size_t)w->to.layout->d_model * ol_dtype_size(w->to.dtype);
+}
+
 static int write_site(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
     const size_t d = (size_t)w->to.layout->d_model, size = ol_dtype_size(w->to.dtype);
@@ -132,8 +168,7 @@ static int write_site(struct ol_writer *w, const struct job *job, struct ol_erro
                           convert(w, rows, (size_t)s.n * d), err) != 0)
             return -1;
     }
-    const bool last = job->first + job->n == w->starts[w->to.layout->n_sequences];
-    return last && summary < OL_N_SUMMARY_SITES
+    return is_last(w, job) && summary < OL_N_SUMMARY_SITES
                ? write_summary(w, job->layer, summary, err)
                : 0;
 }
@@ -141,39 +176,52 @@ static int write_site(struct ol_writer *w, const struct job *job, struct ol_erro
 /* The states are the stream after the layer. */
 static int write_output(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
-    const size_t row = (size_t)w->to.layout->d_model * ol_dtype_size(w->to.dtype);
     struct span s = {0};
-    while (next_span(w, 0, w->starts[w->to.layout->n_sequences], &s))
-        sum_up(w, OL_SUMMARY_OUTPUT, &s, (const char *)job->rows + (size_t)s.row * row);
-    return write_summary(w, job->layer, OL_SUMMARY_OUTPUT, err);
+    while (next_span(w, job->first, job->n, &s))
+        sum_up(w, OL_SUMMARY_OUTPUT, &s,
+               (const char *)job->rows + (size_t)s.row * row_bytes(w));
+    return is_last(w, job) ? write_summary(w, job->layer, OL_SUMMARY_OUTPUT, err) : 0;
+}
+
+/* The states of all parts, when the last one's are there. */
+static const void *join_states(struct ol_writer *w, const struct job *job)
+{
+    if (w->to.n_parts == 1)
+        return job->rows;
+    if (w->states == NULL)
+        w->states = ol_xcalloc((size_t)n_rows_of(w), row_bytes(w));
+    memcpy(w->states + (size_t)job->first * row_bytes(w), job->rows,
+           (size_t)job->n * row_bytes(w));
+    return w->states;
 }
 
 static int write_states(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
     const struct ol_activation_layer *layer = find_layer(w, job->layer);
+    const void *states = join_states(w, job);
     void *extra = NULL;
     size_t bytes = 0;
     if (layer != NULL && layer->summary_sites[OL_SUMMARY_OUTPUT] &&
         write_output(w, job, err) != 0)
         return -1;
+    if (!is_last(w, job))
+        return 0;
     /* The states speak for everything before them. */
     if (ol_activation_sync(w->to.file, err) != 0)
         return -1;
     if (w->to.summary != NULL)
         ol_summary_save(w->to.summary, &extra, &bytes);
-    const int status =
-        ol_state_put(w->to.states, job->layer, job->rows, extra, bytes, err);
+    const int status = ol_state_put(w->to.states, job->layer, states, extra, bytes, err);
     free(extra);
     return status;
 }
 
 static int write_writes(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
-    const int64_t n_rows = w->starts[w->to.layout->n_sequences];
-    const int64_t width = (int64_t)(job->bytes / ((size_t)n_rows * sizeof *job->weights));
+    const int64_t width = (int64_t)(job->bytes / ((size_t)job->n * sizeof *job->weights));
     const uint16_t *features = job->rows;
     struct span s = {0};
-    while (next_span(w, 0, n_rows, &s))
+    while (next_span(w, job->first, job->n, &s))
         if (ol_activation_write_writes(w->to.file, job->layer, s.sequence, s.token, s.n,
                                        features + s.row * OL_TOP_FEATURES,
                                        job->weights + s.row * width, err) != 0)
@@ -192,23 +240,67 @@ static void place(const struct ol_writer *w, int64_t row, int column, double *to
     to[2] = row < 0 ? -1 : (double)(row - w->starts[s]);
 }
 
+/* The larger magnitude, NaN above any; the first part's of equals. */
+static bool exceeds(float a, float b)
+{
+    return fabsf(a) > fabsf(b) || (isnan(a) && !isnan(b));
+}
+
+static void join_unit(struct ol_writer_unit *all, const struct ol_writer_unit *part)
+{
+    const struct ol_writer_unit before = *all;
+    all->n_tokens += part->n_tokens;
+    if (part->input_row >= 0 &&
+        (before.input_row < 0 || exceeds(part->input, before.input))) {
+        all->input = part->input;
+        all->input_column = part->input_column;
+        all->input_row = part->input_row;
+    }
+    if (part->output_row >= 0 &&
+        (before.output_row < 0 || exceeds(part->output, before.output))) {
+        all->output = part->output;
+        all->output_column = part->output_column;
+        all->output_row = part->output_row;
+    }
+}
+
 static int write_units(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
-    const struct ol_writer_unit *units = job->rows;
-    double *table = ol_xcalloc((size_t)job->n * OL_N_UNIT_COLUMNS, sizeof *table);
-    for (int64_t i = 0; i < job->n; i++) {
+    const struct ol_writer_unit *parts = job->rows;
+    const int top_k = find_layer(w, job->layer)->top_k;
+    if (job->first == 0)
+        memcpy(w->units, parts, (size_t)job->n_units * sizeof *parts);
+    else
+        for (int i = 0; i < job->n_units; i++)
+            join_unit(&w->units[i], &parts[i]);
+    if (!is_last(w, job))
+        return 0;
+    double *table = ol_xcalloc((size_t)job->n_units * OL_N_UNIT_COLUMNS, sizeof *table);
+    for (int i = 0; i < job->n_units; i++) {
+        const struct ol_writer_unit *unit = &w->units[i];
         double *row = table + i * OL_N_UNIT_COLUMNS;
-        row[OL_UNIT_TOKENS] = (double)units[i].n_tokens;
-        row[OL_UNIT_GATE_SUM] = units[i].gate_sum;
-        row[OL_UNIT_INPUT] = (double)units[i].input;
-        place(w, units[i].input_row, units[i].input_column, row + OL_UNIT_INPUT_COLUMN);
-        row[OL_UNIT_OUTPUT] = (double)units[i].output;
-        place(w, units[i].output_row, units[i].output_column,
-              row + OL_UNIT_OUTPUT_FEATURE);
+        row[OL_UNIT_TOKENS] = (double)unit->n_tokens;
+        /* What has no gate of the router has one of 1. */
+        const bool routed = top_k > 0 && i < w->n_routed;
+        row[OL_UNIT_GATE_SUM] = routed ? w->gate_sums[i] : (double)unit->n_tokens;
+        row[OL_UNIT_INPUT] = (double)unit->input;
+        place(w, unit->input_row, unit->input_column, row + OL_UNIT_INPUT_COLUMN);
+        row[OL_UNIT_OUTPUT] = (double)unit->output;
+        place(w, unit->output_row, unit->output_column, row + OL_UNIT_OUTPUT_FEATURE);
     }
     const int status = ol_activation_write_units(w->to.file, job->layer, table, err);
     free(table);
     return status;
+}
+
+/* In the order of rows, whatever parts they come in. */
+static void sum_gates(struct ol_writer *w, const struct job *job, int top_k)
+{
+    const uint16_t *ids = job->rows;
+    if (job->first == 0)
+        memset(w->gate_sums, 0, (size_t)w->n_routed * sizeof *w->gate_sums);
+    for (int64_t i = 0; i < job->n * top_k; i++)
+        w->gate_sums[ids[i]] += (double)job->weights[i];
 }
 
 static int write_router(struct ol_writer *w, const struct job *job, struct ol_error *err)
@@ -216,7 +308,8 @@ static int write_router(struct ol_writer *w, const struct job *job, struct ol_er
     const int top_k = find_layer(w, job->layer)->top_k;
     const uint16_t *ids = job->rows;
     struct span s = {0};
-    while (next_span(w, 0, w->starts[w->to.layout->n_sequences], &s))
+    sum_gates(w, job, top_k);
+    while (next_span(w, job->first, job->n, &s))
         if (ol_activation_write_router(w->to.file, job->layer, s.sequence, s.token, s.n,
                                        ids + s.row * top_k, job->weights + s.row * top_k,
                                        err) != 0)
@@ -232,7 +325,9 @@ static int write_nll(struct ol_writer *w, const struct job *job, struct ol_error
     int status = 0;
     for (int64_t i = 0; i < w->to.layout->n_sequences && status == 0; i++) {
         const int64_t n = w->to.lengths[i];
-        memcpy(row, nll + w->starts[i], (size_t)n * sizeof *row);
+        if (w->starts[i] < job->first || w->starts[i] >= job->first + job->n)
+            continue;
+        memcpy(row, nll + (w->starts[i] - job->first), (size_t)n * sizeof *row);
         for (int64_t t = 1; t < n; t++, w->n_nll++)
             w->nll_sum += (double)row[t];
         for (int64_t t = n; t < n_tokens; t++)
@@ -272,19 +367,39 @@ static void free_job(struct job *job)
     free(job);
 }
 
+/* The part whose job is next, or -1. */
+static int next_part(const struct ol_writer *w)
+{
+    int next = -1;
+    for (int p = 0; p < w->to.n_parts; p++)
+        if (w->queues[p].first != NULL &&
+            (next < 0 || w->queues[p].first->stage < w->queues[next].first->stage))
+            next = p;
+    for (int p = 0; p < w->to.n_parts && next >= 0; p++) {
+        const struct queue *q = &w->queues[p];
+        const int64_t stage = w->queues[next].first->stage;
+        if (q->first == NULL && !q->ended &&
+            (q->stage < stage || (q->stage == stage && p < next)))
+            next = -1;
+    }
+    return next;
+}
+
 static void *work(void *arg)
 {
     struct ol_writer *w = arg;
     pthread_mutex_lock(&w->mutex);
     for (;;) {
-        while (w->first == NULL && !w->stopping)
+        int part = -1;
+        while (!w->stopping && (part = next_part(w)) < 0)
             pthread_cond_wait(&w->changed, &w->mutex);
         if (w->stopping)
             break;
-        struct job *job = w->first;
-        w->first = job->next;
-        if (w->first == NULL)
-            w->last = &w->first;
+        struct queue *q = &w->queues[part];
+        struct job *job = q->first;
+        q->first = job->next;
+        if (q->first == NULL)
+            q->last = &q->first;
         w->busy = true;
         const bool failed = w->failure.text[0] != '\0';
         pthread_mutex_unlock(&w->mutex);
@@ -294,7 +409,7 @@ static void *work(void *arg)
         if (status != 0)
             ol_fail(&w->failure, "%s", err.text);
         w->busy = false;
-        w->waiting -= job->bytes;
+        q->waiting -= job->bytes;
         free_job(job);
         pthread_cond_broadcast(&w->changed);
     }
@@ -304,13 +419,45 @@ static void *work(void *arg)
 
 /* ---- the interface ---- */
 
+static void allocate_units(struct ol_writer *w)
+{
+    int n_units = 0;
+    for (int l = 0; l < w->to.layout->n_layers; l++)
+        if (w->to.layout->layers[l].n_units > n_units)
+            n_units = w->to.layout->layers[l].n_units;
+    w->n_routed = w->to.n_experts;
+    w->gate_sums = ol_xcalloc((size_t)w->n_routed, sizeof *w->gate_sums);
+    w->units = ol_xcalloc((size_t)n_units, sizeof *w->units);
+}
+
+/* After the thread has ended, or without one. */
+static void free_all(struct ol_writer *w)
+{
+    for (int p = 0; p < w->to.n_parts; p++)
+        for (struct job *job = w->queues[p].first, *next; job != NULL; job = next) {
+            next = job->next;
+            free_job(job);
+        }
+    free(w->states);
+    free(w->units);
+    free(w->gate_sums);
+    free(w->queues);
+    free(w->rounded);
+    free(w->converted);
+    free(w->starts);
+    free(w);
+}
+
 struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
                                 struct ol_error *err)
 {
     const struct ol_activation_layout *layout = target->layout;
     struct ol_writer *w = ol_xcalloc(1, sizeof *w);
     w->to = *target;
-    w->last = &w->first;
+    w->queues = ol_xcalloc((size_t)target->n_parts, sizeof *w->queues);
+    for (int p = 0; p < target->n_parts; p++)
+        w->queues[p] = (struct queue){.last = &w->queues[p].first, .stage = INT64_MIN};
+    allocate_units(w);
     w->starts = ol_xcalloc((size_t)layout->n_sequences + 1, sizeof *w->starts);
     for (int64_t i = 0; i < layout->n_sequences; i++)
         w->starts[i + 1] = w->starts[i] + target->lengths[i];
@@ -330,10 +477,7 @@ struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
     if (code == 0)
         return w;
     ol_fail(err, "cannot start a thread that writes: %s", strerror(code));
-    free(w->rounded);
-    free(w->converted);
-    free(w->starts);
-    free(w);
+    free_all(w);
     return NULL;
 }
 
@@ -369,11 +513,22 @@ double ol_writer_waited(struct ol_writer *w)
 int ol_writer_finish(struct ol_writer *w, struct ol_error *err)
 {
     pthread_mutex_lock(&w->mutex);
-    while (w->first != NULL || w->busy)
+    for (int p = 0; p < w->to.n_parts; p++)
+        w->queues[p].ended = true;
+    pthread_cond_broadcast(&w->changed);
+    while (next_part(w) >= 0 || w->busy)
         wait_for_change(w);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
     return status;
+}
+
+void ol_writer_end_part(struct ol_writer *w, int part)
+{
+    pthread_mutex_lock(&w->mutex);
+    w->queues[part].ended = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
 }
 
 double ol_writer_mean_nll(const struct ol_writer *w, int64_t *n)
@@ -391,16 +546,9 @@ void ol_writer_free(struct ol_writer *w)
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
-    for (struct job *job = w->first, *next; job != NULL; job = next) {
-        next = job->next;
-        free_job(job);
-    }
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
-    free(w->rounded);
-    free(w->converted);
-    free(w->starts);
-    free(w);
+    free_all(w);
 }
 
 bool ol_writer_wants_layer(const struct ol_writer *w, int layer)
@@ -414,10 +562,11 @@ bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site sit
     return l != NULL && (l->sites[site] || summary_of(l, site) < OL_N_SUMMARY_SITES);
 }
 
-void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)
+void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_error *err)
 {
+    const struct queue *q = &w->queues[part];
     pthread_mutex_lock(&w->mutex);
-    while (w->waiting > 0 && w->waiting + bytes > w->to.most_waiting)
+    while (q->waiting > 0 && q->waiting + bytes > w->to.most_waiting)
         wait_for_change(w);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
@@ -429,17 +578,39 @@ void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err)
     return room;
 }
 
-static int put(struct ol_writer *w, const struct job *model, struct ol_error *err)
+/* Stages of a layer: sites before attention, everything before the MLP, what came of it,
+ * the stream after it. */
+static int64_t stage_of(const struct job *job)
+{
+    enum { STAGES = 4 };
+    static const int of_kind[] = {
+        [SITE] = 1,   [ROUTER] = 1, [STATES] = 3, [NLL] = STAGES,
+        [WRITES] = 2, [UNITS] = 2,  [SQUARES] = 2};
+    const bool attention = job->kind == SITE && (job->site == OL_SITE_LN_ATTN ||
+                                                 job->site == OL_SITE_RESIDUAL_ATTN);
+    return (int64_t)job->layer * STAGES + (attention ? 0 : of_kind[job->kind]);
+}
+
+static int put(struct ol_writer *w, const struct ol_writer_rows *at, struct job *model,
+               struct ol_error *err)
 {
     struct job *job = ol_xmalloc(sizeof *job);
+    struct queue *q = &w->queues[at->part];
+    model->part = at->part;
+    model->layer = at->layer;
+    model->first = at->first;
+    model->n = at->n;
+    model->stage = stage_of(model);
     *job = *model;
     job->next = NULL;
     pthread_mutex_lock(&w->mutex);
     const int status = failed(w, err);
     if (status == 0) {
-        *w->last = job;
-        w->last = &job->next;
-        w->waiting += job->bytes;
+        assert(job->stage >= q->stage);
+        *q->last = job;
+        q->last = &job->next;
+        q->waiting += job->bytes;
+        q->stage = job->stage;
         pthread_cond_broadcast(&w->changed);
     }
     pthread_mutex_unlock(&w->mutex);
@@ -448,69 +619,55 @@ static int put(struct ol_writer *w, const struct job *model, struct ol_error *er
     return status;
 }
 
-static size_t row_bytes(const struct ol_writer *w)
+int ol_writer_take_site(struct ol_writer *w, const struct ol_writer_rows *at,
+                        enum ol_site site, void *rows, struct ol_error *err)
 {
-    return (size_t)w->to.layout->d_model * ol_dtype_size(w->to.dtype);
+    struct job job = {
+        .kind = SITE, .site = site, .rows = rows, .bytes = (size_t)at->n * row_bytes(w)};
+    return put(w, at, &job, err);
 }
 
-int ol_writer_take_site(struct ol_writer *w, int layer, enum ol_site site, int64_t first,
-                        int64_t n, void *rows, struct ol_error *err)
+int ol_writer_take_router(struct ol_writer *w, const struct ol_writer_rows *at,
+                          uint16_t *ids, float *weights, struct ol_error *err)
 {
-    const struct job job = {.kind = SITE,
-                            .layer = layer,
-                            .site = site,
-                            .first = first,
-                            .n = n,
-                            .rows = rows,
-                            .bytes = (size_t)n * row_bytes(w)};
-    return put(w, &job, err);
+    struct job job = {.kind = ROUTER, .rows = ids, .weights = weights};
+    return put(w, at, &job, err);
 }
 
-int ol_writer_take_router(struct ol_writer *w, int layer, uint16_t *ids, float *weights,
+int ol_writer_take_states(struct ol_writer *w, const struct ol_writer_rows *at,
+                          void *rows, struct ol_error *err)
+{
+    struct job job = {
+        .kind = STATES, .rows = rows, .bytes = (size_t)at->n * row_bytes(w)};
+    return put(w, at, &job, err);
+}
+
+int ol_writer_take_nll(struct ol_writer *w, const struct ol_writer_rows *at, float *nll,
+                       struct ol_error *err)
+{
+    struct job job = {.kind = NLL, .rows = nll};
+    return put(w, at, &job, err);
+}
+
+int ol_writer_take_writes(struct ol_writer *w, const struct ol_writer_rows *at,
+                          uint16_t *features, float *writes, size_t bytes,
                           struct ol_error *err)
 {
-    const struct job job = {
-        .kind = ROUTER, .layer = layer, .rows = ids, .weights = weights};
-    return put(w, &job, err);
+    struct job job = {
+        .kind = WRITES, .rows = features, .weights = writes, .bytes = bytes};
+    return put(w, at, &job, err);
 }
 
-int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
-                          struct ol_error *err)
+int ol_writer_take_units(struct ol_writer *w, const struct ol_writer_rows *at,
+                         struct ol_writer_unit *units, int n_units, struct ol_error *err)
 {
-    const int64_t n = w->starts[w->to.layout->n_sequences];
-    const struct job job = {
-        .kind = STATES, .layer = layer, .rows = rows, .bytes = (size_t)n * row_bytes(w)};
-    return put(w, &job, err);
+    struct job job = {.kind = UNITS, .rows = units, .n_units = n_units};
+    return put(w, at, &job, err);
 }
 
-int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err)
+int ol_writer_take_squares(struct ol_writer *w, const struct ol_writer_rows *at,
+                           enum ol_input input, double *squares, struct ol_error *err)
 {
-    const struct job job = {.kind = NLL, .rows = nll};
-    return put(w, &job, err);
-}
-
-int ol_writer_take_writes(struct ol_writer *w, int layer, uint16_t *features,
-                          float *writes, size_t bytes, struct ol_error *err)
-{
-    const struct job job = {.kind = WRITES,
-                            .layer = layer,
-                            .rows = features,
-                            .weights = writes,
-                            .bytes = bytes};
-    return put(w, &job, err);
-}
-
-int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *units,
-                         int n, struct ol_error *err)
-{
-    const struct job job = {.kind = UNITS, .layer = layer, .rows = units, .n = n};
-    return put(w, &job, err);
-}
-
-int ol_writer_take_squares(struct ol_writer *w, int layer, enum ol_input input,
-                           double *squares, struct ol_error *err)
-{
-    const struct job job = {
-        .kind = SQUARES, .layer = layer, .input = input, .rows = squares};
-    return put(w, &job, err);
+    struct job job = {.kind = SQUARES, .input = input, .rows = squares};
+    return put(w, at, &job, err);
 }

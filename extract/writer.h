@@ -1,6 +1,10 @@
 /* Writes what the forward pass records, in a thread behind it: the compute hands over
  * rows and goes on. The bytes waiting are bounded; the first failure comes back from the
- * next call. */
+ * next call.
+ *
+ * Several parts of a run, each with sequences of its own, may hand over at a time, one
+ * from each thread. What they hand over is taken in the order in which one part with all
+ * sequences would have done it, so that sums over rows are the same bytes. */
 #ifndef OL_WRITER_H
 #define OL_WRITER_H
 
@@ -23,14 +27,18 @@ struct ol_writer_target {
     float *const (*gains)[OL_SUMMARY_OUTPUT];
     const int32_t *lengths; /* [layout->n_sequences], borrowed */
     enum ol_dtype dtype;    /* of the rows that are handed over */
-    /* Of rows waiting to be written; one piece may always wait, however large. */
+    /* Of rows of a part that wait to be written; one piece may always wait, however
+     * large. */
     size_t most_waiting;
+    int n_parts, n_experts;
 };
 
 struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
                                 struct ol_error *err);
 /* Wait until everything is written. */
 int ol_writer_finish(struct ol_writer *w, struct ol_error *err);
+/* That part hands over nothing more. */
+void ol_writer_end_part(struct ol_writer *w, int part);
 /* Stop without writing what waits, and free. NULL is fine. */
 void ol_writer_free(struct ol_writer *w);
 
@@ -40,42 +48,51 @@ bool ol_writer_wants_layer(const struct ol_writer *w, int layer);
 
 /* Memory for rows to be handed over by one of the calls below (or free()d); waits while
  * too much is queued. NULL on failure. */
-void *ol_writer_room(struct ol_writer *w, size_t bytes, struct ol_error *err);
+void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_error *err);
 
 /* Rows are those of all sequences one after another, without padding: row `first` and
- * the n - 1 after it. All take over the memory given, also when they fail.
- *   site:   rows [n, d_model] in the target's dtype
- *   router: ids [n_rows, top_k], weights [n_rows, top_k] of all rows
- *   states: [n_rows, d_model] in the target's dtype, the stream after that layer, when
- *           everything recorded up to there has been handed over
- *   nll:    [n_rows] */
-int ol_writer_take_site(struct ol_writer *w, int layer, enum ol_site site, int64_t first,
-                        int64_t n, void *rows, struct ol_error *err);
-int ol_writer_take_router(struct ol_writer *w, int layer, uint16_t *ids, float *weights,
-                          struct ol_error *err);
-int ol_writer_take_states(struct ol_writer *w, int layer, void *rows,
-                          struct ol_error *err);
-int ol_writer_take_nll(struct ol_writer *w, float *nll, struct ol_error *err);
+ * the n - 1 after it, all of the part's but for sites. */
+struct ol_writer_rows {
+    int part, layer;
+    int64_t first, n;
+};
 
-/* What a unit of a layer's MLP came to; rows are -1 where it had no tokens. */
+/* All take over the memory given, also when they fail. Layers rise, and in a layer what
+ * is recorded at attention precedes everything else.
+ *   site:   rows [n, d_model] in the target's dtype
+ *   router: ids [n, top_k], weights [n, top_k], before what the layer's units came to
+ *   states: [n, d_model] in the target's dtype, the stream after that layer, when
+ *           everything recorded up to there has been handed over
+ *   nll:    [n], whole sequences, after all layers */
+int ol_writer_take_site(struct ol_writer *w, const struct ol_writer_rows *at,
+                        enum ol_site site, void *rows, struct ol_error *err);
+int ol_writer_take_router(struct ol_writer *w, const struct ol_writer_rows *at,
+                          uint16_t *ids, float *weights, struct ol_error *err);
+int ol_writer_take_states(struct ol_writer *w, const struct ol_writer_rows *at,
+                          void *rows, struct ol_error *err);
+int ol_writer_take_nll(struct ol_writer *w, const struct ol_writer_rows *at, float *nll,
+                       struct ol_error *err);
+
+/* What a unit of a layer's MLP came to; rows, of all sequences, are -1 where it had no
+ * tokens. */
 struct ol_writer_unit {
     int64_t n_tokens;
-    double gate_sum;
     float input, output; /* of the down projection, of the largest magnitude */
     int input_column, output_column;
     int64_t input_row, output_row;
 };
 
-/* features [n_rows, OL_TOP_FEATURES], writes [n_rows, OL_TOP_FEATURES, ...] of `bytes`
- * bytes; units [n]. */
-int ol_writer_take_writes(struct ol_writer *w, int layer, uint16_t *features,
-                          float *writes, size_t bytes, struct ol_error *err);
-int ol_writer_take_units(struct ol_writer *w, int layer, struct ol_writer_unit *units,
-                         int n, struct ol_error *err);
+/* features [n, OL_TOP_FEATURES], writes [n, OL_TOP_FEATURES, ...] of `bytes` bytes; units
+ * [n_units]. */
+int ol_writer_take_writes(struct ol_writer *w, const struct ol_writer_rows *at,
+                          uint16_t *features, float *writes, size_t bytes,
+                          struct ol_error *err);
+int ol_writer_take_units(struct ol_writer *w, const struct ol_writer_rows *at,
+                         struct ol_writer_unit *units, int n_units, struct ol_error *err);
 
-/* Sums of squares of an input's columns, as the file has them. */
-int ol_writer_take_squares(struct ol_writer *w, int layer, enum ol_input input,
-                           double *squares, struct ol_error *err);
+/* Sums of squares of an input's columns, as the file has them; of a run of one part. */
+int ol_writer_take_squares(struct ol_writer *w, const struct ol_writer_rows *at,
+                           enum ol_input input, double *squares, struct ol_error *err);
 
 /* Seconds that others waited for room, or for the end. */
 double ol_writer_waited(struct ol_writer *w);

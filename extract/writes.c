@@ -18,15 +18,15 @@ struct largest {
 
 struct unit {
     int64_t n_tokens;
-    double gate_sum;
     struct largest input, output;
 };
 
 struct ol_writes {
     const struct ol_spec *spec;
     struct ol_backend *b;
+    struct ol_writer_rows at; /* all rows of the part, in the layer */
     int64_t n_rows;
-    int layer, n_parts, n_units;
+    int n_parts, n_units;
     int most_parts;
     struct unit *units;
 
@@ -77,9 +77,11 @@ int64_t ol_writes_bytes(const struct ol_spec *spec, int64_t n_rows)
 }
 
 struct ol_writes *ol_writes_new(const struct ol_spec *spec, struct ol_backend *b,
-                                int64_t n_rows)
+                                const struct ol_writer_rows *rows)
 {
+    const int64_t n_rows = rows->n;
     struct ol_writes *w = ol_xcalloc(1, sizeof *w);
+    w->at = *rows;
     w->spec = spec;
     w->b = b;
     w->n_rows = n_rows;
@@ -125,7 +127,7 @@ void ol_writes_begin(struct ol_writes *w, int layer)
 {
     if (w == NULL)
         return;
-    w->layer = layer;
+    w->at.layer = layer;
     w->n_parts = parts_of(w->spec, layer);
     w->n_units = ol_writes_units(w->spec, layer);
     for (int i = 0; i < w->n_units; i++)
@@ -180,14 +182,9 @@ static int64_t place_of(const struct ol_writes *w, const struct ol_writes_group 
     return g->rows[k] * (int64_t)w->most_parts + part;
 }
 
-static float gate_of(const struct ol_writes_group *g, int64_t k)
-{
-    return g->gates != NULL ? g->gates[k] : 1;
-}
-
 static float scale_of(const struct ol_writes_group *g, int64_t k)
 {
-    return g->scales_outputs ? gate_of(g, k) : 1;
+    return g->scales_outputs && g->gates != NULL ? g->gates[k] : 1;
 }
 
 static int keep_own(struct ol_writes *w, const struct ol_writes_group *group,
@@ -202,7 +199,6 @@ static int keep_own(struct ol_writes *w, const struct ol_writes_group *group,
             const float scale = scale_of(group, k);
             keep(&unit->output, w->values[k * OWN], w->columns[k * OWN], group->rows[k]);
             unit->n_tokens++;
-            unit->gate_sum += (double)gate_of(group, k);
             for (int c = 0; c < OWN; c++) {
                 w->own_columns[at + c] = w->columns[k * OWN + c];
                 w->own_values[at + c] = scale * w->values[k * OWN + c];
@@ -284,6 +280,12 @@ static int describe_rows(const struct ol_writes *w, struct ol_tensor hidden,
     return 0;
 }
 
+/* Among the rows of all parts. */
+static int64_t row_of(const struct ol_writes *w, int64_t row)
+{
+    return row < 0 ? -1 : w->at.first + row;
+}
+
 int ol_writes_end(struct ol_writes *w, struct ol_tensor hidden, struct ol_writer *writer,
                   struct ol_error *err)
 {
@@ -292,7 +294,7 @@ int ol_writes_end(struct ol_writes *w, struct ol_tensor hidden, struct ol_writer
     const size_t n = (size_t)w->n_rows * OL_TOP_FEATURES;
     const size_t writes_bytes =
         n * (size_t)(OL_WRITES_PER_TOP + w->n_parts) * sizeof(float);
-    float *writes = ol_writer_room(writer, writes_bytes, err);
+    float *writes = ol_writer_room(writer, w->at.part, writes_bytes, err);
     if (writes == NULL)
         return -1;
     uint16_t *features = ol_xcalloc(n, sizeof *features);
@@ -306,21 +308,20 @@ int ol_writes_end(struct ol_writes *w, struct ol_tensor hidden, struct ol_writer
             return -1;
         }
     }
-    if (ol_writer_take_writes(writer, w->layer, features, writes, writes_bytes, err) != 0)
+    if (ol_writer_take_writes(writer, &w->at, features, writes, writes_bytes, err) != 0)
         return -1;
     struct ol_writer_unit *units = ol_xcalloc((size_t)w->n_units, sizeof *units);
     for (int i = 0; i < w->n_units; i++) {
         const struct unit *u = &w->units[i];
         units[i] = (struct ol_writer_unit){
             .n_tokens = u->n_tokens,
-            .gate_sum = u->gate_sum,
             .input = u->input.value,
             .input_column = u->input.column,
-            .input_row = u->input.row,
+            .input_row = row_of(w, u->input.row),
             .output = u->output.value,
             .output_column = u->output.column,
-            .output_row = u->output.row,
+            .output_row = row_of(w, u->output.row),
         };
     }
-    return ol_writer_take_units(writer, w->layer, units, w->n_units, err);
+    return ol_writer_take_units(writer, &w->at, units, w->n_units, err);
 }

@@ -34,9 +34,9 @@ struct ol_writes_group {
 /* Bytes that it needs for n_rows tokens. */
 int64_t ol_writes_bytes(const struct ol_spec *spec, int64_t n_rows);
 
-/* backend and spec are borrowed. */
+/* Of the rows of a part of the run. backend and spec are borrowed. */
 struct ol_writes *ol_writes_new(const struct ol_spec *spec, struct ol_backend *b,
-                                int64_t n_rows);
+                                const struct ol_writer_rows *rows);
 void ol_writes_free(struct ol_writes *w); /* NULL is fine */
 
 /* Units of the MLP of a layer: experts and the shared one; 1 when it is dense. */
@@ -46,7 +46,8 @@ int ol_writes_units(const struct ol_spec *spec, int layer);
 
 void ol_writes_begin(struct ol_writes *w, int layer);
 
-/* Rows from `first` on: the stream after the attention's output was added to it. */
+/* Rows, counted from the part's first, from `first` on: the stream after the attention's
+ * output was added to it. */
 int ol_writes_attention(struct ol_writes *w, int64_t first, struct ol_tensor hidden,
                         struct ol_tensor attention, struct ol_error *err);
 

@@ -109,10 +109,11 @@ import h5py, json, os, sys
 weights = sum(os.path.getsize(path) for path in sys.argv[1:])
 cuda, cpu = (dict(h5py.File(name)["receipt"].attrs) for name in ("cuda.h5", "cpu.h5"))
 names = ["bytes_read", "compute_seconds", "disk_seconds", "link_bytes", "link_seconds",
-         "peak_device_memory", "seconds", "writer_seconds"]
+         "n_devices", "peak_device_memory", "seconds", "writer_seconds"]
 assert sorted(cuda) == sorted(cpu) == names
 assert cpu["seconds"] > 0 and 0 < cpu["bytes_read"] <= weights
-assert cpu["link_bytes"] == cpu["peak_device_memory"] == cpu["link_seconds"] == cpu["compute_seconds"] == 0
+assert cuda["n_devices"] == 1
+assert cpu["n_devices"] == cpu["link_bytes"] == cpu["peak_device_memory"] == cpu["link_seconds"] == cpu["compute_seconds"] == 0
 assert 0 < cuda["bytes_read"] <= weights < cuda["link_bytes"] + weights / 2
 assert 1 << 20 < cuda["peak_device_memory"] <= 64 << 20
 waits = [cuda[name] for name in names if name.endswith("_seconds")]
@@ -123,4 +124,75 @@ assert sorted(copied) == names
 for name in names:
     assert abs(copied[name] - cuda[name]) <= 1e-9 * abs(cuda[name])
 PY
+}
+
+# on DEVICES MODEL OPTION...: the golden as run.h5 in a folder of its own. The lists of
+# devices are of one length, so that files may be compared byte by byte.
+on() {
+    declare -A lists=([1]=00000 [2]=0,001 [3]=0,1,2 [swapped]=001,0)
+    rm -rf "$1"
+    mkdir "$1"
+    (cd "$1" && golden "$2" run.h5 --devices "${lists[$1]}" "${@:3}")
+}
+
+@test "cuda: the same bytes on one device and on several" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=3
+    for model in $FAMILIES qwen2_moe llama; do
+        for precision in bf16 f32; do
+            CUDASIM_SCHEDULE=0 on 1 $model --precision $precision
+            CUDASIM_SCHEDULE=2 on 2 $model --precision $precision
+            CUDASIM_SCHEDULE=5 on 3 $model --precision $precision
+            same_run 1/run.h5 2/run.h5
+            same_run 1/run.h5 3/run.h5
+            h5dump -a /receipt/n_devices 3/run.h5 | grep -q '(0): 3'
+        done
+    done
+    on swapped qwen3_moe
+    on 1 qwen3_moe
+    same_run 1/run.h5 swapped/run.h5
+    # No more devices than sequences.
+    head -n 2 "$GOLDEN/llama/ids.txt" > two.txt
+    "$SIM" -q "$GOLDEN/llama" --ids two.txt -o two.h5 --backend cuda --devices 0,1,2
+    h5dump -a /receipt/n_devices two.h5 | grep -q '(0): 2'
+    # A weight is read once, for however many devices.
+    [ "$(h5dump -a /receipt/bytes_read 1/run.h5 | grep '(0)')" = "$(h5dump -a /receipt/bytes_read swapped/run.h5 | grep '(0)')" ]
+}
+
+@test "cuda: one of several devices fails: one sentence, and the run is resumed on any number" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=3
+    on 1 qwen2_moe
+    resumed=0
+    for call in 300 700 1100 1500 1900 2300 2700; do
+        CUDASIM_FAILURE=$call run on 2 qwen2_moe
+        [ "$status" -eq 1 ] || break # past the last call
+        echo "$output"
+        [ "${#lines[@]}" -eq 1 ]
+        [[ $output == "ol-extract: "*CUDA* || $output == "ol-extract: cuBLAS: "* ]]
+        [ -e 2/run.h5.partial ] || continue
+        devices=0,001
+        [ $((resumed % 2)) -eq 1 ] || devices=0,1,2
+        (cd 2 && golden qwen2_moe run.h5 --devices $devices --resume)
+        same_run 1/run.h5 2/run.h5
+        resumed=$((resumed + 1))
+    done
+    echo "$resumed resumed, call $call"
+    [ "$resumed" -ge 2 ]
+}
+
+@test "cuda: lists of devices that cannot be" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=2
+    run golden qwen3_moe run.h5 --devices 0,2
+    [ "$status" -eq 1 ]
+    [ "$output" = "ol-extract: CUDA: there is no device 2: this machine has 2, counted from 0" ]
+    run golden qwen3_moe run.h5 --devices 1,0,1
+    [ "$output" = "ol-extract: --devices 1,0,1: device 1 is there twice" ]
+    for list in , 0, ,1 a 0-1 -1 "0, 1" 99999999999; do
+        run golden qwen3_moe run.h5 --devices "$list"
+        [ "$status" -eq 1 ]
+        [[ $output == "ol-extract: --devices $list: expected at most 32 numbers like 0,1" ]]
+    done
+    [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
 }

@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <signal.h>
 #include <stdarg.h>
@@ -57,7 +58,8 @@ struct cudasim_event {
 };
 
 static device devices[CUDASIM_MAX_DEVICES];
-static int n_devices = 1, selected;
+static int n_devices = 1;
+static thread_local int selected; /* as on a real device, like last_error */
 static size_t peak_bytes;
 static std::vector<cudasim_stream *> streams;
 static std::map<char *, size_t> pinned;
@@ -67,8 +69,12 @@ static unsigned schedule;
 static uint64_t randomness;
 static long failure = -1;
 static bool failed;
-static cudaError_t last_error;
+static thread_local cudaError_t last_error;
 static bool ready;
+
+/* Threads may each have a device of their own: one call at a time, whoever makes it. */
+static std::recursive_mutex calls;
+#define ALONE() const std::lock_guard<std::recursive_mutex> alone(calls)
 
 void cudasim_die(const char *format, ...)
 {
@@ -134,6 +140,7 @@ static void begin(void)
 
 size_t cudasim_used(void)
 {
+    ALONE();
     size_t used = 0;
     for (const device &d : devices)
         used += d.used;
@@ -142,16 +149,19 @@ size_t cudasim_used(void)
 
 size_t cudasim_peak(void)
 {
+    ALONE();
     return peak_bytes;
 }
 
 int cudasim_handles(void)
 {
+    ALONE();
     return (int)streams.size() + n_events + (int)pinned.size();
 }
 
 void cudasim_set_devices(int n, size_t bytes_each)
 {
+    ALONE();
     begin();
     if (cudasim_used() > 0)
         cudasim_die("devices are set while their memory is in use");
@@ -164,23 +174,27 @@ void cudasim_set_devices(int n, size_t bytes_each)
 
 void cudasim_set_schedule(unsigned seed)
 {
+    ALONE();
     schedule = seed;
     randomness = seed;
 }
 
 void cudasim_set_failure(long n)
 {
+    ALONE();
     failure = n;
     failed = false;
 }
 
 int cudasim_failed(void)
 {
+    ALONE();
     return failed;
 }
 
 void cudasim_reset(void)
 {
+    ALONE();
     cudasim_set_devices(1, DEFAULT_BYTES);
     cudasim_set_schedule(0);
     cudasim_set_failure(-1);
@@ -190,6 +204,7 @@ void cudasim_reset(void)
 
 bool cudasim_fails(void)
 {
+    ALONE();
     if (failure < 0 || failure-- != 0)
         return false;
     failed = true;
@@ -240,6 +255,7 @@ const char *cudaGetErrorString(cudaError_t status)
 
 cudaError_t cudaGetDeviceCount(int *n)
 {
+    ALONE();
     begin();
     *n = n_devices;
     return result(n_devices > 0 ? cudaSuccess : cudaErrorNoDevice);
@@ -247,6 +263,7 @@ cudaError_t cudaGetDeviceCount(int *n)
 
 cudaError_t cudaSetDevice(int d)
 {
+    ALONE();
     FAILS(cudaErrorLaunchFailure);
     if (d < 0 || d >= n_devices)
         return result(cudaErrorInvalidDevice);
@@ -262,6 +279,7 @@ cudaError_t cudaGetDevice(int *d)
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int d)
 {
+    ALONE();
     FAILS(cudaErrorInvalidDevice);
     *prop = {};
     snprintf(prop->name, sizeof prop->name, "simulated device");
@@ -312,6 +330,7 @@ static char *zone_of(char *block, size_t bytes, size_t *n)
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
+    ALONE();
     begin();
     *memory = nullptr;
     FAILS(cudaErrorMemoryAllocation);
@@ -350,6 +369,7 @@ static void run_all(int of_device);
 
 cudaError_t cudaFree(void *memory)
 {
+    ALONE();
     if (memory == nullptr)
         return cudaSuccess;
     const int owner = owner_of(memory);
@@ -375,6 +395,7 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
+    ALONE();
     *memory = nullptr;
     FAILS(cudaErrorMemoryAllocation);
     *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
@@ -385,6 +406,7 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 
 cudaError_t cudaFreeHost(void *memory)
 {
+    ALONE();
     if (memory == nullptr)
         return cudaSuccess;
     if (pinned.erase(static_cast<char *>(memory)) == 0)
@@ -396,6 +418,7 @@ cudaError_t cudaFreeHost(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
+    ALONE();
     FAILS(cudaErrorInvalidValue);
     *total = devices[selected].limit;
     *available = devices[selected].limit - devices[selected].used;
@@ -427,6 +450,7 @@ static void check_device(const void *p, size_t bytes, int d, const char *what)
 
 void cudasim_check_argument(const void *argument, cudaStream_t stream)
 {
+    ALONE();
     const int owner = owner_of(argument);
     if (argument != nullptr && owner != stream->device && !is_pinned(argument, 1))
         cudasim_die("a kernel on device %d is given %p, memory of %s", stream->device,
@@ -501,11 +525,13 @@ static void queue(cudasim_stream *s, operation next)
 
 void cudasim_enqueue(cudaStream_t stream, std::function<void()> run)
 {
+    ALONE();
     queue(stream, {std::move(run), nullptr, nullptr});
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
+    ALONE();
     FAILS(cudaErrorMemoryAllocation);
     *stream = new cudasim_stream{selected, {}};
     streams.push_back(*stream);
@@ -514,6 +540,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
+    ALONE();
     run_stream(stream);
     for (size_t i = 0; i < streams.size(); i++)
         if (streams[i] == stream)
@@ -524,6 +551,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    ALONE();
     run_stream(stream);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
@@ -531,6 +559,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    ALONE();
     run_all(selected);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
@@ -538,6 +567,7 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
+    ALONE();
     FAILS(cudaErrorMemoryAllocation);
     *event = new cudasim_event{nullptr};
     n_events++;
@@ -546,6 +576,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
+    ALONE();
     n_events--;
     delete event;
     return cudaSuccess;
@@ -553,6 +584,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    ALONE();
     FAILS(cudaErrorLaunchFailure);
     event->last = std::make_shared<record>(record{stream, false});
     queue(stream, {nullptr, event->last, nullptr});
@@ -561,6 +593,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
+    ALONE();
     FAILS(cudaErrorLaunchFailure);
     if (event->last != nullptr)
         queue(stream, {nullptr, nullptr, event->last});
@@ -569,6 +602,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    ALONE();
     if (event->last != nullptr)
         run_until(*event->last);
     FAILS(cudaErrorLaunchFailure);
@@ -577,6 +611,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
+    ALONE();
     return event->last == nullptr || event->last->done ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -584,6 +619,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    ALONE();
     FAILS(cudaErrorInvalidValue);
     const bool to_host = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyHostToHost;
     const bool from_host = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyHostToHost;
@@ -603,6 +639,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream)
 {
+    ALONE();
     FAILS(cudaErrorInvalidValue);
     if (bytes == 0)
         return cudaSuccess;
@@ -615,6 +652,7 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, int, int value)
 {
+    ALONE();
     FAILS(cudaErrorInvalidValue);
     if (value > MOST_SHARED)
         return result(cudaErrorInvalidValue);
@@ -625,6 +663,7 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, int, int value)
 void cudasim_enqueue_launch(dim3 grid, dim3 block, size_t shared_bytes,
                             cudaStream_t stream, std::function<void()> body)
 {
+    ALONE();
     const uint64_t n_threads = (uint64_t)block.x * block.y * block.z;
     if (cudasim_fails()) {
         result(cudaErrorLaunchFailure);

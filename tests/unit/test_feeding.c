@@ -181,15 +181,15 @@ static void test_readers(void **state)
         assert_non_null(s);
         for (int i = 0; i < N_TENSORS; i++) {
             const struct ol_weight w = tensor(map, i);
-            ol_stream_prefetch(s, &w);
+            ol_stream_prefetch(s, 0, &w);
         }
         for (int k = 0; k < N_TENSORS; k++) {
             const int i = way < 3 ? k : k * 37 % N_TENSORS;
             const struct ol_weight w = tensor(map, i);
-            OK(ol_stream_wait(s, &w, &err));
+            OK(ol_stream_wait(s, 0, &w, &err));
             assert_true(ol_stream_is_ready(s, &w));
             assert_int_equal(((const char *)w.data)[TENSOR_BYTES - 1], i + 1);
-            ol_stream_release(s, &w);
+            ol_stream_release(s, 0, &w);
             assert_false(ol_stream_is_ready(s, &w));
         }
         assert_int_equal(ol_stream_stats(s).bytes_read,
@@ -210,7 +210,7 @@ static void test_bound(void **state)
     assert_non_null(s);
     for (int i = 0; i < N_TENSORS; i++) {
         const struct ol_weight w = tensor(map, i);
-        ol_stream_prefetch(s, &w);
+        ol_stream_prefetch(s, 0, &w);
     }
     int64_t read = 0;
     for (int i = 0; i < 500 && read < (int64_t)ROOM * TENSOR_BYTES; i++) {

@@ -1,0 +1,22 @@
+/* A run on several devices: its sequences are split over them, and each device takes its
+ * own through the whole model, in a thread of its own. */
+#ifndef OL_TEAM_H
+#define OL_TEAM_H
+
+#include "extract/forward.h"
+
+enum { OL_TEAM_MOST = OL_STREAM_MOST_USERS };
+
+/* Where the parts begin: [n + 1] sequences, of which there are at least n. */
+void ol_team_split(const int32_t *lengths, int64_t n_sequences, int64_t block_rows, int n,
+                   int64_t *starts);
+
+/* ol_forward_run of all of `in`, on n backends. */
+int ol_team_run(const struct ol_forward_input *in, struct ol_backend *const *backends,
+                int n, struct ol_progress *progress, struct ol_error *err);
+
+/* Wait until all parts are here; with team NULL there is but one. Fails when one has
+ * failed. */
+int ol_team_meet(struct ol_team *team, struct ol_error *err);
+
+#endif
