@@ -19,6 +19,19 @@ for f, pair in zip(found, pairs):
 assert [b["systematic_outliers"] for b in study["batch_results"]] != []
 assert sum((b["systematic_outliers"] for b in study["batch_results"]), []) == found
 assert study["analysis_summary"]["total_systematic_outliers"] == 22
+assert [b["batch_id"] for b in study["batch_results"]] == [1, 2, 3, 4]
+tops = {}
+for f in found:
+    tops.setdefault(f["feature_dim"], []).append(f["max_magnitude"])
+assert {t["feature_dim"]: (t["max_magnitude"], t["occurrences"]) for t in study["top_features"]} == {
+    k: (max(v), len(v)) for k, v in tops.items()}
+assert [t["max_magnitude"] for t in study["top_features"]] == sorted(map(max, tops.values()), reverse=True)
+# What the study's plots look for, and how.
+import re
+text = open("study.json").read()
+assert re.search(r'"model":\s*"([^"]+)"', text[:10000]).group(1) == run["model"]["name"]
+match = re.search(r'"all_systematic_outliers":\s*\[(.*?)(?:\],\s*"batch_results")', text, re.DOTALL)
+assert json.loads("[" + match.group(1) + "]") == found
 units = {(str(l["layer"]), str(u["expert"])): [u["input"], u["output"]]
          for l in run["super_experts"]["layers"] for u in l["units"] if u["kind"] == "expert"}
 assert {(l, e): x for l, m in experts["max_down_proj"].items() for e, x in m.items()} == units
