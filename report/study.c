@@ -6,17 +6,41 @@
 
 #include "report/format.h"
 
+static bool is_pair(const struct ol_json *pair)
+{
+    const enum ol_json_kind magnitude = ol_json_kind(ol_json_get(pair, "max_magnitude"));
+    return ol_json_kind(ol_json_get(pair, "feature")) == OL_JSON_INT &&
+           (magnitude == OL_JSON_REAL || magnitude == OL_JSON_INT ||
+            magnitude == OL_JSON_NULL);
+}
+
+static int check_pairs(const struct ol_report_results *r, struct ol_error *err)
+{
+    const struct ol_json *batches =
+        ol_json_get(ol_json_get(r->json, "llm_int8"), "batches");
+    for (size_t i = 0; i < ol_json_length(batches); i++) {
+        const struct ol_json *features = ol_json_get(ol_json_at(batches, i), "features");
+        for (size_t k = 0; k < ol_json_length(features); k++)
+            if (!is_pair(ol_json_at(features, k)))
+                return ol_fail(err,
+                               "%s: llm_int8.batches[%zu].features[%zu]: expected a "
+                               "feature and its max_magnitude",
+                               r->file, i, k);
+    }
+    return 0;
+}
+
 static int check(const struct ol_report *report, struct ol_error *err)
 {
     if (report->n != 1)
         return ol_fail(err, "--format study describes one model, %d results were given",
                        report->n);
-    return report->results[0].has_outliers
-               ? 0
-               : ol_fail(err,
-                         "%s: there are no outlier features to tell: the run recorded "
-                         "neither tensors nor summaries",
-                         report->results[0].file);
+    if (!report->results[0].has_outliers)
+        return ol_fail(err,
+                       "%s: there are no outlier features to tell: the run recorded "
+                       "neither tensors nor summaries",
+                       report->results[0].file);
+    return check_pairs(&report->results[0], err);
 }
 
 static struct ol_json *copy(const struct ol_json *from, const char *key)
