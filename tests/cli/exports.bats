@@ -1,6 +1,6 @@
 load common
 
-@test "the study's file holds every pair, the super experts' file every expert" {
+@test "the study's file holds every pair, the super experts' file what their code reads" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
     "$ANALYZE" run.h5 -o run.json
@@ -32,10 +32,12 @@ text = open("study.json").read()
 assert re.search(r'"model":\s*"([^"]+)"', text[:10000]).group(1) == run["model"]["name"]
 match = re.search(r'"all_systematic_outliers":\s*\[(.*?)(?:\],\s*"batch_results")', text, re.DOTALL)
 assert json.loads("[" + match.group(1) + "]") == found
-units = {(str(l["layer"]), str(u["expert"])): [u["input"], u["output"]]
-         for l in run["super_experts"]["layers"] for u in l["units"] if u["kind"] == "expert"}
-assert {(l, e): x for l, m in experts["max_down_proj"].items() for e, x in m.items()} == units
-assert len(experts["super_experts"]) == len(run["super_experts"]["experts"])
+listed = run["super_experts"]["experts"]
+assert len(experts) == len(listed) > 0
+assert [(int(e["layer_index"]), int(e["expert_index"]), e["output_max"]) for e in experts] == [
+    (u["layer"], u["expert"], abs(u["output"])) for u in listed]
+assert [e["rank"] for e in experts] == list(range(1, len(experts) + 1))
+assert all(isinstance(e[k], str) for e in experts for k in ("expert_index", "layer_index"))
 PY
     run "$REPORT" -f study run.json run.json
     [ "$status" -eq 1 ]
