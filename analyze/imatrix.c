@@ -25,6 +25,7 @@ static const struct weight attention[] = {{"attn_q", LN_ATTN},
                                           {NULL, 0}};
 static const struct weight latent[] = {{"attn_kv_a_mqa", LN_ATTN},
                                        {"attn_kv_b", OL_INPUT_KEY_LATENT},
+                                       {"attn_k_b", OL_INPUT_QUERIES},
                                        {"attn_output", OL_INPUT_MIXED},
                                        {NULL, 0}};
 static const struct weight latent_queries[] = {
