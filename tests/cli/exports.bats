@@ -55,6 +55,13 @@ PY
         "$ANALYZE" --imatrix run.gguf run.h5
         "$PYTHON" "$TESTS/oracle/imatrix.py" run.gguf run.h5
     done
+    # What is no norm's output, from the weights.
+    for model in qwen2_moe deepseek_v3 qwen3; do
+        "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" --imatrix -o exact.h5 \
+            --precision f32 --store f32
+        "$PYTHON" "$TESTS/oracle/down_inputs.py" "$GOLDEN/$model" exact.h5
+    done
+    ids=$GOLDEN/qwen3/ids.txt
     # Two parts add up; threads and budgets do not show.
     head -n 2 "$ids" > a.ids
     tail -n +3 "$ids" > b.ids
