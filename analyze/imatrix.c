@@ -1,5 +1,6 @@
 #include "analyze/imatrix.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ static const struct weight attention[] = {{"attn_q", LN_ATTN},
                                           {NULL, 0}};
 static const struct weight latent[] = {{"attn_kv_a_mqa", LN_ATTN},
                                        {"attn_kv_b", OL_INPUT_KEY_LATENT},
+                                       {"attn_k_b", OL_INPUT_QUERIES},
                                        {"attn_output", OL_INPUT_MIXED},
                                        {NULL, 0}};
 static const struct weight latent_queries[] = {
@@ -247,16 +249,33 @@ static void put_floats(FILE *out, const double *values, int64_t n)
     pad(out, 4 * n);
 }
 
-static void put_entry(const struct imatrix *m, const struct entry *e, FILE *out)
+/* A quantiser would take such a weight for one that nothing matters to. */
+static int check_finite(const struct imatrix *m, const struct entry *e,
+                        const double *sums, struct ol_error *err)
+{
+    for (int64_t i = 0; i < e->n_matrices * e->width; i++)
+        if (!isfinite((float)sums[i]))
+            return ol_fail(err, "%s: %s: the squares of input column %lld add up to %g",
+                           ol_activation_path(m->parts->files[0]), e->name,
+                           (long long)(i % e->width), sums[i]);
+    return 0;
+}
+
+static int put_entry(const struct imatrix *m, const struct entry *e, FILE *out,
+                     struct ol_error *err)
 {
     const int64_t n = e->n_matrices * e->width;
     double *sums = ol_xcalloc((size_t)n, sizeof *sums),
            *counts = ol_xcalloc((size_t)e->n_matrices, sizeof *counts);
     read_entry(m, e, sums, counts);
-    put_floats(out, sums, n);
-    put_floats(out, counts, e->n_matrices);
+    const int status = check_finite(m, e, sums, err);
+    if (status == 0) {
+        put_floats(out, sums, n);
+        put_floats(out, counts, e->n_matrices);
+    }
     free(counts);
     free(sums);
+    return status;
 }
 
 static int64_t string_bytes(const char *text)
@@ -280,7 +299,7 @@ static int64_t header_bytes(const struct imatrix *m)
     return n;
 }
 
-static void put_all(const struct imatrix *m, FILE *out)
+static int put_all(const struct imatrix *m, FILE *out, struct ol_error *err)
 {
     int64_t offset = 0;
     put_header(m, out);
@@ -291,7 +310,9 @@ static void put_all(const struct imatrix *m, FILE *out)
     }
     pad(out, header_bytes(m));
     for (size_t i = 0; i < m->n; i++)
-        put_entry(m, &m->entries[i], out);
+        if (put_entry(m, &m->entries[i], out, err) != 0)
+            return -1;
+    return 0;
 }
 
 int ol_imatrix_write(const struct ol_parts *parts, const char *path, struct ol_error *err)
@@ -304,8 +325,11 @@ int ol_imatrix_write(const struct ol_parts *parts, const char *path, struct ol_e
         status = file != NULL ? 0 : -1;
     }
     if (status == 0) {
-        put_all(&m, ol_atomic_stream(file));
-        status = ol_atomic_commit(file, err);
+        status = put_all(&m, ol_atomic_stream(file), err);
+        if (status == 0)
+            status = ol_atomic_commit(file, err);
+        else
+            ol_atomic_discard(file);
     }
     for (size_t i = 0; i < m.n; i++)
         free(m.entries[i].name);

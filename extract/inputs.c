@@ -24,6 +24,10 @@ int64_t ol_inputs_width(const struct ol_spec *spec, int layer, enum ol_input inp
         return latent ? spec->attention.q_rank : 0;
     case OL_INPUT_KEY_LATENT:
         return latent ? spec->attention.kv_rank : 0;
+    case OL_INPUT_QUERIES:
+        return latent ? (int64_t)spec->attention.n_heads *
+                            (spec->attention.head_dim - spec->attention.rope.rotary_dim)
+                      : 0;
     case OL_INPUT_MLP_DOWN:
         return l->moe ? 0 : spec->d_ff;
     case OL_INPUT_SHARED_DOWN:

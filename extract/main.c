@@ -162,7 +162,12 @@ static int check(struct command *c, const struct ol_texts *operands)
     r->store = (enum ol_store)c->store;
     r->backend = (enum ol_backend_kind)c->backend;
     r->n_threads = (int)c->n_threads;
-    return parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);
+    const int status =
+        parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);
+    if (status == 0 && r->imatrix &&
+        !(r->sites[OL_SITE_LN_ATTN] && r->sites[OL_SITE_LN_MLP]))
+        return ol_usage_error("--imatrix needs both ln_attn and ln_mlp among --sites");
+    return status;
 }
 
 int main(int argc, char **argv)

@@ -6,17 +6,41 @@
 
 #include "report/format.h"
 
+static bool is_pair(const struct ol_json *pair)
+{
+    const enum ol_json_kind magnitude = ol_json_kind(ol_json_get(pair, "max_magnitude"));
+    return ol_json_kind(ol_json_get(pair, "feature")) == OL_JSON_INT &&
+           (magnitude == OL_JSON_REAL || magnitude == OL_JSON_INT ||
+            magnitude == OL_JSON_NULL);
+}
+
+static int check_pairs(const struct ol_report_results *r, struct ol_error *err)
+{
+    const struct ol_json *batches =
+        ol_json_get(ol_json_get(r->json, "llm_int8"), "batches");
+    for (size_t i = 0; i < ol_json_length(batches); i++) {
+        const struct ol_json *features = ol_json_get(ol_json_at(batches, i), "features");
+        for (size_t k = 0; k < ol_json_length(features); k++)
+            if (!is_pair(ol_json_at(features, k)))
+                return ol_fail(err,
+                               "%s: llm_int8.batches[%zu].features[%zu]: expected a "
+                               "feature and its max_magnitude",
+                               r->file, i, k);
+    }
+    return 0;
+}
+
 static int check(const struct ol_report *report, struct ol_error *err)
 {
     if (report->n != 1)
         return ol_fail(err, "--format study describes one model, %d results were given",
                        report->n);
-    return report->results[0].has_outliers
-               ? 0
-               : ol_fail(err,
-                         "%s: there are no outlier features to tell: the run recorded "
-                         "neither tensors nor summaries",
-                         report->results[0].file);
+    if (!report->results[0].has_outliers)
+        return ol_fail(err,
+                       "%s: there are no outlier features to tell: the run recorded "
+                       "neither tensors nor summaries",
+                       report->results[0].file);
+    return check_pairs(&report->results[0], err);
 }
 
 static struct ol_json *copy(const struct ol_json *from, const char *key)
@@ -56,21 +80,79 @@ static struct ol_json *describe_parameters(const struct ol_report_results *r)
     return parameters;
 }
 
-/* A feature counts once per batch in which it qualifies; magnitudes are the largest. */
-static struct ol_json *describe_top(const struct ol_report_results *r)
+struct top {
+    int64_t feature, n_batches, first; /* first: of its pairs */
+    double max_magnitude;
+};
+
+static int by_feature(const void *a, const void *b)
 {
+    const struct top *x = a, *y = b;
+    if (x->feature != y->feature)
+        return x->feature < y->feature ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static int by_magnitude(const void *a, const void *b)
+{
+    const struct top *x = a, *y = b;
+    if (x->max_magnitude != y->max_magnitude)
+        return x->max_magnitude > y->max_magnitude ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+/* Features of pairs: a feature counts once per batch in which it qualifies, and its
+ * magnitude is the largest of these batches, not of those in which it does not. */
+static struct ol_json *describe_top(const struct ol_json *pairs)
+{
+    const size_t n = ol_json_length(pairs);
+    struct top *tops = ol_xcalloc(n, sizeof *tops);
+    for (size_t i = 0; i < n; i++) {
+        const struct ol_json *pair = ol_json_at(pairs, i);
+        const struct ol_json *magnitude = ol_json_get(pair, "max_magnitude");
+        tops[i] = (struct top){
+            ol_json_int(ol_json_get(pair, "feature_dim")), 1, (int64_t)i,
+            ol_json_kind(magnitude) == OL_JSON_NULL ? (double)INFINITY
+                                                    : ol_json_real(magnitude)};
+    }
+    qsort(tops, n, sizeof *tops, by_feature);
+    size_t n_tops = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct top *last = n_tops > 0 ? &tops[n_tops - 1] : NULL;
+        if (last == NULL || last->feature != tops[i].feature) {
+            tops[n_tops++] = tops[i];
+            continue;
+        }
+        last->n_batches++;
+        last->max_magnitude = fmax(last->max_magnitude, tops[i].max_magnitude);
+    }
+    qsort(tops, n_tops, sizeof *tops, by_magnitude);
     struct ol_json *list = ol_json_new_array();
-    for (int64_t i = 0; i < r->unique.n; i++) {
-        const struct ol_report_feature *f = &r->unique.features[i];
+    for (size_t i = 0; i < n_tops; i++) {
         struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "feature_dim", ol_json_new_int(f->feature));
-        ol_json_set(one, "max_magnitude",
-                    isfinite(f->max_magnitude) ? ol_json_new_real(f->max_magnitude)
-                                               : ol_json_new_null());
-        ol_json_set(one, "occurrences", ol_json_new_int(f->batches));
+        ol_json_set(one, "feature_dim", ol_json_new_int(tops[i].feature));
+        ol_json_set(one, "max_magnitude", ol_json_new_real(tops[i].max_magnitude));
+        ol_json_set(one, "occurrences", ol_json_new_int(tops[i].n_batches));
         ol_json_append(list, one);
     }
+    free(tops);
     return list;
+}
+
+/* The study's plots look for "model" near the beginning of the file. */
+static struct ol_json *describe_config(const struct ol_report_results *r)
+{
+    struct ol_json *config = ol_json_new_object();
+    const bool even = r->n_sequences > 0 && r->n_tokens % r->n_sequences == 0;
+    ol_json_set(config, "model", ol_json_new_string(r->model.name));
+    ol_json_set(config, "dataset", ol_json_new_string(r->input.source));
+    ol_json_set(config, "num_sequences", ol_json_new_int(r->n_sequences));
+    ol_json_set(config, "sequence_length",
+                even ? ol_json_new_int(r->n_tokens / r->n_sequences)
+                     : ol_json_new_null());
+    ol_json_set(config, "batch_size", ol_json_new_int(r->criterion.batch_size));
+    ol_json_set(config, "threshold", ol_json_new_real(r->criterion.threshold));
+    return config;
 }
 
 static struct ol_json *describe_summary(const struct ol_report_results *r)
@@ -98,7 +180,7 @@ static void write(const struct ol_report *report, FILE *out)
         struct ol_json *one = ol_json_new_object();
         for (size_t k = 0; k < ol_json_length(features); k++)
             ol_json_append(all, describe_pair(ol_json_at(features, k)));
-        ol_json_set(one, "batch_id", ol_json_new_int((int64_t)i));
+        ol_json_set(one, "batch_id", ol_json_new_int((int64_t)i + 1));
         ol_json_set(
             one, "sequences_processed",
             ol_json_new_int((int64_t)ol_json_length(ol_json_get(batch, "sequences"))));
@@ -107,7 +189,8 @@ static void write(const struct ol_report *report, FILE *out)
         ol_json_append(each, one);
     }
     ol_json_set(top, "analysis_summary", describe_summary(r));
-    ol_json_set(top, "top_features", describe_top(r));
+    ol_json_set(top, "run_config", describe_config(r));
+    ol_json_set(top, "top_features", describe_top(all));
     ol_json_set(top, "all_systematic_outliers", all);
     ol_json_set(top, "batch_results", each);
     char *text = ol_json_dump_text(top, 2);

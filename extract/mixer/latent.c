@@ -44,6 +44,22 @@ static int normalise(struct ol_mixer *m, int layer, struct ol_tensor x, enum ol_
                        x, ol_mixer_weight(m, role, layer), x, err);
 }
 
+/* Queries without their last, rotated values: what the keys' half of kv_b multiplies in a
+ * machine that keeps keys latent. The keys' own buffer is still free. */
+static int add_queries(struct ol_mixer *m, struct ol_tensor q, struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const int64_t own = a->head_dim - rotary(m->c.spec);
+    if (m->c.inputs == NULL)
+        return 0;
+    struct ol_tensor parts = ol_mixer_rows(m, K, q.n_rows);
+    parts.n_cols = a->n_heads * own;
+    const struct ol_columns from = {q, 0, a->head_dim}, to = {parts, 0, own};
+    if (m->op->copy_columns(m->c.backend, from, to, own, a->n_heads, err) != 0)
+        return -1;
+    return ol_inputs_add(m->c.inputs, OL_INPUT_QUERIES, 0, parts, err);
+}
+
 static int make_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
                         struct ol_error *err)
 {
@@ -57,8 +73,10 @@ static int make_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
             ol_inputs_add(m->c.inputs, OL_INPUT_QUERY_LATENT, 0, from, err) != 0)
             return -1;
     }
-    return multiply(m, block->layer, from, OL_ROLE_Q, OL_ROLE_Q, ol_mixer_rows(m, Q, n),
-                    err);
+    const struct ol_tensor q = ol_mixer_rows(m, Q, n);
+    if (multiply(m, block->layer, from, OL_ROLE_Q, OL_ROLE_Q, q, err) != 0)
+        return -1;
+    return add_queries(m, q, err);
 }
 
 static int make_latent(struct ol_mixer *m, const struct ol_mixer_block *block,

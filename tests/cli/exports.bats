@@ -1,6 +1,6 @@
 load common
 
-@test "the study's file holds every pair, the super experts' file every expert" {
+@test "the study's file holds every pair, the super experts' file what their code reads" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
     "$ANALYZE" run.h5 -o run.json
@@ -19,10 +19,25 @@ for f, pair in zip(found, pairs):
 assert [b["systematic_outliers"] for b in study["batch_results"]] != []
 assert sum((b["systematic_outliers"] for b in study["batch_results"]), []) == found
 assert study["analysis_summary"]["total_systematic_outliers"] == 22
-units = {(str(l["layer"]), str(u["expert"])): [u["input"], u["output"]]
-         for l in run["super_experts"]["layers"] for u in l["units"] if u["kind"] == "expert"}
-assert {(l, e): x for l, m in experts["max_down_proj"].items() for e, x in m.items()} == units
-assert len(experts["super_experts"]) == len(run["super_experts"]["experts"])
+assert [b["batch_id"] for b in study["batch_results"]] == [1, 2, 3, 4]
+tops = {}
+for f in found:
+    tops.setdefault(f["feature_dim"], []).append(f["max_magnitude"])
+assert {t["feature_dim"]: (t["max_magnitude"], t["occurrences"]) for t in study["top_features"]} == {
+    k: (max(v), len(v)) for k, v in tops.items()}
+assert [t["max_magnitude"] for t in study["top_features"]] == sorted(map(max, tops.values()), reverse=True)
+# What the study's plots look for, and how.
+import re
+text = open("study.json").read()
+assert re.search(r'"model":\s*"([^"]+)"', text[:10000]).group(1) == run["model"]["name"]
+match = re.search(r'"all_systematic_outliers":\s*\[(.*?)(?:\],\s*"batch_results")', text, re.DOTALL)
+assert json.loads("[" + match.group(1) + "]") == found
+listed = run["super_experts"]["experts"]
+assert len(experts) == len(listed) > 0
+assert [(int(e["layer_index"]), int(e["expert_index"]), e["output_max"]) for e in experts] == [
+    (u["layer"], u["expert"], abs(u["output"])) for u in listed]
+assert [e["rank"] for e in experts] == list(range(1, len(experts) + 1))
+assert all(isinstance(e[k], str) for e in experts for k in ("expert_index", "layer_index"))
 PY
     run "$REPORT" -f study run.json run.json
     [ "$status" -eq 1 ]
@@ -40,6 +55,13 @@ PY
         "$ANALYZE" --imatrix run.gguf run.h5
         "$PYTHON" "$TESTS/oracle/imatrix.py" run.gguf run.h5
     done
+    # What is no norm's output, from the weights.
+    for model in qwen2_moe deepseek_v3 qwen3; do
+        "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" --imatrix -o exact.h5 \
+            --precision f32 --store f32
+        "$PYTHON" "$TESTS/oracle/down_inputs.py" "$GOLDEN/$model" exact.h5
+    done
+    ids=$GOLDEN/qwen3/ids.txt
     # Two parts add up; threads and budgets do not show.
     head -n 2 "$ids" > a.ids
     tail -n +3 "$ids" > b.ids

@@ -100,7 +100,7 @@ def main():
                     expect(f"{blk}{name}.weight", (x**2).sum(axis=0)[None], [total])
         for name, source in (
             ("attn_output", "mixed"), ("ssm_out", "mixed"), ("attn_q_b", "query_latent"),
-            ("attn_kv_b", "key_latent"), ("ffn_down", "mlp_down"), ("ffn_down_shexp", "shared_down"),
+            ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("ffn_down", "mlp_down"), ("ffn_down_shexp", "shared_down"),
         ):
             if f"{blk}{name}.weight.counts" in tensors:
                 expect(f"{blk}{name}.weight", squares[source], [total])
