@@ -366,7 +366,7 @@ static int parse_devices(const char *list, int devices[OL_TEAM_MOST],
 static int open_backends(struct run *r, int most, struct ol_error *err)
 {
     const struct ol_run_request *request = r->request;
-    int devices[OL_TEAM_MOST];
+    int devices[OL_TEAM_MOST] = {0};
     const int n =
         parse_devices(request->devices != NULL ? request->devices : "0", devices, err);
     for (int i = 0; i < n && i < most; i++) {
