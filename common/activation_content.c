@@ -72,7 +72,7 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o)
 
 /* ---- attributes ---- */
 
-enum kind { TEXT, INTEGER, BOOLEAN, REAL };
+enum kind { TEXT, INTEGER, BOOLEAN };
 
 static const struct attribute {
     const char *object, *name;
@@ -193,63 +193,6 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
             return -1;
     }
     return 0;
-}
-
-/* ---- the receipt ---- */
-
-static const struct {
-    const char *name;
-    enum kind kind;
-    size_t offset; /* in struct ol_activation_receipt */
-} receipt_attributes[] = {
-#define AT(member) offsetof(struct ol_activation_receipt, member)
-    {"bytes_read", INTEGER, AT(bytes_read)},
-    {"link_bytes", INTEGER, AT(link_bytes)},
-    {"peak_device_memory", INTEGER, AT(peak_device_memory)},
-    {"n_devices", INTEGER, AT(n_devices)},
-    {"seconds", REAL, AT(seconds)},
-    {"disk_seconds", REAL, AT(disk_seconds)},
-    {"link_seconds", REAL, AT(link_seconds)},
-    {"compute_seconds", REAL, AT(compute_seconds)},
-    {"writer_seconds", REAL, AT(writer_seconds)},
-#undef AT
-};
-enum { N_RECEIPT_ATTRIBUTES = sizeof receipt_attributes / sizeof receipt_attributes[0] };
-
-int ol_activation_receipt_write(struct ol_h5 *h,
-                                const struct ol_activation_receipt *receipt,
-                                struct ol_error *err)
-{
-    for (int i = 0; i < N_RECEIPT_ATTRIBUTES; i++) {
-        const char *name = receipt_attributes[i].name;
-        const void *value = (const char *)receipt + receipt_attributes[i].offset;
-        if ((receipt_attributes[i].kind == INTEGER
-                 ? ol_h5_put_int(h, "/receipt", name, *(const int64_t *)value, err)
-                 : ol_h5_put_real(h, "/receipt", name, *(const double *)value, err)) != 0)
-            return -1;
-    }
-    return receipt->peak_memory > 0
-               ? ol_h5_put_int(h, "/", "peak_memory", receipt->peak_memory, err)
-               : 0;
-}
-
-int ol_activation_receipt_read(const struct ol_h5 *h,
-                               struct ol_activation_receipt *receipt,
-                               struct ol_error *err)
-{
-    if (!ol_h5_exists(h, "/receipt"))
-        return 0;
-    for (int i = 0; i < N_RECEIPT_ATTRIBUTES; i++) {
-        const char *name = receipt_attributes[i].name;
-        void *value = (char *)receipt + receipt_attributes[i].offset;
-        if ((receipt_attributes[i].kind == INTEGER
-                 ? ol_h5_get_int(h, "/receipt", name, value, err)
-                 : ol_h5_get_real(h, "/receipt", name, value, err)) != 0)
-            return -1;
-    }
-    return ol_h5_has_attribute(h, "/", "peak_memory")
-               ? ol_h5_get_int(h, "/", "peak_memory", &receipt->peak_memory, err)
-               : 0;
 }
 
 /* ---- tables ---- */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/version.h"
+#include "extract/devices.h"
 #include "extract/forward.h"
 #include "extract/hub.h"
 #include "extract/inputs.h"
@@ -26,9 +27,8 @@ struct run {
     struct ol_model model;
     struct ol_tokenizer *tokenizer;
     struct ol_corpus corpus;
-    struct ol_backend *backends[OL_TEAM_MOST];
-    struct ol_backend *backend; /* the first */
-    int n_backends, n_parts;    /* which are used */
+    struct ol_devices devices;
+    int n_parts; /* devices that are used */
     struct ol_activation_info info;
     struct ol_activation_layout layout;
     struct ol_activation_input input;
@@ -208,9 +208,9 @@ static void describe(struct run *r)
     info->tool_version = ol_xstrdup(OL_VERSION);
     info->command_line = ol_xstrdup(request->command_line);
     info->created = utc_now();
-    info->backend = ol_xstrdup(r->backend->op->name);
+    info->backend = ol_xstrdup(r->devices.backends[0]->op->name);
     info->precision = ol_xstrdup(request->precision == OL_DTYPE_F32 ? "f32" : "bf16");
-    info->device = ol_xstrdup(r->backend->device);
+    info->device = ol_xstrdup(r->devices.backends[0]->device);
     info->model.name = ol_xstrdup(m->name);
     info->model.family = ol_xstrdup(m->spec.family);
     info->model.config_json = ol_xstrdup(m->config_text);
@@ -337,66 +337,14 @@ static void abandon(struct run *r)
 
 /* ---- the run ---- */
 
-/* LIST of numbers of devices, separated by commas, no two the same; their number. */
-static int parse_devices(const char *list, int devices[OL_TEAM_MOST],
-                         struct ol_error *err)
-{
-    int n = 0;
-    for (const char *at = list; n < OL_TEAM_MOST; at++) {
-        char *end;
-        const long device = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1;
-        if (device < 0 || device > INT32_MAX)
-            break;
-        for (int i = 0; i < n; i++)
-            if (devices[i] == device)
-                return ol_fail(err, "--devices %s: device %ld is there twice", list,
-                               device);
-        devices[n++] = (int)device;
-        at = end;
-        if (*at == '\0')
-            return n;
-        if (*at != ',')
-            break;
-    }
-    return ol_fail(err, "--devices %s: expected at most %d numbers like 0,1", list,
-                   OL_TEAM_MOST);
-}
-
-/* The first may turn out to be the CPU; then it is the only one. */
-static int open_backends(struct run *r, int most, struct ol_error *err)
-{
-    const struct ol_run_request *request = r->request;
-    int devices[OL_TEAM_MOST] = {0};
-    const int n =
-        parse_devices(request->devices != NULL ? request->devices : "0", devices, err);
-    for (int i = 0; i < n && i < most; i++) {
-        struct ol_backend *b = ol_backend_open(request->backend, request->precision,
-                                               request->n_threads, devices[i], err);
-        if (b == NULL)
-            return -1;
-        r->backends[r->n_backends++] = b;
-        if (strcmp(b->op->name, "cuda") != 0)
-            break;
-    }
-    r->backend = r->backends[0];
-    return n > 0 ? 0 : -1;
-}
-
 /* The rows of the largest part. */
 static int64_t split_rows(struct run *r, int64_t longest)
 {
     const struct ol_corpus *c = &r->corpus;
-    int64_t starts[OL_TEAM_MOST + 1], most = 0;
-    r->n_parts = r->n_backends < c->n_sequences ? r->n_backends : (int)c->n_sequences;
-    ol_team_split(c->lengths, c->n_sequences, ol_memory_block_rows(r->n_rows, longest),
-                  r->n_parts, starts);
-    for (int p = 0; p < r->n_parts; p++) {
-        int64_t rows = 0;
-        for (int64_t s = starts[p]; s < starts[p + 1]; s++)
-            rows += c->lengths[s];
-        most = rows > most ? rows : most;
-    }
-    return most;
+    const int n = r->devices.n;
+    r->n_parts = n < c->n_sequences ? n : (int)c->n_sequences;
+    return ol_team_most_rows(c->lengths, c->n_sequences,
+                             ol_memory_block_rows(r->n_rows, longest), r->n_parts);
 }
 
 static int plan_memory(struct run *r, struct ol_error *err)
@@ -406,7 +354,8 @@ static int plan_memory(struct run *r, struct ol_error *err)
         .spec = &r->model.spec,
         .n_rows = r->n_rows,
         .dtype = r->request->precision,
-        .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model.spec),
+        .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(r->devices.backends[0],
+                                                                   &r->model.spec),
         .other_bytes = ol_memory_resident(),
         .n_sequences = c->n_sequences,
         .summary = r->request->summary,
@@ -427,7 +376,8 @@ static int plan_memory(struct run *r, struct ol_error *err)
     need.n_parts = r->n_parts;
     for (int i = 0; i < r->n_parts; i++) {
         int64_t bytes;
-        if (r->backends[i]->op->device_bytes(r->backends[i], &bytes, err) != 0)
+        if (r->devices.backends[i]->op->device_bytes(r->devices.backends[i], &bytes,
+                                                     err) != 0)
             return -1;
         if (i == 0 || bytes < need.device_bytes)
             need.device_bytes = bytes;
@@ -475,7 +425,7 @@ static int compute(struct run *r, struct ol_error *err)
 {
     /* Where there was a choice. */
     if (r->request->backend == OL_BACKEND_AUTO && ol_cuda_libraries() != NULL)
-        ol_note("running on %s", r->backend->device);
+        ol_note("running on %s", r->devices.backends[0]->device);
     const struct ol_writer_target target = {
         .file = r->file,
         .layout = &r->layout,
@@ -491,7 +441,7 @@ static int compute(struct run *r, struct ol_error *err)
     struct ol_forward_input in = {
         .spec = &r->model.spec,
         .weights = r->model.weights,
-        .backend = r->backend,
+        .backend = r->devices.backends[0],
         .memory = &r->memory,
         .n_sequences = r->corpus.n_sequences,
         .lengths = r->corpus.lengths,
@@ -512,11 +462,11 @@ static int compute(struct run *r, struct ol_error *err)
     if (in.writer == NULL)
         goto out;
     ol_forward_cost(&in, &total, &skipped);
-    const struct ol_progress_sources sources = {in.stream, r->backends, r->n_parts,
-                                                in.writer};
+    const struct ol_progress_sources sources = {in.stream, r->devices.backends,
+                                                r->n_parts, in.writer};
     progress =
         ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, &sources);
-    if (ol_team_run(&in, r->backends, r->n_parts, progress, err) != 0 ||
+    if (ol_team_run(&in, r->devices.backends, r->n_parts, progress, err) != 0 ||
         ol_writer_finish(in.writer, err) != 0)
         goto out;
     ol_progress_finish(progress, &r->receipt);
@@ -573,8 +523,7 @@ static void clear(struct run *r)
     free(r->layout.layers);
     free(r->hidden);
     free(r->ids);
-    for (int i = 0; i < r->n_backends; i++)
-        r->backends[i]->op->close(r->backends[i]);
+    ol_devices_close(&r->devices);
     ol_corpus_clear(&r->corpus);
     ol_tokenizer_close(r->tokenizer);
     ol_model_clear(&r->model);
@@ -587,7 +536,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     struct run r = {.request = request, .done = -1};
     int status = -1;
     /* Before anything that takes long. */
-    if (open_backends(&r, OL_TEAM_MOST, err) != 0 ||
+    if (ol_devices_open(&r.devices, request, OL_TEAM_MOST, err) != 0 ||
         ol_model_open(&r.model, request->model, err) != 0)
         goto out;
     char *short_name = ol_model_short_name(request->model);
@@ -659,11 +608,11 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     r.corpus.n_tokens = request->corpus.length;
     if (lay_out(&r, err) != 0)
         goto out;
-    if (open_backends(&r, 1, err) != 0)
+    if (ol_devices_open(&r.devices, request, 1, err) != 0)
         goto out;
     struct ol_plan_request wanted = {
         .model = &r.model,
-        .backend = r.backend,
+        .backend = r.devices.backends[0],
         .n_sequences = request->corpus.n_sequences,
         .length = request->corpus.length,
         .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,

@@ -88,8 +88,9 @@ static int64_t rows_in(const int32_t *lengths, int64_t first, int64_t end)
     return rows;
 }
 
-void ol_team_split(const int32_t *lengths, int64_t n_sequences, int64_t block_rows, int n,
-                   int64_t *starts)
+/* starts [n + 1]: the first sequence of each part. */
+static void split(const int32_t *lengths, int64_t n_sequences, int64_t block_rows, int n,
+                  int64_t *starts)
 {
     int64_t n_blocks = 0;
     for (int64_t s = 0; s < n_sequences; n_blocks++)
@@ -112,6 +113,18 @@ void ol_team_split(const int32_t *lengths, int64_t n_sequences, int64_t block_ro
     starts[n] = n_sequences;
 }
 
+int64_t ol_team_most_rows(const int32_t *lengths, int64_t n_sequences, int64_t block_rows,
+                          int n)
+{
+    int64_t starts[OL_TEAM_MOST + 1], most = 0;
+    split(lengths, n_sequences, block_rows, n, starts);
+    for (int p = 0; p < n; p++) {
+        const int64_t rows = rows_in(lengths, starts[p], starts[p + 1]);
+        most = rows > most ? rows : most;
+    }
+    return most;
+}
+
 static void *work(void *arg)
 {
     struct part *part = arg;
@@ -128,7 +141,7 @@ static void set_up(struct ol_team *team, const struct ol_forward_input *in,
 {
     int64_t starts[OL_TEAM_MOST + 1];
     int64_t row = 0;
-    ol_team_split(in->lengths, in->n_sequences, in->memory->block_rows, team->n, starts);
+    split(in->lengths, in->n_sequences, in->memory->block_rows, team->n, starts);
     for (int p = 0; p < team->n; p++) {
         struct part *part = &team->parts[p];
         part->progress = progress;

@@ -7,9 +7,9 @@
 
 enum { OL_TEAM_MOST = OL_STREAM_MOST_USERS };
 
-/* Where the parts begin: [n + 1] sequences, of which there are at least n. */
-void ol_team_split(const int32_t *lengths, int64_t n_sequences, int64_t block_rows, int n,
-                   int64_t *starts);
+/* Tokens of the largest of n parts; there are at least n sequences. */
+int64_t ol_team_most_rows(const int32_t *lengths, int64_t n_sequences, int64_t block_rows,
+                          int n);
 
 /* ol_forward_run of all of `in`, on n backends. */
 int ol_team_run(const struct ol_forward_input *in, struct ol_backend *const *backends,

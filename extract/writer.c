@@ -46,12 +46,11 @@ struct ol_writer {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct queue *queues; /* [to.n_parts] */
-    /* What parts came to so far, in a layer: */
-    double *gate_sums;            /* [n_routed] */
-    struct ol_writer_unit *units; /* as many as the layer has */
-    int n_routed;                 /* experts */
-    char *states;                 /* [n_rows, d_model]: with several parts */
+    struct queue *queues;       /* [to.n_parts] */
+    struct ol_unit_table units; /* what the layer's parts came to so far */
+    char *states;               /* [n_rows, d_model]: of several parts, */
+    int states_layer;           /* after that layer, */
+    int64_t n_states;           /* so many rows, without a gap */
     double nll_sum;
     int64_t n_nll;
     bool busy, stopping;
@@ -183,16 +182,23 @@ static int write_output(struct ol_writer *w, const struct job *job, struct ol_er
     return is_last(w, job) ? write_summary(w, job->layer, OL_SUMMARY_OUTPUT, err) : 0;
 }
 
-/* The states of all parts, when the last one's are there. */
+/* The states of all parts; NULL while one's are missing, as they stay when it failed. */
 static const void *join_states(struct ol_writer *w, const struct job *job)
 {
     if (w->to.n_parts == 1)
         return job->rows;
     if (w->states == NULL)
         w->states = ol_xcalloc((size_t)n_rows_of(w), row_bytes(w));
+    if (job->first == 0) {
+        w->states_layer = job->layer;
+        w->n_states = 0;
+    }
+    if (w->states_layer != job->layer || w->n_states != job->first)
+        return NULL;
     memcpy(w->states + (size_t)job->first * row_bytes(w), job->rows,
            (size_t)job->n * row_bytes(w));
-    return w->states;
+    w->n_states += job->n;
+    return w->n_states == n_rows_of(w) ? w->states : NULL;
 }
 
 static int write_states(struct ol_writer *w, const struct job *job, struct ol_error *err)
@@ -204,7 +210,7 @@ static int write_states(struct ol_writer *w, const struct job *job, struct ol_er
     if (layer != NULL && layer->summary_sites[OL_SUMMARY_OUTPUT] &&
         write_output(w, job, err) != 0)
         return -1;
-    if (!is_last(w, job))
+    if (states == NULL)
         return 0;
     /* The states speak for everything before them. */
     if (ol_activation_sync(w->to.file, err) != 0)
@@ -229,78 +235,17 @@ static int write_writes(struct ol_writer *w, const struct job *job, struct ol_er
     return 0;
 }
 
-/* A row as sequence and position. */
-static void place(const struct ol_writer *w, int64_t row, int column, double *to)
-{
-    int64_t s = 0;
-    while (row >= 0 && w->starts[s + 1] <= row)
-        s++;
-    to[0] = row < 0 ? -1 : column;
-    to[1] = row < 0 ? -1 : (double)s;
-    to[2] = row < 0 ? -1 : (double)(row - w->starts[s]);
-}
-
-/* The larger magnitude, NaN above any; the first part's of equals. */
-static bool exceeds(float a, float b)
-{
-    return fabsf(a) > fabsf(b) || (isnan(a) && !isnan(b));
-}
-
-static void join_unit(struct ol_writer_unit *all, const struct ol_writer_unit *part)
-{
-    const struct ol_writer_unit before = *all;
-    all->n_tokens += part->n_tokens;
-    if (part->input_row >= 0 &&
-        (before.input_row < 0 || exceeds(part->input, before.input))) {
-        all->input = part->input;
-        all->input_column = part->input_column;
-        all->input_row = part->input_row;
-    }
-    if (part->output_row >= 0 &&
-        (before.output_row < 0 || exceeds(part->output, before.output))) {
-        all->output = part->output;
-        all->output_column = part->output_column;
-        all->output_row = part->output_row;
-    }
-}
-
 static int write_units(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
-    const struct ol_writer_unit *parts = job->rows;
-    const int top_k = find_layer(w, job->layer)->top_k;
-    if (job->first == 0)
-        memcpy(w->units, parts, (size_t)job->n_units * sizeof *parts);
-    else
-        for (int i = 0; i < job->n_units; i++)
-            join_unit(&w->units[i], &parts[i]);
+    const bool routed = find_layer(w, job->layer)->top_k > 0;
+    ol_unit_table_add(&w->units, job->first == 0, job->rows, job->n_units);
     if (!is_last(w, job))
         return 0;
     double *table = ol_xcalloc((size_t)job->n_units * OL_N_UNIT_COLUMNS, sizeof *table);
-    for (int i = 0; i < job->n_units; i++) {
-        const struct ol_writer_unit *unit = &w->units[i];
-        double *row = table + i * OL_N_UNIT_COLUMNS;
-        row[OL_UNIT_TOKENS] = (double)unit->n_tokens;
-        /* What has no gate of the router has one of 1. */
-        const bool routed = top_k > 0 && i < w->n_routed;
-        row[OL_UNIT_GATE_SUM] = routed ? w->gate_sums[i] : (double)unit->n_tokens;
-        row[OL_UNIT_INPUT] = (double)unit->input;
-        place(w, unit->input_row, unit->input_column, row + OL_UNIT_INPUT_COLUMN);
-        row[OL_UNIT_OUTPUT] = (double)unit->output;
-        place(w, unit->output_row, unit->output_column, row + OL_UNIT_OUTPUT_FEATURE);
-    }
+    ol_unit_table_fill(&w->units, job->n_units, routed, table);
     const int status = ol_activation_write_units(w->to.file, job->layer, table, err);
     free(table);
     return status;
-}
-
-/* In the order of rows, whatever parts they come in. */
-static void sum_gates(struct ol_writer *w, const struct job *job, int top_k)
-{
-    const uint16_t *ids = job->rows;
-    if (job->first == 0)
-        memset(w->gate_sums, 0, (size_t)w->n_routed * sizeof *w->gate_sums);
-    for (int64_t i = 0; i < job->n * top_k; i++)
-        w->gate_sums[ids[i]] += (double)job->weights[i];
 }
 
 static int write_router(struct ol_writer *w, const struct job *job, struct ol_error *err)
@@ -308,7 +253,8 @@ static int write_router(struct ol_writer *w, const struct job *job, struct ol_er
     const int top_k = find_layer(w, job->layer)->top_k;
     const uint16_t *ids = job->rows;
     struct span s = {0};
-    sum_gates(w, job, top_k);
+    ol_unit_table_add_gates(&w->units, job->first == 0, job->n * top_k, ids,
+                            job->weights);
     while (next_span(w, job->first, job->n, &s))
         if (ol_activation_write_router(w->to.file, job->layer, s.sequence, s.token, s.n,
                                        ids + s.row * top_k, job->weights + s.row * top_k,
@@ -419,15 +365,12 @@ static void *work(void *arg)
 
 /* ---- the interface ---- */
 
-static void allocate_units(struct ol_writer *w)
+static int most_units(const struct ol_activation_layout *layout)
 {
-    int n_units = 0;
-    for (int l = 0; l < w->to.layout->n_layers; l++)
-        if (w->to.layout->layers[l].n_units > n_units)
-            n_units = w->to.layout->layers[l].n_units;
-    w->n_routed = w->to.n_experts;
-    w->gate_sums = ol_xcalloc((size_t)w->n_routed, sizeof *w->gate_sums);
-    w->units = ol_xcalloc((size_t)n_units, sizeof *w->units);
+    int n = 0;
+    for (int l = 0; l < layout->n_layers; l++)
+        n = layout->layers[l].n_units > n ? layout->layers[l].n_units : n;
+    return n;
 }
 
 /* After the thread has ended, or without one. */
@@ -439,8 +382,7 @@ static void free_all(struct ol_writer *w)
             free_job(job);
         }
     free(w->states);
-    free(w->units);
-    free(w->gate_sums);
+    ol_unit_table_clear(&w->units);
     free(w->queues);
     free(w->rounded);
     free(w->converted);
@@ -457,10 +399,10 @@ struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
     w->queues = ol_xcalloc((size_t)target->n_parts, sizeof *w->queues);
     for (int p = 0; p < target->n_parts; p++)
         w->queues[p] = (struct queue){.last = &w->queues[p].first, .stage = INT64_MIN};
-    allocate_units(w);
     w->starts = ol_xcalloc((size_t)layout->n_sequences + 1, sizeof *w->starts);
     for (int64_t i = 0; i < layout->n_sequences; i++)
         w->starts[i + 1] = w->starts[i] + target->lengths[i];
+    ol_unit_table_init(&w->units, w->starts, target->n_experts, most_units(layout));
     if (layout->dtype != target->dtype)
         w->converted = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
                                   ol_dtype_size(layout->dtype));
@@ -659,7 +601,7 @@ int ol_writer_take_writes(struct ol_writer *w, const struct ol_writer_rows *at,
 }
 
 int ol_writer_take_units(struct ol_writer *w, const struct ol_writer_rows *at,
-                         struct ol_writer_unit *units, int n_units, struct ol_error *err)
+                         struct ol_unit *units, int n_units, struct ol_error *err)
 {
     struct job job = {.kind = UNITS, .rows = units, .n_units = n_units};
     return put(w, at, &job, err);

@@ -14,6 +14,7 @@
 #include "common/activation_file.h"
 #include "extract/state_file.h"
 #include "extract/summary.h"
+#include "extract/unit_table.h"
 
 struct ol_writer;
 
@@ -73,22 +74,13 @@ int ol_writer_take_states(struct ol_writer *w, const struct ol_writer_rows *at,
 int ol_writer_take_nll(struct ol_writer *w, const struct ol_writer_rows *at, float *nll,
                        struct ol_error *err);
 
-/* What a unit of a layer's MLP came to; rows, of all sequences, are -1 where it had no
- * tokens. */
-struct ol_writer_unit {
-    int64_t n_tokens;
-    float input, output; /* of the down projection, of the largest magnitude */
-    int input_column, output_column;
-    int64_t input_row, output_row;
-};
-
 /* features [n, OL_TOP_FEATURES], writes [n, OL_TOP_FEATURES, ...] of `bytes` bytes; units
  * [n_units]. */
 int ol_writer_take_writes(struct ol_writer *w, const struct ol_writer_rows *at,
                           uint16_t *features, float *writes, size_t bytes,
                           struct ol_error *err);
 int ol_writer_take_units(struct ol_writer *w, const struct ol_writer_rows *at,
-                         struct ol_writer_unit *units, int n_units, struct ol_error *err);
+                         struct ol_unit *units, int n_units, struct ol_error *err);
 
 /* Sums of squares of an input's columns, as the file has them; of a run of one part. */
 int ol_writer_take_squares(struct ol_writer *w, const struct ol_writer_rows *at,

@@ -310,10 +310,10 @@ int ol_writes_end(struct ol_writes *w, struct ol_tensor hidden, struct ol_writer
     }
     if (ol_writer_take_writes(writer, &w->at, features, writes, writes_bytes, err) != 0)
         return -1;
-    struct ol_writer_unit *units = ol_xcalloc((size_t)w->n_units, sizeof *units);
+    struct ol_unit *units = ol_xcalloc((size_t)w->n_units, sizeof *units);
     for (int i = 0; i < w->n_units; i++) {
         const struct unit *u = &w->units[i];
-        units[i] = (struct ol_writer_unit){
+        units[i] = (struct ol_unit){
             .n_tokens = u->n_tokens,
             .input = u->input.value,
             .input_column = u->input.column,

@@ -4,6 +4,9 @@ load common
 SIM=$TOOLS/tests/ol-extract-sim
 FAMILIES="qwen3_moe deepseek_v3 llama4 gpt_oss-mxfp4 qwen3_next"
 
+# Under a sanitizer every run takes as long as ten.
+sanitized && FAMILIES="qwen3_moe gpt_oss-mxfp4"
+
 # golden MODEL FILE OPTION...: a whole run of a golden.
 golden() {
     "$SIM" -q "$GOLDEN/$1" --ids "$GOLDEN/$1/ids.txt" -o "$2" --backend cuda --perplexity \
@@ -138,7 +141,7 @@ on() {
 @test "cuda: the same bytes on one device and on several" {
     cd "$BATS_TEST_TMPDIR"
     export CUDASIM_DEVICES=3
-    for model in $FAMILIES qwen2_moe llama; do
+    for model in $FAMILIES qwen2_moe; do
         for precision in bf16 f32; do
             CUDASIM_SCHEDULE=0 on 1 $model --precision $precision
             CUDASIM_SCHEDULE=2 on 2 $model --precision $precision
@@ -164,7 +167,7 @@ on() {
     export CUDASIM_DEVICES=3
     on 1 qwen2_moe
     resumed=0
-    for call in 300 700 1100 1500 1900 2300 2700; do
+    for call in 300 700 1100 1500 1700 1800 1900 2300 2700; do
         CUDASIM_FAILURE=$call run on 2 qwen2_moe
         [ "$status" -eq 1 ] || break # past the last call
         echo "$output"

@@ -66,6 +66,37 @@ ids() { # FILE VOCABULARY
 now() { date +%s.%N; }
 calculate() { awk "BEGIN { printf \"%.2f\", $1 }"; }
 
+# receipt KEY NAME LOG: what the run itself says it waited for.
+receipt() {
+    line=$(grep 'to and from the device' "$3" | sed 's/^ol-extract: //' | tr -d '"')
+    [ -z "$line" ] || row "$1_receipt" "$2, the run's receipt" "$(sed -n 's/.*device (\([0-9.]* GB.s\)).*/\1/p' <<<"$line")" "$line"
+}
+
+# several KEY NAME: the same run on all devices, where there are several: the same bytes?
+several() {
+    local n=1 list took differ
+    command -v nvidia-smi >/dev/null && n=$(nvidia-smi -L | grep -c '^GPU')
+    [ "$n" -gt 1 ] || return
+    list=$(seq -s , 0 $((n - 1)))
+    start=$(now)
+    if ! "$B/ol-extract" "$WORK/$1" --ids "$WORK/ids" --backend cuda --devices "$list" -o "$WORK/several.h5" >/dev/null 2>"$OUT/$1-several.log"; then
+        failed=1
+        row "$1_several" "$2, $n devices" "failed" "$(tail -n 1 "$OUT/$1-several.log" | tr -d '"')"
+        return
+    fi
+    took=$(calculate "$(now) - $start")
+    differ=$("$PYTHON" - "$WORK/run.h5" "$WORK/several.h5" 2>/dev/null <<'PY'
+import h5py, sys
+a, b = (h5py.File(name) for name in sys.argv[1:])
+names = []
+a.visititems(lambda name, x: names.append(name) if isinstance(x, h5py.Dataset) else None)
+print(sum(a[n][()].tobytes() != b[n][()].tobytes() for n in names), "of", len(names))
+PY
+    )
+    row "$1_several" "$2, $n devices" "$took s" "${differ:-an unknown number of} datasets differ from one device's"
+    rm -f "$WORK/several.h5"
+}
+
 # speed KEY NAME VOCABULARY: ours twice (the second with warm files), then transformers.
 speed() {
     dir=$WORK/$1 bytes=$(cat "$WORK/$1"/*.safetensors | wc -c)
@@ -81,6 +112,8 @@ speed() {
         ours=$(calculate "$(now) - $start")
         row "$1_$run" "$2, ol-extract, $run run" "$ours s" "$(calculate "32768 / $ours") tokens/s, $(calculate "$bytes / $ours / 1e9") GB/s of weights"
     done
+    receipt "$1" "$2" "$OUT/$1-second.log"
+    several "$1" "$2"
     "$PYTHON" -c 'import torch, transformers, h5py' 2>/dev/null || return
     start=$(now)
     if timeout 150 "$PYTHON" tests/bench/transformers_hooks.py "$dir" "$WORK/ids" "$WORK/hooks.h5" bf16 0 cuda >"$OUT/$1-transformers.log" 2>&1; then

@@ -1,0 +1,59 @@
+/* What a run cost, as attributes of /receipt and, older than these, peak_memory of /. */
+#include <stddef.h>
+
+#include "common/activation_content.h"
+
+static const struct {
+    const char *name;
+    bool is_real;
+    size_t offset; /* in struct ol_activation_receipt */
+} receipt_attributes[] = {
+#define AT(member) offsetof(struct ol_activation_receipt, member)
+    {"bytes_read", false, AT(bytes_read)},
+    {"link_bytes", false, AT(link_bytes)},
+    {"peak_device_memory", false, AT(peak_device_memory)},
+    {"n_devices", false, AT(n_devices)},
+    {"seconds", true, AT(seconds)},
+    {"disk_seconds", true, AT(disk_seconds)},
+    {"link_seconds", true, AT(link_seconds)},
+    {"compute_seconds", true, AT(compute_seconds)},
+    {"writer_seconds", true, AT(writer_seconds)},
+#undef AT
+};
+enum { N_RECEIPT_ATTRIBUTES = sizeof receipt_attributes / sizeof receipt_attributes[0] };
+
+int ol_activation_receipt_write(struct ol_h5 *h,
+                                const struct ol_activation_receipt *receipt,
+                                struct ol_error *err)
+{
+    for (int i = 0; i < N_RECEIPT_ATTRIBUTES; i++) {
+        const char *name = receipt_attributes[i].name;
+        const void *value = (const char *)receipt + receipt_attributes[i].offset;
+        if ((receipt_attributes[i].is_real
+                 ? ol_h5_put_real(h, "/receipt", name, *(const double *)value, err)
+                 : ol_h5_put_int(h, "/receipt", name, *(const int64_t *)value, err)) != 0)
+            return -1;
+    }
+    return receipt->peak_memory > 0
+               ? ol_h5_put_int(h, "/", "peak_memory", receipt->peak_memory, err)
+               : 0;
+}
+
+int ol_activation_receipt_read(const struct ol_h5 *h,
+                               struct ol_activation_receipt *receipt,
+                               struct ol_error *err)
+{
+    if (!ol_h5_exists(h, "/receipt"))
+        return 0;
+    for (int i = 0; i < N_RECEIPT_ATTRIBUTES; i++) {
+        const char *name = receipt_attributes[i].name;
+        void *value = (char *)receipt + receipt_attributes[i].offset;
+        if ((receipt_attributes[i].is_real
+                 ? ol_h5_get_real(h, "/receipt", name, value, err)
+                 : ol_h5_get_int(h, "/receipt", name, value, err)) != 0)
+            return -1;
+    }
+    return ol_h5_has_attribute(h, "/", "peak_memory")
+               ? ol_h5_get_int(h, "/", "peak_memory", &receipt->peak_memory, err)
+               : 0;
+}
