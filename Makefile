@@ -44,7 +44,7 @@ OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX)
     $(foreach a,$(NVCC_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
     -gencode arch=compute_$(lastword $(NVCC_ARCHS)),code=compute_$(lastword $(NVCC_ARCHS))
 
-PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libdnnl-dev libpcre2-dev \
+PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libpcre2-dev \
             libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev
 TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
 
@@ -54,7 +54,7 @@ OL_CPPFLAGS := $(HDF5_CFLAGS) -DH5_USE_110_API
 
 LIBS_report  := -ljansson -lcrypto
 LIBS_analyze := $(shell pkg-config --libs hdf5 2>/dev/null) $(LIBS_report)
-LIBS_extract := $(LIBS_analyze) -ldnnl -lgomp -lpcre2-8 -lutf8proc -lz -lzstd
+LIBS_extract := $(LIBS_analyze) -lpcre2-8 -lutf8proc -lz -lzstd
 LDLIBS_all   := -lm -pthread
 
 sources = $(filter-out $(1)/main.c $(1)/no_cuda.c,$(wildcard $(1)/*.c $(1)/*/*.c))

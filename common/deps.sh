@@ -4,10 +4,6 @@
 # deps.sh install PACKAGE...: install missing packages on Debian and Ubuntu, name them elsewhere.
 set -eu
 
-has_header() {
-    printf '#include <%s>\n' "$1" | ${CC:-cc} -E -x c - >/dev/null 2>&1
-}
-
 check() {
     missing=
     note() { missing="$missing  $1 (Debian package $2)
@@ -23,7 +19,6 @@ check() {
         pkg-config --exists libzstd || note zstd libzstd-dev
         pkg-config --exists libcrypto || note 'OpenSSL libcrypto' libssl-dev
     fi
-    has_header oneapi/dnnl/dnnl.h || note oneDNN libdnnl-dev
     [ -z "$missing" ] && return 0
     printf 'These libraries are missing:\n%s' "$missing" >&2
     printf '"make deps" installs them on Debian and Ubuntu.\n' >&2

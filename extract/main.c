@@ -5,6 +5,7 @@
 
 #include "common/options.h"
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/gemm_bf16.h"
 #include "extract/run.h"
 
 enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
@@ -21,7 +22,8 @@ struct command {
 static void print_versions(void)
 {
     const char *cuda = ol_cuda_libraries();
-    printf("products: %s\ndevices: CPU%s%s\n", ol_gemm_library(),
+    printf("products: %s%s\ndevices: CPU%s%s\n", ol_gemm_instructions(),
+           ol_gemm_bf16_available() ? ", AVX512-BF16" : "",
            cuda != NULL ? ", " : " (built without CUDA)", cuda != NULL ? cuda : "");
 }
 

@@ -28,51 +28,43 @@ struct job {
 };
 
 struct tile {
-    float *q;     /* [QUERIES, head_dim] */
-    float *k, *v; /* [KEYS, head_dim], [KEYS, value_dim] */
-    float *score; /* [QUERIES, KEYS] */
-    float *sum;   /* [QUERIES, value_dim] weighted values */
-    float *top;   /* [QUERIES] largest score */
-    float *total; /* [QUERIES] sum of exponentials */
-    /* With instructions for bfloat16, in place of q, k and v: */
-    uint16_t *weights; /* [QUERIES, KEYS] exponentials, rounded */
+    float *score;      /* [QUERIES, KEYS] */
+    float *sum;        /* [QUERIES, value_dim] weighted values */
+    float *top;        /* [QUERIES] largest score */
+    float *total;      /* [QUERIES] sum of exponentials */
+    uint16_t *rounded; /* [QUERIES, KEYS] exponentials, with bfloat16 activations */
     float *packed;     /* what the products need */
 };
 
-static struct tile carve(float *at, int64_t width)
+/* Every part is a whole number of cache lines. */
+static size_t sum_floats(const struct ol_attention_args *a)
+{
+    return (size_t)(QUERIES * ((a->value_dim + 15) / 16 * 16));
+}
+
+static struct tile carve(float *at, const struct ol_attention_args *a)
 {
     struct tile t;
-    t.q = at;
-    t.k = t.q + QUERIES * width;
-    t.v = t.k + KEYS * width;
-    t.sum = t.v + KEYS * width;
-    t.score = t.sum + QUERIES * width;
-    t.top = t.score + QUERIES * KEYS;
+    t.score = at;
+    t.sum = t.score + QUERIES * KEYS;
+    t.top = t.sum + sum_floats(a);
     t.total = t.top + QUERIES;
-    t.packed = t.total + QUERIES;
-    t.weights = (uint16_t *)(void *)t.q;
+    t.rounded = (uint16_t *)(void *)(t.total + QUERIES);
+    t.packed = t.total + QUERIES + QUERIES * KEYS / 2;
     return t;
 }
 
 static size_t packed_floats(const struct ol_attention_args *a)
 {
-    const size_t scores = ol_gemm_bf16_scratch(KEYS, a->head_dim);
-    const size_t values = ol_gemm_bf16_scratch(a->value_dim, KEYS);
-    return (scores > values ? scores : values) / sizeof(float);
-}
-
-/* q, k and v are also the rounded exponentials' place, however short a head is. */
-static int64_t padded(const struct ol_attention_args *a)
-{
-    const int64_t least = KEYS / 2 / ((2 * QUERIES + 2 * KEYS) / QUERIES) + 1;
-    const int64_t longer = a->head_dim > a->value_dim ? a->head_dim : a->value_dim;
-    const int64_t wanted = longer > least ? longer : least;
-    return (wanted + 15) / 16 * 16; /* keeps every part 64-byte aligned */
+    const size_t scores = ol_gemm_bf16_scratch(KEYS, a->head_dim) / sizeof(float);
+    const size_t values = ol_gemm_bf16_scratch(a->value_dim, KEYS) / sizeof(float);
+    const size_t most = scores > values ? scores : values;
+    return most > OL_GEMM_SCRATCH ? most : OL_GEMM_SCRATCH;
 }
 
 static size_t tile_floats(const struct ol_attention_args *a)
 {
-    return (size_t)((2 * QUERIES + 2 * KEYS) * padded(a) + QUERIES * KEYS + 2 * QUERIES) +
+    return QUERIES * KEYS + sum_floats(a) + 2 * QUERIES + QUERIES * KEYS / 2 +
            packed_floats(a);
 }
 
@@ -82,16 +74,6 @@ static int64_t lowest(const struct ol_attention_args *a, int64_t query)
     if (a->kind == OL_ATTENTION_SLIDING && query - a->window + 1 > 0)
         return query - a->window + 1;
     return a->kind == OL_ATTENTION_CHUNKED ? query / a->window * a->window : 0;
-}
-
-static void load_head(struct ol_tensor x, int64_t row, int64_t n, int64_t head,
-                      int64_t head_dim, float *dst)
-{
-    const size_t size = ol_dtype_size(x.dtype);
-    for (int64_t i = 0; i < n; i++)
-        ol_to_f32(x.dtype,
-                  (char *)ol_cpu_row(x, row + i) + (size_t)(head * head_dim) * size,
-                  dst + i * head_dim, (size_t)head_dim);
 }
 
 /* Scores of one query over keys first..first+n-1 become exponentials; its running values
@@ -141,11 +123,12 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
     t->total[i] += total;
 }
 
-/* Queries against keys, and the keys' values weighed, with instructions for bfloat16 ...
- */
-static const uint16_t *head_rows(struct ol_tensor x, int64_t row, int64_t head, int64_t d)
+/* ---- products, with instructions for bfloat16 where there are some ---- */
+
+/* Where a head's part of a row begins. */
+static const void *head_row(struct ol_tensor x, int64_t row, int64_t head, int64_t d)
 {
-    return (const uint16_t *)ol_cpu_row(x, row) + head * d;
+    return (const char *)ol_cpu_row(x, row) + (size_t)(head * d) * ol_dtype_size(x.dtype);
 }
 
 static bool is_bf16(const struct job *j)
@@ -153,101 +136,85 @@ static bool is_bf16(const struct job *j)
     return j->q.dtype == OL_DTYPE_BF16 && ol_gemm_bf16_available();
 }
 
-static void score_bf16(const struct job *j, struct tile *t, int64_t head, int64_t query,
-                       int64_t n_queries, int64_t key, int64_t n_keys)
+/* What a task works on: queries and keys of a head. */
+struct place {
+    int64_t head, query, n_queries, key, n_keys;
+};
+
+static void multiply(const struct job *j, struct tile *t, struct ol_gemm g)
+{
+    g.scratch = t->packed;
+    if (!is_bf16(j)) {
+        ol_gemm_run(&g);
+        return;
+    }
+    const struct ol_gemm_bf16 halves = {.m = g.m,
+                                        .n = g.n,
+                                        .k = g.k,
+                                        .a = g.a,
+                                        .lda = g.lda,
+                                        .b = g.b,
+                                        .ldb = g.ldb,
+                                        .b_plain = g.b_plain,
+                                        .sum = g.c,
+                                        .accumulate = g.beta != 0,
+                                        .ldc = g.ldc,
+                                        .scratch = g.scratch};
+    ol_gemm_bf16_run(&halves);
+}
+
+/* Queries against keys. */
+static void score(const struct job *j, struct tile *t, const struct place *at)
 {
     const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
-    const struct ol_gemm_bf16 scores = {.m = n_queries,
-                                        .n = n_keys,
-                                        .k = d,
-                                        .a = head_rows(j->q, query, head, d),
-                                        .lda = j->q.n_cols,
-                                        .b = head_rows(j->k, key, head / group, d),
-                                        .ldb = j->k.n_cols,
-                                        .sum = t->score,
-                                        .ldc = KEYS,
-                                        .scratch = t->packed};
-    ol_gemm_bf16_run(&scores);
+    multiply(j, t,
+             (struct ol_gemm){.m = at->n_queries,
+                              .n = at->n_keys,
+                              .k = d,
+                              .a_dtype = j->q.dtype,
+                              .a = head_row(j->q, at->query, at->head, d),
+                              .lda = j->q.n_cols,
+                              .b_dtype = j->k.dtype,
+                              .b = head_row(j->k, at->key, at->head / group, d),
+                              .ldb = j->k.n_cols,
+                              .c = t->score,
+                              .ldc = KEYS});
 }
 
-static void weigh_bf16(const struct job *j, struct tile *t, int64_t head,
-                       int64_t n_queries, int64_t key, int64_t n_keys)
+/* The keys' values, weighed by the exponentials. */
+static void weigh(const struct job *j, struct tile *t, const struct place *at)
 {
     const int64_t d = j->args->value_dim, group = j->args->n_heads / j->args->n_kv_heads;
-    for (int64_t i = 0; i < n_queries; i++)
-        ol_from_f32(OL_DTYPE_BF16, t->score + i * KEYS, t->weights + i * KEYS,
-                    (size_t)n_keys);
-    const struct ol_gemm_bf16 values = {.m = n_queries,
-                                        .n = d,
-                                        .k = n_keys,
-                                        .a = t->weights,
-                                        .lda = KEYS,
-                                        .b = head_rows(j->v, key, head / group, d),
-                                        .ldb = j->v.n_cols,
-                                        .b_plain = true,
-                                        .sum = t->sum,
-                                        .accumulate = true,
-                                        .ldc = d,
-                                        .scratch = t->packed};
-    ol_gemm_bf16_run(&values);
+    const bool rounded = j->q.dtype == OL_DTYPE_BF16;
+    for (int64_t i = 0; rounded && i < at->n_queries; i++)
+        ol_from_f32(OL_DTYPE_BF16, t->score + i * KEYS, t->rounded + i * KEYS,
+                    (size_t)at->n_keys);
+    multiply(j, t,
+             (struct ol_gemm){.m = at->n_queries,
+                              .n = d,
+                              .k = at->n_keys,
+                              .a_dtype = j->q.dtype,
+                              .a = rounded ? (const void *)t->rounded : t->score,
+                              .lda = KEYS,
+                              .b_dtype = j->v.dtype,
+                              .b = head_row(j->v, at->key, at->head / group, d),
+                              .ldb = j->v.n_cols,
+                              .b_plain = true,
+                              .beta = 1,
+                              .c = t->sum,
+                              .ldc = d});
 }
 
-/* ... and widened to float. */
-static void score_f32(const struct job *j, struct tile *t, int64_t head,
-                      int64_t n_queries, int64_t key, int64_t n_keys)
-{
-    const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
-    load_head(j->k, key, n_keys, head / group, d, t->k);
-    const struct ol_gemm scores = {.m = n_queries,
-                                   .n = n_keys,
-                                   .k = d,
-                                   .a = t->q,
-                                   .lda = d,
-                                   .b = t->k,
-                                   .ldb = d,
-                                   .c = t->score,
-                                   .ldc = KEYS};
-    ol_gemm_run(&scores);
-}
-
-static void weigh_f32(const struct job *j, struct tile *t, int64_t head,
-                      int64_t n_queries, int64_t key, int64_t n_keys)
-{
-    const int64_t d = j->args->value_dim, group = j->args->n_heads / j->args->n_kv_heads;
-    load_head(j->v, key, n_keys, head / group, d, t->v);
-    for (int64_t i = 0; i < n_queries && j->q.dtype == OL_DTYPE_BF16; i++)
-        for (int64_t k = 0; k < n_keys; k++)
-            t->score[i * KEYS + k] = ol_bf16_round(t->score[i * KEYS + k]);
-    const struct ol_gemm values = {.m = n_queries,
-                                   .n = d,
-                                   .k = n_keys,
-                                   .a = t->score,
-                                   .lda = KEYS,
-                                   .b = t->v,
-                                   .ldb = d,
-                                   .b_plain = true,
-                                   .beta = 1,
-                                   .c = t->sum,
-                                   .ldc = d};
-    ol_gemm_run(&values);
-}
-
-static void one_tile(const struct job *j, struct tile *t, int64_t head, int64_t query,
-                     int64_t n_queries, int64_t key, int64_t n_keys)
+static void one_tile(const struct job *j, struct tile *t, const struct place *at)
 {
     const struct ol_attention_args *a = j->args;
-    if (is_bf16(j))
-        score_bf16(j, t, head, query, n_queries, key, n_keys);
-    else
-        score_f32(j, t, head, n_queries, key, n_keys);
-    for (int64_t i = 0; i < n_queries; i++) {
-        const int64_t high = query + i;
-        soften(t, i, key, n_keys, lowest(a, high), high, (float)a->scale, a->value_dim);
+    score(j, t, at);
+    for (int64_t i = 0; i < at->n_queries; i++) {
+        const int64_t high = at->query + i;
+        soften(t, i, at->key, at->n_keys, lowest(a, high), high, (float)a->scale,
+               a->value_dim);
     }
-    if (is_bf16(j))
-        weigh_bf16(j, t, head, n_queries, key, n_keys);
-    else
-        weigh_f32(j, t, head, n_queries, key, n_keys);
+    weigh(j, t, at);
 }
 
 static void task(void *arg, int64_t number, int thread)
@@ -259,10 +226,8 @@ static void task(void *arg, int64_t number, int thread)
     const int64_t query = (j->query_tiles - 1 - number % j->query_tiles) * QUERIES;
     const int64_t left = j->q.n_rows - query;
     const int64_t n_queries = left < QUERIES ? left : QUERIES;
-    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(a)), padded(a));
+    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(a)), a);
 
-    if (!is_bf16(j))
-        load_head(j->q, query, n_queries, head, a->head_dim, t.q);
     memset(t.sum, 0, (size_t)(QUERIES * d) * sizeof *t.sum);
     for (int i = 0; i < QUERIES; i++) {
         t.top[i] = j->sinks != NULL ? j->sinks[head] : -INFINITY;
@@ -271,8 +236,8 @@ static void task(void *arg, int64_t number, int thread)
     for (int64_t key = lowest(a, query) / KEYS * KEYS; key < query + n_queries;
          key += KEYS) {
         const int64_t rest = query + n_queries - key;
-        const int64_t n_keys = rest < KEYS ? rest : KEYS;
-        one_tile(j, &t, head, query, n_queries, key, n_keys);
+        const struct place at = {head, query, n_queries, key, rest < KEYS ? rest : KEYS};
+        one_tile(j, &t, &at);
     }
     const size_t size = ol_dtype_size(j->out.dtype);
     for (int64_t i = 0; i < n_queries; i++) {

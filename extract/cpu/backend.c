@@ -158,11 +158,10 @@ static void cpu_close(struct ol_backend *b)
     free(cpu);
 }
 
-/* Products need the most: everything else a thread works on is a few rows or tiles, and
- * what the library of products keeps for itself. */
+/* Products need the most: everything else a thread works on is a few rows or tiles. */
 static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
 {
-    enum { TILES = 16 << 20 };
+    enum { TILES = 2 << 20 };
     const struct ol_attention_spec *a = &spec->attention;
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const int64_t depths[] = {spec->d_model,  (int64_t)a->n_heads * a->value_dim,
@@ -173,7 +172,8 @@ static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spe
     for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
         deepest = depths[i] > deepest ? depths[i] : deepest;
     const struct ol_cpu *cpu = (const struct ol_cpu *)b;
-    return ol_pool_threads(cpu->pool) * (ol_cpu_matmul_scratch(deepest) + TILES);
+    return ol_pool_threads(cpu->pool) *
+           (ol_cpu_matmul_scratch(b->dtype, deepest) + TILES);
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)

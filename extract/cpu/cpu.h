@@ -67,8 +67,13 @@ void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint1
 void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64_t row,
                            int64_t n, float *dst);
 
-/* Bytes of scratch that a thread needs for products over k inputs. */
-int64_t ol_cpu_matmul_scratch(int64_t k);
+/* Whether products read a weight as it lies: rows one after another, of a type that need
+ * not be rounded to that of activations. */
+bool ol_cpu_reads(const struct ol_weight *w, enum ol_dtype activations);
+
+/* Bytes of scratch that a thread needs for products of activations of that type over k
+ * inputs. */
+int64_t ol_cpu_matmul_scratch(enum ol_dtype dtype, int64_t k);
 
 /* ---- operations, in the order of the table ---- */
 

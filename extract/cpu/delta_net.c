@@ -31,6 +31,7 @@ struct chunk {
     float *weight;  /* [CHUNK, dk]: W */
     float *out;     /* [CHUNK, dv] */
     float *product; /* [CHUNK, CHUNK] */
+    float *packed;  /* what products need */
     float beta[CHUNK];
     double decay[CHUNK]; /* G */
 };
@@ -46,12 +47,13 @@ static struct chunk carve(float *at, int64_t dk, int64_t dv)
     c.value = c.weight + CHUNK * dk;
     c.out = c.value + CHUNK * dv;
     c.product = c.out + CHUNK * dv;
+    c.packed = c.product + CHUNK * CHUNK;
     return c;
 }
 
 static size_t chunk_floats(int64_t dk, int64_t dv)
 {
-    return (size_t)(dk * dv + CHUNK * (4 * dk + 2 * dv + CHUNK));
+    return (size_t)(dk * dv + CHUNK * (4 * dk + 2 * dv + CHUNK)) + OL_GEMM_SCRATCH;
 }
 
 static float load_one(struct ol_tensor t, int64_t row, int64_t col)
@@ -128,7 +130,8 @@ static void decayed_products(struct chunk *c, const float *x, int64_t n, int64_t
                               .b = c->k,
                               .ldb = dk,
                               .c = c->product,
-                              .ldc = CHUNK};
+                              .ldc = CHUNK,
+                              .scratch = c->packed};
     ol_gemm_run(&g);
     for (int64_t i = 0; i < n; i++) {
         float *row = c->product + i * CHUNK;
@@ -139,9 +142,10 @@ static void decayed_products(struct chunk *c, const float *x, int64_t n, int64_t
     }
 }
 
-/* c = factor * c + a b, b [k, n] as it lies. */
-static void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                     const float *b, float factor, float *c)
+/* out = factor * out + a b, a [m, k] in rows of lda, b [k, n]. */
+static void multiply(const struct chunk *c, int64_t m, int64_t n, int64_t k,
+                     const float *a, int64_t lda, const float *b, float factor,
+                     float *out)
 {
     const struct ol_gemm g = {.m = m,
                               .n = n,
@@ -152,8 +156,9 @@ static void multiply(int64_t m, int64_t n, int64_t k, const float *a, int64_t ld
                               .ldb = n,
                               .b_plain = true,
                               .beta = factor,
-                              .c = c,
-                              .ldc = n};
+                              .c = out,
+                              .ldc = n,
+                              .scratch = c->packed};
     ol_gemm_run(&g);
 }
 
@@ -186,7 +191,7 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
     solve(c, c->value, n, dv);
     solve(c, c->weight, n, dk);
     /* D, in place of U. */
-    multiply(n, dv, dk, c->weight, dk, c->state, 0, c->out);
+    multiply(c, n, dv, dk, c->weight, dk, c->state, 0, c->out);
     for (int64_t i = 0; i < n * dv; i++)
         c->value[i] -= c->out[i];
     /* out */
@@ -196,8 +201,8 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
         for (int64_t w = 0; w < dk; w++)
             c->q[i * dk + w] *= kept;
     }
-    multiply(n, dv, dk, c->q, dk, c->state, 0, c->out);
-    multiply(n, dv, n, c->product, CHUNK, c->value, 1, c->out);
+    multiply(c, n, dv, dk, c->q, dk, c->state, 0, c->out);
+    multiply(c, n, dv, n, c->product, CHUNK, c->value, 1, c->out);
     /* S */
     const double end = c->decay[n - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -205,7 +210,7 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
         for (int64_t w = 0; w < dk; w++)
             c->turned[w * CHUNK + i] = left * c->k[i * dk + w];
     }
-    multiply(dk, dv, n, c->turned, CHUNK, c->value, expf((float)end), c->state);
+    multiply(c, dk, dv, n, c->turned, CHUNK, c->value, expf((float)end), c->state);
 }
 
 static void task(void *arg, int64_t head, int thread)

@@ -1,27 +1,42 @@
-/* Single-threaded float products: the only door to the matrix library. */
+/* Single-threaded products in float. A row of the result is the same bytes whatever rows
+ * and columns stand beside it: what a sequence's activations are does not depend on what
+ * else is in the run. */
 #ifndef OL_CPU_GEMM_H
 #define OL_CPU_GEMM_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All row-major with leading dimensions in elements: c [m, n] = a [m, k] b^T + beta c
- * with b [n, k], or with b [k, n] when b_plain. Runs on the calling thread only, so that
- * the same call gives the same bytes whoever makes it. */
+#include "common/dtype.h"
+
+/* Floats of scratch memory, 64-byte aligned, that any product needs. */
+enum {
+    OL_GEMM_DEPTH = 256,   /* of k at a time */
+    OL_GEMM_ROWS = 126,    /* of a at a time */
+    OL_GEMM_COLUMNS = 256, /* of b at a time */
+    OL_GEMM_SCRATCH = (OL_GEMM_ROWS + OL_GEMM_COLUMNS) * (OL_GEMM_DEPTH + 16),
+};
+
+/* c [m, n] = a b^T + beta c with a [m, k], b [n, k], or a b with b [k, n] when b_plain;
+ * row-major, leading dimensions in elements. a and b are float or bfloat16, which is
+ * widened exactly. Products are summed in float in rising order of k, OL_GEMM_DEPTH of
+ * them at a time, then these sums, whatever m and n are; beta 0 does not read c. */
 struct ol_gemm {
     int64_t m, n, k;
-    const float *a;
+    enum ol_dtype a_dtype, b_dtype;
+    const void *a;
     int64_t lda;
-    const float *b;
+    const void *b;
     int64_t ldb;
     bool b_plain;
     float beta;
     float *c;
     int64_t ldc;
+    float *scratch; /* [OL_GEMM_SCRATCH] */
 };
 void ol_gemm_run(const struct ol_gemm *g);
 
-/* "oneDNN 2.6.3" for --version. */
-const char *ol_gemm_library(void);
+/* "AVX2": what this build multiplies with, for --version. */
+const char *ol_gemm_instructions(void);
 
 #endif

@@ -1,11 +1,10 @@
 /* matmul: out = x weight^T + bias for several products at once.
  *
- * The tiles of all products form one list of tasks; a tile's size depends on nothing but
- * the limits below, so the bytes of the result do not depend on the number of threads.
- * Where the processor multiplies bfloat16, a task does just this, and decodes weights
- * that are stored in another way; elsewhere it widens its rows of x and of the weight to
- * float, multiplies, adds the bias, and rounds once. Widening costs a few per cent of a
- * product at these sizes. */
+ * The tiles of all products form one list of tasks. Where the processor multiplies
+ * bfloat16, a task does just this; elsewhere it multiplies floats, adds the bias, and
+ * rounds once. Weights that are stored in another way are decoded first, once for as many
+ * rows of x as a task has. An element of the result is summed in an order of its own,
+ * whatever the tiles are. */
 #include "extract/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -13,18 +12,15 @@
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
 
-/* Of a tile: float products pack both sides by themselves and want it square; a bfloat16
- * one packs a block of columns once for its rows, few enough that all threads have some.
- * Weights that must be decoded first are decoded once for more rows. */
+/* Of a tile. A bfloat16 product packs a block of columns once for its rows, few enough
+ * that all threads have some; a float one keeps its sums in the cache until they are
+ * rounded. Weights that must be decoded first are decoded once for more rows. */
 enum {
     TILE_ROWS = 512,
-    TILE_COLS = 256,
+    TILE_COLS = OL_GEMM_COLUMNS,
     BF16_ROWS = 2048,
     DECODED_ROWS = 4 * BF16_ROWS,
 };
-
-_Static_assert(OL_PRODUCT_ROWS % TILE_ROWS == 0 && OL_PRODUCT_ROWS % BF16_ROWS == 0,
-               "cuts of x are cuts of tiles");
 
 struct job {
     struct ol_cpu *cpu;
@@ -50,24 +46,32 @@ static bool is_bf16(const struct ol_matmul *p)
            (p->out.dtype == OL_DTYPE_BF16 || p->bias.data == NULL);
 }
 
-/* Whether the checkpoint's bytes are what a bfloat16 product reads. */
-static bool is_ready(const struct ol_weight *w)
+bool ol_cpu_reads(const struct ol_weight *w, enum ol_dtype activations)
 {
-    return w->dtype == OL_DTYPE_BF16 && ol_weight_is_contiguous(w);
+    return ol_weight_is_contiguous(w) &&
+           (w->dtype == OL_DTYPE_BF16 ||
+            (w->dtype == OL_DTYPE_F32 && activations == OL_DTYPE_F32));
 }
 
-/* Rows of x that a bfloat16 task takes. */
-static int64_t bf16_rows(const struct ol_matmul *p)
+static bool is_ready(const struct ol_matmul *p)
 {
-    return is_ready(&p->weight) ? BF16_ROWS : DECODED_ROWS;
+    return ol_cpu_reads(&p->weight, p->x.dtype);
+}
+
+/* Rows of x that a task takes. */
+static int64_t tile_rows(const struct ol_matmul *p)
+{
+    return !is_ready(p) ? DECODED_ROWS : is_bf16(p) ? BF16_ROWS : TILE_ROWS;
+}
+
+static int64_t tile_cols(const struct ol_matmul *p)
+{
+    return is_bf16(p) ? ol_gemm_bf16_columns(p->x.n_cols) : TILE_COLS;
 }
 
 static int64_t count_tiles(const struct ol_matmul *p)
 {
-    if (is_bf16(p))
-        return tiles(p->x.n_rows, bf16_rows(p)) *
-               tiles(p->weight.n_rows, ol_gemm_bf16_columns(p->x.n_cols));
-    return tiles(p->x.n_rows, TILE_ROWS) * tiles(p->weight.n_rows, TILE_COLS);
+    return tiles(p->x.n_rows, tile_rows(p)) * tiles(p->weight.n_rows, tile_cols(p));
 }
 
 /* Elements [col, col + n) of a bias, rounded to the type of activations. */
@@ -83,38 +87,31 @@ static void read_bias(const struct ol_weight *bias, enum ol_dtype dtype, int64_t
     }
 }
 
-static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
-                      int thread)
+/* What a task is: rows [first, end) of x and columns [col, col + n) of the result. */
+struct tile {
+    const struct ol_matmul *p;
+    int64_t first, end, col, n;
+    const void *weight; /* [n, k] of weight_dtype */
+    enum ol_dtype weight_dtype;
+    const float *bias; /* [n] or NULL */
+};
+
+static void multiply_bf16(const struct tile *t, void *scratch)
 {
-    /* Neighbouring tasks share rows of the weight: it is read from memory once. */
-    const int64_t row_tiles = tiles(p->x.n_rows, bf16_rows(p));
-    const int64_t k = p->x.n_cols, columns = ol_gemm_bf16_columns(k);
-    const int64_t first = i % row_tiles * bf16_rows(p), col = i / row_tiles * columns;
-    const int64_t end = least(first + bf16_rows(p), p->x.n_rows);
-    const int64_t n = least(columns, p->weight.n_rows - col);
-    const bool ready = is_ready(&p->weight), f32_out = p->out.dtype == OL_DTYPE_F32;
-    const size_t packed = ol_gemm_bf16_scratch(n, k) / sizeof(float);
-    const size_t decoded = ready ? 0 : (size_t)(n * k / 2 + 16);
-    const size_t decoding = ready ? 0 : (size_t)(OL_CPU_DECODE_ROWS * k);
-    float *scratch = ol_cpu_scratch(cpu, thread, packed + (size_t)n + decoded + decoding);
-    float *bias = scratch + packed;
-    uint16_t *own = (uint16_t *)(void *)(bias + n);
-    if (p->bias.data != NULL)
-        read_bias(&p->bias, p->x.dtype, col, n, bias);
-    if (!ready)
-        ol_cpu_decode_bf16(&p->weight, col, n, own, bias + n + decoded);
-    for (int64_t row = first; row < end; row += BF16_ROWS) {
+    const struct ol_matmul *p = t->p;
+    const bool f32_out = p->out.dtype == OL_DTYPE_F32;
+    for (int64_t row = t->first; row < t->end; row += BF16_ROWS) {
         const struct ol_gemm_bf16 g = {
-            .m = least(BF16_ROWS, end - row),
-            .n = n,
-            .k = k,
+            .m = least(BF16_ROWS, t->end - row),
+            .n = t->n,
+            .k = p->x.n_cols,
             .a = ol_cpu_row(p->x, row),
-            .lda = k,
-            .b = ready ? (const uint16_t *)p->weight.data + col * k : own,
-            .ldb = k,
-            .bias = p->bias.data != NULL ? bias : NULL,
-            .c = f32_out ? NULL : (uint16_t *)ol_cpu_row(p->out, row) + col,
-            .sum = f32_out ? (float *)ol_cpu_row(p->out, row) + col : NULL,
+            .lda = p->x.n_cols,
+            .b = t->weight,
+            .ldb = p->x.n_cols,
+            .bias = t->bias,
+            .c = f32_out ? NULL : (uint16_t *)ol_cpu_row(p->out, row) + t->col,
+            .sum = f32_out ? (float *)ol_cpu_row(p->out, row) + t->col : NULL,
             .ldc = p->out.n_cols,
             .scratch = scratch,
         };
@@ -122,57 +119,117 @@ static void bf16_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i,
     }
 }
 
-static void add_bias(const struct ol_weight *bias, enum ol_dtype dtype, int64_t col,
-                     float *c, int64_t m, int64_t n, int64_t ldc)
+/* Sums [m, n] with the bias, rounded into rows of the result; in place where it is float.
+ */
+static void finish_rows(const struct tile *t, int64_t row, int64_t m, float *sums,
+                        int64_t stride)
 {
-    float values[TILE_COLS];
-    read_bias(bias, dtype, col, n, values);
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++)
-            c[i * ldc + j] += values[j];
-}
-
-static void tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int thread)
-{
-    const int64_t col_tiles = tiles(p->weight.n_rows, TILE_COLS);
-    const int64_t row = i / col_tiles * TILE_ROWS, col = i % col_tiles * TILE_COLS;
-    const int64_t m = least(TILE_ROWS, p->x.n_rows - row);
-    const int64_t n = least(TILE_COLS, p->weight.n_rows - col);
-    const int64_t k = p->x.n_cols;
-    const bool f32 = p->x.dtype == OL_DTYPE_F32, f32_out = p->out.dtype == OL_DTYPE_F32;
-
-    float *w = ol_cpu_scratch(cpu, thread, (size_t)(n * k + (f32 ? 0 : m * k + m * n)));
-    ol_cpu_decode_rounded(&p->weight, p->x.dtype, col, n, w);
-    struct ol_gemm g = {.m = m, .n = n, .k = k, .b = w, .ldb = k, .lda = k};
-    float *a = w + n * k;
-    if (f32)
-        g.a = ol_cpu_row(p->x, row);
-    else {
-        ol_to_f32(p->x.dtype, ol_cpu_row(p->x, row), a, (size_t)(m * k));
-        g.a = a;
-    }
-    g.c = f32_out ? (float *)ol_cpu_row(p->out, row) + col : a + m * k;
-    g.ldc = f32_out ? p->out.n_cols : n;
-    ol_gemm_run(&g);
-    if (p->bias.data != NULL)
-        add_bias(&p->bias, p->x.dtype, col, g.c, m, n, g.ldc);
-    if (f32_out)
-        return;
-    for (int64_t r = 0; r < m; r++) {
-        uint16_t *out = (uint16_t *)ol_cpu_row(p->out, row + r) + col;
-        ol_from_f32(OL_DTYPE_BF16, g.c + r * n, out, (size_t)n);
+    for (int64_t i = 0; i < m; i++, sums += stride) {
+        for (int64_t j = 0; t->bias != NULL && j < t->n; j++)
+            sums[j] += t->bias[j];
+        if (t->p->out.dtype != OL_DTYPE_F32)
+            ol_from_f32(t->p->out.dtype, sums,
+                        (uint16_t *)ol_cpu_row(t->p->out, row + i) + t->col,
+                        (size_t)t->n);
     }
 }
 
-int64_t ol_cpu_matmul_scratch(int64_t k)
+static void multiply_f32(const struct tile *t, float *scratch)
 {
-    const int64_t columns = ol_gemm_bf16_columns(k);
-    const int64_t bf16 = (int64_t)ol_gemm_bf16_scratch(columns, k) +
-                         columns * (k * (int64_t)sizeof(uint16_t) + 64) +
-                         OL_CPU_DECODE_ROWS * k * (int64_t)sizeof(float);
-    const int64_t wide =
-        ((TILE_ROWS + TILE_COLS) * k + TILE_ROWS * TILE_COLS) * (int64_t)sizeof(float);
-    return ol_gemm_bf16_available() && bf16 > wide ? bf16 : wide;
+    const struct ol_matmul *p = t->p;
+    const bool f32_out = p->out.dtype == OL_DTYPE_F32;
+    for (int64_t row = t->first; row < t->end; row += TILE_ROWS) {
+        const int64_t m = least(TILE_ROWS, t->end - row);
+        const struct ol_gemm g = {
+            .m = m,
+            .n = t->n,
+            .k = p->x.n_cols,
+            .a_dtype = p->x.dtype,
+            .a = ol_cpu_row(p->x, row),
+            .lda = p->x.n_cols,
+            .b_dtype = t->weight_dtype,
+            .b = t->weight,
+            .ldb = p->x.n_cols,
+            .c = f32_out ? (float *)ol_cpu_row(p->out, row) + t->col
+                         : scratch + OL_GEMM_SCRATCH,
+            .ldc = f32_out ? p->out.n_cols : t->n,
+            .scratch = scratch,
+        };
+        ol_gemm_run(&g);
+        finish_rows(t, row, m, g.c, g.ldc);
+    }
+}
+
+/* Floats of scratch that a tile's parts need, each a whole number of cache lines. */
+struct room {
+    size_t product, bias, weight, decoding;
+};
+
+static size_t whole_lines(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+static struct room room_for(bool bf16, bool ready, enum ol_dtype dtype, int64_t n,
+                            int64_t k)
+{
+    const int64_t rows = OL_CPU_DECODE_ROWS;
+    return (struct room){
+        .product = bf16 ? whole_lines(ol_gemm_bf16_scratch(n, k) / sizeof(float))
+                        : OL_GEMM_SCRATCH + TILE_ROWS * TILE_COLS,
+        .bias = whole_lines((size_t)n),
+        .weight = ready ? 0 : whole_lines((size_t)(n * k) * ol_dtype_size(dtype) / 4 + 1),
+        .decoding = ready || dtype == OL_DTYPE_F32 ? 0 : (size_t)(rows * k),
+    };
+}
+
+static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int thread)
+{
+    /* Neighbouring tasks share rows of the weight: it is read from memory once. */
+    const int64_t row_tiles = tiles(p->x.n_rows, tile_rows(p)), k = p->x.n_cols;
+    const int64_t first = i % row_tiles * tile_rows(p);
+    const int64_t col = i / row_tiles * tile_cols(p);
+    const int64_t n = least(tile_cols(p), p->weight.n_rows - col);
+    const bool bf16 = is_bf16(p), ready = is_ready(p);
+    const struct room room = room_for(bf16, ready, p->x.dtype, n, k);
+    float *scratch = ol_cpu_scratch(
+        cpu, thread, room.product + room.bias + room.weight + room.decoding);
+    float *bias = scratch + room.product, *own = bias + room.bias;
+    struct tile t = {p,   first, least(first + tile_rows(p), p->x.n_rows),
+                     col, n,     .weight_dtype = ready ? p->weight.dtype : p->x.dtype};
+    if (p->bias.data != NULL) {
+        read_bias(&p->bias, p->x.dtype, col, n, bias);
+        t.bias = bias;
+    }
+    t.weight = own;
+    if (ready)
+        t.weight = (const char *)p->weight.data +
+                   (size_t)(col * k) * ol_dtype_size(p->weight.dtype);
+    else if (p->x.dtype == OL_DTYPE_BF16)
+        ol_cpu_decode_bf16(&p->weight, col, n, (uint16_t *)(void *)own,
+                           own + room.weight);
+    else
+        ol_cpu_decode(&p->weight, col, n, own);
+    if (bf16)
+        multiply_bf16(&t, scratch);
+    else
+        multiply_f32(&t, scratch);
+}
+
+static int64_t most_scratch(bool bf16, enum ol_dtype dtype, int64_t n, int64_t k)
+{
+    const struct room room = room_for(bf16, false, dtype, n, k);
+    return (int64_t)((room.product + room.bias + room.weight + room.decoding) *
+                     sizeof(float));
+}
+
+int64_t ol_cpu_matmul_scratch(enum ol_dtype dtype, int64_t k)
+{
+    const int64_t f32 = most_scratch(false, dtype, TILE_COLS, k);
+    if (!ol_gemm_bf16_available() || dtype != OL_DTYPE_BF16)
+        return f32;
+    const int64_t bf16 = most_scratch(true, dtype, ol_gemm_bf16_columns(k), k);
+    return bf16 > f32 ? bf16 : f32;
 }
 
 static void task(void *arg, int64_t i, int thread)
@@ -186,10 +243,7 @@ static void task(void *arg, int64_t i, int thread)
         else
             high = middle;
     }
-    if (is_bf16(&j->products[low]))
-        bf16_tile(j->cpu, &j->products[low], i - j->first[low], thread);
-    else
-        tile(j->cpu, &j->products[low], i - j->first[low], thread);
+    run_tile(j->cpu, &j->products[low], i - j->first[low], thread);
 }
 
 int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,

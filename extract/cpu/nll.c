@@ -43,25 +43,34 @@ static void task(void *arg, int64_t number, int thread)
     const struct job *j = arg;
     const int64_t k = j->x.n_cols, row = number * TOKENS;
     const int64_t left = j->x.n_rows - row, m = left < TOKENS ? left : TOKENS;
-    float *x =
-        ol_cpu_scratch(j->cpu, thread, (size_t)((TOKENS + WORDS) * k + TOKENS * WORDS));
-    float *w = x + TOKENS * k, *logits = w + WORDS * k;
+    const bool ready = ol_cpu_reads(&j->weight, j->x.dtype);
+    float *packed = ol_cpu_scratch(j->cpu, thread,
+                                   OL_GEMM_SCRATCH + TOKENS * WORDS +
+                                       (ready ? 0 : (size_t)(WORDS * k)));
+    float *logits = packed + OL_GEMM_SCRATCH, *decoded = logits + TOKENS * WORDS;
     struct state states[TOKENS] = {{0}};
-    ol_to_f32(j->x.dtype, ol_cpu_row(j->x, row), x, (size_t)(m * k));
     for (int64_t i = 0; i < m; i++)
         states[i] = (struct state){-INFINITY, 0, NAN};
     for (int64_t first = 0; first < j->weight.n_rows; first += WORDS) {
         const int64_t rest = j->weight.n_rows - first, n = rest < WORDS ? rest : WORDS;
-        ol_cpu_decode(&j->weight, first, n, w);
+        const void *weight = decoded;
+        if (ready)
+            weight = (const char *)j->weight.data +
+                     (size_t)(first * k) * ol_dtype_size(j->weight.dtype);
+        else
+            ol_cpu_decode_rounded(&j->weight, j->x.dtype, first, n, decoded);
         const struct ol_gemm g = {.m = m,
                                   .n = n,
                                   .k = k,
-                                  .a = x,
+                                  .a_dtype = j->x.dtype,
+                                  .a = ol_cpu_row(j->x, row),
                                   .lda = k,
-                                  .b = w,
+                                  .b_dtype = ready ? j->weight.dtype : OL_DTYPE_F32,
+                                  .b = weight,
                                   .ldb = k,
                                   .c = logits,
-                                  .ldc = WORDS};
+                                  .ldc = WORDS,
+                                  .scratch = packed};
         ol_gemm_run(&g);
         for (int64_t i = 0; i < m; i++)
             absorb(&states[i], logits + i * WORDS, first, n, j->targets[row + i],

@@ -6,7 +6,7 @@
 # every operation, stored format and golden; compute-sanitizer on a part; then speed beside
 # the device's peaks and beside transformers with hooks, as OUT/check.md and OUT/check.json
 # (OUT: build-gpu/check). Needs nvcc's cuBLAS, and for the comparison PYTHON with torch,
-# transformers and h5py. Where HDF5, jansson, oneDNN and the others are not installed, run
+# transformers and h5py. Where HDF5, jansson and the others are not installed, run
 # `make gpu-pack` on a machine that has them and bring build-gpu/pack.tar.gz along.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

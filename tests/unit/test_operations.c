@@ -575,10 +575,13 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     return sizeof ids + sizeof weights;
 }
 
-/* The same bytes whether rows come together or cut at multiples of OL_PRODUCT_ROWS. */
+/* The same bytes whether rows come together or in pieces: of any size on the CPU, at
+ * multiples of OL_PRODUCT_ROWS on a device. */
 static size_t matmul_cut(struct ol_backend *b, void *bytes)
 {
-    enum { N = 2 * OL_PRODUCT_ROWS + 3, K = 61, OUT = 300 };
+    enum { N = 2 * OL_PRODUCT_ROWS + 3, K = 261, OUT = 300 };
+    static const int64_t pieces[] = {OL_PRODUCT_ROWS, 1021, 13, 1};
+    const int n_pieces = strcmp(b->op->name, "cpu") == 0 ? 4 : 1;
     struct ol_error err = {0};
     struct ol_tensor x = random_tensor(b, N, K, 2);
     struct ol_tensor whole = tensor(b, b->dtype, N, OUT),
@@ -586,18 +589,23 @@ static size_t matmul_cut(struct ol_backend *b, void *bytes)
     struct ol_weight w = random_weight(OL_DTYPE_F32, OUT, K, 1);
     const struct ol_matmul all = {.x = x, .weight = w, .out = whole};
     OK(b->op->matmul(b, &all, 1, &err));
-    for (int64_t first = 0; first < N; first += OL_PRODUCT_ROWS) {
-        const int64_t n = N - first < OL_PRODUCT_ROWS ? N - first : OL_PRODUCT_ROWS;
-        const struct ol_matmul part = {.x = ol_tensor_rows(x, first, n),
-                                       .weight = w,
-                                       .out = ol_tensor_rows(cut, first, n)};
-        OK(b->op->matmul(b, &part, 1, &err));
+    const size_t size = count(whole) * ol_dtype_size(b->dtype);
+    void *one = test_download(b, whole);
+    for (int i = 0; i < n_pieces; i++) {
+        OK(b->op->zero(b, cut, &err));
+        for (int64_t first = 0, n; first < N; first += n) {
+            n = N - first < pieces[i] ? N - first : pieces[i];
+            const struct ol_matmul part = {.x = ol_tensor_rows(x, first, n),
+                                           .weight = w,
+                                           .out = ol_tensor_rows(cut, first, n)};
+            OK(b->op->matmul(b, &part, 1, &err));
+        }
+        void *many = test_download(b, cut);
+        assert_memory_equal(one, many, size);
+        free(many);
     }
-    const size_t n = count(whole) * ol_dtype_size(b->dtype);
-    void *one = test_download(b, whole), *many = test_download(b, cut);
-    assert_memory_equal(one, many, n);
     memcpy(bytes, one, 4096);
-    free(one), free(many);
+    free(one);
     free_weight(&w);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &whole);
