@@ -22,7 +22,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 CFLAGS   ?= -O3 -g
 # No contraction and no fast-math anywhere: results must not depend on the compiler's mood.
 OL_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(WARNINGS) -march=$(ARCH) -ffp-contract=off \
-             -fno-math-errno -pthread $(SANITIZE) $(CFLAGS)
+             -fno-math-errno -fno-trapping-math -pthread $(SANITIZE) $(CFLAGS)
 
 OL_CXXFLAGS := -std=c++20 $(filter-out -std=c11,$(OL_CFLAGS))
 

@@ -84,35 +84,18 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
     float *score = t->score + i * KEYS;
     const int64_t begin = low > first ? low - first : 0;
     const int64_t end = high < first + n - 1 ? high - first + 1 : n;
-    float top = t->top[i];
-    for (int64_t j = begin; j < end; j++) {
-        score[j] *= scale;
-        top = score[j] > top ? score[j] : top;
-    }
     for (int64_t j = 0; j < (begin < n ? begin : n); j++)
         score[j] = 0;
     for (int64_t j = end > 0 ? end : 0; j < n; j++)
         score[j] = 0;
     if (begin >= end)
         return;
+    for (int64_t j = begin; j < end; j++)
+        score[j] *= scale;
+    const float top = ol_largest(score + begin, end - begin, t->top[i]);
     /* All scores -inf or NaN: the exponentials below become NaN, as the reference's do.
      */
-    const float shift = top;
-    enum { LANES = 16 };
-    float lanes[LANES] = {0};
-    int64_t j = begin;
-    for (; j + LANES <= end; j += LANES)
-        for (int l = 0; l < LANES; l++) {
-            score[j + l] = ol_exp(score[j + l] - shift);
-            lanes[l] += score[j + l];
-        }
-    float total = 0;
-    for (int l = 0; l < LANES; l++)
-        total += lanes[l];
-    for (; j < end; j++) {
-        score[j] = ol_exp(score[j] - shift);
-        total += score[j];
-    }
+    const float total = ol_exponentials(score + begin, end - begin, top);
     if (top != t->top[i]) {
         const float factor = isinf(t->top[i]) ? 0 : ol_exp(t->top[i] - top);
         t->total[i] *= factor;

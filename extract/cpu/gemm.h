@@ -12,8 +12,8 @@
 /* Floats of scratch memory, 64-byte aligned, that any product needs. */
 enum {
     OL_GEMM_DEPTH = 256,   /* of k at a time */
-    OL_GEMM_ROWS = 126,    /* of a at a time */
-    OL_GEMM_COLUMNS = 256, /* of b at a time */
+    OL_GEMM_ROWS = 42,     /* of a at a time */
+    OL_GEMM_COLUMNS = 384, /* of b at a time */
     OL_GEMM_SCRATCH = (OL_GEMM_ROWS + OL_GEMM_COLUMNS) * (OL_GEMM_DEPTH + 16),
 };
 

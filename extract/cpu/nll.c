@@ -1,10 +1,12 @@
 /* nll: negative log-likelihood of the targets. One task = TOKENS tokens against the
- * vocabulary in tiles; only the running maximum and sum of each token are kept. */
+ * vocabulary in tiles; only the running maximum and sum of each token are kept:
+ * exponentials of a tile are summed in float, tiles in double. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
 
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/vector_math.h"
 
 enum { TOKENS = 256, WORDS = 512 };
 
@@ -17,25 +19,24 @@ struct job {
 };
 
 struct state {
-    double top, total, target;
+    float top;
+    double total, target;
 };
 
-static void absorb(struct state *s, const float *logits, int64_t first, int64_t n,
+/* Logits of the words [first, first + n), which become exponentials. */
+static void absorb(struct state *s, float *logits, int64_t first, int64_t n,
                    int64_t target, enum ol_dtype dtype)
 {
-    double top = s->top;
-    for (int64_t w = 0; w < n; w++) {
-        const double logit = (double)ol_cpu_round(dtype, logits[w]);
-        top = logit > top ? logit : top;
-    }
+    for (int64_t w = 0; dtype == OL_DTYPE_BF16 && w < n; w++)
+        logits[w] = ol_bf16_round(logits[w]);
+    if (target >= first && target < first + n)
+        s->target = (double)logits[target - first];
+    const float top = ol_largest(logits, n, s->top);
     if (top > s->top) {
-        s->total *= exp(s->top - top);
+        s->total *= exp((double)s->top - (double)top);
         s->top = top;
     }
-    for (int64_t w = 0; w < n; w++)
-        s->total += exp((double)ol_cpu_round(dtype, logits[w]) - s->top);
-    if (target >= first && target < first + n)
-        s->target = (double)ol_cpu_round(dtype, logits[target - first]);
+    s->total += (double)ol_exponentials(logits, n, s->top);
 }
 
 static void task(void *arg, int64_t number, int thread)
@@ -78,7 +79,7 @@ static void task(void *arg, int64_t number, int thread)
     }
     for (int64_t i = 0; i < m; i++)
         j->nll[row + i] =
-            (float)(states[i].top + log(states[i].total) - states[i].target);
+            (float)((double)states[i].top + log(states[i].total) - states[i].target);
 }
 
 int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,

@@ -48,4 +48,41 @@ static inline float ol_silu(float x)
     return x / (1.0f + ol_exp(-x));
 }
 
+enum { OL_LANES = 16 }; /* what grows side by side, whatever a processor's vectors are */
+
+/* The largest of x [n] and top; NaN is not larger. */
+static inline float ol_largest(const float *x, int64_t n, float top)
+{
+    float tops[OL_LANES];
+    for (int l = 0; l < OL_LANES; l++)
+        tops[l] = top;
+    int64_t i = 0;
+    for (; i + OL_LANES <= n; i += OL_LANES)
+        for (int l = 0; l < OL_LANES; l++)
+            tops[l] = x[i + l] > tops[l] ? x[i + l] : tops[l];
+    for (; i < n; i++)
+        tops[0] = x[i] > tops[0] ? x[i] : tops[0];
+    for (int l = 1; l < OL_LANES; l++)
+        tops[0] = tops[l] > tops[0] ? tops[l] : tops[0];
+    return tops[0];
+}
+
+/* x = e^(x - shift), x [n]; their sum. */
+static inline float ol_exponentials(float *x, int64_t n, float shift)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = ol_exp(x[i] - shift);
+    float sums[OL_LANES] = {0};
+    int64_t i = 0;
+    for (; i + OL_LANES <= n; i += OL_LANES)
+        for (int l = 0; l < OL_LANES; l++)
+            sums[l] += x[i + l];
+    float sum = 0;
+    for (int l = 0; l < OL_LANES; l++)
+        sum += sums[l];
+    for (; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
 #endif
