@@ -7,10 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-#define OL_AVX512_WORDS
-#include <immintrin.h>
-#endif
+#include "extract/cpu/lookup.h"
 
 /* Rows that are decoded to float at a time: a word's worth, so that formats that pack
  * eight rows into a word read it once. */
@@ -108,31 +105,6 @@ static void fp8_rows(const struct ol_weight *w, int64_t row, int64_t n, float *d
     }
 }
 
-/* Codes to bf16 by the 128 numbers that their magnitudes stand for. */
-static inline void look_up_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
-                               uint16_t *dst)
-{
-    int64_t c = 0;
-#ifdef OL_AVX512_WORDS
-    const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 32);
-    const __m512i t2 = _mm512_loadu_si512(table + 64),
-                  t3 = _mm512_loadu_si512(table + 96);
-    const __m512i upper = _mm512_set1_epi16(64), sign = _mm512_set1_epi16(128);
-    for (; c + 32 <= n; c += 32) {
-        const __m512i code = _mm512_cvtepu8_epi16(
-            _mm256_loadu_si256((const __m256i *)(const void *)(codes + c)));
-        const __m512i small = _mm512_permutex2var_epi16(t0, code, t1);
-        const __m512i large = _mm512_permutex2var_epi16(t2, code, t3);
-        const __m512i magnitude =
-            _mm512_mask_blend_epi16(_mm512_test_epi16_mask(code, upper), small, large);
-        const __m512i signs = _mm512_slli_epi16(_mm512_and_si512(code, sign), 8);
-        _mm512_storeu_si512(dst + c, _mm512_xor_si512(magnitude, signs));
-    }
-#endif
-    for (; c < n; c++)
-        dst[c] = (uint16_t)(table[codes[c] & 127] ^ (codes[c] & 128) << 8);
-}
-
 /* The same numbers rounded to bf16. All codes of a block share 128 numbers and their
  * opposites; tables: 128 for every block of a row. */
 static void fp8_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
@@ -149,8 +121,8 @@ static void fp8_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
                     table[i] = ol_bf16_from_f32(e4m3((uint8_t)i) * scale);
             }
             const int64_t first = g * w->block_cols, left = w->n_cols - first;
-            look_up_fp8(codes + first, table, left < w->block_cols ? left : w->block_cols,
-                        dst + first);
+            ol_lookup_fp8(codes + first, table,
+                          left < w->block_cols ? left : w->block_cols, dst + first);
         }
     }
 }
@@ -192,31 +164,6 @@ static void mxfp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float 
     }
 }
 
-/* A group's 32 codes to their 16 possible numbers. */
-static inline void look_up(const uint8_t *codes, const uint16_t table[16], int64_t n,
-                           uint16_t *dst)
-{
-#ifdef OL_AVX512_WORDS
-    if (n == 32) {
-        const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)codes);
-        const __m128i mask = _mm_set1_epi8(15);
-        const __m128i low = _mm_and_si128(bytes, mask);
-        const __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
-        const __m256i all =
-            _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
-        const __m512i known = _mm512_castsi256_si512(
-            _mm256_loadu_si256((const __m256i *)(const void *)table));
-        _mm512_storeu_si512(dst,
-                            _mm512_permutexvar_epi16(_mm512_cvtepu8_epi16(all), known));
-        return;
-    }
-#endif
-    for (int64_t i = 0; i < n / 2; i++) {
-        dst[2 * i] = table[codes[i] & 15];
-        dst[2 * i + 1] = table[codes[i] >> 4];
-    }
-}
-
 static void mxfp4_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
                             uint16_t *dst)
 {
@@ -229,7 +176,7 @@ static void mxfp4_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
             uint16_t table[16];
             for (int i = 0; i < 16; i++)
                 table[i] = ol_bf16_from_f32(e2m1[i] * scale);
-            look_up(codes + g * size / 2, table, size, dst + g * size);
+            ol_lookup_fp4(codes + g * size / 2, table, size, dst + g * size);
         }
     }
 }

@@ -1,0 +1,128 @@
+/* Shuffles look up as many codes at a time as a vector has; a loop does the rest. */
+#include "extract/cpu/lookup.h"
+
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+#define OL_AVX512_WORDS
+#elif defined(__AVX2__)
+#define OL_AVX2_BYTES
+#endif
+#if defined(OL_AVX512_WORDS) || defined(OL_AVX2_BYTES)
+#include <immintrin.h>
+#endif
+
+#ifdef OL_AVX2_BYTES
+
+/* The low and the high bytes of 16 words, in both halves. */
+static inline void part_bytes(const uint16_t words[16], __m256i *low, __m256i *high)
+{
+    const __m256i even =
+        _mm256_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 2, 4, 6,
+                         8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    const __m256i all = _mm256_shuffle_epi8(
+        _mm256_loadu_si256((const __m256i *)(const void *)words), even);
+    *low = _mm256_permute4x64_epi64(all, 0x88);
+    *high = _mm256_permute4x64_epi64(all, 0xdd);
+}
+
+/* Bytes [2][16] of low and high halves as 32 words in order. */
+static inline void store_words(__m256i low, __m256i high, uint16_t *dst)
+{
+    const __m256i first = _mm256_unpacklo_epi8(low, high);
+    const __m256i second = _mm256_unpackhi_epi8(low, high);
+    __m256i *to = (__m256i *)(void *)dst;
+    _mm256_storeu_si256(to, _mm256_permute2x128_si256(first, second, 0x20));
+    _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(first, second, 0x31));
+}
+
+/* As many of n codes as are whole vectors; returns how many. Sixteen entries of the table
+ * at a time: a code of other entries, less the first of these, is 16 or more, which with
+ * 112 on top is out of the shuffle's range and gives 0. */
+static int64_t look_up_fp8_bytes(const uint8_t *codes, const uint16_t table[128],
+                                 int64_t n, uint16_t *dst)
+{
+    __m256i lows[8], highs[8];
+    const __m256i top = _mm256_set1_epi8(0x70), sign = _mm256_set1_epi8((char)0x80);
+    int64_t c = 0;
+    for (int i = 0; i < 8; i++)
+        part_bytes(table + 16 * i, &lows[i], &highs[i]);
+    for (; c + 32 <= n; c += 32) {
+        const __m256i code =
+            _mm256_loadu_si256((const __m256i *)(const void *)(codes + c));
+        const __m256i magnitude = _mm256_andnot_si256(sign, code);
+        __m256i low = _mm256_setzero_si256(), high = _mm256_and_si256(code, sign);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            const __m256i from = _mm256_set1_epi8((char)(16 * i));
+            const __m256i at = _mm256_adds_epu8(_mm256_xor_si256(magnitude, from), top);
+            low = _mm256_or_si256(low, _mm256_shuffle_epi8(lows[i], at));
+            high = _mm256_xor_si256(high, _mm256_shuffle_epi8(highs[i], at));
+        }
+        store_words(low, high, dst + c);
+    }
+    return c;
+}
+
+#endif
+
+void ol_lookup_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
+                   uint16_t *dst)
+{
+    int64_t c = 0;
+#ifdef OL_AVX512_WORDS
+    const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 32);
+    const __m512i t2 = _mm512_loadu_si512(table + 64),
+                  t3 = _mm512_loadu_si512(table + 96);
+    const __m512i upper = _mm512_set1_epi16(64), sign = _mm512_set1_epi16(128);
+    for (; c + 32 <= n; c += 32) {
+        const __m512i code = _mm512_cvtepu8_epi16(
+            _mm256_loadu_si256((const __m256i *)(const void *)(codes + c)));
+        const __m512i small = _mm512_permutex2var_epi16(t0, code, t1);
+        const __m512i large = _mm512_permutex2var_epi16(t2, code, t3);
+        const __m512i magnitude =
+            _mm512_mask_blend_epi16(_mm512_test_epi16_mask(code, upper), small, large);
+        const __m512i signs = _mm512_slli_epi16(_mm512_and_si512(code, sign), 8);
+        _mm512_storeu_si512(dst + c, _mm512_xor_si512(magnitude, signs));
+    }
+#elif defined(OL_AVX2_BYTES)
+    c = look_up_fp8_bytes(codes, table, n, dst);
+#endif
+    for (; c < n; c++)
+        dst[c] = (uint16_t)(table[codes[c] & 127] ^ (codes[c] & 128) << 8);
+}
+
+void ol_lookup_fp4(const uint8_t *codes, const uint16_t table[16], int64_t n,
+                   uint16_t *dst)
+{
+#ifdef OL_AVX512_WORDS
+    if (n == 32) {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)codes);
+        const __m128i mask = _mm_set1_epi8(15);
+        const __m128i low = _mm_and_si128(bytes, mask);
+        const __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
+        const __m256i all =
+            _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
+        const __m512i known = _mm512_castsi256_si512(
+            _mm256_loadu_si256((const __m256i *)(const void *)table));
+        _mm512_storeu_si512(dst,
+                            _mm512_permutexvar_epi16(_mm512_cvtepu8_epi16(all), known));
+        return;
+    }
+#elif defined(OL_AVX2_BYTES)
+    if (n == 32) {
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)codes);
+        const __m128i mask = _mm_set1_epi8(15);
+        const __m128i even = _mm_and_si128(bytes, mask);
+        const __m128i odd = _mm_and_si128(_mm_srli_epi16(bytes, 4), mask);
+        const __m256i all =
+            _mm256_set_m128i(_mm_unpackhi_epi8(even, odd), _mm_unpacklo_epi8(even, odd));
+        __m256i low, high;
+        part_bytes(table, &low, &high);
+        store_words(_mm256_shuffle_epi8(low, all), _mm256_shuffle_epi8(high, all), dst);
+        return;
+    }
+#endif
+    for (int64_t i = 0; i < n / 2; i++) {
+        dst[2 * i] = table[codes[i] & 15];
+        dst[2 * i + 1] = table[codes[i] >> 4];
+    }
+}
