@@ -1,6 +1,9 @@
 /* Shuffles look up as many codes at a time as a vector has; a loop does the rest. */
 #include "extract/cpu/lookup.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 #define OL_AVX512_WORDS
 #elif defined(__AVX2__)
@@ -9,6 +12,13 @@
 #if defined(OL_AVX512_WORDS) || defined(OL_AVX2_BYTES)
 #include <immintrin.h>
 #endif
+
+static void look_up_one_by_one(const uint8_t *codes, const uint16_t table[128], int64_t n,
+                               uint16_t *dst)
+{
+    for (int64_t c = 0; c < n; c++)
+        dst[c] = (uint16_t)(table[codes[c] & 127] ^ (codes[c] & 128) << 8);
+}
 
 #ifdef OL_AVX2_BYTES
 
@@ -24,50 +34,80 @@ static inline void part_bytes(const uint16_t words[16], __m256i *low, __m256i *h
     *high = _mm256_permute4x64_epi64(all, 0xdd);
 }
 
-/* Bytes [2][16] of low and high halves as 32 words in order. */
-static inline void store_words(__m256i low, __m256i high, uint16_t *dst)
+/* What unpacking the lower and the upper halves of two vectors of bytes gave, in order.
+ */
+static inline void store_halves(__m256i first, __m256i second, uint16_t *dst)
 {
-    const __m256i first = _mm256_unpacklo_epi8(low, high);
-    const __m256i second = _mm256_unpackhi_epi8(low, high);
     __m256i *to = (__m256i *)(void *)dst;
     _mm256_storeu_si256(to, _mm256_permute2x128_si256(first, second, 0x20));
     _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(first, second, 0x31));
 }
 
-/* As many of n codes as are whole vectors; returns how many. Sixteen entries of the table
- * at a time: a code of other entries, less the first of these, is 16 or more, which with
- * 112 on top is out of the shuffle's range and gives 0. */
-static int64_t look_up_fp8_bytes(const uint8_t *codes, const uint16_t table[128],
-                                 int64_t n, uint16_t *dst)
+/* A code is an exponent of 4 bits and a mantissa of 3. Where numbers of one mantissa are
+ * doubled from an exponent to the next, which bfloat16 does by adding 128, those of all
+ * exponents follow from 16: of exponent 1, less 128, and of exponent 0. */
+static bool doubles(const uint16_t table[128], uint16_t of_mantissa[16])
 {
-    __m256i lows[8], highs[8];
-    const __m256i top = _mm256_set1_epi8(0x70), sign = _mm256_set1_epi8((char)0x80);
+    for (int i = 0; i < 8; i++) {
+        of_mantissa[i] = (uint16_t)(table[8 + i] - 128);
+        of_mantissa[8 + i] = table[i];
+    }
+    bool all = true;
+    for (int i = 8; i < 127; i++) /* 127 is NaN */
+        all &= table[i] == (uint16_t)(of_mantissa[i % 8] + (i / 8 << 7));
+    return all;
+}
+
+/* Words of 2 x 16 bytes: their parts, with the exponents in place and signs. */
+static inline __m256i assemble(__m256i parts, __m256i exponents, __m256i signs)
+{
+    return _mm256_xor_si256(_mm256_add_epi16(parts, _mm256_slli_epi16(exponents, 4)),
+                            signs);
+}
+
+/* As many of n codes as are whole vectors; returns how many. */
+static int64_t look_up_doubling(const uint8_t *codes, const uint16_t table[128],
+                                const uint16_t of_mantissa[16], int64_t n, uint16_t *dst)
+{
+    const __m256i none = _mm256_setzero_si256(), sign = _mm256_set1_epi8((char)0x80);
+    const __m256i exponent = _mm256_set1_epi8(0x78), mantissa = _mm256_set1_epi8(7);
+    const __m256i eight = _mm256_set1_epi8(8), nan = _mm256_set1_epi8(0x7f);
+    __m256i lows, highs;
+    part_bytes(of_mantissa, &lows, &highs);
     int64_t c = 0;
-    for (int i = 0; i < 8; i++)
-        part_bytes(table + 16 * i, &lows[i], &highs[i]);
     for (; c + 32 <= n; c += 32) {
         const __m256i code =
             _mm256_loadu_si256((const __m256i *)(const void *)(codes + c));
         const __m256i magnitude = _mm256_andnot_si256(sign, code);
-        __m256i low = _mm256_setzero_si256(), high = _mm256_and_si256(code, sign);
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
-            const __m256i from = _mm256_set1_epi8((char)(16 * i));
-            const __m256i at = _mm256_adds_epu8(_mm256_xor_si256(magnitude, from), top);
-            low = _mm256_or_si256(low, _mm256_shuffle_epi8(lows[i], at));
-            high = _mm256_xor_si256(high, _mm256_shuffle_epi8(highs[i], at));
+        if (_mm256_movemask_epi8(_mm256_cmpeq_epi8(magnitude, nan)) != 0) {
+            look_up_one_by_one(codes + c, table, 32, dst + c);
+            continue;
         }
-        store_words(low, high, dst + c);
+        const __m256i e = _mm256_and_si256(code, exponent);
+        const __m256i least = _mm256_and_si256(_mm256_cmpeq_epi8(e, none), eight);
+        const __m256i at = _mm256_or_si256(_mm256_and_si256(code, mantissa), least);
+        const __m256i low = _mm256_shuffle_epi8(lows, at),
+                      high = _mm256_shuffle_epi8(highs, at);
+        const __m256i s = _mm256_and_si256(code, sign);
+        const __m256i first =
+            assemble(_mm256_unpacklo_epi8(low, high), _mm256_unpacklo_epi8(e, none),
+                     _mm256_unpacklo_epi8(none, s));
+        const __m256i second =
+            assemble(_mm256_unpackhi_epi8(low, high), _mm256_unpackhi_epi8(e, none),
+                     _mm256_unpackhi_epi8(none, s));
+        store_halves(first, second, dst + c);
     }
     return c;
 }
 
 #endif
 
-void ol_lookup_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
-                   uint16_t *dst)
+/* One row of codes. */
+static inline void look_up_fp8(const uint8_t *codes, const uint16_t table[128],
+                               const uint16_t *of_mantissa, int64_t n, uint16_t *dst)
 {
     int64_t c = 0;
+    (void)of_mantissa;
 #ifdef OL_AVX512_WORDS
     const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 32);
     const __m512i t2 = _mm512_loadu_si512(table + 64),
@@ -84,10 +124,23 @@ void ol_lookup_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
         _mm512_storeu_si512(dst + c, _mm512_xor_si512(magnitude, signs));
     }
 #elif defined(OL_AVX2_BYTES)
-    c = look_up_fp8_bytes(codes, table, n, dst);
+    if (of_mantissa != NULL)
+        c = look_up_doubling(codes, table, of_mantissa, n, dst);
 #endif
-    for (; c < n; c++)
-        dst[c] = (uint16_t)(table[codes[c] & 127] ^ (codes[c] & 128) << 8);
+    look_up_one_by_one(codes + c, table, n - c, dst + c);
+}
+
+void ol_lookup_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
+                   int64_t n_rows, int64_t step, uint16_t *dst)
+{
+    const uint16_t *of_mantissa = NULL;
+#ifdef OL_AVX2_BYTES
+    uint16_t sixteen[16];
+    if (doubles(table, sixteen))
+        of_mantissa = sixteen;
+#endif
+    for (int64_t row = 0; row < n_rows; row++)
+        look_up_fp8(codes + row * step, table, of_mantissa, n, dst + row * step);
 }
 
 void ol_lookup_fp4(const uint8_t *codes, const uint16_t table[16], int64_t n,
@@ -117,7 +170,10 @@ void ol_lookup_fp4(const uint8_t *codes, const uint16_t table[16], int64_t n,
             _mm256_set_m128i(_mm_unpackhi_epi8(even, odd), _mm_unpacklo_epi8(even, odd));
         __m256i low, high;
         part_bytes(table, &low, &high);
-        store_words(_mm256_shuffle_epi8(low, all), _mm256_shuffle_epi8(high, all), dst);
+        low = _mm256_shuffle_epi8(low, all);
+        high = _mm256_shuffle_epi8(high, all);
+        store_halves(_mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high),
+                     dst);
         return;
     }
 #endif

@@ -124,6 +124,8 @@ static void fp8_blocks(void **state)
     float scales[GR * GC];
     for (int i = 0; i < GR * GC; i++)
         scales[i] = 0.0123f * (float)(i + 1) * (i == 4 ? -1 : 1);
+    scales[3] = 3e-38f; /* products that are subnormal in bf16, and some that are 0 */
+    scales[7] = 3e36f;  /* and infinite */
     for (int r = 0; r < ROWS; r++)
         for (int c = 0; c < COLS; c++) {
             codes[r * COLS + c] = (uint8_t)(r * 7 + c);
