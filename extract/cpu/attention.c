@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "extract/cpu/gemm.h"
-#include "extract/cpu/gemm_bf16.h"
 #include "extract/cpu/vector_math.h"
 
 enum { QUERIES = 128, KEYS = 256 };
@@ -56,10 +55,9 @@ static struct tile carve(float *at, const struct ol_attention_args *a)
 
 static size_t packed_floats(const struct ol_attention_args *a)
 {
-    const size_t scores = ol_gemm_bf16_scratch(KEYS, a->head_dim) / sizeof(float);
-    const size_t values = ol_gemm_bf16_scratch(a->value_dim, KEYS) / sizeof(float);
-    const size_t most = scores > values ? scores : values;
-    return most > OL_GEMM_SCRATCH ? most : OL_GEMM_SCRATCH;
+    const size_t scores = ol_gemm_scratch(KEYS, a->head_dim);
+    const size_t values = ol_gemm_scratch(a->value_dim, KEYS);
+    return scores > values ? scores : values;
 }
 
 static size_t tile_floats(const struct ol_attention_args *a)
@@ -106,7 +104,7 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
     t->total[i] += total;
 }
 
-/* ---- products, with instructions for bfloat16 where there are some ---- */
+/* ---- products ---- */
 
 /* Where a head's part of a row begins. */
 static const void *head_row(struct ol_tensor x, int64_t row, int64_t head, int64_t d)
@@ -114,44 +112,16 @@ static const void *head_row(struct ol_tensor x, int64_t row, int64_t head, int64
     return (const char *)ol_cpu_row(x, row) + (size_t)(head * d) * ol_dtype_size(x.dtype);
 }
 
-static bool is_bf16(const struct job *j)
-{
-    return j->q.dtype == OL_DTYPE_BF16 && ol_gemm_bf16_available();
-}
-
 /* What a task works on: queries and keys of a head. */
 struct place {
     int64_t head, query, n_queries, key, n_keys;
 };
 
-static void multiply(const struct job *j, struct tile *t, struct ol_gemm g)
-{
-    g.scratch = t->packed;
-    if (!is_bf16(j)) {
-        ol_gemm_run(&g);
-        return;
-    }
-    const struct ol_gemm_bf16 halves = {.m = g.m,
-                                        .n = g.n,
-                                        .k = g.k,
-                                        .a = g.a,
-                                        .lda = g.lda,
-                                        .b = g.b,
-                                        .ldb = g.ldb,
-                                        .b_plain = g.b_plain,
-                                        .sum = g.c,
-                                        .accumulate = g.beta != 0,
-                                        .ldc = g.ldc,
-                                        .scratch = g.scratch};
-    ol_gemm_bf16_run(&halves);
-}
-
 /* Queries against keys. */
 static void score(const struct job *j, struct tile *t, const struct place *at)
 {
     const int64_t d = j->args->head_dim, group = j->args->n_heads / j->args->n_kv_heads;
-    multiply(j, t,
-             (struct ol_gemm){.m = at->n_queries,
+    const struct ol_gemm g = {.m = at->n_queries,
                               .n = at->n_keys,
                               .k = d,
                               .a_dtype = j->q.dtype,
@@ -161,7 +131,9 @@ static void score(const struct job *j, struct tile *t, const struct place *at)
                               .b = head_row(j->k, at->key, at->head / group, d),
                               .ldb = j->k.n_cols,
                               .c = t->score,
-                              .ldc = KEYS});
+                              .ldc = KEYS,
+                              .scratch = t->packed};
+    ol_gemm_run(&g);
 }
 
 /* The keys' values, weighed by the exponentials. */
@@ -172,8 +144,7 @@ static void weigh(const struct job *j, struct tile *t, const struct place *at)
     for (int64_t i = 0; rounded && i < at->n_queries; i++)
         ol_from_f32(OL_DTYPE_BF16, t->score + i * KEYS, t->rounded + i * KEYS,
                     (size_t)at->n_keys);
-    multiply(j, t,
-             (struct ol_gemm){.m = at->n_queries,
+    const struct ol_gemm g = {.m = at->n_queries,
                               .n = d,
                               .k = at->n_keys,
                               .a_dtype = j->q.dtype,
@@ -185,7 +156,9 @@ static void weigh(const struct job *j, struct tile *t, const struct place *at)
                               .b_plain = true,
                               .beta = 1,
                               .c = t->sum,
-                              .ldc = d});
+                              .ldc = d,
+                              .scratch = t->packed};
+    ol_gemm_run(&g);
 }
 
 static void one_tile(const struct job *j, struct tile *t, const struct place *at)

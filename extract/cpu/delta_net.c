@@ -53,7 +53,9 @@ static struct chunk carve(float *at, int64_t dk, int64_t dv)
 
 static size_t chunk_floats(int64_t dk, int64_t dv)
 {
-    return (size_t)(dk * dv + CHUNK * (4 * dk + 2 * dv + CHUNK)) + OL_GEMM_SCRATCH;
+    /* Of products in float, which do not ask for more when they are larger. */
+    return (size_t)(dk * dv + CHUNK * (4 * dk + 2 * dv + CHUNK)) +
+           ol_gemm_scratch(dv, dk);
 }
 
 static float load_one(struct ol_tensor t, int64_t row, int64_t col)

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include "extract/cpu/gemm_bf16.h"
+
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #endif
@@ -257,8 +259,42 @@ static void run_block(const struct ol_gemm *g, int64_t col, int64_t n, int64_t a
     }
 }
 
+size_t ol_gemm_scratch(int64_t n, int64_t k)
+{
+    const size_t floats = (OL_GEMM_ROWS + OL_GEMM_COLUMNS) * STRIDE;
+    const size_t halves = ol_gemm_bf16_scratch(n, k) / sizeof(float) + 15;
+    return floats > halves ? floats : halves / 16 * 16;
+}
+
+static bool is_bf16(const struct ol_gemm *g)
+{
+    return g->a_dtype == OL_DTYPE_BF16 && g->b_dtype == OL_DTYPE_BF16 &&
+           (g->beta == 0 || g->beta == 1) && ol_gemm_bf16_available();
+}
+
+static void run_bf16(const struct ol_gemm *g)
+{
+    const struct ol_gemm_bf16 halves = {.m = g->m,
+                                        .n = g->n,
+                                        .k = g->k,
+                                        .a = g->a,
+                                        .lda = g->lda,
+                                        .b = g->b,
+                                        .ldb = g->ldb,
+                                        .b_plain = g->b_plain,
+                                        .sum = g->c,
+                                        .accumulate = g->beta != 0,
+                                        .ldc = g->ldc,
+                                        .scratch = g->scratch};
+    ol_gemm_bf16_run(&halves);
+}
+
 void ol_gemm_run(const struct ol_gemm *g)
 {
+    if (is_bf16(g)) {
+        run_bf16(g);
+        return;
+    }
     for (int64_t col = 0; col < g->n; col += OL_GEMM_COLUMNS)
         /* Once also for no depth at all: c = beta c. */
         for (int64_t at = 0; at == 0 || at < g->k; at += DEPTH)

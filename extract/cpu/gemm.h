@@ -5,22 +5,26 @@
 #define OL_CPU_GEMM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/dtype.h"
 
-/* Floats of scratch memory, 64-byte aligned, that any product needs. */
 enum {
     OL_GEMM_DEPTH = 256,   /* of k at a time */
     OL_GEMM_ROWS = 42,     /* of a at a time */
     OL_GEMM_COLUMNS = 384, /* of b at a time */
-    OL_GEMM_SCRATCH = (OL_GEMM_ROWS + OL_GEMM_COLUMNS) * (OL_GEMM_DEPTH + 16),
 };
+
+/* Floats of scratch memory, 64-byte aligned, that a product needs: whole cache lines. */
+size_t ol_gemm_scratch(int64_t n, int64_t k);
 
 /* c [m, n] = a b^T + beta c with a [m, k], b [n, k], or a b with b [k, n] when b_plain;
  * row-major, leading dimensions in elements. a and b are float or bfloat16, which is
  * widened exactly. Products are summed in float in rising order of k, OL_GEMM_DEPTH of
- * them at a time, then these sums, whatever m and n are; beta 0 does not read c. */
+ * them at a time, then these sums, whatever m and n are; beta 0 does not read c. Where
+ * both are bfloat16, beta is 0 or 1, and the processor has instructions for it, these do
+ * it (gemm_bf16.h). */
 struct ol_gemm {
     int64_t m, n, k;
     enum ol_dtype a_dtype, b_dtype;
@@ -32,7 +36,7 @@ struct ol_gemm {
     float beta;
     float *c;
     int64_t ldc;
-    float *scratch; /* [OL_GEMM_SCRATCH] */
+    float *scratch; /* [ol_gemm_scratch(n, k)] */
 };
 void ol_gemm_run(const struct ol_gemm *g);
 

@@ -151,7 +151,7 @@ static void multiply_f32(const struct tile *t, float *scratch)
             .b = t->weight,
             .ldb = p->x.n_cols,
             .c = f32_out ? (float *)ol_cpu_row(p->out, row) + t->col
-                         : scratch + OL_GEMM_SCRATCH,
+                         : scratch + ol_gemm_scratch(t->n, p->x.n_cols),
             .ldc = f32_out ? p->out.n_cols : t->n,
             .scratch = scratch,
         };
@@ -176,7 +176,7 @@ static struct room room_for(bool bf16, bool ready, enum ol_dtype dtype, int64_t 
     const int64_t rows = OL_CPU_DECODE_ROWS;
     return (struct room){
         .product = bf16 ? whole_lines(ol_gemm_bf16_scratch(n, k) / sizeof(float))
-                        : OL_GEMM_SCRATCH + TILE_ROWS * TILE_COLS,
+                        : ol_gemm_scratch(n, k) + TILE_ROWS * TILE_COLS,
         .bias = whole_lines((size_t)n),
         .weight = ready ? 0 : whole_lines((size_t)(n * k) * ol_dtype_size(dtype) / 4 + 1),
         .decoding = ready || dtype == OL_DTYPE_F32 ? 0 : (size_t)(rows * k),

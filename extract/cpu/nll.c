@@ -45,10 +45,10 @@ static void task(void *arg, int64_t number, int thread)
     const int64_t k = j->x.n_cols, row = number * TOKENS;
     const int64_t left = j->x.n_rows - row, m = left < TOKENS ? left : TOKENS;
     const bool ready = ol_cpu_reads(&j->weight, j->x.dtype);
-    float *packed = ol_cpu_scratch(j->cpu, thread,
-                                   OL_GEMM_SCRATCH + TOKENS * WORDS +
-                                       (ready ? 0 : (size_t)(WORDS * k)));
-    float *logits = packed + OL_GEMM_SCRATCH, *decoded = logits + TOKENS * WORDS;
+    const size_t packing = ol_gemm_scratch(WORDS, k);
+    float *packed = ol_cpu_scratch(
+        j->cpu, thread, packing + TOKENS * WORDS + (ready ? 0 : (size_t)(WORDS * k)));
+    float *logits = packed + packing, *decoded = logits + TOKENS * WORDS;
     struct state states[TOKENS] = {{0}};
     for (int64_t i = 0; i < m; i++)
         states[i] = (struct state){-INFINITY, 0, NAN};

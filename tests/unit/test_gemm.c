@@ -47,7 +47,7 @@ static void check(struct shape s, enum ol_dtype a_dtype, enum ol_dtype b_dtype,
     void *a_data = random_values(a_dtype, s.m * lda, &a);
     void *b_data = random_values(b_dtype, (b_plain ? s.k : s.n) * ldb, &b);
     float *c = random_values(OL_DTYPE_F32, s.m * ldc, &before);
-    float *scratch = aligned_alloc(64, OL_GEMM_SCRATCH * sizeof *scratch);
+    float *scratch = aligned_alloc(64, ol_gemm_scratch(s.n, s.k) * sizeof *scratch);
     for (int64_t i = 0; i < s.m; i++) {
         for (int64_t j = s.n; j < ldc; j++)
             c[i * ldc + j] = CANARY;
@@ -113,7 +113,7 @@ static void neighbours_do_not_show(void **state)
     enum { M = OL_GEMM_ROWS + 7, N = OL_GEMM_COLUMNS + 21, K = OL_GEMM_DEPTH + 5 };
     static const int64_t sizes[] = {1, 2, 5, 11, 40, 129};
     static float whole[M * N], part[M * N];
-    float *a, *b, *scratch = aligned_alloc(64, OL_GEMM_SCRATCH * sizeof *scratch);
+    float *a, *b, *scratch = aligned_alloc(64, ol_gemm_scratch(N, K) * sizeof *scratch);
     void *a_data = random_values(OL_DTYPE_F32, M * K, &a);
     void *b_data = random_values(OL_DTYPE_F32, N * K, &b);
     struct ol_gemm g = {.m = M,
