@@ -26,7 +26,7 @@ bool ol_gemm_bf16_available(void)
 
 int64_t ol_gemm_bf16_columns(int64_t k)
 {
-    const int64_t n = PACKED_BYTES / 2 / k / COLS * COLS;
+    const int64_t n = PACKED_BYTES / 2 / (k > 0 ? k : 1) / COLS * COLS;
     return n < COLS ? COLS : n > MOST_COLS ? MOST_COLS : n;
 }
 
