@@ -3,11 +3,6 @@
 #include <assert.h>
 #include <stdbool.h>
 
-size_t ol_dtype_size(enum ol_dtype dtype)
-{
-    return dtype == OL_DTYPE_F32 || dtype == OL_DTYPE_I32 ? 4 : 2;
-}
-
 const char *ol_dtype_name(enum ol_dtype dtype)
 {
     static const char *const names[] = {

@@ -14,7 +14,10 @@ enum ol_dtype {
 };
 
 /* Bytes of one element. */
-size_t ol_dtype_size(enum ol_dtype dtype);
+static inline size_t ol_dtype_size(enum ol_dtype dtype)
+{
+    return dtype == OL_DTYPE_F32 || dtype == OL_DTYPE_I32 ? 4 : 2;
+}
 
 /* "F32", "BF16", ...: the names that safetensors headers use. */
 const char *ol_dtype_name(enum ol_dtype dtype);

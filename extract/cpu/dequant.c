@@ -105,26 +105,36 @@ static void fp8_rows(const struct ol_weight *w, int64_t row, int64_t n, float *d
     }
 }
 
-/* The same numbers rounded to bf16, a block at a time: all of its codes share 128 numbers
- * and their opposites. */
+/* The same numbers rounded to bf16. All codes of a block share 128 numbers and their
+ * opposites; lookups: one for every block of a row. Row by row, as they lie. */
 static void fp8_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
-                          uint16_t *dst)
+                          uint16_t *dst, struct ol_lookup *lookups)
 {
     const int64_t blocks = (w->n_cols + w->block_cols - 1) / w->block_cols;
-    for (int64_t r = row, past; r < row + n; r = past) {
-        past = (r / w->block_rows + 1) * w->block_rows;
-        past = past < row + n ? past : row + n;
+    for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
+        const uint8_t *codes = (const uint8_t *)w->data + r * w->n_cols;
         for (int64_t g = 0; g < blocks; g++) {
-            const float scale = load_scale(w, r / w->block_rows * blocks + g);
-            uint16_t table[128];
-            for (int i = 0; i < 128; i++)
-                table[i] = ol_bf16_from_f32(e4m3((uint8_t)i) * scale);
+            struct ol_lookup *l = &lookups[g];
+            if (r == row || r % w->block_rows == 0) {
+                const float scale = load_scale(w, r / w->block_rows * blocks + g);
+                for (int i = 0; i < 128; i++)
+                    l->table[i] = ol_bf16_from_f32(e4m3((uint8_t)i) * scale);
+                ol_lookup_prepare(l);
+            }
             const int64_t first = g * w->block_cols, left = w->n_cols - first;
-            ol_lookup_fp8((const uint8_t *)w->data + r * w->n_cols + first, table,
-                          left < w->block_cols ? left : w->block_cols, past - r,
-                          w->n_cols, dst + (r - row) * w->n_cols + first);
+            ol_lookup_fp8(codes + first, l, left < w->block_cols ? left : w->block_cols,
+                          dst + first);
         }
     }
+}
+
+/* Whether there is room in the scratch of a decoding for them: not where blocks are so
+ * narrow that they are not worth tables. */
+static bool lookups_fit(const struct ol_weight *w)
+{
+    const int64_t blocks = (w->n_cols + w->block_cols - 1) / w->block_cols;
+    return blocks * (int64_t)sizeof(struct ol_lookup) <=
+           ROWS * w->n_cols * (int64_t)sizeof(float);
 }
 
 /* ---- MXFP4 ---- */
@@ -303,9 +313,8 @@ void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64
 void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint16_t *dst,
                         float *scratch)
 {
-    enum { LEAST_BLOCK = 16 }; /* columns that are worth a table */
-    if (w->encoding == OL_ENCODING_FP8 && !w->rounds && w->block_cols >= LEAST_BLOCK) {
-        fp8_rows_bf16(w, row, n, dst);
+    if (w->encoding == OL_ENCODING_FP8 && !w->rounds && lookups_fit(w)) {
+        fp8_rows_bf16(w, row, n, dst, (struct ol_lookup *)(void *)scratch);
         return;
     }
     if (w->encoding == OL_ENCODING_MXFP4) {

@@ -1,9 +1,6 @@
 /* Shuffles look up as many codes at a time as a vector has; a loop does the rest. */
 #include "extract/cpu/lookup.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 #define OL_AVX512_WORDS
 #elif defined(__AVX2__)
@@ -12,6 +9,27 @@
 #if defined(OL_AVX512_WORDS) || defined(OL_AVX2_BYTES)
 #include <immintrin.h>
 #endif
+
+/* Codes come from memory where no one has read them before, in pages behind whose ends
+ * the processor does not look on its own. */
+enum { AHEAD = 2048 };
+static inline void fetch_ahead(const uint8_t *codes)
+{
+    __builtin_prefetch(codes + AHEAD);
+}
+
+/* A code is an exponent of 4 bits and a mantissa of 3; doubling adds 128 to a bfloat16.
+ */
+void ol_lookup_prepare(struct ol_lookup *l)
+{
+    for (int i = 0; i < 8; i++) {
+        l->of_mantissa[i] = (uint16_t)(l->table[8 + i] - 128);
+        l->of_mantissa[8 + i] = l->table[i];
+    }
+    l->doubles = true;
+    for (int i = 8; i < 127; i++) /* 127 is NaN */
+        l->doubles &= l->table[i] == (uint16_t)(l->of_mantissa[i % 8] + (i / 8 << 7));
+}
 
 static void look_up_one_by_one(const uint8_t *codes, const uint16_t table[128], int64_t n,
                                uint16_t *dst)
@@ -43,21 +61,6 @@ static inline void store_halves(__m256i first, __m256i second, uint16_t *dst)
     _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(first, second, 0x31));
 }
 
-/* A code is an exponent of 4 bits and a mantissa of 3. Where numbers of one mantissa are
- * doubled from an exponent to the next, which bfloat16 does by adding 128, those of all
- * exponents follow from 16: of exponent 1, less 128, and of exponent 0. */
-static bool doubles(const uint16_t table[128], uint16_t of_mantissa[16])
-{
-    for (int i = 0; i < 8; i++) {
-        of_mantissa[i] = (uint16_t)(table[8 + i] - 128);
-        of_mantissa[8 + i] = table[i];
-    }
-    bool all = true;
-    for (int i = 8; i < 127; i++) /* 127 is NaN */
-        all &= table[i] == (uint16_t)(of_mantissa[i % 8] + (i / 8 << 7));
-    return all;
-}
-
 /* Words of 2 x 16 bytes: their parts, with the exponents in place and signs. */
 static inline __m256i assemble(__m256i parts, __m256i exponents, __m256i signs)
 {
@@ -66,21 +69,22 @@ static inline __m256i assemble(__m256i parts, __m256i exponents, __m256i signs)
 }
 
 /* As many of n codes as are whole vectors; returns how many. */
-static int64_t look_up_doubling(const uint8_t *codes, const uint16_t table[128],
-                                const uint16_t of_mantissa[16], int64_t n, uint16_t *dst)
+static int64_t look_up_doubling(const uint8_t *codes, const struct ol_lookup *l,
+                                int64_t n, uint16_t *dst)
 {
     const __m256i none = _mm256_setzero_si256(), sign = _mm256_set1_epi8((char)0x80);
     const __m256i exponent = _mm256_set1_epi8(0x78), mantissa = _mm256_set1_epi8(7);
     const __m256i eight = _mm256_set1_epi8(8), nan = _mm256_set1_epi8(0x7f);
     __m256i lows, highs;
-    part_bytes(of_mantissa, &lows, &highs);
+    part_bytes(l->of_mantissa, &lows, &highs);
     int64_t c = 0;
     for (; c + 32 <= n; c += 32) {
+        fetch_ahead(codes + c);
         const __m256i code =
             _mm256_loadu_si256((const __m256i *)(const void *)(codes + c));
         const __m256i magnitude = _mm256_andnot_si256(sign, code);
         if (_mm256_movemask_epi8(_mm256_cmpeq_epi8(magnitude, nan)) != 0) {
-            look_up_one_by_one(codes + c, table, 32, dst + c);
+            look_up_one_by_one(codes + c, l->table, 32, dst + c);
             continue;
         }
         const __m256i e = _mm256_and_si256(code, exponent);
@@ -102,18 +106,18 @@ static int64_t look_up_doubling(const uint8_t *codes, const uint16_t table[128],
 
 #endif
 
-/* One row of codes. */
-static inline void look_up_fp8(const uint8_t *codes, const uint16_t table[128],
-                               const uint16_t *of_mantissa, int64_t n, uint16_t *dst)
+void ol_lookup_fp8(const uint8_t *codes, const struct ol_lookup *l, int64_t n,
+                   uint16_t *dst)
 {
+    const uint16_t *table = l->table;
     int64_t c = 0;
-    (void)of_mantissa;
 #ifdef OL_AVX512_WORDS
     const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 32);
     const __m512i t2 = _mm512_loadu_si512(table + 64),
                   t3 = _mm512_loadu_si512(table + 96);
     const __m512i upper = _mm512_set1_epi16(64), sign = _mm512_set1_epi16(128);
     for (; c + 32 <= n; c += 32) {
+        fetch_ahead(codes + c);
         const __m512i code = _mm512_cvtepu8_epi16(
             _mm256_loadu_si256((const __m256i *)(const void *)(codes + c)));
         const __m512i small = _mm512_permutex2var_epi16(t0, code, t1);
@@ -124,28 +128,16 @@ static inline void look_up_fp8(const uint8_t *codes, const uint16_t table[128],
         _mm512_storeu_si512(dst + c, _mm512_xor_si512(magnitude, signs));
     }
 #elif defined(OL_AVX2_BYTES)
-    if (of_mantissa != NULL)
-        c = look_up_doubling(codes, table, of_mantissa, n, dst);
+    if (l->doubles)
+        c = look_up_doubling(codes, l, n, dst);
 #endif
     look_up_one_by_one(codes + c, table, n - c, dst + c);
-}
-
-void ol_lookup_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
-                   int64_t n_rows, int64_t step, uint16_t *dst)
-{
-    const uint16_t *of_mantissa = NULL;
-#ifdef OL_AVX2_BYTES
-    uint16_t sixteen[16];
-    if (doubles(table, sixteen))
-        of_mantissa = sixteen;
-#endif
-    for (int64_t row = 0; row < n_rows; row++)
-        look_up_fp8(codes + row * step, table, of_mantissa, n, dst + row * step);
 }
 
 void ol_lookup_fp4(const uint8_t *codes, const uint16_t table[16], int64_t n,
                    uint16_t *dst)
 {
+    fetch_ahead(codes);
 #ifdef OL_AVX512_WORDS
     if (n == 32) {
         const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)codes);

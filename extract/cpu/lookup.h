@@ -2,12 +2,24 @@
 #ifndef OL_CPU_LOOKUP_H
 #define OL_CPU_LOOKUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Codes of E4M3, [n_rows, n] in rows of step; table: what their lower 7 bits stand for.
- * dst [n_rows, n] in rows of step. */
-void ol_lookup_fp8(const uint8_t *codes, const uint16_t table[128], int64_t n,
-                   int64_t n_rows, int64_t step, uint16_t *dst);
+/* What codes of E4M3 stand for. */
+struct ol_lookup {
+    uint16_t table[128]; /* of the lower 7 bits; the eighth is the sign */
+    /* Where numbers of one mantissa only double from an exponent to the next: those of
+     * exponent 1, less what doubling adds, and those of exponent 0. */
+    bool doubles;
+    uint16_t of_mantissa[16];
+};
+
+/* Fill in what follows from the table. */
+void ol_lookup_prepare(struct ol_lookup *l);
+
+/* n codes. */
+void ol_lookup_fp8(const uint8_t *codes, const struct ol_lookup *l, int64_t n,
+                   uint16_t *dst);
 
 /* n codes of 4 bits, two in a byte, the lower half first; n is even. */
 void ol_lookup_fp4(const uint8_t *codes, const uint16_t table[16], int64_t n,
