@@ -125,7 +125,8 @@ static void draw_expert_quantisation(const struct ol_report_results *r,
     for (int64_t i = 0; i < q->n_experts * columns; i++)
         values[i] = NAN;
     for (int64_t i = 0; i < q->layers.n; i++)
-        for (int64_t e = 0; e < q->n_experts && layers[i].layer < columns; e++)
+        for (int64_t e = 0;
+             e < q->n_experts && layers[i].layer >= 0 && layers[i].layer < columns; e++)
             values[e * columns + layers[i].layer] =
                 100 * layers[i].error.items[method * q->n_experts + e];
     const struct ol_heatmap map = {.n_columns = columns,

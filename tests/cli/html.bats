@@ -133,6 +133,22 @@ PY
     done
     [ "$(grep -c 'expert' dense.html)" -gt 0 ]
     [ "$(grep -c "quantising each expert" dense.html)" -eq 0 ]
+    # Parts of a block.
+    "$PYTHON" - <<'PY'
+import json
+results = json.load(open("small.json"))
+for block, lists in (("expert_quantisation", ("layers", "ranking")), ("position_map", ("features", "sites"))):
+    for name in lists:
+        for entry in results[block][name]:
+            for key in ("layer", "expert", "feature", "site", "method", "n_tokens" if name == "ranking" else ""):
+                entry.pop(key, None)
+json.dump(results, open("parts.json", "w"))
+PY
+    "$REPORT" -f html parts.json -o parts.html
+    "$PYTHON" well_formed.py parts.html
+    "$REPORT" parts.json > parts.md
+    "$REPORT" -f svg --figure expert_quantisation parts.json > parts.svg
+    [ "$(grep -c '<title>layer' parts.svg)" -eq 0 ]
     "$REPORT" old.json > old.md
     "$REPORT" -f csv old.json > old.csv
 }
