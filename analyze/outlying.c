@@ -5,9 +5,8 @@
 
 #include "analyze/features.h"
 
-/* Bits of the positions of a sequence with an occurrence of f; *bytes: how many. */
-static const uint8_t *bits_of(const struct ol_analysis *a, int64_t sequence, size_t f,
-                              int64_t *bytes)
+const uint8_t *ol_outlying_bits(const struct ol_analysis *a, int64_t sequence, size_t f,
+                                int64_t *bytes)
 {
     const struct ol_activation_file *file = a->parts->files[a->parts->file_of[sequence]];
     const struct ol_activation_layout *layout = ol_activation_layout(file);
@@ -28,7 +27,8 @@ bool ol_outlying_find(const struct ol_analysis *a, struct ol_outlying *o)
         o->counts[s] = ol_xcalloc((size_t)parts->lengths[s], sizeof **o->counts);
         for (int i = 0; i < features.n_outliers; i++) {
             int64_t bytes;
-            const uint8_t *bits = bits_of(a, s, (size_t)features.outliers[i], &bytes);
+            const uint8_t *bits =
+                ol_outlying_bits(a, s, (size_t)features.outliers[i], &bytes);
             for (int64_t p = 0; p < parts->lengths[s]; p++)
                 o->counts[s][p] += bits[p / 8] >> p % 8 & 1;
         }
@@ -123,7 +123,7 @@ static int64_t add_positions(struct without *w, int64_t sequence, uint8_t *any,
     uint8_t *left = bits_left(w, sequence);
     for (size_t f = 0; f < w->d_model; f++) {
         int64_t stored;
-        const uint8_t *bits = bits_of(w->a, sequence, f, &stored);
+        const uint8_t *bits = ol_outlying_bits(w->a, sequence, f, &stored);
         uint8_t *to = any + (int64_t)f * stride;
         for (int64_t i = 0; i < bytes; i++) {
             const uint8_t here = bits[i] & left[i];

@@ -17,6 +17,12 @@ struct ol_outlying {
 bool ol_outlying_find(const struct ol_analysis *a, struct ol_outlying *o);
 void ol_outlying_clear(struct ol_outlying *o);
 
+/* Bits of the positions of a sequence with an occurrence of feature f at any site, bit p
+ * % 8 of byte p / 8; *bytes: how many. There must be summaries. Borrowed from the file.
+ */
+const uint8_t *ol_outlying_bits(const struct ol_analysis *a, int64_t sequence, size_t f,
+                                int64_t *bytes);
+
 /* pairs, unique and pooled of ol-analyze.1, with the marked tokens left out of numerators
  * and denominators: skip[sequence][position] is 1 for those. A sequence that has no other
  * tokens has no features. False: there are no tensors (or not as bf16), or no summaries

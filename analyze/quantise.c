@@ -57,11 +57,20 @@ static inline float round_e4m3(float x)
     return clamp(to_step(clamp(x, 512), step, inverse), e4m3_largest);
 }
 
+/* One bit behind the leading one; from 1 down all numbers are 1/2 apart. Without
+ * branches, which values near an edge would mislead. */
 static inline float round_e2m1(float x)
 {
-    const float magnitude = fabsf(x);
-    const float step = magnitude < 2 ? 0.5f : magnitude < 4 ? 1.0f : 2.0f;
-    const float inverse = magnitude < 2 ? 2.0f : magnitude < 4 ? 1.0f : 0.5f;
+    uint32_t bits;
+    float step, inverse;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= 0x7f800000u;
+    bits = bits < 0x3f800000u ? 0x3f800000u : bits; /* 2^0 */
+    bits = bits > 0x40800000u ? 0x40800000u : bits; /* 2^2: that of the largest */
+    bits -= 1u << 23;
+    memcpy(&step, &bits, sizeof step);
+    bits = 0x7f000000u - bits;
+    memcpy(&inverse, &bits, sizeof inverse);
     return clamp(to_step(x, step, inverse), e2m1_largest);
 }
 
@@ -77,7 +86,7 @@ float ol_round_e2m1(float x)
 
 /* Magnitudes are ordered as their bits are; a NaN, which is larger than any, makes the
  * error one too. */
-static float largest(const float *x, int64_t n)
+static inline float largest(const float *x, int64_t n)
 {
     uint32_t most = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -126,7 +135,8 @@ static void to_fp8(const float *x, int64_t n, float *q)
         q[i] = round_e4m3(x[i] / scale) * scale;
 }
 
-static void to_fp4(const float *x, int64_t n, float scale, float *q)
+static inline void to_fp4(const float *restrict x, int64_t n, float scale,
+                          float *restrict q)
 {
     if (!(scale > 0))
         scale = 1;
@@ -135,25 +145,39 @@ static void to_fp4(const float *x, int64_t n, float scale, float *q)
 }
 
 /* The largest power of two in the block's largest value becomes that of the format: 4. */
-static void to_mxfp4(const float *x, int64_t n, float *q)
+static inline void mxfp4_block(const float *restrict x, int64_t n, float *restrict q)
 {
-    for (int64_t i = 0; i < n; i += MXFP4_BLOCK) {
-        const int64_t width = n - i < MXFP4_BLOCK ? n - i : MXFP4_BLOCK;
-        const float most = largest(x + i, width);
-        int exponent = 0;
-        frexpf(most, &exponent);
-        to_fp4(x + i, width, most > 0 ? ldexpf(1, exponent - 3) : 0, q + i);
-    }
+    const float most = largest(x, n);
+    int exponent = 0;
+    frexpf(most, &exponent);
+    to_fp4(x, n, most > 0 ? ldexpf(1, exponent - 3) : 0, q);
 }
 
 /* `over`: what multiplies the blocks' scales, so that the largest is 448. */
-static void to_nvfp4(const float *x, int64_t n, float over, float *q)
+static inline void nvfp4_block(const float *restrict x, int64_t n, float over,
+                               float *restrict q)
 {
-    for (int64_t i = 0; i < n; i += NVFP4_BLOCK) {
-        const int64_t width = n - i < NVFP4_BLOCK ? n - i : NVFP4_BLOCK;
-        const float scale = largest(x + i, width) / e2m1_largest;
-        to_fp4(x + i, width, over > 0 ? round_e4m3(scale / over) * over : 0, q + i);
-    }
+    const float scale = largest(x, n) / e2m1_largest;
+    to_fp4(x, n, over > 0 ? round_e4m3(scale / over) * over : 0, q);
+}
+
+/* Whole blocks are of a length that the compiler knows: no loops over the rest of one. */
+static void to_mxfp4(const float *restrict x, int64_t n, float *restrict q)
+{
+    int64_t i = 0;
+    for (; i + MXFP4_BLOCK <= n; i += MXFP4_BLOCK)
+        mxfp4_block(x + i, MXFP4_BLOCK, q + i);
+    if (i < n)
+        mxfp4_block(x + i, n - i, q + i);
+}
+
+static void to_nvfp4(const float *restrict x, int64_t n, float over, float *restrict q)
+{
+    int64_t i = 0;
+    for (; i + NVFP4_BLOCK <= n; i += NVFP4_BLOCK)
+        nvfp4_block(x + i, NVFP4_BLOCK, over, q + i);
+    if (i < n)
+        nvfp4_block(x + i, n - i, over, q + i);
 }
 
 static void quantise(enum ol_quantised method, const float *x, int64_t n_rows,
@@ -192,20 +216,27 @@ static double sum_of(const double lanes[LANES])
     return sum;
 }
 
+/* Of the first n lanes: (q - x)^2 and x^2. */
+static inline void add_squares(const float *x, const float *q, int64_t n,
+                               double off[restrict LANES], double all[restrict LANES])
+{
+    for (int64_t k = 0; k < n; k++) {
+        const double error = (double)q[k] - (double)x[k];
+        off[k] += error * error;
+        all[k] += (double)x[k] * (double)x[k];
+    }
+}
+
 double ol_quantise_error(enum ol_quantised method, const float *x, int64_t n_rows,
                          int64_t n_cols, float *scratch)
 {
     const int64_t n = n_rows * n_cols;
     double off[LANES] = {0}, all[LANES] = {0};
+    int64_t i = 0;
     quantise(method, x, n_rows, n_cols, scratch);
-    for (int64_t i = 0; i < n; i += LANES) {
-        const int64_t width = n - i < LANES ? n - i : LANES;
-        for (int64_t k = 0; k < width; k++) {
-            const double error = (double)scratch[i + k] - (double)x[i + k];
-            off[k] += error * error;
-            all[k] += (double)x[i + k] * (double)x[i + k];
-        }
-    }
+    for (; i + LANES <= n; i += LANES)
+        add_squares(x + i, scratch + i, LANES, off, all);
+    add_squares(x + i, scratch + i, n - i, off, all);
     return sum_of(all) > 0 && isfinite(sum_of(all)) ? sqrt(sum_of(off) / sum_of(all))
                                                     : NAN;
 }

@@ -246,6 +246,31 @@ static const struct ol_field positions_fields[] = {
 static const struct ol_struct positions_struct = {sizeof(struct ol_positions),
                                                   positions_fields};
 
+#define S struct ol_position_feature
+static const struct ol_field position_feature_fields[] = {
+    COUNT(feature), REALS(n_outliers), {0}};
+#undef S
+static const struct ol_struct position_feature_struct = {
+    sizeof(struct ol_position_feature), position_feature_fields};
+
+#define S struct ol_position_site
+static const struct ol_field position_site_fields[] = {
+    COUNT(layer), TEXT(site), REALS(occurrences), {0}};
+#undef S
+static const struct ol_struct position_site_struct = {sizeof(struct ol_position_site),
+                                                      position_site_fields};
+
+#define S struct ol_position_map
+static const struct ol_field position_map_fields[] = {
+    REALS(bucket_edges),
+    REALS(n_tokens),
+    LIST(features, position_feature_struct),
+    LIST(sites, position_site_struct),
+    {0}};
+#undef S
+static const struct ol_struct position_map_struct = {sizeof(struct ol_position_map),
+                                                     position_map_fields};
+
 #define S struct ol_onset_feature
 static const struct ol_field onset_feature_fields[] = {
     COUNT(feature), COUNT(first_layer), COUNT(last_layer), COUNT(n_sites), {0}};
@@ -350,6 +375,32 @@ static const struct ol_field quantisation_fields[] = {
 static const struct ol_struct quantisation_struct = {sizeof(struct ol_quantisation),
                                                      quantisation_fields};
 
+#define S struct ol_quantised_experts
+static const struct ol_field quantised_experts_fields[] = {
+    COUNT(layer), REALS(n_tokens), REALS(error), {0}};
+#undef S
+static const struct ol_struct quantised_experts_struct = {
+    sizeof(struct ol_quantised_experts), quantised_experts_fields};
+
+#define S struct ol_expert_rank
+static const struct ol_field expert_rank_fields[] = {
+    COUNT(layer), COUNT(expert), COUNT(n_tokens), TEXT(method), REAL(error), {0}};
+#undef S
+static const struct ol_struct expert_rank_struct = {sizeof(struct ol_expert_rank),
+                                                    expert_rank_fields};
+
+#define S struct ol_expert_quantisation
+static const struct ol_field expert_quantisation_fields[] = {
+    COUNT(most_tokens),
+    COUNT(n_experts),
+    TEXTS(methods),
+    LIST(layers, quantised_experts_struct),
+    LIST(ranking, expert_rank_struct),
+    {0}};
+#undef S
+static const struct ol_struct expert_quantisation_struct = {
+    sizeof(struct ol_expert_quantisation), expert_quantisation_fields};
+
 #define S struct ol_blocks
 static const struct ol_field blocks_fields[] = {
     OBJECT(distributions, distributions_struct),
@@ -360,11 +411,13 @@ static const struct ol_field blocks_fields[] = {
     OBJECT(router, routing_struct),
     OBJECT(tokens, tokens_struct),
     OBJECT(positions, positions_struct),
+    OBJECT(position_map, position_map_struct),
     OBJECT(onset, onset_struct),
     OBJECT(sweep, sweep_struct),
     OBJECT(uncertainty, uncertainty_struct),
     OBJECT(phase_shift, phase_shift_struct),
     OBJECT(quantisation, quantisation_struct),
+    OBJECT(expert_quantisation, expert_quantisation_struct),
     {0}};
 #undef S
 static const struct ol_struct blocks_struct = {sizeof(struct ol_blocks), blocks_fields};

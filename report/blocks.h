@@ -145,6 +145,21 @@ struct ol_positions {
     struct ol_reals bucket_edges, n_positions, outliers_per_token, per_position;
 };
 
+struct ol_position_feature {
+    int64_t feature;
+    struct ol_reals n_outliers; /* by bucket */
+};
+struct ol_position_site {
+    int64_t layer;
+    const char *site;
+    struct ol_reals occurrences; /* by bucket */
+};
+struct ol_position_map {
+    struct ol_reals bucket_edges, n_tokens; /* by bucket */
+    struct ol_list features;                /* struct ol_position_feature */
+    struct ol_list sites;                   /* struct ol_position_site */
+};
+
 struct ol_onset_feature {
     int64_t feature, first_layer, last_layer, n_sites;
 };
@@ -208,6 +223,23 @@ struct ol_quantisation {
     struct ol_list ranking; /* struct ol_quantised_rank, the worst first */
 };
 
+struct ol_quantised_experts {
+    int64_t layer;
+    struct ol_reals n_tokens; /* [n_experts]: in the sample */
+    struct ol_reals error;    /* [methods][n_experts] */
+};
+struct ol_expert_rank {
+    int64_t layer, expert, n_tokens;
+    const char *method;
+    double error;
+};
+struct ol_expert_quantisation {
+    int64_t most_tokens, n_experts;
+    struct ol_list methods; /* const char * */
+    struct ol_list layers;  /* struct ol_quantised_experts */
+    struct ol_list ranking; /* struct ol_expert_rank: by method, the worst first */
+};
+
 struct ol_blocks {
     struct ol_distributions *distributions;
     struct ol_massive *massive;
@@ -217,11 +249,13 @@ struct ol_blocks {
     struct ol_routing *router;
     struct ol_tokens *tokens;
     struct ol_positions *positions;
+    struct ol_position_map *position_map;
     struct ol_onset *onset;
     struct ol_sweep *sweep;
     struct ol_uncertainty *uncertainty;
     struct ol_phase_shift *phase_shift;
     struct ol_quantisation *quantisation;
+    struct ol_expert_quantisation *expert_quantisation;
 };
 
 /* Read the blocks of a results file's top object, and check that arrays which belong

@@ -71,6 +71,58 @@ static int check_router(const struct ol_routing *router, const char *file,
     return 0;
 }
 
+/* So many values as buckets. */
+static int check_buckets(const struct ol_reals *values, int64_t n, const char *file,
+                         const char *key, int64_t i, struct ol_error *err)
+{
+    if (values->n == n)
+        return 0;
+    return ol_fail(err,
+                   "%s: key \"position_map.%s[%" PRId64 "]\": %" PRId64
+                   " values for %" PRId64 " buckets",
+                   file, key, i, values->n, n);
+}
+
+static int check_position_map(const struct ol_position_map *map, const char *file,
+                              struct ol_error *err)
+{
+    const int64_t n = map->bucket_edges.n;
+    const struct ol_position_feature *features = map->features.items;
+    const struct ol_position_site *sites = map->sites.items;
+    if (map->n_tokens.n != n)
+        return ol_fail(err,
+                       "%s: key \"position_map.n_tokens\": %" PRId64
+                       " values for %" PRId64 " buckets",
+                       file, map->n_tokens.n, n);
+    for (int64_t i = 0; i < map->features.n; i++)
+        if (check_buckets(&features[i].n_outliers, n, file, "features", i, err) != 0)
+            return -1;
+    for (int64_t i = 0; i < map->sites.n; i++)
+        if (check_buckets(&sites[i].occurrences, n, file, "sites", i, err) != 0)
+            return -1;
+    return 0;
+}
+
+static int check_experts(const struct ol_expert_quantisation *q, const char *file,
+                         struct ol_error *err)
+{
+    const struct ol_quantised_experts *layers = q->layers.items;
+    for (int64_t i = 0; i < q->layers.n; i++) {
+        if (layers[i].n_tokens.n != q->n_experts)
+            return ol_fail(err,
+                           "%s: key \"expert_quantisation.layers[%" PRId64
+                           "].n_tokens\": %" PRId64 " values for %" PRId64 " experts",
+                           file, i, layers[i].n_tokens.n, q->n_experts);
+        if (layers[i].error.n != q->methods.n * q->n_experts)
+            return ol_fail(err,
+                           "%s: key \"expert_quantisation.layers[%" PRId64
+                           "].error\": %" PRId64 " values, expected %" PRId64
+                           " (methods x experts)",
+                           file, i, layers[i].error.n, q->methods.n * q->n_experts);
+    }
+    return 0;
+}
+
 int ol_blocks_check(const struct ol_blocks *blocks, const char *file,
                     struct ol_error *err)
 {
@@ -80,6 +132,12 @@ int ol_blocks_check(const struct ol_blocks *blocks, const char *file,
     if (blocks->sweep != NULL && check_sweep(blocks->sweep, file, err) != 0)
         return -1;
     if (blocks->router != NULL && check_router(blocks->router, file, err) != 0)
+        return -1;
+    if (blocks->position_map != NULL &&
+        check_position_map(blocks->position_map, file, err) != 0)
+        return -1;
+    if (blocks->expert_quantisation != NULL &&
+        check_experts(blocks->expert_quantisation, file, err) != 0)
         return -1;
     return blocks->quantisation != NULL
                ? check_quantisation(blocks->quantisation, file, err)

@@ -80,28 +80,51 @@ static char *tip_of(const struct ol_heatmap *m, long row, long column)
                         m->unit);
 }
 
-/* One path a cell, in units of cells: short, and the browser scales without seams. */
+/* The level of a value's colour, or -1: there is no value. */
+static int level_of(const struct ol_heatmap *m, const struct ol_axis *scale, double v)
+{
+    if (isnan(v) || (m->log && v <= 0))
+        return -1;
+    return isinf(v) ? OL_COLOUR_LEVELS - 1 : ol_colours_level(ol_axis_at(scale, v));
+}
+
+static void draw_cell(FILE *out, const struct ol_heatmap *m, long i)
+{
+    const long row = i / m->n_columns, column = i % m->n_columns;
+    fprintf(out, "<path d=\"M%ld %ldh1v1h-1\">", column, row);
+    char *tip = tip_of(m, row, column);
+    fputs("<title>", out);
+    ol_text_escape(tip, out);
+    fputs("</title></path>\n", out);
+    free(tip);
+}
+
+/* Colour by colour, in units of cells: short, and the browser scales without seams. */
 static void draw_cells(FILE *out, const struct ol_heatmap *m, const struct ol_axis *scale)
 {
-    const bool tips = m->n_rows * m->n_columns <= OL_HEATMAP_TIPS;
-    for (long i = 0; i < m->n_rows * m->n_columns; i++) {
-        const double v = m->values[i];
-        const long row = i / m->n_columns, column = i % m->n_columns;
-        if (isnan(v) || (m->log && v <= 0))
-            continue;
-        const int level =
-            isinf(v) ? OL_COLOUR_LEVELS - 1 : ol_colours_level(ol_axis_at(scale, v));
-        fprintf(out, "<path class=\"c%d\" d=\"M%ld %ldh1v1h-1z\"", level, column, row);
-        if (!tips) {
-            fputs("/>", out);
-            continue;
+    const long n = m->n_rows * m->n_columns;
+    const bool tips = n <= OL_HEATMAP_TIPS;
+    int *levels = ol_xcalloc((size_t)n, sizeof *levels);
+    for (long i = 0; i < n; i++)
+        levels[i] = level_of(m, scale, m->values[i]);
+    for (int level = 0; level < OL_COLOUR_LEVELS; level++) {
+        bool begun = false;
+        for (long i = 0; i < n; i++) {
+            if (levels[i] != level)
+                continue;
+            if (!begun)
+                fprintf(out, tips ? "<g class=\"c%d\">\n" : "<path class=\"c%d\" d=\"",
+                        level);
+            begun = true;
+            if (tips)
+                draw_cell(out, m, i);
+            else
+                fprintf(out, "M%ld %ldh1v1h-1z", i % m->n_columns, i / m->n_columns);
         }
-        char *tip = tip_of(m, row, column);
-        fputs("><title>", out);
-        ol_text_escape(tip, out);
-        fputs("</title></path>\n", out);
-        free(tip);
+        if (begun)
+            fputs(tips ? "</g>\n" : "\"/>\n", out);
     }
+    free(levels);
 }
 
 static void draw_marks(FILE *out, const struct ol_heatmap *m, double top, double width,

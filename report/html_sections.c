@@ -125,6 +125,10 @@ static void tokens(const struct ol_report_results *r, int64_t top, FILE *out)
     const struct ol_tokens *t = r->blocks.tokens;
     ol_html_figure(r, &ol_positions_figure, out);
     ol_html_table(r, &ol_positions_table, top, out);
+    ol_html_figure(r, &ol_feature_positions_figure, out);
+    ol_html_table(r, &ol_feature_positions_table, top, out);
+    ol_html_figure(r, &ol_site_positions_figure, out);
+    ol_html_table(r, &ol_site_positions_table, top, out);
     if (t == NULL) {
         ol_page_absent(out, "The tokens that carry outliers",
                        "It needs summaries made with the threshold of this analysis "
@@ -172,6 +176,19 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
         SAY(out, "Computed over %s tokens.", ol_text_count(q->sample_tokens).text);
     ol_html_table(r, &ol_quantisation_ranking_table, top, out);
     ol_html_table(r, &ol_quantisation_table, top, out);
+    if (r->model.n_experts == 0)
+        return;
+    const struct ol_expert_quantisation *e = r->blocks.expert_quantisation;
+    ol_html_figure(r, &ol_expert_quantisation_figure, out);
+    if (e != NULL && e->most_tokens != OL_ABSENT)
+        SAY(out,
+            "Computed over up to %s tokens of each expert. Where a scale is shared by "
+            "all "
+            "of them (all formats but int8_token and mxfp4), an expert with fewer looks "
+            "better than it is.",
+            ol_text_count(e->most_tokens).text);
+    ol_html_table(r, &ol_expert_ranking_table, top, out);
+    ol_html_table(r, &ol_expert_quantisation_table, top, out);
 }
 
 static void routers(const struct ol_report_results *r, int64_t top, FILE *out)

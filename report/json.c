@@ -56,9 +56,9 @@ static struct ol_json *describe(const struct ol_report_results *r, int64_t top)
                                          "criterion",   "n_sites",   "n_tokens",
                                          "n_sequences", "perplexity"};
     static const char *const blocks[] = {
-        "router",      "distributions", "massive",     "super_experts", "attribution",
-        "links",       "tokens",        "positions",   "onset",         "sweep",
-        "uncertainty", "phase_shift",   "quantisation"};
+        "router", "distributions", "massive",     "super_experts", "attribution",
+        "links",  "tokens",        "positions",   "position_map",  "onset",
+        "sweep",  "uncertainty",   "phase_shift", "quantisation",  "expert_quantisation"};
     struct ol_json *model = ol_json_new_object(), *warnings = ol_json_new_array();
     for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++)
         ol_json_set(model, copied[i], copy(r, copied[i]));

@@ -2,13 +2,14 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/format.h"
-#include "report/tables.h"
+#include "report/markdown.h"
 #include "report/text.h"
 
-static void put_table(const struct ol_report_results *r,
-                      const struct ol_table_source *table, int64_t top, FILE *out)
+void ol_markdown_table(const struct ol_report_results *r,
+                       const struct ol_table_source *table, int64_t top, FILE *out)
 {
     struct ol_grid *g = table->make(r);
     const int64_t n = g != NULL ? ol_grid_rows(g) : 0;
@@ -39,8 +40,8 @@ static void put_massive(const struct ol_report_results *r, int64_t top, FILE *ou
         fprintf(out, "First after layer %" PRId64 ", last after layer %" PRId64 ".\n",
                 m->onset_layer,
                 m->offset_layer == OL_ABSENT ? m->onset_layer : m->offset_layer);
-    put_table(r, &ol_massive_features_table, top, out);
-    put_table(r, &ol_massive_tokens_table, top, out);
+    ol_markdown_table(r, &ol_massive_features_table, top, out);
+    ol_markdown_table(r, &ol_massive_tokens_table, top, out);
 }
 
 static void put_experts(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -59,7 +60,7 @@ static void put_experts(const struct ol_report_results *r, int64_t top, FILE *ou
         fprintf(out, ", %" PRId64 " with a robust z-score of %g or more",
                 s->robust->experts.n, s->robust->min_z);
     fputs(".\n", out);
-    put_table(r, &ol_super_experts_table, top, out);
+    ol_markdown_table(r, &ol_super_experts_table, top, out);
 }
 
 /* Of each feature its first writer: the rest is in HTML and CSV. */
@@ -93,7 +94,7 @@ static void put_attribution(const struct ol_report_results *r, int64_t top, FILE
           out);
     ol_grid_markdown(g, top, out);
     ol_grid_free(g);
-    put_table(r, &ol_links_table, top, out);
+    ol_markdown_table(r, &ol_links_table, top, out);
 }
 
 static void put_tokens(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -108,8 +109,8 @@ static void put_tokens(const struct ol_report_results *r, int64_t top, FILE *out
                 "outlier features,\ndelimiters %s %%.\n",
                 ol_text_percent(t->first_token->share).text,
                 ol_text_percent(t->delimiters->share).text);
-    put_table(r, &ol_token_counts_table, top, out);
-    put_table(r, &ol_tokens_table, top, out);
+    ol_markdown_table(r, &ol_token_counts_table, top, out);
+    ol_markdown_table(r, &ol_tokens_table, top, out);
 }
 
 static void put_uncertainty(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -129,7 +130,7 @@ static void put_uncertainty(const struct ol_report_results *r, int64_t top, FILE
                 " unique features, %" PRId64 " in both (Jaccard %.2f).\n",
                 u->split_half->unique_a, u->split_half->unique_b, u->split_half->both,
                 u->split_half->jaccard);
-    put_table(r, &ol_uncertainty_table, top, out);
+    ol_markdown_table(r, &ol_uncertainty_table, top, out);
 }
 
 static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -151,16 +152,60 @@ static void put_quantisation(const struct ol_report_results *r, int64_t top, FIL
     fputs("\n## Quantisation\n\nRelative error (RMS) if a site's activations were stored "
           "in a number format.\n",
           out);
-    put_table(r, &ol_quantisation_ranking_table, top, out);
+    ol_markdown_table(r, &ol_quantisation_ranking_table, top, out);
+}
+
+/* The worst few by each method: the rest is in HTML and CSV. */
+static void put_expert_quantisation(const struct ol_report_results *r, FILE *out)
+{
+    enum { MOST = 3 };
+    static const struct ol_column columns[] = {
+        {"method", "method", OL_COLUMN_TEXT},
+        {"layer", "layer", OL_COLUMN_LABEL},
+        {"expert", "expert", OL_COLUMN_LABEL},
+        {"n_tokens", "tokens looked at", OL_COLUMN_COUNT},
+        {"error", "relative error, %", OL_COLUMN_MAGNITUDE},
+        {0}};
+    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
+    if (q == NULL || q->ranking.n == 0)
+        return;
+    const struct ol_expert_rank *ranks = q->ranking.items;
+    struct ol_grid *g = ol_grid_new(columns);
+    int n = 0;
+    for (int64_t i = 0; i < q->ranking.n; i++) {
+        if (ranks[i].method == NULL)
+            continue;
+        n = i > 0 && ranks[i - 1].method != NULL &&
+                    strcmp(ranks[i].method, ranks[i - 1].method) == 0
+                ? n + 1
+                : 0;
+        if (n >= MOST)
+            continue;
+        ol_grid_text(g, ranks[i].method);
+        ol_grid_int(g, ranks[i].layer);
+        ol_grid_int(g, ranks[i].expert);
+        ol_grid_int(g, ranks[i].n_tokens);
+        ol_grid_real(g, 100 * ranks[i].error);
+    }
+    fputs("\n### Experts\n\nThe routed experts whose input suffers most, by each format, "
+          "on a sample of\ntheir tokens.\n\n",
+          out);
+    ol_grid_markdown(g, INT64_MAX, out);
+    ol_grid_free(g);
 }
 
 void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     put_phase_shift(r, top, out);
+    ol_markdown_onset(r, top, out);
+    ol_markdown_distributions(r, top, out);
     put_massive(r, top, out);
     put_experts(r, top, out);
     put_attribution(r, top, out);
     put_tokens(r, top, out);
+    ol_markdown_positions(r, top, out);
+    ol_markdown_sweep(r, out);
     put_uncertainty(r, top, out);
     put_quantisation(r, top, out);
+    put_expert_quantisation(r, out);
 }

@@ -1,4 +1,5 @@
-/* What number formats would do to the activations: a map of layers by formats. */
+/* What number formats would do to the activations: maps of layers by formats and of
+ * layers by experts. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -91,3 +92,65 @@ const struct ol_figure ol_quantisation_figure = {
     OL_NEEDS_TENSORS,
     has_quantisation,
     draw_quantisation};
+
+/* ---- expert by expert ---- */
+
+/* A scale per token does not depend on how many tokens an expert has. */
+static const char *const drawn_method = "int8_token";
+
+static int64_t find_method(const struct ol_list *methods)
+{
+    const char *const *names = methods->items;
+    for (int64_t m = 0; m < methods->n; m++)
+        if (names[m] != NULL && strcmp(names[m], drawn_method) == 0)
+            return m;
+    return -1;
+}
+
+static bool has_expert_quantisation(const struct ol_report_results *r)
+{
+    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
+    return q != NULL && q->layers.n > 0 && q->n_experts > 0 &&
+           find_method(&q->methods) >= 0;
+}
+
+static void draw_expert_quantisation(const struct ol_report_results *r,
+                                     const struct ol_canvas *c)
+{
+    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
+    const struct ol_quantised_experts *layers = q->layers.items;
+    const int64_t columns = r->model.n_layers > 0 ? r->model.n_layers : 1,
+                  method = find_method(&q->methods);
+    double *values = ol_xcalloc((size_t)(q->n_experts * columns), sizeof *values);
+    for (int64_t i = 0; i < q->n_experts * columns; i++)
+        values[i] = NAN;
+    for (int64_t i = 0; i < q->layers.n; i++)
+        for (int64_t e = 0;
+             e < q->n_experts && layers[i].layer >= 0 && layers[i].layer < columns; e++)
+            values[e * columns + layers[i].layer] =
+                100 * layers[i].error.items[method * q->n_experts + e];
+    const struct ol_heatmap map = {.n_columns = columns,
+                                   .n_rows = q->n_experts,
+                                   .values = values,
+                                   .x_title = "layer",
+                                   .y_title = "expert",
+                                   .scale_title =
+                                       "relative error of INT8 with a scale per token, %",
+                                   .unit = " %",
+                                   .missing = "no tokens, or no experts",
+                                   .log = true};
+    ol_heatmap_draw(c, &map);
+    free(values);
+}
+
+const struct ol_figure ol_expert_quantisation_figure = {
+    "expert_quantisation",
+    "Error of quantising each expert's input",
+    "One cell per expert and layer: the relative error if what goes into the expert were "
+    "stored in 8-bit integers with a scale per token (int8_token), over a sample of the "
+    "tokens that were routed to it. An expert that stands out from its layer gets "
+    "the tokens with outliers. The tables have the other formats.",
+    "It needs a Mixture-of-Experts model and recorded tensors of ln_mlp: run ol-extract "
+    "with --store bf16 (the default), then ol-analyze.",
+    has_expert_quantisation,
+    draw_expert_quantisation};

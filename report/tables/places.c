@@ -93,3 +93,72 @@ static struct ol_grid *make_positions(const struct ol_report_results *r)
 
 const struct ol_table_source ol_positions_table = {"positions", "Outliers by position",
                                                    make_positions};
+
+/* ---- in two dimensions: a row per bucket ---- */
+
+static void put_bucket(struct ol_grid *g, const struct ol_position_map *map, int64_t i,
+                       const struct ol_reals *counts)
+{
+    const double *edges = map->bucket_edges.items, n = map->n_tokens.items[i];
+    ol_grid_whole(g, edges[i]);
+    ol_grid_whole(g, i + 1 < map->bucket_edges.n ? edges[i + 1] - 1 : NAN);
+    ol_grid_whole(g, n);
+    ol_grid_whole(g, counts->items[i]);
+    ol_grid_real(g, n > 0 ? counts->items[i] / n : NAN);
+}
+
+static const struct ol_column feature_positions_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"from", "from position", OL_COLUMN_LABEL},
+    {"to", "to position", OL_COLUMN_LABEL},
+    {"n_tokens", "tokens", OL_COLUMN_COUNT},
+    {"n_outliers", "with an occurrence", OL_COLUMN_COUNT},
+    {"share", "share, %", OL_COLUMN_PERCENT},
+    {0}};
+
+static struct ol_grid *make_feature_positions(const struct ol_report_results *r)
+{
+    const struct ol_position_map *map = r->blocks.position_map;
+    if (map == NULL || map->features.items == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(feature_positions_columns);
+    const struct ol_position_feature *features = map->features.items;
+    for (int64_t k = 0; k < map->features.n; k++)
+        for (int64_t i = 0; i < map->bucket_edges.n; i++) {
+            ol_grid_int(g, features[k].feature);
+            put_bucket(g, map, i, &features[k].n_outliers);
+        }
+    return g;
+}
+
+const struct ol_table_source ol_feature_positions_table = {
+    "feature_positions", "Outlier features by position", make_feature_positions};
+
+static const struct ol_column site_positions_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"from", "from position", OL_COLUMN_LABEL},
+    {"to", "to position", OL_COLUMN_LABEL},
+    {"n_tokens", "tokens", OL_COLUMN_COUNT},
+    {"occurrences", "occurrences", OL_COLUMN_COUNT},
+    {"per_token", "per token", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static struct ol_grid *make_site_positions(const struct ol_report_results *r)
+{
+    const struct ol_position_map *map = r->blocks.position_map;
+    if (map == NULL || map->sites.items == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(site_positions_columns);
+    const struct ol_position_site *sites = map->sites.items;
+    for (int64_t k = 0; k < map->sites.n; k++)
+        for (int64_t i = 0; i < map->bucket_edges.n; i++) {
+            ol_grid_int(g, sites[k].layer);
+            ol_grid_text(g, sites[k].site);
+            put_bucket(g, map, i, &sites[k].occurrences);
+        }
+    return g;
+}
+
+const struct ol_table_source ol_site_positions_table = {
+    "site_positions", "Occurrences by site and position", make_site_positions};

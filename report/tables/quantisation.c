@@ -1,4 +1,4 @@
-/* What number formats would do to each site. */
+/* What number formats would do to each site and to each expert. */
 #include <math.h>
 
 #include "report/tables.h"
@@ -67,3 +67,63 @@ static struct ol_grid *make_quantisation_ranking(const struct ol_report_results 
 const struct ol_table_source ol_quantisation_ranking_table = {
     "quantisation_ranking", "Sites and formats, the worst first",
     make_quantisation_ranking};
+
+static const struct ol_column expert_quantisation_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"expert", "expert", OL_COLUMN_LABEL},
+    {"n_tokens", "tokens looked at", OL_COLUMN_COUNT},
+    {"method", "method", OL_COLUMN_TEXT},
+    {"error", "relative error", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static struct ol_grid *make_expert_quantisation(const struct ol_report_results *r)
+{
+    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
+    if (q == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(expert_quantisation_columns);
+    const struct ol_quantised_experts *layers = q->layers.items;
+    const char *const *methods = q->methods.items;
+    for (int64_t i = 0; i < q->layers.n; i++)
+        for (int64_t e = 0; e < q->n_experts; e++)
+            for (int64_t m = 0; m < q->methods.n; m++) {
+                ol_grid_int(g, layers[i].layer);
+                ol_grid_int(g, e);
+                ol_grid_whole(g, layers[i].n_tokens.items[e]);
+                ol_grid_text(g, methods[m]);
+                ol_grid_real(g, layers[i].error.items[m * q->n_experts + e]);
+            }
+    return g;
+}
+
+const struct ol_table_source ol_expert_quantisation_table = {
+    "expert_quantisation", "Relative error by expert and number format",
+    make_expert_quantisation};
+
+static const struct ol_column expert_ranking_columns[] = {
+    {"method", "method", OL_COLUMN_TEXT},
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"expert", "expert", OL_COLUMN_LABEL},
+    {"n_tokens", "tokens looked at", OL_COLUMN_COUNT},
+    {"error", "relative error", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static struct ol_grid *make_expert_ranking(const struct ol_report_results *r)
+{
+    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
+    if (q == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(expert_ranking_columns);
+    const struct ol_expert_rank *ranks = q->ranking.items;
+    for (int64_t i = 0; i < q->ranking.n; i++) {
+        ol_grid_text(g, ranks[i].method);
+        ol_grid_int(g, ranks[i].layer);
+        ol_grid_int(g, ranks[i].expert);
+        ol_grid_int(g, ranks[i].n_tokens);
+        ol_grid_real(g, ranks[i].error);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_expert_ranking_table = {
+    "expert_ranking", "Experts by number format, the worst first", make_expert_ranking};

@@ -75,7 +75,7 @@ compare() {
     "$PYTHON" "$TESTS/oracle/same_blocks.py" whole parts llm_int8 sites router
 }
 
-@test "sweep, uncertainty, tokens, positions and quantisation as plain loops have them" {
+@test "sweep, uncertainty, tokens, positions and quantisation, of experts too, as plain loops have them" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 131 -o demo.h5 --threshold 2.5
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o planted.h5

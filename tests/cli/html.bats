@@ -110,7 +110,7 @@ setup() {
     [ "$(grep -c 'is not in these results' nulls.html)" -ge 15 ]
     [ "$(grep -c '<svg' nulls.html)" -eq 1 ]   # the sites are there
     # Nothing was found: sentences, no pictures without content.
-    for figure in features sweep positions consistency attribution; do
+    for figure in features sweep positions feature_positions site_positions consistency attribution; do
         [ "$(grep -c "id=\"figure-$figure\"" empty.html)" -eq 0 ]
         [ "$(grep -c "id=\"figure-$figure\"" small.html)" -eq 1 ]
     done
@@ -118,7 +118,8 @@ setup() {
 import json
 results = json.load(open("small.json"))
 for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens",
-              "positions", "onset", "sweep", "uncertainty", "phase_shift", "quantisation"):
+              "positions", "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
+              "expert_quantisation"):
     del results[block]
 json.dump(results, open("old.json", "w"))
 PY
@@ -126,6 +127,28 @@ PY
     "$PYTHON" well_formed.py old.html
     grep -q '<b>Histograms of magnitudes</b> is not in these results' old.html
     grep -q 'Features by layer.</b>' old.html
+    for figure in feature_positions site_positions expert_quantisation; do
+        [ "$(grep -c "id=\"figure-$figure\"" small.html)" -eq 1 ]
+        [ "$(grep -c "id=\"figure-$figure\"" old.html)" -eq 0 ]
+    done
+    [ "$(grep -c 'expert' dense.html)" -gt 0 ]
+    [ "$(grep -c "quantising each expert" dense.html)" -eq 0 ]
+    # Parts of a block.
+    "$PYTHON" - <<'PY'
+import json
+results = json.load(open("small.json"))
+for block, lists in (("expert_quantisation", ("layers", "ranking")), ("position_map", ("features", "sites"))):
+    for name in lists:
+        for entry in results[block][name]:
+            for key in ("layer", "expert", "feature", "site", "method", "n_tokens" if name == "ranking" else ""):
+                entry.pop(key, None)
+json.dump(results, open("parts.json", "w"))
+PY
+    "$REPORT" -f html parts.json -o parts.html
+    "$PYTHON" well_formed.py parts.html
+    "$REPORT" parts.json > parts.md
+    "$REPORT" -f svg --figure expert_quantisation parts.json > parts.svg
+    [ "$(grep -c '<title>layer' parts.svg)" -eq 0 ]
     "$REPORT" old.json > old.md
     "$REPORT" -f csv old.json > old.csv
 }
@@ -147,6 +170,11 @@ spoil("w5.json", lambda r: r["distributions"]["sites"][2]["magnitudes"].pop())
 spoil("w6.json", lambda r: r["router"]["layers"][0]["tokens"].append(3))
 spoil("w7.json", lambda r: r["attribution"]["features"][0]["writers"][0].update(layer=-1))
 spoil("w9.json", lambda r: r["model"].update(n_layers=2 ** 53))
+spoil("w10.json", lambda r: r["position_map"]["n_tokens"].pop())
+spoil("w11.json", lambda r: r["position_map"]["features"][1]["n_outliers"].pop())
+spoil("w12.json", lambda r: r["position_map"]["sites"][2]["occurrences"].append(1))
+spoil("w13.json", lambda r: r["expert_quantisation"]["layers"][1]["n_tokens"].pop())
+spoil("w14.json", lambda r: r["expert_quantisation"]["layers"][3]["error"].pop())
 spoil("w8.json", lambda r: r["llm_int8"]["unique"]["features"][0]["sites"][0].update(layer=1.5))
 PY
     expect() {
@@ -163,6 +191,11 @@ PY
     expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
     expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
     expect w9.json 'n_layers" is 9007199254740992, expected 0 to 4096'
+    expect w10.json 'position_map.n_tokens": 21 values for 22 buckets'
+    expect w11.json 'position_map.features[1]": 21 values for 22 buckets'
+    expect w12.json 'position_map.sites[2]": 23 values for 22 buckets'
+    expect w13.json 'expert_quantisation.layers[1].n_tokens": 7 values for 8 experts'
+    expect w14.json 'expert_quantisation.layers[3].error": 40 values, expected 48'
     expect w8.json 'layer": expected an integer'
 }
 
@@ -180,7 +213,7 @@ import glob
 import re
 import xml.etree.ElementTree as tree
 names = glob.glob("*.svg")
-assert len(names) >= 9 + 2 * 17, len(names)
+assert len(names) >= 9 + 2 * 20, len(names)
 for name in names:
     text = open(name, encoding="utf-8").read()
     root = tree.fromstring(text)
@@ -192,6 +225,36 @@ for name in names:
         for key, most in (("x", width), ("cx", width), ("y", height), ("cy", height)):
             if element.get(key) is not None:
                 assert -1 <= float(element.get(key)) <= most + 1, (name, element.attrib)
+PY
+}
+
+@test "maps have a cell, with its value, for each number of the results" {
+    for figure in expert_quantisation feature_positions site_positions; do
+        "$REPORT" -f svg --figure $figure small.json -o map-$figure.svg
+    done
+    "$PYTHON" - <<'PY'
+import json
+import xml.etree.ElementTree as tree
+results = json.load(open("small.json"))
+name = "{http://www.w3.org/2000/svg}"
+def cells(figure):
+    return sorted((p.get("d").split("h")[0], p[0].text) for p in tree.parse("map-%s.svg" % figure).iter(name + "path") if len(p))
+def same(found, expected):
+    assert len(found) == len(expected), (len(found), len(expected))
+    for (at, text), (column, row, place, value) in zip(found, sorted(expected, key=lambda e: "M%d %d" % e[:2])):
+        assert at == "M%d %d" % (column, row), (at, column, row)
+        head, shown = text.rsplit(": ", 1)
+        assert head == place, (head, place)
+        assert abs(float(shown.split()[0]) - value) <= max(0.01 * value, 0.006), (text, value)
+q = results["expert_quantisation"]
+same(cells("expert_quantisation"), [(l["layer"], e, "layer %d, expert %d" % (l["layer"], e), 100 * error)
+     for l in q["layers"] for e, error in enumerate(l["error"][q["methods"].index("int8_token")]) if error is not None])
+m = results["position_map"]
+place = lambda c, kind, name: "from position %d, %s %s" % (m["bucket_edges"][c], kind, name)
+same(cells("feature_positions"), [(c, i, place(c, "feature", f["feature"]), 100 * n / m["n_tokens"][c])
+     for i, f in enumerate(m["features"][:48]) for c, n in enumerate(f["n_outliers"]) if n > 0])
+same(cells("site_positions"), [(c, i, place(c, "site", "%d %s" % (s["layer"], s["site"])), n / m["n_tokens"][c])
+     for i, s in enumerate(m["sites"]) for c, n in enumerate(s["occurrences"]) if n > 0])
 PY
 }
 
@@ -236,6 +299,20 @@ same("distributions", results["distributions"]["sites"], ["layer", "site", "n", 
 assert [float(r["max_magnitude"]) for r in rows("distributions")] == [s["magnitudes"][-1] for s in results["distributions"]["sites"]]
 flat = lambda x: [z for y in x for z in flat(y)] if isinstance(x, list) else [x]
 assert [int(r["unique"]) for r in rows("sweep")] == flat(results["sweep"]["unique"])
+experts = results["expert_quantisation"]
+same("expert_ranking", experts["ranking"], ["method", "layer", "expert", "n_tokens", "error"])
+found = rows("expert_quantisation")
+for row, (l, e, m) in zip(found, [(l, e, m) for l in experts["layers"] for e in range(8) for m in range(6)]):
+    assert (int(row["layer"]), int(row["expert"]), row["method"]) == (l["layer"], e, experts["methods"][m]), row
+    assert int(row["n_tokens"]) == l["n_tokens"][e], row
+    assert row["error"] == "" if l["error"][m][e] is None else float(row["error"]) == l["error"][m][e], row
+assert len(found) == 4 * 8 * 6
+places = results["position_map"]
+assert [int(r["n_outliers"]) for r in rows("feature_positions")] == flat([f["n_outliers"] for f in places["features"]])
+assert [int(r["occurrences"]) for r in rows("site_positions")] == flat([s["occurrences"] for s in places["sites"]])
+assert [int(r["from"]) for r in rows("site_positions")] == places["bucket_edges"] * 8
+for row in rows("feature_positions"):
+    assert float(row["share"]) == int(row["n_outliers"]) / int(row["n_tokens"])
 assert [int(r["n_tokens"]) for r in rows("loads")] == flat([l["tokens"] for l in results["router"]["layers"]])
 PY
     run "$REPORT" -f csv --table massive_layers nulls.json
@@ -287,7 +364,8 @@ models = json.load(open("report.json"))["models"]
 for name, model in zip(("small.json", "nulls.json"), models):
     results = json.load(open(name))
     for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
-                  "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "sites", "perplexity"):
+                  "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "expert_quantisation",
+                  "sites", "perplexity"):
         assert model[block] == results[block], (name, block)
 PY
 }
@@ -304,5 +382,5 @@ PY
 
 @test "in a browser: no overflow, no console, contrast, light and dark" {
     command -v chromium > /dev/null || skip "chromium is not installed"
-    "$PYTHON" "$TESTS/tools/check_page.py" small.html hostile.html nulls.html survey.html diff.html
+    "$PYTHON" "$TESTS/tools/check_page.py" small.html planted.html hostile.html nulls.html survey.html diff.html
 }

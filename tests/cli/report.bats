@@ -25,6 +25,35 @@ setup() {
     "$REPORT" --top 2 planted.json | grep -q 'The first 2 of 7'
 }
 
+# The section of report.md that begins with a heading.
+section() {
+    awk -v name="$1" '/^##+ / { on = $0 ~ "^#+ " name "$" } on' report.md
+}
+
+@test "Markdown shows where outliers are, how values are distributed, and other criteria" {
+    "$REPORT" planted.json > report.md
+    section Onset | grep -q '^ln_attn  3636$'
+    section Onset | grep -q '^ ln_mlp  3516$'
+    section Onset | grep -Eq '^\| +3 \| +0 \| +3 \| +8 \|$'
+    section Distributions | grep -Eq '^\| +0 \| ln_attn \| +46\.54 \| .* \| 388\.0 \| +56\.78 \|$'
+    [ "$(section Distributions | grep -c '^| *[0-9] | \(ln_attn\|ln_mlp\|output\) ')" -eq 12 ]
+    section Positions | grep -Eq '^\| +64 \| +- \| +144 \| +1\.99 \|$'
+    section Positions | grep -q '^ 3  ##############$'
+    section Positions | grep -q '^52  \.#\.#5555555555$'
+    section Positions | grep -q '^1  88888889999998$'
+    section 'Other criteria' | grep -Eq '^\| +6 \| +26 / 8 \| +26 / 8 \| +22 / 7 \| 6 / 3 \| 4 / 1 \| 4 / 1 \|$'
+    [ "$(section Experts | grep -c '^| nvfp4 ')" -eq 3 ]
+    section Experts | grep -Eq '^\| int8_token +\| +0 \| +4 \| +32 \| +0\.[0-9]+ \|$'
+    # Rows are limited, lines too.
+    "$PYTHON" "$TESTS/tools/make_results.py" > big.json
+    "$REPORT" --top 5 big.json > report.md
+    for name in Onset Distributions Positions 'Other criteria' Experts; do
+        section "$name" | awk 'length($0) > 90 { print; long = 1 } END { exit long || NR < 8 }'
+    done
+    [ "$(section Distributions | grep -Ec '^\| +[0-9]+ \|')" -eq 5 ]
+    [ "$(section Onset | grep -Ec '^\| +[0-9]+ \|')" -eq 5 ]
+}
+
 @test "every table row of Markdown has the columns of its header" {
     "$REPORT" planted.json other.json > survey.md
     "$REPORT" planted.json > one.md

@@ -94,6 +94,7 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     "$ANALYZE" run.h5 -o run.json
     grep -q '"super_experts": null' run.json
     grep -q '"kind": "mlp"' run.json
+    grep -q '"expert_quantisation": null' run.json
 }
 
 @test "massive activations, their writers and super experts are found where they were put" {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Check the blocks sweep, uncertainty, tokens, positions and quantisation of a results file
-against plain loops over the tensors.
+"""Check the blocks sweep, uncertainty, tokens, positions, position_map, quantisation and
+expert_quantisation of a results file against plain loops over the tensors.
 
     deep.py RESULTS.json RUN.h5
 
@@ -51,6 +51,10 @@ class Run:
                 if site in f["layers"][layer]
             ]
             self.x = [f["layers"][f"{l:03d}"][site][...].astype(np.float32) for l, site in self.sites]
+            self.chosen = {
+                int(l): f["layers"][l]["router_ids"][...] for l in f["layers"] if "router_ids" in f["layers"][l]
+            }
+            self.n_experts = int(f["model"].attrs["n_experts"])
             self.top = {}
             for name, layer in f["layers"].items():
                 histogram = layer["summary/output/histogram"][...]
@@ -260,6 +264,32 @@ def check_positions(run, outliers):
     })
 
 
+def check_position_map(run):
+    everything = [np.ones(n, bool) for n in run.lengths]
+    _, pooled = run.counts(everything)
+    longest = max(run.lengths)
+    edges = [e for e in [0, 1] + sorted(2**i * k // 2 for i in range(1, 20) for k in (2, 3)) if e < longest]
+    ends = edges[1:] + [longest]
+    hits = [
+        [np.abs(np.nan_to_num(x[s, :n], nan=0)) >= run.threshold for x in run.x] for s, n in enumerate(run.lengths)
+    ]
+    bucket = lambda rows: [int(sum(r[a:b].sum() for r in rows)) for a, b in zip(edges, ends)]
+    largest = {f: max(float(np.abs(np.nan_to_num(x[s, :n, f], nan=0)).max()) for x in run.x
+                      for s, n in enumerate(run.lengths)) for f, _, _ in pooled}
+    same("position_map", run.results["position_map"], {
+        "bucket_edges": edges,
+        "n_tokens": bucket([np.ones(n, int) for n in run.lengths]),
+        "features": [
+            {"feature": f, "n_outliers": bucket([np.any([h[:, f] for h in one], axis=0) for one in hits])}
+            for f in sorted(largest, key=lambda f: (-largest[f], f))[:64]
+        ],
+        "sites": [
+            {"layer": l, "site": site, "occurrences": bucket([one[i].sum(axis=1) for one in hits])}
+            for i, (l, site) in enumerate(run.sites)
+        ],
+    })
+
+
 def grid(values):
     """All numbers of a format, both signs, ascending; and which have an even code."""
     return np.array(sorted({-v for v in values} | set(values)))
@@ -338,14 +368,49 @@ def check_quantisation(run):
     same("ranking", [r["error"] for r in block["ranking"]], sorted(ranked, reverse=True)[:32])
 
 
+def check_expert_quantisation(run):
+    block = run.results["expert_quantisation"]
+    if not run.chosen:
+        assert block is None
+        return
+    assert block["n_experts"] == run.n_experts and block["most_tokens"] == 32
+    assert block["methods"] == run.results["quantisation"]["methods"]
+    found = {m: [] for m in block["methods"]}
+    same("layers", [entry["layer"] for entry in block["layers"]], sorted(run.chosen))
+    for entry in block["layers"]:
+        l, x = entry["layer"], run.x[run.sites.index((entry["layer"], "ln_mlp"))]
+        for e in range(run.n_experts):
+            mine = [
+                (s, p) for s, n in enumerate(run.lengths) for p in range(n) for k in run.chosen[l][s, p] if k == e
+            ]
+            n = min(32, len(mine))
+            same(f"{l}.{e}.n_tokens", entry["n_tokens"][e], n)
+            if n == 0:
+                assert all(errors[e] is None for errors in entry["error"]), (l, e)
+                continue
+            rows = np.stack([x[mine[i * len(mine) // n]] for i in range(n)])
+            norm = np.sqrt((rows.astype(float) ** 2).sum())
+            for method, errors in zip(block["methods"], entry["error"]):
+                off = np.sqrt(((quantised(method, rows).astype(float) - rows) ** 2).sum())
+                same(f"{l}.{e}.{method}", errors[e], float(off / norm), 2e-5)
+                found[method].append((-errors[e], l, e, n))
+    ranking = [
+        {"method": m, "layer": l, "expert": e, "n_tokens": n, "error": -error}
+        for m in block["methods"] for error, l, e, n in sorted(found[m])[:16]
+    ]
+    same("expert_quantisation.ranking", block["ranking"], ranking)
+
+
 def main():
     run = Run(sys.argv[2], json.load(open(sys.argv[1])))
     check_uncertainty(run)
     check_positions(run, check_tokens(run))
+    check_position_map(run)
     check_quantisation(run)
+    check_expert_quantisation(run)
     if run.batch == 1:
         check_sweep(run)
-    print("sweep, uncertainty, tokens, positions and quantisation are as expected")
+    print("sweep, uncertainty, tokens, positions and what quantisation costs are as expected")
 
 
 main()

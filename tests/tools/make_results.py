@@ -201,6 +201,22 @@ class Maker:
         return {"bucket_edges": edges, "n_positions": [max(1, e) * self.a.sequences for e in edges],
                 "bin_width": (n + bins - 1) // bins, "outliers_per_token": [(60 if e == 0 else 9 + 20 / (e + 1)) if self.dims else 0 for e in edges], "per_position": per}
 
+    def position_map(self):
+        edges, n = [0], self.a.tokens
+        for e in [1] + sorted(2 ** i * k // 2 for i in range(1, 31) for k in (2, 3)):
+            if e < n:
+                edges.append(e)
+        tokens = [(b - a) * self.a.sequences for a, b in zip(edges, edges[1:] + [n])]
+        features = []
+        for i, d in enumerate(self.dims):
+            first, level = self.r.random(), self.r.random() ** 2
+            share = lambda e: 1 if e == 0 and first < 0.3 else 0 if first < 0.15 else level * self.noise(0.1)
+            features.append({"feature": d, "n_outliers": [int(t * min(1, share(e))) for e, t in zip(edges, tokens)]})
+        sites = [{"layer": l, "site": s, "occurrences": [
+            int(t * self.level(l) * (40 if e == 0 else 4 / (1 + e / 100)) * self.noise(0.1)) if self.dims else 0
+            for e, t in zip(edges, tokens)]} for l in self.layers for s in SITES]
+        return {"bucket_edges": edges, "n_tokens": tokens, "features": features, "sites": sites}
+
     def onset(self, int8):
         features = [{"feature": f["feature"], "first_layer": f["sites"][0]["layer"], "last_layer": f["sites"][-1]["layer"],
                      "n_sites": len(f["sites"])} for f in int8["unique"]["features"]]
@@ -246,6 +262,22 @@ class Maker:
                           for s in sites for m, e in zip(METHODS, s["error"])), key=lambda x: -x["error"])
         return {"sample_tokens": 4096, "methods": METHODS, "sites": sites, "k_dims": 8, "k_tokens": 8, "ranking": ranking}
 
+    def expert_quantisation(self):
+        if self.dense:
+            return None
+        base, layers = [0.03, 0.012, 0.008, 0.027, 0.11, 0.095], []
+        for l in self.layers:
+            n = [0 if self.r.random() < 0.02 else 32 if self.r.random() < 0.97 else self.r.randrange(1, 32) for _ in range(self.a.experts)]
+            k = [(1 + 2 * self.level(l)) * self.noise() * (3 if (l, e) in self.super else 1) for e in range(self.a.experts)]
+            layers.append({"layer": l, "n_tokens": n, "error": [
+                [b * (x if i < 4 else x ** 0.2) if t else None for x, t in zip(k, n)] for i, b in enumerate(base)]})
+        ranking = []
+        for i, m in enumerate(METHODS):
+            all = [(l["error"][i][e], l["layer"], e, l["n_tokens"][e]) for l in layers for e in range(self.a.experts) if l["n_tokens"][e]]
+            ranking += [{"method": m, "layer": l, "expert": e, "n_tokens": n, "error": x}
+                        for x, l, e, n in sorted(all, key=lambda y: (-y[0], y[1:3]))[:16]]
+        return {"most_tokens": 32, "n_experts": self.a.experts, "methods": METHODS, "layers": layers, "ranking": ranking}
+
     def router(self):
         if self.dense:
             return None
@@ -284,11 +316,13 @@ class Maker:
                "phase_shift": {"min_layers": 1.0, "min_positions": 0.75, "text": "a feature on all layers and at 75 % of the positions or more",
                                "n_features": min(2, len(self.dims)), "features": self.dims[:2], "reached": len(self.dims) > 0},
                "quantisation": self.quantisation()}
+        out["position_map"], out["expert_quantisation"] = self.position_map(), self.expert_quantisation()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
-          "onset", "sweep", "uncertainty", "phase_shift", "quantisation")
+          "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
+          "position_map", "expert_quantisation")
 
 
 def main():

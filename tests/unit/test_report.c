@@ -16,6 +16,7 @@
 #include "report/grid.h"
 #include "report/svg.h"
 #include "report/text.h"
+#include "report/text_map.h"
 
 /* What a function writes. The caller frees. */
 static char *escaped(const char *text)
@@ -247,12 +248,51 @@ static void test_grid(void **state)
     ol_grid_free(g);
 }
 
+static void test_text_map(void **state)
+{
+    (void)state;
+    static const double parts[] = {NAN, 0, 1e-9, 0.1, 0.35, 0.999, 1};
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(ol_text_map_tenths(parts[i]), " .0139#"[i]);
+    static const double values[] = {NAN, 0, 8, 4.1, 4, 2.1, 0.01, 1e-30};
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(ol_text_map_halvings(values[i], 8), " .998800"[i]);
+    /* 70 columns: 64 and 6 below; names that would not fit are left out. */
+    char cells[2 * 70], *buffer = NULL, expected[512];
+    const char *columns[70];
+    size_t bytes = 0;
+    memset(cells, '1', sizeof cells);
+    memset(cells + 70 + 60, ' ', 10);
+    for (int i = 0; i < 70; i++)
+        columns[i] = i == 0    ? "first"
+                     : i == 56 ? "too long for it"
+                     : i == 64 ? "64"
+                               : "x";
+    FILE *out = open_memstream(&buffer, &bytes);
+    ol_text_map_print(
+        &(struct ol_text_map){.n_rows = 2,
+                              .n_columns = 70,
+                              .cells = cells,
+                              .row_names = (const char *const[]){"a", "bcd"},
+                              .column_names = columns,
+                              .every = 8},
+        out);
+    fclose(out);
+    snprintf(expected, sizeof expected,
+             "```\n     first   x       x       x       x       x       x\n"
+             "  a  %.64s\nbcd  %.60s\n\n     64\n  a  111111\nbcd\n```\n",
+             cells, cells);
+    assert_string_equal(buffer, expected);
+    free(buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_axes),   cmocka_unit_test(test_colours),
-        cmocka_unit_test(test_fields), cmocka_unit_test(test_wrong_fields),
-        cmocka_unit_test(test_svg),    cmocka_unit_test(test_grid)};
+        cmocka_unit_test(test_escape),  cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_axes),    cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_fields),  cmocka_unit_test(test_wrong_fields),
+        cmocka_unit_test(test_svg),     cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_text_map)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

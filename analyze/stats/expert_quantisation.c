@@ -1,0 +1,230 @@
+/* What quantising the input of each routed expert would cost: the relative error of each
+ * format on the rows of ln_mlp of tokens that were routed to it. Needs the tensors of
+ * ln_mlp and the router's choices.
+ *
+ * Of each expert at most MOST_TOKENS tokens are looked at, evenly spaced among its own:
+ * as many of a busy expert as of one that is seldom chosen, since a scale that all rows
+ * share is worse the more rows there are; and a cost that does not grow with the text. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analyze/quantise.h"
+#include "analyze/statistics.h"
+
+enum { MOST_TOKENS = 32, MOST_RANKED = 16 };
+
+struct token {
+    int64_t sequence, position;
+};
+
+struct expert {
+    int64_t n_routed; /* (token, slot) pairs, of which the sample is taken */
+    int64_t n_seen;
+    int n_tokens; /* in the sample */
+    struct token tokens[MOST_TOKENS];
+    double errors[OL_N_QUANTISED];
+};
+
+struct job {
+    const struct ol_analysis *a;
+    size_t d_model;
+    int n_experts, n_layers;
+    int *layers;            /* [n_layers]: indices into the layout's */
+    struct expert *experts; /* [n_layers][n_experts] */
+    float **x, **scratch;   /* [threads][MOST_TOKENS * d_model] */
+};
+
+/* ---- the sample ---- */
+
+static void count(struct expert *e, struct token token)
+{
+    (void)token;
+    e->n_routed++;
+}
+
+/* Number i of a sample of n is choice i * n_routed / n. */
+static void pick(struct expert *e, struct token token)
+{
+    const int64_t n = e->n_routed < MOST_TOKENS ? e->n_routed : MOST_TOKENS;
+    if (e->n_tokens < n && e->n_seen == e->n_tokens * e->n_routed / n)
+        e->tokens[e->n_tokens++] = token;
+    e->n_seen++;
+}
+
+static void each_choice(const struct job *j, int layer,
+                        void (*take)(struct expert *e, struct token token))
+{
+    const struct ol_parts *parts = j->a->parts;
+    const int i_layer = j->layers[layer];
+    const int64_t top_k = ol_parts_layout(parts)->layers[i_layer].top_k;
+    for (int64_t s = 0; s < parts->n_sequences; s++) {
+        const uint16_t *ids = ol_activation_router_ids(parts->files[parts->file_of[s]],
+                                                       i_layer, parts->number_of[s]);
+        for (int64_t i = 0; i < parts->lengths[s] * top_k; i++)
+            if (ids[i] < j->n_experts)
+                take(&j->experts[layer * j->n_experts + ids[i]],
+                     (struct token){s, i / top_k});
+    }
+}
+
+static void choose_sample(void *arg, int64_t layer, int thread)
+{
+    (void)thread;
+    each_choice(arg, (int)layer, count);
+    each_choice(arg, (int)layer, pick);
+}
+
+/* ---- the errors ---- */
+
+static void measure(void *arg, int64_t i, int thread)
+{
+    const struct job *j = arg;
+    const struct ol_parts *parts = j->a->parts;
+    const enum ol_dtype dtype = ol_parts_layout(parts)->dtype;
+    const size_t row_bytes = j->d_model * ol_dtype_size(dtype);
+    const int i_layer = j->layers[i / j->n_experts];
+    struct expert *e = &j->experts[i];
+    float *x = j->x[thread];
+    for (int t = 0; t < e->n_tokens; t++) {
+        const struct token at = e->tokens[t];
+        const char *rows =
+            ol_activation_site(parts->files[parts->file_of[at.sequence]], i_layer,
+                               OL_SITE_LN_MLP, parts->number_of[at.sequence]);
+        ol_to_f32(dtype, rows + (size_t)at.position * row_bytes,
+                  x + (size_t)t * j->d_model, j->d_model);
+    }
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        e->errors[m] = e->n_tokens > 0
+                           ? ol_quantise_error((enum ol_quantised)m, x, e->n_tokens,
+                                               (int64_t)j->d_model, j->scratch[thread])
+                           : NAN;
+}
+
+/* ---- the results ---- */
+
+static int layer_number(const struct job *j, int layer)
+{
+    return ol_parts_layout(j->a->parts)->layers[j->layers[layer]].number;
+}
+
+static struct ol_json *describe_layer(const struct job *j, int layer)
+{
+    const struct expert *experts = &j->experts[layer * j->n_experts];
+    struct ol_json *one = ol_json_new_object(), *tokens = ol_json_new_array(),
+                   *errors = ol_json_new_array();
+    for (int e = 0; e < j->n_experts; e++)
+        ol_json_append(tokens, ol_json_new_int(experts[e].n_tokens));
+    for (int m = 0; m < OL_N_QUANTISED; m++) {
+        struct ol_json *row = ol_json_new_array();
+        for (int e = 0; e < j->n_experts; e++)
+            ol_json_append(row, isfinite(experts[e].errors[m])
+                                    ? ol_json_new_real(experts[e].errors[m])
+                                    : ol_json_new_null());
+        ol_json_append(errors, row);
+    }
+    ol_json_set(one, "layer", ol_json_new_int(layer_number(j, layer)));
+    ol_json_set(one, "n_tokens", tokens);
+    ol_json_set(one, "error", errors);
+    return one;
+}
+
+struct ranked {
+    int i; /* index into experts */
+    double error;
+};
+
+static int by_error(const void *x, const void *y)
+{
+    const struct ranked *a = x, *b = y;
+    if (a->error != b->error)
+        return a->error > b->error ? -1 : 1;
+    return a->i - b->i;
+}
+
+/* By one method: what two formats do to an expert cannot be ranked by one number. */
+static void rank(const struct job *j, enum ol_quantised method, struct ol_json *list)
+{
+    const int n_all = j->n_layers * j->n_experts;
+    struct ranked *all = ol_xcalloc((size_t)n_all, sizeof *all);
+    int n = 0;
+    for (int i = 0; i < n_all; i++)
+        if (isfinite(j->experts[i].errors[method]))
+            all[n++] = (struct ranked){i, j->experts[i].errors[method]};
+    qsort(all, (size_t)n, sizeof *all, by_error);
+    for (int k = 0; k < n && k < MOST_RANKED; k++) {
+        const int i = all[k].i;
+        struct ol_json *one = ol_json_new_object();
+        ol_json_set(one, "method", ol_json_new_string(ol_quantised_name(method)));
+        ol_json_set(one, "layer", ol_json_new_int(layer_number(j, i / j->n_experts)));
+        ol_json_set(one, "expert", ol_json_new_int(i % j->n_experts));
+        ol_json_set(one, "n_tokens", ol_json_new_int(j->experts[i].n_tokens));
+        ol_json_set(one, "error", ol_json_new_real(all[k].error));
+        ol_json_append(list, one);
+    }
+    free(all);
+}
+
+static struct ol_json *describe(const struct job *j)
+{
+    struct ol_json *block = ol_json_new_object(), *methods = ol_json_new_array(),
+                   *layers = ol_json_new_array(), *ranking = ol_json_new_array();
+    for (int m = 0; m < OL_N_QUANTISED; m++) {
+        ol_json_append(methods,
+                       ol_json_new_string(ol_quantised_name((enum ol_quantised)m)));
+        rank(j, (enum ol_quantised)m, ranking);
+    }
+    for (int i = 0; i < j->n_layers; i++)
+        ol_json_append(layers, describe_layer(j, i));
+    ol_json_set(block, "most_tokens", ol_json_new_int(MOST_TOKENS));
+    ol_json_set(block, "n_experts", ol_json_new_int(j->n_experts));
+    ol_json_set(block, "methods", methods);
+    ol_json_set(block, "layers", layers);
+    ol_json_set(block, "ranking", ranking);
+    return block;
+}
+
+static void run(struct job *j)
+{
+    const size_t n_threads = (size_t)j->a->n_threads, room = MOST_TOKENS * j->d_model;
+    j->experts =
+        ol_xcalloc((size_t)j->n_layers * (size_t)j->n_experts, sizeof *j->experts);
+    j->x = ol_xcalloc(n_threads, sizeof *j->x);
+    j->scratch = ol_xcalloc(n_threads, sizeof *j->scratch);
+    for (size_t i = 0; i < n_threads; i++) {
+        j->x[i] = ol_xcalloc(room, sizeof **j->x);
+        j->scratch[i] = ol_xcalloc(room, sizeof **j->scratch);
+    }
+    ol_pool_run(j->a->pool, j->n_layers, choose_sample, j);
+    ol_pool_run(j->a->pool, (int64_t)j->n_layers * j->n_experts, measure, j);
+    for (size_t i = 0; i < n_threads; i++) {
+        free(j->x[i]);
+        free(j->scratch[i]);
+    }
+    free(j->scratch);
+    free(j->x);
+}
+
+static struct ol_json *results(const struct ol_analysis *a, void *state)
+{
+    (void)state;
+    const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
+    struct job j = {.a = a,
+                    .d_model = (size_t)layout->d_model,
+                    .n_experts = (int)ol_parts_info(a->parts)->model.n_experts,
+                    .layers = ol_xcalloc((size_t)layout->n_layers, sizeof *j.layers)};
+    for (int l = 0; l < layout->n_layers && !a->from_summaries; l++)
+        if (layout->layers[l].top_k > 0 && layout->layers[l].sites[OL_SITE_LN_MLP])
+            j.layers[j.n_layers++] = l;
+    struct ol_json *block = NULL;
+    if (j.n_layers > 0 && j.n_experts > 0) {
+        run(&j);
+        block = describe(&j);
+    }
+    free(j.experts);
+    free(j.layers);
+    return block != NULL ? block : ol_json_new_null();
+}
+
+const struct ol_statistic ol_expert_quantisation_statistic = {
+    .name = "expert_quantisation", .results = results};

@@ -1,0 +1,18 @@
+/* What the files of the Markdown report share. */
+#ifndef OL_REPORT_MARKDOWN_H
+#define OL_REPORT_MARKDOWN_H
+
+#include "report/tables.h"
+
+/* At most `top` rows, and how many there are when these are not all; nothing when there
+ * are none. */
+void ol_markdown_table(const struct ol_report_results *r,
+                       const struct ol_table_source *table, int64_t top, FILE *out);
+
+/* Sections of what a page shows as figures; each is nothing without its block. */
+void ol_markdown_onset(const struct ol_report_results *r, int64_t top, FILE *out);
+void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, FILE *out);
+void ol_markdown_positions(const struct ol_report_results *r, int64_t top, FILE *out);
+void ol_markdown_sweep(const struct ol_report_results *r, FILE *out);
+
+#endif
