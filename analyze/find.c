@@ -84,11 +84,13 @@ static uint32_t find_bf16(const uint16_t *x, uint32_t n_rows, uint32_t width,
                           double threshold, struct ol_found *found)
 {
     const uint32_t least = ol_least_bf16(threshold);
+    uint16_t *stretch = found->stretches;
     uint32_t max = 0;
     for (uint32_t row = 0; row < n_rows; row++, x += width)
         for (uint32_t c = 0; c < width; c += STRETCH) {
             const uint32_t n = width - c < STRETCH ? width - c : STRETCH;
             uint32_t here = n == STRETCH ? max_bf16(x + c, STRETCH) : max_bf16(x + c, n);
+            *stretch++ = (uint16_t)here;
             if (here >= least) {
                 uint32_t wide[STRETCH];
                 widen(x + c, n, wide);
@@ -105,11 +107,13 @@ static uint32_t find_f32(const uint32_t *x, uint32_t n_rows, uint32_t width,
                          double threshold, struct ol_found *found)
 {
     const uint32_t least = ol_least_f32(threshold);
+    uint16_t *stretch = found->stretches;
     uint32_t max = 0;
     for (uint32_t row = 0; row < n_rows; row++, x += width)
         for (uint32_t c = 0; c < width; c += STRETCH) {
             const uint32_t n = width - c < STRETCH ? width - c : STRETCH;
             uint32_t here = n == STRETCH ? max_f32(x + c, STRETCH) : max_f32(x + c, n);
+            *stretch++ = (uint16_t)(here >> 16);
             if (here >= least)
                 look(found, ol_reaching_f32(x + c, n, least), row, c, x + c);
             if (here > OL_F32_INFINITY)
@@ -124,7 +128,20 @@ void ol_find(enum ol_dtype dtype, const void *rows, uint32_t n_rows, uint32_t wi
 {
     found->n = 0;
     found->n_nan = found->n_inf = 0;
+    found->n_stretches = (width + STRETCH - 1) / STRETCH;
+    if (n_rows * found->n_stretches > found->stretch_room) {
+        found->stretch_room = n_rows * found->n_stretches;
+        found->stretches = ol_xrealloc_array(found->stretches, found->stretch_room,
+                                             sizeof *found->stretches);
+    }
     found->max_magnitude = value_of(
         dtype == OL_DTYPE_BF16 ? find_bf16(rows, n_rows, width, threshold, found)
                                : find_f32(rows, n_rows, width, threshold, found));
+}
+
+void ol_found_clear(struct ol_found *found)
+{
+    free(found->stretches);
+    free(found->occurrences);
+    *found = (struct ol_found){0};
 }

@@ -237,6 +237,6 @@ bool ol_outlying_without(const struct ol_analysis *a, const uint8_t *const *skip
     free(w.at_site);
     free(w.maxima);
     free(w.counts);
-    free(w.found.occurrences);
+    ol_found_clear(&w.found);
     return true;
 }

@@ -144,13 +144,22 @@ static inline void to_fp4(const float *restrict x, int64_t n, float scale,
         q[i] = round_e2m1(clamp(x[i] / scale, e2m1_largest)) * scale;
 }
 
-/* The largest power of two in the block's largest value becomes that of the format: 4. */
+/* The largest power of two that is not above x; of subnormal numbers 0. */
+static inline float power_of_two_below(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= 0x7f800000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The largest power of two in the block's largest value becomes that of the format: 4.
+ * Scales have no smaller exponent than -127. */
 static inline void mxfp4_block(const float *restrict x, int64_t n, float *restrict q)
 {
-    const float most = largest(x, n);
-    int exponent = 0;
-    frexpf(most, &exponent);
-    to_fp4(x, n, most > 0 ? ldexpf(1, exponent - 3) : 0, q);
+    const float scale = power_of_two_below(largest(x, n)) / 4;
+    to_fp4(x, n, scale > 0x1p-127f ? scale : 0x1p-127f, q);
 }
 
 /* `over`: what multiplies the blocks' scales, so that the largest is 448. */

@@ -174,7 +174,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
         if (ol_statistics[i]->end != NULL)
             ol_statistics[i]->end(s.states[i]);
     for (int i = 0; i < s.analysis.n_threads; i++)
-        free(s.found[i].occurrences);
+        ol_found_clear(&s.found[i]);
     free(s.found);
     free(sites);
     return 0;

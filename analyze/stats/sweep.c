@@ -67,7 +67,7 @@ static void end(void *state)
 
 /* ---- gathering ---- */
 
-/* Magnitudes of one row into the maxima so far, NaN left out. */
+/* Magnitudes of a row's part into the maxima so far, NaN left out. */
 static void take_bf16(const uint16_t *x, size_t n, uint16_t *largest, uint16_t *column)
 {
     for (size_t c = 0; c < n; c++) {
@@ -103,14 +103,37 @@ static void keep_maxima(struct sweep *s, const struct ol_block *b, const uint16_
     }
 }
 
-/* How many rows of each feature of a stretch of columns reach a threshold. */
-static void count_rows(const uint16_t *x, size_t d, int64_t n_rows, size_t width,
-                       uint16_t least, uint16_t *counts)
+/* A stretch of columns of the positions at hand. */
+struct stretch {
+    const uint16_t *x; /* [n_rows], rows at a distance of d */
+    size_t d, width, n_rows;
+    uint16_t largest[OL_BLOCK_POSITIONS]; /* of each row */
+};
+
+static void find_largest(struct stretch *s)
 {
-    memset(counts, 0, width * sizeof *counts);
-    for (int64_t row = 0; row < n_rows; row++)
-        for (size_t c = 0; c < width; c++)
-            counts[c] = (uint16_t)(counts[c] + (x[(size_t)row * d + c] >= least));
+    for (size_t row = 0; row < s->n_rows; row++) {
+        uint16_t most = 0;
+        for (size_t c = 0; c < s->width; c++)
+            most = s->x[row * s->d + c] > most ? s->x[row * s->d + c] : most;
+        s->largest[row] = most;
+    }
+}
+
+/* How many rows of each feature reach a threshold; whether any does. */
+static bool count_rows(const struct stretch *s, uint16_t least,
+                       uint16_t counts[OL_STRETCH])
+{
+    bool any = false;
+    memset(counts, 0, s->width * sizeof *counts);
+    for (size_t row = 0; row < s->n_rows; row++) {
+        if (s->largest[row] < least)
+            continue;
+        any = true;
+        for (size_t c = 0; c < s->width; c++)
+            counts[c] = (uint16_t)(counts[c] + (s->x[row * s->d + c] >= least));
+    }
+    return any;
 }
 
 static void keep_positions(struct sweep *s, const struct ol_block *b,
@@ -119,36 +142,41 @@ static void keep_positions(struct sweep *s, const struct ol_block *b,
     const size_t d = s->d_model;
     uint32_t *positions = s->positions + (size_t)b->sequence * N_THRESHOLDS * d;
     for (size_t first = 0; first < d; first += OL_STRETCH) {
-        const size_t width = d - first < OL_STRETCH ? d - first : OL_STRETCH;
-        for (int t = 0; t < N_THRESHOLDS; t++) {
-            uint16_t counts[OL_STRETCH];
-            uint32_t any = 0;
-            count_rows(largest + first, d, b->n_rows, width, s->least[t], counts);
-            for (size_t c = 0; c < width; c++)
-                any |= counts[c];
-            if (any == 0)
-                break; /* nor does anything reach a larger one */
-            for (size_t c = 0; c < width; c++)
-                __atomic_fetch_add(&positions[(size_t)t * d + first + c], counts[c],
-                                   __ATOMIC_RELAXED);
-        }
+        struct stretch part = {.x = largest + first,
+                               .d = d,
+                               .width = d - first < OL_STRETCH ? d - first : OL_STRETCH,
+                               .n_rows = (size_t)b->n_rows};
+        uint16_t counts[OL_STRETCH];
+        find_largest(&part);
+        /* Where nothing reaches a threshold, nothing reaches a larger one. */
+        for (int t = 0; t < N_THRESHOLDS && count_rows(&part, s->least[t], counts); t++)
+            for (size_t c = 0; c < part.width; c++)
+                if (counts[c] > 0)
+                    __atomic_fetch_add(&positions[(size_t)t * d + first + c], counts[c],
+                                       __ATOMIC_RELAXED);
     }
 }
 
+/* Stretches below every threshold leave all as it is. */
 static void block(void *state, int thread, const struct ol_block *b)
 {
     struct sweep *s = state;
     const size_t d = s->d_model;
+    const uint16_t *stretch = b->found->stretches;
     uint16_t *largest = s->largest[thread], *column = s->column[thread];
     memset(column, 0, d * sizeof *column);
     if (b->site == 0)
         memset(largest, 0, OL_BLOCK_POSITIONS * d * sizeof *largest);
-    for (size_t row = 0; row < (size_t)b->n_rows; row++) {
-        if (b->dtype == OL_DTYPE_BF16)
-            take_bf16((const uint16_t *)b->rows + row * d, d, largest + row * d, column);
-        else
-            take_f32((const uint32_t *)b->rows + row * d, d, largest + row * d, column);
-    }
+    for (size_t row = 0; row < (size_t)b->n_rows; row++)
+        for (size_t c = 0; c < d; c += OL_STRETCH) {
+            const size_t n = d - c < OL_STRETCH ? d - c : OL_STRETCH, at = row * d + c;
+            if (*stretch++ < s->least[0])
+                continue;
+            if (b->dtype == OL_DTYPE_BF16)
+                take_bf16((const uint16_t *)b->rows + at, n, largest + at, column + c);
+            else
+                take_f32((const uint32_t *)b->rows + at, n, largest + at, column + c);
+        }
     keep_maxima(s, b, column);
     if (b->last_of_sequence)
         keep_positions(s, b, largest);
