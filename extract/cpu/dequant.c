@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "extract/cpu/lookup.h"
@@ -174,20 +175,32 @@ static void mxfp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float 
     }
 }
 
+/* The 16 numbers of every scale that has come up. */
+struct fp4_tables {
+    uint16_t numbers[256][16];
+    bool known[256];
+};
+
+static const uint16_t *fp4_numbers(struct fp4_tables *t, uint8_t scale)
+{
+    for (int i = 0; i < 16 && !t->known[scale]; i++)
+        t->numbers[scale][i] = ol_bf16_from_f32(e2m1[i] * e8m0(scale));
+    t->known[scale] = true;
+    return t->numbers[scale];
+}
+
 static void mxfp4_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
                             uint16_t *dst)
 {
     const int64_t size = w->block_cols, groups = w->n_cols / size;
+    struct fp4_tables tables;
+    memset(tables.known, 0, sizeof tables.known);
     for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
         const uint8_t *codes = (const uint8_t *)w->data + r * w->row_step / 2;
         const uint8_t *scales = (const uint8_t *)w->scales + r * w->row_step / size;
-        for (int64_t g = 0; g < groups; g++) {
-            const float scale = e8m0(scales[g]);
-            uint16_t table[16];
-            for (int i = 0; i < 16; i++)
-                table[i] = ol_bf16_from_f32(e2m1[i] * scale);
-            ol_lookup_fp4(codes + g * size / 2, table, size, dst + g * size);
-        }
+        for (int64_t g = 0; g < groups; g++)
+            ol_lookup_fp4(codes + g * size / 2, fp4_numbers(&tables, scales[g]), size,
+                          dst + g * size);
     }
 }
 
