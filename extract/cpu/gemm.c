@@ -144,6 +144,18 @@ static void turn(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_row
             ol_to_f32(dtype, element(x, dtype, i * step + l), &to[l * COLS + i], 1);
 }
 
+/* Weights come from memory where no one has read them before, a piece of each row at a
+ * time: the processor does not see what is next on its own. */
+static void fetch_ahead(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_rows,
+                        int64_t n)
+{
+    enum { LINE = 64 };
+    const int64_t bytes = n * (int64_t)ol_dtype_size(dtype);
+    for (int64_t i = 0; i < n_rows; i++)
+        for (int64_t at = 0; at < bytes; at += LINE)
+            __builtin_prefetch((const char *)element(x, dtype, i * step) + at);
+}
+
 /* packed[k][column] of columns [first, first + COLS) and depth [at, at + depth); zero
  * behind the last column. */
 static void pack(const struct ol_gemm *g, int64_t first, int64_t at, int64_t depth,
@@ -158,9 +170,14 @@ static void pack(const struct ol_gemm *g, int64_t first, int64_t at, int64_t dep
                       packed + k * COLS, (size_t)n);
         return;
     }
-    for (int64_t i = 0; i < n; i += 8)
-        turn(element(g->b, g->b_dtype, (first + i) * g->ldb + at), g->b_dtype, g->ldb,
+    for (int64_t i = 0; i < n; i += 8) {
+        const int64_t row = first + i, next = row + 8;
+        if (next < g->n)
+            fetch_ahead(element(g->b, g->b_dtype, next * g->ldb + at), g->b_dtype, g->ldb,
+                        least(8, g->n - next), depth);
+        turn(element(g->b, g->b_dtype, row * g->ldb + at), g->b_dtype, g->ldb,
              least(8, n - i), depth, packed + i);
+    }
 }
 
 /* ---- sums ---- */
