@@ -154,12 +154,13 @@ static void cpu_close(struct ol_backend *b)
     for (int i = 0; i < ol_pool_threads(cpu->pool); i++)
         free(cpu->scratch[i].data);
     free(cpu->scratch);
+    ol_cpu_free_histograms(cpu);
     ol_pool_free(cpu->pool);
     free(cpu);
 }
 
-/* Products need the most: everything else a thread works on is a few rows or tiles, and
- * what the library of products keeps for itself. */
+/* Products need the most: everything else a thread works on is a few rows or tiles, a
+ * histogram, and what the library of products keeps for itself. */
 static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
 {
     enum { TILES = 16 << 20 };
@@ -236,6 +237,8 @@ static const struct ol_backend_operations operations = {
     .largest = ol_cpu_largest,
     .pick = ol_cpu_pick,
     .add_squares = ol_cpu_add_squares,
+    .digest = ol_cpu_digest,
+    .take_histogram = ol_cpu_take_histogram,
     .nll = ol_cpu_nll,
 };
 

@@ -185,6 +185,7 @@ static void cuda_close(struct ol_backend *b)
     ol_cuda_arrivals_free(cuda->arrivals);
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
+    cudaFree(cuda->histogram);
     if (cuda->blas != NULL)
         cublasDestroy(cuda->blas);
     cudaFree(cuda->blas_workspace);
@@ -236,6 +237,8 @@ static const struct ol_backend_operations *operations(void)
     t.largest = ol_cuda_largest;
     t.pick = ol_cuda_pick;
     t.add_squares = ol_cuda_add_squares;
+    t.digest = ol_cuda_digest;
+    t.take_histogram = ol_cuda_take_histogram;
     t.nll = ol_cuda_nll;
     return &t;
 }
@@ -296,6 +299,8 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->back, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
         begin_blas(cuda, err) != 0)
+        return -1;
+    if (ol_cuda_new_histogram(cuda, err) != 0)
         return -1;
     cuda->scratch = ol_cuda_scratch_new(cuda);
     cuda->pool = ol_pool_new(0, err);

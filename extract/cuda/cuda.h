@@ -71,7 +71,8 @@ struct ol_cuda {
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_arrivals *arrivals;
-    struct ol_pool *pool; /* fills pinned memory */
+    unsigned long long *histogram; /* [OL_N_CODES], of digest */
+    struct ol_pool *pool;          /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: memory beside what is reserved, bytes,
      * nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
@@ -196,6 +197,9 @@ struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
 void ol_cuda_scratch_free(struct ol_cuda_arena *s); /* NULL is fine */
 
+/* digest.cu: zeros on the device, counted in cuda->reserved. */
+int ol_cuda_new_histogram(struct ol_cuda *cuda, struct ol_error *err);
+
 /* ---- tensors ---- */
 
 static inline size_t ol_cuda_bytes(struct ol_tensor t)
@@ -297,6 +301,9 @@ int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t
                  float *values, struct ol_error *err);
 int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                         struct ol_error *err);
+int ol_cuda_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                   struct ol_digest *digest, struct ol_error *err);
+int ol_cuda_take_histogram(struct ol_backend *b, int64_t *counts, struct ol_error *err);
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
                 const int32_t *targets, float *nll, struct ol_error *err);
 }
