@@ -15,15 +15,18 @@
 #include <string.h>
 #include <time.h>
 
-enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS, SQUARES };
+#include "common/magnitude.h"
+
+enum job_kind { SITE, DIGEST, COUNTS, ROUTER, STATES, NLL, WRITES, UNITS, SQUARES };
 
 struct job {
     enum job_kind kind;
     int part, layer;
     enum ol_site site;
+    enum ol_summary_site summary; /* DIGEST, COUNTS */
     enum ol_input input;
     int64_t first, n;
-    void *rows;     /* owned; ROUTER: ids, WRITES: features, UNITS, SQUARES */
+    void *rows;     /* owned; DIGEST, COUNTS, ROUTER: ids, WRITES: features, ... */
     float *weights; /* owned; ROUTER, and the writes of WRITES */
     int n_units;
     size_t bytes;
@@ -40,9 +43,8 @@ struct queue {
 
 struct ol_writer {
     struct ol_writer_target to;
-    int64_t *starts;   /* [n_sequences + 1]: first row of each sequence */
-    void *converted;   /* one sequence's rows in the file's dtype */
-    uint16_t *rounded; /* and as bf16, for the summary */
+    int64_t *starts; /* [n_sequences + 1]: first row of each sequence */
+    void *converted; /* one sequence's rows in the file's dtype */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -101,29 +103,6 @@ static bool next_span(const struct ol_writer *w, int64_t first, int64_t n, struc
     return true;
 }
 
-/* Of a recorded layer; OL_N_SUMMARY_SITES: none is made. */
-static enum ol_summary_site summary_of(const struct ol_activation_layer *layer,
-                                       enum ol_site site)
-{
-    const enum ol_summary_site summary = ol_summary_site_of(site);
-    return summary < OL_N_SUMMARY_SITES && layer->summary_sites[summary]
-               ? summary
-               : OL_N_SUMMARY_SITES;
-}
-
-static void sum_up(struct ol_writer *w, enum ol_summary_site site, const struct span *s,
-                   const void *rows)
-{
-    const size_t n = (size_t)(s->n * w->to.layout->d_model);
-    const uint16_t *codes = rows;
-    if (w->to.dtype == OL_DTYPE_F32) {
-        ol_from_f32(OL_DTYPE_BF16, rows, w->rounded, n);
-        codes = w->rounded;
-    }
-    ol_summary_take(w->to.summary, site, s->sequence, s->token, s->n, codes);
-}
-
-/* After a site's last row. */
 static int write_summary(struct ol_writer *w, int layer, enum ol_summary_site site,
                          struct ol_error *err)
 {
@@ -153,33 +132,30 @@ static size_t row_bytes(const struct ol_writer *w)
 
 static int write_site(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
-    const size_t d = (size_t)w->to.layout->d_model, size = ol_dtype_size(w->to.dtype);
-    const struct ol_activation_layer *layer = find_layer(w, job->layer);
-    const enum ol_summary_site summary = summary_of(layer, job->site);
-    const bool stored = layer->sites[job->site];
+    const size_t d = (size_t)w->to.layout->d_model;
     struct span s = {0};
     while (next_span(w, job->first, job->n, &s)) {
-        const char *rows = (const char *)job->rows + (size_t)s.row * d * size;
-        if (summary < OL_N_SUMMARY_SITES)
-            sum_up(w, summary, &s, rows);
-        if (stored && ol_activation_write_site(
-                          w->to.file, job->layer, job->site, s.sequence, s.token, s.n,
-                          convert(w, rows, (size_t)s.n * d), err) != 0)
+        const char *rows = (const char *)job->rows + (size_t)s.row * row_bytes(w);
+        if (ol_activation_write_site(w->to.file, job->layer, job->site, s.sequence,
+                                     s.token, s.n, convert(w, rows, (size_t)s.n * d),
+                                     err) != 0)
             return -1;
     }
-    return is_last(w, job) && summary < OL_N_SUMMARY_SITES
-               ? write_summary(w, job->layer, summary, err)
-               : 0;
+    return 0;
 }
 
-/* The states are the stream after the layer. */
-static int write_output(struct ol_writer *w, const struct job *job, struct ol_error *err)
+static void add_digest(struct ol_writer *w, const struct job *job)
 {
     struct span s = {0};
-    while (next_span(w, job->first, job->n, &s))
-        sum_up(w, OL_SUMMARY_OUTPUT, &s,
-               (const char *)job->rows + (size_t)s.row * row_bytes(w));
-    return is_last(w, job) ? write_summary(w, job->layer, OL_SUMMARY_OUTPUT, err) : 0;
+    next_span(w, job->first, job->n, &s);
+    assert(s.token == 0 && s.n == job->n && s.n == w->to.lengths[s.sequence]);
+    ol_summary_add(w->to.summary, s.sequence, job->rows);
+}
+
+static int add_counts(struct ol_writer *w, const struct job *job, struct ol_error *err)
+{
+    ol_summary_add_counts(w->to.summary, job->rows);
+    return is_last(w, job) ? write_summary(w, job->layer, job->summary, err) : 0;
 }
 
 /* The states of all parts; NULL while one's are missing, as they stay when it failed. */
@@ -203,13 +179,9 @@ static const void *join_states(struct ol_writer *w, const struct job *job)
 
 static int write_states(struct ol_writer *w, const struct job *job, struct ol_error *err)
 {
-    const struct ol_activation_layer *layer = find_layer(w, job->layer);
     const void *states = join_states(w, job);
     void *extra = NULL;
     size_t bytes = 0;
-    if (layer != NULL && layer->summary_sites[OL_SUMMARY_OUTPUT] &&
-        write_output(w, job, err) != 0)
-        return -1;
     if (states == NULL)
         return 0;
     /* The states speak for everything before them. */
@@ -289,6 +261,11 @@ static int run_job(struct ol_writer *w, const struct job *job, struct ol_error *
     switch (job->kind) {
     case SITE:
         return write_site(w, job, err);
+    case DIGEST:
+        add_digest(w, job);
+        return 0;
+    case COUNTS:
+        return add_counts(w, job, err);
     case ROUTER:
         return write_router(w, job, err);
     case STATES:
@@ -384,7 +361,6 @@ static void free_all(struct ol_writer *w)
     free(w->states);
     ol_unit_table_clear(&w->units);
     free(w->queues);
-    free(w->rounded);
     free(w->converted);
     free(w->starts);
     free(w);
@@ -406,9 +382,6 @@ struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
     if (layout->dtype != target->dtype)
         w->converted = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
                                   ol_dtype_size(layout->dtype));
-    if (target->summary != NULL && target->dtype == OL_DTYPE_F32)
-        w->rounded = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
-                                sizeof *w->rounded);
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
     sigset_t all, before;
@@ -501,7 +474,16 @@ bool ol_writer_wants_layer(const struct ol_writer *w, int layer)
 bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site)
 {
     const struct ol_activation_layer *l = find_layer(w, layer);
-    return l != NULL && (l->sites[site] || summary_of(l, site) < OL_N_SUMMARY_SITES);
+    return l != NULL && l->sites[site];
+}
+
+/* In the stream itself nothing is an occurrence. */
+bool ol_writer_wants_digest(const struct ol_writer *w, int layer,
+                            enum ol_summary_site site, uint32_t *least)
+{
+    const struct ol_activation_layer *l = find_layer(w, layer);
+    *least = site == OL_SUMMARY_OUTPUT ? 0 : ol_least_bf16(w->to.layout->threshold);
+    return l != NULL && l->summary_sites[site];
 }
 
 void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_error *err)
@@ -525,12 +507,19 @@ void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_erro
 static int64_t stage_of(const struct job *job)
 {
     enum { STAGES = 4 };
-    static const int of_kind[] = {
-        [SITE] = 1,   [ROUTER] = 1, [STATES] = 3, [NLL] = STAGES,
-        [WRITES] = 2, [UNITS] = 2,  [SQUARES] = 2};
-    const bool attention = job->kind == SITE && (job->site == OL_SITE_LN_ATTN ||
-                                                 job->site == OL_SITE_RESIDUAL_ATTN);
-    return (int64_t)job->layer * STAGES + (attention ? 0 : of_kind[job->kind]);
+    static const int of_kind[] = {[ROUTER] = 1, [STATES] = 3, [NLL] = STAGES,
+                                  [WRITES] = 2, [UNITS] = 2,  [SQUARES] = 2};
+    static const int of_site[] = {[OL_SITE_LN_ATTN] = 0,
+                                  [OL_SITE_RESIDUAL_ATTN] = 0,
+                                  [OL_SITE_LN_MLP] = 1,
+                                  [OL_SITE_RESIDUAL_MLP] = 1};
+    static const int of_summary[] = {
+        [OL_SUMMARY_LN_ATTN] = 0, [OL_SUMMARY_LN_MLP] = 1, [OL_SUMMARY_OUTPUT] = 3};
+    const bool digest = job->kind == DIGEST || job->kind == COUNTS;
+    const int stage = job->kind == SITE ? of_site[job->site]
+                      : digest          ? of_summary[job->summary]
+                                        : of_kind[job->kind];
+    return (int64_t)job->layer * STAGES + stage;
 }
 
 static int put(struct ol_writer *w, const struct ol_writer_rows *at, struct job *model,
@@ -566,6 +555,25 @@ int ol_writer_take_site(struct ol_writer *w, const struct ol_writer_rows *at,
 {
     struct job job = {
         .kind = SITE, .site = site, .rows = rows, .bytes = (size_t)at->n * row_bytes(w)};
+    return put(w, at, &job, err);
+}
+
+int ol_writer_take_digest(struct ol_writer *w, const struct ol_writer_rows *at,
+                          enum ol_summary_site site, struct ol_digest *digest,
+                          struct ol_error *err)
+{
+    struct job job = {.kind = DIGEST,
+                      .summary = site,
+                      .rows = digest,
+                      .bytes = ol_digest_bytes(digest->n_rows, digest->n_cols)};
+    return put(w, at, &job, err);
+}
+
+int ol_writer_take_counts(struct ol_writer *w, const struct ol_writer_rows *at,
+                          enum ol_summary_site site, int64_t *counts,
+                          struct ol_error *err)
+{
+    struct job job = {.kind = COUNTS, .summary = site, .rows = counts};
     return put(w, at, &job, err);
 }
 

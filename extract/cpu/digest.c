@@ -21,6 +21,7 @@ struct job {
     uint32_t least;
     struct ol_digest *digest;
     int64_t **histograms;
+    int64_t width;         /* of a stripe */
     atomic_int_fast64_t n; /* occurrences */
 };
 
@@ -85,8 +86,8 @@ static void digest_stripe(void *arg, int64_t i, int thread)
 {
     struct job *j = arg;
     const struct ol_digest *d = j->digest;
-    const int64_t first = i * STRIPE, left = d->n_cols - first;
-    const int64_t n = left < STRIPE ? left : STRIPE;
+    const int64_t first = i * j->width, left = d->n_cols - first;
+    const int64_t n = left < j->width ? left : j->width;
     float *max = d->maxima + first, *min = d->minima + first;
     for (int64_t c = 0; c < n; c++) {
         max[c] = -INFINITY;
@@ -121,6 +122,15 @@ static void give_codes(struct ol_tensor x, struct ol_digest *digest)
         ol_from_f32(OL_DTYPE_BF16, x.data, digest->codes, n);
 }
 
+/* Narrow where there are more threads than wide ones would keep busy. */
+static int64_t stripe_width(int64_t n_cols, int n_threads)
+{
+    int64_t width = STRIPE;
+    while (width > OL_STRETCH && n_cols < width * n_threads)
+        width /= 2;
+    return width;
+}
+
 static void new_histograms(struct ol_cpu *cpu)
 {
     const int n = ol_pool_threads(cpu->pool);
@@ -139,8 +149,13 @@ int ol_cpu_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,
     if (cpu->histograms == NULL)
         new_histograms(cpu);
     struct job job = {
-        .x = x, .least = least, .digest = digest, .histograms = cpu->histograms};
-    ol_pool_run(cpu->pool, (x.n_cols + STRIPE - 1) / STRIPE, digest_stripe, &job);
+        .x = x,
+        .least = least,
+        .digest = digest,
+        .histograms = cpu->histograms,
+        .width = stripe_width(x.n_cols, ol_pool_threads(cpu->pool)),
+    };
+    ol_pool_run(cpu->pool, (x.n_cols + job.width - 1) / job.width, digest_stripe, &job);
     digest->n_occurrences = job.n;
     digest->listed = job.n <= digest->most_occurrences;
     if (!digest->listed)
