@@ -66,6 +66,22 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     done
 }
 
+@test "summaries: of sequences that differ, in several blocks" {
+    cd "$BATS_TEST_TMPDIR"
+    awk 'BEGIN { n = split("700 100 650 1 333 700 512 66", lengths)
+                 for (s = 1; s <= n; s++)
+                     for (i = 1; i <= lengths[s]; i++)
+                         printf "%d%s", (i * i + 97 * s) % 2048, i < lengths[s] ? " " : "\n" }' > ids.txt
+    for threads in 1 3; do
+        "$EXTRACT" -q "$DEMO" --ids ids.txt -o $threads.h5 --backend cpu --threads $threads --threshold 2 \
+            --layers 1,2 --sites ln_attn,ln_mlp,residual_attn,residual_mlp
+    done
+    "$PYTHON" "$TESTS/oracle/summary.py" 1.h5 0.5
+    "$EXTRACT" -q "$DEMO" --ids ids.txt -o none.h5 --backend cpu --threshold 2 --layers 1,2 --store none
+    same 3.h5 1.h5
+    same none.h5 1.h5
+}
+
 @test "summaries: a run without tensors, killed again and again, ends with the same" {
     cd "$BATS_TEST_TMPDIR"
     export CUDASIM_DEVICES=2
