@@ -257,6 +257,7 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
              version % 1000 / 10);
     cuda->base.device = cuda->name;
     cuda->total = (int64_t)prop.totalGlobalMem;
+    cuda->most_shared = prop.sharedMemPerBlockOptin;
     cuda->unit = LEAST_UNIT;
     while (cuda->unit < MOST_UNIT &&
            cuda->unit * 2 * UNITS <= (int64_t)prop.totalGlobalMem)

@@ -18,9 +18,10 @@
  *   ol_cuda_get (and ol_cuda_put, when its ring is full).
  * - Kernels take pointers to device memory only. Host arrays travel by ol_cuda_put,
  *   small weights by ol_cuda_values, results by ol_cuda_get.
- * - Blocks have a multiple of 32 threads. No thread leaves a kernel before a barrier
- *   that others still reach. Shared memory is declared by OL_SHARED (a fixed array) and
- *   OL_SHARED_DYNAMIC (what the launch asks for), and holds rubbish at first.
+ * - Blocks have a multiple of 32 threads, more than 256 only with __launch_bounds__. No
+ * thread leaves a kernel before a barrier that others still reach. Shared memory is
+ * declared by OL_SHARED (a fixed array) and OL_SHARED_DYNAMIC (what the launch asks for),
+ * and holds rubbish at first.
  * - An empty grid is fine: nothing is launched.
  * - float only where rounding is wanted; expf, sqrtf and division are the exact ones
  *   (no fast-math), and a * b + c is two roundings: write fmaf where it should be one.
@@ -65,6 +66,7 @@ struct ol_cuda {
     cudaStream_t back;   /* downloads that have begun */
     int64_t total;       /* bytes of the device's memory */
     int64_t unit;        /* bytes of a tile of a weight */
+    size_t most_shared;  /* bytes of a block's shared memory */
     int64_t reserved;    /* bytes of the device's memory, from open to close */
     cublasHandle_t blas; /* on `stream` */
     void *blas_workspace;
@@ -225,15 +227,26 @@ static inline unsigned ol_cuda_blocks(int64_t n, int64_t size)
 /* Dynamic shared memory beyond this must be asked for. */
 enum { OL_CUDA_PLAIN_SHARED = 48 << 10 };
 
-/* The one way to start a kernel. Arguments are converted to the kernel's own types. */
-template <typename... P, typename... A>
+/* Threads of a block for whose registers there is always room: 256 times the most, 255.
+ * A kernel of larger blocks has __launch_bounds__, or some devices refuse to start it. */
+enum { OL_CUDA_PLAIN_THREADS = 256 };
+
+/* The one way to start a kernel. Arguments are converted to the kernel's own types.
+ * MOST: its __launch_bounds__, for larger blocks. */
+template <int MOST = OL_CUDA_PLAIN_THREADS, typename... P, typename... A>
 static int ol_launch(struct ol_cuda *cuda, struct ol_error *err, const char *what,
                      void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
                      A... args)
 {
     static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has");
+    assert(block.x * block.y * block.z <= (unsigned)MOST);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0)
         return 0;
+    if (shared_bytes > cuda->most_shared)
+        return ol_fail(err,
+                       "CUDA: %s: %zu bytes of shared memory are needed, a block has at "
+                       "most %zu on this device",
+                       what, shared_bytes, cuda->most_shared);
     if (shared_bytes > OL_CUDA_PLAIN_SHARED &&
         ol_cuda_check(cudaFuncSetAttribute((const void *)kernel,
                                            cudaFuncAttributeMaxDynamicSharedMemorySize,

@@ -195,6 +195,38 @@ static void attention(struct ol_backend *b)
         attention_case(b, &cases[i]);
 }
 
+/* On devices of capability 8.6 and 8.9 too; on less, a sentence. */
+static void attention_in_little(struct ol_backend *b)
+{
+    static const struct attention_case cases[] = {
+        {97, 1, 1, 256, 256, OL_ATTENTION_CHUNKED, 70, true},
+        {70, 2, 1, 250, 249, OL_ATTENTION_FULL, 0, false},
+        {65, 1, 1, 256, 128, OL_ATTENTION_FULL, 0, false},
+        {129, 1, 1, 192, 128, OL_ATTENTION_FULL, 0, false},
+    };
+    enum { LITTLE = 99 << 10 };
+    const enum ol_dtype dtype = b->dtype;
+    cudasim_set_shared(LITTLE);
+    struct ol_error err = {0};
+    struct ol_backend *little = ol_cuda_open(dtype, 0, &err);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        attention_case(little, &cases[i]);
+    little->op->close(little);
+    cudasim_set_shared(LITTLE / 2);
+    little = ol_cuda_open(dtype, 0, &err);
+    struct matrix x = random_matrix(little, 3, 192, 1);
+    const struct ol_attention_args args = {
+        .n_heads = 1, .n_kv_heads = 1, .head_dim = 192, .value_dim = 128, .scale = 1};
+    struct ol_tensor v = x.t;
+    v.n_cols = 128;
+    assert_int_equal(little->op->attention(little, &args, x.t, x.t, v, v, &err), -1);
+    assert_non_null(strstr(err.text, "bytes of shared memory are needed, a block has at "
+                                     "most 50688 on this device"));
+    drop(little, &x);
+    little->op->close(little);
+    cudasim_set_shared(227 << 10);
+}
+
 /* ---- router ---- */
 
 enum { MAX_E = 512, MAX_K = 32 };
@@ -566,6 +598,7 @@ static void all_ways(void (*test)(struct ol_backend *b))
         all_ways(name);                                                                  \
     }
 TEST(attention)
+TEST(attention_in_little)
 TEST(route)
 TEST(route_strange)
 TEST(permute)
@@ -575,9 +608,10 @@ TEST(limits)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attention),     cmocka_unit_test(test_route),
-        cmocka_unit_test(test_route_strange), cmocka_unit_test(test_permute),
-        cmocka_unit_test(test_delta_net),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_in_little),
+        cmocka_unit_test(test_route),     cmocka_unit_test(test_route_strange),
+        cmocka_unit_test(test_permute),   cmocka_unit_test(test_delta_net),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
