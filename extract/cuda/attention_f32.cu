@@ -9,7 +9,7 @@ enum { QUERIES = 32, LANES = 8, THREADS = QUERIES * LANES };
 
 /* Of a tile, by the values of a head that a thread has: tiles of large heads are to fit
  * into 99 KiB of shared memory, which is all that some devices have. */
-static constexpr int keys_of(int values)
+static __host__ __device__ constexpr int keys_of(int values)
 {
     return values <= 128 / LANES ? 32 : 16;
 }

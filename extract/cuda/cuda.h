@@ -14,8 +14,9 @@
  *         return ol_launch(cuda, err, "clip", kernel<float>, grid, block, 0, args...);
  *     }
  *
- * - Everything runs in order on cuda->stream; nothing waits for the device except
- *   ol_cuda_get (and ol_cuda_put, when its ring is full).
+ * - Everything runs in order on cuda->stream, several products at once beside each other
+ *   between what comes before and after them (ol_cuda_products); nothing waits for the
+ * device except ol_cuda_get (and ol_cuda_put, when its ring is full).
  * - Kernels take pointers to device memory only. Host arrays travel by ol_cuda_put,
  *   small weights by ol_cuda_values, results by ol_cuda_get.
  * - Blocks have a multiple of 32 threads, more than 256 only with __launch_bounds__. No
@@ -58,18 +59,27 @@ struct ol_cuda_stage;    /* stage.cu: the ways between the host and the device *
 struct ol_cuda_arena;    /* scratch.cu: device memory of one operation */
 struct ol_cuda_arrivals; /* weight.cu: device memory in which weights arrive */
 
+/* lanes.cu: on which products run beside each other. */
+enum { OL_CUDA_LANES = 4 };
+struct ol_cuda_lane {
+    cudaStream_t stream;
+    cublasHandle_t blas; /* on it */
+    void *workspace;
+    cudaEvent_t here;
+};
+
 struct ol_cuda {
     struct ol_backend base;
     int device;
-    cudaStream_t stream; /* all computing */
+    struct ol_cuda_lane lanes[OL_CUDA_LANES];
+    int lane;            /* of the product that is being queued */
+    cudaStream_t stream; /* all other computing: lane 0's */
     cudaStream_t copies; /* weights on their way to the device */
     cudaStream_t back;   /* downloads that have begun */
     int64_t total;       /* bytes of the device's memory */
     int64_t unit;        /* bytes of a tile of a weight */
     size_t most_shared;  /* bytes of a block's shared memory */
     int64_t reserved;    /* bytes of the device's memory, from open to close */
-    cublasHandle_t blas; /* on `stream` */
-    void *blas_workspace;
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_arrivals *arrivals;
@@ -162,8 +172,8 @@ int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
                           size_t size, struct ol_error *err);
 
 /* Rows [row, row + n), at most a tile, on their way to the device by cuda->copies, beside
- * the computing, unless they are still there; cuda->stream waits for them. They stay
- * there while what is queued on cuda->stream before the next call runs. */
+ * the computing, unless they are still there; the stream of cuda->lane waits for them.
+ * They stay there while what is queued on it before the next call runs. */
 int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
                        int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
 
@@ -198,6 +208,14 @@ int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);
 struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
 void ol_cuda_scratch_free(struct ol_cuda_arena *s); /* NULL is fine */
+
+/* lanes.cu. Lanes below n go on behind what is on cuda->stream now, and it behind them.
+ */
+int ol_cuda_lanes_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_lanes_wait(struct ol_cuda *cuda);
+void ol_cuda_lanes_free(struct ol_cuda *cuda);
+int ol_cuda_fork(struct ol_cuda *cuda, int n, struct ol_error *err);
+int ol_cuda_join(struct ol_cuda *cuda, int n, struct ol_error *err);
 
 /* digest.cu: zeros on the device, counted in cuda->reserved. */
 int ol_cuda_new_histogram(struct ol_cuda *cuda, struct ol_error *err);
