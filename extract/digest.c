@@ -16,7 +16,8 @@ struct ol_digest *ol_digest_in(void *room, int64_t n_rows, int64_t n_cols)
 {
     struct ol_digest *digest = room;
     double *sums = (double *)(digest + 1);
-    float *maxima = (float *)(sums + 2 * n_cols);
+    void *after_sums = sums + 2 * n_cols;
+    float *maxima = after_sums;
     void *rest = maxima + 2 * n_cols;
     *digest = (struct ol_digest){
         .n_rows = n_rows,
