@@ -180,7 +180,7 @@ test: all $(UNIT) $(TEST_TOOLS)
 # ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
 # with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
 
-GPU_TESTS := test_feeding test_operations test_mixer_operations test_cuda_kernels test_dequant test_forward
+GPU_TESTS := test_feeding test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward
 
 .PHONY: gpu-pack gpu-check gpu-files
 gpu-pack:

@@ -35,7 +35,6 @@ const char *ol_summary_site_name(enum ol_summary_site site);
 enum ol_summary_site ol_summary_site_of(enum ol_site site);
 
 enum {
-    OL_N_CODES = 65536,     /* of bf16 */
     OL_TOP_FEATURES = 4,    /* kept of every token's stream */
     OL_NO_FEATURE = 0xffff, /* fewer than that many dimensions */
     OL_WRITES_PER_TOP = 2,  /* value and attention, before the parts of the MLP */

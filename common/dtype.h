@@ -13,6 +13,9 @@ enum ol_dtype {
     OL_DTYPE_I32,
 };
 
+/* Values that a bf16 can have. */
+enum { OL_N_CODES = 65536 };
+
 /* Bytes of one element. */
 static inline size_t ol_dtype_size(enum ol_dtype dtype)
 {

@@ -18,6 +18,7 @@
 
 #include "common/dtype.h"
 #include "common/error.h"
+#include "extract/digest.h"
 #include "extract/spec.h"
 #include "extract/weights.h"
 
@@ -279,6 +280,17 @@ struct ol_backend_operations {
     /* sums[c] += x[i][c]^2 for i rising, in double; x [n, d], sums host [d]. */
     int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
+
+    /* Fill in what a summary keeps of x [n, d], the rows of one sequence, rounded to
+     * bf16 (digest.h), and count every code in a histogram that the backend keeps. least
+     * is the magnitude, as a code, that an occurrence has at least; 0: none is looked
+     * for. d <= OL_NO_COLUMN. */
+    int (*digest)(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                  struct ol_digest *digest, struct ol_error *err);
+
+    /* The histogram of everything digested since it was taken last: counts host
+     * [OL_N_CODES]. */
+    int (*take_histogram)(struct ol_backend *b, int64_t *counts, struct ol_error *err);
 
     /* ---- head ---- */
 

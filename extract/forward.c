@@ -24,20 +24,13 @@
 #include "extract/experts.h"
 #include "extract/layer_weights.h"
 #include "extract/mixer/mixer.h"
+#include "extract/recorder.h"
 #include "extract/team.h"
 #include "extract/writes.h"
 
 /* Buffers of a gated MLP: [rows, width], [rows, width], [rows, d_model]. */
 struct mlp {
     struct ol_tensor gate, up, down;
-};
-
-/* Rows of a site that are on their way to the host. */
-struct recording {
-    struct ol_download download;
-    int layer;
-    enum ol_site site;
-    int64_t first;
 };
 
 struct forward {
@@ -55,8 +48,7 @@ struct forward {
     struct ol_writes *writes;      /* NULL: nobody asks */
     struct ol_inputs *inputs;      /* NULL: nobody asks */
     int32_t *all_rows;             /* [n_rows]: 0, 1, 2, ... */
-    struct recording recordings[OL_DOWNLOADS]; /* the oldest first */
-    int n_recordings;
+    struct ol_recorder recorder;
 
     /* The backend's, freed in end(). */
     struct ol_tensor hidden, normed; /* [n_rows, d_model] */
@@ -90,109 +82,7 @@ static int send(const struct forward *f, enum ol_role first, enum ol_role last, 
                : 0;
 }
 
-/* ---- recording ---- */
-
-static struct ol_writer_rows rows_of(const struct forward *f, int layer, int64_t first,
-                                     int64_t n)
-{
-    return (struct ol_writer_rows){f->in->part, layer, f->in->first_row + first, n};
-}
-
-static void *writer_room(struct forward *f, size_t bytes, struct ol_error *err)
-{
-    return ol_writer_room(f->in->writer, f->in->part, bytes, err);
-}
-
-/* Hand the oldest recording over. */
-static int finish_oldest(struct forward *f, struct ol_error *err)
-{
-    const struct recording r = f->recordings[0];
-    f->n_recordings--;
-    memmove(f->recordings, f->recordings + 1,
-            (size_t)f->n_recordings * sizeof *f->recordings);
-    const struct ol_tensor rows = r.download.src;
-    const size_t bytes =
-        (size_t)rows.n_rows * (size_t)rows.n_cols * ol_dtype_size(rows.dtype);
-    void *copy = writer_room(f, bytes, err);
-    if (copy == NULL)
-        return -1;
-    if (f->op->download_end(f->b, &r.download, copy, err) != 0) {
-        free(copy);
-        return -1;
-    }
-    const struct ol_writer_rows at = rows_of(f, r.layer, r.first, rows.n_rows);
-    return ol_writer_take_site(f->in->writer, &at, r.site, copy, err);
-}
-
-/* Before rows that were recorded may change. */
-static int finish_recordings(struct forward *f, struct ol_error *err)
-{
-    while (f->n_recordings > 0)
-        if (finish_oldest(f, err) != 0)
-            return -1;
-    return 0;
-}
-
-/* The rows may not change before finish_recordings: while they are copied the layer goes
- * on. */
-static int record(struct forward *f, int layer, enum ol_site site, int64_t first,
-                  struct ol_tensor rows, struct ol_error *err)
-{
-    if (!ol_writer_wants_site(f->in->writer, layer, site))
-        return 0;
-    if (f->n_recordings == OL_DOWNLOADS && finish_oldest(f, err) != 0)
-        return -1;
-    struct recording r = {.layer = layer, .site = site, .first = first};
-    if (f->op->download_begin(f->b, rows, &r.download, err) != 0)
-        return -1;
-    f->recordings[f->n_recordings++] = r;
-    return 0;
-}
-
-/* Rows that change soon. */
-static int record_now(struct forward *f, int layer, enum ol_site site, int64_t first,
-                      struct ol_tensor rows, struct ol_error *err)
-{
-    return record(f, layer, site, first, rows, err) != 0 ? -1 : finish_recordings(f, err);
-}
-
-static int record_router(struct forward *f, int layer, struct ol_error *err)
-{
-    if (!ol_writer_wants_layer(f->in->writer, layer))
-        return 0;
-    const size_t n = (size_t)f->n_rows * (size_t)f->spec->router.top_k;
-    uint16_t *ids = ol_xcalloc(n, sizeof *ids);
-    float *weights = ol_xcalloc(n, sizeof *weights);
-    memcpy(ids, ol_experts_ids(f->experts), n * sizeof *ids);
-    memcpy(weights, ol_experts_weights(f->experts), n * sizeof *weights);
-    const struct ol_writer_rows at = rows_of(f, layer, 0, f->n_rows);
-    return ol_writer_take_router(f->in->writer, &at, ids, weights, err);
-}
-
-static int record_states(struct forward *f, int layer, struct ol_error *err)
-{
-    if (!f->in->keep_states)
-        return 0;
-    const size_t bytes =
-        (size_t)f->n_rows * (size_t)f->spec->d_model * ol_dtype_size(f->b->dtype);
-    void *copy = writer_room(f, bytes, err);
-    if (copy == NULL)
-        return -1;
-    if (f->op->download(f->b, f->hidden, copy, err) != 0) {
-        free(copy);
-        return -1;
-    }
-    const struct ol_writer_rows at = rows_of(f, layer, 0, f->n_rows);
-    return ol_writer_take_states(f->in->writer, &at, copy, err);
-}
-
-/* Who is told of that layer's writes; NULL: nobody. */
-static struct ol_writes *watcher(const struct forward *f, int layer)
-{
-    return ol_writer_wants_layer(f->in->writer, layer) ? f->writes : NULL;
-}
-
-/* ---- mixing of tokens ---- */
+/* ---- blocks ---- */
 
 /* The next block of whole sequences: at least one, at most block_rows rows. */
 struct block {
@@ -215,6 +105,33 @@ static bool next_block(const struct forward *f, struct block *block)
     return block->n_sequences > 0;
 }
 
+/* Gather the summary of a site from a block. */
+static int sum_up(struct forward *f, int layer, enum ol_summary_site site,
+                  const struct block *block, struct ol_tensor rows, struct ol_error *err)
+{
+    return ol_recorder_sum_up(&f->recorder, layer, site, block->first,
+                              f->in->lengths + block->first_sequence, rows, err);
+}
+
+/* The stream after the layer. */
+static int sum_up_output(struct forward *f, int layer, struct ol_error *err)
+{
+    struct block block = {0};
+    while (next_block(f, &block))
+        if (sum_up(f, layer, OL_SUMMARY_OUTPUT, &block,
+                   ol_tensor_rows(f->hidden, block.first, block.n), err) != 0)
+            return -1;
+    return 0;
+}
+
+/* Who is told of that layer's writes; NULL: nobody. */
+static struct ol_writes *watcher(const struct forward *f, int layer)
+{
+    return ol_writer_wants_layer(f->in->writer, layer) ? f->writes : NULL;
+}
+
+/* ---- mixing of tokens ---- */
+
 static int mix_block(struct forward *f, int layer, const struct block *block,
                      struct ol_error *err)
 {
@@ -230,10 +147,13 @@ static int mix_block(struct forward *f, int layer, const struct block *block,
         .x = normed,
         .out = ol_tensor_rows(f->mixed, 0, n),
     };
-    if (record_now(f, layer, OL_SITE_RESIDUAL_ATTN, block->first, hidden, err) != 0 ||
+    if (ol_recorder_site_now(&f->recorder, layer, OL_SITE_RESIDUAL_ATTN, block->first,
+                             hidden, err) != 0 ||
         f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
                     weight(f, OL_ROLE_ATTN_NORM, layer), normed, err) != 0 ||
-        record(f, layer, OL_SITE_LN_ATTN, block->first, normed, err) != 0 ||
+        ol_recorder_site(&f->recorder, layer, OL_SITE_LN_ATTN, block->first, normed,
+                         err) != 0 ||
+        sum_up(f, layer, OL_SUMMARY_LN_ATTN, block, normed, err) != 0 ||
         ol_mixer_run(linear ? f->linear_mixer : f->mixer, &part, err) != 0 ||
         f->op->add(f->b, hidden, part.out, err) != 0)
         return -1;
@@ -254,7 +174,7 @@ static int mix(struct forward *f, int layer, struct ol_error *err)
     }
     if (send(f, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0)
         return -1;
-    return finish_recordings(f, err);
+    return ol_recorder_finish(&f->recorder, err);
 }
 
 /* normed = norm(hidden) before the MLP. */
@@ -267,10 +187,13 @@ static int mlp_norm(struct forward *f, int layer, struct ol_error *err)
     while (next_block(f, &block)) {
         const struct ol_tensor hidden = ol_tensor_rows(f->hidden, block.first, block.n);
         const struct ol_tensor normed = ol_tensor_rows(f->normed, block.first, block.n);
-        if (record_now(f, layer, OL_SITE_RESIDUAL_MLP, block.first, hidden, err) != 0 ||
+        if (ol_recorder_site_now(&f->recorder, layer, OL_SITE_RESIDUAL_MLP, block.first,
+                                 hidden, err) != 0 ||
             f->op->norm(f->b, f->spec->norm, f->spec->norm_eps, hidden,
                         weight(f, OL_ROLE_MLP_NORM, layer), normed, err) != 0 ||
-            record(f, layer, OL_SITE_LN_MLP, block.first, normed, err) != 0)
+            ol_recorder_site(&f->recorder, layer, OL_SITE_LN_MLP, block.first, normed,
+                             err) != 0 ||
+            sum_up(f, layer, OL_SUMMARY_LN_MLP, &block, normed, err) != 0)
             return -1;
     }
     return 0;
@@ -335,7 +258,8 @@ static int route(struct forward *f, int layer, struct ol_error *err)
         ol_experts_route(f->experts, layer, f->normed, err) != 0)
         return -1;
     ol_progress_step(f->progress, layer, ol_cost_router(f->spec, layer, &f->tokens));
-    return record_router(f, layer, err);
+    return ol_recorder_router(&f->recorder, layer, ol_experts_ids(f->experts),
+                              ol_experts_weights(f->experts), f->spec->router.top_k, err);
 }
 
 /* Behind this layer's own weights in the queue, ahead of their use. */
@@ -372,15 +296,16 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
 {
     struct ol_writes *writes = watcher(f, layer);
     ol_writes_begin(writes, layer);
-    const struct ol_writer_rows at = rows_of(f, layer, 0, f->n_rows);
+    const struct ol_writer_rows at = ol_recorder_rows(&f->recorder, layer, 0, f->n_rows);
     ol_inputs_begin(f->inputs, layer, writes != NULL);
     const int status =
         mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
                 layer_mlp(f, layer, err) != 0 ||
                 send(f, FIRST_OF_LAYER, OL_ROLE_MLP_NORM, layer + 1, err) != 0 ||
-                finish_recordings(f, err) != 0 ||
+                ol_recorder_finish(&f->recorder, err) != 0 ||
                 ol_writes_end(writes, f->hidden, f->in->writer, err) != 0 ||
-                ol_inputs_end(f->inputs, &at, f->in->writer, err) != 0
+                ol_inputs_end(f->inputs, &at, f->in->writer, err) != 0 ||
+                sum_up_output(f, layer, err) != 0
             ? -1
             : 0;
     ol_layer_weights_release(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
@@ -414,7 +339,8 @@ static int head(struct forward *f, struct ol_error *err)
         nll[row] = shifted[row + length - 1];
         memcpy(nll + row + 1, shifted + row, (size_t)(length - 1) * sizeof *nll);
     }
-    const struct ol_writer_rows at = rows_of(f, f->spec->n_layers, 0, n);
+    const struct ol_writer_rows at =
+        ol_recorder_rows(&f->recorder, f->spec->n_layers, 0, n);
     status = ol_writer_take_nll(f->in->writer, &at, nll, err);
     nll = NULL;
 out:
@@ -472,6 +398,13 @@ static int begin(struct forward *f, struct ol_error *err)
         if (f->in->lengths[i] > f->longest)
             f->longest = f->in->lengths[i];
     }
+    f->recorder = (struct ol_recorder){
+        .backend = f->b,
+        .writer = f->in->writer,
+        .part = f->in->part,
+        .first_row = f->in->first_row,
+        .n_rows = f->n_rows,
+    };
     const struct {
         struct ol_tensor *tensor;
         int64_t n_rows;
@@ -485,7 +418,7 @@ static int begin(struct forward *f, struct ol_error *err)
     f->all_rows = ol_xcalloc((size_t)f->n_rows, sizeof *f->all_rows);
     for (int64_t i = 0; i < f->n_rows; i++)
         f->all_rows[i] = (int32_t)i;
-    const struct ol_writer_rows at = rows_of(f, 0, 0, f->n_rows);
+    const struct ol_writer_rows at = ol_recorder_rows(&f->recorder, 0, 0, f->n_rows);
     if (f->in->summary)
         f->writes = ol_writes_new(spec, f->b, &at);
     if (f->in->imatrix)
@@ -576,7 +509,8 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progre
         goto out;
     for (int layer = in->done + 1; layer <= last; layer++)
         if (ol_team_meet(in->team, err) != 0 || one_layer(&f, layer, err) != 0 ||
-            record_states(&f, layer, err) != 0)
+            (in->keep_states &&
+             ol_recorder_states(&f.recorder, layer, f.hidden, err) != 0))
             goto out;
     if (in->perplexity && head(&f, err) != 0)
         goto out;

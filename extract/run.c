@@ -403,22 +403,17 @@ static float *read_gains(const struct ol_model *m, enum ol_role role, int layer)
     return gains;
 }
 
-/* It works behind the compute, whose threads it must not push aside. */
-static int new_summary(struct run *r, struct ol_error *err)
+static void new_summary(struct run *r)
 {
-    enum { COMPUTING = 8 }; /* threads to one of the summary's */
     if (!r->request->summary)
-        return 0;
+        return;
     const struct ol_model *m = &r->model;
     r->gains = ol_xcalloc((size_t)m->spec.n_layers, sizeof *r->gains);
     for (int l = 0; l < m->spec.n_layers; l++) {
         r->gains[l][OL_SUMMARY_LN_ATTN] = read_gains(m, OL_ROLE_ATTN_NORM, l);
         r->gains[l][OL_SUMMARY_LN_MLP] = read_gains(m, OL_ROLE_MLP_NORM, l);
     }
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const int n = r->request->n_threads > 0 ? r->request->n_threads : (int)processors;
-    r->summary = ol_summary_new(&r->layout, (n + COMPUTING - 1) / COMPUTING, err);
-    return r->summary != NULL ? 0 : -1;
+    r->summary = ol_summary_new(&r->layout);
 }
 
 static int compute(struct run *r, struct ol_error *err)
@@ -552,8 +547,10 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     /* Not needed any more, and large. */
     ol_tokenizer_close(r.tokenizer);
     r.tokenizer = NULL;
-    if (plan_memory(&r, err) != 0 || new_summary(&r, err) != 0 ||
-        open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
+    if (plan_memory(&r, err) != 0)
+        goto out;
+    new_summary(&r);
+    if (open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
         goto out;
     status = 0;
 out:

@@ -1,32 +1,19 @@
-/* Columns are shared out to the threads in stripes: each dimension's sums grow row by row
- * in one thread, and everything else is counts, so that the result does not depend on the
- * number of threads. */
 #include "extract/summary.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "common/magnitude.h"
-#include "common/parallel.h"
 #include "common/tally.h"
-
-enum { STRIPE = 256 }; /* a multiple of OL_STRETCH; its sums stay in the nearest cache */
 
 struct ol_summary {
     const struct ol_activation_layout *layout;
-    struct ol_pool *pool;
     int64_t d_model, position_bytes;
     uint32_t least; /* code of the smallest occurrence */
     uint8_t *positions;
-    struct ol_tally *values; /* [threads]: feature << 16 | code */
-    int64_t **histograms;    /* [threads][OL_N_CODES], of the site */
+    struct ol_tally values; /* feature << 16 | code */
     struct ol_activation_summary site;
-    bool fresh; /* the site has no rows yet */
-
-    /* The call. */
-    enum ol_summary_site kind;
-    int64_t sequence, token, n;
-    const uint16_t *rows;
+    bool fresh; /* nothing of the site has come yet */
 };
 
 int64_t ol_summary_bytes(int64_t n_rows, int64_t d_model, int64_t n_sequences)
@@ -35,26 +22,15 @@ int64_t ol_summary_bytes(int64_t n_rows, int64_t d_model, int64_t n_sequences)
     return n_rows * d_model / 8 + n_sequences * d_model * 9 + VALUES;
 }
 
-struct ol_summary *ol_summary_new(const struct ol_activation_layout *layout,
-                                  int n_threads, struct ol_error *err)
+struct ol_summary *ol_summary_new(const struct ol_activation_layout *layout)
 {
     struct ol_summary *s = ol_xcalloc(1, sizeof *s);
     const size_t d = (size_t)layout->d_model, n = (size_t)layout->n_sequences;
-    s->pool = ol_pool_new(n_threads, err);
-    if (s->pool == NULL) {
-        free(s);
-        return NULL;
-    }
-    n_threads = ol_pool_threads(s->pool);
     s->layout = layout;
     s->d_model = layout->d_model;
     s->position_bytes = ol_activation_position_bytes(layout);
     s->least = ol_least_bf16(layout->threshold);
     s->positions = ol_xcalloc(n * d, (size_t)s->position_bytes);
-    s->values = ol_xcalloc((size_t)n_threads, sizeof *s->values);
-    s->histograms = ol_xcalloc((size_t)n_threads, sizeof *s->histograms);
-    for (int i = 0; i < n_threads; i++)
-        s->histograms[i] = ol_xcalloc(OL_N_CODES, sizeof **s->histograms);
     s->site.histogram = ol_xcalloc(OL_N_CODES, sizeof *s->site.histogram);
     s->site.columns = ol_xcalloc(OL_N_COLUMN_ROWS * d, sizeof *s->site.columns);
     s->site.counts = ol_xcalloc(n * d, sizeof *s->site.counts);
@@ -67,26 +43,21 @@ void ol_summary_free(struct ol_summary *s)
 {
     if (s == NULL)
         return;
-    for (int i = 0; i < ol_pool_threads(s->pool); i++) {
-        free(s->histograms[i]);
-        ol_tally_clear(&s->values[i]);
-    }
     free(s->site.maxima);
     free(s->site.counts);
     free(s->site.columns);
     free(s->site.histogram);
-    free(s->histograms);
-    free(s->values);
+    ol_tally_clear(&s->values);
     free(s->positions);
-    ol_pool_free(s->pool);
     free(s);
 }
 
 static void begin_site(struct ol_summary *s)
 {
     const size_t d = (size_t)s->d_model, n = (size_t)s->layout->n_sequences;
-    for (int i = 0; i < ol_pool_threads(s->pool); i++)
-        memset(s->histograms[i], 0, OL_N_CODES * sizeof **s->histograms);
+    if (!s->fresh)
+        return;
+    memset(s->site.histogram, 0, OL_N_CODES * sizeof *s->site.histogram);
     for (size_t c = 0; c < d; c++) {
         s->site.columns[OL_COLUMN_MAX * d + c] = -INFINITY;
         s->site.columns[OL_COLUMN_MIN * d + c] = INFINITY;
@@ -98,105 +69,78 @@ static void begin_site(struct ol_summary *s)
     s->fresh = false;
 }
 
-/* ---- a stripe of columns ---- */
+/* ---- a sequence ---- */
 
-/* Sums of n columns; NaN leaves maximum and minimum as they are. */
-static void add_row(const uint16_t *x, int64_t n, float *max, float *min, double *sum,
-                    double *squares)
+static void add_columns(struct ol_summary *s, const struct ol_digest *digest)
 {
-    for (int64_t c = 0; c < n; c++) {
-        const float value = ol_bf16_to_f32(x[c]);
-        max[c] = value > max[c] ? value : max[c];
-        min[c] = value < min[c] ? value : min[c];
-        sum[c] += (double)value;
-        squares[c] += (double)value * (double)value;
+    const int64_t d = s->d_model;
+    double *max = s->site.columns + OL_COLUMN_MAX * d,
+           *min = s->site.columns + OL_COLUMN_MIN * d,
+           *sum = s->site.columns + OL_COLUMN_SUM * d,
+           *squares = s->site.columns + OL_COLUMN_SUM_SQUARES * d;
+    for (int64_t c = 0; c < d; c++) {
+        const double top = (double)digest->maxima[c], bottom = (double)digest->minima[c];
+        max[c] = top > max[c] ? top : max[c];
+        min[c] = bottom < min[c] ? bottom : min[c];
+        sum[c] += digest->sums[c];
+        squares[c] += digest->squares[c];
     }
 }
 
-static void count_codes(const uint16_t *x, int64_t n, int64_t *histogram)
+static void note_occurrence(struct ol_summary *s, int64_t sequence, int64_t position,
+                            int64_t column, uint16_t code)
 {
-    for (int64_t c = 0; c < n; c++)
-        histogram[x[c]]++;
-}
-
-static void note_occurrence(struct ol_summary *s, struct ol_tally *values, int64_t column,
-                            int64_t position, uint16_t code)
-{
-    const int64_t at = s->sequence * s->d_model + column;
+    const int64_t at = sequence * s->d_model + column;
     const float magnitude = fabsf(ol_bf16_to_f32(code));
-    if ((code & OL_BF16_MAGNITUDE) > OL_BF16_INFINITY)
-        return; /* NaN */
     s->site.counts[at]++;
     if (magnitude > s->site.maxima[at])
         s->site.maxima[at] = magnitude;
     s->positions[at * s->position_bytes + position / 8] |= (uint8_t)(1 << position % 8);
-    ol_tally_add(values, (uint64_t)column << 16 | code, 1);
+    ol_tally_add(&s->values, (uint64_t)column << 16 | code, 1);
 }
 
-static void find_occurrences(struct ol_summary *s, struct ol_tally *values,
-                             const uint16_t *x, int64_t first, int64_t n,
-                             int64_t position)
+static void find_occurrences(struct ol_summary *s, int64_t sequence, int64_t position,
+                             const uint16_t *x)
 {
-    for (int64_t c = 0; c < n; c += OL_STRETCH) {
-        const int64_t width = n - c < OL_STRETCH ? n - c : OL_STRETCH;
-        uint64_t mask = ol_reaching_bf16(x + c, (uint32_t)width, s->least);
+    for (int64_t c = 0; c < s->d_model; c += OL_STRETCH) {
+        const int64_t left = s->d_model - c;
+        uint64_t mask = ol_reaching_bf16(
+            x + c, (uint32_t)(left < OL_STRETCH ? left : OL_STRETCH), s->least);
         for (; mask != 0; mask &= mask - 1) {
             const int64_t i = c + __builtin_ctzll(mask);
-            note_occurrence(s, values, first + i, position, x[i]);
+            if ((x[i] & OL_BF16_MAGNITUDE) <= OL_BF16_INFINITY)
+                note_occurrence(s, sequence, position, i, x[i]);
         }
     }
 }
 
-static void take_stripe(void *arg, int64_t i, int thread)
+void ol_summary_add(struct ol_summary *s, int64_t sequence,
+                    const struct ol_digest *digest)
 {
-    struct ol_summary *s = arg;
-    const int64_t d = s->d_model, first = i * STRIPE;
-    const int64_t n = d - first < STRIPE ? d - first : STRIPE;
-    double *columns = s->site.columns + first;
-    float max[STRIPE], min[STRIPE];
-    for (int64_t c = 0; c < n; c++) {
-        max[c] = (float)columns[OL_COLUMN_MAX * d + c];
-        min[c] = (float)columns[OL_COLUMN_MIN * d + c];
+    begin_site(s);
+    add_columns(s, digest);
+    for (int64_t i = 0; digest->listed && i < digest->n_occurrences; i++) {
+        const struct ol_occurrence *o = &digest->occurrences[i];
+        note_occurrence(s, sequence, o->row, o->column, o->code);
     }
-    for (int64_t row = 0; row < s->n; row++) {
-        const uint16_t *x = s->rows + row * d + first;
-        count_codes(x, n, s->histograms[thread]);
-        add_row(x, n, max, min, columns + OL_COLUMN_SUM * d,
-                columns + OL_COLUMN_SUM_SQUARES * d);
-        if (s->kind != OL_SUMMARY_OUTPUT)
-            find_occurrences(s, &s->values[thread], x, first, n, s->token + row);
-    }
-    for (int64_t c = 0; c < n; c++) {
-        columns[OL_COLUMN_MAX * d + c] = (double)max[c];
-        columns[OL_COLUMN_MIN * d + c] = (double)min[c];
-    }
+    for (int64_t row = 0; !digest->listed && row < digest->n_rows; row++)
+        find_occurrences(s, sequence, row, digest->codes + row * s->d_model);
 }
 
-void ol_summary_take(struct ol_summary *s, enum ol_summary_site site, int64_t sequence,
-                     int64_t token, int64_t n, const uint16_t *rows)
+void ol_summary_add_counts(struct ol_summary *s, const int64_t *counts)
 {
-    if (s->fresh)
-        begin_site(s);
-    s->kind = site;
-    s->sequence = sequence;
-    s->token = token;
-    s->n = n;
-    s->rows = rows;
-    ol_pool_run(s->pool, (s->d_model + STRIPE - 1) / STRIPE, take_stripe, s);
+    begin_site(s);
+    for (int c = 0; c < OL_N_CODES; c++)
+        s->site.histogram[c] += counts[c];
 }
 
 const struct ol_activation_summary *ol_summary_site(struct ol_summary *s,
                                                     const float *gains)
 {
-    if (s->fresh)
-        begin_site(s);
+    begin_site(s);
     for (int64_t c = 0; c < s->d_model; c++)
         s->site.columns[OL_COLUMN_GAIN * s->d_model + c] =
             gains != NULL ? (double)gains[c] : 1;
-    memset(s->site.histogram, 0, OL_N_CODES * sizeof *s->site.histogram);
-    for (int i = 0; i < ol_pool_threads(s->pool); i++)
-        for (int c = 0; c < OL_N_CODES; c++)
-            s->site.histogram[c] += s->histograms[i][c];
     s->fresh = true;
     return &s->site;
 }
@@ -205,29 +149,24 @@ const struct ol_activation_summary *ol_summary_site(struct ol_summary *s,
 
 void ol_summary_outliers(const struct ol_summary *s, struct ol_activation_outliers *o)
 {
-    struct ol_tally all = {0};
-    for (int i = 0; i < ol_pool_threads(s->pool); i++)
-        for (size_t k = 0; k < s->values[i].n_slots; k++)
-            if (s->values[i].slots[k].n > 0)
-                ol_tally_add(&all, s->values[i].slots[k].key, s->values[i].slots[k].n);
-    struct ol_counted *sorted = ol_tally_sorted(&all);
+    const size_t n = s->values.n;
+    struct ol_counted *sorted = ol_tally_sorted(&s->values);
     const size_t bytes =
         (size_t)(s->layout->n_sequences * s->d_model * s->position_bytes);
     *o = (struct ol_activation_outliers){
         .positions = ol_xmalloc(bytes),
-        .n_values = (int64_t)all.n,
-        .features = ol_xcalloc(all.n, sizeof *o->features),
-        .codes = ol_xcalloc(all.n, sizeof *o->codes),
-        .counts = ol_xcalloc(all.n, sizeof *o->counts),
+        .n_values = (int64_t)n,
+        .features = ol_xcalloc(n, sizeof *o->features),
+        .codes = ol_xcalloc(n, sizeof *o->codes),
+        .counts = ol_xcalloc(n, sizeof *o->counts),
     };
     memcpy(o->positions, s->positions, bytes);
-    for (size_t i = 0; i < all.n; i++) {
+    for (size_t i = 0; i < n; i++) {
         o->features[i] = (int32_t)(sorted[i].key >> 16);
         o->codes[i] = (uint16_t)sorted[i].key;
         o->counts[i] = sorted[i].n;
     }
     free(sorted);
-    ol_tally_clear(&all);
 }
 
 /* [positions][n values][feature, code, count of each] */
@@ -269,7 +208,7 @@ int ol_summary_restore(struct ol_summary *s, const void *bytes, size_t n,
     for (int64_t i = 0; i < n_values; i++) {
         int64_t pair[2];
         memcpy(pair, at + (size_t)i * sizeof pair, sizeof pair);
-        ol_tally_add(&s->values[0], (uint64_t)pair[0], pair[1]);
+        ol_tally_add(&s->values, (uint64_t)pair[0], pair[1]);
     }
     return 0;
 }

@@ -1,28 +1,29 @@
-/* Exact statistics of what is recorded, gathered while the rows pass the writer: per site
- * a histogram of all bf16 codes, sums per dimension, and the occurrences of at least a
- * threshold per sequence; over all ln sites where occurrences are and what values they
- * have. Values are what --store bf16 stores: rounded to bf16. */
+/* Exact statistics of what is recorded, added up from what the backend gathers
+ * (digest.h): per site a histogram of all bf16 codes, sums per dimension, and the
+ * occurrences of at least a threshold per sequence; over all ln sites where occurrences
+ * are and what values they have. Values are what --store bf16 stores: rounded to bf16. */
 #ifndef OL_SUMMARY_H
 #define OL_SUMMARY_H
 
 #include "common/activation_file.h"
+#include "extract/digest.h"
 
 struct ol_summary;
 
-/* layout is borrowed; n_threads as for ol_pool_new. NULL on failure. */
-struct ol_summary *ol_summary_new(const struct ol_activation_layout *layout,
-                                  int n_threads, struct ol_error *err);
+/* layout is borrowed. */
+struct ol_summary *ol_summary_new(const struct ol_activation_layout *layout);
 void ol_summary_free(struct ol_summary *s); /* NULL is fine */
 
 /* Bytes that it needs. */
 int64_t ol_summary_bytes(int64_t n_rows, int64_t d_model, int64_t n_sequences);
 
-/* Rows [n, d_model], bf16, of one sequence. A site's rows come in any number of calls, of
- * each sequence in order, and no other site's between them. */
-void ol_summary_take(struct ol_summary *s, enum ol_summary_site site, int64_t sequence,
-                     int64_t token, int64_t n, const uint16_t *rows);
+/* A whole sequence's, and counts [OL_N_CODES] of any number of them. Those of a site come
+ * with none of another's between them, the sequences rising. */
+void ol_summary_add(struct ol_summary *s, int64_t sequence,
+                    const struct ol_digest *digest);
+void ol_summary_add_counts(struct ol_summary *s, const int64_t *counts);
 
-/* The site that was taken last; borrowed, until the next is taken. gains [d_model]: of
+/* The site that was added last; borrowed, until the next is. gains [d_model]: of
  * its norm; NULL: all 1. */
 const struct ol_activation_summary *ol_summary_site(struct ol_summary *s,
                                                     const float *gains);

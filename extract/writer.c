@@ -8,320 +8,44 @@
 #include "extract/writer.h"
 
 #include <assert.h>
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum job_kind { SITE, ROUTER, STATES, NLL, WRITES, UNITS, SQUARES };
-
-struct job {
-    enum job_kind kind;
-    int part, layer;
-    enum ol_site site;
-    enum ol_input input;
-    int64_t first, n;
-    void *rows;     /* owned; ROUTER: ids, WRITES: features, UNITS, SQUARES */
-    float *weights; /* owned; ROUTER, and the writes of WRITES */
-    int n_units;
-    size_t bytes;
-    int64_t stage;
-    struct job *next;
-};
+#include "common/magnitude.h"
+#include "extract/writer_job.h"
 
 struct queue {
-    struct job *first, **last;
+    struct ol_writer_job *first, **last;
     size_t waiting; /* bytes, of the job that is being written too */
     int64_t stage;  /* of the last job that came */
     bool ended;
 };
 
 struct ol_writer {
-    struct ol_writer_target to;
-    int64_t *starts;   /* [n_sequences + 1]: first row of each sequence */
-    void *converted;   /* one sequence's rows in the file's dtype */
-    uint16_t *rounded; /* and as bf16, for the summary */
+    struct ol_writer_output output; /* the thread's */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct queue *queues;       /* [to.n_parts] */
-    struct ol_unit_table units; /* what the layer's parts came to so far */
-    char *states;               /* [n_rows, d_model]: of several parts, */
-    int states_layer;           /* after that layer, */
-    int64_t n_states;           /* so many rows, without a gap */
-    double nll_sum;
-    int64_t n_nll;
+    struct queue *queues; /* [n_parts] */
     bool busy, stopping;
     double waited;
     struct ol_error failure;
 };
 
-static const struct ol_activation_layer *find_layer(const struct ol_writer *w, int layer)
-{
-    for (int i = 0; i < w->to.layout->n_layers; i++)
-        if (w->to.layout->layers[i].number == layer)
-            return &w->to.layout->layers[i];
-    return NULL;
-}
-
 /* ---- the thread ---- */
-
-/* Rows of one sequence, converted to the file's type where it is another. */
-static const void *convert(struct ol_writer *w, const void *rows, size_t n)
-{
-    const enum ol_dtype to = w->to.layout->dtype;
-    if (to == w->to.dtype)
-        return rows;
-    if (to == OL_DTYPE_F32)
-        ol_to_f32(w->to.dtype, rows, w->converted, n);
-    else
-        ol_from_f32(to, rows, w->converted, n);
-    return w->converted;
-}
-
-/* The part of rows [first, first + n) that lies in one sequence. */
-struct span {
-    int64_t sequence, token, n, row; /* row: counted from first */
-};
-
-static bool next_span(const struct ol_writer *w, int64_t first, int64_t n, struct span *s)
-{
-    int64_t row = s->row + s->n;
-    while (s->sequence < w->to.layout->n_sequences &&
-           w->starts[s->sequence + 1] <= first + row)
-        s->sequence++;
-    if (row >= n)
-        return false;
-    const int64_t end = w->starts[s->sequence + 1];
-    s->token = first + row - w->starts[s->sequence];
-    s->n = (end < first + n ? end : first + n) - (first + row);
-    s->row = row;
-    return true;
-}
-
-/* Of a recorded layer; OL_N_SUMMARY_SITES: none is made. */
-static enum ol_summary_site summary_of(const struct ol_activation_layer *layer,
-                                       enum ol_site site)
-{
-    const enum ol_summary_site summary = ol_summary_site_of(site);
-    return summary < OL_N_SUMMARY_SITES && layer->summary_sites[summary]
-               ? summary
-               : OL_N_SUMMARY_SITES;
-}
-
-static void sum_up(struct ol_writer *w, enum ol_summary_site site, const struct span *s,
-                   const void *rows)
-{
-    const size_t n = (size_t)(s->n * w->to.layout->d_model);
-    const uint16_t *codes = rows;
-    if (w->to.dtype == OL_DTYPE_F32) {
-        ol_from_f32(OL_DTYPE_BF16, rows, w->rounded, n);
-        codes = w->rounded;
-    }
-    ol_summary_take(w->to.summary, site, s->sequence, s->token, s->n, codes);
-}
-
-/* After a site's last row. */
-static int write_summary(struct ol_writer *w, int layer, enum ol_summary_site site,
-                         struct ol_error *err)
-{
-    const float *gains = site == OL_SUMMARY_OUTPUT ? NULL : w->to.gains[layer][site];
-    struct ol_activation_summary summary = *ol_summary_site(w->to.summary, gains);
-    if (site == OL_SUMMARY_OUTPUT) {
-        summary.counts = NULL;
-        summary.maxima = NULL;
-    }
-    return ol_activation_write_summary(w->to.file, layer, site, &summary, err);
-}
-
-static int64_t n_rows_of(const struct ol_writer *w)
-{
-    return w->starts[w->to.layout->n_sequences];
-}
-
-static bool is_last(const struct ol_writer *w, const struct job *job)
-{
-    return job->first + job->n == n_rows_of(w);
-}
-
-static size_t row_bytes(const struct ol_writer *w)
-{
-    return (size_t)w->to.layout->d_model * ol_dtype_size(w->to.dtype);
-}
-
-static int write_site(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    const size_t d = (size_t)w->to.layout->d_model, size = ol_dtype_size(w->to.dtype);
-    const struct ol_activation_layer *layer = find_layer(w, job->layer);
-    const enum ol_summary_site summary = summary_of(layer, job->site);
-    const bool stored = layer->sites[job->site];
-    struct span s = {0};
-    while (next_span(w, job->first, job->n, &s)) {
-        const char *rows = (const char *)job->rows + (size_t)s.row * d * size;
-        if (summary < OL_N_SUMMARY_SITES)
-            sum_up(w, summary, &s, rows);
-        if (stored && ol_activation_write_site(
-                          w->to.file, job->layer, job->site, s.sequence, s.token, s.n,
-                          convert(w, rows, (size_t)s.n * d), err) != 0)
-            return -1;
-    }
-    return is_last(w, job) && summary < OL_N_SUMMARY_SITES
-               ? write_summary(w, job->layer, summary, err)
-               : 0;
-}
-
-/* The states are the stream after the layer. */
-static int write_output(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    struct span s = {0};
-    while (next_span(w, job->first, job->n, &s))
-        sum_up(w, OL_SUMMARY_OUTPUT, &s,
-               (const char *)job->rows + (size_t)s.row * row_bytes(w));
-    return is_last(w, job) ? write_summary(w, job->layer, OL_SUMMARY_OUTPUT, err) : 0;
-}
-
-/* The states of all parts; NULL while one's are missing, as they stay when it failed. */
-static const void *join_states(struct ol_writer *w, const struct job *job)
-{
-    if (w->to.n_parts == 1)
-        return job->rows;
-    if (w->states == NULL)
-        w->states = ol_xcalloc((size_t)n_rows_of(w), row_bytes(w));
-    if (job->first == 0) {
-        w->states_layer = job->layer;
-        w->n_states = 0;
-    }
-    if (w->states_layer != job->layer || w->n_states != job->first)
-        return NULL;
-    memcpy(w->states + (size_t)job->first * row_bytes(w), job->rows,
-           (size_t)job->n * row_bytes(w));
-    w->n_states += job->n;
-    return w->n_states == n_rows_of(w) ? w->states : NULL;
-}
-
-static int write_states(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    const struct ol_activation_layer *layer = find_layer(w, job->layer);
-    const void *states = join_states(w, job);
-    void *extra = NULL;
-    size_t bytes = 0;
-    if (layer != NULL && layer->summary_sites[OL_SUMMARY_OUTPUT] &&
-        write_output(w, job, err) != 0)
-        return -1;
-    if (states == NULL)
-        return 0;
-    /* The states speak for everything before them. */
-    if (ol_activation_sync(w->to.file, err) != 0)
-        return -1;
-    if (w->to.summary != NULL)
-        ol_summary_save(w->to.summary, &extra, &bytes);
-    const int status = ol_state_put(w->to.states, job->layer, states, extra, bytes, err);
-    free(extra);
-    return status;
-}
-
-static int write_writes(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    const int64_t width = (int64_t)(job->bytes / ((size_t)job->n * sizeof *job->weights));
-    const uint16_t *features = job->rows;
-    struct span s = {0};
-    while (next_span(w, job->first, job->n, &s))
-        if (ol_activation_write_writes(w->to.file, job->layer, s.sequence, s.token, s.n,
-                                       features + s.row * OL_TOP_FEATURES,
-                                       job->weights + s.row * width, err) != 0)
-            return -1;
-    return 0;
-}
-
-static int write_units(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    const bool routed = find_layer(w, job->layer)->top_k > 0;
-    ol_unit_table_add(&w->units, job->first == 0, job->rows, job->n_units);
-    if (!is_last(w, job))
-        return 0;
-    double *table = ol_xcalloc((size_t)job->n_units * OL_N_UNIT_COLUMNS, sizeof *table);
-    ol_unit_table_fill(&w->units, job->n_units, routed, table);
-    const int status = ol_activation_write_units(w->to.file, job->layer, table, err);
-    free(table);
-    return status;
-}
-
-static int write_router(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    const int top_k = find_layer(w, job->layer)->top_k;
-    const uint16_t *ids = job->rows;
-    struct span s = {0};
-    ol_unit_table_add_gates(&w->units, job->first == 0, job->n * top_k, ids,
-                            job->weights);
-    while (next_span(w, job->first, job->n, &s))
-        if (ol_activation_write_router(w->to.file, job->layer, s.sequence, s.token, s.n,
-                                       ids + s.row * top_k, job->weights + s.row * top_k,
-                                       err) != 0)
-            return -1;
-    return 0;
-}
-
-static int write_nll(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    const int64_t n_tokens = w->to.layout->n_tokens;
-    const float *nll = job->rows;
-    float *row = ol_xmalloc((size_t)n_tokens * sizeof *row);
-    int status = 0;
-    for (int64_t i = 0; i < w->to.layout->n_sequences && status == 0; i++) {
-        const int64_t n = w->to.lengths[i];
-        if (w->starts[i] < job->first || w->starts[i] >= job->first + job->n)
-            continue;
-        memcpy(row, nll + (w->starts[i] - job->first), (size_t)n * sizeof *row);
-        for (int64_t t = 1; t < n; t++, w->n_nll++)
-            w->nll_sum += (double)row[t];
-        for (int64_t t = n; t < n_tokens; t++)
-            row[t] = NAN;
-        status = ol_activation_write_nll(w->to.file, i, row, err);
-    }
-    free(row);
-    return status;
-}
-
-static int run_job(struct ol_writer *w, const struct job *job, struct ol_error *err)
-{
-    switch (job->kind) {
-    case SITE:
-        return write_site(w, job, err);
-    case ROUTER:
-        return write_router(w, job, err);
-    case STATES:
-        return write_states(w, job, err);
-    case NLL:
-        return write_nll(w, job, err);
-    case WRITES:
-        return write_writes(w, job, err);
-    case UNITS:
-        return write_units(w, job, err);
-    case SQUARES:
-        return ol_activation_write_squares(w->to.file, job->layer, job->input, job->rows,
-                                           err);
-    }
-    return -1;
-}
-
-static void free_job(struct job *job)
-{
-    free(job->rows);
-    free(job->weights);
-    free(job);
-}
 
 /* The part whose job is next, or -1. */
 static int next_part(const struct ol_writer *w)
 {
     int next = -1;
-    for (int p = 0; p < w->to.n_parts; p++)
+    for (int p = 0; p < w->output.to.n_parts; p++)
         if (w->queues[p].first != NULL &&
             (next < 0 || w->queues[p].first->stage < w->queues[next].first->stage))
             next = p;
-    for (int p = 0; p < w->to.n_parts && next >= 0; p++) {
+    for (int p = 0; p < w->output.to.n_parts && next >= 0; p++) {
         const struct queue *q = &w->queues[p];
         const int64_t stage = w->queues[next].first->stage;
         if (q->first == NULL && !q->ended &&
@@ -342,7 +66,7 @@ static void *work(void *arg)
         if (w->stopping)
             break;
         struct queue *q = &w->queues[part];
-        struct job *job = q->first;
+        struct ol_writer_job *job = q->first;
         q->first = job->next;
         if (q->first == NULL)
             q->last = &q->first;
@@ -350,13 +74,13 @@ static void *work(void *arg)
         const bool failed = w->failure.text[0] != '\0';
         pthread_mutex_unlock(&w->mutex);
         struct ol_error err = {0};
-        const int status = failed ? 0 : run_job(w, job, &err);
+        const int status = failed ? 0 : ol_writer_job_run(&w->output, job, &err);
         pthread_mutex_lock(&w->mutex);
         if (status != 0)
             ol_fail(&w->failure, "%s", err.text);
         w->busy = false;
         q->waiting -= job->bytes;
-        free_job(job);
+        ol_writer_job_free(job);
         pthread_cond_broadcast(&w->changed);
     }
     pthread_mutex_unlock(&w->mutex);
@@ -365,50 +89,28 @@ static void *work(void *arg)
 
 /* ---- the interface ---- */
 
-static int most_units(const struct ol_activation_layout *layout)
-{
-    int n = 0;
-    for (int l = 0; l < layout->n_layers; l++)
-        n = layout->layers[l].n_units > n ? layout->layers[l].n_units : n;
-    return n;
-}
-
 /* After the thread has ended, or without one. */
 static void free_all(struct ol_writer *w)
 {
-    for (int p = 0; p < w->to.n_parts; p++)
-        for (struct job *job = w->queues[p].first, *next; job != NULL; job = next) {
+    for (int p = 0; p < w->output.to.n_parts; p++)
+        for (struct ol_writer_job *job = w->queues[p].first, *next; job != NULL;
+             job = next) {
             next = job->next;
-            free_job(job);
+            ol_writer_job_free(job);
         }
-    free(w->states);
-    ol_unit_table_clear(&w->units);
+    ol_writer_output_clear(&w->output);
     free(w->queues);
-    free(w->rounded);
-    free(w->converted);
-    free(w->starts);
     free(w);
 }
 
 struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
                                 struct ol_error *err)
 {
-    const struct ol_activation_layout *layout = target->layout;
     struct ol_writer *w = ol_xcalloc(1, sizeof *w);
-    w->to = *target;
+    ol_writer_output_init(&w->output, target);
     w->queues = ol_xcalloc((size_t)target->n_parts, sizeof *w->queues);
     for (int p = 0; p < target->n_parts; p++)
         w->queues[p] = (struct queue){.last = &w->queues[p].first, .stage = INT64_MIN};
-    w->starts = ol_xcalloc((size_t)layout->n_sequences + 1, sizeof *w->starts);
-    for (int64_t i = 0; i < layout->n_sequences; i++)
-        w->starts[i + 1] = w->starts[i] + target->lengths[i];
-    ol_unit_table_init(&w->units, w->starts, target->n_experts, most_units(layout));
-    if (layout->dtype != target->dtype)
-        w->converted = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
-                                  ol_dtype_size(layout->dtype));
-    if (target->summary != NULL && target->dtype == OL_DTYPE_F32)
-        w->rounded = ol_xcalloc((size_t)layout->n_tokens * (size_t)layout->d_model,
-                                sizeof *w->rounded);
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
     sigset_t all, before;
@@ -455,7 +157,7 @@ double ol_writer_waited(struct ol_writer *w)
 int ol_writer_finish(struct ol_writer *w, struct ol_error *err)
 {
     pthread_mutex_lock(&w->mutex);
-    for (int p = 0; p < w->to.n_parts; p++)
+    for (int p = 0; p < w->output.to.n_parts; p++)
         w->queues[p].ended = true;
     pthread_cond_broadcast(&w->changed);
     while (next_part(w) >= 0 || w->busy)
@@ -475,8 +177,8 @@ void ol_writer_end_part(struct ol_writer *w, int part)
 
 double ol_writer_mean_nll(const struct ol_writer *w, int64_t *n)
 {
-    *n = w->n_nll;
-    return w->nll_sum / (double)w->n_nll;
+    *n = w->output.n_nll;
+    return w->output.nll_sum / (double)w->output.n_nll;
 }
 
 void ol_writer_free(struct ol_writer *w)
@@ -495,20 +197,30 @@ void ol_writer_free(struct ol_writer *w)
 
 bool ol_writer_wants_layer(const struct ol_writer *w, int layer)
 {
-    return find_layer(w, layer) != NULL;
+    return ol_writer_output_layer(&w->output, layer) != NULL;
 }
 
 bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site)
 {
-    const struct ol_activation_layer *l = find_layer(w, layer);
-    return l != NULL && (l->sites[site] || summary_of(l, site) < OL_N_SUMMARY_SITES);
+    const struct ol_activation_layer *l = ol_writer_output_layer(&w->output, layer);
+    return l != NULL && l->sites[site];
+}
+
+/* In the stream itself nothing is an occurrence. */
+bool ol_writer_wants_digest(const struct ol_writer *w, int layer,
+                            enum ol_summary_site site, uint32_t *least)
+{
+    const struct ol_activation_layer *l = ol_writer_output_layer(&w->output, layer);
+    *least =
+        site == OL_SUMMARY_OUTPUT ? 0 : ol_least_bf16(w->output.to.layout->threshold);
+    return l != NULL && l->summary_sites[site];
 }
 
 void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_error *err)
 {
     const struct queue *q = &w->queues[part];
     pthread_mutex_lock(&w->mutex);
-    while (q->waiting > 0 && q->waiting + bytes > w->to.most_waiting)
+    while (q->waiting > 0 && q->waiting + bytes > w->output.to.most_waiting)
         wait_for_change(w);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
@@ -520,29 +232,22 @@ void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_erro
     return room;
 }
 
-/* Stages of a layer: sites before attention, everything before the MLP, what came of it,
- * the stream after it. */
-static int64_t stage_of(const struct job *job)
+static size_t row_bytes(const struct ol_writer *w, int64_t n)
 {
-    enum { STAGES = 4 };
-    static const int of_kind[] = {
-        [SITE] = 1,   [ROUTER] = 1, [STATES] = 3, [NLL] = STAGES,
-        [WRITES] = 2, [UNITS] = 2,  [SQUARES] = 2};
-    const bool attention = job->kind == SITE && (job->site == OL_SITE_LN_ATTN ||
-                                                 job->site == OL_SITE_RESIDUAL_ATTN);
-    return (int64_t)job->layer * STAGES + (attention ? 0 : of_kind[job->kind]);
+    const struct ol_writer_target *to = &w->output.to;
+    return (size_t)(n * to->layout->d_model) * ol_dtype_size(to->dtype);
 }
 
-static int put(struct ol_writer *w, const struct ol_writer_rows *at, struct job *model,
-               struct ol_error *err)
+static int put(struct ol_writer *w, const struct ol_writer_rows *at,
+               struct ol_writer_job *model, struct ol_error *err)
 {
-    struct job *job = ol_xmalloc(sizeof *job);
+    struct ol_writer_job *job = ol_xmalloc(sizeof *job);
     struct queue *q = &w->queues[at->part];
     model->part = at->part;
     model->layer = at->layer;
     model->first = at->first;
     model->n = at->n;
-    model->stage = stage_of(model);
+    model->stage = ol_writer_job_stage(model);
     *job = *model;
     job->next = NULL;
     pthread_mutex_lock(&w->mutex);
@@ -557,37 +262,56 @@ static int put(struct ol_writer *w, const struct ol_writer_rows *at, struct job 
     }
     pthread_mutex_unlock(&w->mutex);
     if (status != 0)
-        free_job(job);
+        ol_writer_job_free(job);
     return status;
 }
 
 int ol_writer_take_site(struct ol_writer *w, const struct ol_writer_rows *at,
                         enum ol_site site, void *rows, struct ol_error *err)
 {
-    struct job job = {
-        .kind = SITE, .site = site, .rows = rows, .bytes = (size_t)at->n * row_bytes(w)};
+    struct ol_writer_job job = {
+        .kind = OL_JOB_SITE, .site = site, .rows = rows, .bytes = row_bytes(w, at->n)};
+    return put(w, at, &job, err);
+}
+
+int ol_writer_take_digest(struct ol_writer *w, const struct ol_writer_rows *at,
+                          enum ol_summary_site site, struct ol_digest *digest,
+                          struct ol_error *err)
+{
+    struct ol_writer_job job = {.kind = OL_JOB_DIGEST,
+                                .summary = site,
+                                .rows = digest,
+                                .bytes = ol_digest_bytes(digest->n_rows, digest->n_cols)};
+    return put(w, at, &job, err);
+}
+
+int ol_writer_take_counts(struct ol_writer *w, const struct ol_writer_rows *at,
+                          enum ol_summary_site site, int64_t *counts,
+                          struct ol_error *err)
+{
+    struct ol_writer_job job = {.kind = OL_JOB_COUNTS, .summary = site, .rows = counts};
     return put(w, at, &job, err);
 }
 
 int ol_writer_take_router(struct ol_writer *w, const struct ol_writer_rows *at,
                           uint16_t *ids, float *weights, struct ol_error *err)
 {
-    struct job job = {.kind = ROUTER, .rows = ids, .weights = weights};
+    struct ol_writer_job job = {.kind = OL_JOB_ROUTER, .rows = ids, .weights = weights};
     return put(w, at, &job, err);
 }
 
 int ol_writer_take_states(struct ol_writer *w, const struct ol_writer_rows *at,
                           void *rows, struct ol_error *err)
 {
-    struct job job = {
-        .kind = STATES, .rows = rows, .bytes = (size_t)at->n * row_bytes(w)};
+    struct ol_writer_job job = {
+        .kind = OL_JOB_STATES, .rows = rows, .bytes = row_bytes(w, at->n)};
     return put(w, at, &job, err);
 }
 
 int ol_writer_take_nll(struct ol_writer *w, const struct ol_writer_rows *at, float *nll,
                        struct ol_error *err)
 {
-    struct job job = {.kind = NLL, .rows = nll};
+    struct ol_writer_job job = {.kind = OL_JOB_NLL, .rows = nll};
     return put(w, at, &job, err);
 }
 
@@ -595,21 +319,21 @@ int ol_writer_take_writes(struct ol_writer *w, const struct ol_writer_rows *at,
                           uint16_t *features, float *writes, size_t bytes,
                           struct ol_error *err)
 {
-    struct job job = {
-        .kind = WRITES, .rows = features, .weights = writes, .bytes = bytes};
+    struct ol_writer_job job = {
+        .kind = OL_JOB_WRITES, .rows = features, .weights = writes, .bytes = bytes};
     return put(w, at, &job, err);
 }
 
 int ol_writer_take_units(struct ol_writer *w, const struct ol_writer_rows *at,
                          struct ol_unit *units, int n_units, struct ol_error *err)
 {
-    struct job job = {.kind = UNITS, .rows = units, .n_units = n_units};
+    struct ol_writer_job job = {.kind = OL_JOB_UNITS, .rows = units, .n_units = n_units};
     return put(w, at, &job, err);
 }
 
 int ol_writer_take_squares(struct ol_writer *w, const struct ol_writer_rows *at,
                            enum ol_input input, double *squares, struct ol_error *err)
 {
-    struct job job = {.kind = SQUARES, .input = input, .rows = squares};
+    struct ol_writer_job job = {.kind = OL_JOB_SQUARES, .input = input, .rows = squares};
     return put(w, at, &job, err);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/activation_file.h"
+#include "extract/digest.h"
 #include "extract/state_file.h"
 #include "extract/summary.h"
 #include "extract/unit_table.h"
@@ -43,16 +44,20 @@ void ol_writer_end_part(struct ol_writer *w, int part);
 /* Stop without writing what waits, and free. NULL is fine. */
 void ol_writer_free(struct ol_writer *w);
 
-/* Whether that site of that layer is stored or summed up / that layer recorded at all. */
+/* Whether that site of that layer is stored / that layer recorded at all. */
 bool ol_writer_wants_site(const struct ol_writer *w, int layer, enum ol_site site);
 bool ol_writer_wants_layer(const struct ol_writer *w, int layer);
+/* Whether a summary of that site is made; then `least` is that of the digest operation.
+ */
+bool ol_writer_wants_digest(const struct ol_writer *w, int layer,
+                            enum ol_summary_site site, uint32_t *least);
 
 /* Memory for rows to be handed over by one of the calls below (or free()d); waits while
  * too much is queued. NULL on failure. */
 void *ol_writer_room(struct ol_writer *w, int part, size_t bytes, struct ol_error *err);
 
 /* Rows are those of all sequences one after another, without padding: row `first` and
- * the n - 1 after it, all of the part's but for sites. */
+ * the n - 1 after it, all of the part's but for sites and digests. */
 struct ol_writer_rows {
     int part, layer;
     int64_t first, n;
@@ -61,12 +66,20 @@ struct ol_writer_rows {
 /* All take over the memory given, also when they fail. Layers rise, and in a layer what
  * is recorded at attention precedes everything else.
  *   site:   rows [n, d_model] in the target's dtype
+ *   digest: of the n rows of one sequence, in room of ol_digest_bytes
+ *   counts: [OL_N_CODES] of the part's rows, after the site's digests
  *   router: ids [n, top_k], weights [n, top_k], before what the layer's units came to
  *   states: [n, d_model] in the target's dtype, the stream after that layer, when
  *           everything recorded up to there has been handed over
  *   nll:    [n], whole sequences, after all layers */
 int ol_writer_take_site(struct ol_writer *w, const struct ol_writer_rows *at,
                         enum ol_site site, void *rows, struct ol_error *err);
+int ol_writer_take_digest(struct ol_writer *w, const struct ol_writer_rows *at,
+                          enum ol_summary_site site, struct ol_digest *digest,
+                          struct ol_error *err);
+int ol_writer_take_counts(struct ol_writer *w, const struct ol_writer_rows *at,
+                          enum ol_summary_site site, int64_t *counts,
+                          struct ol_error *err);
 int ol_writer_take_router(struct ol_writer *w, const struct ol_writer_rows *at,
                           uint16_t *ids, float *weights, struct ol_error *err);
 int ol_writer_take_states(struct ol_writer *w, const struct ol_writer_rows *at,

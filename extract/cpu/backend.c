@@ -154,14 +154,16 @@ static void cpu_close(struct ol_backend *b)
     for (int i = 0; i < ol_pool_threads(cpu->pool); i++)
         free(cpu->scratch[i].data);
     free(cpu->scratch);
+    ol_cpu_free_histograms(cpu);
     ol_pool_free(cpu->pool);
     free(cpu);
 }
 
-/* Products need the most: everything else a thread works on is a few rows or tiles. */
+/* Products need the most: everything else a thread works on is a few rows or tiles, and a
+ * histogram. */
 static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
 {
-    enum { TILES = 2 << 20 };
+    enum { TILES = 4 << 20 };
     const struct ol_attention_spec *a = &spec->attention;
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const int64_t depths[] = {spec->d_model,  (int64_t)a->n_heads * a->value_dim,
@@ -236,6 +238,8 @@ static const struct ol_backend_operations operations = {
     .largest = ol_cpu_largest,
     .pick = ol_cpu_pick,
     .add_squares = ol_cpu_add_squares,
+    .digest = ol_cpu_digest,
+    .take_histogram = ol_cpu_take_histogram,
     .nll = ol_cpu_nll,
 };
 

@@ -16,6 +16,7 @@ struct ol_cpu {
     struct ol_backend base;
     struct ol_pool *pool;
     struct ol_cpu_scratch *scratch; /* [threads] */
+    int64_t **histograms; /* [threads][OL_N_CODES], of digest; NULL before the first */
     char device[256];
 };
 
@@ -125,6 +126,10 @@ int ol_cpu_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t 
                 float *values, struct ol_error *err);
 int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
+int ol_cpu_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                  struct ol_digest *digest, struct ol_error *err);
+int ol_cpu_take_histogram(struct ol_backend *b, int64_t *counts, struct ol_error *err);
+void ol_cpu_free_histograms(struct ol_cpu *cpu);
 int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
                const int32_t *targets, float *nll, struct ol_error *err);
 

@@ -8,7 +8,7 @@
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/vector_math.h"
 
-enum { TOKENS = 256, WORDS = 512 };
+enum { TOKENS = 256, WORDS = 256 };
 
 struct job {
     struct ol_cpu *cpu;

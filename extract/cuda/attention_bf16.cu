@@ -303,5 +303,9 @@ int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,
         return launch<variant<128, 128, 2, 4, 64>>(cuda, a, err);
     if (d <= 192 && dv <= 128)
         return launch<variant<192, 128, 2, 4, 64>>(cuda, a, err);
-    return launch<variant<256, 256, 1, 8, 64>>(cuda, a, err);
+    /* More than devices of capability 8.6 and 8.9 have. */
+    using large = variant<256, 256, 1, 8, 64>;
+    if ((size_t)large::SHARED_BYTES <= cuda->most_shared)
+        return launch<large>(cuda, a, err);
+    return launch<variant<256, 256, 1, 4, 32>>(cuda, a, err);
 }

@@ -5,14 +5,21 @@
  * each has every LANES-th key of a tile and every LANES-th value of the head. */
 #include "extract/cuda/attention.cuh"
 
-enum { QUERIES = 32, KEYS = 32, LANES = 8, THREADS = QUERIES * LANES };
+enum { QUERIES = 32, LANES = 8, THREADS = QUERIES * LANES };
 
-/* Rows of `width` values from `from` to `to`, zeros where there are none. The step is
- * odd, so that equal places of neighbouring rows lie in different banks. */
-static __device__ void load_tile(float *to, int to_step, const float *from, int64_t step,
-                                 int there, int width)
+/* Of a tile, by the values of a head that a thread has: tiles of large heads are to fit
+ * into 99 KiB of shared memory, which is all that some devices have. */
+static __host__ __device__ constexpr int keys_of(int values)
 {
-    for (int i = (int)threadIdx.x; i < KEYS * width; i += THREADS) {
+    return values <= 128 / LANES ? 32 : 16;
+}
+
+/* n rows of `width` values from `from` to `to`, zeros where there are none. The step is
+ * odd, so that equal places of neighbouring rows lie in different banks. */
+static __device__ void load_tile(int n, float *to, int to_step, const float *from,
+                                 int64_t step, int there, int width)
+{
+    for (int i = (int)threadIdx.x; i < n * width; i += THREADS) {
         const int row = i / width, column = i % width;
         to[row * to_step + column] = row < there ? from[row * step + column] : 0;
     }
@@ -38,6 +45,7 @@ template <int VALUES>
 static __global__ void __launch_bounds__(THREADS)
     attention_f32_kernel(const struct attention a)
 {
+    constexpr int KEYS = keys_of(VALUES);
     OL_SHARED_DYNAMIC(float, q);
     const int step = a.head_dim | 1, step_v = a.value_dim | 1;
     float *k = q + QUERIES * step, *v = k + KEYS * step, *weight = v + KEYS * step_v;
@@ -53,14 +61,16 @@ static __global__ void __launch_bounds__(THREADS)
     for (int c = 0; c < VALUES; c++)
         sum[c] = 0;
 
-    load_tile(q, step, (const float *)a.q + query * a.q_step + head * a.head_dim,
+    load_tile(QUERIES, q, step, (const float *)a.q + query * a.q_step + head * a.head_dim,
               a.q_step, rest, a.head_dim);
     for (int key = lowest_key(a, query) / KEYS * KEYS; key <= last; key += KEYS) {
         __syncthreads();
-        load_tile(k, step, (const float *)a.k + key * a.k_step + kv_head * a.head_dim,
-                  a.k_step, a.n_rows - key, a.head_dim);
-        load_tile(v, step_v, (const float *)a.v + key * a.v_step + kv_head * a.value_dim,
-                  a.v_step, a.n_rows - key, a.value_dim);
+        load_tile(KEYS, k, step,
+                  (const float *)a.k + key * a.k_step + kv_head * a.head_dim, a.k_step,
+                  a.n_rows - key, a.head_dim);
+        load_tile(KEYS, v, step_v,
+                  (const float *)a.v + key * a.v_step + kv_head * a.value_dim, a.v_step,
+                  a.n_rows - key, a.value_dim);
         __syncthreads();
         float score[KEYS / LANES] = {0}, highest = top;
         for (int c = 0; c < a.head_dim; c++)
@@ -102,6 +112,7 @@ static __global__ void __launch_bounds__(THREADS)
 template <int VALUES>
 static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
 {
+    constexpr int KEYS = keys_of(VALUES);
     const int tiles = (a->n_rows + QUERIES - 1) / QUERIES;
     const size_t floats = (size_t)(QUERIES + KEYS) * (size_t)(a->head_dim | 1) +
                           (size_t)KEYS * (size_t)(a->value_dim | 1) +

@@ -1,4 +1,4 @@
-/* The CUDA backend's table, life and memory: one device, two streams, tensors as device
+/* The CUDA backend's table, life and memory: one device, its streams, tensors as device
  * memory. */
 #include "extract/cuda/cuda.h"
 
@@ -6,7 +6,6 @@
 #include <time.h>
 
 enum {
-    BLAS_WORKSPACE = 32 << 20, /* what cuBLAS asks for on the newest devices */
     MOST_UNIT = 64 << 20,
     LEAST_UNIT = 1 << 20,
     UNITS = 64, /* of the device's memory */
@@ -30,6 +29,7 @@ int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *er
 
 int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err)
 {
+    cuda->lane = 0;
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
         return -1;
     return ol_cuda_scratch_reset(cuda->scratch, err);
@@ -176,8 +176,7 @@ static void cuda_close(struct ol_backend *b)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     cudaSetDevice(cuda->device);
-    if (cuda->stream != NULL)
-        cudaStreamSynchronize(cuda->stream);
+    ol_cuda_lanes_wait(cuda);
     if (cuda->copies != NULL)
         cudaStreamSynchronize(cuda->copies);
     if (cuda->back != NULL)
@@ -185,15 +184,12 @@ static void cuda_close(struct ol_backend *b)
     ol_cuda_arrivals_free(cuda->arrivals);
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
-    if (cuda->blas != NULL)
-        cublasDestroy(cuda->blas);
-    cudaFree(cuda->blas_workspace);
+    cudaFree(cuda->histogram);
     if (cuda->back != NULL)
         cudaStreamDestroy(cuda->back);
     if (cuda->copies != NULL)
         cudaStreamDestroy(cuda->copies);
-    if (cuda->stream != NULL)
-        cudaStreamDestroy(cuda->stream);
+    ol_cuda_lanes_free(cuda);
     cudaGetLastError();
     ol_pool_free(cuda->pool);
     free(cuda);
@@ -236,6 +232,8 @@ static const struct ol_backend_operations *operations(void)
     t.largest = ol_cuda_largest;
     t.pick = ol_cuda_pick;
     t.add_squares = ol_cuda_add_squares;
+    t.digest = ol_cuda_digest;
+    t.take_histogram = ol_cuda_take_histogram;
     t.nll = ol_cuda_nll;
     return &t;
 }
@@ -254,6 +252,7 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
              version % 1000 / 10);
     cuda->base.device = cuda->name;
     cuda->total = (int64_t)prop.totalGlobalMem;
+    cuda->most_shared = prop.sharedMemPerBlockOptin;
     cuda->unit = LEAST_UNIT;
     while (cuda->unit < MOST_UNIT &&
            cuda->unit * 2 * UNITS <= (int64_t)prop.totalGlobalMem)
@@ -265,37 +264,17 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
     return 0;
 }
 
-/* Sums are not to be rounded on the way, whatever parts a product is made of. */
-static int begin_blas(struct ol_cuda *cuda, struct ol_error *err)
-{
-    if (ol_cublas_check(cublasCreate(&cuda->blas), "starting", err) != 0 ||
-        ol_cublas_check(cublasSetStream(cuda->blas, cuda->stream), "choosing a stream",
-                        err) != 0 ||
-        ol_cublas_check(cublasSetMathMode(
-                            cuda->blas, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION),
-                        "choosing its precision", err) != 0)
-        return -1;
-    /* Its own would grow at times that nobody knows. */
-    const size_t bytes = (size_t)min(cuda->unit, (int64_t)BLAS_WORKSPACE);
-    if (ol_cuda_check(cudaMalloc(&cuda->blas_workspace, bytes),
-                      "reserving memory for cuBLAS", err) != 0)
-        return -1;
-    cuda->reserved += (int64_t)bytes;
-    return ol_cublas_check(cublasSetWorkspace(cuda->blas, cuda->blas_workspace, bytes),
-                           "giving it memory", err);
-}
-
 static int begin(struct ol_cuda *cuda, struct ol_error *err)
 {
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
         describe(cuda, err) != 0 ||
-        ol_cuda_check(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking),
-                      "making a stream", err) != 0 ||
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->back, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
-        begin_blas(cuda, err) != 0)
+        ol_cuda_lanes_new(cuda, err) != 0)
+        return -1;
+    if (ol_cuda_new_histogram(cuda, err) != 0)
         return -1;
     cuda->scratch = ol_cuda_scratch_new(cuda);
     cuda->pool = ol_pool_new(0, err);

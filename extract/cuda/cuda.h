@@ -14,13 +14,15 @@
  *         return ol_launch(cuda, err, "clip", kernel<float>, grid, block, 0, args...);
  *     }
  *
- * - Everything runs in order on cuda->stream; nothing waits for the device except
- *   ol_cuda_get (and ol_cuda_put, when its ring is full).
+ * - Everything runs in order on cuda->stream, several products at once beside each other
+ *   between what comes before and after them (ol_cuda_products); nothing waits for the
+ * device except ol_cuda_get (and ol_cuda_put, when its ring is full).
  * - Kernels take pointers to device memory only. Host arrays travel by ol_cuda_put,
  *   small weights by ol_cuda_values, results by ol_cuda_get.
- * - Blocks have a multiple of 32 threads. No thread leaves a kernel before a barrier
- *   that others still reach. Shared memory is declared by OL_SHARED (a fixed array) and
- *   OL_SHARED_DYNAMIC (what the launch asks for), and holds rubbish at first.
+ * - Blocks have a multiple of 32 threads, more than 256 only with __launch_bounds__. No
+ * thread leaves a kernel before a barrier that others still reach. Shared memory is
+ * declared by OL_SHARED (a fixed array) and OL_SHARED_DYNAMIC (what the launch asks for),
+ * and holds rubbish at first.
  * - An empty grid is fine: nothing is launched.
  * - float only where rounding is wanted; expf, sqrtf and division are the exact ones
  *   (no fast-math), and a * b + c is two roundings: write fmaf where it should be one.
@@ -57,21 +59,32 @@ struct ol_cuda_stage;    /* stage.cu: the ways between the host and the device *
 struct ol_cuda_arena;    /* scratch.cu: device memory of one operation */
 struct ol_cuda_arrivals; /* weight.cu: device memory in which weights arrive */
 
+/* lanes.cu: on which products run beside each other. */
+enum { OL_CUDA_LANES = 4 };
+struct ol_cuda_lane {
+    cudaStream_t stream;
+    cublasHandle_t blas; /* on it */
+    void *workspace;
+    cudaEvent_t here;
+};
+
 struct ol_cuda {
     struct ol_backend base;
     int device;
-    cudaStream_t stream; /* all computing */
+    struct ol_cuda_lane lanes[OL_CUDA_LANES];
+    int lane;            /* of the product that is being queued */
+    cudaStream_t stream; /* all other computing: lane 0's */
     cudaStream_t copies; /* weights on their way to the device */
     cudaStream_t back;   /* downloads that have begun */
     int64_t total;       /* bytes of the device's memory */
     int64_t unit;        /* bytes of a tile of a weight */
+    size_t most_shared;  /* bytes of a block's shared memory */
     int64_t reserved;    /* bytes of the device's memory, from open to close */
-    cublasHandle_t blas; /* on `stream` */
-    void *blas_workspace;
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_arrivals *arrivals;
-    struct ol_pool *pool; /* fills pinned memory */
+    unsigned long long *histogram; /* [OL_N_CODES], of digest */
+    struct ol_pool *pool;          /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: memory beside what is reserved, bytes,
      * nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
@@ -159,8 +172,8 @@ int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
                           size_t size, struct ol_error *err);
 
 /* Rows [row, row + n), at most a tile, on their way to the device by cuda->copies, beside
- * the computing, unless they are still there; cuda->stream waits for them. They stay
- * there while what is queued on cuda->stream before the next call runs. */
+ * the computing, unless they are still there; the stream of cuda->lane waits for them.
+ * They stay there while what is queued on it before the next call runs. */
 int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
                        int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
 
@@ -196,6 +209,17 @@ struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
 void ol_cuda_scratch_free(struct ol_cuda_arena *s); /* NULL is fine */
 
+/* lanes.cu. Lanes below n go on behind what is on cuda->stream now, and it behind them.
+ */
+int ol_cuda_lanes_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_lanes_wait(struct ol_cuda *cuda);
+void ol_cuda_lanes_free(struct ol_cuda *cuda);
+int ol_cuda_fork(struct ol_cuda *cuda, int n, struct ol_error *err);
+int ol_cuda_join(struct ol_cuda *cuda, int n, struct ol_error *err);
+
+/* digest.cu: zeros on the device, counted in cuda->reserved. */
+int ol_cuda_new_histogram(struct ol_cuda *cuda, struct ol_error *err);
+
 /* ---- tensors ---- */
 
 static inline size_t ol_cuda_bytes(struct ol_tensor t)
@@ -221,15 +245,26 @@ static inline unsigned ol_cuda_blocks(int64_t n, int64_t size)
 /* Dynamic shared memory beyond this must be asked for. */
 enum { OL_CUDA_PLAIN_SHARED = 48 << 10 };
 
-/* The one way to start a kernel. Arguments are converted to the kernel's own types. */
-template <typename... P, typename... A>
+/* Threads of a block for whose registers there is always room: 256 times the most, 255.
+ * A kernel of larger blocks has __launch_bounds__, or some devices refuse to start it. */
+enum { OL_CUDA_PLAIN_THREADS = 256 };
+
+/* The one way to start a kernel. Arguments are converted to the kernel's own types.
+ * MOST: its __launch_bounds__, for larger blocks. */
+template <int MOST = OL_CUDA_PLAIN_THREADS, typename... P, typename... A>
 static int ol_launch(struct ol_cuda *cuda, struct ol_error *err, const char *what,
                      void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
                      A... args)
 {
     static_assert(sizeof...(P) == sizeof...(A), "as many arguments as the kernel has");
+    assert(block.x * block.y * block.z <= (unsigned)MOST);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0)
         return 0;
+    if (shared_bytes > cuda->most_shared)
+        return ol_fail(err,
+                       "CUDA: %s: %zu bytes of shared memory are needed, a block has at "
+                       "most %zu on this device",
+                       what, shared_bytes, cuda->most_shared);
     if (shared_bytes > OL_CUDA_PLAIN_SHARED &&
         ol_cuda_check(cudaFuncSetAttribute((const void *)kernel,
                                            cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -297,6 +332,9 @@ int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t
                  float *values, struct ol_error *err);
 int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                         struct ol_error *err);
+int ol_cuda_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                   struct ol_digest *digest, struct ol_error *err);
+int ol_cuda_take_histogram(struct ol_backend *b, int64_t *counts, struct ol_error *err);
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
                 const int32_t *targets, float *nll, struct ol_error *err);
 }

@@ -1,8 +1,10 @@
 /* matmul: out = round(x weight^T + bias) for several products, by cuBLAS.
  *
  * A weight passes the device in tiles of rows (weight.cu): while one is multiplied, the
- * next is under way. What is not stored in the type of activations is decoded in between.
- * A bias is put into out first, and the product added to it before the one rounding.
+ * next is under way. Products of weights that need no decoding run beside each other
+ * (lanes.cu, and why not as one grouped product). What is not stored in the type of
+ * activations is decoded in between, in turn. A bias is put into out first, and the
+ * product added to it before the one rounding.
  *
  * cuBLAS chooses its way, and with it the order of a sum, by the sizes it is given. So
  * that a row's result does not depend on which rows stand beside it, x is cut at
@@ -62,10 +64,10 @@ int ol_cuda_multiply(struct ol_cuda *cuda, struct ol_tensor x,
         char *to = (char *)out + (size_t)(first * step) * ol_dtype_size(out_dtype);
         /* Row-major matrices are transposed ones there: out^T = weight x^T. */
         const cublasStatus_t status = cublasGemmEx(
-            cuda->blas, w->turned ? CUBLAS_OP_N : CUBLAS_OP_T, CUBLAS_OP_N, (int)w->n,
-            (int)m, (int)w->k, &one, w->data, type_of(w->dtype), (int)w->step,
-            ol_cuda_row(x, first), type_of(x.dtype), (int)x.n_cols, &beta, to,
-            type_of(out_dtype), (int)step, compute, CUBLAS_GEMM_DEFAULT);
+            cuda->lanes[cuda->lane].blas, w->turned ? CUBLAS_OP_N : CUBLAS_OP_T,
+            CUBLAS_OP_N, (int)w->n, (int)m, (int)w->k, &one, w->data, type_of(w->dtype),
+            (int)w->step, ol_cuda_row(x, first), type_of(x.dtype), (int)x.n_cols, &beta,
+            to, type_of(out_dtype), (int)step, compute, CUBLAS_GEMM_DEFAULT);
         if (ol_cublas_check(status, "multiplying", err) != 0)
             return -1;
     }
@@ -102,8 +104,6 @@ static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t 
                        void *room, struct ol_error *err)
 {
     const bool adds = p->bias.data != NULL;
-    if (adds && put_bias(cuda, p, err) != 0)
-        return -1;
     for (int64_t row = 0; row < p->weight.n_rows; row += tile) {
         const int64_t left = p->weight.n_rows - row, n = left < tile ? left : tile;
         struct ol_cuda_operand operand;
@@ -115,6 +115,24 @@ static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t 
             return -1;
     }
     return 0;
+}
+
+/* Whoever comes first has lane 0, so that a single product needs no other. */
+static int multiply_all(struct ol_cuda *cuda, const struct ol_matmul *products, int n,
+                        void *room, struct ol_error *err)
+{
+    const int n_lanes = n < OL_CUDA_LANES ? n : (int)OL_CUDA_LANES;
+    if (ol_cuda_fork(cuda, n_lanes, err) != 0)
+        return -1;
+    for (int i = 0; i < n; i++) {
+        const struct ol_matmul *p = &products[i];
+        const int64_t tile =
+            ol_cuda_tile_rows(cuda, &p->weight, ol_dtype_size(p->x.dtype), err);
+        cuda->lane = ol_cuda_is_ready(&p->weight, p->x.dtype) ? i % n_lanes : 0;
+        if (p->x.n_rows > 0 && one_product(cuda, p, tile, room, err) != 0)
+            return -1;
+    }
+    return ol_cuda_join(cuda, n_lanes, err);
 }
 
 int ol_cuda_products(struct ol_cuda *cuda, const struct ol_matmul *products, int n,
@@ -131,18 +149,15 @@ int ol_cuda_products(struct ol_cuda *cuda, const struct ol_matmul *products, int
         if (!ol_cuda_is_ready(&p->weight, p->x.dtype) && bytes > most)
             most = bytes;
     }
-    /* One for all: they are multiplied one after another. */
+    /* One for all that are decoded: they are multiplied one after another. */
     void *room = most > 0 ? ol_cuda_scratch(cuda, most, err) : NULL;
     if (most > 0 && room == NULL)
         return -1;
-    for (int i = 0; i < n; i++) {
-        const struct ol_matmul *p = &products[i];
-        const int64_t tile =
-            ol_cuda_tile_rows(cuda, &p->weight, ol_dtype_size(p->x.dtype), err);
-        if (p->x.n_rows > 0 && one_product(cuda, p, tile, room, err) != 0)
+    for (int i = 0; i < n; i++)
+        if (products[i].bias.data != NULL && products[i].x.n_rows > 0 &&
+            put_bias(cuda, &products[i], err) != 0)
             return -1;
-    }
-    return 0;
+    return multiply_all(cuda, products, n, room, err);
 }
 
 int ol_cuda_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,

@@ -55,8 +55,8 @@ static __global__ void count_kernel(const uint16_t *ids, int64_t n_pairs, int n_
 }
 
 /* One block, a thread to an expert. */
-static __global__ void scan_kernel(int32_t *counts, int64_t n_tiles, int n_experts,
-                                   int64_t *offsets)
+static __global__ void __launch_bounds__(MAX_EXPERTS)
+    scan_kernel(int32_t *counts, int64_t n_tiles, int n_experts, int64_t *offsets)
 {
     OL_SHARED(int32_t, sums, MAX_EXPERTS);
     const int e = (int)threadIdx.x;
@@ -158,8 +158,8 @@ int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
     const unsigned tiles = (unsigned)n_tiles;
     if (ol_launch(cuda, err, "permute", count_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
                   p->n_experts, counts) != 0 ||
-        ol_launch(cuda, err, "permute", scan_kernel, 1, MAX_EXPERTS, 0, counts, n_tiles,
-                  p->n_experts, offsets) != 0 ||
+        ol_launch<MAX_EXPERTS>(cuda, err, "permute", scan_kernel, 1, MAX_EXPERTS, 0,
+                               counts, n_tiles, p->n_experts, offsets) != 0 ||
         ol_launch(cuda, err, "permute", place_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
                   p->n_experts, top_k, counts, offsets, rows, slots) != 0 ||
         ol_cuda_get(cuda, offsets, p->offsets, offset_bytes, err) != 0 ||

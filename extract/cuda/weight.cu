@@ -9,9 +9,9 @@
  * link has work while the host waits for results: as far as half of the ring, so that it
  * is still there when it is used.
  *
- * A segment is filled again when the compute stream has passed the last use of its tiles;
- * it is the copy stream that waits for this, not the host. Until then a tile that is
- * asked for again is still there: of the weights that every block of sequences passes,
+ * A segment is filled again when the compute streams have passed the last use of its
+ * tiles; it is the copy stream that waits for this, not the host. Until then a tile that
+ * is asked for again is still there: of the weights that every block of sequences passes,
  * only the first use costs a copy. */
 #include "extract/cuda/cuda.h"
 
@@ -30,13 +30,15 @@ struct tile {
     int64_t row;
     struct ol_cuda_weight view;
     size_t ahead; /* bytes sent ahead of a use that did not come yet */
+    bool waited;  /* cuda->stream has waited for it */
 };
 
 struct segment {
     char *memory;
     cudaEvent_t arrived; /* the last of its tiles so far */
-    cudaEvent_t used;    /* by the compute stream, for the last time */
-    bool waits;
+    cudaEvent_t
+        used[OL_CUDA_LANES]; /* by each of the compute streams, for the last time */
+    bool waits[OL_CUDA_LANES];
     int n_tiles;
     struct tile tiles[MOST_TILES];
 };
@@ -46,7 +48,8 @@ struct ol_cuda_arrivals {
     int n;
     size_t bytes, used; /* of a segment, of the current one */
     int current;
-    int last;     /* segment of the tile that was handed out last, or -1 */
+    int last;     /* segment of the tile that was handed out last, or -1, */
+    int lane;     /* and to which lane */
     size_t ahead; /* of all tiles */
 };
 
@@ -60,8 +63,11 @@ static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
     if (ol_cuda_check(cudaEventCreateWithFlags(&s->arrived, cudaEventDisableTiming),
                       "making an event", err) != 0)
         return -1;
-    return ol_cuda_check(cudaEventCreateWithFlags(&s->used, cudaEventDisableTiming),
-                         "making an event", err);
+    for (int l = 0; l < OL_CUDA_LANES; l++)
+        if (ol_cuda_check(cudaEventCreateWithFlags(&s->used[l], cudaEventDisableTiming),
+                          "making an event", err) != 0)
+            return -1;
+    return 0;
 }
 
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err)
@@ -88,8 +94,9 @@ void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
     for (int i = 0; i < a->n; i++) {
         if (a->segments[i].arrived != NULL)
             cudaEventDestroy(a->segments[i].arrived);
-        if (a->segments[i].used != NULL)
-            cudaEventDestroy(a->segments[i].used);
+        for (int l = 0; l < OL_CUDA_LANES; l++)
+            if (a->segments[i].used[l] != NULL)
+                cudaEventDestroy(a->segments[i].used[l]);
         cudaFree(a->segments[i].memory);
     }
     free(a);
@@ -318,9 +325,9 @@ static int finish_last(struct ol_cuda *cuda, struct ol_error *err)
         return 0;
     struct segment *s = &a->segments[a->last];
     a->last = -1;
-    s->waits = true;
-    return ol_cuda_check(cudaEventRecord(s->used, cuda->stream), "recording an event",
-                         err);
+    s->waits[a->lane] = true;
+    return ol_cuda_check(cudaEventRecord(s->used[a->lane], cuda->lanes[a->lane].stream),
+                         "recording an event", err);
 }
 
 static bool is_tile(const struct tile *t, const struct ol_weight *w, int64_t row,
@@ -355,11 +362,13 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
     for (int t = 0; t < s->n_tiles; t++)
         a->ahead -= s->tiles[t].ahead;
     s->n_tiles = 0;
-    if (!s->waits)
-        return 0;
-    s->waits = false;
-    return ol_cuda_check(cudaStreamWaitEvent(cuda->copies, s->used, 0),
-                         "ordering streams", err);
+    for (int l = 0; l < OL_CUDA_LANES; l++) {
+        if (s->waits[l] && ol_cuda_check(cudaStreamWaitEvent(cuda->copies, s->used[l], 0),
+                                         "ordering streams", err) != 0)
+            return -1;
+        s->waits[l] = false;
+    }
+    return 0;
 }
 
 /* Send rows to the current segment, or the next; NULL with err. */
@@ -381,6 +390,7 @@ static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_weight *w,
     tile->weight = *w;
     tile->row = row;
     tile->ahead = 0;
+    tile->waited = false;
     s->n_tiles++;
     a->used += room;
     return tile;
@@ -395,7 +405,6 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
         return -1;
     int segment = -1;
     struct tile *tile = find_tile(a, w, row, n, &segment);
-    const bool waited = tile != NULL && tile->ahead == 0;
     if (tile == NULL) {
         find_pieces(w, row, n, &p);
         tile = send_tile(cuda, w, row, &p, err);
@@ -404,16 +413,18 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     if (tile == NULL)
         return -1;
     a->last = segment;
+    a->lane = cuda->lane;
     a->ahead -= tile->ahead;
     tile->ahead = 0;
     *view = tile->view;
-    if (waited)
+    if (tile->waited && cuda->lane == 0)
         return 0;
+    tile->waited = cuda->lane == 0;
     /* Behind a tile that was sent ahead others may have come into its segment: then this
      * waits for them too, which are wanted soon. */
-    return ol_cuda_check(
-        cudaStreamWaitEvent(cuda->stream, a->segments[segment].arrived, 0),
-        "ordering streams", err);
+    return ol_cuda_check(cudaStreamWaitEvent(cuda->lanes[cuda->lane].stream,
+                                             a->segments[segment].arrived, 0),
+                         "ordering streams", err);
 }
 
 /* Vectors go another way (ol_cuda_values). */

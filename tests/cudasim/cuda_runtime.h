@@ -305,8 +305,9 @@ template <typename T> static inline void cudasim_check(T *const &x, cudaStream_t
 }
 
 /* Queue a launch; body runs one thread of it. */
-void cudasim_enqueue_launch(dim3 grid, dim3 block, size_t shared_bytes,
-                            cudaStream_t stream, std::function<void()> body);
+void cudasim_enqueue_launch(const void *kernel, dim3 grid, dim3 block,
+                            size_t shared_bytes, cudaStream_t stream,
+                            std::function<void()> body);
 
 template <typename... P>
 static inline void cudasim_launch(void (*kernel)(P...), dim3 grid, dim3 block,
@@ -314,7 +315,7 @@ static inline void cudasim_launch(void (*kernel)(P...), dim3 grid, dim3 block,
 {
     (cudasim_check(args, stream), ...);
     const std::tuple<P...> kept(args...);
-    cudasim_enqueue_launch(grid, block, shared_bytes, stream,
+    cudasim_enqueue_launch((const void *)kernel, grid, block, shared_bytes, stream,
                            [=] { std::apply(kernel, kept); });
 }
 

@@ -10,6 +10,8 @@
  * - missing order between streams: nothing runs when it is queued. What is waited for
  *   runs as late as it can, or everything at random times that a seed decides, so that
  *   results of programs with such a gap differ;
+ * - launches on a device that was not chosen, events of another device's streams,
+ *   shared memory beyond 48 KiB that was not asked for;
  * - shared and device memory that is read before it is written: it holds 0xff.., NaN.
  * Blocks run one by one, threads of a block as fibers, in rising or falling order. */
 #ifndef CUDASIM_H
@@ -31,6 +33,9 @@ void cudasim_set_devices(int n, size_t bytes_each);
 /* 0: queued work runs when it is waited for; else at times drawn from the seed, and odd
  * seeds run threads and blocks backwards. */
 void cudasim_set_schedule(unsigned seed);
+
+/* Shared memory that a block may have at most; first 227 KiB. */
+void cudasim_set_shared(size_t bytes);
 
 /* The n-th checked call from now on (0: the next) fails as a device would; -1: none. */
 void cudasim_set_failure(long n);

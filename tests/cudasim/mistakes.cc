@@ -217,6 +217,52 @@ static int used_too_soon(void)
     return result == 2;
 }
 
+/* ---- launches ---- */
+
+/* More than every block may have, and nobody asked. */
+static int too_much_shared(void)
+{
+    struct bench b;
+    set_up(&b);
+    cudasim_launch(write_one, dim3(1), dim3(N), 49 << 10, b.stream, b.device);
+    const cudaError_t status = cudaGetLastError();
+    tear_down(&b);
+    return status == cudaErrorInvalidValue;
+}
+
+static int too_many_registers(void)
+{
+    struct ol_cuda cuda = {};
+    struct ol_error err = {};
+    ol_launch(&cuda, &err, "a large block", write_one, dim3(1), dim3(512), 0,
+              static_cast<float *>(nullptr));
+    return 0;
+}
+
+static int other_device(void)
+{
+    cudaStream_t stream;
+    cudasim_reset();
+    cudasim_set_devices(2, 1 << 20);
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cudaSetDevice(1);
+    cudasim_launch(write_one, dim3(1), dim3(N), 0, stream, static_cast<float *>(nullptr));
+    return 0;
+}
+
+static int event_of_other(void)
+{
+    cudaStream_t stream;
+    cudaEvent_t event;
+    cudasim_reset();
+    cudasim_set_devices(2, 1 << 20);
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cudaSetDevice(1);
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    cudaEventRecord(event, stream);
+    return 0;
+}
+
 const struct cudasim_mistake cudasim_mistakes[] = {
     {"a barrier that half the threads reach", "divergent barrier", half_waits},
     {"barriers at two places", "divergent barrier", two_places},
@@ -230,5 +276,9 @@ const struct cudasim_mistake cudasim_mistakes[] = {
     {"an asynchronous copy that is not waited for", nullptr, not_waited_for},
     {"streams without order", nullptr, unordered_streams},
     {"pinned memory used too soon", nullptr, used_too_soon},
+    {"more shared memory than was asked for", nullptr, too_much_shared},
+    {"a block that may need too many registers", "Assertion", too_many_registers},
+    {"a launch on a device that was not chosen", "not the chosen one", other_device},
+    {"an event of another device", "an event of device 1", event_of_other},
 };
 const int cudasim_n_mistakes = sizeof cudasim_mistakes / sizeof cudasim_mistakes[0];

@@ -3,6 +3,7 @@
  * when it must (cudasim_set_schedule). */
 #include "internal.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -54,6 +55,7 @@ struct cudasim_stream {
 };
 
 struct cudasim_event {
+    int device;
     std::shared_ptr<record> last;
 };
 
@@ -64,6 +66,7 @@ static size_t peak_bytes;
 static std::vector<cudasim_stream *> streams;
 static std::map<char *, size_t> pinned;
 static int n_events;
+static size_t most_shared = MOST_SHARED;
 static std::map<const void *, int> shared_limits;
 static unsigned schedule;
 static uint64_t randomness;
@@ -179,6 +182,12 @@ void cudasim_set_schedule(unsigned seed)
     randomness = seed;
 }
 
+void cudasim_set_shared(size_t bytes)
+{
+    ALONE();
+    most_shared = bytes;
+}
+
 void cudasim_set_failure(long n)
 {
     ALONE();
@@ -198,6 +207,8 @@ void cudasim_reset(void)
     cudasim_set_devices(1, DEFAULT_BYTES);
     cudasim_set_schedule(0);
     cudasim_set_failure(-1);
+    cudasim_set_shared(MOST_SHARED);
+    shared_limits.clear();
     last_error = cudaSuccess;
     watch_faults();
 }
@@ -284,7 +295,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int d)
     *prop = {};
     snprintf(prop->name, sizeof prop->name, "simulated device");
     prop->totalGlobalMem = devices[d].limit;
-    prop->sharedMemPerBlockOptin = MOST_SHARED;
+    prop->sharedMemPerBlockOptin = most_shared;
     prop->major = 9;
     prop->multiProcessorCount = 2;
     return cudaSuccess;
@@ -569,7 +580,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
     ALONE();
     FAILS(cudaErrorMemoryAllocation);
-    *event = new cudasim_event{nullptr};
+    *event = new cudasim_event{selected, nullptr};
     n_events++;
     return cudaSuccess;
 }
@@ -586,6 +597,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     ALONE();
     FAILS(cudaErrorLaunchFailure);
+    if (event->device != stream->device)
+        cudasim_die("an event of device %d for device %d", event->device, stream->device);
     event->last = std::make_shared<record>(record{stream, false});
     queue(stream, {nullptr, event->last, nullptr});
     return cudaSuccess;
@@ -654,24 +667,28 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, int, int value)
 {
     ALONE();
     FAILS(cudaErrorInvalidValue);
-    if (value > MOST_SHARED)
+    if (value < 0 || (size_t)value > most_shared)
         return result(cudaErrorInvalidValue);
     shared_limits[kernel] = value;
     return cudaSuccess;
 }
 
-void cudasim_enqueue_launch(dim3 grid, dim3 block, size_t shared_bytes,
-                            cudaStream_t stream, std::function<void()> body)
+void cudasim_enqueue_launch(const void *kernel, dim3 grid, dim3 block,
+                            size_t shared_bytes, cudaStream_t stream,
+                            std::function<void()> body)
 {
     ALONE();
+    const size_t asked = (size_t)shared_limits[kernel], plain = PLAIN_SHARED;
     const uint64_t n_threads = (uint64_t)block.x * block.y * block.z;
+    if (stream->device != selected)
+        cudasim_die("a launch on device %d, not the chosen one", stream->device);
     if (cudasim_fails()) {
         result(cudaErrorLaunchFailure);
         return;
     }
     if (n_threads == 0 || n_threads > MOST_THREADS || grid.x == 0 || grid.y == 0 ||
         grid.z == 0 || grid.x > INT32_MAX || grid.y > 65535 || grid.z > 65535 ||
-        block.z > 64 || shared_bytes > MOST_SHARED) {
+        block.z > 64 || shared_bytes > std::max(asked, plain)) {
         result(cudaErrorInvalidValue);
         return;
     }

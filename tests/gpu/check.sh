@@ -38,7 +38,7 @@ row product "cuBLAS bf16, 8192 cubed" "$product TFLOP/s" ""
 
 # ---- right ----
 
-for test in test_feeding test_operations test_mixer_operations test_cuda_kernels test_dequant test_forward; do
+for test in test_feeding test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward; do
     [ -x "$B/gpu/$test" ] || continue
     CMOCKA_MESSAGE_OUTPUT=TAP timeout 200 "$B/gpu/$test" >"$OUT/$test.log" 2>&1
     status=$?

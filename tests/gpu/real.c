@@ -17,6 +17,11 @@ void cudasim_set_schedule(unsigned seed)
     (void)seed;
 }
 
+void cudasim_set_shared(size_t bytes)
+{
+    (void)bytes;
+}
+
 void cudasim_set_failure(long n)
 {
     (void)n;

@@ -195,6 +195,28 @@ static void attention(struct ol_backend *b)
         attention_case(b, &cases[i]);
 }
 
+/* On devices of capability 8.6 and 8.9 too. */
+static void attention_in_little(struct ol_backend *b)
+{
+    static const struct attention_case cases[] = {
+        {97, 1, 1, 256, 256, OL_ATTENTION_CHUNKED, 70, true},
+        {70, 2, 1, 250, 249, OL_ATTENTION_FULL, 0, false},
+        {65, 1, 1, 256, 128, OL_ATTENTION_FULL, 0, false},
+        {129, 1, 1, 192, 128, OL_ATTENTION_FULL, 0, false},
+    };
+    enum { LITTLE = 99 << 10 };
+    const enum ol_dtype dtype = b->dtype;
+    cudasim_set_shared(LITTLE);
+    struct ol_error err = {0};
+    struct ol_backend *little = ol_cuda_open(dtype, 0, &err);
+    if (little == NULL)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        attention_case(little, &cases[i]);
+    little->op->close(little);
+    cudasim_set_shared(227 << 10);
+}
+
 /* ---- router ---- */
 
 enum { MAX_E = 512, MAX_K = 32 };
@@ -566,6 +588,7 @@ static void all_ways(void (*test)(struct ol_backend *b))
         all_ways(name);                                                                  \
     }
 TEST(attention)
+TEST(attention_in_little)
 TEST(route)
 TEST(route_strange)
 TEST(permute)
@@ -575,9 +598,10 @@ TEST(limits)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attention),     cmocka_unit_test(test_route),
-        cmocka_unit_test(test_route_strange), cmocka_unit_test(test_permute),
-        cmocka_unit_test(test_delta_net),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_attention_in_little),
+        cmocka_unit_test(test_route),     cmocka_unit_test(test_route_strange),
+        cmocka_unit_test(test_permute),   cmocka_unit_test(test_delta_net),
+        cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

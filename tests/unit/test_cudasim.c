@@ -145,6 +145,27 @@ static void too_little_memory(void **state)
     cudasim_reset();
 }
 
+static void too_little_shared(void **state)
+{
+    (void)state;
+    struct ol_error err = {0};
+    cudasim_set_devices(1, TEST_DEVICE_BYTES);
+    cudasim_set_shared(50 << 10);
+    struct ol_backend *b = ol_cuda_open(OL_DTYPE_BF16, 0, &err);
+    struct ol_tensor x;
+    assert_int_equal(b->op->tensor_new(b, OL_DTYPE_BF16, 3, 192, &x, &err), 0);
+    const struct ol_attention_args args = {
+        .n_heads = 1, .n_kv_heads = 1, .head_dim = 192, .value_dim = 128, .scale = 1};
+    struct ol_tensor v = x;
+    v.n_cols = 128;
+    assert_int_equal(b->op->attention(b, &args, x, x, v, v, &err), -1);
+    assert_string_equal(err.text, "CUDA: attention: 94208 bytes of shared memory are "
+                                  "needed, a block has at most 51200 on this device");
+    b->op->tensor_free(b, &x);
+    test_backend_close(b);
+    cudasim_reset();
+}
+
 static void no_device(void **state)
 {
     (void)state;
@@ -181,10 +202,11 @@ static int end(void **state)
 
 int main(void)
 {
-    enum { MOST = 32, OTHERS = 3 };
+    enum { MOST = 32, OTHERS = 4 };
     struct CMUnitTest tests[MOST + OTHERS] = {
         cmocka_unit_test(failing_calls),
         cmocka_unit_test(too_little_memory),
+        cmocka_unit_test(too_little_shared),
         cmocka_unit_test(no_device),
     };
     assert_true(cudasim_n_mistakes <= MOST);

@@ -97,6 +97,53 @@ static void test_ahead(void **state)
     free(codes);
 }
 
+/* All products of a call beside each other, with what is there just before and gone just
+ * after; every third weight has to be decoded first, some are used twice in a row. */
+static uint16_t *products_at_once(const uint16_t *codes, bool one_by_one, int seed)
+{
+    enum { ALL = N_WEIGHTS };
+    struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_BF16, seed);
+    struct ol_tensor x, y, out;
+    struct ol_matmul all[ALL];
+    uint16_t *found = ol_xcalloc((size_t)ALL * N_TOKENS * ROWS, sizeof *found);
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, COLUMNS, &x, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, COLUMNS, &y, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, ALL * N_TOKENS, ROWS, &out, &err));
+    for (int i = 0; i < ALL; i++) {
+        all[i] = (struct ol_matmul){.x = x,
+                                    .weight = weight_of(codes, i % 3 == 1 ? i - 1 : i),
+                                    .out = ol_tensor_rows(out, i * N_TOKENS, N_TOKENS)};
+        if (i % 3 == 2)
+            all[i].weight.dtype = OL_DTYPE_F16;
+    }
+    OK(b->op->upload(b, y, codes + 99, &err));
+    OK(b->op->add(b, x, y, &err));
+    OK(b->op->matmul(b, all, one_by_one ? 1 : ALL, &err));
+    for (int i = 1; one_by_one && i < ALL; i++)
+        OK(b->op->matmul(b, &all[i], 1, &err));
+    OK(b->op->zero(b, x, &err));
+    OK(b->op->download(b, out, found, &err));
+    b->op->tensor_free(b, &out);
+    b->op->tensor_free(b, &y);
+    b->op->tensor_free(b, &x);
+    test_backend_close(b);
+    return found;
+}
+
+static void test_beside(void **state)
+{
+    (void)state;
+    uint16_t *codes = random_codes((size_t)N_WEIGHTS * ROWS * COLUMNS);
+    uint16_t *want = products_at_once(codes, true, 0);
+    for (int seed = 0; seed < 8; seed++) {
+        uint16_t *got = products_at_once(codes, false, seed);
+        assert_memory_equal(got, want, (size_t)N_WEIGHTS * N_TOKENS * ROWS * sizeof *got);
+        free(got);
+    }
+    free(want);
+    free(codes);
+}
+
 /* What was sent ahead is not sent again, and no more is sent than stays there. */
 static void test_ahead_once(void **state)
 {
@@ -226,9 +273,8 @@ static void test_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ahead),
-        cmocka_unit_test(test_ahead_once),
-        cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_ahead),  cmocka_unit_test(test_ahead_once),
+        cmocka_unit_test(test_beside), cmocka_unit_test(test_readers),
         cmocka_unit_test(test_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,120 @@
+# Summaries without tensors: gathered where the rows are, on simulated devices.
+load common
+
+SIM=$TOOLS/tests/ol-extract-sim
+FAMILIES="qwen3_moe deepseek_v3 llama4 gpt_oss-mxfp4 qwen3_next llama"
+
+# Under a sanitizer every run takes as long as ten.
+sanitized && FAMILIES="qwen3_moe gpt_oss-mxfp4"
+
+# run_golden MODEL FILE OPTION...
+run_golden() {
+    "$SIM" -q "$GOLDEN/$1" --ids "$GOLDEN/$1/ids.txt" -o "$2" --backend cuda --threshold 1.5 "${@:3}"
+}
+
+same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
+
+@test "summaries: the same with tensors and without, which then do not pass the link" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in $FAMILIES; do
+        run_golden $model all.h5
+        run_golden $model none.h5 --store none
+        same none.h5 all.h5 tensors
+        rm ./*.h5
+    done
+    run_golden qwen3_moe all.h5 --precision f32
+    run_golden qwen3_moe none.h5 --precision f32 --store none
+    same none.h5 all.h5 tensors
+}
+
+@test "summaries: the same from several devices, within any memory, whenever these work" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=3
+    for model in $FAMILIES; do
+        run_golden $model one.h5 --sites ln_attn,ln_mlp,residual_attn
+        CUDASIM_SCHEDULE=1 run_golden $model two.h5 --store none --devices 1,0
+        CUDASIM_SCHEDULE=2 run_golden $model three.h5 --store none --devices 2,0,1
+        same two.h5 one.h5
+        same three.h5 one.h5
+        rm ./*.h5
+    done
+    run_golden qwen3_moe one.h5
+    run run_golden qwen3_moe none.h5 --store none --memory 2M
+    [ "$status" -eq 1 ]
+    least=${output##* }
+    CUDASIM_MIB=${least%M} run_golden qwen3_moe none.h5 --store none --memory "$least"
+    same none.h5 one.h5
+}
+
+@test "summaries: the same when every value is an occurrence, and when none is" {
+    cd "$BATS_TEST_TMPDIR"
+    for threshold in 1e-30 1e30; do
+        for precision in bf16 f32; do
+            run_golden qwen3_moe all.h5 --precision $precision --threshold $threshold \
+                --sites ln_attn,ln_mlp,residual_attn,residual_mlp --store f32
+            run_golden qwen3_moe none.h5 --precision $precision --threshold $threshold --store none
+            same none.h5 all.h5
+            # Of values rounded to bf16 the tensors' are those of f32's alone.
+            [ $precision = f32 ] || "$PYTHON" "$TESTS/oracle/summary.py" all.h5 0.5
+            "$EXTRACT" -q "$GOLDEN/qwen3_moe" --ids "$GOLDEN/qwen3_moe/ids.txt" -o cpu.h5 --backend cpu \
+                --precision $precision --threshold $threshold
+            "$EXTRACT" -q "$GOLDEN/qwen3_moe" --ids "$GOLDEN/qwen3_moe/ids.txt" -o cpu-none.h5 \
+                --backend cpu --precision $precision --threshold $threshold --store none
+            same cpu-none.h5 cpu.h5
+            rm ./*.h5
+        done
+    done
+}
+
+@test "summaries: of sequences that differ, in several blocks" {
+    cd "$BATS_TEST_TMPDIR"
+    awk 'BEGIN { n = split("700 100 650 1 333 700 512 66", lengths)
+                 for (s = 1; s <= n; s++)
+                     for (i = 1; i <= lengths[s]; i++)
+                         printf "%d%s", (i * i + 97 * s) % 2048, i < lengths[s] ? " " : "\n" }' > ids.txt
+    for threads in 1 3; do
+        "$EXTRACT" -q "$DEMO" --ids ids.txt -o $threads.h5 --backend cpu --threads $threads --threshold 2 \
+            --layers 1,2 --sites ln_attn,ln_mlp,residual_attn,residual_mlp
+    done
+    "$PYTHON" "$TESTS/oracle/summary.py" 1.h5 0.5
+    "$EXTRACT" -q "$DEMO" --ids ids.txt -o none.h5 --backend cpu --threshold 2 --layers 1,2 --store none
+    same 3.h5 1.h5
+    same none.h5 1.h5
+}
+
+@test "summaries: a run without tensors, killed again and again, ends with the same" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=2
+    run_golden qwen3_next all.h5
+    # exec: the signal must hit the tool, not a shell around it.
+    run_none() {
+        exec "$SIM" -q "$GOLDEN/qwen3_next" --ids "$GOLDEN/qwen3_next/ids.txt" -o none.h5 \
+            --backend cuda --threshold 1.5 --store none --devices 0,1 --resume
+    }
+    kills=0
+    for delay in 0.15 0.25 0.35 0.45 0.55; do
+        run_none >/dev/null 2>&1 &
+        pid=$!
+        sleep $delay
+        if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
+        wait $pid 2>/dev/null || true
+        [ -e none.h5 ] && break
+    done
+    echo "$kills kills"
+    [ "$kills" -ge 1 ]
+    [ -e none.h5 ] || (run_none)
+    same none.h5 all.h5
+    # And one that fails on the way, whatever call it is that fails.
+    resumed=0
+    for call in 1200 2000 2600 3000 3400; do
+        rm -f none.h5
+        CUDASIM_FAILURE=$call run run_golden qwen3_next none.h5 --store none --devices 0,1
+        [ "$status" -eq 1 ] || break # past the last call
+        [ -e none.h5.partial ] || continue
+        run_golden qwen3_next none.h5 --store none --devices 0,1 --resume
+        same none.h5 all.h5
+        resumed=$((resumed + 1))
+    done
+    echo "$resumed resumed, call $call"
+    [ "$resumed" -ge 1 ]
+}
