@@ -257,14 +257,20 @@ static void run_block(const struct ol_gemm *g, int64_t col, int64_t n, int64_t a
 {
     const float beta = at == 0 ? g->beta : 1;
     float *a = g->scratch, *packed = a + OL_GEMM_ROWS * STRIDE;
+    enum { AHEAD = 8 };
     float out[ROWS][COLS];
     for (int64_t p = 0; p < n; p += COLS)
         pack(g, col + p, at, depth, packed + p * depth);
     for (int64_t first = 0; first < g->m; first += OL_GEMM_ROWS) {
         const int64_t m = least(OL_GEMM_ROWS, g->m - first);
-        for (int64_t i = 0; i < m; i++)
-            ol_to_f32(g->a_dtype, element(g->a, g->a_dtype, (first + i) * g->lda + at),
+        for (int64_t i = 0; i < m; i++) {
+            const int64_t row = first + i;
+            if (row + AHEAD < g->m)
+                fetch_ahead(element(g->a, g->a_dtype, (row + AHEAD) * g->lda + at),
+                            g->a_dtype, g->lda, 1, depth);
+            ol_to_f32(g->a_dtype, element(g->a, g->a_dtype, row * g->lda + at),
                       a + i * STRIDE, (size_t)depth);
+        }
         /* Groups of nearly one size: a last one of few rows would wait for every sum. */
         const int64_t groups = (m + ROWS - 1) / ROWS;
         for (int64_t p = 0; p < n; p += COLS)
