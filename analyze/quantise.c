@@ -162,14 +162,6 @@ static inline void mxfp4_block(const float *restrict x, int64_t n, float *restri
     to_fp4(x, n, scale > 0x1p-127f ? scale : 0x1p-127f, q);
 }
 
-/* `over`: what multiplies the blocks' scales, so that the largest is 448. */
-static inline void nvfp4_block(const float *restrict x, int64_t n, float over,
-                               float *restrict q)
-{
-    const float scale = largest(x, n) / e2m1_largest;
-    to_fp4(x, n, over > 0 ? round_e4m3(scale / over) * over : 0, q);
-}
-
 /* Whole blocks are of a length that the compiler knows: no loops over the rest of one. */
 static void to_mxfp4(const float *restrict x, int64_t n, float *restrict q)
 {
@@ -180,13 +172,29 @@ static void to_mxfp4(const float *restrict x, int64_t n, float *restrict q)
         mxfp4_block(x + i, n - i, q + i);
 }
 
+/* As many blocks as lie in n <= NVFP4_RUN values: first their scales, side by side.
+ * `over` multiplies them, so that the largest is 448. */
+enum { NVFP4_RUN = 64 * NVFP4_BLOCK };
+static void nvfp4_run(const float *restrict x, int64_t n, float over, float *restrict q)
+{
+    float scales[NVFP4_RUN / NVFP4_BLOCK];
+    const int64_t whole = n / NVFP4_BLOCK, left = n % NVFP4_BLOCK;
+    for (int64_t i = 0; i < whole; i++)
+        scales[i] = largest(x + i * NVFP4_BLOCK, NVFP4_BLOCK);
+    if (left > 0)
+        scales[whole] = largest(x + whole * NVFP4_BLOCK, left);
+    for (int64_t i = 0; i < whole + (left > 0); i++)
+        scales[i] = over > 0 ? round_e4m3(scales[i] / e2m1_largest / over) * over : 0;
+    for (int64_t i = 0; i < whole; i++)
+        to_fp4(x + i * NVFP4_BLOCK, NVFP4_BLOCK, scales[i], q + i * NVFP4_BLOCK);
+    if (left > 0)
+        to_fp4(x + whole * NVFP4_BLOCK, left, scales[whole], q + whole * NVFP4_BLOCK);
+}
+
 static void to_nvfp4(const float *restrict x, int64_t n, float over, float *restrict q)
 {
-    int64_t i = 0;
-    for (; i + NVFP4_BLOCK <= n; i += NVFP4_BLOCK)
-        nvfp4_block(x + i, NVFP4_BLOCK, over, q + i);
-    if (i < n)
-        nvfp4_block(x + i, n - i, over, q + i);
+    for (int64_t i = 0; i < n; i += NVFP4_RUN)
+        nvfp4_run(x + i, n - i < NVFP4_RUN ? n - i : NVFP4_RUN, over, q + i);
 }
 
 static void quantise(enum ol_quantised method, const float *x, int64_t n_rows,

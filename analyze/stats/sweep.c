@@ -21,13 +21,21 @@ struct sweep {
     const struct ol_analysis *a;
     size_t d_model;
     uint16_t least[N_THRESHOLDS]; /* upper bits of each threshold */
-    uint16_t **largest;           /* [threads][OL_BLOCK_POSITIONS * d_model]: over the
-                                     sites of the sequence at hand */
+    uint16_t **largest;           /* [threads][stretches of d_model][OL_BLOCK_POSITIONS]
+                                     [OL_STRETCH]: over the sites of the sequence at hand */
     uint16_t **column;            /* [threads][d_model]: of a site's stretch */
     /* Of all threads: they add to it whole numbers and maxima, in any order. */
     uint16_t *maxima;    /* [n_sequences][n_sites][d_model] */
     uint32_t *positions; /* [n_sequences][N_THRESHOLDS][d_model]: distinct positions */
 };
+
+/* A stretch of columns by the positions of a block. */
+enum { PIECE = OL_BLOCK_POSITIONS * OL_STRETCH };
+
+static size_t stretches(size_t d)
+{
+    return (d + OL_STRETCH - 1) / OL_STRETCH;
+}
 
 static void *begin(const struct ol_analysis *a)
 {
@@ -43,7 +51,7 @@ static void *begin(const struct ol_analysis *a)
     s->largest = ol_xcalloc(n_threads, sizeof *s->largest);
     s->column = ol_xcalloc(n_threads, sizeof *s->column);
     for (size_t i = 0; i < n_threads; i++) {
-        s->largest[i] = ol_xcalloc(OL_BLOCK_POSITIONS * d, sizeof **s->largest);
+        s->largest[i] = ol_xcalloc(stretches(d) * PIECE, sizeof **s->largest);
         s->column[i] = ol_xcalloc(d, sizeof **s->column);
     }
     s->maxima = ol_xcalloc(n * (size_t)a->n_sites * d, sizeof *s->maxima);
@@ -67,8 +75,9 @@ static void end(void *state)
 
 /* ---- gathering ---- */
 
-/* Magnitudes of a row's part into the maxima so far, NaN left out. */
-static void take_bf16(const uint16_t *x, size_t n, uint16_t *largest, uint16_t *column)
+/* Magnitudes of a row's stretch into the maxima so far, NaN left out. */
+static inline void take_bf16(const uint16_t *restrict x, size_t n,
+                             uint16_t *restrict largest, uint16_t *restrict column)
 {
     for (size_t c = 0; c < n; c++) {
         uint16_t bits = x[c] & OL_BF16_MAGNITUDE;
@@ -78,7 +87,8 @@ static void take_bf16(const uint16_t *x, size_t n, uint16_t *largest, uint16_t *
     }
 }
 
-static void take_f32(const uint32_t *x, size_t n, uint16_t *largest, uint16_t *column)
+static inline void take_f32(const uint32_t *restrict x, size_t n,
+                            uint16_t *restrict largest, uint16_t *restrict column)
 {
     for (size_t c = 0; c < n; c++) {
         const uint32_t magnitude = x[c] & OL_F32_MAGNITUDE;
@@ -86,6 +96,23 @@ static void take_f32(const uint32_t *x, size_t n, uint16_t *largest, uint16_t *c
             (uint16_t)(magnitude > OL_F32_INFINITY ? 0 : magnitude >> 16);
         largest[c] = bits > largest[c] ? bits : largest[c];
         column[c] = bits > column[c] ? bits : column[c];
+    }
+}
+
+/* Columns [c, c + n) of a block; n is a constant where most calls are. Rows below every
+ * threshold leave all as it is. */
+static inline void take_stretch(const struct ol_block *b, size_t d, size_t c, size_t n,
+                                uint16_t least, uint16_t *largest, uint16_t *column)
+{
+    const uint16_t *reached = b->found->stretches + c / OL_STRETCH;
+    for (size_t row = 0; row < (size_t)b->n_rows; row++, largest += OL_STRETCH) {
+        const size_t at = row * d + c;
+        if (reached[row * b->found->n_stretches] < least)
+            continue;
+        if (b->dtype == OL_DTYPE_BF16)
+            take_bf16((const uint16_t *)b->rows + at, n, largest, column);
+        else
+            take_f32((const uint32_t *)b->rows + at, n, largest, column);
     }
 }
 
@@ -103,37 +130,29 @@ static void keep_maxima(struct sweep *s, const struct ol_block *b, const uint16_
     }
 }
 
-/* A stretch of columns of the positions at hand. */
-struct stretch {
-    const uint16_t *x; /* [n_rows], rows at a distance of d */
-    size_t d, width, n_rows;
-    uint16_t largest[OL_BLOCK_POSITIONS]; /* of each row */
-};
-
-static void find_largest(struct stretch *s)
-{
-    for (size_t row = 0; row < s->n_rows; row++) {
-        uint16_t most = 0;
-        for (size_t c = 0; c < s->width; c++)
-            most = s->x[row * s->d + c] > most ? s->x[row * s->d + c] : most;
-        s->largest[row] = most;
-    }
-}
-
-/* How many rows of each feature reach a threshold; whether any does. */
-static bool count_rows(const struct stretch *s, uint16_t least,
-                       uint16_t counts[OL_STRETCH])
+/* How many of the rows [n_rows][OL_STRETCH] reach a threshold, column by column; whether
+ * any does. reached [n_rows]: the largest of each row. */
+static bool count_rows(const uint16_t *rows, const uint16_t *reached, int64_t n_rows,
+                       uint16_t least, uint16_t counts[OL_STRETCH])
 {
     bool any = false;
-    memset(counts, 0, s->width * sizeof *counts);
-    for (size_t row = 0; row < s->n_rows; row++) {
-        if (s->largest[row] < least)
+    memset(counts, 0, OL_STRETCH * sizeof *counts);
+    for (int64_t row = 0; row < n_rows; row++, rows += OL_STRETCH) {
+        if (reached[row] < least)
             continue;
         any = true;
-        for (size_t c = 0; c < s->width; c++)
-            counts[c] = (uint16_t)(counts[c] + (s->x[row * s->d + c] >= least));
+        for (int c = 0; c < OL_STRETCH; c++)
+            counts[c] = (uint16_t)(counts[c] + (rows[c] >= least));
     }
     return any;
+}
+
+static uint16_t largest_of(const uint16_t row[OL_STRETCH])
+{
+    uint16_t most = 0;
+    for (int c = 0; c < OL_STRETCH; c++)
+        most = row[c] > most ? row[c] : most;
+    return most;
 }
 
 static void keep_positions(struct sweep *s, const struct ol_block *b,
@@ -141,42 +160,36 @@ static void keep_positions(struct sweep *s, const struct ol_block *b,
 {
     const size_t d = s->d_model;
     uint32_t *positions = s->positions + (size_t)b->sequence * N_THRESHOLDS * d;
-    for (size_t first = 0; first < d; first += OL_STRETCH) {
-        struct stretch part = {.x = largest + first,
-                               .d = d,
-                               .width = d - first < OL_STRETCH ? d - first : OL_STRETCH,
-                               .n_rows = (size_t)b->n_rows};
-        uint16_t counts[OL_STRETCH];
-        find_largest(&part);
+    for (size_t first = 0; first < d; first += OL_STRETCH, largest += PIECE) {
+        uint16_t reached[OL_BLOCK_POSITIONS], counts[OL_STRETCH];
+        for (int64_t row = 0; row < b->n_rows; row++)
+            reached[row] = largest_of(largest + row * OL_STRETCH);
         /* Where nothing reaches a threshold, nothing reaches a larger one. */
-        for (int t = 0; t < N_THRESHOLDS && count_rows(&part, s->least[t], counts); t++)
-            for (size_t c = 0; c < part.width; c++)
+        for (int t = 0; t < N_THRESHOLDS &&
+                        count_rows(largest, reached, b->n_rows, s->least[t], counts);
+             t++)
+            for (size_t c = 0; c < OL_STRETCH && first + c < d; c++)
                 if (counts[c] > 0)
                     __atomic_fetch_add(&positions[(size_t)t * d + first + c], counts[c],
                                        __ATOMIC_RELAXED);
     }
 }
 
-/* Stretches below every threshold leave all as it is. */
 static void block(void *state, int thread, const struct ol_block *b)
 {
     struct sweep *s = state;
     const size_t d = s->d_model;
-    const uint16_t *stretch = b->found->stretches;
     uint16_t *largest = s->largest[thread], *column = s->column[thread];
     memset(column, 0, d * sizeof *column);
     if (b->site == 0)
-        memset(largest, 0, OL_BLOCK_POSITIONS * d * sizeof *largest);
-    for (size_t row = 0; row < (size_t)b->n_rows; row++)
-        for (size_t c = 0; c < d; c += OL_STRETCH) {
-            const size_t n = d - c < OL_STRETCH ? d - c : OL_STRETCH, at = row * d + c;
-            if (*stretch++ < s->least[0])
-                continue;
-            if (b->dtype == OL_DTYPE_BF16)
-                take_bf16((const uint16_t *)b->rows + at, n, largest + at, column + c);
-            else
-                take_f32((const uint32_t *)b->rows + at, n, largest + at, column + c);
-        }
+        memset(largest, 0, stretches(d) * PIECE * sizeof *largest);
+    for (size_t c = 0; c < d; c += OL_STRETCH) {
+        uint16_t *piece = largest + c / OL_STRETCH * PIECE;
+        if (d - c >= OL_STRETCH)
+            take_stretch(b, d, c, OL_STRETCH, s->least[0], piece, column + c);
+        else
+            take_stretch(b, d, c, d - c, s->least[0], piece, column + c);
+    }
     keep_maxima(s, b, column);
     if (b->last_of_sequence)
         keep_positions(s, b, largest);
