@@ -109,28 +109,16 @@ static void to_int8(const float *x, int64_t n, float scale, float *q)
         q[i] = nearest(clamp(x[i] / scale, int8_largest)) * scale;
 }
 
-static void to_int8_columns(const float *x, int64_t n_rows, int64_t n_cols, float *q)
+/* Each column by a scale of its own. */
+static void to_int8_columns(const float *restrict x, int64_t n,
+                            const float *restrict scales, float *restrict q)
 {
-    /* The last row of q holds the scales until it is its turn. */
-    float *scales = q + (n_rows - 1) * n_cols;
-    memset(scales, 0, (size_t)n_cols * sizeof *scales);
-    for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t c = 0; c < n_cols; c++) {
-            const float magnitude = fabsf(x[i * n_cols + c]);
-            scales[c] = magnitude > scales[c] ? magnitude : scales[c];
-        }
-    for (int64_t c = 0; c < n_cols; c++)
-        scales[c] = scales[c] > 0 ? scales[c] / int8_largest : 1;
-    for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t c = 0; c < n_cols; c++)
-            q[i * n_cols + c] =
-                nearest(clamp(x[i * n_cols + c] / scales[c], int8_largest)) * scales[c];
+    for (int64_t c = 0; c < n; c++)
+        q[c] = nearest(clamp(x[c] / scales[c], int8_largest)) * scales[c];
 }
 
-static void to_fp8(const float *x, int64_t n, float *q)
+static void to_fp8(const float *restrict x, int64_t n, float scale, float *restrict q)
 {
-    const float most = largest(x, n);
-    const float scale = most > 0 ? most / e4m3_largest : 1;
     for (int64_t i = 0; i < n; i++)
         q[i] = round_e4m3(x[i] / scale) * scale;
 }
@@ -197,29 +185,7 @@ static void to_nvfp4(const float *restrict x, int64_t n, float over, float *rest
         nvfp4_run(x + i, n - i < NVFP4_RUN ? n - i : NVFP4_RUN, over, q + i);
 }
 
-static void quantise(enum ol_quantised method, const float *x, int64_t n_rows,
-                     int64_t n_cols, float *q)
-{
-    const int64_t n = n_rows * n_cols;
-    const float over = largest(x, n) / (e4m3_largest * e2m1_largest);
-    if (method == OL_INT8_TENSOR)
-        to_int8(x, n, largest(x, n) / int8_largest, q);
-    else if (method == OL_INT8_VECTOR)
-        to_int8_columns(x, n_rows, n_cols, q);
-    else if (method == OL_FP8_E4M3)
-        to_fp8(x, n, q);
-    else
-        for (int64_t i = 0; i < n_rows; i++) {
-            const float *row = x + i * n_cols;
-            float *to = q + i * n_cols;
-            if (method == OL_INT8_TOKEN)
-                to_int8(row, n_cols, largest(row, n_cols) / int8_largest, to);
-            else if (method == OL_MXFP4)
-                to_mxfp4(row, n_cols, to);
-            else
-                to_nvfp4(row, n_cols, over, to);
-        }
-}
+/* ---- errors ---- */
 
 /* Sums of so many values apart from each other, which need not wait for one another; in
  * the end added up in their order. */
@@ -233,27 +199,88 @@ static double sum_of(const double lanes[LANES])
     return sum;
 }
 
-/* Of the first n lanes: (q - x)^2 and x^2. */
-static inline void add_squares(const float *x, const float *q, int64_t n,
-                               double off[restrict LANES], double all[restrict LANES])
+/* Of the first n lanes: (q - x)^2. */
+static inline void add_squares(const float *restrict x, const float *restrict q,
+                               int64_t n, double lanes[restrict LANES])
 {
     for (int64_t k = 0; k < n; k++) {
         const double error = (double)q[k] - (double)x[k];
-        off[k] += error * error;
-        all[k] += (double)x[k] * (double)x[k];
+        lanes[k] += error * error;
     }
 }
 
-double ol_quantise_error(enum ol_quantised method, const float *x, int64_t n_rows,
-                         int64_t n_cols, float *scratch)
+static void add_row(const float *x, const float *q, int64_t n, double lanes[LANES])
 {
-    const int64_t n = n_rows * n_cols;
-    double off[LANES] = {0}, all[LANES] = {0};
     int64_t i = 0;
-    quantise(method, x, n_rows, n_cols, scratch);
     for (; i + LANES <= n; i += LANES)
-        add_squares(x + i, scratch + i, LANES, off, all);
-    add_squares(x + i, scratch + i, n - i, off, all);
-    return sum_of(all) > 0 && isfinite(sum_of(all)) ? sqrt(sum_of(off) / sum_of(all))
-                                                    : NAN;
+        add_squares(x + i, q + i, LANES, lanes);
+    add_squares(x + i, q + i, n - i, lanes);
+}
+
+/* What rows share. */
+struct scales {
+    float largest;        /* magnitude of all values */
+    const float *columns; /* [n_cols] of OL_INT8_VECTOR */
+};
+
+static void quantise_row(enum ol_quantised method, const struct scales *s, const float *x,
+                         int64_t n, float *q)
+{
+    const float fp8 = s->largest > 0 ? s->largest / e4m3_largest : 1;
+    switch (method) {
+    case OL_INT8_TENSOR:
+        to_int8(x, n, s->largest / int8_largest, q);
+        return;
+    case OL_INT8_TOKEN:
+        to_int8(x, n, largest(x, n) / int8_largest, q);
+        return;
+    case OL_INT8_VECTOR:
+        to_int8_columns(x, n, s->columns, q);
+        return;
+    case OL_FP8_E4M3:
+        to_fp8(x, n, fp8, q);
+        return;
+    case OL_MXFP4:
+        to_mxfp4(x, n, q);
+        return;
+    case OL_NVFP4:
+        to_nvfp4(x, n, s->largest / (e4m3_largest * e2m1_largest), q);
+        return;
+    case OL_N_QUANTISED:
+        return;
+    }
+}
+
+static void find_scales(const float *x, int64_t n_rows, int64_t n_cols, float *columns)
+{
+    memset(columns, 0, (size_t)n_cols * sizeof *columns);
+    for (int64_t i = 0; i < n_rows; i++, x += n_cols)
+        for (int64_t c = 0; c < n_cols; c++) {
+            const float magnitude = fabsf(x[c]);
+            columns[c] = magnitude > columns[c] ? magnitude : columns[c];
+        }
+    for (int64_t c = 0; c < n_cols; c++)
+        columns[c] = columns[c] > 0 ? columns[c] / int8_largest : 1;
+}
+
+/* Row by row, so that a row stays in the nearest cache for all methods. */
+void ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
+                        double errors[OL_N_QUANTISED])
+{
+    float *q = scratch, *columns = scratch + n_cols;
+    double off[OL_N_QUANTISED][LANES] = {{0}}, all[LANES] = {0};
+    const struct scales scales = {largest(x, n_rows * n_cols), columns};
+    find_scales(x, n_rows, n_cols, columns);
+    memset(q, 0, (size_t)n_cols * sizeof *q);
+    for (int64_t i = 0; i < n_rows; i++)
+        add_row(x + i * n_cols, q, n_cols, all);
+    const double squares = sum_of(all);
+    for (int64_t i = 0; i < n_rows; i++, x += n_cols)
+        for (int m = 0; m < OL_N_QUANTISED; m++) {
+            quantise_row((enum ol_quantised)m, &scales, x, n_cols, q);
+            add_row(x, q, n_cols, off[m]);
+        }
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        errors[m] =
+            squares > 0 && isfinite(squares) ? sqrt(sum_of(off[m]) / squares) : NAN;
 }

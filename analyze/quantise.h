@@ -22,9 +22,9 @@ const char *ol_quantised_name(enum ol_quantised method);
 float ol_round_e4m3(float x);
 float ol_round_e2m1(float x);
 
-/* Root of sum (q - x)^2 / sum x^2 over x [n_rows, n_cols], q the values rounded by the
- * method; NaN when all are 0 or one is not finite. scratch: n_rows * n_cols floats. */
-double ol_quantise_error(enum ol_quantised method, const float *x, int64_t n_rows,
-                         int64_t n_cols, float *scratch);
+/* Of each method: root of sum (q - x)^2 / sum x^2 over x [n_rows, n_cols], q the values
+ * rounded by it; NaN when all are 0 or one is not finite. scratch: 2 * n_cols floats. */
+void ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
+                        double errors[OL_N_QUANTISED]);
 
 #endif

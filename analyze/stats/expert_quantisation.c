@@ -32,7 +32,8 @@ struct job {
     int n_experts, n_layers;
     int *layers;            /* [n_layers]: indices into the layout's */
     struct expert *experts; /* [n_layers][n_experts] */
-    float **x, **scratch;   /* [threads][MOST_TOKENS * d_model] */
+    float **x;              /* [threads][MOST_TOKENS * d_model] */
+    float **scratch;        /* [threads][2 * d_model] */
 };
 
 /* ---- the sample ---- */
@@ -94,11 +95,8 @@ static void measure(void *arg, int64_t i, int thread)
         ol_to_f32(dtype, rows + (size_t)at.position * row_bytes,
                   x + (size_t)t * j->d_model, j->d_model);
     }
-    for (int m = 0; m < OL_N_QUANTISED; m++)
-        e->errors[m] = e->n_tokens > 0
-                           ? ol_quantise_error((enum ol_quantised)m, x, e->n_tokens,
-                                               (int64_t)j->d_model, j->scratch[thread])
-                           : NAN;
+    ol_quantise_errors(x, e->n_tokens, (int64_t)j->d_model, j->scratch[thread],
+                       e->errors);
 }
 
 /* ---- the results ---- */
@@ -193,7 +191,7 @@ static void run(struct job *j)
     j->scratch = ol_xcalloc(n_threads, sizeof *j->scratch);
     for (size_t i = 0; i < n_threads; i++) {
         j->x[i] = ol_xcalloc(room, sizeof **j->x);
-        j->scratch[i] = ol_xcalloc(room, sizeof **j->scratch);
+        j->scratch[i] = ol_xcalloc(2 * j->d_model, sizeof **j->scratch);
     }
     ol_pool_run(j->a->pool, j->n_layers, choose_sample, j);
     ol_pool_run(j->a->pool, (int64_t)j->n_layers * j->n_experts, measure, j);

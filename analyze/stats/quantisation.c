@@ -20,7 +20,8 @@ struct job {
     const struct ol_analysis *a;
     int64_t n_sample;
     size_t d_model;
-    float **x, **scratch; /* [threads][n_sample * d_model] */
+    float **x;       /* [threads][n_sample * d_model] */
+    float **scratch; /* [threads][2 * d_model] */
     struct site_errors *sites;
 };
 
@@ -112,13 +113,12 @@ static void measure(void *arg, int64_t site, int thread)
         else
             drop((enum variant)variant, x, j);
         const double left = variant == AS_IT_IS ? 1 : share_left(all, x, n);
-        for (int m = 0; m < OL_N_QUANTISED; m++) {
-            const double error =
-                ol_quantise_error((enum ol_quantised)m, x, j->n_sample,
-                                  (int64_t)j->d_model, j->scratch[thread]);
-            /* Nothing left: nothing to be off. */
-            j->sites[site].errors[variant][m] = left == 0 ? 0 : error * left;
-        }
+        double *errors = j->sites[site].errors[variant];
+        ol_quantise_errors(x, j->n_sample, (int64_t)j->d_model, j->scratch[thread],
+                           errors);
+        /* Nothing left: nothing to be off. */
+        for (int m = 0; m < OL_N_QUANTISED; m++)
+            errors[m] = left == 0 ? 0 : errors[m] * left;
     }
 }
 
@@ -220,7 +220,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     };
     for (int i = 0; i < a->n_threads; i++) {
         j.x[i] = ol_xcalloc((size_t)j.n_sample * d, sizeof **j.x);
-        j.scratch[i] = ol_xcalloc((size_t)j.n_sample * d, sizeof **j.scratch);
+        j.scratch[i] = ol_xcalloc(2 * d, sizeof **j.scratch);
     }
     ol_pool_run(a->pool, a->n_sites, measure, &j);
     struct ol_json *block = describe(&j);
