@@ -209,7 +209,8 @@ static inline void add_squares(const float *restrict x, const float *restrict q,
     }
 }
 
-static void add_row(const float *x, const float *q, int64_t n, double lanes[LANES])
+/* Of a row; lanes [LANES]. */
+static void add_row(const float *x, const float *q, int64_t n, double *lanes)
 {
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
