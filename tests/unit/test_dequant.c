@@ -56,7 +56,7 @@ static void compare_on_device(const struct ol_weight *w, const double *want)
     for (int f32 = 0; f32 < 2; f32++) {
         const enum ol_dtype dtype = f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
         struct ol_backend *b = test_backend_open(TEST_CUDA, dtype, f32);
-        struct ol_tensor rows, x, product;
+        struct ol_tensor rows = {0}, x = {0}, product = {0};
         if (b->op->tensor_new(b, dtype, n, k, &rows, &err) != 0 ||
             b->op->tensor_new(b, dtype, k, k, &x, &err) != 0 ||
             b->op->tensor_new(b, dtype, k, n, &product, &err) != 0 ||
@@ -263,7 +263,7 @@ static void compare_tiles(struct ol_weight w)
         ones[c * WIDE + c] = 1;
     ol_cpu_decode(&w, 0, TALL, want);
     struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_F32, 2);
-    struct ol_tensor x, product;
+    struct ol_tensor x = {0}, product = {0};
     if (b->op->tensor_new(b, OL_DTYPE_F32, WIDE, WIDE, &x, &err) != 0 ||
         b->op->tensor_new(b, OL_DTYPE_F32, WIDE, TALL, &product, &err) != 0)
         fail_msg("%s", err.text);
