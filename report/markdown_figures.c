@@ -151,6 +151,21 @@ static char **bucket_names(const struct ol_position_map *map)
     return names;
 }
 
+/* cells [rows][buckets of the map]. */
+static void print_by_position(const struct ol_position_map *map, int64_t rows,
+                              const char *cells, char **names, FILE *out)
+{
+    char **buckets = bucket_names(map);
+    ol_text_map_print(&(struct ol_text_map){.n_rows = rows,
+                                            .n_columns = map->bucket_edges.n,
+                                            .cells = cells,
+                                            .row_names = (const char *const *)names,
+                                            .column_names = (const char *const *)buckets,
+                                            .every = BUCKETS_EVERY},
+                      out);
+    free_names(buckets);
+}
+
 static void print_feature_positions(const struct ol_position_map *map, int64_t top,
                                     FILE *out)
 {
@@ -159,8 +174,7 @@ static void print_feature_positions(const struct ol_position_map *map, int64_t t
                   rows = map->features.n < top ? map->features.n : top;
     if (rows == 0 || columns == 0)
         return;
-    char *cells = ol_xcalloc((size_t)(rows * columns), 1), **names = new_names(rows),
-         **buckets = bucket_names(map);
+    char *cells = ol_xcalloc((size_t)(rows * columns), 1), **names = new_names(rows);
     for (int64_t i = 0; i < rows; i++) {
         snprintf(names[i], NAME_BYTES, "%" PRId64, features[i].feature);
         for (int64_t k = 0; k < columns; k++)
@@ -172,14 +186,7 @@ static void print_feature_positions(const struct ol_position_map *map, int64_t t
             "start\n(0, 1, "
             "2, 3, 4-5, 6-7, 8-11, ...): . none, 0 to 9 tenths of them, # all.\n\n",
             rows < map->features.n ? " (the largest)" : "");
-    ol_text_map_print(&(struct ol_text_map){.n_rows = rows,
-                                            .n_columns = columns,
-                                            .cells = cells,
-                                            .row_names = (const char *const *)names,
-                                            .column_names = (const char *const *)buckets,
-                                            .every = BUCKETS_EVERY},
-                      out);
-    free_names(buckets);
+    print_by_position(map, rows, cells, names, out);
     free_names(names);
     free(cells);
 }
@@ -211,8 +218,7 @@ static void print_site_positions(const struct ol_report_results *r, FILE *out)
     double *per_token = ol_xcalloc((size_t)(rows * columns) + 1, sizeof *per_token);
     const double largest = add_sites(map, rows, per_token);
     if (largest > 0) {
-        char *cells = ol_xcalloc((size_t)(rows * columns), 1), **names = new_names(rows),
-             **buckets = bucket_names(map);
+        char *cells = ol_xcalloc((size_t)(rows * columns), 1), **names = new_names(rows);
         for (int64_t i = 0; i < rows; i++)
             snprintf(names[i], NAME_BYTES, "%" PRId64, i);
         for (int64_t i = 0; i < rows * columns; i++)
@@ -222,15 +228,7 @@ static void print_site_positions(const struct ol_report_results *r, FILE *out)
             "\nValues of at least %g per token, layer by layer: 9 down to half of the "
             "most (%.3g), 8 to a\nquarter, and so on; 0 also less, . none.\n\n",
             r->criterion.threshold, largest);
-        ol_text_map_print(
-            &(struct ol_text_map){.n_rows = rows,
-                                  .n_columns = columns,
-                                  .cells = cells,
-                                  .row_names = (const char *const *)names,
-                                  .column_names = (const char *const *)buckets,
-                                  .every = BUCKETS_EVERY},
-            out);
-        free_names(buckets);
+        print_by_position(map, rows, cells, names, out);
         free_names(names);
         free(cells);
     }

@@ -97,6 +97,20 @@ static void divide(const struct ol_position_map *map, const struct ol_reals *cou
                                       : NAN;
 }
 
+/* What maps by position have in common. */
+static struct ol_heatmap by_position(const struct names *names, int64_t rows,
+                                     int64_t columns, const double *values)
+{
+    return (struct ol_heatmap){.n_columns = columns,
+                               .n_rows = rows,
+                               .values = values,
+                               .row_names = names->rows,
+                               .column_names = names->columns,
+                               .x_title = "from position",
+                               .missing = "none",
+                               .column_every = columns > 18 ? 2 : 1};
+}
+
 static bool has_feature_positions(const struct ol_report_results *r)
 {
     return r->blocks.position_map != NULL && r->blocks.position_map->features.n > 0 &&
@@ -116,21 +130,13 @@ static void draw_feature_positions(const struct ol_report_results *r,
         divide(p, &features[i].n_outliers, 100, values + i * columns);
         snprintf(names.room[i], NAME_BYTES, "%" PRId64, features[i].feature);
     }
-    const struct ol_heatmap map = {.n_columns = columns,
-                                   .n_rows = rows,
-                                   .values = values,
-                                   .row_names = names.rows,
-                                   .column_names = names.columns,
-                                   .x_title = "from position",
-                                   .y_title = "feature",
-                                   .scale_title = "tokens with an occurrence, %",
-                                   .unit = " %",
-                                   .missing = "none",
-                                   .low = 0,
-                                   .high = 100,
-                                   .row_height = 15,
-                                   .row_every = 1,
-                                   .column_every = columns > 18 ? 2 : 1};
+    struct ol_heatmap map = by_position(&names, rows, columns, values);
+    map.y_title = "feature";
+    map.scale_title = "tokens with an occurrence, %";
+    map.unit = " %";
+    map.high = 100;
+    map.row_height = 15;
+    map.row_every = 1;
     ol_heatmap_draw(c, &map);
     free_names(&names);
     free(values);
@@ -175,18 +181,11 @@ static void draw_site_positions(const struct ol_report_results *r,
         snprintf(names.room[i], NAME_BYTES, "%" PRId64 " %s", sites[i].layer,
                  sites[i].site != NULL ? sites[i].site : "");
     }
-    const struct ol_heatmap map = {.n_columns = columns,
-                                   .n_rows = rows,
-                                   .values = values,
-                                   .row_names = names.rows,
-                                   .column_names = names.columns,
-                                   .x_title = "from position",
-                                   .y_title = "site",
-                                   .scale_title = "occurrences per token",
-                                   .unit = "",
-                                   .missing = "none",
-                                   .log = true,
-                                   .column_every = columns > 18 ? 2 : 1};
+    struct ol_heatmap map = by_position(&names, rows, columns, values);
+    map.y_title = "site";
+    map.scale_title = "occurrences per token";
+    map.unit = "";
+    map.log = true;
     ol_heatmap_draw(c, &map);
     free_names(&names);
     free(values);
