@@ -18,17 +18,13 @@ struct ol_found {
     size_t n, room;
     float max_magnitude; /* of all values that are no NaN; 0 when there is none */
     int64_t n_nan, n_inf;
-    /* Of each OL_STRETCH values of a row, [n_rows][n_stretches]: the upper 16 bits of the
-     * largest magnitude, a NaN's included; owned. Who looks for less than a threshold
-     * need not look at all values again. */
-    uint16_t *stretches;
-    size_t n_stretches, stretch_room;
 };
 
 /* Look through rows [n_rows, width] of BF16 or F32 and put what is there into *found,
- * whose room is used again (start from {0}, end with ol_found_clear). */
-void ol_find(enum ol_dtype dtype, const void *rows, uint32_t n_rows, uint32_t width,
-             double threshold, struct ol_found *found);
+ * whose room is used again (start from {0}, end with ol_found_clear). The first of the
+ * rows is called first_row. */
+void ol_find(enum ol_dtype dtype, const void *rows, uint32_t first_row, uint32_t n_rows,
+             uint32_t width, double threshold, struct ol_found *found);
 void ol_found_clear(struct ol_found *found);
 
 #endif

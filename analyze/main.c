@@ -11,7 +11,8 @@
 struct command {
     struct ol_criterion criterion;
     int64_t n_threads;
-    const char *output, *imatrix;
+    struct ol_chosen chosen;
+    const char *output, *imatrix, *statistics;
     bool only_summaries;
 };
 
@@ -27,6 +28,9 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
          "positions with an occurrence, of all (default: 0.06)", 0, 0, NULL},
         {0, "batch-size", OL_OPTION_INT, &c->criterion.batch_size, "N",
          "sequences of a batch (default: 1)", 1, 1e9, NULL},
+        {0, "statistics", OL_OPTION_TEXT, &c->statistics, "NAMES",
+         "compute these only: names of blocks of the results, with\ncommas between them",
+         0, 0, NULL},
         {0, "summaries", OL_OPTION_FLAG, &c->only_summaries, NULL,
          "do not read the tensors: what the summaries say is the\nsame where they say "
          "it",
@@ -53,14 +57,18 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
 }
 
 /* 0, or the exit status of a usage error. */
-static int check(const struct ol_criterion *c)
+static int check(struct command *command)
 {
+    const struct ol_criterion *c = &command->criterion;
+    struct ol_error err = {0};
     if (!(c->threshold > 0))
         return ol_usage_error("--threshold must be greater than 0");
     if (!(c->min_layers > 0 && c->min_layers <= 1))
         return ol_usage_error("--min-layers must be greater than 0 and at most 1");
     if (!(c->min_positions > 0 && c->min_positions <= 1))
         return ol_usage_error("--min-positions must be greater than 0 and at most 1");
+    if (ol_statistics_choose(command->statistics, &command->chosen, &err) != 0)
+        return ol_usage_error("%s", err.text);
     return 0;
 }
 
@@ -180,7 +188,8 @@ static int analyse(const struct command *c, const struct ol_texts *files,
     if (status == 0) {
         struct ol_json *results = ol_results_new(command_line);
         describe_run(&parts, &c->criterion, results);
-        status = ol_analyse(&parts, &c->criterion, c->only_summaries, pool, results, err);
+        status = ol_analyse(&parts, &c->criterion, &c->chosen, c->only_summaries, pool,
+                            results, err);
         if (status == 0)
             status = ol_results_write(results, c->output, err);
         ol_json_free(results);
@@ -206,7 +215,7 @@ int main(int argc, char **argv)
     case OL_OPTIONS_USAGE:
         break;
     case OL_OPTIONS_RUN:
-        status = check(&command.criterion);
+        status = check(&command);
         if (status != 0)
             break;
         if ((files.n == 0 && read_names(&files, &names, &n_names, &err) != 0) ||

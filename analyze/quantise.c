@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/magnitude.h"
+
 enum { MXFP4_BLOCK = 32, NVFP4_BLOCK = 16 };
 
 static const float int8_largest = 127, e4m3_largest = 448, e2m1_largest = 6;
@@ -29,54 +31,42 @@ static inline float nearest(float x)
     return (x + shift) - shift;
 }
 
-/* To a multiple of `step`, a power of two, whose inverse is exact. */
-static inline float to_step(float x, float step, float inverse)
-{
-    return nearest(x * inverse) * step;
-}
-
 static inline float clamp(float x, float limit)
 {
     x = x > limit ? limit : x;
     return x < -limit ? -limit : x;
 }
 
-/* Three bits behind the leading one; from 2^-6 down all numbers are 2^-9 apart. */
-static inline float round_e4m3(float x)
+/* To `n_bits` behind the leading one; from 2^least down all numbers are as far apart as
+ * there. What is added and taken away again has no bits for anything smaller than that
+ * distance. Without branches, which values near an edge would mislead. */
+static inline float round_to(float x, uint32_t n_bits, int32_t least)
 {
+    const uint32_t smallest = (uint32_t)(least + 127) << 23;
     uint32_t bits;
-    float step, inverse;
+    float shift;
     memcpy(&bits, &x, sizeof bits);
     bits &= 0x7f800000u;
-    bits = bits < 0x3c800000u ? 0x3c800000u : bits; /* 2^-6 */
-    bits = bits > 0x44000000u ? 0x44000000u : bits; /* 2^9: past the largest */
-    bits -= 3u << 23;
-    memcpy(&step, &bits, sizeof step);
-    bits = 0x7f000000u - bits;
-    memcpy(&inverse, &bits, sizeof inverse);
-    return clamp(to_step(clamp(x, 512), step, inverse), e4m3_largest);
+    bits = bits < smallest ? smallest : bits;
+    bits += (23 - n_bits) << 23 | 0x400000u; /* times 1.5 * 2^(23 - n_bits) */
+    memcpy(&shift, &bits, sizeof shift);
+    return (x + shift) - shift;
 }
 
-/* One bit behind the leading one; from 1 down all numbers are 1/2 apart. Without
- * branches, which values near an edge would mislead. */
+/* Of magnitudes that round to 448 at most. */
+static inline float round_e4m3(float x)
+{
+    return round_to(x, 3, -6);
+}
+
 static inline float round_e2m1(float x)
 {
-    uint32_t bits;
-    float step, inverse;
-    memcpy(&bits, &x, sizeof bits);
-    bits &= 0x7f800000u;
-    bits = bits < 0x3f800000u ? 0x3f800000u : bits; /* 2^0 */
-    bits = bits > 0x40800000u ? 0x40800000u : bits; /* 2^2: that of the largest */
-    bits -= 1u << 23;
-    memcpy(&step, &bits, sizeof step);
-    bits = 0x7f000000u - bits;
-    memcpy(&inverse, &bits, sizeof inverse);
-    return clamp(to_step(x, step, inverse), e2m1_largest);
+    return clamp(round_to(x, 1, 0), e2m1_largest);
 }
 
 float ol_round_e4m3(float x)
 {
-    return round_e4m3(x);
+    return round_e4m3(clamp(x, e4m3_largest));
 }
 
 float ol_round_e2m1(float x)
@@ -84,52 +74,42 @@ float ol_round_e2m1(float x)
     return round_e2m1(clamp(x, e2m1_largest));
 }
 
-/* Magnitudes are ordered as their bits are; a NaN, which is larger than any, makes the
- * error one too. */
-static inline float largest(const float *x, int64_t n)
+/* What x / scale is multiplied by instead. The largest of all values is about 1 (see
+ * below), and what has a scale so small is nothing beside it: it becomes 0. */
+static inline float inverse_of(float scale)
 {
-    uint32_t most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bits &= 0x7fffffffu;
-        most = bits > most ? bits : most;
-    }
-    float value;
-    memcpy(&value, &most, sizeof value);
-    return value;
+    return scale > 0x1p-90f ? 1 / scale : 0;
 }
 
-/* q = nearest(x / scale) * scale; a scale of 0 belongs to values that are all 0. */
-static void to_int8(const float *x, int64_t n, float scale, float *q)
+static void to_int8(const float *restrict x, int64_t n, float scale, float *restrict q)
 {
-    if (scale == 0)
-        scale = 1;
+    const float inverse = inverse_of(scale);
     for (int64_t i = 0; i < n; i++)
-        q[i] = nearest(clamp(x[i] / scale, int8_largest)) * scale;
+        q[i] = nearest(x[i] * inverse) * scale;
 }
 
 /* Each column by a scale of its own. */
 static void to_int8_columns(const float *restrict x, int64_t n,
-                            const float *restrict scales, float *restrict q)
+                            const float *restrict scales, const float *restrict inverses,
+                            float *restrict q)
 {
     for (int64_t c = 0; c < n; c++)
-        q[c] = nearest(clamp(x[c] / scales[c], int8_largest)) * scales[c];
+        q[c] = nearest(x[c] * inverses[c]) * scales[c];
 }
 
 static void to_fp8(const float *restrict x, int64_t n, float scale, float *restrict q)
 {
+    const float inverse = inverse_of(scale);
     for (int64_t i = 0; i < n; i++)
-        q[i] = round_e4m3(x[i] / scale) * scale;
+        q[i] = round_e4m3(x[i] * inverse) * scale;
 }
 
 static inline void to_fp4(const float *restrict x, int64_t n, float scale,
                           float *restrict q)
 {
-    if (!(scale > 0))
-        scale = 1;
+    const float inverse = inverse_of(scale);
     for (int64_t i = 0; i < n; i++)
-        q[i] = round_e2m1(clamp(x[i] / scale, e2m1_largest)) * scale;
+        q[i] = round_e2m1(x[i] * inverse) * scale;
 }
 
 /* The largest power of two that is not above x; of subnormal numbers 0. */
@@ -142,12 +122,10 @@ static inline float power_of_two_below(float x)
     return x;
 }
 
-/* The largest power of two in the block's largest value becomes that of the format: 4.
- * Scales have no smaller exponent than -127. */
+/* The largest power of two in the block's largest value becomes that of the format: 4. */
 static inline void mxfp4_block(const float *restrict x, int64_t n, float *restrict q)
 {
-    const float scale = power_of_two_below(largest(x, n)) / 4;
-    to_fp4(x, n, scale > 0x1p-127f ? scale : 0x1p-127f, q);
+    to_fp4(x, n, power_of_two_below(ol_largest_magnitude(x, n)) / 4, q);
 }
 
 /* Whole blocks are of a length that the compiler knows: no loops over the rest of one. */
@@ -168,11 +146,11 @@ static void nvfp4_run(const float *restrict x, int64_t n, float over, float *res
     float scales[NVFP4_RUN / NVFP4_BLOCK];
     const int64_t whole = n / NVFP4_BLOCK, left = n % NVFP4_BLOCK;
     for (int64_t i = 0; i < whole; i++)
-        scales[i] = largest(x + i * NVFP4_BLOCK, NVFP4_BLOCK);
+        scales[i] = ol_largest_magnitude(x + i * NVFP4_BLOCK, NVFP4_BLOCK);
     if (left > 0)
-        scales[whole] = largest(x + whole * NVFP4_BLOCK, left);
+        scales[whole] = ol_largest_magnitude(x + whole * NVFP4_BLOCK, left);
     for (int64_t i = 0; i < whole + (left > 0); i++)
-        scales[i] = over > 0 ? round_e4m3(scales[i] / e2m1_largest / over) * over : 0;
+        scales[i] = round_e4m3(scales[i] / e2m1_largest / over) * over;
     for (int64_t i = 0; i < whole; i++)
         to_fp4(x + i * NVFP4_BLOCK, NVFP4_BLOCK, scales[i], q + i * NVFP4_BLOCK);
     if (left > 0)
@@ -187,59 +165,68 @@ static void to_nvfp4(const float *restrict x, int64_t n, float over, float *rest
 
 /* ---- errors ---- */
 
-/* Sums of so many values apart from each other, which need not wait for one another; in
- * the end added up in their order. */
+/* Sums of so many values apart from each other, which need not wait for one another. A
+ * row's are floats: of rows whose values are at most 4, and to about seven digits. */
 enum { LANES = 16 };
 
-static double sum_of(const double lanes[LANES])
+static inline double sum_of(const float lanes[LANES])
 {
     double sum = 0;
     for (int i = 0; i < LANES; i++)
-        sum += lanes[i];
+        sum += (double)lanes[i];
     return sum;
 }
 
-/* Of the first n lanes: (q - x)^2. */
-static inline void add_squares(const float *restrict x, const float *restrict q,
-                               int64_t n, double lanes[restrict LANES])
+/* Sum of (q - x)^2. */
+static double squares_between(const float *restrict x, const float *restrict q, int64_t n)
 {
-    for (int64_t k = 0; k < n; k++) {
-        const double error = (double)q[k] - (double)x[k];
-        lanes[k] += error * error;
-    }
-}
-
-/* Of a row; lanes [LANES]. */
-static void add_row(const float *x, const float *q, int64_t n, double *lanes)
-{
+    float lanes[LANES] = {0};
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        add_squares(x + i, q + i, LANES, lanes);
-    add_squares(x + i, q + i, n - i, lanes);
+        for (int k = 0; k < LANES; k++) {
+            const float error = q[i + k] - x[i + k];
+            lanes[k] += error * error;
+        }
+    for (int k = 0; i + k < n; k++) {
+        const float error = q[i + k] - x[i + k];
+        lanes[k] += error * error;
+    }
+    return sum_of(lanes);
+}
+
+static double squares_of(const float *x, int64_t n)
+{
+    float lanes[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lanes[k] += x[i + k] * x[i + k];
+    for (int k = 0; i + k < n; k++)
+        lanes[k] += x[i + k] * x[i + k];
+    return sum_of(lanes);
 }
 
 /* What rows share. */
 struct scales {
-    float largest;        /* magnitude of all values */
-    const float *columns; /* [n_cols] of OL_INT8_VECTOR */
+    float largest;                   /* magnitude of all values */
+    const float *columns, *inverses; /* [n_cols] of OL_INT8_VECTOR */
 };
 
 static void quantise_row(enum ol_quantised method, const struct scales *s, const float *x,
                          int64_t n, float *q)
 {
-    const float fp8 = s->largest > 0 ? s->largest / e4m3_largest : 1;
     switch (method) {
     case OL_INT8_TENSOR:
         to_int8(x, n, s->largest / int8_largest, q);
         return;
     case OL_INT8_TOKEN:
-        to_int8(x, n, largest(x, n) / int8_largest, q);
+        to_int8(x, n, ol_largest_magnitude(x, n) / int8_largest, q);
         return;
     case OL_INT8_VECTOR:
-        to_int8_columns(x, n, s->columns, q);
+        to_int8_columns(x, n, s->columns, s->inverses, q);
         return;
     case OL_FP8_E4M3:
-        to_fp8(x, n, fp8, q);
+        to_fp8(x, n, s->largest / e4m3_largest, q);
         return;
     case OL_MXFP4:
         to_mxfp4(x, n, q);
@@ -252,7 +239,27 @@ static void quantise_row(enum ol_quantised method, const struct scales *s, const
     }
 }
 
-static void find_scales(const float *x, int64_t n_rows, int64_t n_cols, float *columns)
+/* Rows are multiplied by a power of two that brings the largest of all values near 1:
+ * exact, the same in every format, and no square overflows. */
+static float factor_for(float most)
+{
+    uint32_t bits;
+    memcpy(&bits, &most, sizeof bits);
+    bits = 0x7f000000u - (bits & 0x7f800000u);
+    bits = bits < 0x00800000u ? 0x00800000u : bits;
+    memcpy(&most, &bits, sizeof most);
+    return most;
+}
+
+static void multiply(const float *restrict x, int64_t n, float factor,
+                     float *restrict product)
+{
+    for (int64_t c = 0; c < n; c++)
+        product[c] = x[c] * factor;
+}
+
+static void find_scales(const float *x, int64_t n_rows, int64_t n_cols, float factor,
+                        float *restrict columns, float *restrict inverses)
 {
     memset(columns, 0, (size_t)n_cols * sizeof *columns);
     for (int64_t i = 0; i < n_rows; i++, x += n_cols)
@@ -260,28 +267,34 @@ static void find_scales(const float *x, int64_t n_rows, int64_t n_cols, float *c
             const float magnitude = fabsf(x[c]);
             columns[c] = magnitude > columns[c] ? magnitude : columns[c];
         }
-    for (int64_t c = 0; c < n_cols; c++)
-        columns[c] = columns[c] > 0 ? columns[c] / int8_largest : 1;
+    for (int64_t c = 0; c < n_cols; c++) {
+        columns[c] = columns[c] * factor / int8_largest;
+        inverses[c] = inverse_of(columns[c]);
+    }
 }
 
 /* Row by row, so that a row stays in the nearest cache for all methods. */
-void ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
-                        double errors[OL_N_QUANTISED])
+double ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
+                          double errors[OL_N_QUANTISED])
 {
-    float *q = scratch, *columns = scratch + n_cols;
-    double off[OL_N_QUANTISED][LANES] = {{0}}, all[LANES] = {0};
-    const struct scales scales = {largest(x, n_rows * n_cols), columns};
-    find_scales(x, n_rows, n_cols, columns);
-    memset(q, 0, (size_t)n_cols * sizeof *q);
-    for (int64_t i = 0; i < n_rows; i++)
-        add_row(x + i * n_cols, q, n_cols, all);
-    const double squares = sum_of(all);
-    for (int64_t i = 0; i < n_rows; i++, x += n_cols)
+    float *q = scratch, *columns = q + n_cols, *inverses = columns + n_cols,
+          *row = inverses + n_cols;
+    const float most = ol_largest_magnitude(x, n_rows * n_cols),
+                factor = factor_for(most);
+    const struct scales scales = {most * factor, columns, inverses};
+    double off[OL_N_QUANTISED] = {0}, all = 0;
+    const bool any = isfinite(most) && most > 0;
+    if (any)
+        find_scales(x, n_rows, n_cols, factor, columns, inverses);
+    for (int64_t i = 0; any && i < n_rows; i++) {
+        multiply(x + i * n_cols, n_cols, factor, row);
+        all += squares_of(row, n_cols);
         for (int m = 0; m < OL_N_QUANTISED; m++) {
-            quantise_row((enum ol_quantised)m, &scales, x, n_cols, q);
-            add_row(x, q, n_cols, off[m]);
+            quantise_row((enum ol_quantised)m, &scales, row, n_cols, q);
+            off[m] += squares_between(row, q, n_cols);
         }
+    }
     for (int m = 0; m < OL_N_QUANTISED; m++)
-        errors[m] =
-            squares > 0 && isfinite(squares) ? sqrt(sum_of(off[m]) / squares) : NAN;
+        errors[m] = any ? sqrt(off[m] / all) : NAN;
+    return any ? sqrt(all) / (double)factor : (double)most;
 }

@@ -23,8 +23,11 @@ float ol_round_e4m3(float x);
 float ol_round_e2m1(float x);
 
 /* Of each method: root of sum (q - x)^2 / sum x^2 over x [n_rows, n_cols], q the values
- * rounded by it; NaN when all are 0 or one is not finite. scratch: 2 * n_cols floats. */
-void ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
-                        double errors[OL_N_QUANTISED]);
+ * rounded by it; NaN when all are 0 or one is not finite. To about seven digits, and what
+ * is 2^-90 of the largest value or less counts as 0. scratch: OL_QUANTISE_SCRATCH *
+ * n_cols floats. Returns the root of sum x^2, NaN or infinite when a value is. */
+enum { OL_QUANTISE_SCRATCH = 4 };
+double ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
+                          double errors[OL_N_QUANTISED]);
 
 #endif

@@ -4,41 +4,82 @@
 
 #include "analyze/statistics.h"
 
-enum { MAX_STATISTICS = 32 };
+/* Bytes of rows that are read and looked at together: they stay in the second, the first
+ * cache. Reading so costs less than mapping, whose pages are new to the process one by
+ * one. */
+enum { READ_TOGETHER = 1 << 17, LOOKED_AT_TOGETHER = 1 << 15 };
+
+struct thread {
+    void *rows; /* [rows_together(READ_TOGETHER), d_model] of the file's type */
+    struct ol_found found;
+    int64_t last_sequence; /* of the batch's that have the positions at hand */
+    int status; /* of reading; the thread goes on to nothing else when it failed */
+    struct ol_error err;
+};
 
 struct scan {
     struct ol_analysis analysis;
-    void *states[MAX_STATISTICS];
-    struct ol_found *found;  /* [threads] */
+    struct ol_chosen gathered; /* the chosen ones and what they need */
+    void *states[OL_MAX_STATISTICS];
+    size_t row_bytes;
+    struct thread *threads;  /* [threads] */
     int64_t batch, first, n; /* the batch being scanned and its sequences */
 };
+
+/* As many rows as so many bytes hold, but one at least. */
+static int64_t rows_together(const struct scan *s, size_t bytes)
+{
+    return bytes > s->row_bytes ? (int64_t)(bytes / s->row_bytes) : 1;
+}
 
 /* Positions of a stretch that a sequence has. */
 static int64_t positions(const struct scan *s, int64_t sequence, int64_t first)
 {
     const int64_t left = s->analysis.parts->lengths[sequence] - first;
-    return left < OL_BLOCK_POSITIONS ? left : OL_BLOCK_POSITIONS;
+    return left < OL_STRETCH_POSITIONS ? left : OL_STRETCH_POSITIONS;
 }
 
-static void scan_site(struct scan *s, int thread, struct ol_block *block)
+/* Rows [first, end) of a stretch, which are in memory. */
+static void look_at_rows(struct scan *s, int thread, struct ol_block *block,
+                         int64_t first, int64_t end)
+{
+    const int64_t d_model = ol_parts_layout(s->analysis.parts)->d_model,
+                  together = rows_together(s, LOOKED_AT_TOGETHER);
+    struct thread *t = &s->threads[thread];
+    for (int64_t row = first; row < end; row += together) {
+        block->first_row = row;
+        block->n_rows = end - row < together ? end - row : together;
+        block->rows = (const char *)t->rows + (size_t)(row - first) * s->row_bytes;
+        block->last_of_site = row + block->n_rows == block->n_positions;
+        block->last_of_sequence =
+            block->last_of_site && block->site == s->analysis.n_sites - 1;
+        block->last_of_batch =
+            block->last_of_sequence && block->sequence == t->last_sequence;
+        ol_find(block->dtype, block->rows, (uint32_t)row, (uint32_t)block->n_rows,
+                (uint32_t)d_model, s->analysis.criterion.threshold, &t->found);
+        for (int i = 0; ol_statistics[i] != NULL; i++)
+            if (s->gathered.statistics[i] && ol_statistics[i]->block != NULL)
+                ol_statistics[i]->block(s->states[i], thread, block);
+    }
+}
+
+static int scan_site(struct scan *s, int thread, struct ol_block *block)
 {
     const struct ol_parts *parts = s->analysis.parts;
     const struct ol_site_of_run *site = &s->analysis.sites[block->site];
-    const struct ol_activation_layout *layout = ol_parts_layout(parts);
-    const int64_t sequence = block->sequence;
-    const char *rows =
-        ol_activation_site(parts->files[parts->file_of[sequence]], site->i_layer,
-                           site->site, parts->number_of[sequence]);
-    const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
-    block->dtype = layout->dtype;
-    block->n_rows = positions(s, sequence, block->position);
-    block->rows = rows + (size_t)block->position * row_bytes;
-    ol_find(layout->dtype, block->rows, (uint32_t)block->n_rows,
-            (uint32_t)layout->d_model, s->analysis.criterion.threshold,
-            &s->found[thread]);
-    for (int i = 0; ol_statistics[i] != NULL; i++)
-        if (ol_statistics[i]->block != NULL)
-            ol_statistics[i]->block(s->states[i], thread, block);
+    const int64_t together = rows_together(s, READ_TOGETHER);
+    struct thread *t = &s->threads[thread];
+    for (int64_t row = 0; row < block->n_positions && t->status == 0; row += together) {
+        const int64_t left = block->n_positions - row,
+                      n = left < together ? left : together;
+        t->status = ol_activation_read_rows(parts->files[parts->file_of[block->sequence]],
+                                            site->i_layer, site->site,
+                                            parts->number_of[block->sequence],
+                                            block->position + row, n, t->rows, &t->err);
+        if (t->status == 0)
+            look_at_rows(s, thread, block, row, row + n);
+    }
+    return t->status;
 }
 
 /* Task i: the i-th stretch of positions in all sequences of the batch. */
@@ -46,24 +87,24 @@ static void scan_stretch(void *arg, int64_t i, int thread)
 {
     struct scan *s = arg;
     struct ol_block block = {.batch = s->batch,
-                             .position = i * OL_BLOCK_POSITIONS,
-                             .found = &s->found[thread]};
-    int64_t last = s->first;
+                             .position = i * OL_STRETCH_POSITIONS,
+                             .dtype = ol_parts_layout(s->analysis.parts)->dtype,
+                             .found = &s->threads[thread].found};
+    struct thread *t = &s->threads[thread];
     for (int64_t k = s->first; k < s->first + s->n; k++)
         if (positions(s, k, block.position) > 0)
-            last = k;
-    for (block.sequence = s->first; block.sequence <= last; block.sequence++) {
-        if (positions(s, block.sequence, block.position) <= 0)
-            continue;
-        for (block.site = 0; block.site < s->analysis.n_sites; block.site++) {
-            block.last_of_sequence = block.site == s->analysis.n_sites - 1;
-            block.last_of_batch = block.last_of_sequence && block.sequence == last;
-            scan_site(s, thread, &block);
-        }
+            t->last_sequence = k;
+    for (block.sequence = s->first; block.sequence <= t->last_sequence;
+         block.sequence++) {
+        block.n_positions = positions(s, block.sequence, block.position);
+        for (block.site = 0; block.n_positions > 0 && block.site < s->analysis.n_sites;
+             block.site++)
+            if (scan_site(s, thread, &block) != 0)
+                return;
     }
 }
 
-static void scan_batch(struct scan *s, struct ol_pool *pool)
+static int scan_batch(struct scan *s, struct ol_pool *pool, struct ol_error *err)
 {
     const struct ol_parts *parts = s->analysis.parts;
     int64_t longest = 0;
@@ -73,19 +114,58 @@ static void scan_batch(struct scan *s, struct ol_pool *pool)
                : s->analysis.criterion.batch_size;
     for (int64_t k = s->first; k < s->first + s->n; k++)
         longest = parts->lengths[k] > longest ? parts->lengths[k] : longest;
-    ol_pool_run(pool, (longest + OL_BLOCK_POSITIONS - 1) / OL_BLOCK_POSITIONS,
+    ol_pool_run(pool, (longest + OL_STRETCH_POSITIONS - 1) / OL_STRETCH_POSITIONS,
                 scan_stretch, s);
+    for (int i = 0; i < s->analysis.n_threads; i++)
+        if (s->threads[i].status != 0)
+            return ol_fail(err, "%s", s->threads[i].err.text);
     for (int i = 0; ol_statistics[i] != NULL; i++)
-        if (ol_statistics[i]->end_batch != NULL)
+        if (s->gathered.statistics[i] && ol_statistics[i]->end_batch != NULL)
             ol_statistics[i]->end_batch(s->states[i], s->batch);
+    return 0;
 }
 
-void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s)
+static int scan_all(struct scan *s, struct ol_pool *pool, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = ol_parts_layout(s->analysis.parts);
+    int status = 0;
+    s->row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
+    for (int i = 0; i < s->analysis.n_threads; i++)
+        s->threads[i].rows =
+            ol_xmalloc((size_t)rows_together(s, READ_TOGETHER) * s->row_bytes);
+    for (s->batch = 0; s->batch < s->analysis.n_batches && status == 0; s->batch++)
+        status = scan_batch(s, pool, err);
+    return status;
+}
+
+static int index_of(const struct ol_statistic *s)
 {
     int i = 0;
     while (ol_statistics[i] != s)
         i++;
-    return a->states[i];
+    return i;
+}
+
+void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s)
+{
+    return a->states[index_of(s)];
+}
+
+static struct ol_chosen with_needs(const struct ol_chosen *chosen)
+{
+    struct ol_chosen all = *chosen;
+    for (int i = 0; ol_statistics[i] != NULL; i++)
+        if (chosen->statistics[i] && ol_statistics[i]->needs != NULL)
+            all.statistics[index_of(ol_statistics[i]->needs)] = true;
+    return all;
+}
+
+static bool wants_blocks(const struct ol_chosen *gathered)
+{
+    for (int i = 0; ol_statistics[i] != NULL; i++)
+        if (gathered->statistics[i] && ol_statistics[i]->block != NULL)
+            return true;
+    return false;
 }
 
 static bool has_tensors(const struct ol_activation_layout *layout)
@@ -132,8 +212,8 @@ static struct ol_site_of_run *list_sites(const struct ol_activation_layout *layo
 }
 
 int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
-               bool only_summaries, struct ol_pool *pool, struct ol_json *results,
-               struct ol_error *err)
+               const struct ol_chosen *chosen, bool only_summaries, struct ol_pool *pool,
+               struct ol_json *results, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = ol_parts_layout(parts);
     const bool from_summaries =
@@ -144,7 +224,8 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
                                   .criterion = *criterion,
                                   .pool = pool,
                                   .n_threads = ol_pool_threads(pool),
-                                  .from_summaries = from_summaries}};
+                                  .from_summaries = from_summaries},
+                     .gathered = with_needs(chosen)};
     struct ol_site_of_run *sites =
         list_sites(layout, from_summaries, &s.analysis.n_sites);
     s.analysis.sites = sites;
@@ -156,26 +237,28 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
     ol_json_set(results, "n_sites", ol_json_new_int(s.analysis.n_sites));
     ol_json_set(results, "n_tokens", ol_json_new_int(parts->n_tokens));
     ol_json_set(results, "n_sequences", ol_json_new_int(parts->n_sequences));
-    s.found = ol_xcalloc((size_t)s.analysis.n_threads, sizeof *s.found);
+    s.threads = ol_xcalloc((size_t)s.analysis.n_threads, sizeof *s.threads);
+    int status = 0;
     for (int i = 0; ol_statistics[i] != NULL; i++)
-        if (ol_statistics[i]->begin != NULL)
+        if (s.gathered.statistics[i] && ol_statistics[i]->begin != NULL)
             s.states[i] = ol_statistics[i]->begin(&s.analysis);
     for (int i = 0; from_summaries && ol_statistics[i] != NULL; i++)
-        if (ol_statistics[i]->sum_up != NULL)
+        if (s.gathered.statistics[i] && ol_statistics[i]->sum_up != NULL)
             ol_statistics[i]->sum_up(s.states[i]);
-    if (!from_summaries && s.analysis.n_sites > 0)
-        for (s.batch = 0; s.batch < s.analysis.n_batches; s.batch++)
-            scan_batch(&s, pool);
-    for (int i = 0; ol_statistics[i] != NULL; i++) {
-        ol_json_set(results, ol_statistics[i]->name,
-                    ol_statistics[i]->results(&s.analysis, s.states[i]));
-    }
+    if (!from_summaries && s.analysis.n_sites > 0 && wants_blocks(&s.gathered))
+        status = scan_all(&s, pool, err);
+    for (int i = 0; status == 0 && ol_statistics[i] != NULL; i++)
+        if (chosen->statistics[i])
+            ol_json_set(results, ol_statistics[i]->name,
+                        ol_statistics[i]->results(&s.analysis, s.states[i]));
     for (int i = 0; ol_statistics[i] != NULL; i++)
-        if (ol_statistics[i]->end != NULL)
+        if (s.gathered.statistics[i] && ol_statistics[i]->end != NULL)
             ol_statistics[i]->end(s.states[i]);
-    for (int i = 0; i < s.analysis.n_threads; i++)
-        ol_found_clear(&s.found[i]);
-    free(s.found);
+    for (int i = 0; i < s.analysis.n_threads; i++) {
+        ol_found_clear(&s.threads[i].found);
+        free(s.threads[i].rows);
+    }
+    free(s.threads);
     free(sites);
-    return 0;
+    return status;
 }

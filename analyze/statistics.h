@@ -35,28 +35,32 @@ struct ol_analysis {
     bool from_summaries; /* the sites' values are known from summaries only */
 };
 
-enum { OL_BLOCK_POSITIONS = 64 };
+enum { OL_STRETCH_POSITIONS = 64 };
 
-/* A stretch of positions of one sequence at one site. */
+/* Some rows of a stretch of positions of one sequence at one site: as many as stay in the
+ * nearest cache while all statistics see them. */
 struct ol_block {
     int64_t batch, sequence;
-    int site;                     /* index into analysis->sites */
-    int64_t position;             /* the first of at most OL_BLOCK_POSITIONS */
-    bool last_of_sequence;        /* its last site: no more of these positions of it */
-    bool last_of_batch;           /* and of the batch's last sequence that has them */
+    int site;              /* index into analysis->sites */
+    int64_t position;      /* the stretch's first of at most OL_STRETCH_POSITIONS */
+    int64_t n_positions;   /* of the stretch that the sequence has */
+    bool last_of_site;     /* the stretch's last rows at this site */
+    bool last_of_sequence; /* and its last site: no more of these positions of it */
+    bool last_of_batch;    /* and of the batch's last sequence that has them */
     const struct ol_found *found; /* rows count from `position` */
     enum ol_dtype dtype;
-    int64_t n_rows;   /* positions of the stretch that the sequence has */
-    const void *rows; /* [n_rows, d_model] */
+    int64_t first_row, n_rows; /* first_row counts from `position` */
+    const void *rows;          /* [n_rows, d_model] */
 };
 
 struct ol_statistic {
-    const char *name; /* of its block in the results */
+    const char *name;                 /* of its block in the results */
+    const struct ol_statistic *needs; /* what it needs gathered beside itself, or NULL */
 
     /* For what is gathered from values, else NULL. The scan goes through the batches in
      * order. In a batch, each stretch of positions belongs to one thread, which sees it
-     * sequence by sequence, and each of these site by site. All threads' blocks of a
-     * batch come before its end_batch. */
+     * sequence by sequence, each of these site by site, and each of these row by row. All
+     * threads' blocks of a batch come before its end_batch. */
     void *(*begin)(const struct ol_analysis *analysis);
     void (*block)(void *state, int thread, const struct ol_block *block);
     void (*end_batch)(void *state, int64_t batch);
@@ -70,16 +74,26 @@ struct ol_statistic {
     struct ol_json *(*results)(const struct ol_analysis *analysis, void *state);
 };
 
+enum { OL_MAX_STATISTICS = 32 };
 extern const struct ol_statistic *const ol_statistics[]; /* ends with NULL */
 
-/* The state of another statistic, for results: what it gathered may serve twice. */
+/* Which of them: by the order of ol_statistics. */
+struct ol_chosen {
+    bool statistics[OL_MAX_STATISTICS];
+};
+
+/* From names with commas between them; NULL means all. */
+int ol_statistics_choose(const char *names, struct ol_chosen *chosen,
+                         struct ol_error *err);
+
+/* The state of the statistic that another needs, for its results. */
 void *ol_statistic_state(const struct ol_analysis *a, const struct ol_statistic *s);
 
-/* All statistics of a run, added to results in the order of the table. Tensors are not
+/* The chosen statistics, added to results in the order of the table. Tensors are not
  * read when there are none, or when only_summaries; summaries fail when there are none or
  * they are of another threshold. */
 int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
-               bool only_summaries, struct ol_pool *pool, struct ol_json *results,
-               struct ol_error *err);
+               const struct ol_chosen *chosen, bool only_summaries, struct ol_pool *pool,
+               struct ol_json *results, struct ol_error *err);
 
 #endif

@@ -275,6 +275,12 @@ const void *ol_activation_site(const struct ol_activation_file *f, int i_layer,
 
 /* [n_tokens, top_k] of one sequence; layout->layers[i_layer].top_k must be > 0.
  * Thread-safe. */
+/* The same from the file itself: n of them from `first` on, into `rows`. It costs less
+ * than to be the first who looks at mapped ones. Threads may call it at the same time. */
+int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
+                            enum ol_site site, int64_t sequence, int64_t first, int64_t n,
+                            void *rows, struct ol_error *err);
+
 const uint16_t *ol_activation_router_ids(const struct ol_activation_file *f, int i_layer,
                                          int64_t sequence);
 const float *ol_activation_router_weights(const struct ol_activation_file *f, int i_layer,

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,28 +11,25 @@
 struct ol_activation_file {
     char *path;
     struct ol_activation_content content;
-    const char *bytes;
+    int fd;
+    const char *bytes; /* all of it, mapped */
     size_t n_bytes;
 };
 
 static int map(struct ol_activation_file *f, struct ol_error *err)
 {
     struct stat info;
-    const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return ol_fail_errno(err, "%s: cannot open", f->path);
-    int status = 0;
     void *bytes = MAP_FAILED;
-    if (fstat(fd, &info) == 0)
-        bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (bytes == MAP_FAILED) {
-        status = ol_fail_errno(err, "%s: cannot be mapped", f->path);
-    } else {
-        f->bytes = bytes;
-        f->n_bytes = (size_t)info.st_size;
-    }
-    close(fd);
-    return status;
+    f->fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (f->fd < 0)
+        return ol_fail_errno(err, "%s: cannot open", f->path);
+    if (fstat(f->fd, &info) == 0)
+        bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, f->fd, 0);
+    if (bytes == MAP_FAILED)
+        return ol_fail_errno(err, "%s: cannot be mapped", f->path);
+    f->bytes = bytes;
+    f->n_bytes = (size_t)info.st_size;
+    return 0;
 }
 
 static int check_sealed(const struct ol_activation_file *f, struct ol_error *err)
@@ -50,6 +48,7 @@ struct ol_activation_file *ol_activation_open(const char *path, struct ol_error 
 {
     struct ol_activation_file *f = ol_xcalloc(1, sizeof *f);
     f->path = ol_xstrdup(path);
+    f->fd = -1;
     if (ol_activation_content_read(path, &f->content, err) == 0 &&
         check_sealed(f, err) == 0 && map(f, err) == 0)
         return f;
@@ -63,6 +62,8 @@ void ol_activation_close(struct ol_activation_file *f)
         return;
     if (f->bytes != NULL)
         munmap((void *)(uintptr_t)f->bytes, f->n_bytes);
+    if (f->fd >= 0)
+        close(f->fd);
     ol_activation_content_clear(&f->content);
     free(f->path);
     free(f);
@@ -105,6 +106,29 @@ const void *ol_activation_site(const struct ol_activation_file *f, int i_layer,
                                enum ol_site site, int64_t sequence)
 {
     return chunk(f, i_layer, OL_TABLE_SITES + (int)site, sequence);
+}
+
+int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
+                            enum ol_site site, int64_t sequence, int64_t first, int64_t n,
+                            void *rows, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = &f->content.layout;
+    const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
+    const char *from = ol_activation_site(f, i_layer, site, sequence);
+    const off_t at = (off_t)(from - f->bytes) + first * (off_t)row_bytes;
+    size_t done = 0;
+    while (done < (size_t)n * row_bytes) {
+        const ssize_t got = pread(f->fd, (char *)rows + done,
+                                  (size_t)n * row_bytes - done, at + (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return ol_fail_errno(err, "%s: cannot be read", f->path);
+        if (got == 0)
+            return ol_fail(err, "%s: it became shorter while it was read", f->path);
+        done += (size_t)got;
+    }
+    return 0;
 }
 
 const uint16_t *ol_activation_router_ids(const struct ol_activation_file *f, int i_layer,

@@ -4,16 +4,21 @@
 
 #include "common/error.h"
 
+void ol_tally_merge(struct ol_tally *t, const struct ol_tally *from)
+{
+    for (size_t i = 0; i < from->n_slots; i++)
+        if (from->slots[i].n > 0)
+            ol_tally_add(t, from->slots[i].key, from->slots[i].n);
+}
+
 static void grow(struct ol_tally *t)
 {
-    const struct ol_tally old = *t;
+    struct ol_tally old = *t;
     t->n_slots = old.n_slots > 0 ? 2 * old.n_slots : 1 << 6;
     t->slots = ol_xcalloc(t->n_slots, sizeof *t->slots);
     t->n = 0;
-    for (size_t i = 0; i < old.n_slots; i++)
-        if (old.slots[i].n > 0)
-            ol_tally_add(t, old.slots[i].key, old.slots[i].n);
-    free(old.slots);
+    ol_tally_merge(t, &old);
+    ol_tally_clear(&old);
 }
 
 void ol_tally_add(struct ol_tally *t, uint64_t key, int64_t n)

@@ -19,6 +19,9 @@ struct ol_tally {
 /* n > 0 more of that key. */
 void ol_tally_add(struct ol_tally *t, uint64_t key, int64_t n);
 
+/* All of `from` too, which stays as it is. */
+void ol_tally_merge(struct ol_tally *t, const struct ol_tally *from);
+
 /* What was counted, by rising key, [t->n]; the caller frees it. */
 struct ol_counted *ol_tally_sorted(const struct ol_tally *t);
 

@@ -166,6 +166,8 @@ static int read_sites(struct ol_report_results *r, struct ol_json_section top,
                       struct ol_error *err)
 {
     const struct ol_json *list;
+    if (ol_json_get(top.json, "sites") == NULL)
+        return 0;
     if (need_array(top, "sites", &list, err) != 0)
         return -1;
     r->sites = ol_arena_calloc(&r->arena, ol_json_length(list), sizeof *r->sites);

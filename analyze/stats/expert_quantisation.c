@@ -33,7 +33,7 @@ struct job {
     int *layers;            /* [n_layers]: indices into the layout's */
     struct expert *experts; /* [n_layers][n_experts] */
     float **x;              /* [threads][MOST_TOKENS * d_model] */
-    float **scratch;        /* [threads][2 * d_model] */
+    float **scratch;        /* [threads][OL_QUANTISE_SCRATCH * d_model] */
 };
 
 /* ---- the sample ---- */
@@ -191,7 +191,7 @@ static void run(struct job *j)
     j->scratch = ol_xcalloc(n_threads, sizeof *j->scratch);
     for (size_t i = 0; i < n_threads; i++) {
         j->x[i] = ol_xcalloc(room, sizeof **j->x);
-        j->scratch[i] = ol_xcalloc(2 * j->d_model, sizeof **j->scratch);
+        j->scratch[i] = ol_xcalloc(OL_QUANTISE_SCRATCH * j->d_model, sizeof **j->scratch);
     }
     ol_pool_run(j->a->pool, j->n_layers, choose_sample, j);
     ol_pool_run(j->a->pool, (int64_t)j->n_layers * j->n_experts, measure, j);

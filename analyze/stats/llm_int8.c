@@ -142,42 +142,67 @@ static double quantile(const struct values *v, int64_t n, int quarter)
     return low + (high - low) * ((double)(at % 4) / 4);
 }
 
-/* Quartiles of the features that are asked for: their values are picked out of the logs,
- * whose order depends on the threads, and sorted. */
-static void find_quartiles(struct llm_int8 *s, struct llm_int8_feature *features,
+/* The values of the features that are asked for, picked out of the threads' logs, whose
+ * order depends on the threads. */
+struct picked {
+    const struct llm_int8 *s;
+    int32_t *index;           /* [d_model]: of a feature that is asked for, else NONE */
+    size_t n;                 /* features that are */
+    struct ol_tally *tallies; /* [threads of the scan][n] */
+};
+enum { NONE = -1 };
+
+static void pick(void *arg, int64_t i_thread, int thread)
+{
+    struct picked *p = arg;
+    const struct thread *t = &p->s->threads[i_thread];
+    struct ol_tally *tallies = p->tallies + (size_t)i_thread * p->n;
+    (void)thread;
+    for (size_t i = 0; i < t->n_log; i++)
+        if (p->index[t->log[i] >> 32] != NONE)
+            ol_tally_add(&tallies[p->index[t->log[i] >> 32]], t->log[i], 1);
+    for (size_t i = 0; i < t->tally.n_slots; i++) {
+        const struct ol_counted *c = &t->tally.slots[i];
+        if (c->n > 0 && p->index[c->key >> 32] != NONE)
+            ol_tally_add(&tallies[p->index[c->key >> 32]], c->key, c->n);
+    }
+}
+
+static void set_quartiles(const struct ol_tally *tally, struct llm_int8_feature *f)
+{
+    struct values v = {ol_xcalloc(tally->n, sizeof *v.values), 0};
+    for (size_t k = 0; k < tally->n_slots; k++)
+        if (tally->slots[k].n > 0)
+            v.values[v.n++] = tally->slots[k];
+    if (v.n > 0)
+        qsort(v.values, v.n, sizeof *v.values, compare_counted);
+    for (int q = 0; q < 3 && v.n > 0; q++)
+        f->quartiles[q] = quantile(&v, f->occurrences, q + 1);
+    free(v.values);
+}
+
+static void find_quartiles(const struct llm_int8 *s, struct llm_int8_feature *features,
                            size_t n)
 {
-    enum { NONE = -1 };
-    int32_t *index = ol_xmalloc(s->d_model * sizeof *index);
-    struct ol_tally *tallies = ol_xcalloc(n, sizeof *tallies);
+    const size_t n_threads = (size_t)s->a->n_threads;
+    struct picked p = {.s = s,
+                       .index = ol_xmalloc(s->d_model * sizeof *p.index),
+                       .n = n,
+                       .tallies = ol_xcalloc(n_threads * n, sizeof *p.tallies)};
     for (size_t f = 0; f < s->d_model; f++)
-        index[f] = NONE;
+        p.index[f] = NONE;
     for (size_t i = 0; i < n; i++)
-        index[features[i].feature] = (int32_t)i;
-    for (int k = 0; k < s->a->n_threads; k++) {
-        const struct thread *t = &s->threads[k];
-        for (size_t i = 0; i < t->n_log; i++)
-            if (index[t->log[i] >> 32] != NONE)
-                ol_tally_add(&tallies[index[t->log[i] >> 32]], t->log[i], 1);
-        for (size_t i = 0; i < t->tally.n_slots; i++) {
-            const struct ol_counted *c = &t->tally.slots[i];
-            if (c->n > 0 && index[c->key >> 32] != NONE)
-                ol_tally_add(&tallies[index[c->key >> 32]], c->key, c->n);
-        }
-    }
+        p.index[features[i].feature] = (int32_t)i;
+    ol_pool_run(s->a->pool, s->a->n_threads, pick, &p);
     for (size_t i = 0; i < n; i++) {
-        struct values v = {tallies[i].slots, 0};
-        for (size_t k = 0; k < tallies[i].n_slots; k++)
-            if (tallies[i].slots[k].n > 0)
-                v.values[v.n++] = tallies[i].slots[k];
-        if (v.n > 0)
-            qsort(v.values, v.n, sizeof *v.values, compare_counted);
-        for (int q = 0; q < 3 && v.n > 0; q++)
-            features[i].quartiles[q] = quantile(&v, features[i].occurrences, q + 1);
-        free(tallies[i].slots);
+        for (size_t t = 1; t < n_threads; t++)
+            ol_tally_merge(&p.tallies[i], &p.tallies[t * n + i]);
+        set_quartiles(&p.tallies[i], &features[i]);
     }
-    free(tallies);
-    free(index);
+    for (size_t i = 0; i < n_threads * n; i++)
+        ol_tally_clear(&p.tallies[i]);
+    free(p.tallies);
+    free(p.index);
 }
 
 static struct ol_json *describe_sites(const struct llm_int8 *s, uint32_t f)

@@ -55,8 +55,9 @@ struct at_site {
 };
 
 struct thread {
-    struct current *current;   /* [d_model] */
-    uint32_t *touched;         /* features with occurrences at this site */
+    struct current *current; /* [d_model] */
+    uint32_t *touched;       /* [n_touched]: features with occurrences at this site */
+    size_t n_touched;
     struct in_batch *in_batch; /* [d_model] */
     uint8_t *sites_in_batch;   /* [d_model][n_sites]: any occurrence */
     struct at_site *at_site;   /* [n_sites][d_model] */

@@ -52,10 +52,10 @@ static entry *log_room(struct thread *t, size_t n)
 }
 
 /* What the site's occurrences come to, feature by feature. */
-static void end_site(const struct llm_int8 *s, struct thread *t, int site, size_t n)
+static void end_site(const struct llm_int8 *s, struct thread *t, int site)
 {
     struct at_site *at_site = t->at_site + (size_t)site * s->d_model;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < t->n_touched; i++) {
         const uint32_t f = t->touched[i];
         struct current *c = &t->current[f];
         at_site[f].occurrences += c->n;
@@ -68,6 +68,7 @@ static void end_site(const struct llm_int8 *s, struct thread *t, int site, size_
         c->max = 0;
         c->signs = 0;
     }
+    t->n_touched = 0;
 }
 
 static void end_sequence(const struct llm_int8 *s, struct thread *t)
@@ -94,7 +95,7 @@ void ol_llm_int8_block(struct llm_int8 *s, int thread, const struct ol_block *b)
     const struct ol_occurrence *o = b->found->occurrences;
     const size_t n = b->found->n;
     entry *log = log_room(t, n);
-    size_t touched = 0;
+    size_t touched = t->n_touched;
     for (size_t i = 0; i < n; i++) {
         const uint32_t f = o[i].feature;
         const float value = o[i].value;
@@ -107,7 +108,9 @@ void ol_llm_int8_block(struct llm_int8 *s, int thread, const struct ol_block *b)
         c->signs |= value < 0 ? OL_NEGATIVE : OL_POSITIVE;
         log[i] = entry_of(f, value);
     }
-    end_site(s, t, b->site, touched);
+    t->n_touched = touched;
+    if (b->last_of_site)
+        end_site(s, t, b->site);
     if (b->last_of_sequence)
         end_sequence(s, t);
     if (b->last_of_batch)

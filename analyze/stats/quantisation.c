@@ -7,6 +7,7 @@
 
 #include "analyze/quantise.h"
 #include "analyze/statistics.h"
+#include "common/magnitude.h"
 
 enum { SAMPLE = 256, K_DIMS = 8, K_TOKENS = 4, MOST_RANKED = 32 };
 
@@ -21,7 +22,7 @@ struct job {
     int64_t n_sample;
     size_t d_model;
     float **x;       /* [threads][n_sample * d_model] */
-    float **scratch; /* [threads][2 * d_model] */
+    float **scratch; /* [threads][OL_QUANTISE_SCRATCH * d_model] */
     struct site_errors *sites;
 };
 
@@ -72,53 +73,49 @@ static void drop_row(float *x, const struct job *j, size_t row)
     memset(x + row * j->d_model, 0, j->d_model * sizeof *x);
 }
 
-static void drop(enum variant variant, float *x, const struct job *j)
+static void drop_dims(float *x, const struct job *j)
 {
     const size_t n = (size_t)j->n_sample, d = j->d_model;
-    float *columns = ol_xcalloc(d, sizeof *columns), *rows = ol_xcalloc(n, sizeof *rows);
+    float *columns = ol_xcalloc(d, sizeof *columns);
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < d; c++) {
             const float magnitude = fabsf(x[i * d + c]);
             columns[c] = magnitude > columns[c] ? magnitude : columns[c];
-            rows[i] = magnitude > rows[i] ? magnitude : rows[i];
         }
-    if (variant == WITHOUT_DIMS)
-        drop_largest(columns, d, K_DIMS, drop_column, x, j);
-    else
-        drop_largest(rows, n, K_TOKENS, drop_row, x, j);
-    free(rows);
+    drop_largest(columns, d, K_DIMS, drop_column, x, j);
     free(columns);
 }
 
-/* Errors are of all values: what was kept adds none, but counts in the sum of squares. */
-static double share_left(double before, const float *x, size_t n)
+static void drop_tokens(float *x, const struct job *j)
 {
-    double left = 0;
+    const size_t n = (size_t)j->n_sample, d = j->d_model;
+    float *rows = ol_xcalloc(n, sizeof *rows);
     for (size_t i = 0; i < n; i++)
-        left += (double)x[i] * (double)x[i];
-    return before > 0 ? sqrt(left / before) : NAN;
+        rows[i] = ol_largest_magnitude(x + i * d, (int64_t)d);
+    drop_largest(rows, n, K_TOKENS, drop_row, x, j);
+    free(rows);
 }
 
+/* Errors are of all values: what was kept adds none, but counts in the sum of squares. */
 static void measure(void *arg, int64_t site, int thread)
 {
     const struct job *j = arg;
-    const size_t n = (size_t)j->n_sample * j->d_model;
     float *x = j->x[thread];
     double all = 0;
     for (int variant = 0; variant < N_VARIANTS; variant++) {
-        read_sample(j, (int)site, x);
-        if (variant == AS_IT_IS)
-            for (size_t i = 0; i < n; i++)
-                all += (double)x[i] * (double)x[i];
-        else
-            drop((enum variant)variant, x, j);
-        const double left = variant == AS_IT_IS ? 1 : share_left(all, x, n);
         double *errors = j->sites[site].errors[variant];
-        ol_quantise_errors(x, j->n_sample, (int64_t)j->d_model, j->scratch[thread],
-                           errors);
-        /* Nothing left: nothing to be off. */
+        read_sample(j, (int)site, x);
+        if (variant == WITHOUT_DIMS)
+            drop_dims(x, j);
+        else if (variant == WITHOUT_TOKENS)
+            drop_tokens(x, j);
+        const double left = ol_quantise_errors(x, j->n_sample, (int64_t)j->d_model,
+                                               j->scratch[thread], errors);
+        if (variant == AS_IT_IS)
+            all = left;
+        /* Nothing left of something: nothing to be off. */
         for (int m = 0; m < OL_N_QUANTISED; m++)
-            errors[m] = left == 0 ? 0 : errors[m] * left;
+            errors[m] = left == 0 && all > 0 ? 0 : errors[m] * left / all;
     }
 }
 
@@ -220,7 +217,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     };
     for (int i = 0; i < a->n_threads; i++) {
         j.x[i] = ol_xcalloc((size_t)j.n_sample * d, sizeof **j.x);
-        j.scratch[i] = ol_xcalloc(2 * d, sizeof **j.scratch);
+        j.scratch[i] = ol_xcalloc(OL_QUANTISE_SCRATCH * d, sizeof **j.scratch);
     }
     ol_pool_run(a->pool, a->n_sites, measure, &j);
     struct ol_json *block = describe(&j);

@@ -5,6 +5,7 @@
  *
  * Thresholds are whole numbers below 256, whose bits as a float end in 16 zeros: values
  * are compared by their upper 16 bits, which loses nothing. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,21 +22,15 @@ struct sweep {
     const struct ol_analysis *a;
     size_t d_model;
     uint16_t least[N_THRESHOLDS]; /* upper bits of each threshold */
-    uint16_t **largest;           /* [threads][stretches of d_model][OL_BLOCK_POSITIONS]
-                                     [OL_STRETCH]: over the sites of the sequence at hand */
-    uint16_t **column;            /* [threads][d_model]: of a site's stretch */
-    /* Of all threads: they add to it whole numbers and maxima, in any order. */
+    uint16_t **largest; /* [threads][OL_STRETCH_POSITIONS][d_model]: over the sites of the
+                           sequence at hand */
+    uint16_t **column;  /* [threads][d_model]: over the positions of a site */
+    /* Of all threads: they add to it whole numbers and maxima, in any order, one at a
+     * time. */
+    pthread_mutex_t mutex;
     uint16_t *maxima;    /* [n_sequences][n_sites][d_model] */
     uint32_t *positions; /* [n_sequences][N_THRESHOLDS][d_model]: distinct positions */
 };
-
-/* A stretch of columns by the positions of a block. */
-enum { PIECE = OL_BLOCK_POSITIONS * OL_STRETCH };
-
-static size_t stretches(size_t d)
-{
-    return (d + OL_STRETCH - 1) / OL_STRETCH;
-}
 
 static void *begin(const struct ol_analysis *a)
 {
@@ -44,6 +39,7 @@ static void *begin(const struct ol_analysis *a)
     struct sweep *s = ol_xcalloc(1, sizeof *s);
     s->a = a;
     s->d_model = d;
+    pthread_mutex_init(&s->mutex, NULL);
     if (a->from_summaries)
         return s;
     for (int t = 0; t < N_THRESHOLDS; t++)
@@ -51,7 +47,7 @@ static void *begin(const struct ol_analysis *a)
     s->largest = ol_xcalloc(n_threads, sizeof *s->largest);
     s->column = ol_xcalloc(n_threads, sizeof *s->column);
     for (size_t i = 0; i < n_threads; i++) {
-        s->largest[i] = ol_xcalloc(stretches(d) * PIECE, sizeof **s->largest);
+        s->largest[i] = ol_xcalloc(OL_STRETCH_POSITIONS * d, sizeof **s->largest);
         s->column[i] = ol_xcalloc(d, sizeof **s->column);
     }
     s->maxima = ol_xcalloc(n * (size_t)a->n_sites * d, sizeof *s->maxima);
@@ -70,89 +66,112 @@ static void end(void *state)
     free(s->column);
     free(s->maxima);
     free(s->positions);
+    pthread_mutex_destroy(&s->mutex);
     free(s);
 }
 
 /* ---- gathering ---- */
 
-/* Magnitudes of a row's stretch into the maxima so far, NaN left out. */
-static inline void take_bf16(const uint16_t *restrict x, size_t n,
+/* Upper bits of the magnitudes of n rows into the maxima so far, NaN left out, which few
+ * blocks have. Several rows at a time, so that `column` is loaded and stored less often.
+ */
+static inline void take_bf16(const uint16_t *restrict x, size_t d, size_t n, bool any_nan,
                              uint16_t *restrict largest, uint16_t *restrict column)
 {
-    for (size_t c = 0; c < n; c++) {
-        uint16_t bits = x[c] & OL_BF16_MAGNITUDE;
-        bits = bits > OL_BF16_INFINITY ? 0 : bits;
-        largest[c] = bits > largest[c] ? bits : largest[c];
-        column[c] = bits > column[c] ? bits : column[c];
+    for (size_t c = 0; c < d; c++) {
+        uint16_t top = column[c];
+        for (size_t row = 0; row < n; row++) {
+            uint16_t *so_far = &largest[row * d + c];
+            uint16_t bits = x[row * d + c] & OL_BF16_MAGNITUDE;
+            bits = any_nan && bits > OL_BF16_INFINITY ? 0 : bits;
+            *so_far = bits > *so_far ? bits : *so_far;
+            top = bits > top ? bits : top;
+        }
+        column[c] = top;
     }
 }
 
-static inline void take_f32(const uint32_t *restrict x, size_t n,
+static inline void take_f32(const uint32_t *restrict x, size_t d, size_t n, bool any_nan,
                             uint16_t *restrict largest, uint16_t *restrict column)
 {
-    for (size_t c = 0; c < n; c++) {
-        const uint32_t magnitude = x[c] & OL_F32_MAGNITUDE;
-        const uint16_t bits =
-            (uint16_t)(magnitude > OL_F32_INFINITY ? 0 : magnitude >> 16);
-        largest[c] = bits > largest[c] ? bits : largest[c];
-        column[c] = bits > column[c] ? bits : column[c];
+    for (size_t c = 0; c < d; c++) {
+        uint16_t top = column[c];
+        for (size_t row = 0; row < n; row++) {
+            uint16_t *so_far = &largest[row * d + c];
+            const uint32_t magnitude = x[row * d + c] & OL_F32_MAGNITUDE;
+            const uint16_t bits =
+                (uint16_t)(any_nan && magnitude > OL_F32_INFINITY ? 0 : magnitude >> 16);
+            *so_far = bits > *so_far ? bits : *so_far;
+            top = bits > top ? bits : top;
+        }
+        column[c] = top;
     }
 }
 
-/* Columns [c, c + n) of a block; n is a constant where most calls are. Rows below every
- * threshold leave all as it is. */
-static inline void take_stretch(const struct ol_block *b, size_t d, size_t c, size_t n,
-                                uint16_t least, uint16_t *largest, uint16_t *column)
+/* n rows of a block from `row` on; n and any_nan are constants where it is called. */
+static inline void take(const struct ol_block *b, size_t d, size_t row, size_t n,
+                        bool any_nan, uint16_t *largest, uint16_t *column)
 {
-    const uint16_t *reached = b->found->stretches + c / OL_STRETCH;
-    for (size_t row = 0; row < (size_t)b->n_rows; row++, largest += OL_STRETCH) {
-        const size_t at = row * d + c;
-        if (reached[row * b->found->n_stretches] < least)
-            continue;
-        if (b->dtype == OL_DTYPE_BF16)
-            take_bf16((const uint16_t *)b->rows + at, n, largest, column);
-        else
-            take_f32((const uint32_t *)b->rows + at, n, largest, column);
-    }
+    if (b->dtype == OL_DTYPE_BF16)
+        take_bf16((const uint16_t *)b->rows + row * d, d, n, any_nan, largest + row * d,
+                  column);
+    else
+        take_f32((const uint32_t *)b->rows + row * d, d, n, any_nan, largest + row * d,
+                 column);
 }
 
-static void keep_maxima(struct sweep *s, const struct ol_block *b, const uint16_t *column)
+/* largest [n_rows, d]. */
+static void take_rows(const struct ol_block *b, size_t d, uint16_t *largest,
+                      uint16_t *column)
 {
-    uint16_t *maxima =
+    const size_t n = (size_t)b->n_rows;
+    size_t row = 0;
+    if (b->found->n_nan > 0)
+        for (; row < n; row++)
+            take(b, d, row, 1, true, largest, column);
+    for (; row + 4 <= n; row += 4)
+        take(b, d, row, 4, false, largest, column);
+    for (; row < n; row++)
+        take(b, d, row, 1, false, largest, column);
+}
+
+static void keep_maxima(struct sweep *s, const struct ol_block *b,
+                        const uint16_t *restrict column)
+{
+    uint16_t *restrict maxima =
         s->maxima +
         ((size_t)b->sequence * (size_t)s->a->n_sites + (size_t)b->site) * s->d_model;
-    for (size_t f = 0; f < s->d_model; f++) {
-        uint16_t before = __atomic_load_n(&maxima[f], __ATOMIC_RELAXED);
-        while (column[f] > before &&
-               !__atomic_compare_exchange_n(&maxima[f], &before, column[f], true,
-                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-        }
-    }
+    pthread_mutex_lock(&s->mutex);
+    for (size_t f = 0; f < s->d_model; f++)
+        maxima[f] = column[f] > maxima[f] ? column[f] : maxima[f];
+    pthread_mutex_unlock(&s->mutex);
 }
 
-/* How many of the rows [n_rows][OL_STRETCH] reach a threshold, column by column; whether
- * any does. reached [n_rows]: the largest of each row. */
-static bool count_rows(const uint16_t *rows, const uint16_t *reached, int64_t n_rows,
-                       uint16_t least, uint16_t counts[OL_STRETCH])
-{
-    bool any = false;
-    memset(counts, 0, OL_STRETCH * sizeof *counts);
-    for (int64_t row = 0; row < n_rows; row++, rows += OL_STRETCH) {
-        if (reached[row] < least)
-            continue;
-        any = true;
-        for (int c = 0; c < OL_STRETCH; c++)
-            counts[c] = (uint16_t)(counts[c] + (rows[c] >= least));
-    }
-    return any;
-}
+/* So many features are counted together: their maxima stay in the nearest cache. */
+enum { GROUP = 64 };
 
-static uint16_t largest_of(const uint16_t row[OL_STRETCH])
+struct group {
+    uint16_t rows[OL_STRETCH_POSITIONS][GROUP];
+    uint16_t counts[N_THRESHOLDS][GROUP];
+};
+
+/* How many of the rows reach each threshold, feature by feature; returns how many of the
+ * thresholds are reached at all: where nothing reaches one, nothing reaches a larger. */
+static int count_rows(const struct sweep *s, struct group *g, int64_t n_rows)
 {
-    uint16_t most = 0;
-    for (int c = 0; c < OL_STRETCH; c++)
-        most = row[c] > most ? row[c] : most;
-    return most;
+    uint16_t any = 1;
+    int t = 0;
+    for (; t < N_THRESHOLDS && any != 0; t++) {
+        uint16_t counts[GROUP] = {0};
+        for (int64_t row = 0; row < n_rows; row++)
+            for (int c = 0; c < GROUP; c++)
+                counts[c] = (uint16_t)(counts[c] + (g->rows[row][c] >= s->least[t]));
+        any = 0;
+        for (int c = 0; c < GROUP; c++)
+            any |= counts[c];
+        memcpy(g->counts[t], counts, sizeof counts);
+    }
+    return t;
 }
 
 static void keep_positions(struct sweep *s, const struct ol_block *b,
@@ -160,18 +179,19 @@ static void keep_positions(struct sweep *s, const struct ol_block *b,
 {
     const size_t d = s->d_model;
     uint32_t *positions = s->positions + (size_t)b->sequence * N_THRESHOLDS * d;
-    for (size_t first = 0; first < d; first += OL_STRETCH, largest += PIECE) {
-        uint16_t reached[OL_BLOCK_POSITIONS], counts[OL_STRETCH];
-        for (int64_t row = 0; row < b->n_rows; row++)
-            reached[row] = largest_of(largest + row * OL_STRETCH);
-        /* Where nothing reaches a threshold, nothing reaches a larger one. */
-        for (int t = 0; t < N_THRESHOLDS &&
-                        count_rows(largest, reached, b->n_rows, s->least[t], counts);
-             t++)
-            for (size_t c = 0; c < OL_STRETCH && first + c < d; c++)
-                if (counts[c] > 0)
-                    __atomic_fetch_add(&positions[(size_t)t * d + first + c], counts[c],
-                                       __ATOMIC_RELAXED);
+    struct group g = {{{0}}, {{0}}};
+    for (size_t first = 0; first < d; first += GROUP) {
+        const size_t n = d - first < GROUP ? d - first : GROUP;
+        if (n < GROUP)
+            memset(g.rows, 0, sizeof g.rows);
+        for (int64_t row = 0; row < b->n_positions; row++)
+            memcpy(g.rows[row], largest + (size_t)row * d + first, n * sizeof *largest);
+        const int n_reached = count_rows(s, &g, b->n_positions);
+        pthread_mutex_lock(&s->mutex);
+        for (int t = 0; t < n_reached; t++)
+            for (size_t c = 0; c < n; c++)
+                positions[(size_t)t * d + first + c] += g.counts[t][c];
+        pthread_mutex_unlock(&s->mutex);
     }
 }
 
@@ -180,17 +200,13 @@ static void block(void *state, int thread, const struct ol_block *b)
     struct sweep *s = state;
     const size_t d = s->d_model;
     uint16_t *largest = s->largest[thread], *column = s->column[thread];
-    memset(column, 0, d * sizeof *column);
-    if (b->site == 0)
-        memset(largest, 0, stretches(d) * PIECE * sizeof *largest);
-    for (size_t c = 0; c < d; c += OL_STRETCH) {
-        uint16_t *piece = largest + c / OL_STRETCH * PIECE;
-        if (d - c >= OL_STRETCH)
-            take_stretch(b, d, c, OL_STRETCH, s->least[0], piece, column + c);
-        else
-            take_stretch(b, d, c, d - c, s->least[0], piece, column + c);
-    }
-    keep_maxima(s, b, column);
+    if (b->first_row == 0)
+        memset(column, 0, d * sizeof *column);
+    if (b->first_row == 0 && b->site == 0)
+        memset(largest, 0, OL_STRETCH_POSITIONS * d * sizeof *largest);
+    take_rows(b, d, largest + (size_t)b->first_row * d, column);
+    if (b->last_of_site)
+        keep_maxima(s, b, column);
     if (b->last_of_sequence)
         keep_positions(s, b, largest);
 }
@@ -202,27 +218,32 @@ static double layer_fraction(int step)
     return (double)(step + 1) / N_LAYER_STEPS;
 }
 
-/* How many of the steps a (sequence, feature) reaches. */
-static int layer_steps(const struct sweep *s, int64_t sequence, int threshold, size_t f)
+/* How many sites of a sequence have a value that reaches each threshold. */
+static void count_sites(const struct sweep *s, int64_t sequence, size_t f,
+                        int sites[N_THRESHOLDS])
 {
-    const uint16_t *maxima =
-        s->maxima + (size_t)sequence * (size_t)s->a->n_sites * s->d_model + f;
-    int n = 0, step = 0;
-    for (int site = 0; site < s->a->n_sites; site++)
-        n += maxima[(size_t)site * s->d_model] >= s->least[threshold];
+    const size_t n_sites = (size_t)s->a->n_sites;
+    const uint16_t *maxima = s->maxima + (size_t)sequence * n_sites * s->d_model + f;
+    for (int t = 0; t < N_THRESHOLDS; t++)
+        sites[t] = 0;
+    for (size_t site = 0; site < n_sites; site++)
+        for (int t = 0; t < N_THRESHOLDS; t++)
+            sites[t] += maxima[site * s->d_model] >= s->least[t];
+}
+
+/* How many of the steps such a share reaches. */
+static int layer_steps(const struct sweep *s, int n_sites)
+{
+    int step = 0;
     while (step < N_LAYER_STEPS &&
-           (double)n / (double)s->a->n_sites >= layer_fraction(step))
+           (double)n_sites / (double)s->a->n_sites >= layer_fraction(step))
         step++;
     return step;
 }
 
-static int position_steps(const struct sweep *s, int64_t sequence, int threshold,
-                          size_t f)
+static int position_steps(const struct sweep *s, int64_t sequence, uint32_t positions)
 {
-    const uint32_t n =
-        s->positions[((size_t)sequence * N_THRESHOLDS + (size_t)threshold) * s->d_model +
-                     f];
-    const double fraction = (double)n / (double)s->a->parts->lengths[sequence];
+    const double fraction = (double)positions / (double)s->a->parts->lengths[sequence];
     int step = 0;
     while (step < N_POSITION_STEPS && fraction >= position_fractions[step])
         step++;
@@ -234,22 +255,59 @@ struct table {
     int64_t unique[N_LAYER_STEPS][N_POSITION_STEPS];
 };
 
-static void add_feature(const struct sweep *s, int threshold, size_t f,
-                        struct table *table)
+/* A feature, into the tables of all thresholds. */
+static void add_feature(const struct sweep *s, size_t f, struct table *tables)
 {
-    int reached[N_LAYER_STEPS] = {0}; /* position steps, in some sequence */
+    int reached[N_THRESHOLDS][N_LAYER_STEPS] = {{0}}; /* steps, in some sequence */
     for (int64_t i = 0; i < s->a->parts->n_sequences; i++) {
-        const int positions = position_steps(s, i, threshold, f);
-        const int layers = positions > 0 ? layer_steps(s, i, threshold, f) : 0;
-        for (int l = 0; l < layers; l++) {
-            for (int p = 0; p < positions; p++)
-                table->pairs[l][p]++;
-            reached[l] = positions > reached[l] ? positions : reached[l];
+        const uint32_t *n_positions =
+            s->positions + (size_t)i * N_THRESHOLDS * s->d_model + f;
+        int n_sites[N_THRESHOLDS];
+        if (n_positions[0] == 0)
+            continue;
+        count_sites(s, i, f, n_sites);
+        for (int t = 0; t < N_THRESHOLDS && n_sites[t] > 0; t++) {
+            const int positions =
+                          position_steps(s, i, n_positions[(size_t)t * s->d_model]),
+                      layers = positions > 0 ? layer_steps(s, n_sites[t]) : 0;
+            for (int l = 0; l < layers; l++) {
+                for (int p = 0; p < positions; p++)
+                    tables[t].pairs[l][p]++;
+                reached[t][l] = positions > reached[t][l] ? positions : reached[t][l];
+            }
         }
     }
-    for (int l = 0; l < N_LAYER_STEPS; l++)
-        for (int p = 0; p < reached[l]; p++)
-            table->unique[l][p]++;
+    for (int t = 0; t < N_THRESHOLDS; t++)
+        for (int l = 0; l < N_LAYER_STEPS; l++)
+            for (int p = 0; p < reached[t][l]; p++)
+                tables[t].unique[l][p]++;
+}
+
+struct tables {
+    const struct sweep *s;
+    struct table (*of_thread)[N_THRESHOLDS];
+};
+
+static void add_group(void *arg, int64_t i, int thread)
+{
+    struct tables *t = arg;
+    const size_t first = (size_t)i * GROUP, left = t->s->d_model - first;
+    for (size_t f = first; f < first + (left < GROUP ? left : GROUP); f++)
+        add_feature(t->s, f, t->of_thread[thread]);
+}
+
+/* Into those of the first thread. */
+static struct table *add_up(struct tables *t)
+{
+    struct table *sums = t->of_thread[0];
+    for (int thread = 1; thread < t->s->a->n_threads; thread++)
+        for (int i = 0; i < N_THRESHOLDS; i++)
+            for (int l = 0; l < N_LAYER_STEPS; l++)
+                for (int p = 0; p < N_POSITION_STEPS; p++) {
+                    sums[i].pairs[l][p] += t->of_thread[thread][i].pairs[l][p];
+                    sums[i].unique[l][p] += t->of_thread[thread][i].unique[l][p];
+                }
+    return sums;
 }
 
 static struct ol_json *describe(int64_t counts[N_LAYER_STEPS][N_POSITION_STEPS])
@@ -272,14 +330,15 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     struct ol_json *sweep = ol_json_new_object(), *thresholds = ol_json_new_array(),
                    *layers = ol_json_new_array(), *positions = ol_json_new_array(),
                    *pairs = ol_json_new_array(), *unique = ol_json_new_array();
+    struct tables all = {s, ol_xcalloc((size_t)a->n_threads, sizeof *all.of_thread)};
+    ol_pool_run(a->pool, (int64_t)((s->d_model + GROUP - 1) / GROUP), add_group, &all);
+    struct table *tables = add_up(&all);
     for (int t = 0; t < N_THRESHOLDS; t++) {
-        struct table table = {0};
-        for (size_t f = 0; f < s->d_model; f++)
-            add_feature(s, t, f, &table);
         ol_json_append(thresholds, ol_json_new_int(FIRST_THRESHOLD + t));
-        ol_json_append(pairs, describe(table.pairs));
-        ol_json_append(unique, describe(table.unique));
+        ol_json_append(pairs, describe(tables[t].pairs));
+        ol_json_append(unique, describe(tables[t].unique));
     }
+    free(all.of_thread);
     for (int l = 0; l < N_LAYER_STEPS; l++)
         ol_json_append(layers, ol_json_new_real(layer_fraction(l)));
     for (int p = 0; p < N_POSITION_STEPS; p++)

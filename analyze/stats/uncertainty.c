@@ -320,5 +320,5 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     return block;
 }
 
-const struct ol_statistic ol_uncertainty_statistic = {.name = "uncertainty",
-                                                      .results = results};
+const struct ol_statistic ol_uncertainty_statistic = {
+    .needs = &ol_llm_int8_statistic, .name = "uncertainty", .results = results};

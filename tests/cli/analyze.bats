@@ -26,6 +26,38 @@ compare() {
     done
 }
 
+# Wide rows are looked at a few at a time.
+@test "rows that do not fit the nearest cache together" {
+    cd "$BATS_TEST_TMPDIR"
+    for dtype in bf16 f32; do
+        "$TOOLS/tests/make_activations" edges.h5 2 3 140 3001 $dtype 11 edges
+        "$TOOLS/tests/make_activations" plain.h5 1 2 140 3001 $dtype 11 plain
+        for batch in 1 2; do
+            "$ANALYZE" --batch-size $batch edges.h5 -o run.json
+            compare run.json edges.h5
+            "$PYTHON" "$TESTS/oracle/deep.py" run.json edges.h5 sweep
+        done
+        "$ANALYZE" plain.h5 -o run.json
+        "$PYTHON" "$TESTS/oracle/deep.py" run.json plain.h5 sweep quantisation
+    done
+}
+
+@test "chosen statistics alone say what they say among all" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
+    "$ANALYZE" run.h5 -o all.json
+    "$ANALYZE" --statistics uncertainty,sweep,router run.h5 -o some.json
+    "$PYTHON" "$TESTS/oracle/same_blocks.py" all.json some.json uncertainty sweep router
+    "$PYTHON" -c '
+import json
+r = json.load(open("some.json"))
+assert "uncertainty" in r and not {"llm_int8", "sites", "quantisation"} & set(r), sorted(r)'
+    "$ANALYZE" --statistics llm_int8 run.h5 | "$REPORT" | grep -q "outlier feature"
+    run "$ANALYZE" --statistics llm_int8, run.h5
+    [ "$status" -eq 2 ]
+    [[ $output == *"--statistics: there is no ''; there are perplexity, llm_int8, "* ]]
+}
+
 @test "the same bytes for one thread and two" {
     cd "$BATS_TEST_TMPDIR"
     "$TOOLS/tests/make_activations" run.h5 4 6 300 200 bf16 5 edges

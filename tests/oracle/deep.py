@@ -2,9 +2,10 @@
 """Check the blocks sweep, uncertainty, tokens, positions, position_map, quantisation and
 expert_quantisation of a results file against plain loops over the tensors.
 
-    deep.py RESULTS.json RUN.h5
+    deep.py RESULTS.json RUN.h5 [BLOCK]...
 
-RUN.h5 must hold bf16 tensors of ln_attn and ln_mlp, and summaries."""
+RUN.h5 must hold bf16 tensors of ln_attn and ln_mlp, and summaries. With BLOCKs, sweep or
+quantisation, only these are checked, which need neither summaries nor bf16."""
 import json
 import math
 import string
@@ -57,6 +58,8 @@ class Run:
             self.n_experts = int(f["model"].attrs["n_experts"])
             self.top = {}
             for name, layer in f["layers"].items():
+                if "summary" not in layer:
+                    continue
                 histogram = layer["summary/output/histogram"][...]
                 codes = np.arange(32768, dtype=np.uint32)
                 counts = histogram[:32768] + histogram[32768:]
@@ -403,6 +406,10 @@ def check_expert_quantisation(run):
 
 def main():
     run = Run(sys.argv[2], json.load(open(sys.argv[1])))
+    if len(sys.argv) > 3:
+        for name in sys.argv[3:]:
+            {"sweep": check_sweep, "quantisation": check_quantisation}[name](run)
+        return
     check_uncertainty(run)
     check_positions(run, check_tokens(run))
     check_position_map(run)
