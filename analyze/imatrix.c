@@ -19,16 +19,16 @@ struct weight {
     int source;
 };
 
-static const struct weight attention[] = {{"attn_q", LN_ATTN},
+static const struct weight attention[] = {{"attn_qkv", LN_ATTN},
+                                          {"attn_q", LN_ATTN},
                                           {"attn_k", LN_ATTN},
                                           {"attn_v", LN_ATTN},
                                           {"attn_output", OL_INPUT_MIXED},
                                           {NULL, 0}};
-static const struct weight latent[] = {{"attn_kv_a_mqa", LN_ATTN},
-                                       {"attn_kv_b", OL_INPUT_KEY_LATENT},
-                                       {"attn_k_b", OL_INPUT_QUERIES},
-                                       {"attn_output", OL_INPUT_MIXED},
-                                       {NULL, 0}};
+static const struct weight latent[] = {
+    {"attn_kv_a_mqa", LN_ATTN},      {"attn_kv_b", OL_INPUT_KEY_LATENT},
+    {"attn_k_b", OL_INPUT_QUERIES},  {"attn_v_b", OL_INPUT_VALUES},
+    {"attn_output", OL_INPUT_MIXED}, {NULL, 0}};
 static const struct weight latent_queries[] = {
     {"attn_q_a", LN_ATTN}, {"attn_q_b", OL_INPUT_QUERY_LATENT}, {NULL, 0}};
 static const struct weight plain_queries[] = {{"attn_q", LN_ATTN}, {NULL, 0}};
@@ -40,6 +40,7 @@ static const struct weight dense[] = {
 static const struct weight experts[] = {{"ffn_gate_inp", LN_MLP},
                                         {"ffn_gate_exps", OL_INPUT_EXPERTS},
                                         {"ffn_up_exps", OL_INPUT_EXPERTS},
+                                        {"ffn_gate_up_exps", OL_INPUT_EXPERTS},
                                         {"ffn_down_exps", OL_INPUT_EXPERTS_DOWN},
                                         {NULL, 0}};
 static const struct weight shared[] = {{"ffn_gate_inp_shexp", LN_MLP},

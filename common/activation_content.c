@@ -31,10 +31,15 @@ const char *ol_summary_site_name(enum ol_summary_site site)
 const char *ol_input_name(enum ol_input input)
 {
     static const char *const names[OL_N_INPUTS] = {
-        [OL_INPUT_MIXED] = "mixed",           [OL_INPUT_QUERY_LATENT] = "query_latent",
-        [OL_INPUT_KEY_LATENT] = "key_latent", [OL_INPUT_QUERIES] = "queries",
-        [OL_INPUT_MLP_DOWN] = "mlp_down",     [OL_INPUT_SHARED_DOWN] = "shared_down",
-        [OL_INPUT_EXPERTS] = "experts",       [OL_INPUT_EXPERTS_DOWN] = "experts_down",
+        [OL_INPUT_MIXED] = "mixed",
+        [OL_INPUT_QUERY_LATENT] = "query_latent",
+        [OL_INPUT_KEY_LATENT] = "key_latent",
+        [OL_INPUT_QUERIES] = "queries",
+        [OL_INPUT_VALUES] = "values",
+        [OL_INPUT_MLP_DOWN] = "mlp_down",
+        [OL_INPUT_SHARED_DOWN] = "shared_down",
+        [OL_INPUT_EXPERTS] = "experts",
+        [OL_INPUT_EXPERTS_DOWN] = "experts_down",
     };
     return names[input];
 }

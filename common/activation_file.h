@@ -48,6 +48,8 @@ enum ol_input {
     OL_INPUT_KEY_LATENT,   /* of kv_b, where keys and values have one */
     OL_INPUT_QUERIES,      /* of kv_b's keys when these stay latent: every head's query
                               without its rotated part, head after head */
+    OL_INPUT_VALUES,       /* and of its values: what every head attends to, in the
+                              latent, head after head */
     OL_INPUT_MLP_DOWN,     /* of a dense MLP's down projection */
     OL_INPUT_SHARED_DOWN,  /* of the shared expert's */
     OL_INPUT_EXPERTS,      /* of each routed expert's gate and up projection */

@@ -28,6 +28,8 @@ int64_t ol_inputs_width(const struct ol_spec *spec, int layer, enum ol_input inp
         return latent ? (int64_t)spec->attention.n_heads *
                             (spec->attention.head_dim - spec->attention.rope.rotary_dim)
                       : 0;
+    case OL_INPUT_VALUES:
+        return latent ? (int64_t)spec->attention.n_heads * spec->attention.kv_rank : 0;
     case OL_INPUT_MLP_DOWN:
         return l->moe ? 0 : spec->d_ff;
     case OL_INPUT_SHARED_DOWN:
@@ -91,14 +93,36 @@ void ol_inputs_begin(struct ol_inputs *x, int layer, bool wanted)
     }
 }
 
+bool ol_inputs_wanted(const struct ol_inputs *x)
+{
+    return x != NULL && x->wanted;
+}
+
 int ol_inputs_add(struct ol_inputs *x, enum ol_input input, int expert,
                   struct ol_tensor rows, struct ol_error *err)
 {
-    if (x == NULL || !x->wanted)
+    if (!ol_inputs_wanted(x))
         return 0;
     const int64_t width = ol_inputs_width(x->spec, x->layer, input);
     assert(rows.n_cols == width);
     return x->b->op->add_squares(x->b, rows, x->sums[input] + expert * width, err);
+}
+
+int ol_inputs_add_part(struct ol_inputs *x, enum ol_input input, int n, int64_t first,
+                       struct ol_tensor rows, int64_t width, struct ol_error *err)
+{
+    if (!ol_inputs_wanted(x))
+        return 0;
+    const int64_t whole = ol_inputs_width(x->spec, x->layer, input) / n,
+                  step = rows.n_cols / n;
+    assert(width <= step && first + width <= whole);
+    double *some = ol_xcalloc((size_t)rows.n_cols, sizeof *some);
+    const int status = x->b->op->add_squares(x->b, rows, some, err);
+    for (int64_t i = 0; status == 0 && i < n * width; i++)
+        x->sums[input][i / width * whole + first + i % width] +=
+            some[i / width * step + i % width];
+    free(some);
+    return status;
 }
 
 int ol_inputs_end(struct ol_inputs *x, const struct ol_writer_rows *at,

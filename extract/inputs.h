@@ -21,10 +21,18 @@ void ol_inputs_free(struct ol_inputs *x); /* NULL is fine */
 /* ---- one layer; with x NULL, or when it is not wanted, nothing happens ---- */
 
 void ol_inputs_begin(struct ol_inputs *x, int layer, bool wanted);
+bool ol_inputs_wanted(const struct ol_inputs *x);
 
 /* Rows of an input; `expert` of those that each expert has, else 0. */
 int ol_inputs_add(struct ol_inputs *x, enum ol_input input, int expert,
                   struct ol_tensor rows, struct ol_error *err);
+
+/* The same as ol_inputs_add for some columns of an input that consists of n pieces (one
+ * per head) of equal width: `width` columns of each from `first` on. In rows, whose width
+ * is that of n pieces too, they stand at the beginning of each piece; what is behind them
+ * is left out. */
+int ol_inputs_add_part(struct ol_inputs *x, enum ol_input input, int n, int64_t first,
+                       struct ol_tensor rows, int64_t width, struct ol_error *err);
 
 /* Hand the sums over. */
 int ol_inputs_end(struct ol_inputs *x, const struct ol_writer_rows *at,

@@ -112,6 +112,50 @@ static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
                        ol_tensor_rows(m->buffers[SHARED_KEY], at, n), err);
 }
 
+static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
+                  int64_t n, struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_attention_args args = {
+        .n_heads = a->n_heads,
+        .n_kv_heads = a->n_kv_heads,
+        .head_dim = a->head_dim,
+        .value_dim = a->value_dim,
+        .scale = a->scale,
+        .kind = m->c.spec->layers[block->layer].attention,
+    };
+    return m->op->attention(m->c.backend, &args, ol_tensor_rows(m->buffers[Q], at, n),
+                            ol_tensor_rows(m->buffers[K], at, n),
+                            ol_tensor_rows(m->buffers[V], at, n),
+                            ol_tensor_rows(m->buffers[HEADS], at, n), err);
+}
+
+/* What the values' half of kv_b multiplies in a machine that keeps values latent: the
+ * latent as every head attends to it. It is attended to in the place of values, as many
+ * columns at a time as a value has; their buffer is still free. */
+static int add_values(struct ol_mixer *m, const struct ol_mixer_block *block,
+                      struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    if (!ol_inputs_wanted(m->c.inputs))
+        return 0;
+    for (int64_t at = 0; at < a->kv_rank; at += a->value_dim) {
+        const int64_t width =
+            a->kv_rank - at < a->value_dim ? a->kv_rank - at : a->value_dim;
+        const struct ol_columns from = {ol_mixer_rows(m, LATENT, block->n_rows), at, 0},
+                                to = {ol_mixer_rows(m, V, block->n_rows), 0,
+                                      a->value_dim};
+        if (m->op->copy_columns(m->c.backend, from, to, width, a->n_heads, err) != 0 ||
+            ol_mixer_each_sequence(m, block, attend, err) != 0)
+            return -1;
+        /* In the last pass the columns of the one before may stand behind these. */
+        if (ol_inputs_add_part(m->c.inputs, OL_INPUT_VALUES, a->n_heads, at,
+                               ol_mixer_rows(m, HEADS, block->n_rows), width, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int make_keys_and_values(struct ol_mixer *m, const struct ol_mixer_block *block,
                                 struct ol_error *err)
 {
@@ -129,27 +173,10 @@ static int make_keys_and_values(struct ol_mixer *m, const struct ol_mixer_block 
     if (multiply(m, block->layer, ol_mixer_rows(m, LATENT, n), OL_ROLE_KV_B, OL_ROLE_KV_B,
                  both, err) != 0 ||
         op->copy_columns(m->c.backend, keys, to_own, own, a->n_heads, err) != 0 ||
-        op->copy_columns(m->c.backend, key, to_shared, shared, a->n_heads, err) != 0)
+        op->copy_columns(m->c.backend, key, to_shared, shared, a->n_heads, err) != 0 ||
+        add_values(m, block, err) != 0)
         return -1;
     return op->copy_columns(m->c.backend, values, to_value, v, a->n_heads, err);
-}
-
-static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
-                  int64_t n, struct ol_error *err)
-{
-    const struct ol_attention_spec *a = &m->c.spec->attention;
-    const struct ol_attention_args args = {
-        .n_heads = a->n_heads,
-        .n_kv_heads = a->n_kv_heads,
-        .head_dim = a->head_dim,
-        .value_dim = a->value_dim,
-        .scale = a->scale,
-        .kind = m->c.spec->layers[block->layer].attention,
-    };
-    return m->op->attention(m->c.backend, &args, ol_tensor_rows(m->buffers[Q], at, n),
-                            ol_tensor_rows(m->buffers[K], at, n),
-                            ol_tensor_rows(m->buffers[V], at, n),
-                            ol_tensor_rows(m->buffers[HEADS], at, n), err);
 }
 
 static int run(struct ol_mixer *m, const struct ol_mixer_block *block,

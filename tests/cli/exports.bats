@@ -60,6 +60,7 @@ PY
         "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" --imatrix -o exact.h5 \
             --precision f32 --store f32
         "$PYTHON" "$TESTS/oracle/down_inputs.py" "$GOLDEN/$model" exact.h5
+        [ $model != deepseek_v3 ] || "$PYTHON" "$TESTS/oracle/latent_inputs.py" "$GOLDEN/$model" exact.h5
     done
     ids=$GOLDEN/qwen3/ids.txt
     # Two parts add up; threads and budgets do not show.

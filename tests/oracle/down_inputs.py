@@ -67,4 +67,5 @@ def main():
     print(f"{n_compared} columns")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -100,7 +100,7 @@ def main():
                     expect(f"{blk}{name}.weight", (x**2).sum(axis=0)[None], [total])
         for name, source in (
             ("attn_output", "mixed"), ("ssm_out", "mixed"), ("attn_q_b", "query_latent"),
-            ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("ffn_down", "mlp_down"), ("ffn_down_shexp", "shared_down"),
+            ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("attn_v_b", "values"), ("ffn_down", "mlp_down"), ("ffn_down_shexp", "shared_down"),
         ):
             if f"{blk}{name}.weight.counts" in tensors:
                 expect(f"{blk}{name}.weight", squares[source], [total])
@@ -112,7 +112,7 @@ def main():
         n_experts = int(runs[0]["model"].attrs["n_experts"])
         counts = np.bincount(ids.ravel(), minlength=n_experts)
         by_expert = np.stack([(mlp[(ids == e).any(axis=1)] ** 2).sum(axis=0) for e in range(n_experts)])
-        for name in ("ffn_gate_exps", "ffn_up_exps"):
+        for name in ("ffn_gate_exps", "ffn_up_exps", "ffn_gate_up_exps"):
             expect(f"{blk}{name}.weight", by_expert, counts)
         expect(f"{blk}ffn_down_exps.weight", squares["experts_down"], counts)
         assert ((squares["experts_down"].sum(axis=1) > 0) == (counts > 0)).all()
