@@ -27,6 +27,13 @@ golden() {
     done
 }
 
+@test "cuda: sums of squares of what goes into weights, from the weights" {
+    cd "$BATS_TEST_TMPDIR"
+    golden deepseek_v3 run.h5 --precision f32 --store f32 --imatrix
+    "$PYTHON" "$TESTS/oracle/latent_inputs.py" "$GOLDEN/deepseek_v3" run.h5
+    "$PYTHON" "$TESTS/oracle/down_inputs.py" "$GOLDEN/deepseek_v3" run.h5
+}
+
 @test "cuda: a run killed again and again ends with the bytes of an undisturbed one" {
     cd "$BATS_TEST_TMPDIR"
     mkdir calm killed
