@@ -8,8 +8,14 @@
 
 #include <stdlib.h>
 
-/* Rows that pass the shared expert at a time: enough for full tiles of a product. */
-enum { SHARED_ROWS = 2048 };
+enum {
+    /* Rows that pass the shared expert at a time: enough for full tiles of a product. */
+    SHARED_ROWS = 2048,
+    /* Rows of an expert, on average, from which on each is expected to have some: of 32
+     * random choices none is an expert's in one of e^32 cases, and routers are trained
+     * to be nearly as even. */
+    EXPECTED_ROWS = 32,
+};
 
 struct ol_experts {
     struct ol_experts_context c;
@@ -152,6 +158,22 @@ void ol_experts_free(struct ol_experts *x)
     free(x);
 }
 
+bool ol_experts_expects(const struct ol_experts *x)
+{
+    const struct ol_router_spec *router = &x->c.spec->router;
+    return x->c.n_rows * router->top_k >= (int64_t)EXPECTED_ROWS * router->n_experts;
+}
+
+void ol_experts_expect(const struct ol_experts *x, int layer)
+{
+    const struct ol_router_spec *router = &x->c.spec->router;
+    if (!ol_experts_expects(x))
+        return;
+    for (int e = 0; e < router->n_experts; e++)
+        ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                  OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
+}
+
 int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -186,6 +208,16 @@ int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
             ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
                                       OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
     return 0;
+}
+
+/* What was expected in vain. */
+static void give_back_unchosen(const struct ol_experts *x, int layer)
+{
+    const struct ol_permutation *p = &x->permutation;
+    for (int e = 0; ol_experts_expects(x) && e < p->n_experts; e++)
+        if (p->offsets[e + 1] == p->offsets[e])
+            ol_layer_weights_release(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                     OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
 }
 
 /* ---- one group ---- */
@@ -446,6 +478,7 @@ int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
     const double n_pairs = (double)x->permutation.offsets[x->permutation.n_experts];
     struct group *g = &x->group;
     g->begin = g->end = g->n = 0;
+    give_back_unchosen(x, layer);
     if (x->op->zero(x->c.backend, x->sum, err) != 0)
         return -1;
     while (next_group(x)) {

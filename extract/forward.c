@@ -251,6 +251,11 @@ static bool goes_on(const struct ol_forward_input *in, int layer)
     return in->perplexity || in->summary || layer < in->last_recorded;
 }
 
+static int last_layer(const struct ol_forward_input *in)
+{
+    return in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
+}
+
 static int route(struct forward *f, int layer, struct ol_error *err)
 {
     if (ol_layer_weights_wait(&f->stored, OL_ROLE_ROUTER, OL_ROLE_ROUTER_CORRECTION,
@@ -262,14 +267,23 @@ static int route(struct forward *f, int layer, struct ol_error *err)
                               ol_experts_weights(f->experts), f->spec->router.top_k, err);
 }
 
-/* Behind this layer's own weights in the queue, ahead of their use. */
-static void prefetch_next(const struct forward *f, int layer)
+/* Weights of a layer, or of the head after the last, ahead of their use. */
+static void prefetch_layer(const struct forward *f, int layer)
 {
-    if (layer + 1 < f->spec->n_layers)
-        ol_layer_weights_prefetch(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer + 1,
-                                  0);
-    else
+    if (layer <= last_layer(f->in)) {
+        ol_layer_weights_prefetch(&f->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+        if (f->spec->layers[layer].moe && goes_on(f->in, layer))
+            ol_experts_expect(f->experts, layer);
+    } else if (f->in->perplexity) {
         ol_layer_weights_prefetch(&f->stored, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, 0);
+    }
+}
+
+/* Whether all that a layer needs is queued before it is routed, so that the disk can go
+ * on to the next while this one's attention is computed. */
+static bool knows_weights(const struct forward *f, int layer)
+{
+    return !f->spec->layers[layer].moe || ol_experts_expects(f->experts);
 }
 
 static int layer_mlp(struct forward *f, int layer, struct ol_error *err)
@@ -281,7 +295,8 @@ static int layer_mlp(struct forward *f, int layer, struct ol_error *err)
         return 0;
     if (moe && ol_experts_prefetch(f->experts, layer, err) != 0)
         return -1;
-    prefetch_next(f, layer);
+    if (!knows_weights(f, layer))
+        prefetch_layer(f, layer + 1);
     /* All parts have queued what they need before any gives it back: each weight is read
      * once. */
     if (ol_team_meet(f->in->team, err) != 0)
@@ -298,6 +313,8 @@ static int one_layer(struct forward *f, int layer, struct ol_error *err)
     ol_writes_begin(writes, layer);
     const struct ol_writer_rows at = ol_recorder_rows(&f->recorder, layer, 0, f->n_rows);
     ol_inputs_begin(f->inputs, layer, writes != NULL);
+    if (knows_weights(f, layer))
+        prefetch_layer(f, layer + 1);
     const int status =
         mix(f, layer, err) != 0 || mlp_norm(f, layer, err) != 0 ||
                 layer_mlp(f, layer, err) != 0 ||
@@ -475,7 +492,7 @@ void ol_forward_cost(const struct ol_forward_input *in, double *total, double *s
 {
     const struct ol_cost_tokens tokens = {in->n_sequences, in->lengths};
     *total = *skipped = 0;
-    const int last = in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
+    const int last = last_layer(in);
     for (int l = 0; l <= last; l++) {
         *total +=
             ol_cost_mixer(in->spec, l, &tokens) + ol_cost_router(in->spec, l, &tokens);
@@ -500,14 +517,13 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progre
         .tokens = {in->n_sequences, in->lengths},
         .stored = {in->weights, in->stream, in->part},
     };
-    const int last = in->perplexity ? in->spec->n_layers - 1 : in->last_recorded;
     int status = -1;
-    if (in->done < last)
-        ol_layer_weights_prefetch(&f.stored, FIRST_OF_LAYER, LAST_OF_LAYER, in->done + 1,
-                                  0);
-    if (begin(&f, err) != 0 || start_stream(&f, err) != 0)
+    if (begin(&f, err) != 0)
         goto out;
-    for (int layer = in->done + 1; layer <= last; layer++)
+    prefetch_layer(&f, in->done + 1);
+    if (start_stream(&f, err) != 0)
+        goto out;
+    for (int layer = in->done + 1; layer <= last_layer(in); layer++)
         if (ol_team_meet(in->team, err) != 0 || one_layer(&f, layer, err) != 0 ||
             (in->keep_states &&
              ol_recorder_states(&f.recorder, layer, f.hidden, err) != 0))

@@ -26,6 +26,11 @@ done
 # Whether the tools were built with sanitizers.
 sanitized() { grep -q __asan_init "$EXTRACT"; }
 
+# The first token of a file of ids, repeated: a sequence whose routers choose few experts.
+same_token() { # IDS LENGTH
+    awk -v n="$2" 'NR == 1 { for (i = 0; i < n; i++) printf "%s ", $1; print "" }' "$1"
+}
+
 # The same to the last byte but for what tells of the run itself.
 same_run() {
     "$PYTHON" "$TESTS/oracle/same_run.py" "$1" "$2"

@@ -60,6 +60,20 @@ load common
     done
 }
 
+# So many rows that all experts are fetched ahead of the router, which then chooses few.
+@test "experts that were expected in vain change no result" {
+    cd "$BATS_TEST_TMPDIR"
+    same_token "$GOLDEN/deepseek_v3/ids.txt" 60 > one.ids
+    cat one.ids one.ids one.ids one.ids > four.ids
+    for file in one four; do
+        "$EXTRACT" -q "$GOLDEN/deepseek_v3" --ids $file.ids --perplexity -o $file.h5
+    done
+    "$PYTHON" "$TESTS/oracle/first_sequence.py" one.h5 four.h5
+    # A budget that holds few of them ahead.
+    "$EXTRACT" -q "$GOLDEN/deepseek_v3" --ids four.ids --perplexity -o least.h5 --memory 128M
+    same_run four.h5 least.h5
+}
+
 @test "two processes do not resume one run at once" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity --threads 1 -o run.h5 >/dev/null &
