@@ -1,4 +1,4 @@
-/* One pass over the mapped tensors for all statistics together. */
+/* One pass over the tensors for all statistics together. */
 #include <stdlib.h>
 #include <string.h>
 
