@@ -219,12 +219,16 @@ N     ?= 16
 L     ?= 512
 OUT   ?= $(B)/$(notdir $(patsubst %/,%,$(MODEL))).h5
 REPORT ?= $(if $(filter html,$(FORMAT)),$(OUT:.h5=.html))
+# The demo model is too small for the usual criterion: by this one it has features to show.
+DEMO_ONLY = $(if $(filter data/demo,$(MODEL)),$(1))
+EXTRACT_OPTIONS ?= $(call DEMO_ONLY,--threshold 3)
+ANALYZE_OPTIONS ?= $(call DEMO_ONLY,--threshold 3 --min-layers 0.1 --min-positions 0.01)
 
 run: SHELL := /bin/bash
 run: .SHELLFLAGS := -o pipefail -c
 run: all
 	@$(B)/ol-extract "$(MODEL)" -t "$(TEXT)" -n $(N) -l $(L) -o "$(OUT)" --perplexity \
-	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze | $(B)/ol-report -f $(FORMAT) \
+	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze $(ANALYZE_OPTIONS) | $(B)/ol-report -f $(FORMAT) \
 	    $(if $(REPORT),-o "$(REPORT)" && echo "$(REPORT)")
 
 # ---- bench: PYTHON with torch and transformers to be compared with them ----

@@ -1,5 +1,6 @@
 #include "analyze/describe.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int32_t ol_describe_token_id(const struct ol_parts *parts, int64_t sequence,
@@ -75,4 +76,29 @@ void ol_describe_unit(struct ol_json *object, const struct ol_parts *parts, int 
     ol_json_set(object, "kind", ol_json_new_string(kind));
     ol_json_set(object, "expert",
                 ol_describe_index(strcmp(kind, "expert") == 0 ? unit : -1));
+}
+
+static int most_first(const void *a, const void *b)
+{
+    const struct ol_counted *x = a, *y = b;
+    if (x->n != y->n)
+        return x->n > y->n ? -1 : 1;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+struct ol_json *ol_describe_tokens(const struct ol_parts *parts,
+                                   const struct ol_tally *tokens, size_t most)
+{
+    struct ol_json *list = ol_json_new_array();
+    struct ol_counted *sorted = ol_tally_sorted(tokens);
+    if (tokens->n > 0)
+        qsort(sorted, tokens->n, sizeof *sorted, most_first);
+    for (size_t i = 0; i < tokens->n && i < most; i++) {
+        struct ol_json *entry = ol_json_new_object();
+        ol_describe_token(entry, parts, (int32_t)sorted[i].key);
+        ol_json_set(entry, "n_values", ol_json_new_int(sorted[i].n));
+        ol_json_append(list, entry);
+    }
+    free(sorted);
+    return list;
 }

@@ -4,6 +4,7 @@
 #define OL_ANALYZE_DESCRIBE_H
 
 #include "analyze/parts.h"
+#include "common/tally.h"
 #include "common/json.h"
 
 /* The writer that is no unit of the MLP. */
@@ -33,5 +34,9 @@ void ol_describe_unit(struct ol_json *object, const struct ol_parts *parts, int 
 
 /* A number, or null when it is negative: none. */
 struct ol_json *ol_describe_index(int64_t value);
+
+/* Values by token id, most first: the first `most`, with token_id, piece, n_values. */
+struct ol_json *ol_describe_tokens(const struct ol_parts *parts,
+                                   const struct ol_tally *tokens, size_t most);
 
 #endif

@@ -128,6 +128,31 @@ static struct ol_json *describe_receipt(const struct ol_parts *parts)
     return receipt;
 }
 
+/* How the first layer with experts routes, in words; null: dense, or not known. */
+static struct ol_json *describe_routing(const char *layers_json)
+{
+    struct ol_error err = {0};
+    struct ol_json *layers =
+        ol_json_load_text(layers_json, strlen(layers_json), "layers_json", &err);
+    struct ol_json *routing = NULL;
+    for (size_t i = 0; routing == NULL && i < ol_json_length(layers); i++) {
+        const struct ol_json_section layer = {"layers_json", ol_json_at(layers, i)};
+        const char *score = "";
+        int64_t n_group = 1, topk_group = 1;
+        if (ol_json_string_or(layer, "router", "", &score, &err) != 0 || *score == '\0' ||
+            ol_json_int_or(layer, "n_group", 1, INT64_MAX, 1, &n_group, &err) != 0 ||
+            ol_json_int_or(layer, "topk_group", 1, INT64_MAX, 1, &topk_group, &err) != 0)
+            continue;
+        char *text = n_group > 1 ? ol_xasprintf("%s, %lld of %lld groups", score,
+                                                (long long)topk_group, (long long)n_group)
+                                 : ol_xstrdup(score);
+        routing = ol_json_new_string(text);
+        free(text);
+    }
+    ol_json_free(layers);
+    return routing != NULL ? routing : ol_json_new_null();
+}
+
 static void describe_run(const struct ol_parts *parts, const struct ol_criterion *c,
                          struct ol_json *results)
 {
@@ -150,6 +175,7 @@ static void describe_run(const struct ol_parts *parts, const struct ol_criterion
     set_int(model, "vocab_size", info->model.vocab_size);
     set_int(model, "n_experts", info->model.n_experts);
     set_int(model, "top_k", info->model.top_k);
+    ol_json_set(model, "routing", describe_routing(info->model.layers_json));
     set_int(model, "total_parameters", info->model.total_parameters);
     set_int(model, "active_parameters", info->model.active_parameters);
     set_text(model, "weight_format", info->model.weight_format);

@@ -25,6 +25,7 @@ struct rows {
     int n_parts;
     int64_t n_experts;        /* routed ones */
     const uint16_t *features; /* [n_tokens, OL_TOP_FEATURES] */
+    const int32_t *token_ids; /* [n_tokens] */
     const float *writes; /* [n_tokens, OL_TOP_FEATURES, OL_WRITES_PER_TOP + n_parts] */
     const uint16_t *ids; /* [n_tokens, top_k]; NULL in a dense layer */
 };
@@ -58,6 +59,7 @@ static void take_value(struct search *s, const struct rows *rows, int64_t token,
     struct ol_written *written = &s->w->features[slot];
     const double magnitude = fabs((double)writes[0]);
     written->n_values++;
+    ol_tally_add(&written->tokens, (uint64_t)(uint32_t)rows->token_ids[token], 1);
     if (!isnan(magnitude) && !(written->max_magnitude >= magnitude))
         written->max_magnitude = magnitude;
     add(s, slot, OL_UNIT_ATTENTION, (double)writes[1], true);
@@ -113,6 +115,8 @@ static void take_layer(struct search *s, int i_layer)
             .n_parts = ol_activation_n_parts(layer, n_experts),
             .n_experts = n_experts,
             .features = ol_activation_top_features(f, i_layer, n),
+            .token_ids =
+                ol_activation_input(f)->token_ids + n * ol_activation_layout(f)->n_tokens,
             .writes = ol_activation_writes(f, i_layer, n),
             .ids = layer->top_k > 0 ? ol_activation_router_ids(f, i_layer, n) : NULL,
         };
@@ -200,8 +204,10 @@ void ol_writers_find(const struct ol_parts *parts, const int *features, int n,
 
 void ol_writers_clear(struct ol_writers *w)
 {
-    for (int i = 0; i < w->n_features; i++)
+    for (int i = 0; i < w->n_features; i++) {
+        ol_tally_clear(&w->features[i].tokens);
         free(w->features[i].writers);
+    }
     free(w->features);
     free(w->layers);
     *w = (struct ol_writers){0};

@@ -5,6 +5,7 @@
 #define OL_ANALYZE_WRITERS_H
 
 #include "analyze/parts.h"
+#include "common/tally.h"
 
 struct ol_writer_sum {
     int i_layer, unit; /* unit: OL_UNIT_ATTENTION or a number in the layer */
@@ -15,8 +16,9 @@ struct ol_writer_sum {
 
 struct ol_written {
     int feature;
-    int64_t n_values;     /* (token, layer) pairs */
-    double max_magnitude; /* NaN where there is none */
+    int64_t n_values;       /* (token, layer) pairs */
+    double max_magnitude;   /* NaN where there is none */
+    struct ol_tally tokens; /* values by token id */
     int n_writers;
     struct ol_writer_sum *writers; /* [n_writers], by falling share, then in the order of
                                       the model with attention before the MLP */

@@ -69,6 +69,15 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
         if (layer->moe) {
             ol_json_set(object, "n_experts", ol_json_new_int(spec->router.n_experts));
             ol_json_set(object, "top_k", ol_json_new_int(spec->router.top_k));
+            ol_json_set(object, "router",
+                        ol_json_new_string(spec->router.score == OL_ROUTER_SIGMOID
+                                               ? "sigmoid"
+                                               : "softmax"));
+            if (spec->router.n_group > 1) {
+                ol_json_set(object, "n_group", ol_json_new_int(spec->router.n_group));
+                ol_json_set(object, "topk_group",
+                            ol_json_new_int(spec->router.topk_group));
+            }
         }
         ol_json_append(layers, object);
     }

@@ -1,5 +1,11 @@
 /* A run on several devices: its sequences are split over them, and each device takes its
- * own through the whole model, in a thread of its own. */
+ * own through the whole model, in a thread of its own.
+ *
+ * Sequences, not experts: were experts split, each weight would pass the link once
+ * instead of once per device, but the links work side by side, so that this saves no time
+ * while every device has one of its own; and the rows of all tokens would pass between
+ * devices twice a layer. It would pay off where devices share a link and tokens are few.
+ */
 #ifndef OL_TEAM_H
 #define OL_TEAM_H
 

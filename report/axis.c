@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "report/chart.h"
 #include "report/svg.h"
 #include "report/text.h"
 
@@ -100,7 +101,12 @@ void ol_axis_draw_x(FILE *out, const struct ol_axis *x, double top, double botto
         const double at = ol_axis_at(x, ticks[i]);
         ol_svg_line(out, at, top, at, bottom, "gr");
         ol_svg_line(out, at, bottom, at, bottom + 4, "ax");
-        ol_svg_text(out, at, bottom + 17, 'm', "mu", "%s", ol_text_tick(ticks[i]).text);
+        /* Within the figure, whose edge is OL_FIGURE_RIGHT away. */
+        const struct ol_text text = ol_text_tick(ticks[i]);
+        const double over =
+            at + ol_chart_text_width(text.text) / 2 - (x->end + OL_FIGURE_RIGHT);
+        ol_svg_text(out, over > 0 ? at - over : at, bottom + 17, 'm', "mu", "%s",
+                    text.text);
     }
     ol_svg_line(out, x->start, bottom, x->end, bottom, "ax");
     ol_svg_text(out, (x->start + x->end) / 2, bottom + 35, 'm', "mu", "%s", x->title);

@@ -61,7 +61,7 @@ static void write_models(const struct ol_report *report, FILE *out)
             "max_magnitude,perplexity\n");
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
-        double most = 0;
+        double most = NAN;
         for (int64_t k = 0; k < r->n_listed_sites; k++)
             most = fmax(most, r->sites[k].max_magnitude);
         ol_grid_csv_text(r->model.name, out);
@@ -83,7 +83,7 @@ static void write_models(const struct ol_report *report, FILE *out)
         put_known(r->has_pairs, r->mean_positions, out);
         put_known(r->has_pairs, r->median_layers, out);
         put_known(r->has_pairs, r->median_positions, out);
-        put_known(r->has_outliers, most, out);
+        put_known(!isnan(most), most, out);
         put_known(r->has_perplexity, r->perplexity, out);
         fputc('\n', out);
     }

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "report/fields.h"
+#include "report/format.h"
 #include "report/table.h"
 #include "report/text.h"
 
@@ -105,6 +106,8 @@ static char *show(const struct cell *cell, enum ol_column_kind kind)
     switch (kind) {
     case OL_COLUMN_LABEL:
         return ol_xasprintf("%" PRId64, cell->n);
+    case OL_COLUMN_SIZE:
+        return ol_report_parameters(cell->n);
     case OL_COLUMN_COUNT:
         return ol_xstrdup(ol_text_count(cell->n).text);
     case OL_COLUMN_MAGNITUDE:
@@ -131,9 +134,9 @@ static void html_cell(const struct cell *cell, enum ol_column_kind kind, FILE *o
         fputs(" data-v=\"\"><span class=\"mu\">\xe2\x80\x93</span></td>", out);
         return;
     }
-    if (kind == OL_COLUMN_MAGNITUDE || kind == OL_COLUMN_COUNT)
+    if (kind == OL_COLUMN_MAGNITUDE || kind == OL_COLUMN_COUNT || kind == OL_COLUMN_SIZE)
         fprintf(out, " data-v=\"%.9g\"",
-                kind == OL_COLUMN_COUNT ? (double)cell->n : cell->x);
+                kind == OL_COLUMN_MAGNITUDE ? cell->x : (double)cell->n);
     char *text = show(cell, kind);
     fputs(kind == OL_COLUMN_PIECE ? "><code>" : ">", out);
     ol_text_escape(text, out);

@@ -9,6 +9,7 @@
 
 enum ol_column_kind {
     OL_COLUMN_LABEL,     /* an integer that names something: a layer, a feature */
+    OL_COLUMN_SIZE,      /* a number of parameters, shown in millions or billions */
     OL_COLUMN_COUNT,     /* an integer that counts */
     OL_COLUMN_MAGNITUDE, /* a number, three digits or so are shown */
     OL_COLUMN_NUMBER,    /* a number whose kind the row tells: as short as it goes */

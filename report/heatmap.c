@@ -54,12 +54,26 @@ static void draw_scale(FILE *out, const struct ol_heatmap *m, const struct ol_ax
     }
     axis.start = right - SCALE_WIDTH;
     axis.end = right;
-    const int n = ol_axis_ticks(&axis, ticks);
+    int n = ol_axis_ticks(&axis, ticks);
+    const bool ends = n < 2; /* no two round numbers lie between them */
+    if (ends) {
+        ticks[0] = axis.low;
+        ticks[1] = axis.high;
+        n = 2;
+    }
+    double free_from = -INFINITY;
     for (int i = 0; i < n; i++) {
         const double at = ol_axis_at(&axis, ticks[i]);
-        const char align = at > right - 12 ? 'e' : 'm';
+        const struct ol_text text =
+            ends ? ol_text_magnitude(ticks[i]) : ol_text_tick(ticks[i]);
+        const double width_of = ol_chart_text_width(text.text);
+        const bool at_end = at > right - 12;
+        const double begin = at_end ? at - width_of : at - width_of / 2;
         ol_svg_line(out, at, top + 10, at, top + 13, "ax");
-        ol_svg_text(out, at, top + 25, align, "mu", "%s", ol_text_tick(ticks[i]).text);
+        if (begin < free_from)
+            continue;
+        ol_svg_text(out, at, top + 25, at_end ? 'e' : 'm', "mu", "%s", text.text);
+        free_from = begin + width_of + 4;
     }
     ol_svg_text(out, OL_FIGURE_LEFT, top + 10, 's', "", "%s", m->scale_title);
     if (m->missing != NULL) {

@@ -135,7 +135,7 @@ static void tokens(const struct ol_report_results *r, int64_t top, FILE *out)
                        "(ol-extract --threshold, without --no-summaries).");
         return;
     }
-    if (t->first_token != NULL && t->delimiters != NULL)
+    if (t->first_token != NULL && t->delimiters != NULL && !isnan(t->first_token->share))
         SAY(out,
             "The first token of a sequence carries %s %% of all occurrences of outlier "
             "features, delimiters %s %%.",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "report/format.h"
+#include "report/survey.h"
 #include "report/table.h"
 
 static double percent(double fraction)
@@ -46,7 +47,9 @@ static void print_facts(const struct ol_report_results *r, FILE *out)
     if (r->has_perplexity)
         ol_table_cell(t, "%.4g", r->perplexity);
     else
-        ol_table_cell(t, "not computed (--perplexity)");
+        ol_table_cell(t, ol_report_computed(r, "perplexity")
+                             ? "not computed (--perplexity)"
+                             : "not in these results");
     ol_table_print(t, out);
     free(active);
     free(total);
@@ -233,8 +236,8 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         print_counts(r, out);
         print_features(r, top, out);
         print_consistency(r, out);
-        print_layers(r, out);
     }
+    print_layers(r, out);
     ol_markdown_blocks(r, top, out);
     print_router(r, out);
 }
@@ -254,7 +257,7 @@ static void survey_row(struct ol_table *t, const struct ol_report_results *r)
         ol_table_cell(t, "dense");
     ol_table_cell(t, "%" PRId64, r->model.d_model);
     if (r->has_outliers) {
-        double most = 0;
+        double most = NAN;
         for (int64_t i = 0; i < r->n_listed_sites; i++)
             most = fmax(most, r->sites[i].max_magnitude);
         char *max = ol_report_magnitude(most);
@@ -264,7 +267,7 @@ static void survey_row(struct ol_table *t, const struct ol_report_results *r)
         ol_table_cell(t, "%" PRId64, r->strict.count);
         ol_table_cell(t, r->has_pairs ? "%.1f" : "-", percent(r->mean_layers));
         ol_table_cell(t, r->has_pairs ? "%.1f" : "-", percent(r->mean_positions));
-        ol_table_cell(t, "%s", max);
+        ol_table_cell(t, "%s", isnan(most) ? "-" : max);
         free(max);
     } else {
         for (int i = 0; i < 7; i++)
@@ -274,6 +277,13 @@ static void survey_row(struct ol_table *t, const struct ol_report_results *r)
     ol_table_cell(t, "%" PRId64, r->n_tokens);
     free(active);
     free(total);
+}
+
+static void survey_grid(const char *title, struct ol_grid *g, FILE *out)
+{
+    fprintf(out, "\n## %s\n\n", title);
+    ol_grid_markdown(g, INT64_MAX, out);
+    ol_grid_free(g);
 }
 
 static void write_survey(const struct ol_report *report, FILE *out)
@@ -300,6 +310,10 @@ static void write_survey(const struct ol_report *report, FILE *out)
     else
         fprintf(out, "\n> **Warning.** The models were analysed by different criteria; "
                      "the counts cannot be compared.\n");
+    survey_grid("Architectures", ol_survey_architectures(report), out);
+    survey_grid("Counts", ol_survey_counts(report), out);
+    if (ol_survey_published(report) > 0)
+        survey_grid("Published and measured", ol_survey_published_table(report), out);
     for (int i = 0; i < report->n; i++) {
         int state = 0;
         char *text;

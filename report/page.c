@@ -100,7 +100,8 @@ static const char *const style[] = {
     "@media print{nav,.skip,#tip{display:none}body{font-size:10.5pt;background:#fff}"
     "header,main,footer{max-width:none;padding:0}figure,.card,tr{break-inside:avoid}"
     "h2,h3{break-after:avoid}.scroll{overflow:visible;background-image:none!important}"
-    "figure svg{min-width:0}"
+    "figure svg{min-width:0}table{font-size:7pt}th,td{padding:.15rem .3rem}"
+    "th{white-space:normal}"
     "section{margin-top:1rem;padding-top:1rem}a{color:inherit}}\n",
     NULL};
 

@@ -40,6 +40,7 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
     if (ol_json_string_or(s, "name", "", &r->model.name, err) != 0 ||
         ol_json_string_or(s, "family", "", &r->model.family, err) != 0 ||
         ol_json_string_or(s, "weight_format", "", &r->model.weight_format, err) != 0 ||
+        ol_json_string_or(s, "routing", "", &r->model.routing, err) != 0 ||
         ol_json_need_int(s, "n_layers", 0, OL_REPORT_MOST_LAYERS, &r->model.n_layers,
                          err) != 0 ||
         need_count(s, "d_model", &r->model.d_model, err) != 0 ||
@@ -223,6 +224,11 @@ int ol_report_read(struct ol_report_results *r, const char *file, struct ol_erro
     if (read_router(r, section(top, "router"), err) != 0)
         return -1;
     return ol_blocks_read(&r->blocks, top, &r->arena, err);
+}
+
+bool ol_report_computed(const struct ol_report_results *r, const char *block)
+{
+    return ol_json_get(r->json, block) != NULL;
 }
 
 void ol_report_clear(struct ol_report_results *r)

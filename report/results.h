@@ -51,7 +51,7 @@ struct ol_report_results {
     struct ol_arena arena; /* owned: what is pointed to below, as far as it is no text */
     const char *file, *tool_version, *command_line;
     struct {
-        const char *name, *family, *weight_format;
+        const char *name, *family, *weight_format, *routing; /* "": not known */
         int64_t n_layers, d_model, vocab_size, n_experts, top_k;
         int64_t total_parameters, active_parameters;
     } model;
@@ -69,7 +69,7 @@ struct ol_report_results {
     int64_t n_sites, n_tokens, n_sequences;
     bool has_perplexity;
     double perplexity;
-    bool has_outliers; /* false: no tensors were recorded */
+    bool has_outliers; /* false: they could not be counted, or were not asked for */
     int64_t n_pairs, n_batches;
     bool has_pairs; /* the four means and medians are known */
     double mean_layers, mean_positions, median_layers, median_positions;
@@ -86,5 +86,8 @@ struct ol_report_results {
 /* Read a results file ("-" is stdin). Start from {0}; clear also after a failure. */
 int ol_report_read(struct ol_report_results *r, const char *file, struct ol_error *err);
 void ol_report_clear(struct ol_report_results *r);
+
+/* false: ol-analyze --statistics left it out. What could not be computed is null. */
+bool ol_report_computed(const struct ol_report_results *r, const char *block);
 
 #endif

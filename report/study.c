@@ -36,10 +36,11 @@ static int check(const struct ol_report *report, struct ol_error *err)
         return ol_fail(err, "--format study describes one model, %d results were given",
                        report->n);
     if (!report->results[0].has_outliers)
-        return ol_fail(err,
-                       "%s: there are no outlier features to tell: the run recorded "
-                       "neither tensors nor summaries",
-                       report->results[0].file);
+        return ol_fail(err, "%s: there are no outlier features to tell: %s",
+                       report->results[0].file,
+                       ol_report_computed(&report->results[0], "llm_int8")
+                           ? "the run recorded neither tensors nor summaries"
+                           : "llm_int8 is not among its statistics");
     return check_pairs(&report->results[0], err);
 }
 

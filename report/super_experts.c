@@ -17,10 +17,10 @@ static int check(const struct ol_report *report, struct ol_error *err)
                        report->n);
     return r->blocks.super_experts != NULL
                ? 0
-               : ol_fail(err,
-                         "%s: nothing is known of experts: the model is dense, or the "
-                         "run has no summaries",
-                         r->file);
+               : ol_fail(err, "%s: nothing is known of experts: %s", r->file,
+                         ol_report_computed(r, "super_experts")
+                             ? "the model is dense, or the run has no summaries"
+                             : "super_experts is not among its statistics");
 }
 
 static void set_index(struct ol_json *to, const char *name, int64_t index)

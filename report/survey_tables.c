@@ -1,7 +1,6 @@
 /* Models side by side, a row each. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "report/fields.h"
 #include "report/survey.h"
@@ -9,13 +8,14 @@
 static const struct ol_column architecture_columns[] = {
     {"name", "model", OL_COLUMN_TEXT},
     {"family", "family", OL_COLUMN_TEXT},
-    {"total", "parameters", OL_COLUMN_TEXT},
-    {"active", "active", OL_COLUMN_TEXT},
+    {"total", "parameters", OL_COLUMN_SIZE},
+    {"active", "active", OL_COLUMN_SIZE},
     {"active_share", "active, %", OL_COLUMN_PERCENT},
     {"n_layers", "layers", OL_COLUMN_COUNT},
     {"d_model", "d_model", OL_COLUMN_COUNT},
     {"n_experts", "experts", OL_COLUMN_COUNT},
     {"top_k", "top k", OL_COLUMN_COUNT},
+    {"routing", "routing", OL_COLUMN_TEXT},
     {"weight_format", "weights", OL_COLUMN_TEXT},
     {0}};
 
@@ -25,12 +25,12 @@ struct ol_grid *ol_survey_architectures(const struct ol_report *report)
     struct ol_grid *g = ol_grid_new(architecture_columns);
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
-        char *total = ol_report_parameters(r->model.total_parameters),
-             *active = ol_report_parameters(r->model.active_parameters);
         ol_grid_text(g, r->model.name);
         ol_grid_text(g, r->model.family);
-        ol_grid_text(g, r->model.total_parameters > 0 ? total : NULL);
-        ol_grid_text(g, r->model.active_parameters > 0 ? active : NULL);
+        ol_grid_int(g, r->model.total_parameters > 0 ? r->model.total_parameters
+                                                     : OL_ABSENT);
+        ol_grid_int(g, r->model.active_parameters > 0 ? r->model.active_parameters
+                                                      : OL_ABSENT);
         ol_grid_real(g, r->model.total_parameters > 0
                             ? (double)r->model.active_parameters /
                                   (double)r->model.total_parameters
@@ -39,9 +39,8 @@ struct ol_grid *ol_survey_architectures(const struct ol_report *report)
         ol_grid_int(g, r->model.d_model);
         ol_grid_int(g, r->model.n_experts > 0 ? r->model.n_experts : OL_ABSENT);
         ol_grid_int(g, r->model.n_experts > 0 ? r->model.top_k : OL_ABSENT);
+        ol_grid_text(g, *r->model.routing != '\0' ? r->model.routing : NULL);
         ol_grid_text(g, r->model.weight_format);
-        free(active);
-        free(total);
     }
     return g;
 }

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "report/format.h"
 
@@ -64,19 +65,48 @@ static char *implausible_perplexity(const struct ol_report_results *r)
                         r->perplexity);
 }
 
-static char *no_tensors(const struct ol_report_results *r)
+static char *not_counted(const struct ol_report_results *r)
 {
-    return r->has_outliers
+    return r->has_outliers || !ol_report_computed(r, "llm_int8")
                ? NULL
-               : ol_xstrdup("No tensors were recorded (--store none): outlier "
-                            "features cannot be counted.");
+               : ol_xstrdup("Outlier features cannot be counted: that takes recorded "
+                            "tensors of ln_attn or ln_mlp, or summaries made with the "
+                            "threshold of this analysis.");
+}
+
+/* Of ol-analyze --statistics. */
+static char *left_out(const struct ol_report_results *r)
+{
+    static const char *const names[] = {
+        "llm_int8",      "uncertainty",  "sweep",
+        "onset",         "phase_shift",  "tokens",
+        "positions",     "position_map", "sites",
+        "distributions", "massive",      "quantisation",
+        "super_experts", "attribution",  "links",
+        "router",        "perplexity",   "expert_quantisation"};
+    char *list = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (ol_report_computed(r, names[i]))
+            continue;
+        char *longer =
+            list == NULL ? ol_xstrdup(names[i]) : ol_xasprintf("%s, %s", list, names[i]);
+        free(list);
+        list = longer;
+    }
+    if (list == NULL)
+        return NULL;
+    char *text = ol_xasprintf("Not among the statistics of this analysis (ol-analyze "
+                              "--statistics): %s.",
+                              list);
+    free(list);
+    return text;
 }
 
 char *ol_report_warning(const struct ol_report_results *r, int *state)
 {
     static char *(*const checks[])(const struct ol_report_results *) = {
-        no_tensors,      not_finite,    few_tokens,
-        short_sequences, missing_sites, implausible_perplexity};
+        left_out,      not_counted,           not_finite, few_tokens, short_sequences,
+        missing_sites, implausible_perplexity};
     char *text = NULL;
     while (text == NULL && *state < (int)(sizeof checks / sizeof checks[0]))
         text = checks[(*state)++](r);

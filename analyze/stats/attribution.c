@@ -8,7 +8,7 @@
 #include "analyze/statistics.h"
 #include "analyze/writers.h"
 
-enum { MAX_FEATURES = 32, MAX_WRITERS = 16 };
+enum { MAX_FEATURES = 32, MAX_WRITERS = 16, MAX_TOKENS = 8 };
 
 /* Which part of the recorded layers counts as the end. */
 enum { LAST_PARTS = 4 };
@@ -92,6 +92,7 @@ static struct ol_json *describe_feature(const struct ol_parts *parts,
     ol_json_set(entry, "max_magnitude", ol_json_new_real(f->max_magnitude));
     ol_json_set(entry, "n_values", ol_json_new_int(f->n_values));
     ol_json_set(entry, "writers", writers);
+    ol_json_set(entry, "tokens", ol_describe_tokens(parts, &f->tokens, MAX_TOKENS));
     return entry;
 }
 

@@ -2,7 +2,6 @@
 #include "analyze/massive.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "analyze/describe.h"
 #include "analyze/statistics.h"
@@ -41,31 +40,6 @@ static struct ol_json *describe_feature(const struct ol_massive_feature *f)
     return entry;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const struct ol_counted *x = a, *y = b;
-    if (x->n != y->n)
-        return x->n > y->n ? -1 : 1;
-    return x->key < y->key ? -1 : x->key > y->key;
-}
-
-static struct ol_json *describe_tokens(const struct ol_parts *parts,
-                                       const struct ol_tally *tokens)
-{
-    struct ol_json *list = ol_json_new_array();
-    struct ol_counted *sorted = ol_tally_sorted(tokens);
-    if (tokens->n > 0)
-        qsort(sorted, tokens->n, sizeof *sorted, compare);
-    for (size_t i = 0; i < tokens->n && i < MAX_TOKENS; i++) {
-        struct ol_json *entry = ol_json_new_object();
-        ol_describe_token(entry, parts, (int32_t)sorted[i].key);
-        ol_json_set(entry, "n_values", ol_json_new_int(sorted[i].n));
-        ol_json_append(list, entry);
-    }
-    free(sorted);
-    return list;
-}
-
 static struct ol_json *describe(const struct ol_parts *parts, const struct ol_massive *m)
 {
     struct ol_json *block = ol_json_new_object(), *criterion = ol_json_new_object(),
@@ -85,7 +59,7 @@ static struct ol_json *describe(const struct ol_parts *parts, const struct ol_ma
     ol_json_set(block, "criterion", criterion);
     ol_json_set(block, "layers", layers);
     ol_json_set(block, "features", features);
-    ol_json_set(block, "tokens", describe_tokens(parts, &m->tokens));
+    ol_json_set(block, "tokens", ol_describe_tokens(parts, &m->tokens, MAX_TOKENS));
     ol_json_set(block, "onset_layer", ol_describe_index(onset));
     ol_json_set(block, "offset_layer", ol_describe_index(offset));
     return block;

@@ -356,11 +356,12 @@ def check_load(run):
 
 def written(run, feature):
     """What each writer added to a feature where it is among the largest: {writer: [values]}, and
-    its places."""
-    writes, magnitudes, unknown, n = {}, [], 0, 0
+    its magnitudes and tokens."""
+    writes, magnitudes, ids, unknown, n = {}, [], [], 0, 0
     for l, layer in enumerate(run.layers):
         for row, k in np.argwhere(layer.top == feature):
             magnitudes.append(abs(layer.top_values[row, k]))
+            ids.append(run.ids[row])
             parts = [(("attention", None), layer.attention[row, k])]
             parts += list(zip(layer.writers[row], layer.parts[row, k]))
             for writer, value in parts:
@@ -369,7 +370,7 @@ def written(run, feature):
                     writes.setdefault((l, *writer), []).append(float(value))
                 else:
                     unknown += 1
-    return writes, magnitudes, unknown, n
+    return writes, magnitudes, ids, unknown, n
 
 
 def writer_order(writer):
@@ -399,11 +400,13 @@ def chosen_features(run):
 def attribution(run):
     features, unknown, n = [], 0, 0
     for f in chosen_features(run):
-        writes, magnitudes, u, k = written(run, f)
+        writes, magnitudes, ids, u, k = written(run, f)
+        tokens = sorted(((i, ids.count(i)) for i in set(ids)), key=lambda t: (-t[1], t[0]))
         unknown, n = unknown + u, n + k
         known = [m for m in magnitudes if not math.isnan(m)]
         features.append({"feature": f, "max_magnitude": max(known) if known else None,
-                         "n_values": len(magnitudes), "writers": writers(run, writes)[:16]})
+                         "n_values": len(magnitudes), "writers": writers(run, writes)[:16],
+                         "tokens": [{**run.token(i), "n_values": n} for i, n in tokens[:8]]})
     features.sort(key=lambda f: (-(-1 if f["max_magnitude"] is None else f["max_magnitude"]), f["feature"]))
     for f in features:
         f["max_magnitude"] = number(f["max_magnitude"])
