@@ -120,3 +120,36 @@ PY
     "$REPORT" named.json > report.md
     [ "$(grep -c 'Published (' report.md)" -eq 0 ]
 }
+
+@test "results of chosen statistics: what was left out is told, and nothing else is blamed" {
+    "$ANALYZE" --statistics router planted.h5 -o router.json
+    "$ANALYZE" --statistics llm_int8,perplexity planted.h5 -o counts.json
+    "$ANALYZE" --statistics sites planted.h5 -o sites.json
+    "$REPORT" router.json > report.md
+    grep -q 'Not among the statistics of this analysis (ol-analyze --statistics): .*llm_int8.*sites' report.md
+    grep -q '^| perplexity | not in these results' report.md
+    ! grep -q 'store none\|not computed' report.md
+    [ "$("$REPORT" sites.json | grep -c '^ *[0-9]*  ln_')" -eq 8 ]
+    # Unknown is not 0.
+    "$REPORT" planted.json counts.json > survey.md
+    grep -Eq '^\| planted .* 22 \| .* 394\.0 \|' survey.md
+    grep -Eq '^\| planted .* 22 \| .* - \|' survey.md
+    for format in html json csv; do "$REPORT" -f $format router.json > /dev/null; done
+    run "$REPORT" -f study router.json
+    [ "$status" -eq 1 ]
+    [[ $output == *"llm_int8 is not among its statistics"* ]]
+    run "$REPORT" -f super-experts router.json
+    [ "$status" -eq 1 ]
+    [[ $output == *"super_experts is not among its statistics"* ]]
+}
+
+@test "a survey says how models route, their sizes and counts" {
+    "$EXTRACT" -q "$GOLDEN/deepseek_v3" --ids "$GOLDEN/deepseek_v3/ids.txt" -o deepseek.h5
+    "$EXTRACT" -q "$GOLDEN/qwen3" --ids "$GOLDEN/qwen3/ids.txt" -o dense.h5
+    for name in deepseek dense; do "$ANALYZE" $name.h5 -o $name.json; done
+    "$REPORT" planted.json deepseek.json dense.json > report.md
+    section Architectures | grep -Eq '^\| planted .* softmax +\| BF16'
+    section Architectures | grep -Eq '^\| deepseek_v3 .* sigmoid, 2 of 4 groups +\|'
+    section Architectures | grep -Eq '^\| qwen3 +\| qwen3 .*\| - +\| '
+    section Counts | grep -Eq '^\| planted '
+}
