@@ -260,7 +260,8 @@ MAN1 := $(wildcard $(TOOLS:%=%/*.1))
 MAN5 := $(wildcard common/*.5)
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
-MODELDIR := $(DESTDIR)$(PREFIX)/share/outliers/models
+SHAREDIR := $(DESTDIR)$(PREFIX)/share/outliers
+MODELDIR := $(SHAREDIR)/models
 MODELS := $(wildcard data/models/*.json)
 SCHEMA := report/ol-results.schema.json
 
@@ -270,14 +271,14 @@ install: all
 	install -m 644 $(MAN1) "$(MANDIR)/man1"
 	install -m 644 $(MAN5) "$(MANDIR)/man5"
 	install -m 644 $(MODELS) "$(MODELDIR)"
-	install -m 644 $(SCHEMA) "$(dir $(MODELDIR))"
+	install -m 644 $(SCHEMA) "$(SHAREDIR)"
 
 uninstall:
 	rm -f $(patsubst $(B)/%,"$(BINDIR)/%",$(BINARIES)) \
 	    $(patsubst %,"$(MANDIR)/man1/%",$(notdir $(MAN1))) \
 	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5))) \
 	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS))) \
-	    "$(dir $(MODELDIR))$(notdir $(SCHEMA))"
+	    "$(SHAREDIR)/$(notdir $(SCHEMA))"
 
 clean:
 	rm -rf $(B) $(B)-clang $(B)-sanitize build-gpu

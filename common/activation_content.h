@@ -109,4 +109,9 @@ size_t ol_activation_chunk_bytes(const struct ol_activation_content *c,
 const char *ol_activation_info_difference(const struct ol_activation_info *a,
                                           const struct ol_activation_info *b);
 
+/* What sealing changes in an unfinished file, kept beside it; removed. */
+int ol_activation_undo_keep(const char *partial, const struct ol_activation_content *c,
+                            struct ol_error *err);
+void ol_activation_undo_forget(const char *partial);
+
 #endif

@@ -182,6 +182,11 @@ ol_activation_create(const char *path, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
                      const struct ol_activation_input *input, struct ol_error *err);
 
+/* Whether a run of that path ended while it was sealed; put the unfinished file back as
+ * it was before, so that it can be reopened and sealed again. */
+bool ol_activation_half_sealed(const char *path);
+int ol_activation_unseal(const char *path, struct ol_error *err);
+
 /* Open an unfinished PATH.partial of the same run: info (except created), layout and
  * input must be what the file holds, else it fails and says what differs. */
 struct ol_activation_writer *

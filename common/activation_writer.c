@@ -89,6 +89,7 @@ ol_activation_create(const char *path, const struct ol_activation_info *info,
         return NULL;
     }
     close(fd);
+    ol_activation_undo_forget(w->partial);
     if (ol_activation_content_write(w->partial, info, layout, input, err) == 0 &&
         open_partial(w, err) == 0 && reserve(w, err) == 0)
         return w;
@@ -318,8 +319,10 @@ int ol_activation_seal(struct ol_activation_writer *w,
     int status = -1;
     /* The mark must not reach the disk before what it vouches for. */
     if (ol_activation_sync(w, err) == 0 &&
+        ol_activation_undo_keep(w->partial, &w->content, err) == 0 &&
         mark_complete(w, outliers, receipt, err) == 0 &&
         ol_activation_sync(w, err) == 0) {
+        ol_activation_undo_forget(w->partial);
         if (rename(w->partial, w->path) != 0)
             ol_fail_errno(err, "%s: cannot be renamed to %s", w->partial, w->path);
         else

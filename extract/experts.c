@@ -13,8 +13,10 @@ enum {
     SHARED_ROWS = 2048,
     /* Rows of an expert, on average, from which on each is expected to have some: of 32
      * random choices none is an expert's in one of e^32 cases, and routers are trained
-     * to be nearly as even. */
+     * to be nearly as even. Unless the last one was not: one expert of so many without
+     * rows is let pass. */
     EXPECTED_ROWS = 32,
+    FEW_OF = 16,
 };
 
 struct ol_experts {
@@ -35,6 +37,8 @@ struct ol_experts {
     int32_t *all_rows;          /* [n_rows]: 0, 1, 2, ... */
     float *scales;              /* [group_rows]: weights in the permutation's order */
     bool watched;               /* what goes on is told to c.writes */
+    bool even;                  /* the layer routed last left few experts without rows */
+    uint8_t *expected;          /* [n_layers] */
     struct ol_matmul *products; /* [2 * n_experts] */
 
     /* The group: `n` experts with rows, pairs begin .. end - 1. The first and the last
@@ -116,6 +120,8 @@ struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
     x->c = *context;
     x->op = context->backend->op;
     x->group_rows = context->group_rows;
+    x->even = true;
+    x->expected = ol_xcalloc((size_t)context->spec->n_layers, sizeof *x->expected);
     x->most_experts = most_experts(context);
     x->ids = ol_xcalloc(n_pairs, sizeof *x->ids);
     x->weights = ol_xcalloc(n_pairs, sizeof *x->weights);
@@ -145,6 +151,7 @@ void ol_experts_free(struct ol_experts *x)
                                          &x->shared_up, &x->shared_switch};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         x->op->tensor_free(x->c.backend, tensors[i]);
+    free(x->expected);
     free(x->group.firsts);
     free(x->group.experts);
     free(x->products);
@@ -158,20 +165,21 @@ void ol_experts_free(struct ol_experts *x)
     free(x);
 }
 
-bool ol_experts_expects(const struct ol_experts *x)
+void ol_experts_expect(struct ol_experts *x, int layer)
 {
     const struct ol_router_spec *router = &x->c.spec->router;
-    return x->c.n_rows * router->top_k >= (int64_t)EXPECTED_ROWS * router->n_experts;
-}
-
-void ol_experts_expect(const struct ol_experts *x, int layer)
-{
-    const struct ol_router_spec *router = &x->c.spec->router;
-    if (!ol_experts_expects(x))
+    if (!x->even ||
+        x->c.n_rows * router->top_k < (int64_t)EXPECTED_ROWS * router->n_experts)
         return;
+    x->expected[layer] = true;
     for (int e = 0; e < router->n_experts; e++)
         ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
                                   OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
+}
+
+bool ol_experts_expected(const struct ol_experts *x, int layer)
+{
+    return x->expected[layer];
 }
 
 int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
@@ -203,10 +211,14 @@ int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
     if (x->op->permute(x->c.backend, x->ids, x->c.n_rows, x->c.spec->router.top_k,
                        &x->permutation, err) != 0)
         return -1;
+    int n_unchosen = 0;
     for (int e = 0; e < p->n_experts; e++)
         if (p->offsets[e + 1] > p->offsets[e])
             ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
                                       OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
+        else
+            n_unchosen++;
+    x->even = n_unchosen * FEW_OF <= p->n_experts;
     return 0;
 }
 
@@ -214,7 +226,7 @@ int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
 static void give_back_unchosen(const struct ol_experts *x, int layer)
 {
     const struct ol_permutation *p = &x->permutation;
-    for (int e = 0; ol_experts_expects(x) && e < p->n_experts; e++)
+    for (int e = 0; x->expected[layer] && e < p->n_experts; e++)
         if (p->offsets[e + 1] == p->offsets[e])
             ol_layer_weights_release(&x->c.weights, OL_ROLE_EXPERT_GATE,
                                      OL_ROLE_EXPERT_DOWN_BIAS, layer, e);

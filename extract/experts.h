@@ -1,6 +1,6 @@
 /* The routed experts of a MoE layer: rows are sorted by expert, each expert multiplies
  * all its rows at once, and the weighted outputs are summed per row. Experts without rows
- * are not read, unless so many rows come that this is not to be expected. */
+ * are not read, unless rows come in such numbers that there should be none. */
 #ifndef OL_EXPERTS_H
 #define OL_EXPERTS_H
 
@@ -39,12 +39,12 @@ void ol_experts_free(struct ol_experts *x); /* NULL is fine */
 
 /* Queue the weights of all experts of a layer that is to be routed later, so that the
  * disk has work while what comes before the experts is computed; where rows are so few
- * that some experts may well stay without one, nothing. What is not chosen then is given
- * back by ol_experts_run, so every layer that is run is to be expected before. */
-void ol_experts_expect(const struct ol_experts *x, int layer);
+ * that some experts may well stay without one, or where the last layer left some without,
+ * nothing. What is not chosen then is given back by ol_experts_run. */
+void ol_experts_expect(struct ol_experts *x, int layer);
 
-/* Whether rows are so many, so that ol_experts_expect queues all that a layer needs. */
-bool ol_experts_expects(const struct ol_experts *x);
+/* Whether it queued them. */
+bool ol_experts_expected(const struct ol_experts *x, int layer);
 
 /* Choose the experts of every row of x [n_rows, d_model]; the router's weight must be
  * resident. Then: the choices ids [n_rows, top_k] and weights [n_rows, top_k], borrowed,

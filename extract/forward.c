@@ -283,7 +283,7 @@ static void prefetch_layer(const struct forward *f, int layer)
  * on to the next while this one's attention is computed. */
 static bool knows_weights(const struct forward *f, int layer)
 {
-    return !f->spec->layers[layer].moe || ol_experts_expects(f->experts);
+    return !f->spec->layers[layer].moe || ol_experts_expected(f->experts, layer);
 }
 
 static int layer_mlp(struct forward *f, int layer, struct ol_error *err)

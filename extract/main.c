@@ -138,6 +138,8 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (operands->n != 1)
         return ol_usage_error(operands->n == 0 ? "MODEL is missing"
                                                : "more than one MODEL");
+    if (r->output != NULL && strcmp(r->output, "-") == 0)
+        return ol_usage_error("--output -: an activation file is no stream");
     if (c->plan && c->tokenize)
         return ol_usage_error("--plan and --tokenize exclude each other");
     if (!c->plan && (c->texts.n > 0) == (r->corpus.ids_file != NULL))

@@ -283,11 +283,16 @@ static int open_files(struct run *r, struct ol_error *err)
                 "to begin anew",
                 partial);
     } else if (there && access(r->state_path, F_OK) == 0) {
-        r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
-        if (r->file != NULL)
+        /* The states are locked, so that nobody else is sealing the file. */
+        const bool half = ol_activation_half_sealed(r->path);
+        if (half)
+            r->states = ol_state_open(r->state_path, &id, err);
+        if (!half || (r->states != NULL && ol_activation_unseal(r->path, err) == 0))
+            r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
+        if (r->file != NULL && r->states == NULL)
             r->states = ol_state_open(r->state_path, &id, err);
         r->hidden = ol_xcalloc((size_t)(r->n_rows * id.d_model), ol_dtype_size(id.dtype));
-        if (r->states != NULL)
+        if (r->file != NULL && r->states != NULL)
             status = take_up(r, err);
         if (status == 0)
             ol_note("%s: going on after layer %d", partial, r->done);

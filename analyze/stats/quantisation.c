@@ -115,7 +115,9 @@ static void measure(void *arg, int64_t site, int thread)
             all = left;
         /* Nothing left of something: nothing to be off. */
         for (int m = 0; m < OL_N_QUANTISED; m++)
-            errors[m] = left == 0 && all > 0 ? 0 : errors[m] * left / all;
+            errors[m] = !isfinite(all)         ? NAN
+                        : left == 0 && all > 0 ? 0
+                                               : errors[m] * left / all;
     }
 }
 

@@ -9,7 +9,8 @@ static int read_sliding(struct ol_json_section config, struct ol_spec *spec,
     bool slides;
     int64_t window, below;
     if (ol_json_bool_or(config, "use_sliding_window", false, &slides, err) != 0 ||
-        ol_json_int_or(config, "sliding_window", 1, INT32_MAX, 4096, &window, err) != 0 ||
+        ol_json_int_or(config, "sliding_window", slides, INT32_MAX, 4096, &window, err) !=
+            0 ||
         ol_json_int_or(config, "max_window_layers", 0, INT32_MAX, 28, &below, err) != 0)
         return -1;
     for (int l = 0; slides && l < spec->n_layers && l < below; l += 2) {

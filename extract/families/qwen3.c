@@ -12,7 +12,8 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
         ol_family_read_attention_bias(config, spec, err) != 0 ||
         ol_family_read_dense(config, spec, err) != 0 ||
         ol_json_bool_or(config, "use_sliding_window", false, &slides, err) != 0 ||
-        ol_json_int_or(config, "sliding_window", 1, INT32_MAX, 4096, &window, err) != 0 ||
+        ol_json_int_or(config, "sliding_window", slides, INT32_MAX, 4096, &window, err) !=
+            0 ||
         ol_json_int_or(config, "max_window_layers", 0, INT32_MAX, 28, &first, err) != 0)
         return -1;
     ol_family_set_qk_norm(spec, OL_QK_NORM_HEAD);

@@ -15,7 +15,8 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
         ol_json_bool_or(config, "norm_topk_prob", false, &spec->router.renormalize,
                         err) != 0 ||
         ol_json_bool_or(config, "use_sliding_window", false, &slides, err) != 0 ||
-        ol_json_int_or(config, "sliding_window", 1, INT32_MAX, 4096, &window, err) != 0)
+        ol_json_int_or(config, "sliding_window", slides, INT32_MAX, 4096, &window, err) !=
+            0)
         return -1;
     ol_family_set_qk_norm(spec, OL_QK_NORM_HEAD);
     ol_family_name_experts(spec);

@@ -216,6 +216,42 @@ for a, b in zip(rows, rows[1:]):
 PY
 }
 
+# A run in small/, on a disk of that many pages of 4 KiB.
+on_disk() {
+    mount -t tmpfs -o size=$(($1 * 4))k tmpfs small
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o small/run.h5 --perplexity 2> err
+}
+
+# What seals the file is written last: on a disk that is just too small.
+@test "a disk that is full while the file is sealed does not lose the run" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir small
+    mount -t tmpfs tmpfs small 2>/dev/null || skip "no right to mount"
+    umount small
+    local few=100 enough=4096 sealed=0
+    on_disk $enough
+    mv small/run.h5 calm.h5
+    umount small
+    while [ $((few + 1)) -lt $enough ]; do
+        local middle=$(((few + enough) / 2))
+        if on_disk $middle; then enough=$middle; else few=$middle; fi
+        umount small
+    done
+    for pages in $few $((few - 1)) $((few - 2)) $((few - 40)); do
+        ! on_disk $pages
+        [ "$(wc -l < err)" -eq 1 ]
+        [ -e small/run.h5.partial ]
+        [ ! -e small/run.h5.partial.undo ] || sealed=$((sealed + 1))
+        mount -o remount,size=64m small
+        "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o small/run.h5 --perplexity --resume
+        [ "$(ls small)" = run.h5 ]
+        mv small/run.h5 run.h5
+        umount small
+        same_run calm.h5 run.h5
+    done
+    [ $sealed -ge 1 ]
+}
+
 @test "a full disk stops the run with one line and --resume finishes it" {
     cd "$BATS_TEST_TMPDIR"
     mkdir small
@@ -223,7 +259,7 @@ PY
     run "$EXTRACT" "$PLANTED" --ids "$IDS" -o small/run.h5 --store f32
     first=$status
     left=$(ls small)
-    mount -o remount,size=8m small
+    mount -o remount,size=10m small
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o small/run.h5 --store f32 --resume
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --store f32
     same='command_line|created|seconds|peak_memory'

@@ -1,0 +1,176 @@
+/* While a file is sealed HDF5 changes what stands between its chunks, in several writes.
+ * So that a run can go on when they were not all done, that is kept beside it before:
+ *
+ *     FILE.partial.undo   length of the file, then of each stretch: offset, bytes, data
+ *
+ * and is put back when the file is opened to go on. Private to common/activation_*.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/activation_content.h"
+
+struct stretch {
+    uint64_t offset, bytes;
+};
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct stretch *x = a, *y = b;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* All chunks, and after them an empty one at the end of the file. */
+static struct stretch *list_chunks(const struct ol_activation_content *c, uint64_t end,
+                                   size_t *n)
+{
+    const struct ol_activation_layout *layout = &c->layout;
+    const size_t most =
+        ((size_t)layout->n_layers * OL_N_TABLES + 1) * (size_t)layout->n_sequences + 1;
+    struct stretch *chunks = ol_xcalloc(most, sizeof *chunks);
+    *n = 0;
+    for (int l = 0; l < layout->n_layers; l++)
+        for (int t = 0; t < OL_N_TABLES; t++) {
+            const uint64_t *offsets = c->offsets[l * OL_N_TABLES + t];
+            const int64_t of = t < OL_TABLE_WHOLE ? layout->n_sequences : 1;
+            for (int64_t i = 0; offsets != NULL && i < of; i++)
+                chunks[(*n)++] = (struct stretch){
+                    offsets[i], ol_activation_chunk_bytes(c, &layout->layers[l], t)};
+        }
+    for (int64_t i = 0; c->nll_offsets != NULL && i < layout->n_sequences; i++)
+        chunks[(*n)++] = (struct stretch){c->nll_offsets[i],
+                                          (uint64_t)layout->n_tokens * sizeof(float)};
+    qsort(chunks, *n, sizeof *chunks, by_offset);
+    chunks[(*n)++].offset = end;
+    return chunks;
+}
+
+/* Most of what stands between chunks is room that nothing fills: it is kept as a length.
+ */
+struct page {
+    uint64_t offset;
+    uint32_t bytes, zero;
+    char data[4096];
+};
+
+enum { PAGE_HEADER = offsetof(struct page, data) };
+
+static bool is_zero(const char *data, size_t n)
+{
+    return data[0] == 0 && memcmp(data, data + 1, n - 1) == 0;
+}
+
+static bool keep_stretch(FILE *file, FILE *undo, uint64_t at, uint64_t end)
+{
+    struct page p = {.offset = at};
+    bool good = fseeko(file, (off_t)at, SEEK_SET) == 0;
+    for (; good && p.offset < end; p.offset += p.bytes) {
+        const uint64_t left = end - p.offset;
+        p.bytes = left < sizeof p.data ? (uint32_t)left : (uint32_t)sizeof p.data;
+        good = fread(p.data, 1, p.bytes, file) == p.bytes;
+        p.zero = good && is_zero(p.data, p.bytes);
+        good = good && fwrite(&p, PAGE_HEADER, 1, undo) == 1 &&
+               (p.zero || fwrite(p.data, 1, p.bytes, undo) == p.bytes);
+    }
+    return good;
+}
+
+static bool keep(FILE *file, FILE *undo, const struct ol_activation_content *c)
+{
+    struct stat info;
+    if (fstat(fileno(file), &info) != 0)
+        return false;
+    uint64_t at = 0, end = (uint64_t)info.st_size;
+    size_t n;
+    struct stretch *chunks = list_chunks(c, end, &n);
+    bool good = fwrite(&end, sizeof end, 1, undo) == 1;
+    for (size_t i = 0; good && i < n; i++) {
+        good = keep_stretch(file, undo, at, chunks[i].offset);
+        at = chunks[i].offset + chunks[i].bytes;
+    }
+    free(chunks);
+    return good && fflush(undo) == 0 && fsync(fileno(undo)) == 0;
+}
+
+int ol_activation_undo_keep(const char *partial, const struct ol_activation_content *c,
+                            struct ol_error *err)
+{
+    char *path = ol_xasprintf("%s.undo", partial), *new = ol_xasprintf("%s.new", path);
+    FILE *file = fopen(partial, "rb"), *undo = fopen(new, "wb");
+    bool good = file != NULL && undo != NULL && keep(file, undo, c);
+    const int code = errno;
+    if (undo != NULL && fclose(undo) != 0)
+        good = false;
+    if (file != NULL)
+        fclose(file);
+    good = good && rename(new, path) == 0;
+    if (!good) {
+        unlink(new);
+        errno = code;
+        ol_fail_errno(err, "%s: cannot be written", path);
+    }
+    free(new);
+    free(path);
+    return good ? 0 : -1;
+}
+
+static bool put_back(FILE *undo, FILE *file)
+{
+    uint64_t end;
+    struct page p = {0};
+    if (fread(&end, sizeof end, 1, undo) != 1)
+        return false;
+    while (fread(&p, PAGE_HEADER, 1, undo) == 1) {
+        if (p.bytes > sizeof p.data)
+            return false;
+        memset(p.data, 0, sizeof p.data);
+        if ((p.zero == 0 && fread(p.data, 1, p.bytes, undo) != p.bytes) ||
+            fseeko(file, (off_t)p.offset, SEEK_SET) != 0 ||
+            fwrite(p.data, 1, p.bytes, file) != p.bytes)
+            return false;
+    }
+    return !ferror(undo) && fflush(file) == 0 &&
+           ftruncate(fileno(file), (off_t)end) == 0 && fsync(fileno(file)) == 0;
+}
+
+bool ol_activation_half_sealed(const char *path)
+{
+    char *undo = ol_xasprintf("%s.partial.undo", path);
+    const bool there = access(undo, F_OK) == 0;
+    free(undo);
+    return there;
+}
+
+int ol_activation_unseal(const char *path, struct ol_error *err)
+{
+    char *partial = ol_xasprintf("%s.partial", path),
+         *kept = ol_xasprintf("%s.undo", partial);
+    errno = 0;
+    FILE *undo = fopen(kept, "rb"), *file = undo != NULL ? fopen(partial, "r+b") : NULL;
+    int status = file != NULL && put_back(undo, file) ? 0 : -1;
+    if (status != 0 && errno != 0)
+        ol_fail_errno(err, "%s: cannot be put back into %s", kept, partial);
+    else if (status != 0)
+        ol_fail(err, "%s: it is not whole, and %s was half sealed", kept, partial);
+    if (file != NULL)
+        fclose(file);
+    if (undo != NULL)
+        fclose(undo);
+    if (status == 0)
+        unlink(kept);
+    free(kept);
+    free(partial);
+    return status;
+}
+
+void ol_activation_undo_forget(const char *partial)
+{
+    char *path = ol_xasprintf("%s.undo", partial);
+    unlink(path);
+    free(path);
+}
