@@ -67,6 +67,8 @@ static int check(struct command *command)
         return ol_usage_error("--min-layers must be greater than 0 and at most 1");
     if (!(c->min_positions > 0 && c->min_positions <= 1))
         return ol_usage_error("--min-positions must be greater than 0 and at most 1");
+    if (command->imatrix != NULL && command->statistics != NULL)
+        return ol_usage_error("--imatrix and --statistics exclude each other");
     if (ol_statistics_choose(command->statistics, &command->chosen, &err) != 0)
         return ol_usage_error("%s", err.text);
     return 0;

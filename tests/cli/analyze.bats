@@ -42,6 +42,24 @@ compare() {
     done
 }
 
+@test "what quantising values that are not finite costs is not known, with some kept apart either" {
+    cd "$BATS_TEST_TMPDIR"
+    "$TOOLS/tests/make_activations" run.h5 3 5 100 23 bf16 7 edges
+    "$ANALYZE" run.h5 -o run.json
+    "$PYTHON" -c '
+import json
+r = json.load(open("run.json"))
+n = 0
+for site, errors in zip(r["sites"], r["quantisation"]["sites"]):
+    if errors["error"][0] is not None:
+        continue
+    n += 1
+    assert site["n_nan"] + site["n_inf"] > 0
+    for key in ("error", "error_without_dims", "error_without_tokens"):
+        assert errors[key] == [None] * 6, (site, key, errors[key])
+assert n > 0'
+}
+
 @test "chosen statistics alone say what they say among all" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
@@ -56,6 +74,8 @@ assert "uncertainty" in r and not {"llm_int8", "sites", "quantisation"} & set(r)
     run "$ANALYZE" --statistics llm_int8, run.h5
     [ "$status" -eq 2 ]
     [[ $output == *"--statistics: there is no ''; there are perplexity, llm_int8, "* ]]
+    run "$ANALYZE" --statistics llm_int8 --imatrix x.gguf run.h5
+    [ "$status" -eq 2 ]
 }
 
 @test "the same bytes for one thread and two" {

@@ -66,3 +66,18 @@ print(x)' "$1" "$2"; }
     run "$EXTRACT" --plan --tokenize "$DEMO"
     [ "$status" -eq 2 ]
 }
+
+# What transformers writes into a config without sliding windows.
+@test "a sliding window of 0 is fine where none is used" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in qwen1.5-moe-a2.7b qwen3-30b-a3b qwen3-0.6b; do
+        for used in false true; do
+            sed "s/\"model_type\"/\"sliding_window\": 0, \"use_sliding_window\": $used, &/" \
+                "$ROOT/data/models/$model.json" > $used.json
+        done
+        "$EXTRACT" --plan false.json -n 1 -l 64 > /dev/null
+        run "$EXTRACT" --plan true.json -n 1 -l 64
+        [ "$status" -eq 1 ]
+        [[ $output == *'"sliding_window" is 0, expected 1 to '* ]]
+    done
+}
