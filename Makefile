@@ -46,7 +46,8 @@ OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX)
 
 PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libpcre2-dev \
             libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev
-TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip
+TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip \
+                 librsvg2-bin
 
 MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd libcrypto
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)

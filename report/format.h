@@ -18,6 +18,8 @@ struct ol_format {
     void (*write)(const struct ol_report *report, FILE *out);
     /* Whether the report has what the options ask for, or NULL. */
     int (*check)(const struct ol_report *report, struct ol_error *err);
+    /* What is written becomes the format's own by this, or NULL: it is that already. */
+    int (*convert)(FILE *written, FILE *out, struct ol_error *err);
     /* The first result compared with the second, or NULL. */
     void (*write_diff)(const struct ol_report *report, FILE *out);
 };
@@ -32,7 +34,9 @@ void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *ou
 void ol_diff_markdown(const struct ol_report *report, FILE *out);
 void ol_diff_html(const struct ol_report *report, FILE *out);
 
-/* Names for --figure: 0 when there is one of that name; a list of them. */
+/* Formats that take --figure. */
+bool ol_svg_format_is(const struct ol_format *format);
+/* Names for it: 0 when there is one of that name; a list of them. */
 int ol_svg_format_find(const char *name);
 void ol_svg_format_list(FILE *out);
 

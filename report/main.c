@@ -13,18 +13,19 @@ struct command {
     bool diff;
 };
 
-static const char formats[] = "markdown, html, json, csv, svg, study, super-experts";
+static const char formats[] = "markdown, html, json, csv, svg, png, study, super-experts";
 
 static enum ol_options_result parse(struct command *c, int argc, char **argv,
                                     struct ol_texts *files)
 {
     const struct ol_option options[] = {
         {'f', "format", OL_OPTION_TEXT, &c->format, "FORMAT",
-         "markdown (default), html, json, csv, svg, study or\nsuper-experts", 0, 0, NULL},
+         "markdown (default), html, json, csv, svg, png, study or\nsuper-experts", 0, 0,
+         NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
          "report (default: standard output)", 0, 0, NULL},
         {0, "figure", OL_OPTION_TEXT, &c->figure, "NAME",
-         "the figure of --format svg; \"help\" lists them", 0, 0, NULL},
+         "the figure of --format svg or png; \"help\" lists them", 0, 0, NULL},
         {0, "table", OL_OPTION_TEXT, &c->table, "NAME",
          "a table for --format csv; \"help\" lists them", 0, 0, NULL},
         {0, "top", OL_OPTION_INT, &c->top, "N", "rows of long tables (default: 20)", 1,
@@ -74,10 +75,11 @@ static bool print_lists(const struct command *c)
 static int check_command(const struct command *c, const struct ol_format *format,
                          size_t n_files)
 {
-    const bool svg = is(format->name, "svg");
-    if (svg != (c->figure != NULL))
-        return ol_usage_error(svg ? "--format svg needs --figure NAME"
-                                  : "--figure needs --format svg");
+    const bool draws = ol_svg_format_is(format);
+    if (draws && c->figure == NULL)
+        return ol_usage_error("--format %s needs --figure NAME", format->name);
+    if (!draws && c->figure != NULL)
+        return ol_usage_error("--figure needs --format svg or png");
     if (c->figure != NULL && ol_svg_format_find(c->figure) != 0)
         return ol_usage_error("--figure: there is no '%s'; --figure help lists them",
                               c->figure);
@@ -101,6 +103,18 @@ static int read_one(struct ol_report_results *r, const char *file, struct ol_err
     return ol_published_find(r->model.name, &r->published, err);
 }
 
+static int write_converted(const struct ol_format *format, const struct ol_report *report,
+                           struct ol_atomic_file *file, struct ol_error *err)
+{
+    FILE *written = tmpfile();
+    if (written == NULL)
+        return ol_fail_errno(err, "no temporary file");
+    format->write(report, written);
+    const int status = format->convert(written, ol_atomic_stream(file), err);
+    fclose(written);
+    return status;
+}
+
 static int write_report(const struct command *c, const struct ol_format *format,
                         const struct ol_report *report, struct ol_error *err)
 {
@@ -109,7 +123,12 @@ static int write_report(const struct command *c, const struct ol_format *format,
     struct ol_atomic_file *file = ol_atomic_open(c->output, err);
     if (file == NULL)
         return -1;
-    (c->diff ? format->write_diff : format->write)(report, ol_atomic_stream(file));
+    if (format->convert == NULL) {
+        (c->diff ? format->write_diff : format->write)(report, ol_atomic_stream(file));
+    } else if (write_converted(format, report, file, err) != 0) {
+        ol_atomic_discard(file);
+        return -1;
+    }
     return ol_atomic_commit(file, err);
 }
 

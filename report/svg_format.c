@@ -1,8 +1,9 @@
-/* One figure as a file: --format svg --figure NAME. */
+/* One figure as a file: --format svg or png, --figure NAME. */
 #include <string.h>
 
 #include "report/figures.h"
 #include "report/format.h"
+#include "report/png.h"
 #include "report/survey.h"
 
 static const char published[] = "published";
@@ -65,3 +66,10 @@ static void write(const struct ol_report *report, FILE *out)
 }
 
 const struct ol_format ol_svg_format = {.name = "svg", .write = write, .check = check};
+const struct ol_format ol_png_format = {
+    .name = "png", .write = write, .check = check, .convert = ol_png_convert};
+
+bool ol_svg_format_is(const struct ol_format *format)
+{
+    return format == &ol_svg_format || format == &ol_png_format;
+}

@@ -153,3 +153,29 @@ PY
     section Architectures | grep -Eq '^\| qwen3 +\| qwen3 .*\| - +\| '
     section Counts | grep -Eq '^\| planted '
 }
+
+@test "a figure as PNG is the SVG at twice the size, and says what it needs" {
+    "$REPORT" -f svg --figure attribution planted.json > figure.svg
+    "$REPORT" -f png --figure attribution planted.json -o figure.png
+    "$PYTHON" - <<'PY'
+import re, struct, zlib
+svg, png = open("figure.svg").read(), open("figure.png", "rb").read()
+assert png[:8] == b"\x89PNG\r\n\x1a\n" and png.endswith(b"IEND\xaeB`\x82")
+size = [round(2 * float(x)) for x in re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg).groups()]
+assert list(struct.unpack(">II", png[16:24])) == size, (png[16:24], size)
+chunks, at = b"", 8
+while at < len(png):
+    n, = struct.unpack(">I", png[at : at + 4])
+    chunks += png[at + 8 : at + 8 + n] if png[at + 4 : at + 8] == b"IDAT" else b""
+    at += 12 + n
+assert len(set(zlib.decompress(chunks))) > 20 # something is drawn
+PY
+    "$REPORT" -f png --figure attribution planted.json | cmp - figure.png
+    PATH=/nowhere run "$REPORT" -f png --figure attribution planted.json -o other.png
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *"needs rsvg-convert"*librsvg2-bin* ]]
+    [ ! -e other.png ]
+    run "$REPORT" -f png planted.json
+    [ "$status" -eq 2 ]
+}
