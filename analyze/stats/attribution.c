@@ -1,21 +1,30 @@
-/* Which parts of the model write the stream's largest dimensions: the massive features'
- * and, where these are few, those that are most often the largest near the end. */
+/* Which parts of the model write the stream's largest dimensions: the massive features',
+ * the outlier features' as far as they are among a token's largest, and those that are
+ * most often the largest near the end. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "analyze/describe.h"
+#include "analyze/features.h"
 #include "analyze/massive.h"
 #include "analyze/statistics.h"
 #include "analyze/writers.h"
 
-enum { MAX_FEATURES = 32, MAX_WRITERS = 16, MAX_TOKENS = 8 };
+enum {
+    MAX_MASSIVE = 32,
+    MAX_OUTLIERS = 48, /* with the massive ones */
+    MAX_FEATURES = 64, /* with those that are the largest */
+    MAX_WRITERS = 16,
+    MAX_TOKENS = 8,
+};
 
 /* Which part of the recorded layers counts as the end. */
 enum { LAST_PARTS = 4 };
 
 struct count {
     int feature;
-    int64_t n;
+    bool among_largest; /* of some token, after some layer */
+    int64_t n;          /* how often the largest near the end */
 };
 
 static int by_count(const void *a, const void *b)
@@ -26,35 +35,59 @@ static int by_count(const void *a, const void *b)
     return x->feature < y->feature ? -1 : x->feature > y->feature;
 }
 
-/* How often each feature is a token's largest in the last quarter of the layers. */
+/* Near the end: in the last quarter of the layers. */
 static void count_tops(const struct ol_parts *parts, const struct ol_massive *m,
                        struct count *counts)
 {
     const int64_t d_model = ol_parts_layout(parts)->d_model;
     const int first = m->n_layers - (m->n_layers + LAST_PARTS - 1) / LAST_PARTS;
-    for (int l = first; l < m->n_layers; l++)
+    for (int l = 0; l < m->n_layers; l++)
         for (int64_t k = 0; k < parts->n_sequences; k++) {
             const uint16_t *features =
                 ol_activation_top_features(parts->files[parts->file_of[k]],
                                            m->layers[l].i_layer, parts->number_of[k]);
-            for (int64_t p = 0; p < parts->lengths[k]; p++)
-                if (features[p * OL_TOP_FEATURES] < d_model)
-                    counts[features[p * OL_TOP_FEATURES]].n++;
+            for (int64_t i = 0; i < parts->lengths[k] * OL_TOP_FEATURES; i++) {
+                if (features[i] >= d_model)
+                    continue;
+                counts[features[i]].among_largest = true;
+                counts[features[i]].n += l >= first && i % OL_TOP_FEATURES == 0;
+            }
         }
 }
 
-static int choose(const struct ol_parts *parts, const struct ol_massive *m, int *features)
+/* Those that are not taken yet, until there are MAX_OUTLIERS. */
+static int add_outliers(const struct ol_analysis *a, struct count *counts, int *chosen,
+                        int n)
 {
+    struct ol_features features;
+    if (!ol_features_find(a, &features))
+        return n;
+    for (int i = 0; i < features.n_outliers && n < MAX_OUTLIERS; i++) {
+        struct count *c = &counts[features.outliers[i]];
+        if (!c->among_largest)
+            continue;
+        chosen[n++] = c->feature;
+        c->n = 0;
+    }
+    ol_features_clear(&features);
+    return n;
+}
+
+static int choose(const struct ol_analysis *a, const struct ol_massive *m, int *features)
+{
+    const struct ol_parts *parts = a->parts;
     const int64_t d_model = ol_parts_layout(parts)->d_model;
     struct count *counts = ol_xcalloc((size_t)d_model, sizeof *counts);
     int n = 0;
     for (int64_t f = 0; f < d_model; f++)
         counts[f].feature = (int)f;
     count_tops(parts, m, counts);
-    for (; n < m->n_features && n < MAX_FEATURES; n++) {
+    for (; n < m->n_features && n < MAX_MASSIVE; n++) {
         features[n] = m->features[n].feature;
+        counts[features[n]].among_largest = false;
         counts[features[n]].n = 0;
     }
+    n = add_outliers(a, counts, features, n);
     qsort(counts, (size_t)d_model, sizeof *counts, by_count);
     for (int64_t i = 0; i < d_model && n < MAX_FEATURES && counts[i].n > 0; i++)
         features[n++] = counts[i].feature;
@@ -128,7 +161,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     int features[MAX_FEATURES];
     if (!ol_massive_find(a->parts, &ol_massive_default, &m))
         return ol_json_new_null();
-    const int n = choose(a->parts, &m, features);
+    const int n = choose(a, &m, features);
     ol_writers_find(a->parts, features, n, &w);
     struct ol_json *block = describe(a->parts, &w);
     ol_writers_clear(&w);

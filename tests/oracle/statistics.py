@@ -387,19 +387,24 @@ def writers(run, writes):
             for w in sorted(sums, key=lambda w: (-abs(sums[w]), writer_order(w)))]
 
 
-def chosen_features(run):
+def chosen_features(run, outliers):
     found, _ = massive_values(run)
     features = [f["feature"] for f in massive_features(run, found)][:32]
     last = run.layers[len(run.layers) - math.ceil(len(run.layers) / 4):]
     firsts = np.concatenate([layer.top[:, 0] for layer in last]).tolist()
     others = sorted((f for f in set(firsts) if f not in features and f < run.d),
                     key=lambda f: (-firsts.count(f), f))
-    return features + others[: 32 - len(features)]
+    if outliers.known:
+        tops = set(np.concatenate([layer.top.ravel() for layer in run.layers]).tolist())
+        more = [f for f in outliers.features if f in tops and f not in features]
+        features += more[: 48 - len(features)]
+    others = [f for f in others if f not in features]
+    return features + others[: 64 - len(features)]
 
 
-def attribution(run):
+def attribution(run, outliers):
     features, unknown, n = [], 0, 0
-    for f in chosen_features(run):
+    for f in chosen_features(run, outliers):
         writes, magnitudes, ids, u, k = written(run, f)
         tokens = sorted(((i, ids.count(i)) for i in set(ids)), key=lambda t: (-t[1], t[0]))
         unknown, n = unknown + u, n + k
@@ -538,7 +543,7 @@ def main():
     text = (results["phase_shift"] or {}).get("text")
     expected = {
         "distributions": distributions(run), "massive": massive(run),
-        "super_experts": super_experts(run), "attribution": attribution(run),
+        "super_experts": super_experts(run), "attribution": attribution(run, outliers),
         "links": links(run, outliers), "onset": onset(outliers),
         "phase_shift": phase_shift(outliers, text)}
     for block in blocks:
