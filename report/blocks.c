@@ -144,11 +144,13 @@ static const struct ol_field writer_fields[] = {
 static const struct ol_struct writer_struct = {sizeof(struct ol_writer), writer_fields};
 
 #define S struct ol_attributed_feature
-static const struct ol_field attributed_feature_fields[] = {COUNT(feature),
-                                                            COUNT(n_values),
-                                                            REAL(max_magnitude),
-                                                            LIST(writers, writer_struct),
-                                                            {0}};
+static const struct ol_field attributed_feature_fields[] = {
+    COUNT(feature),
+    COUNT(n_values),
+    REAL(max_magnitude),
+    LIST(writers, writer_struct),
+    LIST(tokens, massive_token_struct),
+    {0}};
 #undef S
 static const struct ol_struct attributed_feature_struct = {
     sizeof(struct ol_attributed_feature), attributed_feature_fields};

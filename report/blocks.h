@@ -86,6 +86,7 @@ struct ol_attributed_feature {
     int64_t feature, n_values;
     double max_magnitude;
     struct ol_list writers; /* struct ol_writer, the largest share first */
+    struct ol_list tokens;  /* struct ol_massive_token, the most values first */
 };
 struct ol_attribution_layer {
     int64_t layer;

@@ -107,6 +107,7 @@ static void attribution(const struct ol_report_results *r, int64_t top, FILE *ou
         SAY(out, "%s %% of what was written could not be told apart.",
             ol_text_percent(a->unknown_share).text);
     ol_html_table(r, &ol_attribution_table, top, out);
+    ol_html_table(r, &ol_attribution_tokens_table, top, out);
     ol_html_figure(r, &ol_writes_figure, out);
     if (r->blocks.links.items == NULL)
         ol_page_absent(out, "The chain from residual dimension to writer",

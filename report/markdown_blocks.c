@@ -63,7 +63,7 @@ static void put_experts(const struct ol_report_results *r, int64_t top, FILE *ou
     ol_markdown_table(r, &ol_super_experts_table, top, out);
 }
 
-/* Of each feature its first writer: the rest is in HTML and CSV. */
+/* Of each feature its first writer and token: the rest is in HTML and CSV. */
 static void put_attribution(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_attribution *a = r->blocks.attribution;
@@ -73,6 +73,7 @@ static void put_attribution(const struct ol_report_results *r, int64_t top, FILE
         {"layer", "layer", OL_COLUMN_LABEL},
         {"unit", "writes most", OL_COLUMN_TEXT},
         {"share", "share, %", OL_COLUMN_PERCENT},
+        {"piece", "most often on", OL_COLUMN_PIECE},
         {0}};
     if (a == NULL)
         return;
@@ -80,6 +81,7 @@ static void put_attribution(const struct ol_report_results *r, int64_t top, FILE
     const struct ol_attributed_feature *features = a->features.items;
     for (int64_t i = 0; i < a->features.n; i++) {
         const struct ol_writer *w = features[i].writers.items;
+        const struct ol_massive_token *token = features[i].tokens.items;
         const bool known = features[i].writers.n > 0;
         char *unit = known ? ol_table_unit(w->kind, w->expert) : NULL;
         ol_grid_int(g, features[i].feature);
@@ -87,6 +89,7 @@ static void put_attribution(const struct ol_report_results *r, int64_t top, FILE
         ol_grid_int(g, known ? w->layer : OL_ABSENT);
         ol_grid_text(g, unit);
         ol_grid_real(g, known ? w->share : NAN);
+        ol_grid_text(g, features[i].tokens.n > 0 ? token->piece : NULL);
         free(unit);
     }
     fputs("\n## Who writes them\n\nWhat adds most to the largest dimensions of the "

@@ -148,6 +148,35 @@ static struct ol_grid *make_attribution(const struct ol_report_results *r)
     return g;
 }
 
+static const struct ol_column attribution_tokens_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"token_id", "token", OL_COLUMN_LABEL},
+    {"piece", "text", OL_COLUMN_PIECE},
+    {"n_values", "values", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_attribution_tokens(const struct ol_report_results *r)
+{
+    if (r->blocks.attribution == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(attribution_tokens_columns);
+    const struct ol_attributed_feature *features = r->blocks.attribution->features.items;
+    for (int64_t i = 0; i < r->blocks.attribution->features.n; i++) {
+        const struct ol_massive_token *tokens = features[i].tokens.items;
+        for (int64_t k = 0; k < features[i].tokens.n; k++) {
+            ol_grid_int(g, features[i].feature);
+            ol_grid_int(g, tokens[k].token_id);
+            ol_grid_text(g, tokens[k].piece);
+            ol_grid_int(g, tokens[k].n_values);
+        }
+    }
+    return g;
+}
+
+const struct ol_table_source ol_attribution_tokens_table = {
+    "attribution_tokens", "Tokens on which these dimensions are among the largest",
+    make_attribution_tokens};
+
 const struct ol_table_source ol_attribution_table = {
     "attribution", "Who wrote the largest dimensions of the stream", make_attribution};
 
