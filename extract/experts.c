@@ -13,8 +13,8 @@ enum {
     SHARED_ROWS = 2048,
     /* Rows of an expert, on average, from which on each is expected to have some: of 32
      * random choices none is an expert's in one of e^32 cases, and routers are trained
-     * to be nearly as even. Unless the last one was not: one expert of so many without
-     * rows is let pass. */
+     * to be nearly as even. But the layer routed last must have been: one expert of so
+     * many without rows is let pass. */
     EXPECTED_ROWS = 32,
     FEW_OF = 16,
 };
@@ -34,10 +34,10 @@ struct ol_experts {
     struct ol_tensor down;     /* [group_rows, d_model] */
     /* Of the shared expert, for SHARED_ROWS rows at a time. */
     struct ol_tensor shared_gate, shared_up, shared_switch;
-    int32_t *all_rows;          /* [n_rows]: 0, 1, 2, ... */
-    float *scales;              /* [group_rows]: weights in the permutation's order */
-    bool watched;               /* what goes on is told to c.writes */
-    bool even;                  /* the layer routed last left few experts without rows */
+    int32_t *all_rows; /* [n_rows]: 0, 1, 2, ... */
+    float *scales;     /* [group_rows]: weights in the permutation's order */
+    bool watched;      /* what goes on is told to c.writes */
+    bool even; /* the layer routed last left few experts without rows; first: unknown */
     uint8_t *expected;          /* [n_layers] */
     struct ol_matmul *products; /* [2 * n_experts] */
 
@@ -120,7 +120,6 @@ struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
     x->c = *context;
     x->op = context->backend->op;
     x->group_rows = context->group_rows;
-    x->even = true;
     x->expected = ol_xcalloc((size_t)context->spec->n_layers, sizeof *x->expected);
     x->most_experts = most_experts(context);
     x->ids = ol_xcalloc(n_pairs, sizeof *x->ids);

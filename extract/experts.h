@@ -1,6 +1,6 @@
 /* The routed experts of a MoE layer: rows are sorted by expert, each expert multiplies
  * all its rows at once, and the weighted outputs are summed per row. Experts without rows
- * are not read, unless rows come in such numbers that there should be none. */
+ * are not read, but where the layer before lets expect that there are none. */
 #ifndef OL_EXPERTS_H
 #define OL_EXPERTS_H
 
@@ -39,8 +39,9 @@ void ol_experts_free(struct ol_experts *x); /* NULL is fine */
 
 /* Queue the weights of all experts of a layer that is to be routed later, so that the
  * disk has work while what comes before the experts is computed; where rows are so few
- * that some experts may well stay without one, or where the last layer left some without,
- * nothing. What is not chosen then is given back by ol_experts_run. */
+ * that some experts may well stay without one, or unless the layer routed last left
+ * hardly one without, nothing. What is not chosen then is given back by ol_experts_run.
+ */
 void ol_experts_expect(struct ol_experts *x, int layer);
 
 /* Whether it queued them. */
