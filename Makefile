@@ -58,7 +58,7 @@ LIBS_analyze := $(shell pkg-config --libs hdf5 2>/dev/null) $(LIBS_report)
 LIBS_extract := $(LIBS_analyze) -lpcre2-8 -lutf8proc -lz -lzstd
 LDLIBS_all   := -lm -pthread
 
-sources = $(filter-out $(1)/main.c $(1)/no_cuda.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+sources = $(filter-out $(1)/main.c $(1)/no_cuda.c,$(wildcard $(1)/*.c $(1)/*/*.c $(1)/*/*/*.c))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
 TOOLS := extract analyze report
@@ -239,7 +239,7 @@ bench: all $(TEST_TOOLS)
 
 # ---- check: format, both compilers, cppcheck, the tests under sanitizers ----
 
-SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch]) \
+SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch] $(d)/*/*/*.[ch]) \
     extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc tests/gpu/*.cu)
 
 format:

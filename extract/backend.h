@@ -18,9 +18,9 @@
 
 #include "common/dtype.h"
 #include "common/error.h"
-#include "extract/digest.h"
-#include "extract/spec.h"
-#include "extract/weights.h"
+#include "extract/observe/digest.h"
+#include "extract/model/spec.h"
+#include "extract/weights/weights.h"
 
 /* A matrix in the backend's memory, row-major, rows contiguous. */
 struct ol_tensor {

@@ -6,7 +6,7 @@
 #include "common/options.h"
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
-#include "extract/run.h"
+#include "extract/run/run.h"
 
 enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
 

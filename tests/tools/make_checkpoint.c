@@ -13,7 +13,7 @@
 #include "common/dtype.h"
 #include "common/options.h"
 #include "common/parallel.h"
-#include "extract/role.h"
+#include "extract/model/role.h"
 
 enum {
     TABLE_BITS = 12,

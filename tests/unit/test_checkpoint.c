@@ -17,7 +17,7 @@
 #include <dirent.h>
 #include <stdbool.h>
 
-#include "extract/checkpoint.h"
+#include "extract/weights/checkpoint.h"
 #include "tests/unit/checkpoint_maker.h"
 
 /* ---- tests/bad/checkpoint ---- */

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "extract/run.h"
+#include "extract/run/run.h"
 #include "tests/cudasim/mistakes.h"
 #include "tests/unit/backends.h"
 

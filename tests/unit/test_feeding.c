@@ -14,7 +14,7 @@
 
 #include "common/error.h"
 #include "extract/backend.h"
-#include "extract/stream.h"
+#include "extract/weights/stream.h"
 #include "tests/unit/backends.h"
 
 #define OK(call)                                                                         \

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/activation_file.h"
-#include "extract/checkpoint.h"
-#include "extract/run.h"
+#include "extract/weights/checkpoint.h"
+#include "extract/run/run.h"
 #include "tests/cudasim/cudasim.h"
 
 static char directory[] = "/tmp/ol-test-forward-XXXXXX";

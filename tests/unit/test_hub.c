@@ -7,7 +7,7 @@
 
 #include <sys/stat.h>
 
-#include "extract/hub.h"
+#include "extract/weights/hub.h"
 #include "tests/unit/checkpoint_maker.h"
 
 static const char commit[] = "0123456789abcdef0123456789abcdef01234567";

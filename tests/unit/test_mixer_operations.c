@@ -12,7 +12,7 @@
 
 #include "common/error.h"
 #include "extract/backend.h"
-#include "extract/rope_table.h"
+#include "extract/model/rope_table.h"
 #include "tests/unit/backends.h"
 
 static uint64_t seed;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "extract/backend.h"
-#include "extract/rope_table.h"
+#include "extract/model/rope_table.h"
 #include "tests/unit/backends.h"
 
 /* ---- numbers, tensors, comparison ---- */

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "common/json.h"
-#include "extract/tokenizer.h"
+#include "extract/text/tokenizer.h"
 
 #define ROOT "tests/golden/tokenizers"
 

@@ -1,0 +1,143 @@
+/* Attention with keys and values per (group of) heads:
+ *
+ *     q, k, v = norm(x Wq), norm(x Wk), x Wv      norm: per head, over all heads, or none
+ *     out     = attention(rope(q), rope(k), v) Wo
+ *
+ * A gated layer's Wq gives a gate per value of a head, whose sigmoid scales the heads'
+ * output. */
+#include "extract/forward/mixer/mixer.h"
+
+enum { Q_AND_GATE, Q, K, V, GATE, HEADS };
+
+static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
+{
+    const struct ol_attention_spec *a = &spec->attention;
+    w[Q] = w[HEADS] = (int64_t)a->n_heads * a->head_dim;
+    w[K] = w[V] = (int64_t)a->n_kv_heads * a->head_dim;
+    if (a->gated) {
+        w[Q_AND_GATE] = 2 * w[Q];
+        w[GATE] = w[Q];
+    }
+}
+
+static int split_gate(struct ol_mixer *m, int64_t n, struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_tensor both = ol_mixer_rows(m, Q_AND_GATE, n);
+    const int64_t d = a->head_dim;
+    const struct ol_columns queries = {both, 0, 2 * d}, gates = {both, d, 2 * d};
+    const struct ol_columns q = {ol_mixer_rows(m, Q, n), 0, d},
+                            gate = {ol_mixer_rows(m, GATE, n), 0, d};
+    if (m->op->copy_columns(m->c.backend, queries, q, d, a->n_heads, err) != 0)
+        return -1;
+    return m->op->copy_columns(m->c.backend, gates, gate, d, a->n_heads, err);
+}
+
+static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
+                   struct ol_error *err)
+{
+    const bool gated = m->c.spec->attention.gated;
+    const int64_t n = block->n_rows;
+    const int l = block->layer;
+    const struct ol_matmul products[] = {
+        {block->x, ol_mixer_weight(m, OL_ROLE_Q, l),
+         ol_mixer_weight(m, OL_ROLE_Q_BIAS, l),
+         ol_mixer_rows(m, gated ? Q_AND_GATE : Q, n)},
+        {block->x, ol_mixer_weight(m, OL_ROLE_K, l),
+         ol_mixer_weight(m, OL_ROLE_K_BIAS, l), ol_mixer_rows(m, K, n)},
+        {block->x, ol_mixer_weight(m, OL_ROLE_V, l),
+         ol_mixer_weight(m, OL_ROLE_V_BIAS, l), ol_mixer_rows(m, V, n)},
+    };
+    if (m->op->matmul(m->c.backend, products, 3, err) != 0)
+        return -1;
+    return gated ? split_gate(m, n, err) : 0;
+}
+
+static int normalise(struct ol_mixer *m, int layer, struct ol_tensor q,
+                     struct ol_tensor k, struct ol_error *err)
+{
+    const struct ol_spec *spec = m->c.spec;
+    if (spec->attention.qk_norm != OL_QK_NORM_FLAT) {
+        q = ol_tensor_split(q, spec->attention.head_dim);
+        k = ol_tensor_split(k, spec->attention.head_dim);
+    }
+    if (m->op->norm(m->c.backend, spec->norm, spec->norm_eps, q,
+                    ol_mixer_weight(m, OL_ROLE_Q_NORM, layer), q, err) != 0)
+        return -1;
+    return m->op->norm(m->c.backend, spec->norm, spec->norm_eps, k,
+                       ol_mixer_weight(m, OL_ROLE_K_NORM, layer), k, err);
+}
+
+static int clip(struct ol_mixer *m, int64_t n, struct ol_error *err)
+{
+    const double limit = m->c.spec->attention.clip_qkv;
+    for (int i = Q; limit > 0 && i <= V; i++)
+        if (m->op->clip(m->c.backend, ol_mixer_rows(m, i, n), limit, err) != 0)
+            return -1;
+    return 0;
+}
+
+/* Rope, or in layers without it the temperature. */
+static int place(struct ol_mixer *m, int layer, struct ol_tensor q, struct ol_tensor k,
+                 struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    struct ol_backend *b = m->c.backend;
+    if (m->c.spec->layers[layer].no_rope)
+        return m->temperature != NULL ? m->op->scale_rows(b, q, m->temperature, err) : 0;
+    if (m->op->rope(b, a->rope.kind, &m->rope, a->head_dim, 0, q, err) != 0 ||
+        m->op->rope(b, a->rope.kind, &m->rope, a->head_dim, 0, k, err) != 0)
+        return -1;
+    return a->qk_norm == OL_QK_NORM_UNIT ? normalise(m, layer, q, k, err) : 0;
+}
+
+static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
+                  int64_t n, struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_layer_spec *l = &m->c.spec->layers[block->layer];
+    const struct ol_attention_args args = {
+        .n_heads = a->n_heads,
+        .n_kv_heads = a->n_kv_heads,
+        .head_dim = a->head_dim,
+        .value_dim = a->value_dim,
+        .scale = a->scale,
+        .kind = l->attention,
+        .window = l->window,
+        .sinks = ol_mixer_weight(m, OL_ROLE_SINKS, block->layer),
+    };
+    const struct ol_tensor q = ol_tensor_rows(m->buffers[Q], at, n),
+                           k = ol_tensor_rows(m->buffers[K], at, n);
+    if (place(m, block->layer, q, k, err) != 0)
+        return -1;
+    return m->op->attention(m->c.backend, &args, q, k,
+                            ol_tensor_rows(m->buffers[V], at, n),
+                            ol_tensor_rows(m->buffers[HEADS], at, n), err);
+}
+
+static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
+               struct ol_error *err)
+{
+    const enum ol_qk_norm qk_norm = m->c.spec->attention.qk_norm;
+    const int64_t n = block->n_rows;
+    const struct ol_tensor heads = ol_mixer_rows(m, HEADS, n);
+    if (project(m, block, err) != 0)
+        return -1;
+    if ((qk_norm == OL_QK_NORM_HEAD || qk_norm == OL_QK_NORM_FLAT) &&
+        normalise(m, block->layer, ol_mixer_rows(m, Q, n), ol_mixer_rows(m, K, n), err) !=
+            0)
+        return -1;
+    if (clip(m, n, err) != 0 || ol_mixer_each_sequence(m, block, attend, err) != 0)
+        return -1;
+    if (m->c.spec->attention.gated && m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads,
+                                                  ol_mixer_rows(m, GATE, n), err) != 0)
+        return -1;
+    if (ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
+        return -1;
+    const struct ol_matmul output = {heads, ol_mixer_weight(m, OL_ROLE_O, block->layer),
+                                     ol_mixer_weight(m, OL_ROLE_O_BIAS, block->layer),
+                                     block->out};
+    return m->op->matmul(m->c.backend, &output, 1, err);
+}
+
+const struct ol_mixer_kind ol_mixer_attention = {true, widths, run};

@@ -1,0 +1,196 @@
+/* Latent attention (MLA, arXiv 2405.04434), with keys and values made whole as a prefill
+ * wants them:
+ *
+ *     q       = norm(x Wqa) Wqb, or x Wq
+ *     c, r    = x Wkva             c: kv_rank values; r: one rotated key for all heads
+ *     kn, v   = norm(c) Wkvb       per head its key, then its value
+ *     out     = attention([qn rope(qr)], [kn rope(r)], v) Wo
+ */
+#include "extract/forward/mixer/mixer.h"
+
+enum { Q_LATENT, Q, LATENT_AND_KEY, LATENT, SHARED_KEY, KEYS_AND_VALUES, K, V, HEADS };
+
+static int rotary(const struct ol_spec *spec)
+{
+    return spec->attention.rope.rotary_dim;
+}
+
+static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
+{
+    const struct ol_attention_spec *a = &spec->attention;
+    w[Q_LATENT] = a->q_rank;
+    w[Q] = w[K] = (int64_t)a->n_heads * a->head_dim;
+    w[LATENT] = a->kv_rank;
+    w[SHARED_KEY] = rotary(spec);
+    w[LATENT_AND_KEY] = a->kv_rank + rotary(spec);
+    w[V] = w[HEADS] = (int64_t)a->n_heads * a->value_dim;
+    w[KEYS_AND_VALUES] = w[V] + (int64_t)a->n_heads * (a->head_dim - rotary(spec));
+}
+
+static int multiply(struct ol_mixer *m, int layer, struct ol_tensor x, enum ol_role role,
+                    enum ol_role bias, struct ol_tensor out, struct ol_error *err)
+{
+    const struct ol_weight none = {0};
+    const struct ol_matmul product = {
+        x, ol_mixer_weight(m, role, layer),
+        bias != role ? ol_mixer_weight(m, bias, layer) : none, out};
+    return m->op->matmul(m->c.backend, &product, 1, err);
+}
+
+static int normalise(struct ol_mixer *m, int layer, struct ol_tensor x, enum ol_role role,
+                     struct ol_error *err)
+{
+    return m->op->norm(m->c.backend, m->c.spec->norm, m->c.spec->attention.rank_norm_eps,
+                       x, ol_mixer_weight(m, role, layer), x, err);
+}
+
+/* Queries without their last, rotated values: what the keys' half of kv_b multiplies in a
+ * machine that keeps keys latent. The keys' own buffer is still free. */
+static int add_queries(struct ol_mixer *m, struct ol_tensor q, struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const int64_t own = a->head_dim - rotary(m->c.spec);
+    if (m->c.inputs == NULL)
+        return 0;
+    struct ol_tensor parts = ol_mixer_rows(m, K, q.n_rows);
+    parts.n_cols = a->n_heads * own;
+    const struct ol_columns from = {q, 0, a->head_dim}, to = {parts, 0, own};
+    if (m->op->copy_columns(m->c.backend, from, to, own, a->n_heads, err) != 0)
+        return -1;
+    return ol_inputs_add(m->c.inputs, OL_INPUT_QUERIES, 0, parts, err);
+}
+
+static int make_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
+                        struct ol_error *err)
+{
+    const int64_t n = block->n_rows;
+    struct ol_tensor from = block->x;
+    if (m->c.spec->attention.q_rank > 0) {
+        from = ol_mixer_rows(m, Q_LATENT, n);
+        if (multiply(m, block->layer, block->x, OL_ROLE_Q_A, OL_ROLE_Q_A_BIAS, from,
+                     err) != 0 ||
+            normalise(m, block->layer, from, OL_ROLE_Q_A_NORM, err) != 0 ||
+            ol_inputs_add(m->c.inputs, OL_INPUT_QUERY_LATENT, 0, from, err) != 0)
+            return -1;
+    }
+    const struct ol_tensor q = ol_mixer_rows(m, Q, n);
+    if (multiply(m, block->layer, from, OL_ROLE_Q, OL_ROLE_Q, q, err) != 0)
+        return -1;
+    return add_queries(m, q, err);
+}
+
+static int make_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
+                       struct ol_error *err)
+{
+    const int64_t n = block->n_rows, rank = m->c.spec->attention.kv_rank;
+    const struct ol_tensor both = ol_mixer_rows(m, LATENT_AND_KEY, n),
+                           latent = ol_mixer_rows(m, LATENT, n),
+                           key = ol_mixer_rows(m, SHARED_KEY, n);
+    const struct ol_columns first = {both, 0, 0}, second = {both, rank, 0};
+    const struct ol_columns to_latent = {latent, 0, 0}, to_key = {key, 0, 0};
+    if (multiply(m, block->layer, block->x, OL_ROLE_KV_A, OL_ROLE_KV_A_BIAS, both, err) !=
+            0 ||
+        m->op->copy_columns(m->c.backend, first, to_latent, rank, 1, err) != 0 ||
+        m->op->copy_columns(m->c.backend, second, to_key, rotary(m->c.spec), 1, err) != 0)
+        return -1;
+    if (normalise(m, block->layer, latent, OL_ROLE_KV_A_NORM, err) != 0)
+        return -1;
+    return ol_inputs_add(m->c.inputs, OL_INPUT_KEY_LATENT, 0, latent, err);
+}
+
+/* One sequence: positions for queries and the shared key. */
+static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
+                  int64_t n, struct ol_error *err)
+{
+    (void)block;
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const int dim = rotary(m->c.spec);
+    if (m->op->rope(m->c.backend, a->rope.kind, &m->rope, a->head_dim, a->head_dim - dim,
+                    ol_tensor_rows(m->buffers[Q], at, n), err) != 0)
+        return -1;
+    return m->op->rope(m->c.backend, a->rope.kind, &m->rope, dim, 0,
+                       ol_tensor_rows(m->buffers[SHARED_KEY], at, n), err);
+}
+
+static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
+                  int64_t n, struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_attention_args args = {
+        .n_heads = a->n_heads,
+        .n_kv_heads = a->n_kv_heads,
+        .head_dim = a->head_dim,
+        .value_dim = a->value_dim,
+        .scale = a->scale,
+        .kind = m->c.spec->layers[block->layer].attention,
+    };
+    return m->op->attention(m->c.backend, &args, ol_tensor_rows(m->buffers[Q], at, n),
+                            ol_tensor_rows(m->buffers[K], at, n),
+                            ol_tensor_rows(m->buffers[V], at, n),
+                            ol_tensor_rows(m->buffers[HEADS], at, n), err);
+}
+
+/* What the values' half of kv_b multiplies in a machine that keeps values latent: the
+ * latent as every head attends to it. It is attended to in the place of values, as many
+ * columns at a time as a value has; their buffer is still free. */
+static int add_values(struct ol_mixer *m, const struct ol_mixer_block *block,
+                      struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    if (!ol_inputs_wanted(m->c.inputs))
+        return 0;
+    for (int64_t at = 0; at < a->kv_rank; at += a->value_dim) {
+        const int64_t width =
+            a->kv_rank - at < a->value_dim ? a->kv_rank - at : a->value_dim;
+        const struct ol_columns from = {ol_mixer_rows(m, LATENT, block->n_rows), at, 0},
+                                to = {ol_mixer_rows(m, V, block->n_rows), 0,
+                                      a->value_dim};
+        if (m->op->copy_columns(m->c.backend, from, to, width, a->n_heads, err) != 0 ||
+            ol_mixer_each_sequence(m, block, attend, err) != 0)
+            return -1;
+        /* In the last pass the columns of the one before may stand behind these. */
+        if (ol_inputs_add_part(m->c.inputs, OL_INPUT_VALUES, a->n_heads, at,
+                               ol_mixer_rows(m, HEADS, block->n_rows), width, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int make_keys_and_values(struct ol_mixer *m, const struct ol_mixer_block *block,
+                                struct ol_error *err)
+{
+    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_backend_operations *op = m->op;
+    const int64_t n = block->n_rows, v = a->value_dim;
+    const int64_t shared = rotary(m->c.spec), own = a->head_dim - shared;
+    const struct ol_tensor both = ol_mixer_rows(m, KEYS_AND_VALUES, n),
+                           k = ol_mixer_rows(m, K, n);
+    const struct ol_columns keys = {both, 0, own + v}, values = {both, own, own + v};
+    const struct ol_columns key = {ol_mixer_rows(m, SHARED_KEY, n), 0, 0};
+    const struct ol_columns to_own = {k, 0, a->head_dim},
+                            to_shared = {k, own, a->head_dim},
+                            to_value = {ol_mixer_rows(m, V, n), 0, v};
+    if (multiply(m, block->layer, ol_mixer_rows(m, LATENT, n), OL_ROLE_KV_B, OL_ROLE_KV_B,
+                 both, err) != 0 ||
+        op->copy_columns(m->c.backend, keys, to_own, own, a->n_heads, err) != 0 ||
+        op->copy_columns(m->c.backend, key, to_shared, shared, a->n_heads, err) != 0 ||
+        add_values(m, block, err) != 0)
+        return -1;
+    return op->copy_columns(m->c.backend, values, to_value, v, a->n_heads, err);
+}
+
+static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
+               struct ol_error *err)
+{
+    if (make_queries(m, block, err) != 0 || make_latent(m, block, err) != 0 ||
+        ol_mixer_each_sequence(m, block, rotate, err) != 0 ||
+        make_keys_and_values(m, block, err) != 0 ||
+        ol_mixer_each_sequence(m, block, attend, err) != 0)
+        return -1;
+    const struct ol_tensor heads = ol_mixer_rows(m, HEADS, block->n_rows);
+    if (ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
+        return -1;
+    return multiply(m, block->layer, heads, OL_ROLE_O, OL_ROLE_O_BIAS, block->out, err);
+}
+
+const struct ol_mixer_kind ol_mixer_latent = {true, widths, run};

@@ -1,0 +1,87 @@
+/* How the tokens of a sequence see each other in a layer, between its first norm and the
+ * residual add: attention, latent attention, or a gated delta net. One kind per file,
+ * each made of backend operations. */
+#ifndef OL_MIXER_H
+#define OL_MIXER_H
+
+#include "extract/backend.h"
+#include "extract/observe/inputs.h"
+#include "extract/weights/layer_weights.h"
+
+enum { OL_MIXER_BUFFERS = 9 };
+
+struct ol_mixer_context {
+    /* All borrowed. */
+    const struct ol_spec *spec;
+    struct ol_backend *backend;
+    struct ol_layer_weights weights;
+    struct ol_inputs *inputs; /* NULL: nobody asks */
+    int64_t block_rows;       /* most rows of a run */
+    int64_t longest;          /* most rows of a sequence */
+};
+
+struct ol_mixer {
+    struct ol_mixer_context c;
+    const struct ol_backend_operations *op;
+    const struct ol_mixer_kind *kind;
+    struct ol_tensor buffers[OL_MIXER_BUFFERS]; /* [block_rows, width] */
+    struct ol_rope_table rope;                  /* of kinds with positions */
+    float *temperature;                         /* [longest] or NULL */
+};
+
+/* Whole sequences, one after another. */
+struct ol_mixer_block {
+    int layer;
+    const int32_t *lengths; /* [n_sequences] */
+    int64_t n_sequences;
+    int64_t n_rows;       /* their sum */
+    struct ol_tensor x;   /* [n_rows, d_model]: the norm's output */
+    struct ol_tensor out; /* [n_rows, d_model]: what joins the stream */
+};
+
+struct ol_mixer_kind {
+    bool has_positions; /* wants the rope table */
+    /* Values per row of every buffer; 0: not needed. */
+    void (*widths)(const struct ol_spec *spec, int64_t widths[OL_MIXER_BUFFERS]);
+    int (*run)(struct ol_mixer *m, const struct ol_mixer_block *block,
+               struct ol_error *err);
+};
+extern const struct ol_mixer_kind ol_mixer_attention, ol_mixer_latent, ol_mixer_delta_net;
+
+/* The kind of a layer. */
+const struct ol_mixer_kind *ol_mixer_kind_of(const struct ol_spec *spec, int layer);
+
+/* Values per row of all its buffers together. */
+int64_t ol_mixer_width(const struct ol_mixer_kind *kind, const struct ol_spec *spec);
+
+/* NULL on failure. The layer's weights must be resident when it runs. */
+struct ol_mixer *ol_mixer_new(const struct ol_mixer_kind *kind,
+                              const struct ol_mixer_context *context,
+                              struct ol_error *err);
+void ol_mixer_free(struct ol_mixer *m); /* NULL is fine */
+int ol_mixer_run(struct ol_mixer *m, const struct ol_mixer_block *block,
+                 struct ol_error *err);
+
+/* ---- for the kinds ---- */
+
+/* The first n rows of a buffer. */
+static inline struct ol_tensor ol_mixer_rows(const struct ol_mixer *m, int buffer,
+                                             int64_t n)
+{
+    return ol_tensor_rows(m->buffers[buffer], 0, n);
+}
+
+static inline struct ol_weight ol_mixer_weight(const struct ol_mixer *m,
+                                               enum ol_role role, int layer)
+{
+    return ol_weights_get(m->c.weights.weights, role, layer, 0);
+}
+
+/* Call step(m, block, rows of the block from `at` on, n of them, err) per sequence. */
+int ol_mixer_each_sequence(struct ol_mixer *m, const struct ol_mixer_block *block,
+                           int (*step)(struct ol_mixer *m,
+                                       const struct ol_mixer_block *block, int64_t at,
+                                       int64_t n, struct ol_error *err),
+                           struct ol_error *err);
+
+#endif

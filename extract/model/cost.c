@@ -1,0 +1,87 @@
+#include "extract/model/cost.h"
+
+#include <math.h>
+
+static double n_tokens(const struct ol_cost_tokens *tokens)
+{
+    double n = 0;
+    for (int64_t i = 0; i < tokens->n_sequences; i++)
+        n += tokens->lengths[i];
+    return n;
+}
+
+/* (query, key) pairs that the mask leaves visible. */
+static double n_pairs(const struct ol_layer_spec *layer,
+                      const struct ol_cost_tokens *tokens)
+{
+    double pairs = 0;
+    for (int64_t i = 0; i < tokens->n_sequences; i++) {
+        const double n = tokens->lengths[i];
+        const double w = layer->window > 0 && layer->window < n ? layer->window : n;
+        const double whole = floor(n / w), rest = n - whole * w;
+        if (layer->attention == OL_ATTENTION_CHUNKED)
+            pairs += whole * w * (w + 1) / 2 + rest * (rest + 1) / 2;
+        else
+            pairs += w * (w + 1) / 2 + (n - w) * w;
+    }
+    return pairs;
+}
+
+static double attention(const struct ol_spec *spec, const struct ol_layer_spec *layer,
+                        const struct ol_cost_tokens *tokens)
+{
+    const struct ol_attention_spec *a = &spec->attention;
+    const double d = spec->d_model, heads = a->n_heads;
+    const double q_width = heads * a->head_dim, o_width = heads * a->value_dim;
+    double weights = q_width * (a->gated ? 2 : 1) * d + o_width * d +
+                     2.0 * a->n_kv_heads * a->head_dim * d;
+    if (a->kv_rank > 0)
+        weights = d * (a->kv_rank + a->rope.rotary_dim) +
+                  a->kv_rank * (q_width - heads * a->rope.rotary_dim + o_width) +
+                  o_width * d + (a->q_rank > 0 ? a->q_rank * (d + q_width) : q_width * d);
+    return 2 * n_tokens(tokens) * weights +
+           2 * (q_width + o_width) * n_pairs(layer, tokens);
+}
+
+/* The state is read and written once per token. */
+static double delta_net(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)
+{
+    const struct ol_delta_net_spec *s = &spec->delta_net;
+    const double keys = (double)s->n_key_heads * s->key_dim;
+    const double values = (double)s->n_value_heads * s->value_dim;
+    const double weights =
+        spec->d_model * (2 * keys + 3 * values + 2 * s->n_value_heads) +
+        (2 * keys + values) * s->kernel;
+    return 2 * n_tokens(tokens) * (weights + 3 * values * s->key_dim);
+}
+
+double ol_cost_mixer(const struct ol_spec *spec, int layer,
+                     const struct ol_cost_tokens *tokens)
+{
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    return l->attention == OL_ATTENTION_LINEAR ? delta_net(spec, tokens)
+                                               : attention(spec, l, tokens);
+}
+
+double ol_cost_router(const struct ol_spec *spec, int layer,
+                      const struct ol_cost_tokens *tokens)
+{
+    if (!spec->layers[layer].moe)
+        return 0;
+    return 2.0 * n_tokens(tokens) * spec->d_model * spec->router.n_experts;
+}
+
+double ol_cost_mlp(const struct ol_spec *spec, int layer,
+                   const struct ol_cost_tokens *tokens)
+{
+    const double width =
+        spec->layers[layer].moe
+            ? (double)spec->router.top_k * spec->d_expert + spec->d_shared
+            : (double)spec->d_ff;
+    return 6 * n_tokens(tokens) * spec->d_model * width;
+}
+
+double ol_cost_head(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)
+{
+    return 2 * n_tokens(tokens) * spec->d_model * spec->vocab_size;
+}

@@ -1,0 +1,114 @@
+/* The families that ol-extract knows, and the keys that most of them read alike. */
+#ifndef OL_FAMILIES_H
+#define OL_FAMILIES_H
+
+#include "extract/model/spec.h"
+
+extern const struct ol_family ol_family_deepseek_v2;
+extern const struct ol_family ol_family_deepseek_v3;
+extern const struct ol_family ol_family_glm4_moe;
+extern const struct ol_family ol_family_gpt_oss;
+extern const struct ol_family ol_family_kimi_k2;
+extern const struct ol_family ol_family_llama;
+extern const struct ol_family ol_family_llama4;
+extern const struct ol_family ol_family_llama4_text;
+extern const struct ol_family ol_family_mixtral;
+extern const struct ol_family ol_family_olmoe;
+extern const struct ol_family ol_family_qwen2_moe;
+extern const struct ol_family ol_family_qwen3;
+extern const struct ol_family ol_family_qwen3_moe;
+extern const struct ol_family ol_family_qwen3_next;
+
+/* What a family's class assumes where config.json is silent. */
+struct ol_family_defaults {
+    int64_t n_kv_heads; /* 0: as many as heads */
+    int64_t head_dim;   /* 0: d_model / n_heads */
+    double norm_eps, rope_theta;
+    double partial_rotary; /* share of a head that is rotated; 0: whole heads only */
+    bool latent;           /* latent attention: q_lora_rank, kv_lora_rank, ... */
+};
+
+/* Read what every family here has: n_layers, d_model, vocab_size, heads, head_dim, norm
+ * eps, rope with its scaling (both key styles in use), tied embeddings, hidden_act (must
+ * be silu), quantization_config; allocate the layers (dense, full attention), and name
+ * the tensors of the common frame. */
+int ol_family_read_common(struct ol_json_section config,
+                          const struct ol_family_defaults *d, struct ol_spec *spec,
+                          struct ol_error *err);
+
+/* attention_bias: biases on q, k, v and o. */
+int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
+                                  struct ol_error *err);
+
+/* Biases on q, k, v and o. */
+void ol_family_name_attention_bias(struct ol_spec *spec);
+
+/* Biases on q, k and v only. */
+void ol_family_name_qkv_bias(struct ol_spec *spec);
+
+/* Which layers are MoE: not in mlp_only_layers and (layer + 1) % decoder_sparse_step ==
+ * 0; reads the dense MLPs' width when there are any. */
+int ol_family_read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
+                              struct ol_error *err);
+
+/* Norms of q and k, over each head or over all heads together. */
+void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind);
+
+/* Width of dense MLPs, "intermediate_size", and the names of their tensors. */
+int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
+                         struct ol_error *err);
+
+/* The number of experts (num_experts, n_routed_experts or num_local_experts),
+ * num_experts_per_tok and the experts' width under width_key; a softmax router. Marks no
+ * layer. */
+int ol_family_read_experts(struct ol_json_section config, const char *width_key,
+                           struct ol_spec *spec, struct ol_error *err);
+
+/* "model.layers.{l}.mlp.gate.weight" and "...mlp.experts.{e}.gate_proj.weight" with
+ * siblings. */
+void ol_family_name_experts(struct ol_spec *spec);
+
+/* Give layers first, first + 1, ... a sliding window when window > 0. */
+void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
+
+/* layer_types: "full_attention", or `type` for layers of that kind and window. */
+int ol_family_read_layer_types(struct ol_json_section config, const char *type,
+                               enum ol_attention_kind kind, int64_t window,
+                               struct ol_spec *spec, struct ol_error *err);
+
+/* A shared expert of shared_expert_intermediate_size that a sigmoid of its own scales. */
+int ol_family_read_switched_expert(struct ol_json_section config, struct ol_spec *spec,
+                                   struct ol_error *err);
+
+/* quantization_config, when there is one; a method that is not known is refused. */
+int ol_family_read_quantization(struct ol_json_section config,
+                                struct ol_quantization_spec *spec, struct ol_error *err);
+
+/* n_group, topk_group and routed_scaling_factor of a router whose logits are float, and
+ * what the class assumes of them. */
+struct ol_family_groups {
+    int64_t n_group, topk_group;
+    double scale;
+};
+int ol_family_read_groups(struct ol_json_section config, const struct ol_family_groups *d,
+                          struct ol_spec *spec, struct ol_error *err);
+
+/* DeepSeek-V3's router (arXiv 2412.19437): experts, sigmoid scores with a correction,
+ * groups by their two best. */
+int ol_family_read_sigmoid_router(struct ol_json_section config,
+                                  const struct ol_family_groups *d, struct ol_spec *spec,
+                                  struct ol_error *err);
+
+/* n_shared_experts of the experts' width, "...mlp.shared_experts.*". After the experts.
+ */
+int ol_family_read_shared_experts(struct ol_json_section config, int64_t otherwise,
+                                  struct ol_spec *spec, struct ol_error *err);
+
+/* The first first_k_dense_replace layers are dense, the others MoE. */
+int ol_family_read_dense_first(struct ol_json_section config, int64_t otherwise,
+                               struct ol_spec *spec, struct ol_error *err);
+
+/* What yarn multiplies cos and sin by for a factor (DeepSeek's mscale). */
+double ol_family_yarn_magnitude(double factor, double mscale);
+
+#endif

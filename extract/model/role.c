@@ -1,0 +1,250 @@
+#include "extract/model/role.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Layers that have a role. */
+enum place {
+    PLACE_MODEL,
+    PLACE_LAYER,
+    PLACE_ATTENTION, /* layers with attention */
+    PLACE_LINEAR,    /* layers with a delta net in its place */
+    PLACE_DENSE,
+    PLACE_MOE,
+    PLACE_EXPERT,
+};
+
+/* Sizes that shapes are made of; ONE row: a vector. */
+enum size {
+    ONE,
+    D_MODEL,
+    VOCAB,
+    Q_OUT, /* Q_WIDTH, and as much for gates */
+    Q_IN,
+    KV_WIDTH,
+    O_IN,
+    Q_NORM,
+    K_NORM,
+    HEADS,
+    Q_RANK,
+    KV_RANK,
+    KV_A_OUT,
+    KV_B_OUT,
+    DELTA_QKVZ,
+    DELTA_CHANNELS,
+    DELTA_KERNEL,
+    DELTA_VALUES, /* of all value heads */
+    DELTA_VALUE_DIM,
+    DELTA_HEADS,
+    DELTA_BA,
+    D_FF,
+    EXPERTS,
+    D_EXPERT,
+    D_SHARED,
+    SINGLE /* a matrix of one row */
+};
+
+static const struct {
+    enum place place;
+    enum size rows, cols;
+} roles[OL_N_ROLES] = {
+    [OL_ROLE_EMBEDDING] = {PLACE_MODEL, VOCAB, D_MODEL},
+    [OL_ROLE_FINAL_NORM] = {PLACE_MODEL, ONE, D_MODEL},
+    [OL_ROLE_LM_HEAD] = {PLACE_MODEL, VOCAB, D_MODEL},
+    [OL_ROLE_ATTN_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_Q_A] = {PLACE_ATTENTION, Q_RANK, D_MODEL},
+    [OL_ROLE_Q_A_BIAS] = {PLACE_ATTENTION, ONE, Q_RANK},
+    [OL_ROLE_Q_A_NORM] = {PLACE_ATTENTION, ONE, Q_RANK},
+    [OL_ROLE_Q] = {PLACE_ATTENTION, Q_OUT, Q_IN},
+    [OL_ROLE_K] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
+    [OL_ROLE_V] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
+    [OL_ROLE_KV_A] = {PLACE_ATTENTION, KV_A_OUT, D_MODEL},
+    [OL_ROLE_KV_A_BIAS] = {PLACE_ATTENTION, ONE, KV_A_OUT},
+    [OL_ROLE_KV_A_NORM] = {PLACE_ATTENTION, ONE, KV_RANK},
+    [OL_ROLE_KV_B] = {PLACE_ATTENTION, KV_B_OUT, KV_RANK},
+    [OL_ROLE_O] = {PLACE_ATTENTION, D_MODEL, O_IN},
+    [OL_ROLE_Q_BIAS] = {PLACE_ATTENTION, ONE, Q_OUT},
+    [OL_ROLE_K_BIAS] = {PLACE_ATTENTION, ONE, KV_WIDTH},
+    [OL_ROLE_V_BIAS] = {PLACE_ATTENTION, ONE, KV_WIDTH},
+    [OL_ROLE_O_BIAS] = {PLACE_ATTENTION, ONE, D_MODEL},
+    [OL_ROLE_Q_NORM] = {PLACE_ATTENTION, ONE, Q_NORM},
+    [OL_ROLE_K_NORM] = {PLACE_ATTENTION, ONE, K_NORM},
+    [OL_ROLE_SINKS] = {PLACE_ATTENTION, ONE, HEADS},
+    [OL_ROLE_DELTA_QKVZ] = {PLACE_LINEAR, DELTA_QKVZ, D_MODEL},
+    [OL_ROLE_DELTA_BA] = {PLACE_LINEAR, DELTA_BA, D_MODEL},
+    [OL_ROLE_DELTA_CONV] = {PLACE_LINEAR, DELTA_CHANNELS, DELTA_KERNEL},
+    [OL_ROLE_DELTA_DT_BIAS] = {PLACE_LINEAR, ONE, DELTA_HEADS},
+    [OL_ROLE_DELTA_A_LOG] = {PLACE_LINEAR, ONE, DELTA_HEADS},
+    [OL_ROLE_DELTA_NORM] = {PLACE_LINEAR, ONE, DELTA_VALUE_DIM},
+    [OL_ROLE_DELTA_OUT] = {PLACE_LINEAR, D_MODEL, DELTA_VALUES},
+    [OL_ROLE_MLP_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
+    [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
+    [OL_ROLE_DOWN] = {PLACE_DENSE, D_MODEL, D_FF},
+    [OL_ROLE_ROUTER] = {PLACE_MOE, EXPERTS, D_MODEL},
+    [OL_ROLE_ROUTER_BIAS] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_ROUTER_CORRECTION] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_SHARED_GATE] = {PLACE_MOE, D_SHARED, D_MODEL},
+    [OL_ROLE_SHARED_UP] = {PLACE_MOE, D_SHARED, D_MODEL},
+    [OL_ROLE_SHARED_DOWN] = {PLACE_MOE, D_MODEL, D_SHARED},
+    [OL_ROLE_SHARED_SWITCH] = {PLACE_MOE, SINGLE, D_MODEL},
+    [OL_ROLE_EXPERT_GATE] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
+    [OL_ROLE_EXPERT_UP] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
+    [OL_ROLE_EXPERT_DOWN] = {PLACE_EXPERT, D_MODEL, D_EXPERT},
+    [OL_ROLE_EXPERT_GATE_BIAS] = {PLACE_EXPERT, ONE, D_EXPERT},
+    [OL_ROLE_EXPERT_UP_BIAS] = {PLACE_EXPERT, ONE, D_EXPERT},
+    [OL_ROLE_EXPERT_DOWN_BIAS] = {PLACE_EXPERT, ONE, D_MODEL},
+};
+
+static int64_t size_of(const struct ol_spec *spec, enum size size)
+{
+    const struct ol_attention_spec *a = &spec->attention;
+    const struct ol_delta_net_spec *d = &spec->delta_net;
+    const bool flat = a->qk_norm == OL_QK_NORM_FLAT;
+    const int64_t delta_keys = (int64_t)d->n_key_heads * d->key_dim;
+    const int64_t delta_values = (int64_t)d->n_value_heads * d->value_dim;
+    switch (size) {
+    case ONE:
+    case SINGLE:
+        return 1;
+    case D_MODEL:
+        return spec->d_model;
+    case VOCAB:
+        return spec->vocab_size;
+    case Q_OUT:
+        return (int64_t)a->n_heads * a->head_dim * (a->gated ? 2 : 1);
+    case Q_IN:
+        return a->q_rank > 0 ? a->q_rank : spec->d_model;
+    case O_IN:
+        return (int64_t)a->n_heads * a->value_dim;
+    case HEADS:
+        return a->n_heads;
+    case Q_RANK:
+        return a->q_rank;
+    case KV_RANK:
+        return a->kv_rank;
+    case KV_A_OUT:
+        return a->kv_rank + a->rope.rotary_dim;
+    case KV_B_OUT:
+        return (int64_t)a->n_heads * (a->head_dim - a->rope.rotary_dim + a->value_dim);
+    case DELTA_QKVZ:
+        return 2 * (delta_keys + delta_values);
+    case DELTA_CHANNELS:
+        return 2 * delta_keys + delta_values;
+    case DELTA_KERNEL:
+        return d->kernel;
+    case DELTA_VALUES:
+        return delta_values;
+    case DELTA_VALUE_DIM:
+        return d->value_dim;
+    case DELTA_HEADS:
+        return d->n_value_heads;
+    case DELTA_BA:
+        return 2 * (int64_t)d->n_value_heads;
+    case KV_WIDTH:
+        return (int64_t)a->n_kv_heads * a->head_dim;
+    case Q_NORM:
+        return (int64_t)(flat ? a->n_heads : 1) * a->head_dim;
+    case K_NORM:
+        return (int64_t)(flat ? a->n_kv_heads : 1) * a->head_dim;
+    case D_FF:
+        return spec->d_ff;
+    case EXPERTS:
+        return spec->router.n_experts;
+    case D_EXPERT:
+        return spec->d_expert;
+    case D_SHARED:
+        return spec->d_shared;
+    }
+    assert(false && "a size of no kind");
+    return 0;
+}
+
+bool ol_role_has_layer(enum ol_role role)
+{
+    return roles[role].place != PLACE_MODEL;
+}
+
+bool ol_role_has_expert(enum ol_role role)
+{
+    return roles[role].place == PLACE_EXPERT;
+}
+
+bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
+{
+    if (spec->names[role] == NULL || (role == OL_ROLE_LM_HEAD && spec->tied_embeddings))
+        return false;
+    switch (roles[role].place) {
+    case PLACE_MODEL:
+    case PLACE_LAYER:
+        return true;
+    case PLACE_ATTENTION:
+        return spec->layers[layer].attention != OL_ATTENTION_LINEAR;
+    case PLACE_LINEAR:
+        return spec->layers[layer].attention == OL_ATTENTION_LINEAR;
+    case PLACE_DENSE:
+        return !spec->layers[layer].moe;
+    case PLACE_MOE:
+    case PLACE_EXPERT:
+        return spec->layers[layer].moe;
+    }
+    return false;
+}
+
+/* The template with {l} and {e} replaced. Templates come from the families' source, so
+ * one that does not fit is a mistake there. */
+static void expand(const char *template, struct ol_role_tensor *t)
+{
+    const char *prefix = t->spec->name_prefix;
+    size_t used =
+        (size_t)snprintf(t->name, sizeof t->name, "%s", prefix != NULL ? prefix : "");
+    while (*template != '\0') {
+        const size_t room = sizeof t->name - used;
+        const bool layer = strncmp(template, "{l}", 3) == 0;
+        int n = 1;
+        if (layer || strncmp(template, "{e}", 3) == 0) {
+            n = snprintf(t->name + used, room, "%d", layer ? t->layer : t->expert);
+            template += 3;
+        } else {
+            t->name[used] = *template ++;
+        }
+        used += (size_t)n;
+        assert(used < sizeof t->name);
+    }
+    t->name[used] = '\0';
+}
+
+/* The place after this one, whether or not the model has a tensor there: first all roles
+ * of the model, then per layer all roles of layers, then per expert all of experts. */
+static bool advance(struct ol_role_tensor *t)
+{
+    if (!t->started) {
+        t->started = true;
+        t->role = 0;
+        t->layer = t->expert = 0;
+        return true;
+    }
+    t->role++;
+    if (t->role < OL_N_ROLES)
+        return true;
+    t->role = OL_ROLE_EXPERT_GATE;
+    if (t->spec->layers[t->layer].moe && ++t->expert < t->spec->router.n_experts)
+        return true;
+    t->expert = 0;
+    t->role = OL_ROLE_ATTN_NORM;
+    return ++t->layer < t->spec->n_layers;
+}
+
+bool ol_role_next(struct ol_role_tensor *t)
+{
+    do {
+        if (!advance(t))
+            return false;
+    } while (!ol_role_exists(t->spec, t->role, t->layer));
+    t->vector = roles[t->role].rows == ONE;
+    t->n_rows = size_of(t->spec, roles[t->role].rows);
+    t->n_cols = size_of(t->spec, roles[t->role].cols);
+    expand(t->spec->names[t->role], t);
+    return true;
+}

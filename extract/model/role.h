@@ -1,0 +1,39 @@
+/* Which tensors a spec asks for: every (role, layer, expert) with its name and shape. */
+#ifndef OL_ROLE_H
+#define OL_ROLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "extract/model/spec.h"
+
+enum { OL_ROLE_NAME_BYTES = 256 };
+
+/* One tensor of a model, and the place of the walk over all of them. */
+struct ol_role_tensor {
+    const struct ol_spec *spec; /* set by the caller before the first step */
+    bool started;               /* internal: false before the first */
+    enum ol_role role;
+    int layer, expert; /* 0 where the role has none */
+    bool vector;       /* rank 1, [n_cols]; else [n_rows, n_cols] */
+    int64_t n_rows, n_cols;
+    char name[OL_ROLE_NAME_BYTES];
+};
+
+/* Go to the next tensor: the model's, then layer by layer the layer's and its experts'.
+ * Start from {.spec = spec}; false after the last one.
+ *
+ *     struct ol_role_tensor t = {.spec = spec};
+ *     while (ol_role_next(&t))
+ *         use(t.name, t.n_rows, t.n_cols);
+ */
+bool ol_role_next(struct ol_role_tensor *t);
+
+bool ol_role_has_layer(enum ol_role role);
+bool ol_role_has_expert(enum ol_role role);
+
+/* Whether that layer of the model has such a tensor (layer is ignored by roles without).
+ */
+bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer);
+
+#endif

@@ -1,0 +1,85 @@
+#include "extract/model/spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/model/families/families.h"
+
+const struct ol_family *const ol_families[] = {
+    &ol_family_deepseek_v2, &ol_family_deepseek_v3, &ol_family_glm4_moe,
+    &ol_family_gpt_oss,     &ol_family_kimi_k2,     &ol_family_llama,
+    &ol_family_llama4,      &ol_family_llama4_text, &ol_family_mixtral,
+    &ol_family_olmoe,       &ol_family_qwen2_moe,   &ol_family_qwen3,
+    &ol_family_qwen3_moe,   &ol_family_qwen3_next,  NULL,
+};
+
+int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
+                 struct ol_error *err)
+{
+    *spec = (struct ol_spec){0};
+    const char *type;
+    if (ol_json_string_or(config, "model_type", NULL, &type, err) != 0)
+        return -1;
+    if (type == NULL)
+        return ol_fail(err, "%s: key \"model_type\" is missing", config.file);
+    char known[512] = "";
+    for (int i = 0; ol_families[i] != NULL; i++) {
+        if (strcmp(ol_families[i]->model_type, type) == 0) {
+            spec->family = ol_families[i]->model_type;
+            return ol_families[i]->read(config, spec, err);
+        }
+        const size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                 ol_families[i]->model_type);
+    }
+    return ol_fail(err, "%s: model_type \"%s\" is not supported; known: %s", config.file,
+                   type, known);
+}
+
+void ol_spec_clear(struct ol_spec *spec)
+{
+    free(spec->layers);
+    *spec = (struct ol_spec){0};
+}
+
+const char *ol_attention_kind_name(enum ol_attention_kind kind)
+{
+    static const char *const names[] = {
+        [OL_ATTENTION_FULL] = "full",
+        [OL_ATTENTION_SLIDING] = "sliding",
+        [OL_ATTENTION_CHUNKED] = "chunked",
+        [OL_ATTENTION_LINEAR] = "linear",
+    };
+    return names[kind];
+}
+
+struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
+{
+    struct ol_json *layers = ol_json_new_array();
+    for (int l = 0; l < spec->n_layers; l++) {
+        const struct ol_layer_spec *layer = &spec->layers[l];
+        struct ol_json *object = ol_json_new_object();
+        ol_json_set(object, "layer", ol_json_new_int(l));
+        ol_json_set(object, "kind", ol_json_new_string(layer->moe ? "moe" : "dense"));
+        ol_json_set(object, "attention",
+                    ol_json_new_string(ol_attention_kind_name(layer->attention)));
+        if (layer->window > 0)
+            ol_json_set(object, "window", ol_json_new_int(layer->window));
+        if (layer->moe) {
+            ol_json_set(object, "n_experts", ol_json_new_int(spec->router.n_experts));
+            ol_json_set(object, "top_k", ol_json_new_int(spec->router.top_k));
+            ol_json_set(object, "router",
+                        ol_json_new_string(spec->router.score == OL_ROUTER_SIGMOID
+                                               ? "sigmoid"
+                                               : "softmax"));
+            if (spec->router.n_group > 1) {
+                ol_json_set(object, "n_group", ol_json_new_int(spec->router.n_group));
+                ol_json_set(object, "topk_group",
+                            ol_json_new_int(spec->router.topk_group));
+            }
+        }
+        ol_json_append(layers, object);
+    }
+    return layers;
+}

@@ -1,0 +1,268 @@
+/* A model as data: everything the forward pass must know about an architecture, filled in
+ * from config.json by one file in model/families/. No execution, no file access, no
+ * backend here. */
+#ifndef OL_SPEC_H
+#define OL_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/json.h"
+
+/* Limits, checked when a config is read. */
+enum {
+    OL_MAX_LAYERS = 1024,
+    OL_MAX_EXPERTS = 65535, /* router_ids are stored as uint16 */
+    OL_MAX_TOP_K = 64,
+    OL_MAX_GROUPS = 256,
+    OL_MAX_DIM = 1 << 20, /* d_model, d_ff, heads x head_dim */
+    OL_MAX_VOCAB = 1 << 24,
+    OL_MAX_HEAD_DIM = 1024,
+};
+
+/* How RMS normalisation rounds in the reference; r = 1 / sqrt(mean(x^2) + eps) in float.
+ */
+enum ol_norm_kind {
+    OL_NORM_RMS,        /* round(w * round(x * r)): Llama and most others */
+    OL_NORM_RMS_ONCE,   /* round(w * x * r): gpt-oss */
+    OL_NORM_RMS_OFFSET, /* round((1 + w) * x * r): Qwen3-Next */
+};
+
+enum ol_qk_norm {
+    OL_QK_NORM_NONE,
+    OL_QK_NORM_HEAD, /* over each head's head_dim, one weight [head_dim] */
+    OL_QK_NORM_FLAT, /* over all heads' values together, weight [n_heads * head_dim] */
+    OL_QK_NORM_UNIT, /* over each head after rope, without a weight; not without rope */
+};
+
+enum ol_rope_kind {
+    OL_ROPE_HALF,  /* pairs (i, i + rotary_dim/2); cos and sin rounded to the activation
+                      type */
+    OL_ROPE_PAIRS, /* pairs (2i, 2i + 1); rounds as HALF does */
+    OL_ROPE_PAIRS_ONCE, /* pairs (2i, 2i + 1); in float, rounded once at the end */
+};
+
+enum ol_rope_scaling {
+    OL_ROPE_SCALING_NONE,
+    OL_ROPE_SCALING_LINEAR,
+    OL_ROPE_SCALING_LLAMA3,
+    OL_ROPE_SCALING_YARN, /* arXiv 2309.00071 */
+};
+
+struct ol_rope_spec {
+    enum ol_rope_kind kind;
+    int rotary_dim; /* even, <= head_dim */
+    double theta;
+    enum ol_rope_scaling scaling;
+    double factor;               /* LINEAR, LLAMA3, YARN */
+    double low_freq_factor;      /* LLAMA3 */
+    double high_freq_factor;     /* LLAMA3 */
+    double original_position;    /* LLAMA3, YARN: original_max_position_embeddings */
+    double beta_fast, beta_slow; /* YARN */
+    bool truncate;               /* YARN: the ramp begins and ends at whole pairs */
+    double magnitude;            /* YARN: of cos and sin */
+};
+
+enum ol_attention_kind {
+    OL_ATTENTION_FULL,    /* keys j <= i */
+    OL_ATTENTION_SLIDING, /* i - window < j <= i */
+    OL_ATTENTION_CHUNKED, /* j <= i in the same stretch of `window` positions */
+    OL_ATTENTION_LINEAR,  /* no attention: a gated delta net */
+};
+
+/* Attention with a key and a value per (group of) heads, or, when kv_rank > 0, latent
+ * attention (MLA, arXiv 2405.04434): keys and values are made from a vector of kv_rank
+ * values per token, and the last rotary_dim values of every head's key are one vector
+ * for all heads, which alone is rotated. */
+struct ol_attention_spec {
+    int n_heads, n_kv_heads, head_dim; /* latent: n_kv_heads == n_heads */
+    int value_dim;                     /* of a head; head_dim unless latent */
+    enum ol_qk_norm qk_norm;
+    double clip_qkv; /* 0: none; else q, k, v are clamped to +-clip after the qk norm */
+    double scale;    /* of the scores */
+    bool gated; /* q's product holds per head its query, then a gate for its output */
+    struct ol_rope_spec rope;
+    /* Layers without rope: q *= 1 + temperature_scale * ln(1 + floor((position + 1) /
+     * temperature_floor)); floor 0: no. */
+    double temperature_floor, temperature_scale;
+    /* Latent. */
+    int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
+    double rank_norm_eps;
+};
+
+/* Gated delta net (arXiv 2412.06464): in place of attention, a state of key_dim x
+ * value_dim per value head, behind a causal convolution of q, k and v. */
+struct ol_delta_net_spec {
+    int n_key_heads, n_value_heads; /* value head h uses key head h / (ratio) */
+    int key_dim, value_dim;
+    int kernel; /* positions that the convolution sees, the token's own among them */
+};
+
+enum ol_router_score {
+    OL_ROUTER_SOFTMAX, /* over all experts */
+    OL_ROUTER_SIGMOID,
+};
+
+struct ol_router_spec {
+    enum ol_router_score score;
+    int n_experts, top_k;
+    bool float_logits; /* not rounded to the activation type */
+    bool renormalize;  /* the chosen weights are divided by their sum */
+    /* Of n_group ranges of experts the topk_group stay in whose group_best best have the
+     * largest sum; n_group divides n_experts, 1: no groups. */
+    int n_group, topk_group, group_best;
+    double scale;      /* of the weights, last */
+    bool scales_input; /* weights, rounded, multiply the experts' input, not the output */
+};
+
+enum ol_activation_function {
+    OL_GLU_SILU, /* silu(gate) * up */
+    /* gate * sigmoid(alpha * gate) * (up + 1), gate <= limit, -limit <= up <= limit */
+    OL_GLU_CLAMPED,
+};
+
+struct ol_glu_spec {
+    enum ol_activation_function function;
+    double alpha, limit; /* CLAMPED */
+};
+
+struct ol_layer_spec {
+    bool moe;
+    enum ol_attention_kind attention;
+    int window;   /* SLIDING: keys seen, the query's own among them; CHUNKED: positions */
+    bool no_rope; /* positions are not told to q and k */
+};
+
+/* How the experts' matrices lie in a checkpoint that is not quantised. */
+enum ol_expert_layout {
+    OL_EXPERTS_SEPARATE, /* a tensor each, [out, in] */
+    /* one tensor for all experts, [n_experts, in, out]; gate and up are one, with gate's
+     * columns before up's (HALVES) or at even places (INTERLEAVED) */
+    OL_EXPERTS_HALVES,
+    OL_EXPERTS_INTERLEAVED,
+};
+
+/* How quantised tensors are told from plain ones: by what is in the checkpoint, in the
+ * way of the method that config.json names (weight_format.h). */
+enum ol_quantization {
+    OL_QUANTIZATION_NONE,
+    OL_QUANTIZATION_FP8,    /* "fp8": E4M3 in blocks, or per tensor */
+    OL_QUANTIZATION_MXFP4,  /* "mxfp4": gpt-oss */
+    OL_QUANTIZATION_PACKED, /* "compressed-tensors": 4-bit integers, packed */
+    OL_QUANTIZATION_FLOAT,  /* "compressed-tensors": E4M3 per channel or tensor */
+    OL_QUANTIZATION_GPTQ,   /* "gptq", 4 bits */
+    OL_QUANTIZATION_AWQ,    /* "awq", 4 bits, gemm */
+};
+
+struct ol_quantization_spec {
+    enum ol_quantization method;
+    int block_rows, block_cols; /* FP8; 0: one scale per tensor */
+    int group;                  /* PACKED, GPTQ, AWQ: inputs that share a scale */
+    bool symmetric;             /* PACKED: no zero points */
+    int zero_offset;            /* GPTQ: added to stored zero points (1 in version 1) */
+};
+
+/* Every tensor of a model has a role. Shapes follow from the spec (weights.c). */
+enum ol_role {
+    OL_ROLE_EMBEDDING,  /* [vocab_size, d_model] */
+    OL_ROLE_FINAL_NORM, /* [d_model] */
+    OL_ROLE_LM_HEAD,    /* [vocab_size, d_model] */
+    /* one per layer; a bias has the length of its product's output */
+    OL_ROLE_ATTN_NORM, /* [d_model] */
+    OL_ROLE_Q_A,       /* latent: [q_rank, d_model] */
+    OL_ROLE_Q_A_BIAS,
+    OL_ROLE_Q_A_NORM, /* [q_rank] */
+    OL_ROLE_Q, /* [n_heads * head_dim, d_model]; twice the rows when gated; latent: from
+                  q_rank */
+    OL_ROLE_K, /* [n_kv_heads * head_dim, d_model] */
+    OL_ROLE_V,
+    OL_ROLE_KV_A, /* latent: [kv_rank + rotary_dim, d_model] */
+    OL_ROLE_KV_A_BIAS,
+    OL_ROLE_KV_A_NORM, /* [kv_rank] */
+    OL_ROLE_KV_B,      /* [n_heads * (head_dim - rotary_dim + value_dim), kv_rank] */
+    OL_ROLE_O,         /* [d_model, n_heads * value_dim] */
+    OL_ROLE_Q_BIAS,
+    OL_ROLE_K_BIAS,
+    OL_ROLE_V_BIAS,
+    OL_ROLE_O_BIAS,
+    OL_ROLE_Q_NORM,
+    OL_ROLE_K_NORM,
+    OL_ROLE_SINKS, /* [n_heads]: a score that no key has */
+    /* delta net; per key head its query, key, values and gates (z) follow each other,
+     * and in BA its betas and decays */
+    OL_ROLE_DELTA_QKVZ,    /* [2 * key heads * key_dim + 2 * value heads * value_dim,
+                            * d_model]
+                            */
+    OL_ROLE_DELTA_BA,      /* [2 * value heads, d_model] */
+    OL_ROLE_DELTA_CONV,    /* [channels, 1, kernel], channels: all q, all k, all v */
+    OL_ROLE_DELTA_DT_BIAS, /* [value heads] */
+    OL_ROLE_DELTA_A_LOG,
+    OL_ROLE_DELTA_NORM, /* [value_dim] */
+    OL_ROLE_DELTA_OUT,  /* [d_model, value heads * value_dim] */
+    OL_ROLE_MLP_NORM,   /* [d_model] */
+    OL_ROLE_GATE,       /* dense layers: [d_ff, d_model] */
+    OL_ROLE_UP,
+    OL_ROLE_DOWN,              /* [d_model, d_ff] */
+    OL_ROLE_ROUTER,            /* MoE layers: [n_experts, d_model] */
+    OL_ROLE_ROUTER_BIAS,       /* [n_experts] */
+    OL_ROLE_ROUTER_CORRECTION, /* [n_experts]: counts for the choice only */
+    OL_ROLE_SHARED_GATE,       /* [d_shared, d_model]: an expert for every token */
+    OL_ROLE_SHARED_UP,
+    OL_ROLE_SHARED_DOWN,   /* [d_model, d_shared] */
+    OL_ROLE_SHARED_SWITCH, /* [1, d_model]: sigmoid of it scales the shared expert */
+    /* one per layer and expert */
+    OL_ROLE_EXPERT_GATE, /* [d_expert, d_model] */
+    OL_ROLE_EXPERT_UP,
+    OL_ROLE_EXPERT_DOWN, /* [d_model, d_expert] */
+    OL_ROLE_EXPERT_GATE_BIAS,
+    OL_ROLE_EXPERT_UP_BIAS,
+    OL_ROLE_EXPERT_DOWN_BIAS,
+    OL_N_ROLES,
+};
+
+struct ol_spec {
+    const char *family; /* static: the model_type of config.json */
+    int n_layers, d_model, vocab_size;
+    int d_ff;     /* width of dense MLPs; 0 when every layer is MoE */
+    int d_expert; /* width of one expert; 0 in a dense model */
+    int d_shared; /* width of the shared experts together; 0: none */
+    enum ol_norm_kind norm;
+    double norm_eps;
+    struct ol_attention_spec attention;
+    struct ol_delta_net_spec delta_net; /* n_value_heads 0: no linear layers */
+    struct ol_router_spec router;       /* n_experts 0: dense model */
+    struct ol_glu_spec glu;
+    bool tied_embeddings;
+    enum ol_expert_layout expert_layout;
+    struct ol_quantization_spec quantization;
+    struct ol_layer_spec *layers; /* [n_layers], owned */
+
+    /* Tensor names by role, "{l}" stands for the layer, "{e}" for the expert; static
+     * strings, NULL: this model has no such tensor. */
+    const char *names[OL_N_ROLES];
+    const char *name_prefix; /* of all names, static; NULL: none */
+};
+
+/* A family turns config.json into a spec: one file in model/families/, one line in
+ * families.c.
+ */
+struct ol_family {
+    const char *model_type;
+    int (*read)(struct ol_json_section config, struct ol_spec *spec,
+                struct ol_error *err);
+};
+extern const struct ol_family *const ol_families[]; /* ends with NULL */
+
+/* Find the family by config's model_type and let it fill in the spec; an unknown one is
+ * refused with the list of known ones. Free with ol_spec_clear, also after a failure. */
+int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
+                 struct ol_error *err);
+void ol_spec_clear(struct ol_spec *spec);
+
+/* Kind of every layer as a JSON array: [{"layer":0,"kind":"moe","attention":"full"},
+ * ...]. */
+struct ol_json *ol_spec_layers_json(const struct ol_spec *spec);
+const char *ol_attention_kind_name(enum ol_attention_kind kind); /* "full", ... */
+
+#endif

@@ -1,0 +1,54 @@
+#include "extract/run/devices.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* LIST of numbers of devices, separated by commas, no two the same; their number. */
+static int parse(const char *list, int devices[OL_TEAM_MOST], struct ol_error *err)
+{
+    int n = 0;
+    for (const char *at = list; n < OL_TEAM_MOST; at++) {
+        char *end;
+        const long device = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1;
+        if (device < 0 || device > INT32_MAX)
+            break;
+        for (int i = 0; i < n; i++)
+            if (devices[i] == device)
+                return ol_fail(err, "--devices %s: device %ld is there twice", list,
+                               device);
+        devices[n++] = (int)device;
+        at = end;
+        if (*at == '\0')
+            return n;
+        if (*at != ',')
+            break;
+    }
+    return ol_fail(err, "--devices %s: expected at most %d numbers like 0,1", list,
+                   OL_TEAM_MOST);
+}
+
+int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, int most,
+                    struct ol_error *err)
+{
+    int devices[OL_TEAM_MOST] = {0};
+    const int n = parse(request->devices != NULL ? request->devices : "0", devices, err);
+    for (int i = 0; i < n && i < most; i++) {
+        struct ol_backend *b = ol_backend_open(request->backend, request->precision,
+                                               request->n_threads, devices[i], err);
+        if (b == NULL)
+            return -1;
+        d->backends[d->n++] = b;
+        /* AUTO may turn out to be the CPU. */
+        if (strcmp(b->op->name, "cuda") != 0)
+            break;
+    }
+    return n > 0 ? 0 : -1;
+}
+
+void ol_devices_close(struct ol_devices *d)
+{
+    for (int i = 0; i < d->n; i++)
+        d->backends[i]->op->close(d->backends[i]);
+    d->n = 0;
+}

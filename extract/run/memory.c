@@ -1,0 +1,165 @@
+#include "extract/run/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/backend.h"
+#include "extract/forward/experts.h"
+#include "extract/observe/inputs.h"
+#include "extract/forward/mixer/mixer.h"
+#include "extract/observe/summary.h"
+#include "extract/observe/writes.h"
+
+#define MIB ((int64_t)1 << 20)
+
+enum {
+    /* Of whole sequences. Not cut to the budget: where a block of products begins may
+     * show in the last bits of float ones, and a budget is not to. */
+    BLOCK_ROWS = 2048,
+    MOST_DENSE_ROWS = 4096,
+    MOST_GROUP_ROWS = 8192,
+    MOST_WRITER_MIB = 256,
+    LEAST_WRITER_MIB = 16,
+    LEAST_WEIGHT_MIB = 256,
+    LEVELS = 5, /* every level halves the buffers, down to OL_PRODUCT_ROWS */
+    /* For people: sizes are refused and suggested in steps of this. */
+    STEP_MIB = 16,
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t mixer_width(const struct ol_spec *spec)
+{
+    int64_t width = 0;
+    bool attention = false, linear = false;
+    for (int l = 0; l < spec->n_layers; l++) {
+        bool *seen =
+            spec->layers[l].attention == OL_ATTENTION_LINEAR ? &linear : &attention;
+        if (!*seen)
+            width += ol_mixer_width(ol_mixer_kind_of(spec, l), spec);
+        *seen = true;
+    }
+    return width;
+}
+
+/* Tensors, where they are; and what is on the host whatever the backend. */
+static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *plan)
+{
+    const struct ol_spec *spec = need->spec;
+    const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
+    const bool moe = spec->router.n_experts > 0;
+    const int64_t stream = 2 * need->part_rows * d * size;
+    const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
+    /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
+     */
+    const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
+    const int64_t logits =
+        need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
+    const int64_t blocks = plan->block_rows * (mixer_width(spec) + d) * size;
+    const int64_t dense =
+        spec->d_ff > 0 ? plan->dense_rows * (2 * (int64_t)spec->d_ff + d) * size : 0;
+    const int64_t experts =
+        moe ? ol_experts_buffer_bytes(spec, plan->group_rows, need->part_rows, size) : 0;
+    const int64_t rope =
+        2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
+    /* One piece may wait however large: the stream itself after a layer. */
+    const int64_t states = need->n_rows * d * size;
+    const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
+    const int64_t imatrix = need->imatrix ? ol_inputs_bytes(spec) : 0;
+    const int64_t summary = need->summary
+                                ? ol_writes_bytes(spec, need->n_rows) +
+                                      ol_summary_bytes(need->n_rows, d, need->n_sequences)
+                                : 0;
+    const int64_t tensors =
+        need->scratch_bytes + stream + sums + logits + blocks + dense + experts + rope;
+    const bool device = need->device_bytes > 0;
+    const int64_t downloads = need->n_parts * OL_DOWNLOADS * plan->block_rows * d * size;
+    plan->device = device ? tensors : 0;
+    plan->total = need->other_bytes + summary + imatrix + tables + writer +
+                  (device ? downloads : tensors);
+}
+
+int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)
+{
+    return least(most(BLOCK_ROWS, longest), n_rows);
+}
+
+static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)
+{
+    const int64_t n_pairs = most(1, need->part_rows * (int64_t)need->spec->router.top_k);
+    struct ol_memory_plan plan = {
+        .block_rows = ol_memory_block_rows(need->n_rows, need->longest),
+        .dense_rows =
+            least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS), need->part_rows),
+        .group_rows = least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
+        .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
+    };
+    add_up(need, &plan);
+    return plan;
+}
+
+/* A line "Name:   123 kB" of a file of the kernel's; 0 where there is none. */
+static int64_t kernel_bytes(const char *path, const char *name)
+{
+    FILE *file = fopen(path, "r");
+    char line[256];
+    int64_t kib = 0;
+    const size_t n = strlen(name);
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, n) == 0 && line[n] == ':')
+            kib = strtoll(line + n + 1, NULL, 10);
+    if (file != NULL)
+        fclose(file);
+    return kib * 1024;
+}
+
+int64_t ol_memory_resident(void)
+{
+    return kernel_bytes("/proc/self/status", "RssAnon");
+}
+
+int64_t ol_memory_least(const struct ol_memory_need *need)
+{
+    const struct ol_memory_plan least_plan = at_level(need, LEVELS - 1);
+    const int64_t step = STEP_MIB * MIB,
+                  bytes = need->device_bytes > 0 ? least_plan.device : least_plan.total;
+    return (bytes + step - 1) / step * step;
+}
+
+int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
+                     struct ol_memory_plan *plan, struct ol_error *err)
+{
+    const bool given = budget > 0, device = need->device_bytes > 0;
+    const int64_t available = kernel_bytes("/proc/meminfo", "MemAvailable");
+    const int64_t host = available > 0 ? available - available / 8 : INT64_MAX;
+    if (!given)
+        budget = device ? need->device_bytes : host;
+    for (int level = 0; level < LEVELS; level++) {
+        *plan = at_level(need, level);
+        if ((device ? plan->device : plan->total) > budget)
+            continue;
+        /* With a budget of the host's memory, weights that wait for their use are to fit
+         * into it too. */
+        plan->weight_bytes =
+            most((device ? host : budget) - plan->total, LEAST_WEIGHT_MIB * MIB);
+        return 0;
+    }
+    return ol_fail(
+        err,
+        "%s of %lld MiB cannot hold this run of %lld tokens: it needs at least "
+        "%lldM",
+        given    ? "--memory"
+        : device ? "free device memory"
+                 : "free memory",
+        (long long)(budget / MIB), (long long)need->n_rows,
+        (long long)(ol_memory_least(need) / MIB));
+}

@@ -1,0 +1,54 @@
+/* How much memory a run takes, and how its buffers are cut to a budget. Mapped weights
+ * are not counted: they are pages of the checkpoint's files that the system may take back
+ * at any time; how many of them are held ahead of their use is part of the plan. */
+#ifndef OL_MEMORY_H
+#define OL_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "common/error.h"
+#include "extract/model/spec.h"
+
+struct ol_memory_need {
+    const struct ol_spec *spec; /* borrowed */
+    int64_t n_rows, longest;    /* tokens of all sequences, of the longest */
+    enum ol_dtype dtype;        /* of activations */
+    int64_t scratch_bytes;      /* of the backend: its scratch_bytes operation */
+    int64_t device_bytes;       /* likewise; 0: tensors are in the host's memory */
+    int64_t other_bytes;        /* of the process before the run */
+    int64_t n_sequences;
+    int n_parts;       /* on devices of their own, */
+    int64_t part_rows; /* the largest one's tokens */
+    bool summary;      /* summaries are made */
+    bool imatrix;      /* and squares of inputs */
+};
+
+struct ol_memory_plan {
+    int64_t block_rows;   /* rows of the mixers' buffers: whole sequences */
+    int64_t dense_rows;   /* rows of a dense MLP's buffers */
+    int64_t group_rows;   /* (row, expert) pairs that pass the experts at a time */
+    int64_t writer_bytes; /* rows that wait to be written */
+    int64_t weight_bytes; /* of the checkpoint, read ahead of their use */
+    int64_t total;        /* what the run takes of the host, without weight_bytes */
+    int64_t device;       /* and of each device */
+};
+
+/* Rows of the mixers' buffers, whatever the budget. */
+int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest);
+
+/* The largest buffers that fit into the budget; 0: into what is free, less a reserve. The
+ * budget is of the memory that tensors are in. Fails, saying the least that would do,
+ * when none fit. */
+int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
+                     struct ol_memory_plan *plan, struct ol_error *err);
+
+/* The least budget that would do, in bytes. */
+int64_t ol_memory_least(const struct ol_memory_need *need);
+
+/* Anonymous memory of this process that is resident now, in bytes; 0 where the system
+ * does not say. */
+int64_t ol_memory_resident(void);
+
+#endif

@@ -1,0 +1,37 @@
+/* A model as it is found on the disk: config.json, checkpoint, and the weights bound. */
+#ifndef OL_MODEL_H
+#define OL_MODEL_H
+
+#include <stdint.h>
+
+#include "common/sha256.h"
+#include "extract/weights/checkpoint.h"
+#include "extract/model/spec.h"
+#include "extract/weights/weights.h"
+
+struct ol_model {
+    char *directory;
+    char *name; /* the Hub name, or the last part of the directory's path */
+    char *config_text;
+    char config_sha256[OL_SHA256_HEX_BYTES];
+    struct ol_json *config;
+    struct ol_spec spec;
+    struct ol_checkpoint *checkpoint;
+    struct ol_weights *weights;
+};
+
+/* config.json alone, and the checkpoint when there is one (else checkpoint and weights
+ * are NULL). model may also be a file: a config.json, or an object with "name" and
+ * "config" (data/models). */
+int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error *err);
+
+/* model: a directory or a Hub name (hub.h). Start from {0}; clear also after a failure.
+ */
+int ol_model_open(struct ol_model *m, const char *model, struct ol_error *err);
+void ol_model_clear(struct ol_model *m);
+
+/* The name of what --output is by default made of: what follows the last "/" of a Hub
+ * name, the last part of a directory's path. The caller frees. */
+char *ol_model_short_name(const char *model);
+
+#endif

@@ -1,0 +1,366 @@
+#include "extract/run/plan.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/activation_file.h"
+#include "extract/model/cost.h"
+#include "extract/model/role.h"
+
+enum part {
+    PART_EMBEDDING,
+    PART_NORMS,
+    PART_ATTENTION,
+    PART_DENSE,
+    PART_ROUTER,
+    PART_SHARED,
+    PART_ROUTED,
+    PART_HEAD,
+    N_PARTS,
+};
+
+static const char *const part_names[N_PARTS] = {
+    "embedding", "norms",          "attention",      "dense_mlp",
+    "router",    "shared_experts", "routed_experts", "lm_head"};
+
+static enum part part_of(enum ol_role role)
+{
+    if (role == OL_ROLE_EMBEDDING)
+        return PART_EMBEDDING;
+    if (role == OL_ROLE_LM_HEAD)
+        return PART_HEAD;
+    if (role == OL_ROLE_FINAL_NORM || role == OL_ROLE_ATTN_NORM ||
+        role == OL_ROLE_MLP_NORM)
+        return PART_NORMS;
+    if (role < OL_ROLE_MLP_NORM)
+        return PART_ATTENTION;
+    if (role <= OL_ROLE_DOWN)
+        return PART_DENSE;
+    if (role <= OL_ROLE_ROUTER_CORRECTION)
+        return PART_ROUTER;
+    return role <= OL_ROLE_SHARED_SWITCH ? PART_SHARED : PART_ROUTED;
+}
+
+/* ---- sizes of weights ---- */
+
+/* Which roles a method quantises where nothing says so tensor by tensor: MXFP4 and packed
+ * integers are published for routed experts, the others for every projection. */
+static bool is_quantised(const struct ol_spec *spec, const struct ol_role_tensor *t)
+{
+    const enum ol_quantization method = spec->quantization.method;
+    const enum part part = part_of(t->role);
+    if (method == OL_QUANTIZATION_NONE || t->vector || t->n_rows == 1 ||
+        t->role == OL_ROLE_DELTA_CONV || t->role == OL_ROLE_DELTA_BA)
+        return false;
+    if (method == OL_QUANTIZATION_MXFP4 || method == OL_QUANTIZATION_PACKED)
+        return part == PART_ROUTED;
+    return part == PART_ATTENTION || part == PART_DENSE || part == PART_SHARED ||
+           part == PART_ROUTED;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Codes and scales. */
+static int64_t quantised_bytes(const struct ol_quantization_spec *q,
+                               const struct ol_role_tensor *t)
+{
+    enum { MXFP4_GROUP = 32 };
+    const int64_t n = t->n_rows * t->n_cols;
+    const int64_t groups = ceil_div(t->n_cols, q->group > 0 ? q->group : t->n_cols);
+    switch (q->method) {
+    case OL_QUANTIZATION_NONE:
+        break;
+    case OL_QUANTIZATION_FP8:
+        return q->block_rows == 0 ? n + 4
+                                  : n + 4 * ceil_div(t->n_rows, q->block_rows) *
+                                            ceil_div(t->n_cols, q->block_cols);
+    case OL_QUANTIZATION_FLOAT:
+        return n + 2 * t->n_rows;
+    case OL_QUANTIZATION_MXFP4:
+        return n / 2 + n / MXFP4_GROUP;
+    case OL_QUANTIZATION_PACKED:
+        return n / 2 + 2 * t->n_rows * groups;
+    case OL_QUANTIZATION_GPTQ:
+    case OL_QUANTIZATION_AWQ:
+        return n / 2 + t->n_rows * groups * 5 / 2;
+    }
+    return 2 * n;
+}
+
+static int64_t weight_bytes(const struct ol_model *model, const struct ol_role_tensor *t)
+{
+    enum { BF16_BYTES = 2 };
+    if (model->weights != NULL) {
+        const struct ol_weight w =
+            ol_weights_get(model->weights, t->role, t->layer, t->expert);
+        return ol_weight_bytes(&w);
+    }
+    if (is_quantised(&model->spec, t))
+        return quantised_bytes(&model->spec.quantization, t);
+    return BF16_BYTES * t->n_rows * t->n_cols;
+}
+
+struct weights {
+    int64_t bytes[N_PARTS], total, read;
+    int64_t parameters[N_PARTS], all, active;
+};
+
+/* The part of a weight that a run of so many tokens reads at most. */
+static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_tensor *t,
+                          int64_t bytes)
+{
+    const struct ol_spec *spec = &r->model->spec;
+    const int last = r->perplexity ? spec->n_layers - 1 : r->last_recorded;
+    const int64_t tokens = r->n_sequences * r->length;
+    const enum part part = part_of(t->role);
+    if (t->role == OL_ROLE_EMBEDDING) {
+        const int64_t rows = tokens < spec->vocab_size ? tokens : spec->vocab_size;
+        const bool whole = r->perplexity && spec->tied_embeddings;
+        return whole ? bytes : bytes / spec->vocab_size * rows;
+    }
+    if (!ol_role_has_layer(t->role))
+        return r->perplexity ? bytes : 0;
+    if (t->layer > last)
+        return 0;
+    /* Nothing behind the last recorded router is computed unless it is summed up. */
+    const bool mlp = part == PART_DENSE || part == PART_SHARED || part == PART_ROUTED;
+    return mlp && t->layer == last && !r->perplexity && !r->summary ? 0 : bytes;
+}
+
+static struct weights count_weights(const struct ol_plan_request *r)
+{
+    struct weights w = {0};
+    struct ol_role_tensor t = {.spec = &r->model->spec};
+    while (ol_role_next(&t)) {
+        const enum part part = part_of(t.role);
+        const int64_t bytes = weight_bytes(r->model, &t), n = t.n_rows * t.n_cols;
+        w.bytes[part] += bytes;
+        w.total += bytes;
+        w.read += read_bytes(r, &t, bytes);
+        w.parameters[part] += n;
+        w.all += n;
+        if (!ol_role_has_expert(t.role) || t.expert < r->model->spec.router.top_k)
+            w.active += n;
+    }
+    return w;
+}
+
+/* ---- speed of this machine ---- */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Operations per second of a product in the precision of the run. */
+static double measure_products(struct ol_backend *b, struct ol_error *err)
+{
+    enum { ROWS = 1024, WIDTH = 2048 };
+    const double most_seconds = 0.3;
+    struct ol_tensor x = {0}, out = {0};
+    uint16_t *weight = ol_xcalloc((size_t)WIDTH * WIDTH, sizeof *weight);
+    float row[WIDTH]; /* room for either type */
+    double rate = -1;
+    for (size_t i = 0; i < (size_t)WIDTH * WIDTH; i++)
+        weight[i] = ol_bf16_from_f32((float)(i % 251) / 251);
+    if (b->op->tensor_new(b, b->dtype, ROWS, WIDTH, &x, err) == 0 &&
+        b->op->tensor_new(b, b->dtype, ROWS, WIDTH, &out, err) == 0) {
+        const struct ol_matmul product = {
+            .x = x,
+            .weight = ol_weight_plain(weight, OL_DTYPE_BF16, WIDTH, WIDTH),
+            .out = out};
+        double seconds = 0;
+        int n = -1; /* the first is to warm up */
+        for (double start = now(); n < 1 || seconds < most_seconds; n++) {
+            /* A device is not done before something of the result is there. */
+            if (b->op->matmul(b, &product, 1, err) != 0 ||
+                b->op->download(b, ol_tensor_rows(out, 0, 1), row, err) != 0)
+                goto out;
+            if (n < 0)
+                start = now();
+            seconds = now() - start;
+        }
+        rate = 2.0 * ROWS * WIDTH * WIDTH * n / seconds;
+    }
+out:
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &out);
+    free(weight);
+    return rate;
+}
+
+/* Bytes per second of reading the checkpoint's first file in order; 0 when there is none
+ * worth timing. What the page cache holds is as fast as it will be in the run. */
+static double measure_reading(const struct ol_checkpoint *c)
+{
+    enum { PIECE = 8 << 20, MOST = 256 << 20 };
+    const int fd = c != NULL ? open(ol_checkpoint_path(c, 0), O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return 0;
+    char *buffer = ol_xmalloc(PIECE);
+    const double start = now();
+    int64_t total = 0;
+    for (ssize_t n; total < MOST && (n = read(fd, buffer, PIECE)) > 0;)
+        total += n;
+    const double seconds = now() - start;
+    free(buffer);
+    close(fd);
+    return total >= PIECE && seconds > 0 ? (double)total / seconds : 0;
+}
+
+/* ---- the plan ---- */
+
+static struct ol_json *by_part(const int64_t values[N_PARTS], int64_t total)
+{
+    struct ol_json *object = ol_json_new_object();
+    for (int i = 0; i < N_PARTS; i++)
+        if (values[i] > 0)
+            ol_json_set(object, part_names[i], ol_json_new_int(values[i]));
+    ol_json_set(object, "total", ol_json_new_int(total));
+    return object;
+}
+
+static struct ol_json *describe_model(const struct ol_plan_request *r,
+                                      const struct weights *w)
+{
+    const struct ol_model *m = r->model;
+    struct ol_json *model = ol_json_new_object();
+    ol_json_set(model, "name", ol_json_new_string(m->name));
+    ol_json_set(model, "family", ol_json_new_string(m->spec.family));
+    ol_json_set(model, "n_layers", ol_json_new_int(m->spec.n_layers));
+    ol_json_set(model, "d_model", ol_json_new_int(m->spec.d_model));
+    ol_json_set(model, "vocab_size", ol_json_new_int(m->spec.vocab_size));
+    ol_json_set(model, "n_experts", ol_json_new_int(m->spec.router.n_experts));
+    ol_json_set(model, "top_k", ol_json_new_int(m->spec.router.top_k));
+    ol_json_set(model, "total_parameters", ol_json_new_int(w->all));
+    ol_json_set(model, "active_parameters", ol_json_new_int(w->active));
+    ol_json_set(model, "parameters", by_part(w->parameters, w->all));
+    return model;
+}
+
+static double operations(const struct ol_plan_request *r, const int32_t *lengths)
+{
+    const struct ol_spec *spec = &r->model->spec;
+    const struct ol_cost_tokens tokens = {r->n_sequences, lengths};
+    const int last = r->perplexity ? spec->n_layers - 1 : r->last_recorded;
+    double n = r->perplexity ? ol_cost_head(spec, &tokens) : 0;
+    for (int l = 0; l <= last; l++) {
+        n += ol_cost_mixer(spec, l, &tokens) + ol_cost_router(spec, l, &tokens);
+        if (l < last || r->perplexity || r->summary)
+            n += ol_cost_mlp(spec, l, &tokens);
+    }
+    return n;
+}
+
+/* Tensors and router tables of the file, and the state that --resume needs. */
+static int64_t disk_bytes(const struct ol_plan_request *r)
+{
+    const struct ol_spec *spec = &r->model->spec;
+    const int64_t tokens = r->n_sequences * r->length;
+    const int64_t row = spec->d_model * (int64_t)ol_dtype_size(r->stored);
+    const int64_t tensors =
+        r->stores_tensors ? (int64_t)r->n_recorded * r->n_sites * row : 0;
+    const int64_t routers =
+        spec->router.n_experts > 0 ? (int64_t)r->n_recorded * spec->router.top_k * 6 : 0;
+    const int64_t states = 2 * spec->d_model * (int64_t)ol_dtype_size(r->backend->dtype);
+    if (!r->summary)
+        return tokens * (tensors + routers + states + 12);
+    const int64_t n_parts =
+        spec->router.n_experts > 0 ? spec->router.top_k + (spec->d_shared > 0) : 1;
+    const int64_t writes = (int64_t)r->n_recorded * OL_TOP_FEATURES *
+                           (2 + 4 * (OL_WRITES_PER_TOP + n_parts));
+    const int64_t units = spec->router.n_experts > 0 ? spec->router.n_experts + 1 : 1;
+    const int64_t sites = OL_N_SUMMARY_SITES * 8 *
+                              (OL_N_CODES + OL_N_COLUMN_ROWS * (int64_t)spec->d_model) +
+                          2 * 8 * r->n_sequences * (int64_t)spec->d_model;
+    return tokens * (tensors + routers + states + 12 + writes) +
+           (int64_t)r->n_recorded * (sites + units * OL_N_UNIT_COLUMNS * 8);
+}
+
+static struct ol_json *describe_time(const struct ol_plan_request *r, double n_operations,
+                                     int64_t bytes, struct ol_error *err)
+{
+    const double products = measure_products(r->backend, err);
+    const double reading = measure_reading(r->model->checkpoint);
+    if (products < 0)
+        return NULL;
+    const double computing = n_operations / products;
+    const double loading = reading > 0 ? (double)bytes / reading : 0;
+    struct ol_json *time = ol_json_new_object();
+    ol_json_set(time, "measured_flops_per_second", ol_json_new_real(products));
+    ol_json_set(time, "measured_read_bytes_per_second",
+                reading > 0 ? ol_json_new_real(reading) : ol_json_new_null());
+    ol_json_set(time, "compute_seconds", ol_json_new_real(computing));
+    ol_json_set(time, "read_seconds",
+                reading > 0 ? ol_json_new_real(loading) : ol_json_new_null());
+    ol_json_set(time, "floor_seconds",
+                ol_json_new_real(computing > loading ? computing : loading));
+    return time;
+}
+
+struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
+{
+    struct ol_memory_need need = {
+        .spec = &r->model->spec,
+        .n_rows = r->n_sequences * r->length,
+        .longest = r->length,
+        .dtype = r->backend->dtype,
+        .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model->spec),
+        .other_bytes = ol_memory_resident(),
+        .n_sequences = r->n_sequences,
+        .n_parts = 1,
+        .part_rows = r->n_sequences * r->length,
+        .summary = r->summary,
+    };
+    struct ol_memory_plan memory;
+    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
+        ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
+        return NULL;
+    const struct weights w = count_weights(r);
+    int32_t *lengths = ol_xcalloc((size_t)r->n_sequences, sizeof *lengths);
+    for (int64_t i = 0; i < r->n_sequences; i++)
+        lengths[i] = (int32_t)r->length;
+    const double n_operations = operations(r, lengths);
+    free(lengths);
+    struct ol_json *time = describe_time(r, n_operations, w.read, err);
+    if (time == NULL)
+        return NULL;
+
+    struct ol_json *plan = ol_json_new_object();
+    struct ol_json *weights = ol_json_new_object(), *run = ol_json_new_object(),
+                   *ram = ol_json_new_object();
+    ol_json_set(plan, "format", ol_json_new_string("ol-plan"));
+    ol_json_set(plan, "format_version", ol_json_new_int(1));
+    ol_json_set(plan, "model", describe_model(r, &w));
+    char *format =
+        r->model->weights != NULL ? ol_weights_format(r->model->weights) : NULL;
+    ol_json_set(weights, "known_from",
+                ol_json_new_string(format != NULL ? "checkpoint" : "config.json"));
+    ol_json_set(weights, "format",
+                format != NULL ? ol_json_new_string(format) : ol_json_new_null());
+    ol_json_set(weights, "bytes", by_part(w.bytes, w.total));
+    free(format);
+    ol_json_set(plan, "weights", weights);
+    ol_json_set(run, "sequences", ol_json_new_int(r->n_sequences));
+    ol_json_set(run, "length", ol_json_new_int(r->length));
+    ol_json_set(run, "bytes_read", ol_json_new_int(w.read));
+    ol_json_set(run, "flops", ol_json_new_real(n_operations));
+    ol_json_set(run, "disk_bytes", ol_json_new_int(disk_bytes(r)));
+    ol_json_set(plan, "run", run);
+    const char *least = memory.device > 0 ? "least_device_bytes" : "least_ram_bytes";
+    ol_json_set(ram, "ram_bytes", ol_json_new_int(memory.total));
+    ol_json_set(ram, "device_bytes", ol_json_new_int(memory.device));
+    ol_json_set(ram, least, ol_json_new_int(ol_memory_least(&need)));
+    ol_json_set(plan, "memory", ram);
+    ol_json_set(plan, "time", time);
+    ol_json_set(plan, "layers", ol_spec_layers_json(&r->model->spec));
+    return plan;
+}

@@ -1,0 +1,27 @@
+/* What a run would need, from config.json and the checkpoint's headers, or from
+ * config.json alone. */
+#ifndef OL_PLAN_H
+#define OL_PLAN_H
+
+#include "common/json.h"
+#include "extract/backend.h"
+#include "extract/run/memory.h"
+#include "extract/run/model.h"
+
+struct ol_plan_request {
+    /* All borrowed. */
+    const struct ol_model *model; /* weights NULL: sizes follow from the config */
+    struct ol_backend *backend;   /* whose speed is measured; tensors come and go */
+    int64_t n_sequences, length;
+    int n_sites; /* stored per layer */
+    int last_recorded, n_recorded;
+    enum ol_dtype stored;
+    bool stores_tensors, perplexity, summary;
+    int64_t memory_budget; /* 0: what is free */
+};
+
+/* Format "ol-plan": parameters, bytes of the weights by part and of those the run would
+ * read, memory, disk, operations, time, and every layer. NULL on failure. */
+struct ol_json *ol_plan(const struct ol_plan_request *request, struct ol_error *err);
+
+#endif

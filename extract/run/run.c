@@ -1,0 +1,637 @@
+#include "extract/run/run.h"
+#include "extract/run/plan.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/version.h"
+#include "extract/run/devices.h"
+#include "extract/forward/forward.h"
+#include "extract/weights/hub.h"
+#include "extract/observe/inputs.h"
+#include "extract/run/model.h"
+#include "extract/run/team.h"
+#include "extract/observe/writes.h"
+
+/* Everything that a run holds, in the order in which it is made. */
+struct run {
+    const struct ol_run_request *request;
+    char *path, *state_path;
+    struct ol_model model;
+    struct ol_tokenizer *tokenizer;
+    struct ol_corpus corpus;
+    struct ol_devices devices;
+    int n_parts; /* devices that are used */
+    struct ol_activation_info info;
+    struct ol_activation_layout layout;
+    struct ol_activation_input input;
+    struct ol_activation_writer *file;
+    struct ol_state_file *states;
+    bool created; /* the two files are this process's, not an earlier run's */
+    int32_t *ids; /* without padding */
+    int64_t n_rows;
+    struct ol_summary *summary;         /* NULL: none is made */
+    float *(*gains)[OL_SUMMARY_OUTPUT]; /* [n_layers], of the norms; with summary */
+    void *hidden;                       /* of a resumed run */
+    int done;                           /* layer of hidden, or -1 */
+    struct ol_memory_plan memory;
+    struct ol_activation_receipt receipt;
+};
+
+/* ---- what is asked for ---- */
+
+/* LIST of numbers and ranges below n, marked in chosen[n]. */
+static int parse_layers(const char *list, int n, bool *chosen, struct ol_error *err)
+{
+    const char *at = list;
+    for (;;) {
+        char *end;
+        if (!isdigit((unsigned char)*at))
+            break;
+        const long first = strtol(at, &end, 10);
+        long last = first;
+        if (*end == '-' && isdigit((unsigned char)end[1]))
+            last = strtol(end + 1, &end, 10);
+        if (last < first)
+            break;
+        if (last >= n)
+            return ol_fail(err, "--layers %s: there is no layer %ld, the model has 0-%d",
+                           list, last, n - 1);
+        for (long l = first; l <= last; l++)
+            chosen[l] = true;
+        if (*end == '\0')
+            return 0;
+        if (*end != ',')
+            break;
+        at = end + 1;
+    }
+    return ol_fail(err, "--layers %s: expected numbers and ranges like 0-7,12", list);
+}
+
+static int lay_out(struct run *r, struct ol_error *err)
+{
+    const struct ol_spec *spec = &r->model.spec;
+    const struct ol_run_request *request = r->request;
+    bool *chosen = ol_xcalloc((size_t)spec->n_layers, sizeof *chosen);
+    int status = 0;
+    if (request->layers != NULL)
+        status = parse_layers(request->layers, spec->n_layers, chosen, err);
+    else
+        memset(chosen, true, (size_t)spec->n_layers * sizeof *chosen);
+    r->layout = (struct ol_activation_layout){
+        .n_sequences = r->corpus.n_sequences,
+        .n_tokens = r->corpus.n_tokens,
+        .d_model = spec->d_model,
+        .dtype = request->store == OL_STORE_F32 ? OL_DTYPE_F32 : OL_DTYPE_BF16,
+        .nll = request->perplexity,
+        .summary = request->summary,
+        .threshold = request->summary ? request->threshold : 0,
+        .layers = ol_xcalloc((size_t)spec->n_layers, sizeof *r->layout.layers),
+    };
+    for (int l = 0; l < spec->n_layers; l++) {
+        if (!chosen[l])
+            continue;
+        struct ol_activation_layer *layer = &r->layout.layers[r->layout.n_layers++];
+        layer->number = l;
+        layer->moe = spec->layers[l].moe;
+        snprintf(layer->attention, sizeof layer->attention, "%s",
+                 ol_attention_kind_name(spec->layers[l].attention));
+        layer->top_k = layer->moe ? spec->router.top_k : 0;
+        if (request->store != OL_STORE_NONE)
+            memcpy(layer->sites, request->sites, sizeof layer->sites);
+        if (!request->summary)
+            continue;
+        layer->n_units = ol_writes_units(spec, l);
+        layer->summary_sites[OL_SUMMARY_LN_ATTN] = request->sites[OL_SITE_LN_ATTN];
+        layer->summary_sites[OL_SUMMARY_LN_MLP] = request->sites[OL_SITE_LN_MLP];
+        layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
+        for (int i = 0; request->imatrix && i < OL_N_INPUTS; i++)
+            layer->input_widths[i] = ol_inputs_width(spec, l, (enum ol_input)i);
+    }
+    free(chosen);
+    return status;
+}
+
+/* ---- the input ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int join_ids(struct run *r, struct ol_error *err)
+{
+    const struct ol_corpus *c = &r->corpus;
+    const int64_t vocab_size = r->model.spec.vocab_size;
+    r->ids = ol_xcalloc((size_t)(c->n_sequences * c->n_tokens), sizeof *r->ids);
+    for (int64_t s = 0; s < c->n_sequences; s++) {
+        for (int64_t t = 0; t < c->lengths[s]; t++) {
+            const int32_t id = c->ids[s * c->n_tokens + t];
+            if (id < 0 || id >= vocab_size)
+                return ol_fail(err,
+                               "%s: token id %" PRId32 " (sequence %" PRId64
+                               ", token %" PRId64
+                               ") is outside the model's vocabulary, 0 to %" PRId64,
+                               c->source, id, s, t, vocab_size - 1);
+            r->ids[r->n_rows++] = id;
+        }
+    }
+    return 0;
+}
+
+/* The text of every id that occurs; none without a tokenizer. */
+static void name_pieces(struct run *r)
+{
+    r->input.token_ids = r->corpus.ids;
+    r->input.lengths = r->corpus.lengths;
+    if (r->tokenizer == NULL)
+        return;
+    int32_t *ids = ol_xcalloc((size_t)r->n_rows, sizeof *ids);
+    memcpy(ids, r->ids, (size_t)r->n_rows * sizeof *ids);
+    qsort(ids, (size_t)r->n_rows, sizeof *ids, compare_ids);
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->n_rows; i++)
+        if (n == 0 || ids[i] != ids[n - 1])
+            ids[n++] = ids[i];
+    char **pieces = ol_xcalloc((size_t)n, sizeof *pieces);
+    for (int64_t i = 0; i < n; i++)
+        pieces[i] = ol_tokenizer_piece(r->tokenizer, ids[i]);
+    r->input.n_pieces = n;
+    r->input.piece_ids = ids;
+    r->input.pieces = (const char *const *)pieces;
+}
+
+static int read_corpus(struct run *r, const char *directory, struct ol_error *err)
+{
+    struct ol_corpus_request request = r->request->corpus;
+    request.bos = r->request->bos_auto && request.ids_file == NULL;
+    char *path = ol_xasprintf("%s/tokenizer.json", directory);
+    /* Ids need no tokenizer; with one their text is kept too. */
+    if (request.ids_file == NULL || access(path, F_OK) == 0) {
+        r->tokenizer = ol_tokenizer_open(directory, err);
+        if (r->tokenizer == NULL) {
+            free(path);
+            return -1;
+        }
+    }
+    free(path);
+    return ol_corpus_read(&request, r->tokenizer, &r->corpus, err);
+}
+
+/* ---- what the file says of the run ---- */
+
+static char *utc_now(void)
+{
+    char text[32];
+    const time_t now = time(NULL);
+    struct tm parts;
+    gmtime_r(&now, &parts);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return ol_xstrdup(text);
+}
+
+static void describe(struct run *r)
+{
+    const struct ol_model *m = &r->model;
+    const struct ol_run_request *request = r->request;
+    struct ol_activation_info *info = &r->info;
+    char sha[OL_SHA256_HEX_BYTES];
+    info->tool = ol_xstrdup("ol-extract");
+    info->tool_version = ol_xstrdup(OL_VERSION);
+    info->command_line = ol_xstrdup(request->command_line);
+    info->created = utc_now();
+    info->backend = ol_xstrdup(r->devices.backends[0]->op->name);
+    info->precision = ol_xstrdup(request->precision == OL_DTYPE_F32 ? "f32" : "bf16");
+    info->device = ol_xstrdup(r->devices.backends[0]->device);
+    info->model.name = ol_xstrdup(m->name);
+    info->model.family = ol_xstrdup(m->spec.family);
+    info->model.config_json = ol_xstrdup(m->config_text);
+    info->model.weight_format = ol_weights_format(m->weights);
+    info->model.config_sha256 = ol_xstrdup(m->config_sha256);
+    ol_checkpoint_sha256(m->checkpoint, sha);
+    info->model.weights_sha256 = ol_xstrdup(sha);
+    struct ol_json *layers = ol_spec_layers_json(&m->spec);
+    info->model.layers_json = ol_json_dump_text(layers, 0);
+    ol_json_free(layers);
+    info->model.n_layers = m->spec.n_layers;
+    info->model.d_model = m->spec.d_model;
+    info->model.vocab_size = m->spec.vocab_size;
+    info->model.n_experts = m->spec.router.n_experts;
+    info->model.top_k = m->spec.router.top_k;
+    ol_weights_parameters(m->weights, &info->model.total_parameters,
+                          &info->model.active_parameters);
+    info->input.source = ol_xstrdup(r->corpus.source);
+    info->input.text_sha256 = ol_xstrdup(r->corpus.text_sha256);
+    info->input.tokenizer_sha256 =
+        ol_xstrdup(r->tokenizer != NULL ? ol_tokenizer_sha256(r->tokenizer) : "");
+    info->input.windowing =
+        ol_xstrdup(request->corpus.ids_file != NULL                      ? "ids"
+                   : request->corpus.windowing == OL_WINDOWING_REFERENCE ? "reference"
+                                                                         : "contiguous");
+    info->input.bos = r->corpus.bos;
+}
+
+/* ---- files ---- */
+
+/* Digits that decide the values of the hidden states. */
+static void identify(const struct run *r, char hex[OL_SHA256_HEX_BYTES])
+{
+    struct ol_sha256 *sha = ol_sha256_new();
+    ol_sha256_update(sha, r->info.model.config_sha256,
+                     strlen(r->info.model.config_sha256));
+    ol_sha256_update(sha, r->info.model.weights_sha256,
+                     strlen(r->info.model.weights_sha256));
+    ol_sha256_update(sha, r->info.backend, strlen(r->info.backend));
+    ol_sha256_update(sha, r->ids, (size_t)r->n_rows * sizeof *r->ids);
+    ol_sha256_update(sha, r->corpus.lengths,
+                     (size_t)r->corpus.n_sequences * sizeof *r->corpus.lengths);
+    ol_sha256_finish(sha, hex);
+}
+
+/* What an unfinished run had come to. */
+static int take_up(struct run *r, struct ol_error *err)
+{
+    void *extra = NULL;
+    size_t n = 0;
+    int status = ol_state_get(r->states, r->hidden, &r->done, &extra, &n, err);
+    if (status == 0 && r->summary != NULL && r->done >= 0)
+        status = ol_summary_restore(r->summary, extra, n, err);
+    free(extra);
+    return status;
+}
+
+static int open_files(struct run *r, struct ol_error *err)
+{
+    char hex[OL_SHA256_HEX_BYTES];
+    identify(r, hex);
+    const struct ol_state_identity id = {hex, r->request->precision, r->n_rows,
+                                         r->model.spec.d_model};
+    char *partial = ol_xasprintf("%s.partial", r->path);
+    const bool there = access(partial, F_OK) == 0;
+    int status = -1;
+    if (there && !r->request->resume) {
+        ol_fail(err,
+                "%s: an unfinished run is there: go on with it (--resume), or remove it "
+                "to begin anew",
+                partial);
+    } else if (there && access(r->state_path, F_OK) == 0) {
+        /* The states are locked, so that nobody else is sealing the file. */
+        const bool half = ol_activation_half_sealed(r->path);
+        if (half)
+            r->states = ol_state_open(r->state_path, &id, err);
+        if (!half || (r->states != NULL && ol_activation_unseal(r->path, err) == 0))
+            r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
+        if (r->file != NULL && r->states == NULL)
+            r->states = ol_state_open(r->state_path, &id, err);
+        r->hidden = ol_xcalloc((size_t)(r->n_rows * id.d_model), ol_dtype_size(id.dtype));
+        if (r->file != NULL && r->states != NULL)
+            status = take_up(r, err);
+        if (status == 0)
+            ol_note("%s: going on after layer %d", partial, r->done);
+    } else {
+        if (r->request->resume)
+            ol_detail("%s: there is nothing to resume, beginning with layer 0", r->path);
+        r->file = ol_activation_create(r->path, &r->info, &r->layout, &r->input, err);
+        r->created = r->file != NULL;
+        if (r->file != NULL)
+            r->states = ol_state_create(r->state_path, &id, err);
+        status = r->states != NULL ? 0 : -1;
+    }
+    free(partial);
+    return status;
+}
+
+/* A failure before the first layer was kept leaves nothing behind. */
+static void abandon(struct run *r)
+{
+    if (r->file == NULL)
+        return;
+    ol_activation_abandon(r->file);
+    r->file = NULL;
+    struct ol_error ignored = {0};
+    int layer = -1;
+    if (r->states != NULL && r->created) {
+        void *rows = ol_xcalloc((size_t)(r->n_rows * r->layout.d_model),
+                                ol_dtype_size(r->request->precision));
+        void *extra = NULL;
+        size_t n;
+        ol_state_get(r->states, rows, &layer, &extra, &n, &ignored);
+        free(extra);
+        free(rows);
+    }
+    if (!r->created && r->states == NULL)
+        return;
+    if (!r->created || layer >= 0) {
+        ol_note("%s.partial can be finished with --resume", r->path);
+        return;
+    }
+    char *partial = ol_xasprintf("%s.partial", r->path);
+    unlink(partial);
+    if (r->states != NULL)
+        ol_state_remove(r->state_path);
+    free(partial);
+}
+
+/* ---- the run ---- */
+
+/* The rows of the largest part. */
+static int64_t split_rows(struct run *r, int64_t longest)
+{
+    const struct ol_corpus *c = &r->corpus;
+    const int n = r->devices.n;
+    r->n_parts = n < c->n_sequences ? n : (int)c->n_sequences;
+    return ol_team_most_rows(c->lengths, c->n_sequences,
+                             ol_memory_block_rows(r->n_rows, longest), r->n_parts);
+}
+
+static int plan_memory(struct run *r, struct ol_error *err)
+{
+    const struct ol_corpus *c = &r->corpus;
+    struct ol_memory_need need = {
+        .spec = &r->model.spec,
+        .n_rows = r->n_rows,
+        .dtype = r->request->precision,
+        .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(r->devices.backends[0],
+                                                                   &r->model.spec),
+        .other_bytes = ol_memory_resident(),
+        .n_sequences = c->n_sequences,
+        .summary = r->request->summary,
+        .imatrix = r->request->imatrix,
+    };
+    /* The stream that an earlier run left is read beside the one it becomes. */
+    if (r->request->resume)
+        need.other_bytes += r->n_rows * r->model.spec.d_model *
+                            (int64_t)ol_dtype_size(r->request->precision);
+    for (int64_t s = 0; s < c->n_sequences; s++)
+        if (c->lengths[s] > need.longest)
+            need.longest = c->lengths[s];
+    need.part_rows = split_rows(r, need.longest);
+    /* Sums over parts would be in another order than those of one. */
+    if (r->request->imatrix && r->n_parts > 1)
+        return ol_fail(err, "--imatrix runs on one device, --devices %s names several",
+                       r->request->devices);
+    need.n_parts = r->n_parts;
+    for (int i = 0; i < r->n_parts; i++) {
+        int64_t bytes;
+        if (r->devices.backends[i]->op->device_bytes(r->devices.backends[i], &bytes,
+                                                     err) != 0)
+            return -1;
+        if (i == 0 || bytes < need.device_bytes)
+            need.device_bytes = bytes;
+    }
+    return ol_memory_choose(&need, r->request->memory, &r->memory, err);
+}
+
+/* What a norm multiplies by. */
+static float *read_gains(const struct ol_model *m, enum ol_role role, int layer)
+{
+    const struct ol_weight w = ol_weights_get(m->weights, role, layer, 0);
+    const size_t d = (size_t)m->spec.d_model, size = ol_dtype_size(w.dtype);
+    float *gains = ol_xcalloc(d, sizeof *gains);
+    for (size_t c = 0; c < d; c++) {
+        gains[c] = 1;
+        if (w.data == NULL)
+            continue;
+        float value;
+        ol_to_f32(w.dtype, (const char *)w.data + c * (size_t)w.col_step * size, &value,
+                  1);
+        gains[c] = m->spec.norm == OL_NORM_RMS_OFFSET ? 1 + value : value;
+    }
+    return gains;
+}
+
+static void new_summary(struct run *r)
+{
+    if (!r->request->summary)
+        return;
+    const struct ol_model *m = &r->model;
+    r->gains = ol_xcalloc((size_t)m->spec.n_layers, sizeof *r->gains);
+    for (int l = 0; l < m->spec.n_layers; l++) {
+        r->gains[l][OL_SUMMARY_LN_ATTN] = read_gains(m, OL_ROLE_ATTN_NORM, l);
+        r->gains[l][OL_SUMMARY_LN_MLP] = read_gains(m, OL_ROLE_MLP_NORM, l);
+    }
+    r->summary = ol_summary_new(&r->layout);
+}
+
+static int compute(struct run *r, struct ol_error *err)
+{
+    /* Where there was a choice. */
+    if (r->request->backend == OL_BACKEND_AUTO && ol_cuda_libraries() != NULL)
+        ol_note("running on %s", r->devices.backends[0]->device);
+    const struct ol_writer_target target = {
+        .file = r->file,
+        .layout = &r->layout,
+        .states = r->states,
+        .summary = r->summary,
+        .gains = (float *const(*)[OL_SUMMARY_OUTPUT])r->gains,
+        .lengths = r->corpus.lengths,
+        .dtype = r->request->precision,
+        .most_waiting = (size_t)(r->memory.writer_bytes / r->n_parts),
+        .n_parts = r->n_parts,
+        .n_experts = r->model.spec.router.n_experts,
+    };
+    struct ol_forward_input in = {
+        .spec = &r->model.spec,
+        .weights = r->model.weights,
+        .backend = r->devices.backends[0],
+        .memory = &r->memory,
+        .n_sequences = r->corpus.n_sequences,
+        .lengths = r->corpus.lengths,
+        .ids = r->ids,
+        .keep_states = true,
+        .perplexity = r->request->perplexity,
+        .summary = r->request->summary,
+        .imatrix = r->request->imatrix,
+        .last_recorded = r->layout.layers[r->layout.n_layers - 1].number,
+        .done = r->done,
+        .states = r->hidden,
+    };
+    struct ol_progress *progress = NULL;
+    double total, skipped;
+    int status = -1;
+    in.stream = ol_stream_new(r->memory.weight_bytes, err);
+    in.writer = in.stream != NULL ? ol_writer_new(&target, err) : NULL;
+    if (in.writer == NULL)
+        goto out;
+    ol_forward_cost(&in, &total, &skipped);
+    const struct ol_progress_sources sources = {in.stream, r->devices.backends,
+                                                r->n_parts, in.writer};
+    progress =
+        ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, &sources);
+    if (ol_team_run(&in, r->devices.backends, r->n_parts, progress, err) != 0 ||
+        ol_writer_finish(in.writer, err) != 0)
+        goto out;
+    ol_progress_finish(progress, &r->receipt);
+    int64_t n_nll;
+    const double mean_nll = ol_writer_mean_nll(in.writer, &n_nll);
+    if (n_nll > 0)
+        ol_note("perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
+                " tokens)",
+                exp(mean_nll), mean_nll, n_nll);
+    status = 0;
+out:
+    /* What waits is still worth writing: a resumed run then starts later. */
+    if (status != 0 && in.writer != NULL) {
+        struct ol_error ignored = {0};
+        ol_writer_finish(in.writer, &ignored);
+    }
+    ol_progress_free(progress);
+    ol_writer_free(in.writer);
+    ol_stream_free(in.stream);
+    return status;
+}
+
+static int seal(struct run *r, struct ol_error *err)
+{
+    struct ol_activation_writer *file = r->file;
+    struct ol_activation_outliers outliers = {0};
+    r->file = NULL;
+    if (r->summary != NULL)
+        ol_summary_outliers(r->summary, &outliers);
+    const int status =
+        ol_activation_seal(file, r->summary != NULL ? &outliers : NULL, &r->receipt, err);
+    ol_activation_outliers_clear(&outliers);
+    if (status != 0)
+        return -1;
+    ol_state_remove(r->state_path);
+    printf("%s\n", r->path);
+    return 0;
+}
+
+static void clear(struct run *r)
+{
+    abandon(r);
+    ol_state_close(r->states);
+    ol_summary_free(r->summary);
+    for (int l = 0; r->gains != NULL && l < r->model.spec.n_layers; l++)
+        for (int site = 0; site < OL_SUMMARY_OUTPUT; site++)
+            free(r->gains[l][site]);
+    free(r->gains);
+    ol_activation_info_clear(&r->info);
+    for (int64_t i = 0; i < r->input.n_pieces; i++)
+        free((char *)(uintptr_t)r->input.pieces[i]);
+    free((void *)(uintptr_t)r->input.pieces);
+    free((void *)(uintptr_t)r->input.piece_ids);
+    free(r->layout.layers);
+    free(r->hidden);
+    free(r->ids);
+    ol_devices_close(&r->devices);
+    ol_corpus_clear(&r->corpus);
+    ol_tokenizer_close(r->tokenizer);
+    ol_model_clear(&r->model);
+    free(r->state_path);
+    free(r->path);
+}
+
+int ol_run(const struct ol_run_request *request, struct ol_error *err)
+{
+    struct run r = {.request = request, .done = -1};
+    int status = -1;
+    /* Before anything that takes long. */
+    if (ol_devices_open(&r.devices, request, OL_TEAM_MOST, err) != 0 ||
+        ol_model_open(&r.model, request->model, err) != 0)
+        goto out;
+    char *short_name = ol_model_short_name(request->model);
+    r.path = request->output != NULL ? ol_xstrdup(request->output)
+                                     : ol_xasprintf("%s.h5", short_name);
+    free(short_name);
+    r.state_path = ol_xasprintf("%s.partial.state", r.path);
+    if (read_corpus(&r, r.model.directory, err) != 0 || join_ids(&r, err) != 0 ||
+        lay_out(&r, err) != 0)
+        goto out;
+    name_pieces(&r);
+    describe(&r);
+    /* Not needed any more, and large. */
+    ol_tokenizer_close(r.tokenizer);
+    r.tokenizer = NULL;
+    if (plan_memory(&r, err) != 0)
+        goto out;
+    new_summary(&r);
+    if (open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
+        goto out;
+    status = 0;
+out:
+    clear(&r);
+    return status;
+}
+
+/* ---- --tokenize ---- */
+
+static void print_ids(void *arg, const int32_t *ids, size_t n)
+{
+    (void)arg;
+    for (size_t i = 0; i < n; i++)
+        printf("%s%" PRId32, i > 0 ? " " : "", ids[i]);
+    printf("\n");
+}
+
+int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
+{
+    struct run r = {.request = request, .done = -1};
+    struct ol_corpus_request corpus = request->corpus;
+    corpus.bos = request->bos_auto;
+    char *directory = ol_hub_resolve(request->model, err);
+    int status = -1;
+    if (directory == NULL) {
+        status = -1;
+    } else if (corpus.ids_file == NULL && corpus.n_sequences == 0) {
+        r.tokenizer = ol_tokenizer_open(directory, err);
+        if (r.tokenizer != NULL)
+            status = ol_corpus_each_document(&corpus, r.tokenizer, print_ids, NULL, err);
+    } else {
+        status = read_corpus(&r, directory, err);
+        for (int64_t s = 0; s < r.corpus.n_sequences && status == 0; s++)
+            print_ids(NULL, r.corpus.ids + s * r.corpus.n_tokens,
+                      (size_t)r.corpus.lengths[s]);
+    }
+    free(directory);
+    clear(&r);
+    return status;
+}
+
+/* ---- --plan ---- */
+
+int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
+{
+    struct run r = {.request = request, .done = -1};
+    struct ol_json *plan = NULL;
+    int status = -1;
+    if (ol_model_open_config(&r.model, request->model, err) != 0)
+        goto out;
+    r.corpus.n_sequences = request->corpus.n_sequences;
+    r.corpus.n_tokens = request->corpus.length;
+    if (lay_out(&r, err) != 0)
+        goto out;
+    if (ol_devices_open(&r.devices, request, 1, err) != 0)
+        goto out;
+    struct ol_plan_request wanted = {
+        .model = &r.model,
+        .backend = r.devices.backends[0],
+        .n_sequences = request->corpus.n_sequences,
+        .length = request->corpus.length,
+        .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,
+        .n_recorded = (int)r.layout.n_layers,
+        .stored = r.layout.dtype,
+        .stores_tensors = request->store != OL_STORE_NONE,
+        .perplexity = request->perplexity,
+        .summary = request->summary,
+        .memory_budget = request->memory,
+    };
+    for (int site = 0; site < OL_N_SITES; site++)
+        wanted.n_sites += request->sites[site];
+    plan = ol_plan(&wanted, err);
+    if (plan != NULL)
+        status = ol_json_dump(plan, 1, stdout, "stdout", err);
+out:
+    ol_json_free(plan);
+    clear(&r);
+    return status;
+}

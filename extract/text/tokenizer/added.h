@@ -1,0 +1,27 @@
+/* Added tokens: those found in the text before anything else is done with it. */
+#ifndef OL_TOKENIZER_ADDED_H
+#define OL_TOKENIZER_ADDED_H
+
+#include "extract/text/tokenizer/vocab.h"
+
+struct ol_added_flags {
+    bool single_word;    /* not beside a letter, a digit or an underscore */
+    bool lstrip, rstrip; /* swallows the white space before, behind */
+    bool special;
+};
+
+struct ol_added;
+
+struct ol_added *ol_added_new(void);
+void ol_added_free(struct ol_added *a);
+void ol_added_put(struct ol_added *a, const char *text, size_t bytes, int32_t id,
+                  struct ol_added_flags flags);
+
+/* Call piece for every stretch of text between added tokens (id -1) and for every added
+ * token (with its id), in order; the leftmost and of those the longest is taken. Stops
+ * when piece returns non-zero, and returns that. */
+int ol_added_split(const struct ol_added *a, const char *text, size_t bytes,
+                   int (*piece)(void *arg, const char *text, size_t bytes, int32_t id),
+                   void *arg);
+
+#endif

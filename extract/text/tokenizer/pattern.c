@@ -1,0 +1,181 @@
+#include "extract/text/tokenizer/pattern.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+struct ol_pattern {
+    pcre2_code *code;
+    pcre2_match_data *match;
+    pcre2_match_context *context;
+    pcre2_jit_stack *stack;
+};
+
+/* ---- one dialect to the other ---- */
+
+/* Unicode's White_Space. PCRE2's own \s adds U+180E, which was white space once. */
+#define WHITE_SPACE                                                                      \
+    "\\x{09}-\\x{0d} \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"       \
+    "\\x{202f}\\x{205f}\\x{3000}"
+
+struct translation {
+    const char *from; /* next character */
+    char *to;
+    size_t used, room;
+    bool in_class;
+    const char *refused; /* what has another meaning in the two */
+};
+
+static void put(struct translation *t, const char *text, size_t n)
+{
+    if (t->used + n + 1 > t->room) {
+        t->room = 2 * (t->used + n) + 64;
+        t->to = ol_xrealloc_array(t->to, t->room, 1);
+    }
+    memcpy(t->to + t->used, text, n);
+    t->used += n;
+    t->to[t->used] = '\0';
+}
+
+static void put_escape(struct translation *t)
+{
+    const char c = t->from[1];
+    if (c == 's' && t->in_class)
+        put(t, WHITE_SPACE, strlen(WHITE_SPACE));
+    else if (c == 's')
+        put(t, "[" WHITE_SPACE "]", strlen(WHITE_SPACE) + 2);
+    else if (c == 'S' && !t->in_class)
+        put(t, "[^" WHITE_SPACE "]", strlen(WHITE_SPACE) + 3);
+    else if (c != '\0' && (strchr("pPdDrntfx", c) != NULL ||
+                           !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                             (c >= '0' && c <= '9'))))
+        put(t, t->from, 2);
+    else
+        t->refused = "an escape";
+    t->from += c != '\0' ? 2 : 1;
+    /* \p{..}, \x{..}: the braces are part of it. */
+    if ((c == 'p' || c == 'P' || c == 'x') && t->from[0] == '{') {
+        const size_t n = strcspn(t->from, "}");
+        put(t, t->from, n);
+        t->from += n;
+        if (t->from[0] == '}')
+            put(t, t->from++, 1);
+    }
+}
+
+static void put_in_class(struct translation *t)
+{
+    if (t->from[0] == '[')
+        t->refused = "a set inside a set";
+    else if (t->from[0] == '&' && t->from[1] == '&')
+        t->refused = "an intersection of sets";
+    t->in_class = t->from[0] != ']';
+    put(t, t->from++, 1);
+}
+
+static void put_outside(struct translation *t)
+{
+    const char c = t->from[0];
+    if (c == '^' || c == '$')
+        t->refused = "an anchor";
+    else if (c == '}' && t->from[1] == '+')
+        t->refused = "a possessive interval";
+    put(t, t->from++, 1);
+    if (c != '[')
+        return;
+    t->in_class = true;
+    if (t->from[0] == '^')
+        put(t, t->from++, 1);
+    /* A bracket that comes first is a member. */
+    if (t->from[0] == ']')
+        put(t, t->from++, 1);
+}
+
+static char *translate(const char *expression, const char *where, struct ol_error *err)
+{
+    struct translation t = {.from = expression};
+    put(&t, "", 0);
+    while (t.from[0] != '\0' && t.refused == NULL) {
+        if (t.from[0] == '\\')
+            put_escape(&t);
+        else if (t.in_class)
+            put_in_class(&t);
+        else
+            put_outside(&t);
+    }
+    if (t.refused == NULL)
+        return t.to;
+    ol_fail(err, "%s: the pattern %s has %s that is not supported", where, expression,
+            t.refused);
+    free(t.to);
+    return NULL;
+}
+
+/* ---- compile and match ---- */
+
+enum { JIT_STACK_MAX = 64 << 20 };
+
+struct ol_pattern *ol_pattern_new(const char *expression, const char *where,
+                                  struct ol_error *err)
+{
+    char *text = translate(expression, where, err);
+    if (text == NULL)
+        return NULL;
+    int code;
+    size_t offset;
+    struct ol_pattern *p = ol_xcalloc(1, sizeof *p);
+    pcre2_compile_context *compile = pcre2_compile_context_create(NULL);
+    pcre2_set_newline(compile, PCRE2_NEWLINE_LF);
+    p->code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
+                            PCRE2_UTF | PCRE2_UCP, &code, &offset, compile);
+    pcre2_compile_context_free(compile);
+    if (p->code == NULL) {
+        char reason[256];
+        pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason);
+        ol_fail(err, "%s: the pattern %s cannot be compiled: %s", where, expression,
+                reason);
+        free(text);
+        free(p);
+        return NULL;
+    }
+    free(text);
+    /* Without the compiler for this processor matching still works, only slower. */
+    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+    p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
+    p->context = pcre2_match_context_create(NULL);
+    p->stack = pcre2_jit_stack_create(64 << 10, JIT_STACK_MAX, NULL);
+    pcre2_jit_stack_assign(p->context, NULL, p->stack);
+    return p;
+}
+
+void ol_pattern_free(struct ol_pattern *p)
+{
+    if (p == NULL)
+        return;
+    pcre2_jit_stack_free(p->stack);
+    pcre2_match_context_free(p->context);
+    pcre2_match_data_free(p->match);
+    pcre2_code_free(p->code);
+    free(p);
+}
+
+int ol_pattern_find(const struct ol_pattern *p, const char *text, size_t bytes,
+                    size_t from, size_t *start, size_t *end, struct ol_error *err)
+{
+    const int found =
+        pcre2_match(p->code, (PCRE2_SPTR)text, bytes, from,
+                    PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, p->match, p->context);
+    if (found == PCRE2_ERROR_NOMATCH)
+        return 0;
+    if (found < 0) {
+        char reason[256];
+        pcre2_get_error_message(found, (PCRE2_UCHAR *)reason, sizeof reason);
+        return ol_fail(err, "a pattern of the tokenizer cannot be matched: %s", reason);
+    }
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(p->match);
+    *start = at[0];
+    *end = at[1];
+    return 1;
+}

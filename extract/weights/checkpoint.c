@@ -1,0 +1,280 @@
+/* A checkpoint owns its files (opened in the order of their names) and a hash table from
+ * tensor name to tensor; the tensors themselves lie in their files' tables. */
+#include "extract/weights/checkpoint.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/json.h"
+#include "extract/weights/safetensors.h"
+
+static const char index_name[] = "model.safetensors.index.json";
+static const char single_name[] = "model.safetensors";
+
+struct ol_checkpoint {
+    char *directory;
+    struct ol_safetensors **files;
+    int n_files;
+    const struct ol_stored_tensor **tensors; /* by file, then by offset */
+    int64_t n_tensors;
+    const struct ol_stored_tensor **slots; /* open addressing; NULL: free */
+    uint64_t slot_mask;                    /* number of slots (a power of two) - 1 */
+    char sha256[OL_SHA256_HEX_BYTES];
+};
+
+/* ---- names ---- */
+
+/* FNV-1a, with its high bits folded in because the table uses the low ones. */
+static uint64_t hash_name(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash ^ hash >> 32;
+}
+
+/* The slot of that name: the tensor's, or the free one where it would be put. */
+static const struct ol_stored_tensor **find_slot(const struct ol_checkpoint *c,
+                                                 const char *name)
+{
+    uint64_t i = hash_name(name) & c->slot_mask;
+    while (c->slots[i] != NULL && strcmp(c->slots[i]->name, name) != 0)
+        i = (i + 1) & c->slot_mask;
+    return &c->slots[i];
+}
+
+static int collect_tensors(struct ol_checkpoint *c, struct ol_error *err)
+{
+    int64_t total = 0, n;
+    for (int f = 0; f < c->n_files; f++) {
+        ol_safetensors_tensors(c->files[f], &n);
+        total += n;
+    }
+    uint64_t n_slots = 16;
+    while (n_slots < 2 * (uint64_t)total)
+        n_slots *= 2;
+    c->slots = ol_xcalloc(n_slots, sizeof *c->slots);
+    c->slot_mask = n_slots - 1;
+    c->tensors = ol_xcalloc((size_t)total, sizeof *c->tensors);
+    for (int f = 0; f < c->n_files; f++) {
+        const struct ol_stored_tensor *tensors = ol_safetensors_tensors(c->files[f], &n);
+        for (int64_t i = 0; i < n; i++) {
+            const struct ol_stored_tensor **slot = find_slot(c, tensors[i].name);
+            if (*slot != NULL)
+                return ol_fail(err, "%s: tensor %s is also in %s",
+                               ol_safetensors_path(c->files[f]), tensors[i].name,
+                               ol_safetensors_path(c->files[(*slot)->file]));
+            *slot = &tensors[i];
+            c->tensors[c->n_tensors++] = &tensors[i];
+        }
+    }
+    return 0;
+}
+
+/* ---- the index of a checkpoint in several files ---- */
+
+static int compare_names(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
+/* A file name from an index must stay inside the directory. (Symbolic links may lead out:
+ * that is how the Hub cache is built.) */
+static bool stays_inside(const char *name)
+{
+    if (name[0] == '/' || name[0] == '\0')
+        return false;
+    for (const char *part = name; part != NULL; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
+            return false;
+    }
+    return true;
+}
+
+/* The distinct file names of a weight_map, sorted; the array is to be freed, the strings
+ * are the map's. */
+static const char **list_files(struct ol_json *map, const char *index, size_t *n_files,
+                               struct ol_error *err)
+{
+    const char **names = ol_xcalloc(ol_json_length(map), sizeof *names);
+    size_t n = 0;
+    for (void *it = ol_json_first(map); it != NULL; it = ol_json_next(map, it)) {
+        const struct ol_json *value = ol_json_value(it);
+        size_t bytes;
+        if (ol_json_kind(value) != OL_JSON_STRING) {
+            ol_fail(err, "%s: weight_map: %s: expected a file name, a string", index,
+                    ol_json_key(it));
+            goto fail;
+        }
+        names[n] = ol_json_string(value, &bytes);
+        if (strlen(names[n]) != bytes || !stays_inside(names[n])) {
+            ol_fail(err,
+                    "%s: weight_map: %s: file name \"%.200s\" is not one inside the "
+                    "directory",
+                    index, ol_json_key(it), names[n]);
+            goto fail;
+        }
+        n++;
+    }
+    qsort(names, n, sizeof *names, compare_names);
+    *n_files = 0;
+    for (size_t i = 0; i < n; i++)
+        if (*n_files == 0 || strcmp(names[*n_files - 1], names[i]) != 0)
+            names[(*n_files)++] = names[i];
+    return names;
+fail:
+    free(names);
+    return NULL;
+}
+
+static int open_files(struct ol_checkpoint *c, const char *const *names, size_t n,
+                      struct ol_error *err)
+{
+    if (n > INT_MAX)
+        return ol_fail(err, "%s: %zu files, expected at most %d", c->directory, n,
+                       INT_MAX);
+    c->files = ol_xcalloc(n, sizeof *c->files);
+    struct ol_sha256 *sha = ol_sha256_new();
+    for (size_t i = 0; i < n; i++) {
+        char *path = ol_xasprintf("%s/%s", c->directory, names[i]);
+        c->files[i] = ol_safetensors_open(path, (int)i, sha, err);
+        free(path);
+        if (c->files[i] == NULL)
+            break;
+        c->n_files++;
+    }
+    ol_sha256_finish(sha, c->sha256);
+    if ((size_t)c->n_files < n)
+        return -1;
+    return collect_tensors(c, err);
+}
+
+/* Every tensor of the map is in the file that the map names. */
+static int check_map(const struct ol_checkpoint *c, struct ol_json *map,
+                     const char *index, struct ol_error *err)
+{
+    const size_t prefix = strlen(c->directory) + 1;
+    for (void *it = ol_json_first(map); it != NULL; it = ol_json_next(map, it)) {
+        const char *file = ol_json_string(ol_json_value(it), NULL);
+        const struct ol_stored_tensor *t = ol_checkpoint_find(c, ol_json_key(it));
+        if (t == NULL)
+            return ol_fail(err, "%s: tensor %s should be in %s, but is in no file", index,
+                           ol_json_key(it), file);
+        const char *found = ol_checkpoint_path(c, t->file) + prefix;
+        if (strcmp(found, file) != 0)
+            return ol_fail(err, "%s: tensor %s should be in %s, but is in %s", index,
+                           ol_json_key(it), file, found);
+    }
+    return 0;
+}
+
+static int open_sharded(struct ol_checkpoint *c, const char *index, struct ol_error *err)
+{
+    int result = -1;
+    size_t n_files = 0;
+    const char **names = NULL;
+    struct ol_json *json = ol_json_load_file(index, err);
+    if (json == NULL)
+        goto out;
+    struct ol_json *map = ol_json_get(json, "weight_map");
+    if (ol_json_kind(map) != OL_JSON_OBJECT || ol_json_length(map) == 0) {
+        ol_fail(err, "%s: key \"weight_map\": expected an object with entries", index);
+        goto out;
+    }
+    names = list_files(map, index, &n_files, err);
+    if (names == NULL || open_files(c, names, n_files, err) != 0)
+        goto out;
+    result = check_map(c, map, index, err);
+out:
+    free(names);
+    ol_json_free(json);
+    return result;
+}
+
+/* ---- */
+
+static int open_any(struct ol_checkpoint *c, struct ol_error *err)
+{
+    struct stat status;
+    const char *const single[] = {single_name};
+    char *index = ol_xasprintf("%s/%s", c->directory, index_name);
+    char *path = ol_xasprintf("%s/%s", c->directory, single_name);
+    int result = -1;
+    if (stat(c->directory, &status) != 0)
+        ol_fail_errno(err, "%s: cannot be opened", c->directory);
+    else if (!S_ISDIR(status.st_mode))
+        ol_fail(err, "%s: is not a directory", c->directory);
+    else if (stat(index, &status) == 0)
+        result = open_sharded(c, index, err);
+    else if (errno != ENOENT)
+        ol_fail_errno(err, "%s: cannot be opened", index);
+    else if (stat(path, &status) == 0 || errno != ENOENT)
+        result = open_files(c, single, 1, err);
+    else
+        ol_fail(err, "%s: there is neither %s nor %s", c->directory, index_name,
+                single_name);
+    free(index);
+    free(path);
+    return result;
+}
+
+struct ol_checkpoint *ol_checkpoint_open(const char *directory, struct ol_error *err)
+{
+    struct ol_checkpoint *c = ol_xcalloc(1, sizeof *c);
+    c->directory = ol_xstrdup(directory);
+    if (open_any(c, err) == 0)
+        return c;
+    ol_checkpoint_close(c);
+    return NULL;
+}
+
+void ol_checkpoint_close(struct ol_checkpoint *c)
+{
+    if (c == NULL)
+        return;
+    for (int f = 0; f < c->n_files; f++)
+        ol_safetensors_close(c->files[f]);
+    free(c->files);
+    free(c->tensors);
+    free(c->slots);
+    free(c->directory);
+    free(c);
+}
+
+const struct ol_stored_tensor *ol_checkpoint_find(const struct ol_checkpoint *c,
+                                                  const char *name)
+{
+    return *find_slot(c, name);
+}
+
+int64_t ol_checkpoint_n_tensors(const struct ol_checkpoint *c)
+{
+    return c->n_tensors;
+}
+
+const struct ol_stored_tensor *ol_checkpoint_tensor(const struct ol_checkpoint *c,
+                                                    int64_t i)
+{
+    return c->tensors[i];
+}
+
+const char *ol_checkpoint_directory(const struct ol_checkpoint *c)
+{
+    return c->directory;
+}
+
+const char *ol_checkpoint_path(const struct ol_checkpoint *c, int file)
+{
+    return ol_safetensors_path(c->files[file]);
+}
+
+void ol_checkpoint_sha256(const struct ol_checkpoint *c, char hex[OL_SHA256_HEX_BYTES])
+{
+    memcpy(hex, c->sha256, OL_SHA256_HEX_BYTES);
+}

@@ -1,0 +1,189 @@
+/* The local Hub cache, as huggingface_hub lays it out:
+ *
+ *     CACHE/models--ORG--NAME/refs/main            40 hexadecimal digits: a commit
+ *     CACHE/models--ORG--NAME/snapshots/COMMIT/    the files (links into blobs/) */
+#include "extract/weights/hub.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_NAME = 96, COMMIT_DIGITS = 40 };
+
+static bool is_directory(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static bool is_name_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '_' || c == '.';
+}
+
+/* name or org/name: letters, digits, '-', '_', '.', with neither "--" nor ".." (which
+ * the cache's folder names could not tell apart, or would lead out of it). */
+static bool is_hub_name(const char *model)
+{
+    int slashes = 0;
+    const size_t n = strlen(model);
+    if (n == 0 || n > MAX_NAME || strstr(model, "--") != NULL ||
+        strstr(model, "..") != NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const bool edge =
+            i == 0 || i + 1 == n || model[i - 1] == '/' || model[i + 1] == '/';
+        if (model[i] == '/' ? edge || ++slashes > 1 : !is_name_character(model[i]))
+            return false;
+        if (edge && (model[i] == '-' || model[i] == '.'))
+            return false;
+    }
+    return true;
+}
+
+/* An environment variable that is set to something, else NULL. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static const char *home(void)
+{
+    const char *value = variable("HOME");
+    return value != NULL ? value : "";
+}
+
+/* A path with a leading ~ and any $NAME or ${NAME} replaced, as huggingface_hub does;
+ * names that are not set stay as they are. The caller frees. */
+static char *expand(const char *path)
+{
+    char *text = path[0] == '~' && (path[1] == '/' || path[1] == '\0')
+                     ? ol_xasprintf("%s%s", home(), path + 1)
+                     : ol_xstrdup(path);
+    for (char *at = strchr(text, '$'); at != NULL;) {
+        const bool braces = at[1] == '{';
+        const char *name = at + 1 + braces;
+        const size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz"
+                                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+        char *key = ol_xstrndup(name, length);
+        const char *value = length > 0 ? getenv(key) : NULL;
+        free(key);
+        if (value == NULL || (braces && name[length] != '}')) {
+            at = strchr(at + 1, '$');
+            continue;
+        }
+        const size_t before = (size_t)(at - text);
+        char *longer =
+            ol_xasprintf("%.*s%s%s", (int)before, text, value, name + length + braces);
+        free(text);
+        text = longer;
+        at = strchr(text + before + strlen(value), '$');
+    }
+    return text;
+}
+
+/* The folder of the cache and, for messages, the variable that says so. */
+static char *cache_folder(const char **from)
+{
+    static const struct {
+        const char *variable, *below;
+    } places[] = {
+        {"HF_HUB_CACHE", ""},
+        {"HUGGINGFACE_HUB_CACHE", ""},
+        {"HF_HOME", "/hub"},
+        {"XDG_CACHE_HOME", "/huggingface/hub"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        *from = places[i].variable;
+        if (variable(*from) == NULL)
+            continue;
+        char *path = expand(variable(*from));
+        char *folder = ol_xasprintf("%s%s", path, places[i].below);
+        free(path);
+        return folder;
+    }
+    *from = "default";
+    return ol_xasprintf("%s/.cache/huggingface/hub", home());
+}
+
+static int read_commit(const char *path, char commit[COMMIT_DIGITS + 1],
+                       struct ol_error *err)
+{
+    char text[COMMIT_DIGITS + 8];
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return ol_fail_errno(err, "%s: cannot open", path);
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    while (n > 0 && strchr(" \t\r\n", text[n - 1]) != NULL && text[n - 1] != '\0')
+        n--;
+    text[n] = '\0';
+    if (n != COMMIT_DIGITS || strspn(text, "0123456789abcdef") != COMMIT_DIGITS)
+        return ol_fail(err, "%s: expected a commit (%d hexadecimal digits)", path,
+                       COMMIT_DIGITS);
+    memcpy(commit, text, COMMIT_DIGITS + 1);
+    return 0;
+}
+
+/* CACHE/models--ORG--NAME */
+static char *model_folder(const char *cache, const char *model)
+{
+    const char *slash = strchr(model, '/');
+    if (slash == NULL)
+        return ol_xasprintf("%s/models--%s", cache, model);
+    return ol_xasprintf("%s/models--%.*s--%s", cache, (int)(slash - model), model,
+                        slash + 1);
+}
+
+static char *find_snapshot(const char *model, struct ol_error *err)
+{
+    const char *from;
+    char commit[COMMIT_DIGITS + 1];
+    char *cache = cache_folder(&from);
+    char *folder = model_folder(cache, model);
+    char *ref = ol_xasprintf("%s/refs/main", folder);
+    char *snapshot = NULL, *result = NULL;
+    if (!is_directory(folder)) {
+        ol_fail(err,
+                "%s: there is no such directory, and no such model in the Hub cache: "
+                "looked for %s (from %s)",
+                model, folder, from);
+        goto out;
+    }
+    if (read_commit(ref, commit, err) != 0)
+        goto out;
+    snapshot = ol_xasprintf("%s/snapshots/%s", folder, commit);
+    if (!is_directory(snapshot)) {
+        ol_fail(err, "%s: %s names a snapshot that is not there: looked for %s", model,
+                ref, snapshot);
+        goto out;
+    }
+    result = snapshot;
+    snapshot = NULL;
+out:
+    free(snapshot);
+    free(ref);
+    free(folder);
+    free(cache);
+    return result;
+}
+
+char *ol_hub_resolve(const char *model, struct ol_error *err)
+{
+    struct stat status;
+    if (stat(model, &status) == 0) {
+        if (S_ISDIR(status.st_mode))
+            return ol_xstrdup(model);
+        ol_fail(err, "%s: is a file, expected a directory or a Hub name (org/name)",
+                model);
+        return NULL;
+    }
+    if (is_hub_name(model))
+        return find_snapshot(model, err);
+    ol_fail_errno(err, "%s: cannot be opened, and is no Hub name (org/name)", model);
+    return NULL;
+}

@@ -1,0 +1,28 @@
+/* The weights of a range of roles, of one layer (and expert), queued, waited for and
+ * given back together. */
+#ifndef OL_LAYER_WEIGHTS_H
+#define OL_LAYER_WEIGHTS_H
+
+#include "extract/backend.h"
+#include "extract/weights/stream.h"
+#include "extract/weights/weights.h"
+
+struct ol_layer_weights {
+    const struct ol_weights *weights; /* borrowed */
+    struct ol_stream *stream;         /* borrowed */
+    int user;                         /* of the stream */
+};
+
+/* Roles that the layer does not have are skipped, in all. */
+void ol_layer_weights_prefetch(const struct ol_layer_weights *w, enum ol_role first,
+                               enum ol_role last, int layer, int expert);
+/* Have the backend send what is resident already on its way. */
+int ol_layer_weights_send(const struct ol_layer_weights *w, struct ol_backend *b,
+                          enum ol_role first, enum ol_role last, int layer, int expert,
+                          struct ol_error *err);
+int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
+                          enum ol_role last, int layer, int expert, struct ol_error *err);
+void ol_layer_weights_release(const struct ol_layer_weights *w, enum ol_role first,
+                              enum ol_role last, int layer, int expert);
+
+#endif

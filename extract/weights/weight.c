@@ -1,0 +1,53 @@
+#include "extract/weights/weight.h"
+
+#include <assert.h>
+
+struct ol_weight ol_weight_plain(const void *data, enum ol_dtype dtype, int64_t n_rows,
+                                 int64_t n_cols)
+{
+    return (struct ol_weight){
+        .data = data,
+        .encoding = OL_ENCODING_PLAIN,
+        .dtype = dtype,
+        .n_rows = n_rows,
+        .n_cols = n_cols,
+        .row_step = n_cols,
+        .col_step = 1,
+        .spans = {{data, (size_t)n_rows * (size_t)n_cols * ol_dtype_size(dtype)}},
+        .sharers = 1,
+    };
+}
+
+bool ol_weight_is_contiguous(const struct ol_weight *w)
+{
+    return w->encoding == OL_ENCODING_PLAIN && w->col_step == 1 &&
+           (w->row_step == w->n_cols || w->n_rows == 1);
+}
+
+int64_t ol_weight_bytes(const struct ol_weight *w)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+        bytes += w->spans[i].bytes;
+    return w->data != NULL ? (int64_t)bytes / w->sharers : 0;
+}
+
+const char *ol_weight_format_name(const struct ol_weight *w)
+{
+    switch (w->encoding) {
+    case OL_ENCODING_PLAIN:
+        return ol_dtype_name(w->dtype);
+    case OL_ENCODING_FP8:
+        return "FP8";
+    case OL_ENCODING_MXFP4:
+        return "MXFP4";
+    case OL_ENCODING_INT4:
+        return "INT4";
+    case OL_ENCODING_GPTQ:
+        return "GPTQ";
+    case OL_ENCODING_AWQ:
+        return "AWQ";
+    }
+    assert(false && "an encoding of no kind");
+    return "";
+}

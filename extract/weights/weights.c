@@ -1,0 +1,165 @@
+/* One array of weights per role: [1], [n_layers] or [n_layers, n_experts]. */
+#include "extract/weights/weights.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/model/role.h"
+#include "extract/weights/weight_format.h"
+
+enum { N_MISSING_NAMED = 5 };
+
+struct ol_weights {
+    const struct ol_spec *spec;
+    struct ol_weight *roles[OL_N_ROLES]; /* NULL: this model has none */
+};
+
+/* What was looked for in vain. */
+struct missing {
+    int64_t n, n_sought;
+    char names[N_MISSING_NAMED * (OL_ROLE_NAME_BYTES + 2)];
+};
+
+static struct ol_weight *place(const struct ol_weights *w, enum ol_role role, int layer,
+                               int expert)
+{
+    if (w->roles[role] == NULL)
+        return NULL;
+    size_t i = 0;
+    if (ol_role_has_layer(role))
+        i = (size_t)layer;
+    if (ol_role_has_expert(role))
+        i = i * (size_t)w->spec->router.n_experts + (size_t)expert;
+    return &w->roles[role][i];
+}
+
+static void note_missing(struct missing *missing, const char *name)
+{
+    const size_t used = strlen(missing->names);
+    if (missing->n < N_MISSING_NAMED)
+        snprintf(missing->names + used, sizeof missing->names - used, "%s%s",
+                 used > 0 ? ", " : "", name);
+    missing->n++;
+}
+
+static int bind(struct ol_weights *w, const struct ol_checkpoint *c,
+                const struct ol_role_tensor *want, struct missing *missing,
+                struct ol_error *err)
+{
+    missing->n_sought++;
+    struct ol_weight *weight = place(w, want->role, want->layer, want->expert);
+    const int found = ol_weight_find(c, want, weight, err);
+    if (found == 0)
+        note_missing(missing, want->name);
+    return found < 0 ? -1 : 0;
+}
+
+static void allocate(struct ol_weights *w)
+{
+    for (enum ol_role role = 0; role < OL_N_ROLES; role++) {
+        const struct ol_spec *spec = w->spec;
+        size_t n = 1;
+        if (ol_role_has_layer(role))
+            n = (size_t)spec->n_layers;
+        if (ol_role_has_expert(role))
+            n *= (size_t)spec->router.n_experts;
+        if (spec->names[role] != NULL && n > 0)
+            w->roles[role] = ol_xcalloc(n, sizeof *w->roles[role]);
+    }
+}
+
+struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
+                                   const struct ol_checkpoint *c, struct ol_error *err)
+{
+    struct ol_weights *w = ol_xcalloc(1, sizeof *w);
+    w->spec = spec;
+    allocate(w);
+    struct missing missing = {0};
+    struct ol_role_tensor want = {.spec = spec};
+    while (ol_role_next(&want))
+        if (bind(w, c, &want, &missing, err) != 0)
+            goto fail;
+    if (missing.n > 0) {
+        ol_fail(err,
+                "%s: %" PRId64 " of the %" PRId64 " tensors that model_type %s with this "
+                "config.json has are missing (the checkpoint has %" PRId64
+                " tensors); looked for: %s%s",
+                ol_checkpoint_directory(c), missing.n, missing.n_sought, spec->family,
+                ol_checkpoint_n_tensors(c), missing.names,
+                missing.n > N_MISSING_NAMED ? ", ..." : "");
+        goto fail;
+    }
+    return w;
+fail:
+    ol_weights_free(w);
+    return NULL;
+}
+
+void ol_weights_free(struct ol_weights *w)
+{
+    if (w == NULL)
+        return;
+    for (int role = 0; role < OL_N_ROLES; role++)
+        free(w->roles[role]);
+    free(w);
+}
+
+struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, int layer,
+                                int expert)
+{
+    if (role == OL_ROLE_LM_HEAD && w->spec->tied_embeddings)
+        role = OL_ROLE_EMBEDDING;
+    const struct ol_weight *weight = place(w, role, layer, expert);
+    return weight != NULL ? *weight : (struct ol_weight){0};
+}
+
+void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *active)
+{
+    *total = *active = 0;
+    struct ol_role_tensor t = {.spec = w->spec};
+    while (ol_role_next(&t)) {
+        const int64_t n = t.n_rows * t.n_cols;
+        *total += n;
+        /* All experts of a layer are of one size: any top_k of them stand for those
+         * chosen. */
+        if (!ol_role_has_expert(t.role) || t.expert < w->spec->router.top_k)
+            *active += n;
+    }
+}
+
+char *ol_weights_format(const struct ol_weights *w)
+{
+    enum { MOST_FORMATS = 16 };
+    struct {
+        const char *name;
+        int64_t bytes;
+    } formats[MOST_FORMATS] = {{NULL, 0}};
+    struct ol_role_tensor t = {.spec = w->spec};
+    while (ol_role_next(&t)) {
+        const struct ol_weight *weight = place(w, t.role, t.layer, t.expert);
+        const char *name = ol_weight_format_name(weight);
+        int i = 0;
+        while (formats[i].name != NULL && strcmp(formats[i].name, name) != 0)
+            i++;
+        assert(i < MOST_FORMATS - 1);
+        formats[i].name = name;
+        formats[i].bytes += ol_weight_bytes(weight);
+    }
+    char *text = ol_xstrdup("");
+    for (;;) {
+        int most = 0;
+        for (int i = 1; i < MOST_FORMATS; i++)
+            if (formats[i].bytes > formats[most].bytes)
+                most = i;
+        if (formats[most].bytes == 0)
+            return text;
+        formats[most].bytes = 0;
+        char *longer =
+            ol_xasprintf("%s%s%s", text, *text != '\0' ? "+" : "", formats[most].name);
+        free(text);
+        text = longer;
+    }
+}

@@ -1,0 +1,33 @@
+/* The table of a model's weights: every role bound once to a tensor of the checkpoint,
+ * its shape and type checked, so that nothing after this looks at names. */
+#ifndef OL_WEIGHTS_H
+#define OL_WEIGHTS_H
+
+#include <stdint.h>
+
+#include "extract/weights/checkpoint.h"
+#include "extract/model/spec.h"
+#include "extract/weights/weight.h"
+
+struct ol_weights;
+
+/* Bind all roles. Fails with every missing tensor counted and the first few named, or
+ * with the first tensor of unexpected shape or type. spec and checkpoint are borrowed. */
+struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
+                                   const struct ol_checkpoint *c, struct ol_error *err);
+void ol_weights_free(struct ol_weights *w);
+
+/* layer and expert are ignored by roles that have none. A tied LM head is the embedding.
+ */
+struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, int layer,
+                                int expert);
+
+/* Parameters of the text model: all, and those that one token uses (a token uses all but
+ * the experts that its router does not choose). Tied tensors count once. */
+void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *active);
+
+/* "BF16", or "FP8+BF16+F32" when formats are mixed (by falling bytes). The caller frees.
+ */
+char *ol_weights_format(const struct ol_weights *w);
+
+#endif
