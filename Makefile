@@ -2,7 +2,7 @@
 # make          build build/ol-extract, build/ol-analyze, build/ol-report
 # make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
 #               FORMAT=html writes a page beside the activations, or REPORT=page.html
-# make test     the whole test suite; make check: format, warnings, linters, sanitizers
+# make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings, linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
 # make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
@@ -175,8 +175,14 @@ $(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/extract/no_cuda.o $(B)
 
 .SECONDARY:
 
-test: all $(UNIT) $(TEST_TOOLS)
-	@BUILD=$(B) tests/run $(UNIT)
+# ONLY=report runs the suites of that name, unit tests and scripts; several: ONLY='report html'.
+ONLY ?=
+only = $(if $(ONLY),$(filter $(ONLY:%=$(B)/tests/unit/test_%),$(1)),$(1))
+.PHONY: build-tests
+build-tests: all $(UNIT) $(TEST_TOOLS)
+
+test: all $(call only,$(UNIT)) $(TEST_TOOLS)
+	@BUILD=$(B) ONLY='$(ONLY)' tests/run $(call only,$(UNIT))
 
 # ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
 # with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
