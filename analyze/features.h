@@ -1,6 +1,6 @@
 /* Outlier features from the summaries alone: how often, at which sites and positions each
  * feature has an occurrence, and which features qualify when all sequences form one set
- * (`pooled` in ol-analyze.1). */
+ * (`pooled` in ol-results.5). */
 #ifndef OL_ANALYZE_FEATURES_H
 #define OL_ANALYZE_FEATURES_H
 

@@ -23,7 +23,7 @@ void ol_outlying_clear(struct ol_outlying *o);
 const uint8_t *ol_outlying_bits(const struct ol_analysis *a, int64_t sequence, size_t f,
                                 int64_t *bytes);
 
-/* pairs, unique and pooled of ol-analyze.1, with the marked tokens left out of numerators
+/* pairs, unique and pooled of ol-results.5, with the marked tokens left out of numerators
  * and denominators: skip[sequence][position] is 1 for those. A sequence that has no other
  * tokens has no features. False: there are no tensors (or not as bf16), or no summaries
  * of this threshold. */

@@ -6,8 +6,8 @@
 #include "common/atomic_file.h"
 #include "common/version.h"
 
-#define FORMAT         "ol-results"
-#define FORMAT_VERSION 1
+#define FORMAT         OL_RESULTS_FORMAT
+#define FORMAT_VERSION OL_RESULTS_FORMAT_VERSION
 
 struct ol_json *ol_results_new(const char *command_line)
 {
@@ -56,7 +56,7 @@ static char *read_stdin(size_t *bytes, struct ol_error *err)
 
 static int check_format(struct ol_json_section s, struct ol_error *err)
 {
-    const char *format = NULL;
+    const char *format = NULL, *written_by = NULL;
     int64_t version = 0;
     if (ol_json_kind(s.json) != OL_JSON_OBJECT)
         return ol_fail(err, "%s: expected a JSON object written by ol-analyze", s.file);
@@ -67,10 +67,20 @@ static int check_format(struct ol_json_section s, struct ol_error *err)
                        format);
     if (ol_json_need_int(s, "format_version", INT64_MIN, INT64_MAX, &version, err) != 0)
         return -1;
-    if (version != FORMAT_VERSION)
-        return ol_fail(err, "%s: format_version is %lld, this program reads %d", s.file,
-                       (long long)version, FORMAT_VERSION);
-    return 0;
+    if (version == FORMAT_VERSION)
+        return 0;
+    if (ol_json_string_or(s, "tool_version", "unknown", &written_by, err) != 0)
+        return -1;
+    if (version < FORMAT_VERSION)
+        return ol_fail(err,
+                       "%s: format_version is %lld (ol-analyze %s), expected %d: make it "
+                       "again from the same recording with ol-analyze " OL_RESULTS_SINCE
+                       " or later",
+                       s.file, (long long)version, written_by, FORMAT_VERSION);
+    return ol_fail(err,
+                   "%s: format_version is %lld, expected %d: it needs ol-report %s or "
+                   "later",
+                   s.file, (long long)version, FORMAT_VERSION, written_by);
 }
 
 struct ol_json *ol_results_read(const char *path, struct ol_error *err)

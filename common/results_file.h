@@ -1,4 +1,4 @@
-/* THE results file (section 7 of ol-analyze.1): JSON written by ol-analyze, read by
+/* THE results file (ol-results.5): JSON written by ol-analyze, read by
  * ol-report. */
 #ifndef OL_RESULTS_FILE_H
 #define OL_RESULTS_FILE_H
@@ -14,7 +14,8 @@ int ol_results_write(const struct ol_json *results, const char *path,
                      struct ol_error *err);
 
 /* Read path, or stdin when it is "-"; another format or format_version is refused by
- * name. Blocks that a reader does not know are simply there. NULL on failure. */
+ * name, with the version that it needs. Blocks that a reader does not know are simply
+ * there. NULL on failure. */
 struct ol_json *ol_results_read(const char *path, struct ol_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The blocks of a results file beyond the counts of LLM.int8: what ol-analyze(1) calls
+/* The blocks of a results file beyond the counts of LLM.int8: what ol-results(5) calls
  * massive, super_experts and so on, with the names of the file. A block that is null or
  * missing is NULL, an absent integer OL_ABSENT, an absent number NAN, a text NULL. */
 #ifndef OL_REPORT_BLOCKS_H

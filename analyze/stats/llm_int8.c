@@ -1,6 +1,6 @@
 /* Outlier features by the criterion of LLM.int8() (Dettmers et al., arXiv 2208.07339),
  * counted as the Python study counts them (pairs) and in three ways that do not depend on
- * how sequences are batched (unique, pooled, strict). ol-analyze.1 defines all four. */
+ * how sequences are batched (unique, pooled, strict). ol-results.5 defines all four. */
 #include <math.h>
 #include <stdlib.h>
 

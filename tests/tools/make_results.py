@@ -1,4 +1,4 @@
-"""Make a results file of a model that does not exist: every block of ol-analyze(1), with
+"""Make a results file of a model that does not exist: every block of ol-results(5), with
 plausible numbers from a fixed seed, so that reports can be looked at and tested without a
 run.
 
@@ -298,8 +298,8 @@ class Maker:
         int8 = self.llm_int8()
         billions = a.layers * a.width * a.width * 12 * max(1, a.experts) // 8
         name = a.name or ('<b>"evil" & \'co\'</b>\u0000|\x1b' if a.edge == "hostile" else "made/Sample-%dL-%dE" % (a.layers, a.experts))
-        out = {"format": "ol-results", "format_version": 1, "tool_version": "0.1.0", "command_line": "ol-analyze 'sample.h5'",
-               "run": {"tool": "ol-extract", "tool_version": "0.1.0", "command_line": "ol-extract made/Sample -t text.jsonl", "created": "2026-01-01T00:00:00Z",
+        out = {"format": "ol-results", "format_version": 2, "tool_version": "0.2.0", "command_line": "ol-analyze 'sample.h5'",
+               "run": {"tool": "ol-extract", "tool_version": "0.2.0", "command_line": "ol-extract made/Sample -t text.jsonl", "created": "2026-01-01T00:00:00Z",
                        "backend": "cpu", "precision": "bf16", "device": "made up"},
                "model": {"name": name, "family": "sample_moe", "n_layers": a.layers, "d_model": a.width, "vocab_size": 151936,
                          "n_experts": 0 if self.dense else a.experts, "top_k": 0 if self.dense else min(8, a.experts),
