@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/counts.h"
+
 /* What keeps two files from being parts of one run, or NULL. */
 static const char *difference(const struct ol_activation_file *a,
                               const struct ol_activation_file *b)
@@ -56,6 +58,8 @@ int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
         if (what != NULL)
             return ol_fail(err, "%s and %s are no parts of one run: %s differs", paths[0],
                            paths[i], what);
+        if (ol_counts_check(parts->files[i], err) != 0)
+            return -1;
         add_sequences(parts, i);
     }
     return 0;

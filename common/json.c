@@ -23,6 +23,17 @@ static struct ol_json *out(json_t *json)
 
 static const size_t load_flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
 
+/* Some mistakes (no memory, no text at all) have no place: line is -1 then. */
+static void refuse(const char *name, const json_error_t *error, struct ol_error *err)
+{
+    const char *text = error->text[0] != '\0' ? error->text : "no JSON";
+    if (error->line > 0)
+        ol_fail(err, "%s: line %d, column %d: %s", name, error->line, error->column,
+                text);
+    else
+        ol_fail(err, "%s: %s", name, text);
+}
+
 struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
 {
     FILE *file = fopen(path, "rb");
@@ -38,8 +49,7 @@ struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
         if (read_failed)
             ol_fail(err, "%s: cannot be read", path);
         else
-            ol_fail(err, "%s: line %d, column %d: %s", path, error.line, error.column,
-                    error.text);
+            refuse(path, &error, err);
     }
     return out(json);
 }
@@ -50,8 +60,7 @@ struct ol_json *ol_json_load_text(const char *text, size_t bytes, const char *na
     json_error_t error;
     json_t *json = json_loadb(text, bytes, load_flags, &error);
     if (json == NULL)
-        ol_fail(err, "%s: line %d, column %d: %s", name, error.line, error.column,
-                error.text);
+        refuse(name, &error, err);
     return out(json);
 }
 
@@ -302,7 +311,7 @@ struct ol_json *ol_json_new_string(const char *text)
 
 struct ol_json *ol_json_new_copy(const struct ol_json *json)
 {
-    return out(or_die(json_deep_copy(in(json))));
+    return json != NULL ? out(or_die(json_deep_copy(in(json)))) : ol_json_new_null();
 }
 
 void ol_json_set(struct ol_json *object, const char *key, struct ol_json *taken)

@@ -84,7 +84,7 @@ static void write_models(const struct ol_report *report, FILE *out)
         put_known(r->has_pairs, r->median_layers, out);
         put_known(r->has_pairs, r->median_positions, out);
         put_known(!isnan(most), most, out);
-        put_known(r->has_perplexity, r->perplexity, out);
+        put_known(r->has_perplexity && !isnan(r->perplexity), r->perplexity, out);
         fputc('\n', out);
     }
 }

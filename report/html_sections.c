@@ -28,11 +28,10 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
             100 * (double)r->unique.count / (double)r->model.d_model);
     ol_html_table(r, &ol_counts_table, top, out);
     const struct ol_phase_shift *p = r->blocks.phase_shift;
-    if (p != NULL)
+    if (p != NULL && p->n_features != OL_ABSENT)
         SAY(out, "Phase shift (%s): %s, with %" PRId64 " such features.",
             p->text != NULL ? p->text : "features on all layers",
-            p->reached ? "reached" : "not reached",
-            p->n_features == OL_ABSENT ? (int64_t)0 : p->n_features);
+            p->reached ? "reached" : "not reached", p->n_features);
     ol_html_figure(r, &ol_features_figure, out);
     ol_html_table(r, &ol_features_table, top, out);
     ol_html_figure(r, &ol_onset_figure, out);

@@ -44,7 +44,9 @@ static void print_facts(const struct ol_report_results *r, FILE *out)
                   r->n_tokens, r->n_sequences, r->input.windowing,
                   r->input.bos ? "begun with BOS" : "no BOS");
     ol_table_cell(t, "perplexity");
-    if (r->has_perplexity)
+    if (r->has_perplexity && isnan(r->perplexity))
+        ol_table_cell(t, "-");
+    else if (r->has_perplexity)
         ol_table_cell(t, "%.4g", r->perplexity);
     else
         ol_table_cell(t, ol_report_computed(r, "perplexity")
@@ -196,10 +198,14 @@ static void print_layers(const struct ol_report_results *r, FILE *out)
             r->criterion.threshold, "layer", "site", "", "max", "occurrences");
     for (int64_t i = 0; i < r->n_listed_sites; i++) {
         const struct ol_report_site *s = &r->sites[i];
-        char text[33], *max = ol_report_magnitude(s->max_magnitude);
+        char text[33],
+            *max = ol_report_magnitude(s->max_magnitude),
+            *n = s->occurrences == OL_ABSENT ? ol_xstrdup("-")
+                                             : ol_xasprintf("%" PRId64, s->occurrences);
         bar(text, s->max_magnitude, most);
-        fprintf(out, "%5" PRId64 "  %-7s  %-32s  %8s  %11" PRId64 "\n", s->layer, s->site,
-                text, max, s->occurrences);
+        fprintf(out, "%5" PRId64 "  %-7s  %-32s  %8s  %11s\n", s->layer, s->site, text,
+                isnan(s->max_magnitude) ? "-" : max, n);
+        free(n);
         free(max);
     }
     fprintf(out, "```\n");
@@ -220,8 +226,10 @@ static void print_router(const struct ol_report_results *r, FILE *out)
     ol_table_cell(t, "never chosen");
     for (int64_t i = 0; i < r->n_router_layers; i++) {
         ol_table_cell(t, "%" PRId64, r->router[i].layer);
-        ol_table_cell(t, "%.2f", r->router[i].entropy);
-        ol_table_cell(t, "%.2f", r->router[i].max_load);
+        ol_table_cell(t, isnan(r->router[i].entropy) ? "-" : "%.2f",
+                      r->router[i].entropy);
+        ol_table_cell(t, isnan(r->router[i].max_load) ? "-" : "%.2f",
+                      r->router[i].max_load);
         ol_table_cell(t, "%" PRId64, r->router[i].n_never);
     }
     ol_table_print(t, out);
@@ -273,7 +281,8 @@ static void survey_row(struct ol_table *t, const struct ol_report_results *r)
         for (int i = 0; i < 7; i++)
             ol_table_cell(t, "-");
     }
-    ol_table_cell(t, r->has_perplexity ? "%.4g" : "-", r->perplexity);
+    ol_table_cell(t, r->has_perplexity && !isnan(r->perplexity) ? "%.4g" : "-",
+                  r->perplexity);
     ol_table_cell(t, "%" PRId64, r->n_tokens);
     free(active);
     free(total);

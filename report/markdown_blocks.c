@@ -140,12 +140,11 @@ static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE
 {
     const struct ol_phase_shift *p = r->blocks.phase_shift;
     (void)top;
-    if (p == NULL)
+    if (p == NULL || p->n_features == OL_ABSENT)
         return;
     fprintf(out, "\n## Phase shift\n\n%s: %s, %" PRId64 " features.\n",
             p->text != NULL ? p->text : "Features on all layers",
-            p->reached ? "reached" : "not reached",
-            p->n_features == OL_ABSENT ? 0 : p->n_features);
+            p->reached ? "reached" : "not reached", p->n_features);
 }
 
 static void put_quantisation(const struct ol_report_results *r, int64_t top, FILE *out)

@@ -31,6 +31,15 @@ static int need_array(struct ol_json_section s, const char *key,
     return ol_fail(err, "%s: key \"%s\": expected an array", s.file, key);
 }
 
+/* null is infinity when the mean it is the exponential of is known, else not known. */
+static int read_perplexity(struct ol_json_section s, double *value, struct ol_error *err)
+{
+    double mean_nll;
+    if (ol_json_real_or(s, "mean_nll", NAN, &mean_nll, err) != 0)
+        return -1;
+    return ol_json_real_or(s, "value", isnan(mean_nll) ? NAN : INFINITY, value, err);
+}
+
 static int read_model(struct ol_report_results *r, struct ol_json_section top,
                       struct ol_error *err)
 {
@@ -71,9 +80,7 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
         return -1;
     const struct ol_json_section perplexity = section(top, "perplexity");
     r->has_perplexity = ol_json_kind(perplexity.json) == OL_JSON_OBJECT;
-    return r->has_perplexity
-               ? ol_json_real_or(perplexity, "value", INFINITY, &r->perplexity, err)
-               : 0;
+    return r->has_perplexity ? read_perplexity(perplexity, &r->perplexity, err) : 0;
 }
 
 static int read_feature_sites(struct ol_report_feature *f, struct ol_json_section s,
@@ -177,10 +184,12 @@ static int read_sites(struct ol_report_results *r, struct ol_json_section top,
         struct ol_report_site *site = &r->sites[r->n_listed_sites++];
         if (need_count(s, "layer", &site->layer, err) != 0 ||
             ol_json_string_or(s, "site", "", &site->site, err) != 0 ||
-            need_count(s, "occurrences", &site->occurrences, err) != 0 ||
+            ol_json_int_or(s, "occurrences", 0, INT64_MAX, OL_ABSENT, &site->occurrences,
+                           err) != 0 ||
             need_count(s, "n_nan", &site->n_nan, err) != 0 ||
             need_count(s, "n_inf", &site->n_inf, err) != 0 ||
-            magnitude(s, &site->max_magnitude, err) != 0)
+            ol_json_real_or(s, "max_magnitude", site->n_inf > 0 ? INFINITY : NAN,
+                            &site->max_magnitude, err) != 0)
             return -1;
     }
     return 0;
@@ -201,8 +210,8 @@ static int read_router(struct ol_report_results *r, struct ol_json_section s,
         const struct ol_json_section layer = {s.file, ol_json_at(list, i)};
         struct ol_report_router_layer *l = &r->router[r->n_router_layers++];
         if (need_count(layer, "layer", &l->layer, err) != 0 ||
-            ol_json_need_real(layer, "entropy", &l->entropy, err) != 0 ||
-            ol_json_need_real(layer, "max_load", &l->max_load, err) != 0 ||
+            ol_json_real_or(layer, "entropy", NAN, &l->entropy, err) != 0 ||
+            ol_json_real_or(layer, "max_load", NAN, &l->max_load, err) != 0 ||
             need_array(layer, "never_chosen", &never, err) != 0)
             return -1;
         l->n_never = (int64_t)ol_json_length(never);

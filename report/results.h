@@ -14,9 +14,10 @@
 enum { OL_REPORT_MOST_LAYERS = 4096, OL_REPORT_MOST_EXPERTS = 8192 };
 
 struct ol_report_site {
-    int64_t layer, occurrences, n_nan, n_inf;
+    int64_t layer, n_nan, n_inf;
+    int64_t occurrences;  /* OL_ABSENT: not known, all values are NaN */
     const char *site;     /* "ln_attn", "ln_mlp" */
-    double max_magnitude; /* INFINITY where the file has null */
+    double max_magnitude; /* INFINITY where a value is; NAN: not known */
 };
 
 struct ol_report_feature_site {
@@ -42,7 +43,7 @@ struct ol_report_features {
 
 struct ol_report_router_layer {
     int64_t layer, n_never;
-    double entropy, max_load; /* bits; times an even share */
+    double entropy, max_load; /* bits; times an even share; NAN: not known */
 };
 
 /* Texts are borrowed from the JSON. */

@@ -57,6 +57,9 @@ static char *missing_sites(const struct ol_report_results *r)
 
 static char *implausible_perplexity(const struct ol_report_results *r)
 {
+    if (r->has_perplexity && isnan(r->perplexity))
+        return ol_xstrdup("The perplexity is not known: the model gave a token a "
+                          "probability that is not a number.");
     if (!r->has_perplexity ||
         (isfinite(r->perplexity) && r->perplexity < (double)r->model.vocab_size / 2))
         return NULL;

@@ -56,7 +56,10 @@ struct at_site {
 
 struct thread {
     struct current *current; /* [d_model] */
-    uint32_t *touched;       /* [n_touched]: features with occurrences at this site */
+    /* [n_touched] of [d_model + 1]: features with occurrences at this site. An occurrence
+     * is written behind them before it is known whether its feature is new: one entry
+     * more than there are features. */
+    uint32_t *touched;
     size_t n_touched;
     struct in_batch *in_batch; /* [d_model] */
     uint8_t *sites_in_batch;   /* [d_model][n_sites]: any occurrence */

@@ -21,7 +21,7 @@ struct llm_int8 *ol_llm_int8_begin(const struct ol_analysis *a)
     for (int i = 0; i < a->n_threads; i++) {
         struct thread *t = &s->threads[i];
         t->current = ol_xcalloc(s->d_model, sizeof *t->current);
-        t->touched = ol_xcalloc(s->d_model, sizeof *t->touched);
+        t->touched = ol_xcalloc(s->d_model + 1, sizeof *t->touched);
         t->in_batch = ol_xcalloc(s->d_model, sizeof *t->in_batch);
         t->sites_in_batch = ol_xcalloc(s->d_model, s->n_sites);
         t->at_site = ol_xcalloc(s->n_sites * s->d_model, sizeof *t->at_site);

@@ -33,9 +33,10 @@ static void count(const struct ol_analysis *a, int i_layer, struct load *load)
     }
 }
 
+/* NaN: nothing was routed to an expert. */
 static double entropy(const struct load *load, int64_t n_experts)
 {
-    double bits = 0;
+    double bits = load->n_pairs > 0 ? 0 : (double)NAN;
     for (int64_t e = 0; e < n_experts; e++) {
         const double p = (double)load->tokens[e] / (double)load->n_pairs;
         if (p > 0)

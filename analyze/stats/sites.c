@@ -1,4 +1,5 @@
 /* Every site by itself: occurrences, the largest magnitude, what is not finite. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "analyze/statistics.h"
@@ -102,10 +103,15 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
                 sum.max_magnitude = site->max_magnitude;
         }
         struct ol_json *entry = ol_json_new_object();
+        /* Of NaN alone nothing is known: neither a maximum nor how many are large. */
+        const bool known =
+            sum.n_nan < a->parts->n_tokens * ol_parts_layout(a->parts)->d_model;
         ol_json_set(entry, "layer", ol_json_new_int(a->sites[i].layer));
         ol_json_set(entry, "site", ol_json_new_string(ol_site_name(a->sites[i].site)));
-        ol_json_set(entry, "occurrences", ol_json_new_int(sum.occurrences));
-        ol_json_set(entry, "max_magnitude", ol_json_new_real((double)sum.max_magnitude));
+        ol_json_set(entry, "occurrences",
+                    known ? ol_json_new_int(sum.occurrences) : ol_json_new_null());
+        ol_json_set(entry, "max_magnitude",
+                    ol_json_new_real(known ? (double)sum.max_magnitude : (double)NAN));
         ol_json_set(entry, "n_nan", ol_json_new_int(sum.n_nan));
         ol_json_set(entry, "n_inf", ol_json_new_int(sum.n_inf));
         ol_json_append(list, entry);

@@ -472,7 +472,9 @@ static int compute(struct run *r, struct ol_error *err)
     ol_progress_finish(progress, &r->receipt);
     int64_t n_nll;
     const double mean_nll = ol_writer_mean_nll(in.writer, &n_nll);
-    if (n_nll > 0)
+    if (n_nll > 0 && isnan(mean_nll))
+        ol_note("the perplexity is not known: a token's probability is not a number");
+    else if (n_nll > 0)
         ol_note("perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
                 " tokens)",
                 exp(mean_nll), mean_nll, n_nll);

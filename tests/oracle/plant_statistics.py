@@ -100,7 +100,7 @@ def plant_known(f):
     put_output(f, 3, 2, 2000.0, 4, (1, 1))  # too late
     for sequence in range(3):
         put_site(f, 1, "ln_mlp", sequence, 7, 1, 40.0 + sequence)
-        put_site(f, 2, "ln_attn", sequence, 7, 2, 30.0)
+        put_site(f, 2, "ln_attn", sequence, 7, 1, 30.0)
     positions = f["summary/positions"][...]
     positions[:, 7, 0] = 0x03
     f["summary/positions"][...] = positions
@@ -145,7 +145,7 @@ def check_writers(r):
     assert link["is_outlier_feature"] and not link["is_super_expert"] and link["onset_layer"] == 1
     assert r["onset"]["features"] == [{"feature": 7, "first_layer": 1, "last_layer": 2, "n_sites": 2}]
     assert [(s["layer"], s["site"], s["occurrences"]) for s in r["onset"]["by_site"] if s["n_features"]] == [
-        (1, "ln_mlp", 3), (2, "ln_attn", 6)]
+        (1, "ln_mlp", 3), (2, "ln_attn", 3)]
     assert not r["phase_shift"]["reached"]
 
 
