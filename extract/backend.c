@@ -25,3 +25,8 @@ struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols)
     t.n_cols = n_cols;
     return t;
 }
+
+size_t ol_tensor_bytes(struct ol_tensor t)
+{
+    return (size_t)t.n_rows * (size_t)t.n_cols * ol_dtype_size(t.dtype);
+}

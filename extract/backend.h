@@ -32,6 +32,8 @@ struct ol_tensor {
 /* Rows first .. first + n - 1 of t, in the same memory. */
 struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
 
+size_t ol_tensor_bytes(struct ol_tensor t);
+
 /* The row-major [n, k * n_cols] seen as [n * k, n_cols]. */
 struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
 

@@ -36,7 +36,6 @@ struct ol_experts {
     struct ol_tensor shared_gate, shared_up, shared_switch;
     int32_t *all_rows; /* [n_rows]: 0, 1, 2, ... */
     float *scales;     /* [group_rows]: weights in the permutation's order */
-    bool watched;      /* what goes on is told to c.writes */
     bool even; /* the layer routed last left few experts without rows; first: unknown */
     uint8_t *expected;          /* [n_layers] */
     struct ol_matmul *products; /* [2 * n_experts] */
@@ -301,37 +300,28 @@ static int add_outputs(struct ol_experts *x, struct ol_error *err)
                               scaled ? x->scales : NULL, x->sum, err);
 }
 
-static struct ol_writes *watcher(const struct ol_experts *x)
+/* Show what goes into or comes out of components of the MLP. */
+static int see(struct ol_experts *x, enum ol_point point, int layer,
+               const struct ol_component_rows *components, struct ol_tensor rows,
+               struct ol_error *err)
 {
-    return x->watched ? x->c.writes : NULL;
+    const struct ol_view view = {
+        .point = point, .layer = layer, .components = components, .x = rows};
+    return ol_tap(x->c.taps, &view, err);
 }
 
-static struct ol_writes_group described(const struct ol_experts *x)
+static struct ol_component_rows group_rows_of(const struct ol_experts *x)
 {
     const struct group *g = &x->group;
-    return (struct ol_writes_group){
+    return (struct ol_component_rows){
         .n = g->n,
-        .units = g->experts,
+        .components = g->experts,
         .firsts = g->firsts,
         .rows = x->permutation.rows + g->begin,
         .slots = x->permutation.slots + g->begin,
         .gates = x->scales,
         .scales_outputs = !x->c.spec->router.scales_input,
     };
-}
-
-/* Rows of an input of every expert of the group. */
-static int add_inputs(struct ol_experts *x, enum ol_input input, struct ol_tensor rows,
-                      struct ol_error *err)
-{
-    const struct group *g = &x->group;
-    for (int i = 0; x->c.inputs != NULL && i < g->n; i++)
-        if (ol_inputs_add(
-                x->c.inputs, input, g->experts[i],
-                ol_tensor_rows(rows, g->firsts[i], g->firsts[i + 1] - g->firsts[i]),
-                err) != 0)
-            return -1;
-    return 0;
 }
 
 /* ---- weights on their way while the backend computes ---- */
@@ -388,20 +378,19 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                                   err) != 0)
             return -1;
     find_scales(x);
+    const struct ol_component_rows rows = group_rows_of(x);
     if (x->op->gather(b, input, x->permutation.rows + g->begin,
                       x->c.spec->router.scales_input ? x->scales : NULL, gathered,
                       err) != 0 ||
-        add_inputs(x, OL_INPUT_EXPERTS, gathered, err) != 0)
+        see(x, OL_POINT_EXPERT_INPUT, layer, &rows, gathered, err) != 0)
         return -1;
     int n_products = multiply(x, layer, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_GATE_BIAS,
                               gathered, gate, x->products);
     n_products += multiply(x, layer, OL_ROLE_EXPERT_UP, OL_ROLE_EXPERT_UP_BIAS, gathered,
                            up, x->products + n_products);
-    const struct ol_writes_group described_group = described(x);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
-        ol_writes_inputs(watcher(x), &described_group, gate, err) != 0 ||
-        add_inputs(x, OL_INPUT_EXPERTS_DOWN, gate, err) != 0 ||
+        see(x, OL_POINT_DOWN_INPUT, layer, &rows, gate, err) != 0 ||
         send_group(x, layer, err) != 0)
         return -1;
     const struct ol_tensor down = ol_tensor_rows(x->down, 0, n);
@@ -409,7 +398,7 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                           down, x->products);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
         send_next_group(x, layer, err) != 0 ||
-        ol_writes_outputs(watcher(x), &described_group, down, err) != 0)
+        see(x, OL_POINT_DOWN_OUTPUT, layer, &rows, down, err) != 0)
         return -1;
     /* Experts rise within a group and from group to group: the sums' order is fixed. */
     return add_outputs(x, err);
@@ -448,19 +437,18 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
                                   none, down};
     const bool switched = scale.data != NULL;
     const int64_t firsts[] = {0, n};
-    const struct ol_writes_group group = {
+    const struct ol_component_rows rows = {
         .n = 1,
-        .units = &x->permutation.n_experts,
+        .components = &x->permutation.n_experts,
         .firsts = firsts,
         .rows = x->all_rows + first,
     };
     if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
-        ol_writes_inputs(watcher(x), &group, gate, err) != 0 ||
-        ol_inputs_add(x->c.inputs, OL_INPUT_SHARED_DOWN, 0, gate, err) != 0 ||
+        see(x, OL_POINT_DOWN_INPUT, layer, &rows, gate, err) != 0 ||
         x->op->matmul(b, &out, 1, err) != 0 ||
         (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0) ||
-        ol_writes_outputs(watcher(x), &group, down, err) != 0)
+        see(x, OL_POINT_DOWN_OUTPUT, layer, &rows, down, err) != 0)
         return -1;
     return x->op->scatter_add(b, down, firsts, 1, x->all_rows + first, NULL, x->sum, err);
 }
@@ -483,9 +471,8 @@ static int run_shared(struct ol_experts *x, int layer, struct ol_tensor input,
 }
 
 int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
-                   struct ol_tensor hidden, bool watched, struct ol_error *err)
+                   struct ol_tensor *sum, struct ol_error *err)
 {
-    x->watched = watched;
     const double n_pairs = (double)x->permutation.offsets[x->permutation.n_experts];
     struct group *g = &x->group;
     g->begin = g->end = g->n = 0;
@@ -498,7 +485,6 @@ int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
         release_group(x, layer);
         x->c.progress(x->c.arg, layer, (double)(g->end - g->begin) / n_pairs);
     }
-    if (run_shared(x, layer, input, err) != 0)
-        return -1;
-    return x->op->add_sum(x->c.backend, hidden, x->sum, err);
+    *sum = x->sum;
+    return run_shared(x, layer, input, err);
 }

@@ -5,9 +5,8 @@
 #define OL_EXPERTS_H
 
 #include "extract/backend.h"
-#include "extract/observe/inputs.h"
+#include "extract/forward/tap.h"
 #include "extract/weights/layer_weights.h"
-#include "extract/observe/writes.h"
 
 struct ol_experts;
 
@@ -20,8 +19,7 @@ struct ol_experts_context {
     int64_t group_rows;   /* pairs that pass the experts at a time: all, or at least
                              OL_PRODUCT_ROWS */
     int64_t weight_bytes; /* of experts that are waited for together; at least one is */
-    struct ol_writes *writes; /* NULL: nobody asks */
-    struct ol_inputs *inputs; /* NULL: nobody asks */
+    struct ol_taps *taps;
     /* Called as work is done, with the share of ol_experts_run that it was. */
     void (*progress)(void *arg, int layer, double share);
     void *arg;
@@ -58,11 +56,10 @@ const float *ol_experts_weights(const struct ol_experts *x);
 /* Queue the weights of the experts chosen by the last ol_experts_route. */
 int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err);
 
-/* `watched`: tell context->writes of inputs and outputs.
- * hidden = round(hidden + round(sum over chosen experts, in rising order, of weight *
- * expert(input))), both [n_rows, d_model]; the sum is in float. After _route and
- * _prefetch. */
+/* *sum [n_rows, d_model] float, borrowed until the next call: the sum over chosen
+ * experts, in rising order, of weight * expert(input), and the shared expert's output.
+ * After _route and _prefetch. */
 int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
-                   struct ol_tensor hidden, bool watched, struct ol_error *err);
+                   struct ol_tensor *sum, struct ol_error *err);
 
 #endif

@@ -4,12 +4,16 @@
 #define OL_FORWARD_H
 
 #include "extract/backend.h"
-#include "extract/run/memory.h"
-#include "extract/run/progress.h"
+#include "extract/forward/tap.h"
 #include "extract/weights/stream.h"
-#include "extract/run/writer.h"
 
-struct ol_team;
+/* How large the buffers are that a pass makes for itself. */
+struct ol_forward_buffers {
+    int64_t block_rows;   /* rows of the mixers' buffers: whole sequences */
+    int64_t dense_rows;   /* rows of a dense MLP's buffers */
+    int64_t group_rows;   /* (row, expert) pairs that pass the experts at a time */
+    int64_t weight_bytes; /* of the checkpoint, read ahead of their use */
+};
 
 struct ol_forward_input {
     /* All borrowed. */
@@ -17,33 +21,33 @@ struct ol_forward_input {
     const struct ol_weights *weights;
     struct ol_backend *backend;
     struct ol_stream *stream;
-    struct ol_writer *writer; /* takes what is recorded */
-    const struct ol_memory_plan *memory;
+    struct ol_taps *taps;
+    const struct ol_forward_buffers *buffers;
     int64_t n_sequences;
     const int32_t *lengths; /* [n_sequences], each >= 1 */
     /* Ids of all sequences one after another, without padding, all below vocab_size. */
     const int32_t *ids;
-    bool keep_states;  /* hand the stream to the writer after every layer */
-    bool perplexity;   /* run to the logits and record their nll */
-    bool imatrix;      /* sum up the squares of products' inputs */
-    bool summary;      /* find out who writes into the stream of recorded layers */
-    int last_recorded; /* the last layer that the writer wants */
+    /* How far it goes: to that layer, with what comes after its router or without it; or
+     * on to the likelihoods. */
+    int last_layer;
+    bool last_whole, likelihood;
     /* Go on after layer `done` (-1: from the embedding) with `states`, the stream after
      * it: [rows, d_model] in the backend's dtype. */
     int done;
     const void *states;
-    /* One of the parts of a run (team.h): which, and how many rows precede it. */
-    struct ol_team *team;
-    int part;
-    int64_t first_row;
+    int user; /* of the stream */
+    /* Passes on other devices use the same weights: wait until all are here. NULL: there
+     * is none. */
+    int (*meet)(void *arg, struct ol_error *err);
+    /* Called as work is done, with the operations (cost.h) that it was. */
+    void (*progress)(void *arg, int layer, double operations);
+    void *arg;
 };
 
-/* Operations (cost.h) of the whole run and of the part up to and with layer `done`. */
+/* Operations of the whole run and of the part up to and with layer `done`. */
 void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped);
 
-/* Run it, or one part of it, whose sequences and states are meant then. Returns when
- * everything was handed to the writer. */
-int ol_forward_run(const struct ol_forward_input *in, struct ol_progress *progress,
-                   struct ol_error *err);
+/* Run it. Returns when the taps were told of everything. */
+int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err);
 
 #endif

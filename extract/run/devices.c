@@ -5,10 +5,10 @@
 #include <string.h>
 
 /* LIST of numbers of devices, separated by commas, no two the same; their number. */
-static int parse(const char *list, int devices[OL_TEAM_MOST], struct ol_error *err)
+static int parse(const char *list, int devices[OL_DEVICES_MOST], struct ol_error *err)
 {
     int n = 0;
-    for (const char *at = list; n < OL_TEAM_MOST; at++) {
+    for (const char *at = list; n < OL_DEVICES_MOST; at++) {
         char *end;
         const long device = isdigit((unsigned char)*at) ? strtol(at, &end, 10) : -1;
         if (device < 0 || device > INT32_MAX)
@@ -25,13 +25,13 @@ static int parse(const char *list, int devices[OL_TEAM_MOST], struct ol_error *e
             break;
     }
     return ol_fail(err, "--devices %s: expected at most %d numbers like 0,1", list,
-                   OL_TEAM_MOST);
+                   OL_DEVICES_MOST);
 }
 
 int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, int most,
                     struct ol_error *err)
 {
-    int devices[OL_TEAM_MOST] = {0};
+    int devices[OL_DEVICES_MOST] = {0};
     const int n = parse(request->devices != NULL ? request->devices : "0", devices, err);
     for (int i = 0; i < n && i < most; i++) {
         struct ol_backend *b = ol_backend_open(request->backend, request->precision,

@@ -4,10 +4,10 @@
 
 #include "extract/backend.h"
 #include "extract/run/run.h"
-#include "extract/run/team.h"
+#include "extract/run/data_parallel.h"
 
 struct ol_devices {
-    struct ol_backend *backends[OL_TEAM_MOST]; /* [n], owned */
+    struct ol_backend *backends[OL_DEVICES_MOST]; /* [n], owned */
     int n;
 };
 

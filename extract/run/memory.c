@@ -6,10 +6,7 @@
 
 #include "extract/backend.h"
 #include "extract/forward/experts.h"
-#include "extract/observe/inputs.h"
 #include "extract/forward/mixer/mixer.h"
-#include "extract/observe/summary.h"
-#include "extract/observe/writes.h"
 
 #define MIB ((int64_t)1 << 20)
 
@@ -54,38 +51,37 @@ static int64_t mixer_width(const struct ol_spec *spec)
 /* Tensors, where they are; and what is on the host whatever the backend. */
 static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *plan)
 {
-    const struct ol_spec *spec = need->spec;
+    const struct ol_spec *spec = need->what.spec;
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
     const bool moe = spec->router.n_experts > 0;
     const int64_t stream = 2 * need->part_rows * d * size;
     const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
      */
-    const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
+    const int64_t tables = need->what.n_rows * (16 + (int64_t)spec->router.top_k * 20);
     const int64_t logits =
         need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
-    const int64_t blocks = plan->block_rows * (mixer_width(spec) + d) * size;
+    const int64_t blocks = plan->buffers.block_rows * (mixer_width(spec) + d) * size;
     const int64_t dense =
-        spec->d_ff > 0 ? plan->dense_rows * (2 * (int64_t)spec->d_ff + d) * size : 0;
-    const int64_t experts =
-        moe ? ol_experts_buffer_bytes(spec, plan->group_rows, need->part_rows, size) : 0;
+        spec->d_ff > 0 ? plan->buffers.dense_rows * (2 * (int64_t)spec->d_ff + d) * size
+                       : 0;
+    const int64_t experts = moe ? ol_experts_buffer_bytes(spec, plan->buffers.group_rows,
+                                                          need->part_rows, size)
+                                : 0;
     const int64_t rope =
         2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
-    const int64_t states = need->n_rows * d * size;
+    const int64_t states = need->what.n_rows * d * size;
     const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
-    const int64_t imatrix = need->imatrix ? ol_inputs_bytes(spec) : 0;
-    const int64_t summary = need->summary
-                                ? ol_writes_bytes(spec, need->n_rows) +
-                                      ol_summary_bytes(need->n_rows, d, need->n_sequences)
-                                : 0;
+    const int64_t observers = ol_observers_bytes(&need->what);
     const int64_t tensors =
         need->scratch_bytes + stream + sums + logits + blocks + dense + experts + rope;
     const bool device = need->device_bytes > 0;
-    const int64_t downloads = need->n_parts * OL_DOWNLOADS * plan->block_rows * d * size;
+    const int64_t downloads =
+        need->n_parts * OL_DOWNLOADS * plan->buffers.block_rows * d * size;
     plan->device = device ? tensors : 0;
-    plan->total = need->other_bytes + summary + imatrix + tables + writer +
-                  (device ? downloads : tensors);
+    plan->total =
+        need->other_bytes + observers + tables + writer + (device ? downloads : tensors);
 }
 
 int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)
@@ -95,12 +91,17 @@ int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)
 
 static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)
 {
-    const int64_t n_pairs = most(1, need->part_rows * (int64_t)need->spec->router.top_k);
+    const int64_t n_pairs =
+        most(1, need->part_rows * (int64_t)need->what.spec->router.top_k);
     struct ol_memory_plan plan = {
-        .block_rows = ol_memory_block_rows(need->n_rows, need->longest),
-        .dense_rows =
-            least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS), need->part_rows),
-        .group_rows = least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
+        .buffers =
+            {
+                .block_rows = ol_memory_block_rows(need->what.n_rows, need->longest),
+                .dense_rows = least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS),
+                                    need->part_rows),
+                .group_rows =
+                    least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
+            },
         .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
     };
     add_up(need, &plan);
@@ -149,7 +150,7 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
             continue;
         /* With a budget of the host's memory, weights that wait for their use are to fit
          * into it too. */
-        plan->weight_bytes =
+        plan->buffers.weight_bytes =
             most((device ? host : budget) - plan->total, LEAST_WEIGHT_MIB * MIB);
         return 0;
     }
@@ -160,6 +161,6 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
         given    ? "--memory"
         : device ? "free device memory"
                  : "free memory",
-        (long long)(budget / MIB), (long long)need->n_rows,
+        (long long)(budget / MIB), (long long)need->what.n_rows,
         (long long)(ol_memory_least(need) / MIB));
 }

@@ -9,29 +9,24 @@
 
 #include "common/dtype.h"
 #include "common/error.h"
-#include "extract/model/spec.h"
+#include "extract/forward/forward.h"
+#include "extract/observe/observer.h"
 
 struct ol_memory_need {
-    const struct ol_spec *spec; /* borrowed */
-    int64_t n_rows, longest;    /* tokens of all sequences, of the longest */
-    enum ol_dtype dtype;        /* of activations */
-    int64_t scratch_bytes;      /* of the backend: its scratch_bytes operation */
-    int64_t device_bytes;       /* likewise; 0: tensors are in the host's memory */
-    int64_t other_bytes;        /* of the process before the run */
-    int64_t n_sequences;
-    int n_parts;       /* on devices of their own, */
-    int64_t part_rows; /* the largest one's tokens */
-    bool summary;      /* summaries are made */
-    bool imatrix;      /* and squares of inputs */
+    struct ol_observed what; /* the model, and what is recorded of all sequences */
+    int64_t longest;         /* tokens of the longest sequence */
+    enum ol_dtype dtype;     /* of activations */
+    int64_t scratch_bytes;   /* of the backend: its scratch_bytes operation */
+    int64_t device_bytes;    /* likewise; 0: tensors are in the host's memory */
+    int64_t other_bytes;     /* of the process before the run */
+    int n_parts;             /* on devices of their own, */
+    int64_t part_rows;       /* the largest one's tokens */
 };
 
 struct ol_memory_plan {
-    int64_t block_rows;   /* rows of the mixers' buffers: whole sequences */
-    int64_t dense_rows;   /* rows of a dense MLP's buffers */
-    int64_t group_rows;   /* (row, expert) pairs that pass the experts at a time */
+    struct ol_forward_buffers buffers;
     int64_t writer_bytes; /* rows that wait to be written */
-    int64_t weight_bytes; /* of the checkpoint, read ahead of their use */
-    int64_t total;        /* what the run takes of the host, without weight_bytes */
+    int64_t total;        /* what the run takes of the host, without weights ahead */
     int64_t device;       /* and of each device */
 };
 

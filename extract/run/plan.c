@@ -309,16 +309,13 @@ static struct ol_json *describe_time(const struct ol_plan_request *r, double n_o
 struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
     struct ol_memory_need need = {
-        .spec = &r->model->spec,
-        .n_rows = r->n_sequences * r->length,
+        .what = {&r->model->spec, r->layout, r->n_sequences * r->length, r->n_sequences},
         .longest = r->length,
         .dtype = r->backend->dtype,
         .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model->spec),
         .other_bytes = ol_memory_resident(),
-        .n_sequences = r->n_sequences,
         .n_parts = 1,
         .part_rows = r->n_sequences * r->length,
-        .summary = r->summary,
     };
     struct ol_memory_plan memory;
     if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||

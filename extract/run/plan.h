@@ -12,6 +12,7 @@ struct ol_plan_request {
     /* All borrowed. */
     const struct ol_model *model; /* weights NULL: sizes follow from the config */
     struct ol_backend *backend;   /* whose speed is measured; tensors come and go */
+    const struct ol_activation_layout *layout; /* what is recorded */
     int64_t n_sequences, length;
     int n_sites; /* stored per layer */
     int last_recorded, n_recorded;

@@ -13,12 +13,11 @@
 
 #include "common/version.h"
 #include "extract/run/devices.h"
-#include "extract/forward/forward.h"
 #include "extract/weights/hub.h"
-#include "extract/observe/inputs.h"
+#include "extract/observe/contributions.h"
+#include "extract/observe/input_squares.h"
+#include "extract/run/data_parallel.h"
 #include "extract/run/model.h"
-#include "extract/run/team.h"
-#include "extract/observe/writes.h"
 
 /* Everything that a run holds, in the order in which it is made. */
 struct run {
@@ -108,12 +107,12 @@ static int lay_out(struct run *r, struct ol_error *err)
             memcpy(layer->sites, request->sites, sizeof layer->sites);
         if (!request->summary)
             continue;
-        layer->n_units = ol_writes_units(spec, l);
+        layer->n_units = ol_contributions_components(spec, l);
         layer->summary_sites[OL_SUMMARY_LN_ATTN] = request->sites[OL_SITE_LN_ATTN];
         layer->summary_sites[OL_SUMMARY_LN_MLP] = request->sites[OL_SITE_LN_MLP];
         layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
         for (int i = 0; request->imatrix && i < OL_N_INPUTS; i++)
-            layer->input_widths[i] = ol_inputs_width(spec, l, (enum ol_input)i);
+            layer->input_widths[i] = ol_input_squares_width(spec, l, (enum ol_input)i);
     }
     free(chosen);
     return status;
@@ -348,23 +347,19 @@ static int64_t split_rows(struct run *r, int64_t longest)
     const struct ol_corpus *c = &r->corpus;
     const int n = r->devices.n;
     r->n_parts = n < c->n_sequences ? n : (int)c->n_sequences;
-    return ol_team_most_rows(c->lengths, c->n_sequences,
-                             ol_memory_block_rows(r->n_rows, longest), r->n_parts);
+    return ol_data_parallel_most_rows(
+        c->lengths, c->n_sequences, ol_memory_block_rows(r->n_rows, longest), r->n_parts);
 }
 
 static int plan_memory(struct run *r, struct ol_error *err)
 {
     const struct ol_corpus *c = &r->corpus;
     struct ol_memory_need need = {
-        .spec = &r->model.spec,
-        .n_rows = r->n_rows,
+        .what = {&r->model.spec, &r->layout, r->n_rows, c->n_sequences},
         .dtype = r->request->precision,
         .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(r->devices.backends[0],
                                                                    &r->model.spec),
         .other_bytes = ol_memory_resident(),
-        .n_sequences = c->n_sequences,
-        .summary = r->request->summary,
-        .imatrix = r->request->imatrix,
     };
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
@@ -438,40 +433,43 @@ static int compute(struct run *r, struct ol_error *err)
         .n_parts = r->n_parts,
         .n_experts = r->model.spec.router.n_experts,
     };
-    struct ol_forward_input in = {
-        .spec = &r->model.spec,
-        .weights = r->model.weights,
-        .backend = r->devices.backends[0],
-        .memory = &r->memory,
-        .n_sequences = r->corpus.n_sequences,
-        .lengths = r->corpus.lengths,
-        .ids = r->ids,
-        .keep_states = true,
-        .perplexity = r->request->perplexity,
-        .summary = r->request->summary,
-        .imatrix = r->request->imatrix,
-        .last_recorded = r->layout.layers[r->layout.n_layers - 1].number,
-        .done = r->done,
-        .states = r->hidden,
+    struct ol_data_parallel passes = {
+        .forward =
+            {
+                .spec = &r->model.spec,
+                .weights = r->model.weights,
+                .buffers = &r->memory.buffers,
+                .n_sequences = r->corpus.n_sequences,
+                .lengths = r->corpus.lengths,
+                .ids = r->ids,
+                .done = r->done,
+                .states = r->hidden,
+            },
+        .backends = r->devices.backends,
+        .n_devices = r->n_parts,
+        .layout = &r->layout,
     };
-    struct ol_progress *progress = NULL;
+    const struct ol_observed what = {&r->model.spec, &r->layout, r->n_rows,
+                                     r->corpus.n_sequences};
     double total, skipped;
     int status = -1;
-    in.stream = ol_stream_new(r->memory.weight_bytes, err);
-    in.writer = in.stream != NULL ? ol_writer_new(&target, err) : NULL;
-    if (in.writer == NULL)
+    passes.forward.stream = ol_stream_new(r->memory.buffers.weight_bytes, err);
+    if (passes.forward.stream != NULL)
+        passes.writer = ol_writer_new(&target, err);
+    if (passes.writer == NULL)
         goto out;
-    ol_forward_cost(&in, &total, &skipped);
-    const struct ol_progress_sources sources = {in.stream, r->devices.backends,
-                                                r->n_parts, in.writer};
-    progress =
+    ol_observers_extent(&what, &passes.forward);
+    ol_forward_cost(&passes.forward, &total, &skipped);
+    const struct ol_progress_sources sources = {
+        passes.forward.stream, r->devices.backends, r->n_parts, passes.writer};
+    passes.progress =
         ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, &sources);
-    if (ol_team_run(&in, r->devices.backends, r->n_parts, progress, err) != 0 ||
-        ol_writer_finish(in.writer, err) != 0)
+    if (ol_data_parallel_run(&passes, err) != 0 ||
+        ol_writer_finish(passes.writer, err) != 0)
         goto out;
-    ol_progress_finish(progress, &r->receipt);
+    ol_progress_finish(passes.progress, &r->receipt);
     int64_t n_nll;
-    const double mean_nll = ol_writer_mean_nll(in.writer, &n_nll);
+    const double mean_nll = ol_writer_mean_nll(passes.writer, &n_nll);
     if (n_nll > 0 && isnan(mean_nll))
         ol_note("the perplexity is not known: a token's probability is not a number");
     else if (n_nll > 0)
@@ -481,13 +479,13 @@ static int compute(struct run *r, struct ol_error *err)
     status = 0;
 out:
     /* What waits is still worth writing: a resumed run then starts later. */
-    if (status != 0 && in.writer != NULL) {
+    if (status != 0 && passes.writer != NULL) {
         struct ol_error ignored = {0};
-        ol_writer_finish(in.writer, &ignored);
+        ol_writer_finish(passes.writer, &ignored);
     }
-    ol_progress_free(progress);
-    ol_writer_free(in.writer);
-    ol_stream_free(in.stream);
+    ol_progress_free(passes.progress);
+    ol_writer_free(passes.writer);
+    ol_stream_free(passes.forward.stream);
     return status;
 }
 
@@ -538,7 +536,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     struct run r = {.request = request, .done = -1};
     int status = -1;
     /* Before anything that takes long. */
-    if (ol_devices_open(&r.devices, request, OL_TEAM_MOST, err) != 0 ||
+    if (ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
         ol_model_open(&r.model, request->model, err) != 0)
         goto out;
     char *short_name = ol_model_short_name(request->model);
@@ -617,6 +615,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     struct ol_plan_request wanted = {
         .model = &r.model,
         .backend = r.devices.backends[0],
+        .layout = &r.layout,
         .n_sequences = request->corpus.n_sequences,
         .length = request->corpus.length,
         .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,

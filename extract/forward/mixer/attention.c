@@ -132,7 +132,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
     if (m->c.spec->attention.gated && m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads,
                                                   ol_mixer_rows(m, GATE, n), err) != 0)
         return -1;
-    if (ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
+    if (ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)
         return -1;
     const struct ol_matmul output = {heads, ol_mixer_weight(m, OL_ROLE_O, block->layer),
                                      ol_mixer_weight(m, OL_ROLE_O_BIAS, block->layer),

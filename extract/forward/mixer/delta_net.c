@@ -101,7 +101,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
                     err) != 0 ||
         m->op->gate(m->c.backend, OL_GATE_SILU, heads, ol_mixer_rows(m, Z, n), err) !=
             0 ||
-        ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
+        ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)
         return -1;
     const struct ol_weight none = {0};
     const struct ol_matmul output = {

@@ -46,18 +46,19 @@ static int normalise(struct ol_mixer *m, int layer, struct ol_tensor x, enum ol_
 
 /* Queries without their last, rotated values: what the keys' half of kv_b multiplies in a
  * machine that keeps keys latent. The keys' own buffer is still free. */
-static int add_queries(struct ol_mixer *m, struct ol_tensor q, struct ol_error *err)
+static int see_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
+                       struct ol_tensor q, struct ol_error *err)
 {
     const struct ol_attention_spec *a = &m->c.spec->attention;
     const int64_t own = a->head_dim - rotary(m->c.spec);
-    if (m->c.inputs == NULL)
+    if (!ol_taps_want(m->c.taps, block->layer, OL_POINT_QUERIES))
         return 0;
     struct ol_tensor parts = ol_mixer_rows(m, K, q.n_rows);
     parts.n_cols = a->n_heads * own;
     const struct ol_columns from = {q, 0, a->head_dim}, to = {parts, 0, own};
     if (m->op->copy_columns(m->c.backend, from, to, own, a->n_heads, err) != 0)
         return -1;
-    return ol_inputs_add(m->c.inputs, OL_INPUT_QUERIES, 0, parts, err);
+    return ol_mixer_see(m, OL_POINT_QUERIES, block, parts, err);
 }
 
 static int make_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
@@ -70,13 +71,13 @@ static int make_queries(struct ol_mixer *m, const struct ol_mixer_block *block,
         if (multiply(m, block->layer, block->x, OL_ROLE_Q_A, OL_ROLE_Q_A_BIAS, from,
                      err) != 0 ||
             normalise(m, block->layer, from, OL_ROLE_Q_A_NORM, err) != 0 ||
-            ol_inputs_add(m->c.inputs, OL_INPUT_QUERY_LATENT, 0, from, err) != 0)
+            ol_mixer_see(m, OL_POINT_QUERY_LATENT, block, from, err) != 0)
             return -1;
     }
     const struct ol_tensor q = ol_mixer_rows(m, Q, n);
     if (multiply(m, block->layer, from, OL_ROLE_Q, OL_ROLE_Q, q, err) != 0)
         return -1;
-    return add_queries(m, q, err);
+    return see_queries(m, block, q, err);
 }
 
 static int make_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
@@ -95,7 +96,7 @@ static int make_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
         return -1;
     if (normalise(m, block->layer, latent, OL_ROLE_KV_A_NORM, err) != 0)
         return -1;
-    return ol_inputs_add(m->c.inputs, OL_INPUT_KEY_LATENT, 0, latent, err);
+    return ol_mixer_see(m, OL_POINT_KEY_LATENT, block, latent, err);
 }
 
 /* One sequence: positions for queries and the shared key. */
@@ -133,11 +134,11 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
 /* What the values' half of kv_b multiplies in a machine that keeps values latent: the
  * latent as every head attends to it. It is attended to in the place of values, as many
  * columns at a time as a value has; their buffer is still free. */
-static int add_values(struct ol_mixer *m, const struct ol_mixer_block *block,
+static int see_values(struct ol_mixer *m, const struct ol_mixer_block *block,
                       struct ol_error *err)
 {
     const struct ol_attention_spec *a = &m->c.spec->attention;
-    if (!ol_inputs_wanted(m->c.inputs))
+    if (!ol_taps_want(m->c.taps, block->layer, OL_POINT_VALUES))
         return 0;
     for (int64_t at = 0; at < a->kv_rank; at += a->value_dim) {
         const int64_t width =
@@ -148,9 +149,15 @@ static int add_values(struct ol_mixer *m, const struct ol_mixer_block *block,
         if (m->op->copy_columns(m->c.backend, from, to, width, a->n_heads, err) != 0 ||
             ol_mixer_each_sequence(m, block, attend, err) != 0)
             return -1;
-        /* In the last pass the columns of the one before may stand behind these. */
-        if (ol_inputs_add_part(m->c.inputs, OL_INPUT_VALUES, a->n_heads, at,
-                               ol_mixer_rows(m, HEADS, block->n_rows), width, err) != 0)
+        /* The last time, the columns of the time before may stand behind these. */
+        const struct ol_pieces pieces = {a->n_heads, at, width};
+        const struct ol_view view = {.point = OL_POINT_VALUES,
+                                     .layer = block->layer,
+                                     .first = block->first,
+                                     .lengths = block->lengths,
+                                     .pieces = &pieces,
+                                     .x = ol_mixer_rows(m, HEADS, block->n_rows)};
+        if (ol_tap(m->c.taps, &view, err) != 0)
             return -1;
     }
     return 0;
@@ -174,7 +181,7 @@ static int make_keys_and_values(struct ol_mixer *m, const struct ol_mixer_block 
                  both, err) != 0 ||
         op->copy_columns(m->c.backend, keys, to_own, own, a->n_heads, err) != 0 ||
         op->copy_columns(m->c.backend, key, to_shared, shared, a->n_heads, err) != 0 ||
-        add_values(m, block, err) != 0)
+        see_values(m, block, err) != 0)
         return -1;
     return op->copy_columns(m->c.backend, values, to_value, v, a->n_heads, err);
 }
@@ -188,7 +195,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         ol_mixer_each_sequence(m, block, attend, err) != 0)
         return -1;
     const struct ol_tensor heads = ol_mixer_rows(m, HEADS, block->n_rows);
-    if (ol_inputs_add(m->c.inputs, OL_INPUT_MIXED, 0, heads, err) != 0)
+    if (ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)
         return -1;
     return multiply(m, block->layer, heads, OL_ROLE_O, OL_ROLE_O_BIAS, block->out, err);
 }

@@ -97,6 +97,18 @@ int ol_mixer_run(struct ol_mixer *m, const struct ol_mixer_block *block,
     return m->kind->run(m, block, err);
 }
 
+int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
+                 const struct ol_mixer_block *block, struct ol_tensor x,
+                 struct ol_error *err)
+{
+    const struct ol_view view = {.point = point,
+                                 .layer = block->layer,
+                                 .first = block->first,
+                                 .lengths = block->lengths,
+                                 .x = x};
+    return ol_tap(m->c.taps, &view, err);
+}
+
 int ol_mixer_each_sequence(struct ol_mixer *m, const struct ol_mixer_block *block,
                            int (*step)(struct ol_mixer *m,
                                        const struct ol_mixer_block *block, int64_t at,

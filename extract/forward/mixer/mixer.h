@@ -5,7 +5,7 @@
 #define OL_MIXER_H
 
 #include "extract/backend.h"
-#include "extract/observe/inputs.h"
+#include "extract/forward/tap.h"
 #include "extract/weights/layer_weights.h"
 
 enum { OL_MIXER_BUFFERS = 9 };
@@ -15,9 +15,9 @@ struct ol_mixer_context {
     const struct ol_spec *spec;
     struct ol_backend *backend;
     struct ol_layer_weights weights;
-    struct ol_inputs *inputs; /* NULL: nobody asks */
-    int64_t block_rows;       /* most rows of a run */
-    int64_t longest;          /* most rows of a sequence */
+    struct ol_taps *taps;
+    int64_t block_rows; /* most rows of a run */
+    int64_t longest;    /* most rows of a sequence */
 };
 
 struct ol_mixer {
@@ -32,6 +32,7 @@ struct ol_mixer {
 /* Whole sequences, one after another. */
 struct ol_mixer_block {
     int layer;
+    int64_t first;          /* row of all rows */
     const int32_t *lengths; /* [n_sequences] */
     int64_t n_sequences;
     int64_t n_rows;       /* their sum */
@@ -76,6 +77,11 @@ static inline struct ol_weight ol_mixer_weight(const struct ol_mixer *m,
 {
     return ol_weights_get(m->c.weights.weights, role, layer, 0);
 }
+
+/* Show rows of the block. */
+int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
+                 const struct ol_mixer_block *block, struct ol_tensor x,
+                 struct ol_error *err);
 
 /* Call step(m, block, rows of the block from `at` on, n of them, err) per sequence. */
 int ol_mixer_each_sequence(struct ol_mixer *m, const struct ol_mixer_block *block,

@@ -1,0 +1,196 @@
+#include "extract/forward/pass.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* The tensors of a layer that every token uses, in the order of roles. */
+#define FIRST_OF_LAYER OL_ROLE_ATTN_NORM
+#define LAST_OF_LAYER  OL_ROLE_SHARED_SWITCH
+
+/* ---- blocks ---- */
+
+bool ol_pass_next_block(const struct ol_pass *p, struct ol_block *block)
+{
+    block->first_sequence += block->n_sequences;
+    block->first += block->n;
+    block->n_sequences = block->n = 0;
+    while (block->first_sequence + block->n_sequences < p->in->n_sequences) {
+        const int32_t length = p->in->lengths[block->first_sequence + block->n_sequences];
+        if (block->n_sequences > 0 && block->n + length > p->in->buffers->block_rows)
+            break;
+        block->n += length;
+        block->n_sequences++;
+    }
+    return block->n_sequences > 0;
+}
+
+struct ol_block ol_pass_all(const struct ol_pass *p, int layer)
+{
+    return (struct ol_block){
+        .layer = layer, .n_sequences = p->in->n_sequences, .n = p->n_rows};
+}
+
+/* ---- weights ---- */
+
+struct ol_weight ol_pass_weight(const struct ol_pass *p, enum ol_role role, int layer)
+{
+    return ol_weights_get(p->stored.weights, role, layer, 0);
+}
+
+int ol_pass_wait(const struct ol_pass *p, enum ol_role first, enum ol_role last,
+                 int layer, struct ol_error *err)
+{
+    return ol_layer_weights_wait(&p->stored, first, last, layer, 0, err);
+}
+
+int ol_pass_send(const struct ol_pass *p, enum ol_role first, enum ol_role last,
+                 int layer, struct ol_error *err)
+{
+    return layer < p->spec->n_layers
+               ? ol_layer_weights_send(&p->stored, p->b, first, last, layer, 0, err)
+               : 0;
+}
+
+bool ol_pass_goes_on(const struct ol_pass *p, int layer)
+{
+    return layer < p->in->last_layer || p->in->last_whole || p->in->likelihood;
+}
+
+void ol_pass_prefetch(const struct ol_pass *p, int layer)
+{
+    if (layer <= p->in->last_layer) {
+        ol_layer_weights_prefetch(&p->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+        if (p->spec->layers[layer].moe && ol_pass_goes_on(p, layer))
+            ol_experts_expect(p->experts, layer);
+    } else if (p->in->likelihood) {
+        ol_layer_weights_prefetch(&p->stored, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, 0);
+    }
+}
+
+void ol_pass_prefetch_next(const struct ol_pass *p, int layer, bool routed)
+{
+    const bool known =
+        !p->spec->layers[layer].moe || ol_experts_expected(p->experts, layer);
+    if (known != routed)
+        ol_pass_prefetch(p, layer + 1);
+}
+
+void ol_pass_release(const struct ol_pass *p, int layer)
+{
+    ol_layer_weights_release(&p->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+}
+
+void ol_pass_progress(const struct ol_pass *p, int layer, double operations)
+{
+    if (p->in->progress != NULL)
+        p->in->progress(p->in->arg, layer, operations);
+}
+
+/* ---- begin and end ---- */
+
+static int make_tensors(struct ol_pass *p, struct ol_error *err)
+{
+    const int64_t d = p->spec->d_model, d_ff = p->spec->d_ff;
+    const int64_t dense_rows = d_ff > 0 ? p->in->buffers->dense_rows : 0;
+    const struct {
+        struct ol_tensor *tensor;
+        int64_t n_rows, n_cols;
+    } wanted[] = {
+        {&p->hidden, p->n_rows, d},
+        {&p->normed, p->n_rows, d},
+        {&p->mixed, p->in->buffers->block_rows, d},
+        {&p->dense_gate, dense_rows, d_ff},
+        {&p->dense_up, dense_rows, d_ff},
+        {&p->dense_down, dense_rows, d},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (wanted[i].n_rows > 0 &&
+            p->op->tensor_new(p->b, p->b->dtype, wanted[i].n_rows, wanted[i].n_cols,
+                              wanted[i].tensor, err) != 0)
+            return -1;
+    return 0;
+}
+
+static int make_mixers(struct ol_pass *p, struct ol_error *err)
+{
+    const struct ol_mixer_context context = {
+        .spec = p->spec,
+        .backend = p->b,
+        .weights = p->stored,
+        .taps = p->taps,
+        .block_rows = p->in->buffers->block_rows,
+        .longest = p->longest,
+    };
+    for (int l = 0; l < p->spec->n_layers; l++) {
+        const bool linear = p->spec->layers[l].attention == OL_ATTENTION_LINEAR;
+        struct ol_mixer **mixer = linear ? &p->linear_mixer : &p->mixer;
+        if (*mixer == NULL)
+            *mixer = ol_mixer_new(ol_mixer_kind_of(p->spec, l), &context, err);
+        if (*mixer == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static void experts_progress(void *arg, int layer, double share)
+{
+    const struct ol_pass *p = arg;
+    ol_pass_progress(p, layer, share * ol_cost_mlp(p->spec, layer, &p->tokens));
+}
+
+static int make_experts(struct ol_pass *p, struct ol_error *err)
+{
+    const struct ol_experts_context context = {
+        .spec = p->spec,
+        .backend = p->b,
+        .weights = p->stored,
+        .taps = p->taps,
+        .n_rows = p->n_rows,
+        .group_rows = p->in->buffers->group_rows,
+        .weight_bytes = p->in->buffers->weight_bytes / 2,
+        .progress = experts_progress,
+        .arg = p,
+    };
+    if (p->spec->router.n_experts == 0)
+        return 0;
+    p->experts = ol_experts_new(&context, err);
+    return p->experts != NULL ? 0 : -1;
+}
+
+int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
+                 struct ol_error *err)
+{
+    *p = (struct ol_pass){
+        .in = in,
+        .spec = in->spec,
+        .b = in->backend,
+        .op = in->backend->op,
+        .taps = in->taps,
+        .tokens = {in->n_sequences, in->lengths},
+        .stored = {in->weights, in->stream, in->user},
+    };
+    for (int64_t i = 0; i < in->n_sequences; i++) {
+        assert(in->lengths[i] >= 1);
+        p->n_rows += in->lengths[i];
+        if (in->lengths[i] > p->longest)
+            p->longest = in->lengths[i];
+    }
+    p->all_rows = ol_xcalloc((size_t)p->n_rows, sizeof *p->all_rows);
+    for (int64_t i = 0; i < p->n_rows; i++)
+        p->all_rows[i] = (int32_t)i;
+    if (make_tensors(p, err) != 0 || make_experts(p, err) != 0)
+        return -1;
+    return make_mixers(p, err);
+}
+
+void ol_pass_clear(struct ol_pass *p)
+{
+    struct ol_tensor *const tensors[] = {&p->hidden,     &p->normed,   &p->mixed,
+                                         &p->dense_gate, &p->dense_up, &p->dense_down};
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
+        p->op->tensor_free(p->b, tensors[i]);
+    ol_experts_free(p->experts);
+    ol_mixer_free(p->mixer);
+    ol_mixer_free(p->linear_mixer);
+    free(p->all_rows);
+}

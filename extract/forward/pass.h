@@ -1,0 +1,74 @@
+/* A forward pass on its way: what it holds, and how its weights travel. Only the files of
+ * this folder include it. */
+#ifndef OL_PASS_H
+#define OL_PASS_H
+
+#include "extract/forward/experts.h"
+#include "extract/forward/forward.h"
+#include "extract/forward/mixer/mixer.h"
+#include "extract/model/cost.h"
+#include "extract/weights/layer_weights.h"
+
+struct ol_pass {
+    const struct ol_forward_input *in;
+    const struct ol_spec *spec;
+    struct ol_backend *b;
+    const struct ol_backend_operations *op;
+    struct ol_taps *taps;
+    struct ol_cost_tokens tokens;
+    int64_t n_rows, longest;
+    struct ol_layer_weights stored;
+    struct ol_mixer *mixer;        /* of layers with attention */
+    struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
+    struct ol_experts *experts;    /* NULL in a dense model */
+    int32_t *all_rows;             /* [n_rows]: 0, 1, 2, ... */
+
+    /* The backend's. */
+    struct ol_tensor hidden, normed;       /* [n_rows, d_model] */
+    struct ol_tensor mixed;                /* [block_rows, d_model] */
+    struct ol_tensor dense_gate, dense_up; /* [dense_rows, d_ff] */
+    struct ol_tensor dense_down;           /* [dense_rows, d_model] */
+};
+
+/* Everything that a pass holds; clear it also when this fails. */
+int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
+                 struct ol_error *err);
+void ol_pass_clear(struct ol_pass *p);
+
+/* Rows of whole sequences. */
+struct ol_block {
+    int layer;
+    int64_t first_sequence, n_sequences;
+    int64_t first, n; /* rows */
+};
+
+/* The next block after this one, starting from {layer}: at least one sequence, at most
+ * block_rows rows. False: there is none. */
+bool ol_pass_next_block(const struct ol_pass *p, struct ol_block *block);
+
+/* All rows. */
+struct ol_block ol_pass_all(const struct ol_pass *p, int layer);
+
+/* ---- weights: queued in the order of their use, waited for, given back ---- */
+
+struct ol_weight ol_pass_weight(const struct ol_pass *p, enum ol_role role, int layer);
+int ol_pass_wait(const struct ol_pass *p, enum ol_role first, enum ol_role last,
+                 int layer, struct ol_error *err);
+/* While the backend computes what it was told, weights that it will be told to use next
+ * are on their way to it. */
+int ol_pass_send(const struct ol_pass *p, enum ol_role first, enum ol_role last,
+                 int layer, struct ol_error *err);
+/* Queue those of a layer, or of the head after the last, ahead of their use. */
+void ol_pass_prefetch(const struct ol_pass *p, int layer);
+/* The next layer's, as soon as all that this one needs is queued: at its beginning where
+ * it is known then (routed = false), else after it was routed. */
+void ol_pass_prefetch_next(const struct ol_pass *p, int layer, bool routed);
+void ol_pass_release(const struct ol_pass *p, int layer);
+
+/* Whether what comes after the router of that layer is computed. */
+bool ol_pass_goes_on(const struct ol_pass *p, int layer);
+
+/* The share of a layer's work that is done. */
+void ol_pass_progress(const struct ol_pass *p, int layer, double operations);
+
+#endif

@@ -1,0 +1,85 @@
+/* The points that the forward pass goes by, and the observers that look on. The
+ * arithmetic names a point; who wants to see it is decided once, before the run. */
+#ifndef OL_TAP_H
+#define OL_TAP_H
+
+#include "extract/backend.h"
+
+/* In the order of a layer. */
+enum ol_point {
+    OL_POINT_RESIDUAL_ATTN, /* the stream before the norm before attention */
+    OL_POINT_LN_ATTN,       /* that norm's output */
+    OL_POINT_QUERY_LATENT,  /* what goes into q_b, where queries have a latent */
+    OL_POINT_QUERIES,       /* queries without their rotated part, where keys have one */
+    OL_POINT_KEY_LATENT,    /* what goes into kv_b */
+    OL_POINT_VALUES,        /* the key latent as every head attends to it: pieces of it */
+    OL_POINT_HEADS,         /* what goes into the output projection of the mixer */
+    OL_POINT_ATTENTION,     /* what the mixer adds to the stream */
+    OL_POINT_RESIDUAL_MLP,  /* the stream before the norm before the MLP */
+    OL_POINT_LN_MLP,        /* that norm's output */
+    OL_POINT_ROUTER,        /* the experts chosen, and their weights */
+    OL_POINT_EXPERT_INPUT,  /* what goes into gate and up of routed experts */
+    OL_POINT_DOWN_INPUT,    /* what goes into down of components of the MLP */
+    OL_POINT_DOWN_OUTPUT,   /* what comes out of it */
+    OL_POINT_RESIDUAL_OUT,  /* the stream after the layer */
+    OL_POINT_LIKELIHOOD,    /* of tokens; after all layers */
+    OL_N_POINTS,
+};
+
+/* Rows of components of a layer's MLP (routed experts, the shared expert as number
+ * n_experts, a dense MLP as number 0): component components[i] has the rows firsts[i] ..
+ * firsts[i + 1] - 1 of what is seen, which belong to the tokens rows[] and, of these, to
+ * the slots slots[]; gates[] (NULL: 1) are the router's weights, which multiply outputs
+ * on their way into the stream unless the inputs were multiplied already. */
+struct ol_component_rows {
+    int n;
+    const int *components;
+    const int64_t *firsts; /* [n + 1] */
+    const int32_t *rows;
+    const int32_t *slots; /* NULL: the component that every token uses */
+    const float *gates;
+    bool scales_outputs;
+};
+
+/* Some columns of an input that consists of n pieces (one per head) of equal width: width
+ * columns of each from first on. In the tensor, whose width is that of n pieces too, they
+ * stand at the beginning of each piece; what is behind them is left out. */
+struct ol_pieces {
+    int n;
+    int64_t first, width;
+};
+
+/* What is seen at a point. All borrowed, and valid during the call, but x of
+ * RESIDUAL_ATTN, LN_ATTN, RESIDUAL_MLP and LN_MLP until ol_taps_settle(). */
+struct ol_view {
+    enum ol_point point;
+    int layer; /* n_layers at LIKELIHOOD */
+    /* Rows `first` to first + x.n_rows - 1, counted from the first of this pass: whole
+     * sequences of lengths[0], lengths[1], ... tokens. */
+    int64_t first;
+    const int32_t *lengths;
+    const struct ol_component_rows *components; /* EXPERT_INPUT, DOWN_*: whose rows */
+    const struct ol_pieces *pieces;             /* VALUES */
+    struct ol_tensor x;                         /* none at ROUTER and LIKELIHOOD */
+    struct ol_tensor stream;                    /* ATTENTION: after x was added */
+    const uint16_t *ids;                        /* ROUTER: [n_rows, top_k] */
+    const float *values; /* ROUTER: weights [n_rows, top_k]; LIKELIHOOD: [n_rows] */
+};
+
+struct ol_taps; /* observer.h makes them */
+
+/* Whether anybody wants to see that point of that layer. */
+bool ol_taps_want(const struct ol_taps *taps, int layer, enum ol_point point);
+
+/* Tell those who want to see it. */
+int ol_tap(struct ol_taps *taps, const struct ol_view *view, struct ol_error *err);
+
+/* What was seen and has to stay until then is about to change. */
+int ol_taps_settle(struct ol_taps *taps, struct ol_error *err);
+
+/* A layer begins; it ends with `stream`, as far as that was computed. */
+int ol_taps_begin_layer(struct ol_taps *taps, int layer, struct ol_error *err);
+int ol_taps_end_layer(struct ol_taps *taps, int layer, struct ol_tensor stream,
+                      struct ol_error *err);
+
+#endif

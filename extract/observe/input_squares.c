@@ -1,0 +1,214 @@
+#include "extract/observe/input_squares.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct input_squares {
+    struct ol_observer_context c;
+    int layer;
+    double *sums[OL_N_INPUTS]; /* [rows, width] of the layer; NULL: none */
+};
+
+int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_input input)
+{
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    const bool linear = l->attention == OL_ATTENTION_LINEAR;
+    const bool latent = !linear && spec->attention.kv_rank > 0;
+    switch (input) {
+    case OL_INPUT_MIXED:
+        return linear ? (int64_t)spec->delta_net.n_value_heads * spec->delta_net.value_dim
+                      : (int64_t)spec->attention.n_heads * spec->attention.value_dim;
+    case OL_INPUT_QUERY_LATENT:
+        return latent ? spec->attention.q_rank : 0;
+    case OL_INPUT_KEY_LATENT:
+        return latent ? spec->attention.kv_rank : 0;
+    case OL_INPUT_QUERIES:
+        return latent ? (int64_t)spec->attention.n_heads *
+                            (spec->attention.head_dim - spec->attention.rope.rotary_dim)
+                      : 0;
+    case OL_INPUT_VALUES:
+        return latent ? (int64_t)spec->attention.n_heads * spec->attention.kv_rank : 0;
+    case OL_INPUT_MLP_DOWN:
+        return l->moe ? 0 : spec->d_ff;
+    case OL_INPUT_SHARED_DOWN:
+        return l->moe ? spec->d_shared : 0;
+    case OL_INPUT_EXPERTS:
+        return l->moe ? spec->d_model : 0;
+    case OL_INPUT_EXPERTS_DOWN:
+        return l->moe ? spec->d_expert : 0;
+    case OL_N_INPUTS:
+        break;
+    }
+    return 0;
+}
+
+static size_t size_of(const struct ol_spec *spec, int layer, enum ol_input input)
+{
+    return (size_t)(ol_activation_n_inputs(spec->router.n_experts, input) *
+                    ol_input_squares_width(spec, layer, input));
+}
+
+static bool any_width(const struct ol_activation_layer *recorded)
+{
+    for (int i = 0; recorded != NULL && i < OL_N_INPUTS; i++)
+        if (recorded->input_widths[i] > 0)
+            return true;
+    return false;
+}
+
+static int64_t bytes(const struct ol_observed *what)
+{
+    size_t most = 0;
+    for (int l = 0; l < what->spec->n_layers; l++) {
+        size_t n = 0;
+        for (int i = 0; any_width(ol_observed_layer(what, l)) && i < OL_N_INPUTS; i++)
+            n += size_of(what->spec, l, (enum ol_input)i);
+        most = n > most ? n : most;
+    }
+    /* A layer's wait to be written while the next one's are gathered. */
+    return 2 * (int64_t)(most * sizeof(double));
+}
+
+/* Where what is seen goes; OL_N_INPUTS: nowhere. */
+static enum ol_input input_at(const struct ol_spec *spec, int layer, enum ol_point point,
+                              int component)
+{
+    switch (point) {
+    case OL_POINT_HEADS:
+        return OL_INPUT_MIXED;
+    case OL_POINT_QUERY_LATENT:
+        return OL_INPUT_QUERY_LATENT;
+    case OL_POINT_KEY_LATENT:
+        return OL_INPUT_KEY_LATENT;
+    case OL_POINT_QUERIES:
+        return OL_INPUT_QUERIES;
+    case OL_POINT_VALUES:
+        return OL_INPUT_VALUES;
+    case OL_POINT_EXPERT_INPUT:
+        return OL_INPUT_EXPERTS;
+    case OL_POINT_DOWN_INPUT:
+        return !spec->layers[layer].moe              ? OL_INPUT_MLP_DOWN
+               : component == spec->router.n_experts ? OL_INPUT_SHARED_DOWN
+                                                     : OL_INPUT_EXPERTS_DOWN;
+    default:
+        return OL_N_INPUTS;
+    }
+}
+
+/* At the end of the layer the sums are complete. */
+static bool wants(const struct ol_observed *what,
+                  const struct ol_activation_layer *recorded, enum ol_point point)
+{
+    return any_width(recorded) &&
+           (point == OL_POINT_RESIDUAL_OUT ||
+            input_at(what->spec, recorded->number, point, 0) != OL_N_INPUTS);
+}
+
+static void *new (const struct ol_observer_context *context)
+{
+    struct input_squares *x = ol_xcalloc(1, sizeof *x);
+    x->c = *context;
+    return x;
+}
+
+static void free_all(void *self)
+{
+    struct input_squares *x = self;
+    for (int i = 0; i < OL_N_INPUTS; i++)
+        free(x->sums[i]);
+    free(x);
+}
+
+static int begin_layer(void *self, int layer, struct ol_error *err)
+{
+    (void)err;
+    struct input_squares *x = self;
+    const struct ol_spec *spec = x->c.what.spec;
+    const bool wanted = any_width(ol_observed_layer(&x->c.what, layer));
+    x->layer = layer;
+    for (int i = 0; i < OL_N_INPUTS; i++) {
+        const size_t n = wanted ? size_of(spec, layer, (enum ol_input)i) : 0;
+        free(x->sums[i]);
+        x->sums[i] = n > 0 ? ol_xcalloc(n, sizeof(double)) : NULL;
+    }
+    return 0;
+}
+
+/* Rows of an input; `expert` of those that each expert has, else 0. */
+static int add(struct input_squares *x, enum ol_input input, int expert,
+               struct ol_tensor rows, struct ol_error *err)
+{
+    const int64_t width = ol_input_squares_width(x->c.what.spec, x->layer, input);
+    assert(rows.n_cols == width);
+    return x->c.backend->op->add_squares(x->c.backend, rows,
+                                         x->sums[input] + expert * width, err);
+}
+
+static int add_pieces(struct input_squares *x, enum ol_input input,
+                      const struct ol_pieces *p, struct ol_tensor rows,
+                      struct ol_error *err)
+{
+    const int64_t whole = ol_input_squares_width(x->c.what.spec, x->layer, input) / p->n,
+                  step = rows.n_cols / p->n;
+    assert(p->width <= step && p->first + p->width <= whole);
+    double *some = ol_xcalloc((size_t)rows.n_cols, sizeof *some);
+    const int status = x->c.backend->op->add_squares(x->c.backend, rows, some, err);
+    for (int64_t i = 0; status == 0 && i < p->n * p->width; i++)
+        x->sums[input][i / p->width * whole + p->first + i % p->width] +=
+            some[i / p->width * step + i % p->width];
+    free(some);
+    return status;
+}
+
+static int add_components(struct input_squares *x, const struct ol_view *view,
+                          struct ol_error *err)
+{
+    const struct ol_component_rows *c = view->components;
+    for (int i = 0; i < c->n; i++) {
+        const enum ol_input input =
+            input_at(x->c.what.spec, x->layer, view->point, c->components[i]);
+        const bool routed = c->slots != NULL;
+        if (add(x, input, routed ? c->components[i] : 0,
+                ol_tensor_rows(view->x, c->firsts[i], c->firsts[i + 1] - c->firsts[i]),
+                err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int hand_over(struct input_squares *x, struct ol_error *err)
+{
+    const struct ol_writer_rows at =
+        ol_observer_rows(&x->c, x->layer, 0, x->c.what.n_rows);
+    for (int i = 0; i < OL_N_INPUTS; i++) {
+        double *sums = x->sums[i];
+        x->sums[i] = NULL;
+        if (sums != NULL &&
+            ol_writer_take_squares(x->c.writer, &at, (enum ol_input)i, sums, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int see(void *self, const struct ol_view *view, struct ol_error *err)
+{
+    struct input_squares *x = self;
+    if (view->point == OL_POINT_RESIDUAL_OUT)
+        return hand_over(x, err);
+    if (view->components != NULL)
+        return add_components(x, view, err);
+    const enum ol_input input = input_at(x->c.what.spec, x->layer, view->point, 0);
+    if (view->pieces != NULL)
+        return add_pieces(x, input, view->pieces, view->x, err);
+    return add(x, input, 0, view->x, err);
+}
+
+const struct ol_observer ol_observe_input_squares = {
+    .name = "input squares",
+    .wants = wants,
+    .bytes = bytes,
+    .new = new,
+    .free = free_all,
+    .begin_layer = begin_layer,
+    .see = see,
+};

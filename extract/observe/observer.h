@@ -1,0 +1,77 @@
+/* Who looks on while the model runs. An observer is one file and one line in list.c: it
+ * says which points it wants to see and how much memory it takes, and hands what it
+ * gathers over to the writer. */
+#ifndef OL_OBSERVER_H
+#define OL_OBSERVER_H
+
+#include "common/activation_file.h"
+#include "extract/forward/forward.h"
+#include "extract/run/writer.h"
+
+/* What is recorded of a model. */
+struct ol_observed {
+    /* All borrowed. */
+    const struct ol_spec *spec;
+    const struct ol_activation_layout *layout; /* what the file is to hold */
+    int64_t n_rows, n_sequences;
+};
+
+/* Of one pass, over all sequences or over those of one of several devices. */
+struct ol_observer_context {
+    struct ol_observed what;    /* n_rows and n_sequences are those of the pass */
+    struct ol_backend *backend; /* borrowed */
+    struct ol_writer *writer;   /* borrowed */
+    int part;                   /* which of the passes, as the writer counts them */
+    int64_t first_row;          /* rows of all passes before it */
+};
+
+struct ol_observer {
+    const char *name;
+    /* Whether it wants to see a point of a layer; recorded is NULL in a layer of which
+     * nothing is recorded, and after the last. */
+    bool (*wants)(const struct ol_observed *what,
+                  const struct ol_activation_layer *recorded, enum ol_point point);
+    /* Bytes of the host that it takes, with what of it is on its way to the file. NULL:
+     * no more than the writer's room. */
+    int64_t (*bytes)(const struct ol_observed *what);
+    /* What it holds during a pass. NULL, with its free: the context alone. */
+    void *(*new)(const struct ol_observer_context *context);
+    void (*free)(void *self);
+    /* All are called with self, or the context where there is no _new; each may be NULL.
+     * see() returns before what it was shown changes, unless it has settle(). */
+    int (*begin_layer)(void *self, int layer, struct ol_error *err);
+    int (*see)(void *self, const struct ol_view *view, struct ol_error *err);
+    int (*settle)(void *self, struct ol_error *err);
+    int (*end_layer)(void *self, int layer, struct ol_tensor stream,
+                     struct ol_error *err);
+};
+
+/* All of them, NULL last; at each point they look in this order. */
+extern const struct ol_observer *const ol_observers[];
+
+/* Whether any wants to see that point of that layer. */
+bool ol_observers_want(const struct ol_observed *what, int layer, enum ol_point point);
+
+/* How far the pass has to go for what is wanted: its last_layer, last_whole and
+ * likelihood. */
+void ol_observers_extent(const struct ol_observed *what, struct ol_forward_input *in);
+
+/* Bytes of all. */
+int64_t ol_observers_bytes(const struct ol_observed *what);
+
+/* The row of the layout that is of that layer; NULL: none. */
+const struct ol_activation_layer *ol_observed_layer(const struct ol_observed *what,
+                                                    int layer);
+
+/* The observers of a pass. Never NULL. */
+struct ol_taps *ol_taps_new(const struct ol_observer_context *context);
+void ol_taps_free(struct ol_taps *taps); /* NULL is fine */
+
+/* Rows of the pass as the writer counts them. */
+static inline struct ol_writer_rows ol_observer_rows(const struct ol_observer_context *c,
+                                                     int layer, int64_t first, int64_t n)
+{
+    return (struct ol_writer_rows){c->part, layer, c->first_row + first, n};
+}
+
+#endif

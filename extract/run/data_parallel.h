@@ -1,0 +1,37 @@
+/* A run on several devices, data-parallel: its sequences are split over them, and each
+ * device takes its own through the whole model, in a thread of its own.
+ *
+ * Sequences, not experts: were experts split, each weight would pass the link once
+ * instead of once per device, but the links work side by side, so that this saves no time
+ * while every device has one of its own; and the rows of all tokens would pass between
+ * devices twice a layer. It would pay off where devices share a link and tokens are few.
+ */
+#ifndef OL_DATA_PARALLEL_H
+#define OL_DATA_PARALLEL_H
+
+#include "extract/forward/forward.h"
+#include "extract/observe/observer.h"
+#include "extract/run/progress.h"
+
+enum { OL_DEVICES_MOST = OL_STREAM_MOST_USERS };
+
+struct ol_data_parallel {
+    /* Of all sequences; what is of one pass (backend, taps, user, meet, progress) is set
+     * here. */
+    struct ol_forward_input forward;
+    /* Borrowed. */
+    struct ol_backend *const *backends; /* [n_devices] */
+    int n_devices;
+    const struct ol_activation_layout *layout;
+    struct ol_writer *writer;
+    struct ol_progress *progress;
+};
+
+/* Tokens of the device that has most of n; there are at least n sequences. */
+int64_t ol_data_parallel_most_rows(const int32_t *lengths, int64_t n_sequences,
+                                   int64_t block_rows, int n);
+
+/* Returns when everything was handed to the writer. */
+int ol_data_parallel_run(const struct ol_data_parallel *run, struct ol_error *err);
+
+#endif
