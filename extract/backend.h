@@ -16,84 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/dtype.h"
 #include "common/error.h"
 #include "extract/observe/digest.h"
-#include "extract/model/spec.h"
-#include "extract/weights/weights.h"
-
-/* A matrix in the backend's memory, row-major, rows contiguous. */
-struct ol_tensor {
-    void *data;
-    enum ol_dtype dtype;
-    int64_t n_rows, n_cols;
-};
-
-/* Rows first .. first + n - 1 of t, in the same memory. */
-struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
-
-size_t ol_tensor_bytes(struct ol_tensor t);
-
-/* The row-major [n, k * n_cols] seen as [n * k, n_cols]. */
-struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
-
-/* How many rows a product's neighbours may not be told by: whether x is given whole or
- * cut at multiples of so many rows, the same bytes come out. Enough to fill a device. */
-enum { OL_PRODUCT_ROWS = 2048 };
-
-/* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
- * out [m, n] activation. The weight is rounded to the activation type first, as loading a
- * model does. Accumulates in float; the bias is added before the one rounding. */
-struct ol_matmul {
-    struct ol_tensor x;
-    struct ol_weight weight, bias;
-    struct ol_tensor out;
-};
-
-/* cos and sin of every position and pair, made by rope_table.h in float. */
-struct ol_rope_table {
-    int64_t n_positions;
-    int rotary_dim;
-    struct ol_tensor cos, sin; /* [n_positions, rotary_dim / 2] float */
-};
-
-struct ol_attention_args {
-    int n_heads, n_kv_heads;
-    int head_dim, value_dim; /* of queries and keys, of values */
-    double scale;
-    enum ol_attention_kind kind; /* not LINEAR */
-    int window;                  /* SLIDING, CHUNKED */
-    struct ol_weight sinks;      /* [n_heads] or data NULL */
-};
-
-/* `n` pieces of every row of t: piece i begins at column first + i * step. */
-struct ol_columns {
-    struct ol_tensor t;
-    int64_t first, step;
-};
-
-/* Of a delta net, for ONE sequence of n rows. */
-struct ol_delta_net_args {
-    struct ol_delta_net_spec spec;
-    struct ol_tensor mixed;          /* [n, all queries, all keys, all values] */
-    struct ol_tensor beta, decay;    /* [n, n_value_heads], before sigmoid and softplus */
-    struct ol_weight dt_bias, a_log; /* [n_value_heads] */
-    struct ol_tensor out;            /* [n, n_value_heads * value_dim] */
-};
-
-enum { OL_NO_COLUMN = 0xffff, OL_MOST_LARGEST = 16 };
-
-enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
-
-/* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
- * rows and slots, in rising order of the row. Host memory, owned by the caller, filled by
- * `permute`. */
-struct ol_permutation {
-    int n_experts;
-    int64_t *offsets; /* [n_experts + 1] */
-    int32_t *rows;    /* [n_tokens * top_k]: token */
-    int32_t *slots;   /* [n_tokens * top_k]: which of the token's top_k */
-};
+#include "extract/ops.h"
 
 /* A download that has begun. */
 struct ol_download {
@@ -138,9 +63,9 @@ struct ol_backend_operations {
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
-    /* The most memory, of the kind that tensors are in, that the operations on a model of
-     * that spec keep beside tensors. */
-    int64_t (*scratch_bytes)(const struct ol_backend *b, const struct ol_spec *spec);
+    /* The most memory, of the kind that tensors are in, that operations with products of
+     * at most these sizes keep beside tensors. */
+    int64_t (*scratch_bytes)(const struct ol_backend *b, struct ol_product_sizes sizes);
     /* Bytes of a device's memory, which tensors are in, that a run may have in all; 0:
      * they are in the host's. */
     int (*device_bytes)(struct ol_backend *b, int64_t *bytes, struct ol_error *err);

@@ -161,21 +161,13 @@ static void cpu_close(struct ol_backend *b)
 
 /* Products need the most: everything else a thread works on is a few rows or tiles, and a
  * histogram. */
-static int64_t cpu_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
+static int64_t cpu_scratch_bytes(const struct ol_backend *b,
+                                 struct ol_product_sizes sizes)
 {
     enum { TILES = 4 << 20 };
-    const struct ol_attention_spec *a = &spec->attention;
-    const struct ol_delta_net_spec *d = &spec->delta_net;
-    const int64_t depths[] = {spec->d_model,  (int64_t)a->n_heads * a->value_dim,
-                              spec->d_ff,     spec->d_expert,
-                              spec->d_shared, a->q_rank,
-                              a->kv_rank,     (int64_t)d->n_value_heads * d->value_dim};
-    int64_t deepest = 0;
-    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
-        deepest = depths[i] > deepest ? depths[i] : deepest;
     const struct ol_cpu *cpu = (const struct ol_cpu *)b;
     return ol_pool_threads(cpu->pool) *
-           (ol_cpu_matmul_scratch(b->dtype, deepest) + TILES);
+           (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) + TILES);
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)

@@ -145,13 +145,14 @@ static int cuda_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *
 
 /* What is reserved from the beginning; a tile decoded, logits of a tile of the
  * vocabulary, and small things. */
-static int64_t cuda_scratch_bytes(const struct ol_backend *b, const struct ol_spec *spec)
+static int64_t cuda_scratch_bytes(const struct ol_backend *b,
+                                  struct ol_product_sizes sizes)
 {
     enum { SMALL = 32 << 20 };
     const struct ol_cuda *cuda = (const struct ol_cuda *)b;
     const int64_t unit = cuda->unit;
-    const int64_t words = min(unit / ((int64_t)ol_dtype_size(b->dtype) * spec->d_model),
-                              (int64_t)spec->vocab_size);
+    const int64_t words = min(
+        unit / ((int64_t)ol_dtype_size(b->dtype) * sizes.head_depth), sizes.head_rows);
     return cuda->reserved + unit +
            words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) + SMALL;
 }

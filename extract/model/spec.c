@@ -83,3 +83,17 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
     }
     return layers;
 }
+
+struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
+{
+    const struct ol_attention_spec *a = &spec->attention;
+    const struct ol_delta_net_spec *d = &spec->delta_net;
+    const int64_t depths[] = {spec->d_model,  (int64_t)a->n_heads * a->value_dim,
+                              spec->d_ff,     spec->d_expert,
+                              spec->d_shared, a->q_rank,
+                              a->kv_rank,     (int64_t)d->n_value_heads * d->value_dim};
+    struct ol_product_sizes sizes = {0, spec->d_model, spec->vocab_size};
+    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
+        sizes.deepest = depths[i] > sizes.deepest ? depths[i] : sizes.deepest;
+    return sizes;
+}

@@ -9,24 +9,15 @@
 
 #include "common/error.h"
 #include "common/json.h"
+#include "extract/ops.h"
 
 /* Limits, checked when a config is read. */
 enum {
     OL_MAX_LAYERS = 1024,
     OL_MAX_EXPERTS = 65535, /* router_ids are stored as uint16 */
-    OL_MAX_TOP_K = 64,
-    OL_MAX_GROUPS = 256,
-    OL_MAX_DIM = 1 << 20, /* d_model, d_ff, heads x head_dim */
+    OL_MAX_DIM = 1 << 20,   /* d_model, d_ff, heads x head_dim */
     OL_MAX_VOCAB = 1 << 24,
     OL_MAX_HEAD_DIM = 1024,
-};
-
-/* How RMS normalisation rounds in the reference; r = 1 / sqrt(mean(x^2) + eps) in float.
- */
-enum ol_norm_kind {
-    OL_NORM_RMS,        /* round(w * round(x * r)): Llama and most others */
-    OL_NORM_RMS_ONCE,   /* round(w * x * r): gpt-oss */
-    OL_NORM_RMS_OFFSET, /* round((1 + w) * x * r): Qwen3-Next */
 };
 
 enum ol_qk_norm {
@@ -34,13 +25,6 @@ enum ol_qk_norm {
     OL_QK_NORM_HEAD, /* over each head's head_dim, one weight [head_dim] */
     OL_QK_NORM_FLAT, /* over all heads' values together, weight [n_heads * head_dim] */
     OL_QK_NORM_UNIT, /* over each head after rope, without a weight; not without rope */
-};
-
-enum ol_rope_kind {
-    OL_ROPE_HALF,  /* pairs (i, i + rotary_dim/2); cos and sin rounded to the activation
-                      type */
-    OL_ROPE_PAIRS, /* pairs (2i, 2i + 1); rounds as HALF does */
-    OL_ROPE_PAIRS_ONCE, /* pairs (2i, 2i + 1); in float, rounded once at the end */
 };
 
 enum ol_rope_scaling {
@@ -64,13 +48,6 @@ struct ol_rope_spec {
     double magnitude;            /* YARN: of cos and sin */
 };
 
-enum ol_attention_kind {
-    OL_ATTENTION_FULL,    /* keys j <= i */
-    OL_ATTENTION_SLIDING, /* i - window < j <= i */
-    OL_ATTENTION_CHUNKED, /* j <= i in the same stretch of `window` positions */
-    OL_ATTENTION_LINEAR,  /* no attention: a gated delta net */
-};
-
 /* Attention with a key and a value per (group of) heads, or, when kv_rank > 0, latent
  * attention (MLA, arXiv 2405.04434): keys and values are made from a vector of kv_rank
  * values per token, and the last rotary_dim values of every head's key are one vector
@@ -89,42 +66,6 @@ struct ol_attention_spec {
     /* Latent. */
     int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
     double rank_norm_eps;
-};
-
-/* Gated delta net (arXiv 2412.06464): in place of attention, a state of key_dim x
- * value_dim per value head, behind a causal convolution of q, k and v. */
-struct ol_delta_net_spec {
-    int n_key_heads, n_value_heads; /* value head h uses key head h / (ratio) */
-    int key_dim, value_dim;
-    int kernel; /* positions that the convolution sees, the token's own among them */
-};
-
-enum ol_router_score {
-    OL_ROUTER_SOFTMAX, /* over all experts */
-    OL_ROUTER_SIGMOID,
-};
-
-struct ol_router_spec {
-    enum ol_router_score score;
-    int n_experts, top_k;
-    bool float_logits; /* not rounded to the activation type */
-    bool renormalize;  /* the chosen weights are divided by their sum */
-    /* Of n_group ranges of experts the topk_group stay in whose group_best best have the
-     * largest sum; n_group divides n_experts, 1: no groups. */
-    int n_group, topk_group, group_best;
-    double scale;      /* of the weights, last */
-    bool scales_input; /* weights, rounded, multiply the experts' input, not the output */
-};
-
-enum ol_activation_function {
-    OL_GLU_SILU, /* silu(gate) * up */
-    /* gate * sigmoid(alpha * gate) * (up + 1), gate <= limit, -limit <= up <= limit */
-    OL_GLU_CLAMPED,
-};
-
-struct ol_glu_spec {
-    enum ol_activation_function function;
-    double alpha, limit; /* CLAMPED */
 };
 
 struct ol_layer_spec {
@@ -263,6 +204,10 @@ void ol_spec_clear(struct ol_spec *spec);
 /* Kind of every layer as a JSON array: [{"layer":0,"kind":"moe","attention":"full"},
  * ...]. */
 struct ol_json *ol_spec_layers_json(const struct ol_spec *spec);
+
+/* How large its products get. */
+struct ol_product_sizes ol_spec_products(const struct ol_spec *spec);
+
 const char *ol_attention_kind_name(enum ol_attention_kind kind); /* "full", ... */
 
 #endif

@@ -312,7 +312,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         .what = {&r->model->spec, r->layout, r->n_sequences * r->length, r->n_sequences},
         .longest = r->length,
         .dtype = r->backend->dtype,
-        .scratch_bytes = r->backend->op->scratch_bytes(r->backend, &r->model->spec),
+        .scratch_bytes =
+            r->backend->op->scratch_bytes(r->backend, ol_spec_products(&r->model->spec)),
         .other_bytes = ol_memory_resident(),
         .n_parts = 1,
         .part_rows = r->n_sequences * r->length,

@@ -357,8 +357,8 @@ static int plan_memory(struct run *r, struct ol_error *err)
     struct ol_memory_need need = {
         .what = {&r->model.spec, &r->layout, r->n_rows, c->n_sequences},
         .dtype = r->request->precision,
-        .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(r->devices.backends[0],
-                                                                   &r->model.spec),
+        .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(
+            r->devices.backends[0], ol_spec_products(&r->model.spec)),
         .other_bytes = ol_memory_resident(),
     };
     /* The stream that an earlier run left is read beside the one it becomes. */

@@ -1,0 +1,160 @@
+/* What the operations of a backend (backend.h) take: matrices, weights and their
+ * parameters. Neither a model nor a file is known here. */
+#ifndef OL_OPS_H
+#define OL_OPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/dtype.h"
+#include "extract/weights/weight.h"
+
+/* Limits of the router, checked when a config is read. */
+enum {
+    OL_MAX_TOP_K = 64,
+    OL_MAX_GROUPS = 256,
+};
+
+/* ---- kinds ---- */
+
+/* How RMS normalisation rounds in the reference; r = 1 / sqrt(mean(x^2) + eps) in float.
+ */
+enum ol_norm_kind {
+    OL_NORM_RMS,        /* round(w * round(x * r)): Llama and most others */
+    OL_NORM_RMS_ONCE,   /* round(w * x * r): gpt-oss */
+    OL_NORM_RMS_OFFSET, /* round((1 + w) * x * r): Qwen3-Next */
+};
+
+enum ol_rope_kind {
+    OL_ROPE_HALF,  /* pairs (i, i + rotary_dim/2); cos and sin rounded to the activation
+                      type */
+    OL_ROPE_PAIRS, /* pairs (2i, 2i + 1); rounds as HALF does */
+    OL_ROPE_PAIRS_ONCE, /* pairs (2i, 2i + 1); in float, rounded once at the end */
+};
+
+enum ol_attention_kind {
+    OL_ATTENTION_FULL,    /* keys j <= i */
+    OL_ATTENTION_SLIDING, /* i - window < j <= i */
+    OL_ATTENTION_CHUNKED, /* j <= i in the same stretch of `window` positions */
+    OL_ATTENTION_LINEAR,  /* no attention: a gated delta net */
+};
+
+/* Gated delta net (arXiv 2412.06464): in place of attention, a state of key_dim x
+ * value_dim per value head, behind a causal convolution of q, k and v. */
+struct ol_delta_net_spec {
+    int n_key_heads, n_value_heads; /* value head h uses key head h / (ratio) */
+    int key_dim, value_dim;
+    int kernel; /* positions that the convolution sees, the token's own among them */
+};
+
+enum ol_router_score {
+    OL_ROUTER_SOFTMAX, /* over all experts */
+    OL_ROUTER_SIGMOID,
+};
+
+struct ol_router_spec {
+    enum ol_router_score score;
+    int n_experts, top_k;
+    bool float_logits; /* not rounded to the activation type */
+    bool renormalize;  /* the chosen weights are divided by their sum */
+    /* Of n_group ranges of experts the topk_group stay in whose group_best best have the
+     * largest sum; n_group divides n_experts, 1: no groups. */
+    int n_group, topk_group, group_best;
+    double scale;      /* of the weights, last */
+    bool scales_input; /* weights, rounded, multiply the experts' input, not the output */
+};
+
+enum ol_activation_function {
+    OL_GLU_SILU, /* silu(gate) * up */
+    /* gate * sigmoid(alpha * gate) * (up + 1), gate <= limit, -limit <= up <= limit */
+    OL_GLU_CLAMPED,
+};
+
+struct ol_glu_spec {
+    enum ol_activation_function function;
+    double alpha, limit; /* CLAMPED */
+};
+
+enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
+
+/* How large the products of a run get. */
+struct ol_product_sizes {
+    int64_t deepest;    /* columns of the widest input */
+    int64_t head_depth; /* columns and rows of the head's weight */
+    int64_t head_rows;
+};
+
+/* ---- operands ---- */
+
+/* A matrix in the backend's memory, row-major, rows contiguous. */
+struct ol_tensor {
+    void *data;
+    enum ol_dtype dtype;
+    int64_t n_rows, n_cols;
+};
+
+/* Rows first .. first + n - 1 of t, in the same memory. */
+struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n);
+
+size_t ol_tensor_bytes(struct ol_tensor t);
+
+/* The row-major [n, k * n_cols] seen as [n * k, n_cols]. */
+struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
+
+/* How many rows a product's neighbours may not be told by: whether x is given whole or
+ * cut at multiples of so many rows, the same bytes come out. Enough to fill a device. */
+enum { OL_PRODUCT_ROWS = 2048 };
+
+/* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
+ * out [m, n] activation. The weight is rounded to the activation type first, as loading a
+ * model does. Accumulates in float; the bias is added before the one rounding. */
+struct ol_matmul {
+    struct ol_tensor x;
+    struct ol_weight weight, bias;
+    struct ol_tensor out;
+};
+
+/* cos and sin of every position and pair, made by rope_table.h in float. */
+struct ol_rope_table {
+    int64_t n_positions;
+    int rotary_dim;
+    struct ol_tensor cos, sin; /* [n_positions, rotary_dim / 2] float */
+};
+
+struct ol_attention_args {
+    int n_heads, n_kv_heads;
+    int head_dim, value_dim; /* of queries and keys, of values */
+    double scale;
+    enum ol_attention_kind kind; /* not LINEAR */
+    int window;                  /* SLIDING, CHUNKED */
+    struct ol_weight sinks;      /* [n_heads] or data NULL */
+};
+
+/* `n` pieces of every row of t: piece i begins at column first + i * step. */
+struct ol_columns {
+    struct ol_tensor t;
+    int64_t first, step;
+};
+
+/* Of a delta net, for ONE sequence of n rows. */
+struct ol_delta_net_args {
+    struct ol_delta_net_spec spec;
+    struct ol_tensor mixed;          /* [n, all queries, all keys, all values] */
+    struct ol_tensor beta, decay;    /* [n, n_value_heads], before sigmoid and softplus */
+    struct ol_weight dt_bias, a_log; /* [n_value_heads] */
+    struct ol_tensor out;            /* [n, n_value_heads * value_dim] */
+};
+
+enum { OL_NO_COLUMN = 0xffff, OL_MOST_LARGEST = 16 };
+
+/* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
+ * rows and slots, in rising order of the row. Host memory, owned by the caller, filled by
+ * `permute`. */
+struct ol_permutation {
+    int n_experts;
+    int64_t *offsets; /* [n_experts + 1] */
+    int32_t *rows;    /* [n_tokens * top_k]: token */
+    int32_t *slots;   /* [n_tokens * top_k]: which of the token's top_k */
+};
+
+#endif
