@@ -1,13 +1,42 @@
 # make deps     install what is missing (Debian, Ubuntu), or name it
 # make          build build/ol-extract, build/ol-analyze, build/ol-report
-# make run      extract | analyze | report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
-#               FORMAT=html writes a page beside the activations, or REPORT=page.html
+# make run      extract, analyze, report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
+#               files go to runs/NAME.h5 and .json, or OUT=FILE.h5; FORMAT=html writes a page
+#               beside them, or REPORT=page.html
 # make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings, linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
 # make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
+#
+# As many jobs as there are cores, unless -j says otherwise.
 
-VERSION := $(shell sed -n 's/^\#define OL_VERSION *"\(.*\)"/\1/p' common/version.h)
+COMMANDS := deps run test bench check format install uninstall clean gpu-pack gpu-check
+.PHONY: all deps-check $(COMMANDS)
+all:
+
+# A shell that was started with an empty environment finds programs, but exports no PATH.
+ifeq ($(origin PATH),undefined)
+export PATH := /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+endif
+
+# Before version 4.4 MAKEFLAGS of the environment is seen by a shell alone at this point.
+ifeq ($(MAKELEVEL),0)
+ifeq ($(filter -j% j% --jobs%,$(MAKEFLAGS) $(shell echo "$$MAKEFLAGS $$GNUMAKEFLAGS")),)
+MAKEFLAGS += -j$(or $(shell nproc 2>/dev/null),1)
+endif
+endif
+MAKEFLAGS += --no-print-directory
+
+# Several goals with a command among them are done in the order in which they were typed, each
+# by a make of its own: so a goal finds what `deps` has installed, or `clean` has removed.
+ifneq ($(and $(word 2,$(MAKECMDGOALS)),$(filter $(COMMANDS),$(MAKECMDGOALS))),)
+.PHONY: $(MAKECMDGOALS) one-by-one
+$(MAKECMDGOALS): one-by-one
+	@:
+one-by-one:
+	@set -e; for goal in $(MAKECMDGOALS); do echo "== make $$goal"; $(MAKE) $$goal GOALS='$(MAKECMDGOALS)'; done
+else
+
 PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= cc
@@ -37,8 +66,11 @@ CUDA_MISSING := $(if $(NVCC),$(filter-out $(wildcard $(CUDA_FILES)),$(CUDA_FILES
 endif
 WITH_CUDA := $(if $(filter 0,$(CUDA)),,$(if $(CUDA_MISSING),,1))
 
-# Code for these devices, as far as nvcc knows them, and PTX of the last for later ones.
-CUDA_ARCHS := 80 90 100
+# What is installed or packed holds code for all of these devices, as far as nvcc knows them;
+# what is built to be used here (CUDA_FOR=own), for this machine's devices, or the first of these
+# where there is none. Later devices translate the PTX of the last.
+CUDA_ARCHS ?= 80 90 100
+CUDA_FOR   ?= own
 OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX) \
     -Xcompiler -Wall,-Wextra,-Werror,-ffp-contract=off \
     $(foreach a,$(NVCC_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
@@ -65,7 +97,6 @@ TOOLS := extract analyze report
 LIBS  := common $(TOOLS)
 BINARIES := $(TOOLS:%=$(B)/ol-%)
 
-.PHONY: all deps deps-check run test bench check format install uninstall clean
 all: $(BINARIES)
 
 # ---- compile ----
@@ -82,14 +113,34 @@ $(B)/%.o: %.c | deps-check
 # The CUDA backend, or what stands for it.
 CUDA_SOURCES := $(wildcard extract/cuda/*.cu)
 ifdef WITH_CUDA
-NVCC_ARCHS := $(filter $(CUDA_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
-BACKENDS := $(B)/libcuda.a
+# Asking the driver takes a second, so that it is done by the first make alone.
+ifndef CUDA_DEVICES
+export CUDA_DEVICES := $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d .),none)
+endif
+NVCC_KNOWS := $(filter-out 3% 5% 6% 7%,$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
+NVCC_all   := $(filter $(CUDA_ARCHS),$(NVCC_KNOWS))
+NVCC_own   := $(or $(filter $(CUDA_DEVICES),$(NVCC_KNOWS)),$(firstword $(NVCC_all)))
+NVCC_ARCHS := $(NVCC_$(CUDA_FOR))
+ifeq ($(NVCC_ARCHS),)
+$(error CUDA_FOR=$(CUDA_FOR) (own or all), CUDA_ARCHS=$(CUDA_ARCHS): $(NVCC) knows none of these devices, only $(NVCC_KNOWS))
+endif
+no_space :=
+CUDA_DIR := $(B)/cuda/$(subst $(no_space) $(no_space),-,$(NVCC_ARCHS))
+CUDA_SAYS := CUDA devices of compute capability $(patsubst %0,%.0,$(NVCC_ARCHS))
+BACKENDS := $(CUDA_DIR)/libcuda.a
 CUDA_LIBS := -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudart_static -ldl -lrt -lstdc++
 else
+CUDA_SAYS := the CPU only$(if $(filter 0,$(CUDA)), (no nvcc, or CUDA=0), (missing: $(CUDA_MISSING)))
 BACKENDS := $(B)/extract/no_cuda.o
 endif
 
-$(B)/cuda/%.o: %.cu
+# ol-extract is linked again when the last time was for other devices.
+.PHONY: always
+$(B)/built-for: always
+	@mkdir -p $(@D)
+	@echo '$(CUDA_SAYS)' | cmp -s - $@ || { echo '$(CUDA_SAYS)' >$@; echo 'ol-extract is built for $(CUDA_SAYS)'; }
+
+$(CUDA_DIR)/%.o: %.cu
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(OL_NVCCFLAGS) -MMD -MP -c -o $@ $<
@@ -100,7 +151,7 @@ $(B)/cuda/%.o: %.cc
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(OL_CXXFLAGS) -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
 
-$(B)/libcuda.a: $(CUDA_SOURCES:%.cu=$(B)/cuda/%.o) $(B)/cuda/extract/cuda/cublas.o
+$(CUDA_DIR)/libcuda.a: $(CUDA_SOURCES:%.cu=$(CUDA_DIR)/%.o) $(B)/cuda/extract/cuda/cublas.o
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
@@ -133,20 +184,21 @@ $(foreach lib,$(LIBS),$(eval $(call library,$(lib))))
 define tool
 $(B)/ol-$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(BACKENDS_$(1)) $(B)/libcommon.a
 	$$(call say,LD,$$@)
-	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$^ -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
-	@$(if $(filter extract,$(1)),$(if $(WITH_CUDA),,echo 'ol-extract: built for the CPU only$(CUDA_WHY)'))
+	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -Wl,--as-needed $(LIBS_$(1)) $(LDLIBS_all)
 endef
-BACKENDS_extract := $(BACKENDS)
+BACKENDS_extract := $(BACKENDS) $(B)/built-for
 LIBS_extract += $(CUDA_LIBS)
-CUDA_WHY := $(if $(filter 0,$(CUDA)), (no nvcc, or CUDA=0), (missing: $(CUDA_MISSING)))
 $(foreach t,$(TOOLS),$(eval $(call tool,$(t))))
 
 # A missing library is named with its package before anything is compiled.
 deps-check:
 	@sh common/deps.sh check
 
+# Goals that need no tests (make deps run) do not wait for what only tests need.
+GOALS ?= deps
+tests_wanted = $(if $(filter-out deps,$(GOALS)),$(filter-out deps all run install uninstall clean,$(GOALS)),yes)
 deps:
-	@sh common/deps.sh install $(PACKAGES) $(TEST_PACKAGES)
+	@sh common/deps.sh install $(PACKAGES) $(if $(tests_wanted),$(TEST_PACKAGES))
 
 # ---- test: unit tests (cmocka) are built from tests/unit, the rest are scripts ----
 
@@ -182,16 +234,17 @@ only = $(if $(ONLY),$(filter $(ONLY:%=$(B)/tests/unit/test_%),$(1)),$(1))
 build-tests: all $(UNIT) $(TEST_TOOLS)
 
 test: all $(call only,$(UNIT)) $(TEST_TOOLS)
-	@BUILD=$(B) ONLY='$(ONLY)' tests/run $(call only,$(UNIT))
+	@BUILD=$(B) ONLY='$(ONLY)' JOBS='$(patsubst -j%,%,$(firstword $(filter -j%,$(MAKEFLAGS))))' \
+	    tests/run $(call only,$(UNIT))
 
 # ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
 # with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
 
 GPU_TESTS := test_feeding test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward
 
-.PHONY: gpu-pack gpu-check gpu-files
+.PHONY: gpu-files
 gpu-pack:
-	$(MAKE) B=build-gpu ARCH=x86-64-v3 CFLAGS='-O3' LDFLAGS='-s' gpu-files
+	$(MAKE) B=build-gpu CUDA_FOR=all ARCH=x86-64-v3 CFLAGS='-O3' LDFLAGS='-s' gpu-files
 
 gpu-files: $(B)/ol-extract $(B)/tests/make_checkpoint $(B)/gpu/peaks \
     $(patsubst %,$(B)/gpu/%,$(filter $(GPU_TESTS),$(notdir $(UNIT))))
@@ -202,11 +255,11 @@ gpu-files: $(B)/ol-extract $(B)/tests/make_checkpoint $(B)/gpu/peaks \
 	@tar -czf $(B)/pack.tar.gz $(B)/ol-extract $(B)/gpu $(B)/lib $(B)/tests/make_checkpoint
 	@du -h $(B)/pack.tar.gz
 
-$(B)/gpu/%: $(B)/tests/unit/%.o $(B)/tests/gpu/real.o $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a
+$(B)/gpu/%: $(B)/tests/unit/%.o $(B)/tests/gpu/real.o $(LIBS:%=$(B)/lib%.a) $(CUDA_DIR)/libcuda.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CXX) $(OL_CXXFLAGS) $(LDFLAGS) -o $@ $< $(B)/tests/gpu/real.o -Wl,--start-group \
-	    $(LIBS:%=$(B)/lib%.a) $(B)/libcuda.a -Wl,--end-group \
+	    $(LIBS:%=$(B)/lib%.a) $(CUDA_DIR)/libcuda.a -Wl,--end-group \
 	    -Wl,--as-needed $(LIBS_extract) -lcmocka $(LDLIBS_all)
 
 $(B)/gpu/peaks: tests/gpu/peaks.cu
@@ -217,26 +270,23 @@ $(B)/gpu/peaks: tests/gpu/peaks.cu
 gpu-check:
 	tests/gpu/check.sh
 
-# ---- run: extract | analyze | report ----
+# ---- run: extract | analyze | report; common/run.sh says what it does ----
 
 MODEL ?= data/demo
 TEXT  ?= data/demo/heldout.txt
 FORMAT ?= markdown
 N     ?= 16
 L     ?= 512
-OUT   ?= $(B)/$(notdir $(patsubst %/,%,$(MODEL))).h5
-REPORT ?= $(if $(filter html,$(FORMAT)),$(OUT:.h5=.html))
 # The demo model is too small for the usual criterion: by this one it has features to show.
 DEMO_ONLY = $(if $(filter data/demo,$(MODEL)),$(1))
 EXTRACT_OPTIONS ?= $(call DEMO_ONLY,--threshold 3)
 ANALYZE_OPTIONS ?= $(call DEMO_ONLY,--threshold 3 --min-layers 0.1 --min-positions 0.01)
 
-run: SHELL := /bin/bash
-run: .SHELLFLAGS := -o pipefail -c
+$(foreach v,MODEL TEXT FORMAT N L OUT REPORT EXTRACT_OPTIONS ANALYZE_OPTIONS, \
+    $(eval run: export $(v) ?=))
+run: export BUILD := $(B)
 run: all
-	@$(B)/ol-extract "$(MODEL)" -t "$(TEXT)" -n $(N) -l $(L) -o "$(OUT)" --perplexity \
-	    --resume $(EXTRACT_OPTIONS) | $(B)/ol-analyze $(ANALYZE_OPTIONS) | $(B)/ol-report -f $(FORMAT) \
-	    $(if $(REPORT),-o "$(REPORT)" && echo "$(REPORT)")
+	@sh common/run.sh
 
 # ---- bench: PYTHON with torch and transformers to be compared with them ----
 
@@ -272,7 +322,11 @@ MODELDIR := $(SHAREDIR)/models
 MODELS := $(wildcard data/models/*.json)
 SCHEMA := report/ol-results.schema.json
 
-install: all
+.PHONY: install-files
+install:
+	$(MAKE) CUDA_FOR=all install-files
+
+install-files: all
 	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5" "$(MODELDIR)"
 	install -m 755 $(BINARIES) "$(BINDIR)"
 	install -m 644 $(MAN1) "$(MANDIR)/man1"
@@ -286,8 +340,12 @@ uninstall:
 	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5))) \
 	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS))) \
 	    "$(SHAREDIR)/$(notdir $(SCHEMA))"
+	@rmdir "$(MODELDIR)" "$(SHAREDIR)" 2>/dev/null || :
 
+# What can be made again, and never runs/.
 clean:
 	rm -rf $(B) $(B)-clang $(B)-sanitize build-gpu
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+endif # of several goals

@@ -49,7 +49,10 @@ install() {
             *) wanted="$wanted $package" ;;
         esac
     done
-    [ -z "$wanted" ] && return 0
+    if [ -z "$wanted" ]; then
+        printf 'all packages are installed\n' >&2
+        return 0
+    fi
     sudo=
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null 2>&1; then
@@ -58,8 +61,9 @@ install() {
         fi
         sudo=sudo
     fi
-    printf 'installing:%s\n' "$wanted" >&2
+    printf 'installing, which may take minutes:%s\n' "$wanted" >&2
     log=$(mktemp)
+    # The names are several words.
     # shellcheck disable=SC2086
     if ! { $sudo apt-get update &&
            $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $wanted; } \

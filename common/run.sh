@@ -1,0 +1,38 @@
+#!/bin/sh
+# What `make run` does, told by the variables that the Makefile exports: ol-extract, ol-analyze
+# and ol-report, one after the other, with their files kept in runs/. A run that is complete
+# already is not extracted again: --resume sees to that.
+set -eu
+
+if [ -d "$MODEL" ]; then
+    name=$(basename "$(cd "$MODEL" && pwd)")
+else
+    name=$(basename "$MODEL")
+fi
+run=${OUT:-runs/$name.h5}
+results=${run%.h5}.json
+report=${REPORT:-}
+[ "$FORMAT" != html ] || report=${report:-${run%.h5}.html}
+
+say() { printf 'run: %s\n' "$*" >&2; }
+
+mkdir -p "$(dirname "$run")"
+there=
+[ ! -e "$run" ] || there=yes
+say "extracting $MODEL into $run"
+# The options are several words each.
+# shellcheck disable=SC2086
+if ! "$BUILD/ol-extract" "$MODEL" -t "$TEXT" -n "$N" -l "$L" -o "$run" --perplexity --resume \
+    $EXTRACT_OPTIONS >/dev/null; then
+    [ -z "$there" ] || say "$run is left as it was; OUT=another.h5 puts this run beside it"
+    exit 1
+fi
+say "analysing it into $results"
+# shellcheck disable=SC2086
+"$BUILD/ol-analyze" $ANALYZE_OPTIONS "$run" -o "$results"
+if [ -n "$report" ]; then
+    "$BUILD/ol-report" -f "$FORMAT" "$results" -o "$report"
+else
+    "$BUILD/ol-report" -f "$FORMAT" "$results"
+fi
+say "kept: $run, $results${report:+, $report}"
