@@ -1,3 +1,4 @@
+# ol-analyze on its own. Long: starts early.
 load common
 
 compare() {

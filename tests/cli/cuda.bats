@@ -1,4 +1,5 @@
 # The whole program with --backend cuda, on simulated devices (tests/cudasim).
+# Long: starts early.
 load common
 
 SIM=$TOOLS/tests/ol-extract-sim

@@ -1,4 +1,5 @@
 # Summaries without tensors: gathered where the rows are, on simulated devices.
+# Long: starts early.
 load common
 
 SIM=$TOOLS/tests/ol-extract-sim

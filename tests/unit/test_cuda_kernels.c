@@ -1,7 +1,7 @@
 /* The harder kernels of the CUDA backend against loops in double precision, beyond what
  * test_cpu.c and test_mixer_ops.c ask of every backend: heads as wide as models have
  * them, tiles cut by windows and by the end, hundreds of experts in groups, ties, rows
- * without numbers, experts with nothing or everything, and limits. */
+ * without numbers, experts with nothing or everything, and limits. Long: starts early. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

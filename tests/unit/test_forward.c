@@ -1,6 +1,6 @@
 /* Whole runs of tiny models of every family against what transformers computes for them
  * (tests/golden/make_models.py): config.json and weights as on the Hub, in the sealed
- * file every site, router choice and likelihood. */
+ * file every site, router choice and likelihood. Long: starts early. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
