@@ -23,6 +23,11 @@ for candidate in /usr/bin/python3 python3; do
     fi
 done
 
+# Fails when the command succeeds: bats does not see the status of a command that ! negates.
+not() {
+    if "$@"; then return 1; fi
+}
+
 # Whether the tools were built with sanitizers.
 sanitized() { grep -q __asan_init "$EXTRACT"; }
 

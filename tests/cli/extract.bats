@@ -245,7 +245,7 @@ on_disk() {
         umount small
     done
     for pages in $few $((few - 1)) $((few - 2)) $((few - 40)); do
-        ! on_disk $pages
+        not on_disk $pages
         [ "$(wc -l < err)" -eq 1 ]
         [ -e small/run.h5.partial ]
         [ ! -e small/run.h5.partial.undo ] || sealed=$((sealed + 1))

@@ -128,7 +128,7 @@ PY
     "$REPORT" router.json > report.md
     grep -q 'Not among the statistics of this analysis (ol-analyze --statistics): .*llm_int8.*sites' report.md
     grep -q '^| perplexity | not in these results' report.md
-    ! grep -q 'store none\|not computed' report.md
+    not grep -q 'store none\|not computed' report.md
     [ "$("$REPORT" sites.json | grep -c '^ *[0-9]*  ln_')" -eq 8 ]
     # Unknown is not 0.
     "$REPORT" planted.json counts.json > survey.md
