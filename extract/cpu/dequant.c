@@ -138,7 +138,7 @@ static bool lookups_fit(const struct ol_weight *w)
            ROWS * w->n_cols * (int64_t)sizeof(float);
 }
 
-/* ---- MXFP4 ---- */
+/* ---- MXFP4 and NVFP4 ---- */
 
 static const float e2m1[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
                                -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
@@ -154,7 +154,15 @@ static float e8m0(uint8_t code)
     return value;
 }
 
-static void mxfp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
+/* Of a group of E2M1 codes. */
+static float group_scale(const struct ol_weight *w, uint8_t code)
+{
+    if (w->encoding == OL_ENCODING_MXFP4)
+        return e8m0(code);
+    return w->divides ? e4m3(code) / w->factor : e4m3(code) * w->factor;
+}
+
+static void fp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
 {
     const int64_t groups = w->n_cols / w->block_cols, half = w->block_cols / 2;
     for (int64_t r = row; r < row + n; r++, dst += w->n_cols) {
@@ -162,7 +170,7 @@ static void mxfp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float 
         const uint8_t *scales =
             (const uint8_t *)w->scales + r * w->row_step / w->block_cols;
         for (int64_t g = 0; g < groups; g++) {
-            const float scale = e8m0(scales[g]);
+            const float scale = group_scale(w, scales[g]);
             float table[16];
             for (int i = 0; i < 16; i++)
                 table[i] = e2m1[i] * scale;
@@ -181,16 +189,17 @@ struct fp4_tables {
     bool known[256];
 };
 
-static const uint16_t *fp4_numbers(struct fp4_tables *t, uint8_t scale)
+static const uint16_t *fp4_numbers(const struct ol_weight *w, struct fp4_tables *t,
+                                   uint8_t scale)
 {
     for (int i = 0; i < 16 && !t->known[scale]; i++)
-        t->numbers[scale][i] = ol_bf16_from_f32(e2m1[i] * e8m0(scale));
+        t->numbers[scale][i] = ol_bf16_from_f32(e2m1[i] * group_scale(w, scale));
     t->known[scale] = true;
     return t->numbers[scale];
 }
 
-static void mxfp4_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
-                            uint16_t *dst)
+static void fp4_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
+                          uint16_t *dst)
 {
     const int64_t size = w->block_cols, groups = w->n_cols / size;
     struct fp4_tables tables;
@@ -199,7 +208,7 @@ static void mxfp4_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
         const uint8_t *codes = (const uint8_t *)w->data + r * w->row_step / 2;
         const uint8_t *scales = (const uint8_t *)w->scales + r * w->row_step / size;
         for (int64_t g = 0; g < groups; g++)
-            ol_lookup_fp4(codes + g * size / 2, fp4_numbers(&tables, scales[g]), size,
+            ol_lookup_fp4(codes + g * size / 2, fp4_numbers(w, &tables, scales[g]), size,
                           dst + g * size);
     }
 }
@@ -300,7 +309,8 @@ void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst
         fp8_rows(w, row, n, dst);
         return;
     case OL_ENCODING_MXFP4:
-        mxfp4_rows(w, row, n, dst);
+    case OL_ENCODING_NVFP4:
+        fp4_rows(w, row, n, dst);
         return;
     case OL_ENCODING_INT4:
         packed_rows(w, row, n, dst);
@@ -330,8 +340,8 @@ void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint1
         fp8_rows_bf16(w, row, n, dst, (struct ol_lookup *)(void *)scratch);
         return;
     }
-    if (w->encoding == OL_ENCODING_MXFP4) {
-        mxfp4_rows_bf16(w, row, n, dst);
+    if (w->encoding == OL_ENCODING_MXFP4 || w->encoding == OL_ENCODING_NVFP4) {
+        fp4_rows_bf16(w, row, n, dst);
         return;
     }
     for (int64_t r = row, past; r < row + n; r = past) {

@@ -157,6 +157,8 @@ struct ol_cuda_weight {
     enum ol_dtype dtype;
     bool rounds;
     int zero_offset;
+    float factor; /* NVFP4 */
+    bool divides; /* NVFP4 */
     int64_t n_rows, n_cols;
     int64_t row_step, col_step; /* PLAIN */
     int64_t block_rows, block_cols, n_groups;

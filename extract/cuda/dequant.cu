@@ -91,6 +91,14 @@ static __device__ float e8m0(unsigned code)
                                          : code << 23);
 }
 
+/* Of a group of E2M1 codes. */
+static __device__ float group_scale(const struct ol_cuda_weight &w, unsigned code)
+{
+    if (w.encoding == OL_ENCODING_MXFP4)
+        return e8m0(code);
+    return w.divides ? e4m3(code) / w.factor : e4m3(code) * w.factor;
+}
+
 static __device__ int64_t group_of(const struct ol_cuda_weight &w, int64_t c)
 {
     return w.groups != nullptr ? (int64_t)word(w.groups, c) : ol_divide(c, w.block_cols);
@@ -137,12 +145,13 @@ static __device__ float value_of(const struct ol_cuda_weight &w, int64_t r, int6
         const unsigned code = static_cast<const uint8_t *>(w.data)[r * w.n_cols + c];
         return rounded(w, e4m3(code) * scale);
     }
-    case OL_ENCODING_MXFP4: {
+    case OL_ENCODING_MXFP4:
+    case OL_ENCODING_NVFP4: {
         const uint8_t *scales = static_cast<const uint8_t *>(w.scales);
         const unsigned both =
             static_cast<const uint8_t *>(w.data)[r * (w.n_cols / 2) + c / 2];
         return e2m1(c % 2 == 0 ? both & 15 : both >> 4) *
-               e8m0(scales[r * w.n_groups + ol_divide(c, w.block_cols)]);
+               group_scale(w, scales[r * w.n_groups + ol_divide(c, w.block_cols)]);
     }
     case OL_ENCODING_INT4:
         return int4_value(w, r, c);

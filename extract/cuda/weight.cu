@@ -163,8 +163,8 @@ static void fp8_pieces(const struct ol_weight *w, int64_t row, int64_t n,
                       blocks * p->view.n_groups * size, 0);
 }
 
-static void mxfp4_pieces(const struct ol_weight *w, int64_t row, int64_t n,
-                         struct pieces *p)
+static void fp4_pieces(const struct ol_weight *w, int64_t row, int64_t n,
+                       struct pieces *p)
 {
     const int64_t codes = w->row_step / 2, scales = w->row_step / w->block_cols;
     p->view.n_groups = w->n_cols / w->block_cols;
@@ -215,6 +215,8 @@ static void find_pieces(const struct ol_weight *w, int64_t row, int64_t n,
     p->view.dtype = w->dtype;
     p->view.rounds = w->rounds;
     p->view.zero_offset = w->zero_offset;
+    p->view.factor = w->factor;
+    p->view.divides = w->divides;
     p->view.n_rows = n;
     p->view.n_cols = w->n_cols;
     p->view.block_rows = w->block_rows;
@@ -227,7 +229,8 @@ static void find_pieces(const struct ol_weight *w, int64_t row, int64_t n,
         fp8_pieces(w, row, n, p);
         break;
     case OL_ENCODING_MXFP4:
-        mxfp4_pieces(w, row, n, p);
+    case OL_ENCODING_NVFP4:
+        fp4_pieces(w, row, n, p);
         break;
     case OL_ENCODING_INT4:
         int4_pieces(w, row, n, p);

@@ -192,27 +192,27 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
     return false;
 }
 
-/* The template with {l} and {e} replaced. Templates come from the families' source, so
- * one that does not fit is a mistake there. */
-static void expand(const char *template, struct ol_role_tensor *t)
+/* The template with {l} and {e} replaced, in text [OL_ROLE_NAME_BYTES]. Templates come
+ * from the families' source, so one that does not fit is a mistake there. */
+static void expand(const char *template, const struct ol_role_tensor *t, char *text)
 {
     const char *prefix = t->spec->name_prefix;
     size_t used =
-        (size_t)snprintf(t->name, sizeof t->name, "%s", prefix != NULL ? prefix : "");
+        (size_t)snprintf(text, OL_ROLE_NAME_BYTES, "%s", prefix != NULL ? prefix : "");
     while (*template != '\0') {
-        const size_t room = sizeof t->name - used;
+        const size_t room = OL_ROLE_NAME_BYTES - used;
         const bool layer = strncmp(template, "{l}", 3) == 0;
         int n = 1;
         if (layer || strncmp(template, "{e}", 3) == 0) {
-            n = snprintf(t->name + used, room, "%d", layer ? t->layer : t->expert);
+            n = snprintf(text + used, room, "%d", layer ? t->layer : t->expert);
             template += 3;
         } else {
-            t->name[used] = *template ++;
+            text[used] = *template ++;
         }
         used += (size_t)n;
-        assert(used < sizeof t->name);
+        assert(used < OL_ROLE_NAME_BYTES);
     }
-    t->name[used] = '\0';
+    text[used] = '\0';
 }
 
 /* The place after this one, whether or not the model has a tensor there: first all roles
@@ -245,6 +245,9 @@ bool ol_role_next(struct ol_role_tensor *t)
     t->vector = roles[t->role].rows == ONE;
     t->n_rows = size_of(t->spec, roles[t->role].rows);
     t->n_cols = size_of(t->spec, roles[t->role].cols);
-    expand(t->spec->names[t->role], t);
+    expand(t->spec->names[t->role], t, t->name);
+    t->fused_name[0] = '\0';
+    if (t->spec->fused_names[t->role] != NULL)
+        expand(t->spec->fused_names[t->role], t, t->fused_name);
     return true;
 }

@@ -18,6 +18,9 @@ struct ol_role_tensor {
     bool vector;       /* rank 1, [n_cols]; else [n_rows, n_cols] */
     int64_t n_rows, n_cols;
     char name[OL_ROLE_NAME_BYTES];
+    /* Its name where all experts of a layer lie in one tensor, as transformers 5 writes
+     * them; "": no other name. */
+    char fused_name[OL_ROLE_NAME_BYTES];
 };
 
 /* Go to the next tensor: the model's, then layer by layer the layer's and its experts'.

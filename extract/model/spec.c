@@ -14,27 +14,48 @@ const struct ol_family *const ol_families[] = {
     &ol_family_qwen3_moe,   &ol_family_qwen3_next,  NULL,
 };
 
-int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
-                 struct ol_error *err)
+static const struct ol_family *find_family(const char *file, const char *type,
+                                           struct ol_error *err)
 {
-    *spec = (struct ol_spec){0};
-    const char *type;
-    if (ol_json_string_or(config, "model_type", NULL, &type, err) != 0)
-        return -1;
-    if (type == NULL)
-        return ol_fail(err, "%s: key \"model_type\" is missing", config.file);
     char known[512] = "";
     for (int i = 0; ol_families[i] != NULL; i++) {
-        if (strcmp(ol_families[i]->model_type, type) == 0) {
-            spec->family = ol_families[i]->model_type;
-            return ol_families[i]->read(config, spec, err);
-        }
+        if (strcmp(ol_families[i]->model_type, type) == 0)
+            return ol_families[i];
         const size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
                  ol_families[i]->model_type);
     }
-    return ol_fail(err, "%s: model_type \"%s\" is not supported; known: %s", config.file,
-                   type, known);
+    ol_fail(err, "%s: model_type \"%s\" is not supported; known: %s", file, type, known);
+    return NULL;
+}
+
+static int read_spec(struct ol_config config, struct ol_spec *spec, char **unknown,
+                     struct ol_error *err)
+{
+    const char *type;
+    if (ol_config_string_or(config, "model_type", NULL, &type, err) != 0)
+        return -1;
+    if (type == NULL)
+        return ol_fail(err, "%s: key \"model_type\" is missing", config.file);
+    const struct ol_family *family = find_family(config.file, type, err);
+    if (family == NULL)
+        return -1;
+    spec->family = family->model_type;
+    return family->read(config, spec, err) == 0
+               ? ol_config_check(config, spec->family, unknown, err)
+               : -1;
+}
+
+int ol_spec_read(struct ol_json_section config, struct ol_spec *spec, char **unknown,
+                 struct ol_error *err)
+{
+    *spec = (struct ol_spec){0};
+    *unknown = NULL;
+    struct ol_config_reads *reads = ol_config_reads_new();
+    const int status = read_spec((struct ol_config){config.file, config.json, reads},
+                                 spec, unknown, err);
+    ol_config_reads_free(reads);
+    return status;
 }
 
 void ol_spec_clear(struct ol_spec *spec)

@@ -9,6 +9,7 @@
 
 #include "common/error.h"
 #include "common/json.h"
+#include "extract/model/config.h"
 #include "extract/ops.h"
 
 /* Limits, checked when a config is read. */
@@ -88,20 +89,27 @@ enum ol_expert_layout {
  * way of the method that config.json names (weight_format.h). */
 enum ol_quantization {
     OL_QUANTIZATION_NONE,
-    OL_QUANTIZATION_FP8,    /* "fp8": E4M3 in blocks, or per tensor */
-    OL_QUANTIZATION_MXFP4,  /* "mxfp4": gpt-oss */
-    OL_QUANTIZATION_PACKED, /* "compressed-tensors": 4-bit integers, packed */
-    OL_QUANTIZATION_FLOAT,  /* "compressed-tensors": E4M3 per channel or tensor */
-    OL_QUANTIZATION_GPTQ,   /* "gptq", 4 bits */
-    OL_QUANTIZATION_AWQ,    /* "awq", 4 bits, gemm */
+    OL_QUANTIZATION_FP8,      /* "fp8": E4M3 in blocks, or per tensor */
+    OL_QUANTIZATION_MXFP4,    /* "mxfp4": gpt-oss */
+    OL_QUANTIZATION_PACKED,   /* "compressed-tensors": 4-bit integers, packed */
+    OL_QUANTIZATION_FLOAT,    /* "compressed-tensors": E4M3 per channel, tensor, block */
+    OL_QUANTIZATION_NVFP4,    /* "compressed-tensors": E2M1 in groups, packed */
+    OL_QUANTIZATION_MODELOPT, /* "modelopt": E4M3 and E2M1, tensor by tensor */
+    OL_QUANTIZATION_GPTQ,     /* "gptq", 4 bits */
+    OL_QUANTIZATION_AWQ,      /* "awq", 4 bits, gemm */
 };
 
 struct ol_quantization_spec {
     enum ol_quantization method;
-    int block_rows, block_cols; /* FP8; 0: one scale per tensor */
-    int group;                  /* PACKED, GPTQ, AWQ: inputs that share a scale */
-    bool symmetric;             /* PACKED: no zero points */
+    int block_rows, block_cols; /* FP8, FLOAT; 0: no blocks */
+    int group;                  /* inputs that share a scale; 0: all */
+    bool symmetric;             /* PACKED: no zero points; GPTQ: they are 8 */
     int zero_offset;            /* GPTQ: added to stored zero points (1 in version 1) */
+    /* What of the model is quantised, as config.json says it (modules.h); borrowed from
+     * it, NULL: nothing is said. */
+    const struct ol_json *plain_modules;  /* strings: what stays plain */
+    const struct ol_json *module_methods; /* MODELOPT: what each module is stored in */
+    const char *algorithm;                /* MODELOPT: "NVFP4", "FP8", ... */
 };
 
 /* Every tensor of a model has a role. Shapes follow from the spec (weights.c). */
@@ -182,6 +190,9 @@ struct ol_spec {
     /* Tensor names by role, "{l}" stands for the layer, "{e}" for the expert; static
      * strings, NULL: this model has no such tensor. */
     const char *names[OL_N_ROLES];
+    /* The same where transformers 5 wrote all experts of a layer into one tensor,
+     * [n_experts, out, in]; NULL: no other name. What is there decides. */
+    const char *fused_names[OL_N_ROLES];
     const char *name_prefix; /* of all names, static; NULL: none */
 };
 
@@ -190,14 +201,16 @@ struct ol_spec {
  */
 struct ol_family {
     const char *model_type;
-    int (*read)(struct ol_json_section config, struct ol_spec *spec,
-                struct ol_error *err);
+    int (*read)(struct ol_config config, struct ol_spec *spec, struct ol_error *err);
 };
 extern const struct ol_family *const ol_families[]; /* ends with NULL */
 
 /* Find the family by config's model_type and let it fill in the spec; an unknown one is
- * refused with the list of known ones. Free with ol_spec_clear, also after a failure. */
-int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
+ * refused with the list of known ones, and so is a key that changes the computation and
+ * that the family does not know. The names of keys of which nothing is known are joined
+ * by ", " in *unknown, to be freed; NULL: there are none. config must outlive the spec.
+ * Free with ol_spec_clear, also after a failure. */
+int ol_spec_read(struct ol_json_section config, struct ol_spec *spec, char **unknown,
                  struct ol_error *err);
 void ol_spec_clear(struct ol_spec *spec);
 

@@ -69,7 +69,11 @@ static int read_config(struct ol_model *m, const char *path, struct ol_error *er
         const struct ol_json *inner = ol_json_get(m->config, "config");
         const bool wrapped = ol_json_kind(inner) == OL_JSON_OBJECT;
         const struct ol_json_section section = {path, wrapped ? inner : m->config};
-        status = ol_spec_read(section, &m->spec, err);
+        char *unknown;
+        status = ol_spec_read(section, &m->spec, &unknown, err);
+        if (status == 0 && unknown != NULL)
+            ol_warn("%s: ignored, because nothing is known of them: %s", path, unknown);
+        free(unknown);
     }
     return status;
 }

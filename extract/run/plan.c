@@ -8,6 +8,7 @@
 
 #include "common/activation_file.h"
 #include "extract/model/cost.h"
+#include "extract/model/modules.h"
 #include "extract/model/role.h"
 
 enum part {
@@ -46,64 +47,15 @@ static enum part part_of(enum ol_role role)
 
 /* ---- sizes of weights ---- */
 
-/* Which roles a method quantises where nothing says so tensor by tensor: MXFP4 and packed
- * integers are published for routed experts, the others for every projection. */
-static bool is_quantised(const struct ol_spec *spec, const struct ol_role_tensor *t)
+static int64_t weight_bytes(const struct ol_model *model,
+                            const struct ol_modules *modules,
+                            const struct ol_role_tensor *t)
 {
-    const enum ol_quantization method = spec->quantization.method;
-    const enum part part = part_of(t->role);
-    if (method == OL_QUANTIZATION_NONE || t->vector || t->n_rows == 1 ||
-        t->role == OL_ROLE_DELTA_CONV || t->role == OL_ROLE_DELTA_BA)
-        return false;
-    if (method == OL_QUANTIZATION_MXFP4 || method == OL_QUANTIZATION_PACKED)
-        return part == PART_ROUTED;
-    return part == PART_ATTENTION || part == PART_DENSE || part == PART_SHARED ||
-           part == PART_ROUTED;
-}
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-/* Codes and scales. */
-static int64_t quantised_bytes(const struct ol_quantization_spec *q,
-                               const struct ol_role_tensor *t)
-{
-    enum { MXFP4_GROUP = 32 };
-    const int64_t n = t->n_rows * t->n_cols;
-    const int64_t groups = ceil_div(t->n_cols, q->group > 0 ? q->group : t->n_cols);
-    switch (q->method) {
-    case OL_QUANTIZATION_NONE:
-        break;
-    case OL_QUANTIZATION_FP8:
-        return q->block_rows == 0 ? n + 4
-                                  : n + 4 * ceil_div(t->n_rows, q->block_rows) *
-                                            ceil_div(t->n_cols, q->block_cols);
-    case OL_QUANTIZATION_FLOAT:
-        return n + 2 * t->n_rows;
-    case OL_QUANTIZATION_MXFP4:
-        return n / 2 + n / MXFP4_GROUP;
-    case OL_QUANTIZATION_PACKED:
-        return n / 2 + 2 * t->n_rows * groups;
-    case OL_QUANTIZATION_GPTQ:
-    case OL_QUANTIZATION_AWQ:
-        return n / 2 + t->n_rows * groups * 5 / 2;
-    }
-    return 2 * n;
-}
-
-static int64_t weight_bytes(const struct ol_model *model, const struct ol_role_tensor *t)
-{
-    enum { BF16_BYTES = 2 };
-    if (model->weights != NULL) {
-        const struct ol_weight w =
-            ol_weights_get(model->weights, t->role, t->layer, t->expert);
-        return ol_weight_bytes(&w);
-    }
-    if (is_quantised(&model->spec, t))
-        return quantised_bytes(&model->spec.quantization, t);
-    return BF16_BYTES * t->n_rows * t->n_cols;
+    if (model->weights == NULL)
+        return ol_modules_bytes(modules, t);
+    const struct ol_weight w =
+        ol_weights_get(model->weights, t->role, t->layer, t->expert);
+    return ol_weight_bytes(&w);
 }
 
 struct weights {
@@ -136,10 +88,12 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
 static struct weights count_weights(const struct ol_plan_request *r)
 {
     struct weights w = {0};
+    struct ol_modules *modules = ol_modules_new(&r->model->spec);
     struct ol_role_tensor t = {.spec = &r->model->spec};
     while (ol_role_next(&t)) {
         const enum part part = part_of(t.role);
-        const int64_t bytes = weight_bytes(r->model, &t), n = t.n_rows * t.n_cols;
+        const int64_t bytes = weight_bytes(r->model, modules, &t),
+                      n = t.n_rows * t.n_cols;
         w.bytes[part] += bytes;
         w.total += bytes;
         w.read += read_bytes(r, &t, bytes);
@@ -148,6 +102,7 @@ static struct weights count_weights(const struct ol_plan_request *r)
         if (!ol_role_has_expert(t.role) || t.expert < r->model->spec.router.top_k)
             w.active += n;
     }
+    ol_modules_free(modules);
     return w;
 }
 

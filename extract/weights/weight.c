@@ -41,6 +41,8 @@ const char *ol_weight_format_name(const struct ol_weight *w)
         return "FP8";
     case OL_ENCODING_MXFP4:
         return "MXFP4";
+    case OL_ENCODING_NVFP4:
+        return "NVFP4";
     case OL_ENCODING_INT4:
         return "INT4";
     case OL_ENCODING_GPTQ:

@@ -19,6 +19,9 @@ enum ol_encoding {
     /* E2M1 codes [.., n_cols / 2], two to a byte, low half first; value = code *
      * 2^(scales[r][c / 32] - 127) */
     OL_ENCODING_MXFP4,
+    /* Codes as MXFP4's, scales E4M3 [n_rows, n_cols / block_cols]; value = code * (scale
+     * * factor), or code * (scale / factor), in float */
+    OL_ENCODING_NVFP4,
     /* words [n_rows, n_cols / 8], lowest bits first; value = (code - zero) *
      * scales[r][g], zero 8 or zeros [n_rows / 8, groups], packed along the rows */
     OL_ENCODING_INT4,
@@ -42,10 +45,11 @@ enum { OL_WEIGHT_SPANS = 4 };
 struct ol_weight {
     const void *data; /* NULL: the model has no such tensor */
     enum ol_encoding encoding;
-    enum ol_dtype dtype; /* PLAIN: of the values; else of the scales (not MXFP4) */
+    enum ol_dtype dtype; /* PLAIN: of the values; else of the scales (not MXFP4, NVFP4) */
     int64_t n_rows, n_cols;
-    /* PLAIN and MXFP4: stored values from a row to the next, and from a column to the
-     * next; n_cols and 1 unless several matrices lie in one tensor, or it is transposed.
+    /* PLAIN, MXFP4 and NVFP4: stored values from a row to the next, and from a column to
+     * the next; n_cols and 1 unless several matrices lie in one tensor, or it is
+     * transposed.
      */
     int64_t row_step, col_step;
     const void *scales, *zeros;
@@ -53,7 +57,9 @@ struct ol_weight {
                            block_cols */
     int64_t block_rows, block_cols;
     int zero_offset;
-    bool rounds; /* code * scale is rounded to dtype */
+    float factor; /* NVFP4, of all scales */
+    bool divides; /* NVFP4: they are divided by it */
+    bool rounds;  /* code * scale is rounded to dtype */
     /* All bytes that a use of it touches; `sharers` weights have the same spans. */
     struct ol_span spans[OL_WEIGHT_SPANS];
     int sharers;

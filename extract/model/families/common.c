@@ -5,152 +5,21 @@
 #include <math.h>
 #include <string.h>
 
-/* Null and 0 stand for the default, as in transformers. */
-static int read_real_set(struct ol_json_section s, const char *key, double otherwise,
-                         double *value, struct ol_error *err)
-{
-    if (ol_json_real_or(s, key, otherwise, value, err) != 0)
-        return -1;
-    if (*value == 0)
-        *value = otherwise;
-    return 0;
-}
-
-double ol_family_yarn_magnitude(double factor, double mscale)
-{
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
-}
-
-/* s: the object with the rope's keys. */
-static int read_yarn(struct ol_json_section config, struct ol_json_section s,
-                     struct ol_rope_spec *rope, struct ol_error *err)
-{
-    double longest, mscale, all_dim, given;
-    rope->scaling = OL_ROPE_SCALING_YARN;
-    if (ol_json_real_or(config, "max_position_embeddings", 0, &longest, err) != 0 ||
-        read_real_set(s, "original_max_position_embeddings", longest,
-                      &rope->original_position, err) != 0)
-        return -1;
-    const double stretch =
-        rope->original_position > 0 ? longest / rope->original_position : 0;
-    if (read_real_set(s, "factor", stretch, &rope->factor, err) != 0 ||
-        read_real_set(s, "beta_fast", 32, &rope->beta_fast, err) != 0 ||
-        read_real_set(s, "beta_slow", 1, &rope->beta_slow, err) != 0 ||
-        ol_json_bool_or(s, "truncate", true, &rope->truncate, err) != 0 ||
-        ol_json_real_or(s, "mscale", 0, &mscale, err) != 0 ||
-        ol_json_real_or(s, "mscale_all_dim", 0, &all_dim, err) != 0 ||
-        ol_json_real_or(s, "attention_factor", 0, &given, err) != 0)
-        return -1;
-    if (!(rope->original_position > 0 && rope->theta > 1 && rope->beta_fast > 0 &&
-          rope->beta_slow > 0))
-        return ol_fail(err,
-                       "%s: yarn needs positive original_max_position_embeddings, "
-                       "beta_fast and beta_slow, and a theta above 1",
-                       config.file);
-    rope->magnitude = given != 0 ? given
-                      : mscale != 0 && all_dim != 0
-                          ? ol_family_yarn_magnitude(rope->factor, mscale) /
-                                ol_family_yarn_magnitude(rope->factor, all_dim)
-                          : ol_family_yarn_magnitude(rope->factor, 1);
-    return 0;
-}
-
-/* transformers 4.x: top-level rope_theta and rope_scaling; 5.x: rope_parameters. As
- * there, a rope_scaling that is set replaces rope_parameters, and a theta inside the
- * winner beats the top-level one. */
-static int read_rope(struct ol_json_section config, const struct ol_family_defaults *d,
-                     struct ol_rope_spec *rope, struct ol_error *err)
-{
-    const char *from = "rope_scaling";
-    struct ol_json *object = ol_json_get(config.json, from);
-    if (ol_json_length(object) == 0) {
-        from = "rope_parameters";
-        object = ol_json_get(config.json, from);
-    }
-    if (object != NULL && ol_json_kind(object) != OL_JSON_OBJECT &&
-        ol_json_kind(object) != OL_JSON_NULL)
-        return ol_fail(err, "%s: key \"%s\": expected an object or null", config.file,
-                       from);
-    const struct ol_json_section s = {config.file, object};
-
-    double theta;
-    if (ol_json_real_or(config, "rope_theta", d->rope_theta, &theta, err) != 0 ||
-        ol_json_real_or(s, "rope_theta", theta, &rope->theta, err) != 0)
-        return -1;
-    if (!(rope->theta > 0))
-        return ol_fail(err, "%s: rope_theta is %g, expected a positive number",
-                       config.file, rope->theta);
-    double partial;
-    const double whole = d->partial_rotary > 0 ? d->partial_rotary : 1;
-    if (ol_json_real_or(config, "partial_rotary_factor", whole, &partial, err) != 0 ||
-        ol_json_real_or(s, "partial_rotary_factor", partial, &partial, err) != 0)
-        return -1;
-    if (d->partial_rotary > 0) {
-        rope->rotary_dim = (int)((double)rope->rotary_dim * partial);
-        if (!(partial > 0 && partial <= 1) || rope->rotary_dim < 2 ||
-            rope->rotary_dim % 2 != 0)
-            return ol_fail(err,
-                           "%s: partial_rotary_factor is %g, expected an even number of "
-                           "rotated values",
-                           config.file, partial);
-    } else if (partial != 1)
-        return ol_fail(
-            err, "%s: partial_rotary_factor is %g, but this family rotates whole heads",
-            config.file, partial);
-
-    const char *type;
-    if (ol_json_string_or(s, "type", "default", &type, err) != 0 ||
-        ol_json_string_or(s, "rope_type", type, &type, err) != 0)
-        return -1;
-    if (strcmp(type, "default") == 0)
-        return 0;
-    if (strcmp(type, "linear") == 0) {
-        rope->scaling = OL_ROPE_SCALING_LINEAR;
-        if (ol_json_need_real(s, "factor", &rope->factor, err) != 0)
-            return -1;
-    } else if (strcmp(type, "llama3") == 0) {
-        rope->scaling = OL_ROPE_SCALING_LLAMA3;
-        if (ol_json_need_real(s, "factor", &rope->factor, err) != 0 ||
-            ol_json_need_real(s, "low_freq_factor", &rope->low_freq_factor, err) != 0 ||
-            ol_json_need_real(s, "high_freq_factor", &rope->high_freq_factor, err) != 0 ||
-            ol_json_need_real(s, "original_max_position_embeddings",
-                              &rope->original_position, err) != 0)
-            return -1;
-        if (!(rope->low_freq_factor > 0 && rope->high_freq_factor > 0 &&
-              rope->original_position > 0))
-            return ol_fail(err, "%s: %s: llama3 factors must be positive", config.file,
-                           from);
-    } else if (strcmp(type, "yarn") == 0) {
-        if (read_yarn(config, s, rope, err) != 0)
-            return -1;
-    } else {
-        return ol_fail(
-            err,
-            "%s: %s: rope type \"%s\" is not supported; known: default, linear, "
-            "llama3, yarn",
-            config.file, from, type);
-    }
-    if (!(rope->factor > 0))
-        return ol_fail(err, "%s: %s: factor is %g, expected a positive number",
-                       config.file, from, rope->factor);
-    return 0;
-}
-
 /* Of latent attention: num_key_value_heads and head_dim say nothing there. */
-static int read_latent(struct ol_json_section config, struct ol_spec *spec,
+static int read_latent(struct ol_config config, struct ol_spec *spec,
                        const struct ol_family_defaults *d, struct ol_error *err)
 {
     struct ol_attention_spec *a = &spec->attention;
     int64_t n_heads, q_rank, kv_rank, own, shared, value;
-    if (ol_json_need_int(config, "num_attention_heads", 1, OL_MAX_DIM, &n_heads, err) !=
+    if (ol_config_need_int(config, "num_attention_heads", 1, OL_MAX_DIM, &n_heads, err) !=
             0 ||
-        ol_json_int_or(config, "q_lora_rank", 0, OL_MAX_DIM, 0, &q_rank, err) != 0 ||
-        ol_json_need_int(config, "kv_lora_rank", 1, OL_MAX_DIM, &kv_rank, err) != 0 ||
-        ol_json_need_int(config, "qk_nope_head_dim", 1, OL_MAX_HEAD_DIM, &own, err) !=
+        ol_config_int_or(config, "q_lora_rank", 0, OL_MAX_DIM, 0, &q_rank, err) != 0 ||
+        ol_config_need_int(config, "kv_lora_rank", 1, OL_MAX_DIM, &kv_rank, err) != 0 ||
+        ol_config_need_int(config, "qk_nope_head_dim", 1, OL_MAX_HEAD_DIM, &own, err) !=
             0 ||
-        ol_json_need_int(config, "qk_rope_head_dim", 2, OL_MAX_HEAD_DIM, &shared, err) !=
-            0 ||
-        ol_json_need_int(config, "v_head_dim", 1, OL_MAX_HEAD_DIM, &value, err) != 0)
+        ol_config_need_int(config, "qk_rope_head_dim", 2, OL_MAX_HEAD_DIM, &shared,
+                           err) != 0 ||
+        ol_config_need_int(config, "v_head_dim", 1, OL_MAX_HEAD_DIM, &value, err) != 0)
         return -1;
     if (shared % 2 != 0 || own + shared > OL_MAX_HEAD_DIM ||
         n_heads * (own + shared + value) > OL_MAX_DIM)
@@ -167,24 +36,23 @@ static int read_latent(struct ol_json_section config, struct ol_spec *spec,
     a->rope.kind = OL_ROPE_PAIRS;
     a->rope.rotary_dim = (int)shared;
     a->scale = 1 / sqrt((double)a->head_dim);
-    return read_rope(config, d, &a->rope, err);
+    return ol_family_read_rope(config, d, &a->rope, err);
 }
 
-static int read_attention(struct ol_json_section config,
-                          const struct ol_family_defaults *d, struct ol_spec *spec,
-                          struct ol_error *err)
+static int read_attention(struct ol_config config, const struct ol_family_defaults *d,
+                          struct ol_spec *spec, struct ol_error *err)
 {
     struct ol_attention_spec *a = &spec->attention;
     int64_t n_heads, n_kv_heads, head_dim;
-    if (ol_json_need_int(config, "num_attention_heads", 1, OL_MAX_DIM, &n_heads, err) !=
+    if (ol_config_need_int(config, "num_attention_heads", 1, OL_MAX_DIM, &n_heads, err) !=
         0)
         return -1;
     const int64_t kv_default = d->n_kv_heads > 0 ? d->n_kv_heads : n_heads;
     const int64_t head_default = d->head_dim > 0 ? d->head_dim : spec->d_model / n_heads;
-    if (ol_json_int_or(config, "num_key_value_heads", 1, n_heads, kv_default, &n_kv_heads,
-                       err) != 0 ||
-        ol_json_int_or(config, "head_dim", 2, OL_MAX_HEAD_DIM, head_default, &head_dim,
-                       err) != 0)
+    if (ol_config_int_or(config, "num_key_value_heads", 1, n_heads, kv_default,
+                         &n_kv_heads, err) != 0 ||
+        ol_config_int_or(config, "head_dim", 2, OL_MAX_HEAD_DIM, head_default, &head_dim,
+                         err) != 0)
         return -1;
     if (n_heads % n_kv_heads != 0)
         return ol_fail(err,
@@ -203,7 +71,7 @@ static int read_attention(struct ol_json_section config,
     a->scale = 1 / sqrt((double)head_dim);
     a->rope.kind = OL_ROPE_HALF;
     a->rope.rotary_dim = (int)head_dim;
-    return read_rope(config, d, &a->rope, err);
+    return ol_family_read_rope(config, d, &a->rope, err);
 }
 
 static void name_frame(struct ol_spec *spec)
@@ -220,27 +88,25 @@ static void name_frame(struct ol_spec *spec)
     names[OL_ROLE_MLP_NORM] = "model.layers.{l}.post_attention_layernorm.weight";
 }
 
-int ol_family_read_common(struct ol_json_section config,
-                          const struct ol_family_defaults *d, struct ol_spec *spec,
-                          struct ol_error *err)
+int ol_family_read_common(struct ol_config config, const struct ol_family_defaults *d,
+                          struct ol_spec *spec, struct ol_error *err)
 {
     int64_t n_layers, d_model, vocab_size;
     const char *activation;
-    if (ol_json_need_int(config, "num_hidden_layers", 1, OL_MAX_LAYERS, &n_layers, err) !=
+    if (ol_config_need_int(config, "num_hidden_layers", 1, OL_MAX_LAYERS, &n_layers,
+                           err) != 0 ||
+        ol_config_need_int(config, "hidden_size", 1, OL_MAX_DIM, &d_model, err) != 0 ||
+        ol_config_need_int(config, "vocab_size", 1, OL_MAX_VOCAB, &vocab_size, err) !=
             0 ||
-        ol_json_need_int(config, "hidden_size", 1, OL_MAX_DIM, &d_model, err) != 0 ||
-        ol_json_need_int(config, "vocab_size", 1, OL_MAX_VOCAB, &vocab_size, err) != 0 ||
-        ol_json_real_or(config, "rms_norm_eps", d->norm_eps, &spec->norm_eps, err) != 0 ||
-        ol_json_bool_or(config, "tie_word_embeddings", false, &spec->tied_embeddings,
-                        err) != 0 ||
-        ol_json_string_or(config, "hidden_act", "silu", &activation, err) != 0)
+        ol_config_real_or(config, "rms_norm_eps", (struct ol_config_range){0, 1, false},
+                          d->norm_eps, &spec->norm_eps, err) != 0 ||
+        ol_config_bool_or(config, "tie_word_embeddings", false, &spec->tied_embeddings,
+                          err) != 0 ||
+        ol_config_string_or(config, "hidden_act", "silu", &activation, err) != 0)
         return -1;
     if (strcmp(activation, "silu") != 0)
         return ol_fail(err, "%s: hidden_act is \"%s\", expected \"silu\"", config.file,
                        activation);
-    if (!(spec->norm_eps >= 0))
-        return ol_fail(err, "%s: rms_norm_eps is %g, expected a number >= 0", config.file,
-                       spec->norm_eps);
     if (ol_family_read_quantization(config, &spec->quantization, err) != 0)
         return -1;
     spec->n_layers = (int)n_layers;
@@ -261,11 +127,11 @@ void ol_family_name_qkv_bias(struct ol_spec *spec)
     spec->names[OL_ROLE_V_BIAS] = "model.layers.{l}.self_attn.v_proj.bias";
 }
 
-int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_attention_bias(struct ol_config config, struct ol_spec *spec,
                                   struct ol_error *err)
 {
     bool bias;
-    if (ol_json_bool_or(config, "attention_bias", false, &bias, err) != 0)
+    if (ol_config_bool_or(config, "attention_bias", false, &bias, err) != 0)
         return -1;
     if (bias)
         ol_family_name_attention_bias(spec);
@@ -285,11 +151,11 @@ void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind)
     spec->names[OL_ROLE_K_NORM] = "model.layers.{l}.self_attn.k_norm.weight";
 }
 
-int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_dense(struct ol_config config, struct ol_spec *spec,
                          struct ol_error *err)
 {
     int64_t d_ff;
-    if (ol_json_need_int(config, "intermediate_size", 1, OL_MAX_DIM, &d_ff, err) != 0)
+    if (ol_config_need_int(config, "intermediate_size", 1, OL_MAX_DIM, &d_ff, err) != 0)
         return -1;
     spec->d_ff = (int)d_ff;
     spec->names[OL_ROLE_GATE] = "model.layers.{l}.mlp.gate_proj.weight";
@@ -298,22 +164,29 @@ int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
     return 0;
 }
 
-int ol_family_read_experts(struct ol_json_section config, const char *width_key,
+int ol_family_read_experts(struct ol_config config, const char *width_key,
                            struct ol_spec *spec, struct ol_error *err)
 {
     /* transformers 5.x writes num_local_experts where Hub files have num_experts. */
     static const char *const keys[] = {"num_experts", "n_routed_experts",
                                        "num_local_experts"};
     const char *key = keys[2];
-    for (int i = 1; i >= 0; i--)
-        if (ol_json_kind(ol_json_get(config.json, keys[i])) != OL_JSON_NULL)
+    int64_t n_experts, top_k, d_expert, others[3];
+    for (int i = 2; i >= 0; i--) {
+        if (ol_config_int_or(config, keys[i], 1, OL_MAX_EXPERTS, 0, &others[i], err) != 0)
+            return -1;
+        if (others[i] > 0)
             key = keys[i];
-    int64_t n_experts, top_k, d_expert;
-    if (ol_json_need_int(config, key, 1, OL_MAX_EXPERTS, &n_experts, err) != 0 ||
-        ol_json_need_int(config, "num_experts_per_tok", 1, OL_MAX_TOP_K, &top_k, err) !=
+    }
+    if (ol_config_need_int(config, key, 1, OL_MAX_EXPERTS, &n_experts, err) != 0 ||
+        ol_config_need_int(config, "num_experts_per_tok", 1, OL_MAX_TOP_K, &top_k, err) !=
             0 ||
-        ol_json_need_int(config, width_key, 1, OL_MAX_DIM, &d_expert, err) != 0)
+        ol_config_need_int(config, width_key, 1, OL_MAX_DIM, &d_expert, err) != 0)
         return -1;
+    for (int i = 0; i < 3; i++)
+        if (others[i] > 0 && others[i] != n_experts)
+            return ol_fail(err, "%s: %s is %lld, but %s is %lld", config.file, key,
+                           (long long)n_experts, keys[i], (long long)others[i]);
     if (top_k > n_experts)
         return ol_fail(err,
                        "%s: num_experts_per_tok is %lld, but there are only %lld experts",
@@ -338,19 +211,29 @@ void ol_family_name_experts(struct ol_spec *spec)
     spec->names[OL_ROLE_EXPERT_UP] = "model.layers.{l}.mlp.experts.{e}.up_proj.weight";
     spec->names[OL_ROLE_EXPERT_DOWN] =
         "model.layers.{l}.mlp.experts.{e}.down_proj.weight";
+    ol_family_name_fused_experts(spec);
 }
 
-int ol_family_read_groups(struct ol_json_section config, const struct ol_family_groups *d,
+void ol_family_name_fused_experts(struct ol_spec *spec)
+{
+    spec->fused_names[OL_ROLE_EXPERT_GATE] = spec->fused_names[OL_ROLE_EXPERT_UP] =
+        "model.layers.{l}.mlp.experts.gate_up_proj";
+    spec->fused_names[OL_ROLE_EXPERT_DOWN] = "model.layers.{l}.mlp.experts.down_proj";
+}
+
+int ol_family_read_groups(struct ol_config config, const struct ol_family_groups *d,
                           struct ol_spec *spec, struct ol_error *err)
 {
     struct ol_router_spec *r = &spec->router;
     int64_t n_group, topk_group;
-    if (ol_json_int_or(config, "n_group", 1, OL_MAX_GROUPS, d->n_group, &n_group, err) !=
-            0 ||
-        ol_json_int_or(config, "topk_group", 1, n_group,
-                       d->topk_group < n_group ? d->topk_group : n_group, &topk_group,
-                       err) != 0 ||
-        ol_json_real_or(config, "routed_scaling_factor", d->scale, &r->scale, err) != 0)
+    if (ol_config_int_or(config, "n_group", 1, OL_MAX_GROUPS, d->n_group, &n_group,
+                         err) != 0 ||
+        ol_config_int_or(config, "topk_group", 1, n_group,
+                         d->topk_group < n_group ? d->topk_group : n_group, &topk_group,
+                         err) != 0 ||
+        ol_config_real_or(config, "routed_scaling_factor",
+                          (struct ol_config_range){-1e6, 1e6, false}, d->scale, &r->scale,
+                          err) != 0)
         return -1;
     if (r->n_experts % n_group != 0 || r->top_k > topk_group * (r->n_experts / n_group))
         return ol_fail(err,
@@ -364,14 +247,16 @@ int ol_family_read_groups(struct ol_json_section config, const struct ol_family_
     return 0;
 }
 
-int ol_family_read_sigmoid_router(struct ol_json_section config,
+int ol_family_read_sigmoid_router(struct ol_config config,
                                   const struct ol_family_groups *d, struct ol_spec *spec,
                                   struct ol_error *err)
 {
     if (ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
         ol_family_read_groups(config, d, spec, err) != 0 ||
-        ol_json_bool_or(config, "norm_topk_prob", true, &spec->router.renormalize, err) !=
-            0)
+        ol_config_expect_string(config, "scoring_func", "sigmoid", err) != 0 ||
+        ol_config_expect_string(config, "topk_method", "noaux_tc", err) != 0 ||
+        ol_config_bool_or(config, "norm_topk_prob", true, &spec->router.renormalize,
+                          err) != 0)
         return -1;
     spec->router.score = OL_ROUTER_SIGMOID;
     spec->router.group_best = 2;
@@ -380,11 +265,11 @@ int ol_family_read_sigmoid_router(struct ol_json_section config,
     return 0;
 }
 
-int ol_family_read_shared_experts(struct ol_json_section config, int64_t otherwise,
+int ol_family_read_shared_experts(struct ol_config config, int64_t otherwise,
                                   struct ol_spec *spec, struct ol_error *err)
 {
     int64_t n;
-    if (ol_json_int_or(config, "n_shared_experts", 1, 64, otherwise, &n, err) != 0)
+    if (ol_config_int_or(config, "n_shared_experts", 1, 64, otherwise, &n, err) != 0)
         return -1;
     spec->d_shared = spec->d_expert * (int)n;
     spec->names[OL_ROLE_SHARED_GATE] =
@@ -395,24 +280,24 @@ int ol_family_read_shared_experts(struct ol_json_section config, int64_t otherwi
     return 0;
 }
 
-int ol_family_read_dense_first(struct ol_json_section config, int64_t otherwise,
+int ol_family_read_dense_first(struct ol_config config, int64_t otherwise,
                                struct ol_spec *spec, struct ol_error *err)
 {
     int64_t n;
-    if (ol_json_int_or(config, "first_k_dense_replace", 0, OL_MAX_LAYERS, otherwise, &n,
-                       err) != 0)
+    if (ol_config_int_or(config, "first_k_dense_replace", 0, OL_MAX_LAYERS, otherwise, &n,
+                         err) != 0)
         return -1;
     for (int l = 0; l < spec->n_layers; l++)
         spec->layers[l].moe = l >= n;
     return n > 0 ? ol_family_read_dense(config, spec, err) : 0;
 }
 
-int ol_family_read_switched_expert(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_switched_expert(struct ol_config config, struct ol_spec *spec,
                                    struct ol_error *err)
 {
     int64_t width;
-    if (ol_json_need_int(config, "shared_expert_intermediate_size", 1, OL_MAX_DIM, &width,
-                         err) != 0)
+    if (ol_config_need_int(config, "shared_expert_intermediate_size", 1, OL_MAX_DIM,
+                           &width, err) != 0)
         return -1;
     spec->d_shared = (int)width;
     spec->names[OL_ROLE_SHARED_GATE] =
@@ -424,11 +309,11 @@ int ol_family_read_switched_expert(struct ol_json_section config, struct ol_spec
     return 0;
 }
 
-int ol_family_read_layer_types(struct ol_json_section config, const char *type,
+int ol_family_read_layer_types(struct ol_config config, const char *type,
                                enum ol_attention_kind kind, int64_t window,
                                struct ol_spec *spec, struct ol_error *err)
 {
-    const struct ol_json *types = ol_json_get(config.json, "layer_types");
+    const struct ol_json *types = ol_config_whole(config, "layer_types");
     if (ol_json_kind(types) != OL_JSON_ARRAY ||
         ol_json_length(types) != (size_t)spec->n_layers)
         return ol_fail(err, "%s: layer_types: expected an array of %d strings",
@@ -460,16 +345,16 @@ void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window)
     }
 }
 
-int ol_family_read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_layer_plan(struct ol_config config, struct ol_spec *spec,
                               struct ol_error *err)
 {
     int64_t step;
-    if (ol_json_int_or(config, "decoder_sparse_step", 1, OL_MAX_LAYERS, 1, &step, err) !=
-        0)
+    if (ol_config_int_or(config, "decoder_sparse_step", 1, OL_MAX_LAYERS, 1, &step,
+                         err) != 0)
         return -1;
     for (int l = 0; l < spec->n_layers; l++)
         spec->layers[l].moe = (l + 1) % step == 0;
-    const struct ol_json *dense = ol_json_get(config.json, "mlp_only_layers");
+    const struct ol_json *dense = ol_config_whole(config, "mlp_only_layers");
     if (ol_json_kind(dense) != OL_JSON_NULL && ol_json_kind(dense) != OL_JSON_ARRAY)
         return ol_fail(err, "%s: mlp_only_layers: expected an array of integers",
                        config.file);

@@ -25,16 +25,15 @@ static void name_attention(struct ol_spec *spec, bool bias)
 }
 
 /* A stretched rope makes the scores larger by the square of its magnitude. */
-static int read_score_scale(struct ol_json_section config, struct ol_spec *spec,
+static int read_score_scale(struct ol_config config, struct ol_spec *spec,
                             struct ol_error *err)
 {
     const struct ol_rope_spec *rope = &spec->attention.rope;
-    const struct ol_json *scaling = ol_json_get(config.json, "rope_scaling");
-    if (ol_json_length(scaling) == 0)
-        scaling = ol_json_get(config.json, "rope_parameters");
-    const struct ol_json_section s = {config.file, scaling};
+    struct ol_config s;
     double all_dim;
-    if (ol_json_real_or(s, "mscale_all_dim", 0, &all_dim, err) != 0)
+    if (ol_family_rope_section(config, &s, err) != 0 ||
+        ol_config_real_or(s, "mscale_all_dim", (struct ol_config_range){0, 1e6, false}, 0,
+                          &all_dim, err) != 0)
         return -1;
     if (rope->scaling == OL_ROPE_SCALING_NONE || all_dim == 0)
         return 0;
@@ -44,8 +43,8 @@ static int read_score_scale(struct ol_json_section config, struct ol_spec *spec,
 }
 
 /* What both generations share; the router is the caller's. */
-static int read_frame(struct ol_json_section config, int64_t n_dense,
-                      struct ol_spec *spec, struct ol_error *err)
+static int read_frame(struct ol_config config, int64_t n_dense, struct ol_spec *spec,
+                      struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
         .norm_eps = 1e-6, .rope_theta = 10000, .latent = true};
@@ -53,8 +52,8 @@ static int read_frame(struct ol_json_section config, int64_t n_dense,
     bool bias;
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         read_score_scale(config, spec, err) != 0 ||
-        ol_json_bool_or(config, "attention_bias", false, &bias, err) != 0 ||
-        ol_json_int_or(config, "moe_layer_freq", 1, 1, 1, &frequency, err) != 0 ||
+        ol_config_bool_or(config, "attention_bias", false, &bias, err) != 0 ||
+        ol_config_int_or(config, "moe_layer_freq", 1, 1, 1, &frequency, err) != 0 ||
         ol_family_read_dense_first(config, n_dense, spec, err) != 0)
         return -1;
     /* These norms are built without the config's eps. */
@@ -64,41 +63,33 @@ static int read_frame(struct ol_json_section config, int64_t n_dense,
     return 0;
 }
 
-static int read_v3(struct ol_json_section config, struct ol_spec *spec,
-                   struct ol_error *err)
+static int read_v3(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_groups groups = {8, 4, 2.5};
     bool interleaved;
-    const char *score;
     if (read_frame(config, 3, spec, err) != 0 ||
         ol_family_read_sigmoid_router(config, &groups, spec, err) != 0 ||
         ol_family_read_shared_experts(config, 1, spec, err) != 0 ||
-        ol_json_bool_or(config, "rope_interleave", true, &interleaved, err) != 0 ||
-        ol_json_string_or(config, "scoring_func", "sigmoid", &score, err) != 0)
+        ol_config_bool_or(config, "rope_interleave", true, &interleaved, err) != 0)
         return -1;
-    if (strcmp(score, "sigmoid") != 0)
-        return ol_fail(err, "%s: scoring_func is \"%s\", expected \"sigmoid\"",
-                       config.file, score);
     if (!interleaved)
         spec->attention.rope.kind = OL_ROPE_HALF;
     return 0;
 }
 
-static int read_v2(struct ol_json_section config, struct ol_spec *spec,
-                   struct ol_error *err)
+static int read_v2(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_groups groups = {1, 1, 1};
-    const char *method, *score;
+    const char *method;
     if (read_frame(config, 0, spec, err) != 0 ||
         ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
         ol_family_read_groups(config, &groups, spec, err) != 0 ||
         ol_family_read_shared_experts(config, 2, spec, err) != 0 ||
-        ol_json_string_or(config, "topk_method", "greedy", &method, err) != 0 ||
-        ol_json_string_or(config, "scoring_func", "softmax", &score, err) != 0)
+        ol_config_string_or(config, "topk_method", "greedy", &method, err) != 0 ||
+        ol_config_expect_string(config, "scoring_func", "softmax", err) != 0 ||
+        /* The reference never divides the weights by their sum. */
+        ol_config_expect_bool(config, "norm_topk_prob", false, err) != 0)
         return -1;
-    if (strcmp(score, "softmax") != 0)
-        return ol_fail(err, "%s: scoring_func is \"%s\", expected \"softmax\"",
-                       config.file, score);
     if (strcmp(method, "greedy") == 0)
         spec->router.n_group = spec->router.topk_group = 1;
     else if (strcmp(method, "group_limited_greedy") != 0)

@@ -2,6 +2,7 @@
 #ifndef OL_FAMILIES_H
 #define OL_FAMILIES_H
 
+#include "extract/model/config.h"
 #include "extract/model/spec.h"
 
 extern const struct ol_family ol_family_deepseek_v2;
@@ -32,12 +33,11 @@ struct ol_family_defaults {
  * eps, rope with its scaling (both key styles in use), tied embeddings, hidden_act (must
  * be silu), quantization_config; allocate the layers (dense, full attention), and name
  * the tensors of the common frame. */
-int ol_family_read_common(struct ol_json_section config,
-                          const struct ol_family_defaults *d, struct ol_spec *spec,
-                          struct ol_error *err);
+int ol_family_read_common(struct ol_config config, const struct ol_family_defaults *d,
+                          struct ol_spec *spec, struct ol_error *err);
 
 /* attention_bias: biases on q, k, v and o. */
-int ol_family_read_attention_bias(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_attention_bias(struct ol_config config, struct ol_spec *spec,
                                   struct ol_error *err);
 
 /* Biases on q, k, v and o. */
@@ -48,40 +48,44 @@ void ol_family_name_qkv_bias(struct ol_spec *spec);
 
 /* Which layers are MoE: not in mlp_only_layers and (layer + 1) % decoder_sparse_step ==
  * 0; reads the dense MLPs' width when there are any. */
-int ol_family_read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_layer_plan(struct ol_config config, struct ol_spec *spec,
                               struct ol_error *err);
 
 /* Norms of q and k, over each head or over all heads together. */
 void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind);
 
 /* Width of dense MLPs, "intermediate_size", and the names of their tensors. */
-int ol_family_read_dense(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_dense(struct ol_config config, struct ol_spec *spec,
                          struct ol_error *err);
 
 /* The number of experts (num_experts, n_routed_experts or num_local_experts),
  * num_experts_per_tok and the experts' width under width_key; a softmax router. Marks no
  * layer. */
-int ol_family_read_experts(struct ol_json_section config, const char *width_key,
+int ol_family_read_experts(struct ol_config config, const char *width_key,
                            struct ol_spec *spec, struct ol_error *err);
 
 /* "model.layers.{l}.mlp.gate.weight" and "...mlp.experts.{e}.gate_proj.weight" with
  * siblings. */
 void ol_family_name_experts(struct ol_spec *spec);
 
+/* "model.layers.{l}.mlp.experts.gate_up_proj" and its sibling, where all experts of a
+ * layer lie in one tensor. */
+void ol_family_name_fused_experts(struct ol_spec *spec);
+
 /* Give layers first, first + 1, ... a sliding window when window > 0. */
 void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
 
 /* layer_types: "full_attention", or `type` for layers of that kind and window. */
-int ol_family_read_layer_types(struct ol_json_section config, const char *type,
+int ol_family_read_layer_types(struct ol_config config, const char *type,
                                enum ol_attention_kind kind, int64_t window,
                                struct ol_spec *spec, struct ol_error *err);
 
 /* A shared expert of shared_expert_intermediate_size that a sigmoid of its own scales. */
-int ol_family_read_switched_expert(struct ol_json_section config, struct ol_spec *spec,
+int ol_family_read_switched_expert(struct ol_config config, struct ol_spec *spec,
                                    struct ol_error *err);
 
 /* quantization_config, when there is one; a method that is not known is refused. */
-int ol_family_read_quantization(struct ol_json_section config,
+int ol_family_read_quantization(struct ol_config config,
                                 struct ol_quantization_spec *spec, struct ol_error *err);
 
 /* n_group, topk_group and routed_scaling_factor of a router whose logits are float, and
@@ -90,23 +94,31 @@ struct ol_family_groups {
     int64_t n_group, topk_group;
     double scale;
 };
-int ol_family_read_groups(struct ol_json_section config, const struct ol_family_groups *d,
+int ol_family_read_groups(struct ol_config config, const struct ol_family_groups *d,
                           struct ol_spec *spec, struct ol_error *err);
 
 /* DeepSeek-V3's router (arXiv 2412.19437): experts, sigmoid scores with a correction,
  * groups by their two best. */
-int ol_family_read_sigmoid_router(struct ol_json_section config,
+int ol_family_read_sigmoid_router(struct ol_config config,
                                   const struct ol_family_groups *d, struct ol_spec *spec,
                                   struct ol_error *err);
 
 /* n_shared_experts of the experts' width, "...mlp.shared_experts.*". After the experts.
  */
-int ol_family_read_shared_experts(struct ol_json_section config, int64_t otherwise,
+int ol_family_read_shared_experts(struct ol_config config, int64_t otherwise,
                                   struct ol_spec *spec, struct ol_error *err);
 
 /* The first first_k_dense_replace layers are dense, the others MoE. */
-int ol_family_read_dense_first(struct ol_json_section config, int64_t otherwise,
+int ol_family_read_dense_first(struct ol_config config, int64_t otherwise,
                                struct ol_spec *spec, struct ol_error *err);
+
+/* Rotary embeddings; rope->rotary_dim is a whole head's on entry. */
+int ol_family_read_rope(struct ol_config config, const struct ol_family_defaults *d,
+                        struct ol_rope_spec *rope, struct ol_error *err);
+
+/* The object with the rope's keys, whichever of its names it has; may be empty. */
+int ol_family_rope_section(struct ol_config config, struct ol_config *rope,
+                           struct ol_error *err);
 
 /* What yarn multiplies cos and sin by for a factor (DeepSeek's mscale). */
 double ol_family_yarn_magnitude(double factor, double mscale);

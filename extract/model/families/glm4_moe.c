@@ -2,7 +2,7 @@
  * sigmoid router with a correction; one shared expert beside the routed ones. */
 #include "extract/model/families/families.h"
 
-static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_error *err)
+static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
         .n_kv_heads = 8, .norm_eps = 1e-5, .rope_theta = 10000, .partial_rotary = 0.5};
@@ -12,8 +12,8 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
         ol_family_read_sigmoid_router(config, &groups, spec, err) != 0 ||
         ol_family_read_shared_experts(config, 1, spec, err) != 0 ||
         ol_family_read_dense_first(config, 1, spec, err) != 0 ||
-        ol_json_bool_or(config, "attention_bias", false, &bias, err) != 0 ||
-        ol_json_bool_or(config, "use_qk_norm", false, &qk_norm, err) != 0)
+        ol_config_bool_or(config, "attention_bias", false, &bias, err) != 0 ||
+        ol_config_bool_or(config, "use_qk_norm", false, &qk_norm, err) != 0)
         return -1;
     if (bias)
         ol_family_name_qkv_bias(spec);

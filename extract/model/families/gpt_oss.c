@@ -17,7 +17,7 @@ static void name_tensors(struct ol_spec *spec)
 }
 
 /* What the class assumes when config.json says nothing of a rope. */
-static void default_rope(struct ol_json_section config, struct ol_rope_spec *rope)
+static void default_rope(struct ol_config config, struct ol_rope_spec *rope)
 {
     if (ol_json_length(ol_json_get(config.json, "rope_scaling")) > 0 ||
         ol_json_length(ol_json_get(config.json, "rope_parameters")) > 0)
@@ -30,7 +30,7 @@ static void default_rope(struct ol_json_section config, struct ol_rope_spec *rop
     rope->magnitude = ol_family_yarn_magnitude(rope->factor, 1);
 }
 
-static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_error *err)
+static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
         .n_kv_heads = 8, .head_dim = 64, .norm_eps = 1e-5, .rope_theta = 150000};
@@ -38,10 +38,15 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
     bool bias;
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         ol_family_read_experts(config, "intermediate_size", spec, err) != 0 ||
-        ol_json_bool_or(config, "attention_bias", true, &bias, err) != 0 ||
-        ol_json_int_or(config, "sliding_window", 1, INT32_MAX, 128, &window, err) != 0 ||
-        ol_json_real_or(config, "swiglu_alpha", 1.702, &spec->glu.alpha, err) != 0 ||
-        ol_json_real_or(config, "swiglu_limit", 7, &spec->glu.limit, err) != 0)
+        ol_config_bool_or(config, "attention_bias", true, &bias, err) != 0 ||
+        ol_config_int_or(config, "sliding_window", 1, INT32_MAX, 128, &window, err) !=
+            0 ||
+        ol_config_real_or(config, "swiglu_alpha",
+                          (struct ol_config_range){-1e6, 1e6, false}, 1.702,
+                          &spec->glu.alpha, err) != 0 ||
+        ol_config_real_or(config, "swiglu_limit", (struct ol_config_range){0, 1e30, true},
+                          7, &spec->glu.limit, err) != 0 ||
+        ol_config_expect_bool(config, "norm_topk_prob", true, err) != 0)
         return -1;
     default_rope(config, &spec->attention.rope);
     if (bias)
@@ -53,7 +58,7 @@ static int read(struct ol_json_section config, struct ol_spec *spec, struct ol_e
     spec->router.renormalize = true;
     spec->expert_layout = OL_EXPERTS_INTERLEAVED;
     name_tensors(spec);
-    if (ol_json_kind(ol_json_get(config.json, "layer_types")) != OL_JSON_NULL)
+    if (ol_json_kind(ol_config_whole(config, "layer_types")) != OL_JSON_NULL)
         return ol_family_read_layer_types(config, "sliding_attention",
                                           OL_ATTENTION_SLIDING, window, spec, err);
     for (int l = 0; l < spec->n_layers; l += 2) {

@@ -3,16 +3,16 @@
 #include "extract/model/families/families.h"
 
 /* Which layers have rope, and see chunks. */
-static int read_attention(struct ol_json_section config, struct ol_spec *spec,
+static int read_attention(struct ol_config config, struct ol_spec *spec,
                           struct ol_error *err)
 {
-    const struct ol_json *list = ol_json_get(config.json, "no_rope_layers");
+    const struct ol_json *list = ol_config_whole(config, "no_rope_layers");
     const size_t n = ol_json_length(list);
     int64_t interval, chunk;
-    if (ol_json_int_or(config, "no_rope_layer_interval", 1, OL_MAX_LAYERS, 4, &interval,
-                       err) != 0 ||
-        ol_json_int_or(config, "attention_chunk_size", 1, INT32_MAX, 8192, &chunk, err) !=
-            0)
+    if (ol_config_int_or(config, "no_rope_layer_interval", 1, OL_MAX_LAYERS, 4, &interval,
+                         err) != 0 ||
+        ol_config_int_or(config, "attention_chunk_size", 1, INT32_MAX, 8192, &chunk,
+                         err) != 0)
         return -1;
     if (n > 0 && (ol_json_kind(list) != OL_JSON_ARRAY || n < (size_t)spec->n_layers))
         return ol_fail(err, "%s: no_rope_layers: expected an array of %d integers",
@@ -30,40 +30,40 @@ static int read_attention(struct ol_json_section config, struct ol_spec *spec,
         spec->layers[l].attention = rope ? OL_ATTENTION_CHUNKED : OL_ATTENTION_FULL;
         spec->layers[l].window = rope ? (int)chunk : 0;
     }
-    if (ol_json_kind(ol_json_get(config.json, "layer_types")) == OL_JSON_NULL)
+    if (ol_json_kind(ol_config_whole(config, "layer_types")) == OL_JSON_NULL)
         return 0;
     return ol_family_read_layer_types(config, "chunked_attention", OL_ATTENTION_CHUNKED,
                                       chunk, spec, err);
 }
 
 /* attn_temperature_tuning is true, false, or a number that stands for true. */
-static int read_temperature(struct ol_json_section config, struct ol_attention_spec *a,
+static int read_temperature(struct ol_config config, struct ol_attention_spec *a,
                             struct ol_error *err)
 {
-    const struct ol_json *tuned = ol_json_get(config.json, "attn_temperature_tuning");
+    const struct ol_json *tuned = ol_config_whole(config, "attn_temperature_tuning");
     bool on = true;
     if (ol_json_kind(tuned) == OL_JSON_INT)
         on = ol_json_int(tuned) != 0;
-    else if (ol_json_bool_or(config, "attn_temperature_tuning", true, &on, err) != 0)
+    else if (ol_config_bool_or(config, "attn_temperature_tuning", true, &on, err) != 0)
+        return -1;
+    if (ol_config_real_or(config, "floor_scale", (struct ol_config_range){0, 1e9, true},
+                          8192, &a->temperature_floor, err) != 0 ||
+        ol_config_real_or(config, "attn_scale",
+                          (struct ol_config_range){-1e6, 1e6, false}, 0.1,
+                          &a->temperature_scale, err) != 0)
         return -1;
     if (!on)
-        return 0;
-    if (ol_json_real_or(config, "floor_scale", 8192, &a->temperature_floor, err) != 0 ||
-        ol_json_real_or(config, "attn_scale", 0.1, &a->temperature_scale, err) != 0)
-        return -1;
-    if (!(a->temperature_floor > 0))
-        return ol_fail(err, "%s: floor_scale is %g, expected a positive number",
-                       config.file, a->temperature_floor);
+        a->temperature_floor = a->temperature_scale = 0;
     return 0;
 }
 
-static int read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
+static int read_layer_plan(struct ol_config config, struct ol_spec *spec,
                            struct ol_error *err)
 {
-    const struct ol_json *list = ol_json_get(config.json, "moe_layers");
+    const struct ol_json *list = ol_config_whole(config, "moe_layers");
     int64_t step;
-    if (ol_json_int_or(config, "interleave_moe_layer_step", 1, OL_MAX_LAYERS, 1, &step,
-                       err) != 0)
+    if (ol_config_int_or(config, "interleave_moe_layer_step", 1, OL_MAX_LAYERS, 1, &step,
+                         err) != 0)
         return -1;
     if (ol_json_kind(list) != OL_JSON_NULL && ol_json_kind(list) != OL_JSON_ARRAY)
         return ol_fail(err, "%s: moe_layers: expected an array of integers", config.file);
@@ -81,8 +81,8 @@ static int read_layer_plan(struct ol_json_section config, struct ol_spec *spec,
     for (int l = 0; l < spec->n_layers; l++) {
         if (spec->layers[l].moe)
             continue;
-        if (ol_json_need_int(config, "intermediate_size_mlp", 1, OL_MAX_DIM, &d_ff,
-                             err) != 0)
+        if (ol_config_need_int(config, "intermediate_size_mlp", 1, OL_MAX_DIM, &d_ff,
+                               err) != 0)
             return -1;
         spec->d_ff = (int)d_ff;
         break;
@@ -119,8 +119,7 @@ static void name_tensors(struct ol_spec *spec)
     names[OL_ROLE_EXPERT_DOWN] = "model.layers.{l}.feed_forward.experts.down_proj";
 }
 
-static int read_text(struct ol_json_section config, struct ol_spec *spec,
-                     struct ol_error *err)
+static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
         .n_kv_heads = 8, .head_dim = 128, .norm_eps = 1e-5, .rope_theta = 500000};
@@ -128,7 +127,7 @@ static int read_text(struct ol_json_section config, struct ol_spec *spec,
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         ol_family_read_experts(config, "intermediate_size", spec, err) != 0 ||
         ol_family_read_attention_bias(config, spec, err) != 0 ||
-        ol_json_bool_or(config, "use_qk_norm", true, &qk_norm, err) != 0 ||
+        ol_config_bool_or(config, "use_qk_norm", true, &qk_norm, err) != 0 ||
         read_layer_plan(config, spec, err) != 0 ||
         read_attention(config, spec, err) != 0 ||
         read_temperature(config, &spec->attention, err) != 0)
@@ -143,12 +142,13 @@ static int read_text(struct ol_json_section config, struct ol_spec *spec,
 }
 
 /* The whole model, of which only the text part is read. */
-static int read_nested(struct ol_json_section config, struct ol_spec *spec,
+static int read_nested(struct ol_config config, struct ol_spec *spec,
                        struct ol_error *err)
 {
-    const struct ol_json_section text = {config.file,
-                                         ol_json_get(config.json, "text_config")};
-    if (ol_json_kind(text.json) != OL_JSON_OBJECT)
+    struct ol_config text;
+    if (ol_config_section(config, "text_config", &text, err) != 0)
+        return -1;
+    if (text.json == NULL)
         return ol_fail(err, "%s: key \"text_config\": expected an object", config.file);
     spec->name_prefix = "language_model.";
     if (ol_family_read_quantization(config, &spec->quantization, err) != 0)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static int refuse(struct ol_json_section config, const char *method, const char *what,
+static int refuse(struct ol_config config, const char *method, const char *what,
                   const char *found, struct ol_error *err)
 {
     return ol_fail(err,
@@ -13,13 +13,11 @@ static int refuse(struct ol_json_section config, const char *method, const char 
                    config.file, method, what, found);
 }
 
-static int read_fp8(struct ol_json_section q, struct ol_quantization_spec *spec,
-                    struct ol_error *err)
+/* Two positive integers. */
+static int read_block(struct ol_config q, const char *key,
+                      struct ol_quantization_spec *spec, struct ol_error *err)
 {
-    const struct ol_json *size = ol_json_get(q.json, "weight_block_size");
-    spec->method = OL_QUANTIZATION_FP8;
-    if (ol_json_kind(size) == OL_JSON_NULL)
-        return 0;
+    const struct ol_json *size = ol_config_whole(q, key);
     int64_t sides[2] = {0, 0};
     for (size_t i = 0; i < 2 && ol_json_kind(size) == OL_JSON_ARRAY; i++) {
         const struct ol_json *side = ol_json_at(size, i);
@@ -28,28 +26,46 @@ static int read_fp8(struct ol_json_section q, struct ol_quantization_spec *spec,
     }
     if (sides[0] < 1 || sides[1] < 1 || sides[0] > OL_MAX_DIM || sides[1] > OL_MAX_DIM ||
         ol_json_length(size) != 2)
-        return ol_fail(err, "%s: weight_block_size: expected two positive integers",
-                       q.file);
+        return ol_fail(err, "%s: %s: expected two positive integers", q.file, key);
     spec->block_rows = (int)sides[0];
     spec->block_cols = (int)sides[1];
     return 0;
 }
 
+static int read_fp8(struct ol_config q, struct ol_quantization_spec *spec,
+                    struct ol_error *err)
+{
+    static const char key[] = "weight_block_size";
+    spec->method = OL_QUANTIZATION_FP8;
+    spec->plain_modules = ol_config_whole(q, "modules_to_not_convert");
+    return ol_json_kind(ol_config_whole(q, key)) == OL_JSON_NULL
+               ? 0
+               : read_block(q, key, spec, err);
+}
+
+static int read_mxfp4(struct ol_config q, struct ol_quantization_spec *spec,
+                      struct ol_error *err)
+{
+    (void)q, (void)err;
+    spec->method = OL_QUANTIZATION_MXFP4;
+    return 0;
+}
+
 /* group_size: -1 or null means all inputs. */
-static int read_group(struct ol_json_section q, int *group, struct ol_error *err)
+static int read_group(struct ol_config q, int *group, struct ol_error *err)
 {
     int64_t size;
-    if (ol_json_int_or(q, "group_size", -1, OL_MAX_DIM, -1, &size, err) != 0)
+    if (ol_config_int_or(q, "group_size", -1, OL_MAX_DIM, -1, &size, err) != 0)
         return -1;
     *group = size > 0 ? (int)size : 0;
     return 0;
 }
 
-static int read_bits(struct ol_json_section q, const char *method, const char *key,
+static int read_bits(struct ol_config q, const char *method, const char *key,
                      int64_t wanted, struct ol_error *err)
 {
     int64_t bits;
-    if (ol_json_need_int(q, key, 1, 64, &bits, err) != 0)
+    if (ol_config_need_int(q, key, 1, 64, &bits, err) != 0)
         return -1;
     if (bits == wanted)
         return 0;
@@ -59,57 +75,243 @@ static int read_bits(struct ol_json_section q, const char *method, const char *k
     return refuse(q, method, key, found[0] == '0' ? found + 1 : found, err);
 }
 
-static int read_compressed_group(struct ol_json_section config, const char *format,
-                                 struct ol_json_section w,
-                                 struct ol_quantization_spec *spec, struct ol_error *err)
+/* ---- compressed-tensors ---- */
+
+static const char compressed[] = "compressed-tensors";
+
+/* What a format of compressed-tensors holds, and how its scales may lie. */
+static const struct compressed_format {
+    const char *name;
+    enum ol_quantization method;
+    int bits;
+    const char *type;
+    const char *strategies[4];
+} compressed_formats[] = {
+    {"pack-quantized", OL_QUANTIZATION_PACKED, 4, "int", {"group", "channel"}},
+    {"float-quantized",
+     OL_QUANTIZATION_FLOAT,
+     8,
+     "float",
+     {"channel", "tensor", "block"}},
+    {"nvfp4-pack-quantized", OL_QUANTIZATION_NVFP4, 4, "float", {"tensor_group"}},
+};
+
+static int read_weights(struct ol_config w, const char *name,
+                        struct ol_quantization_spec *spec, struct ol_error *err)
 {
-    static const char method[] = "compressed-tensors";
-    const bool packed = strcmp(format, "pack-quantized") == 0;
+    const struct compressed_format *format = NULL;
+    const size_t n = sizeof compressed_formats / sizeof compressed_formats[0];
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(compressed_formats[i].name, name) == 0)
+            format = &compressed_formats[i];
+    if (format == NULL)
+        return refuse(w, compressed, "format", name, err);
     const char *type, *strategy;
-    if (ol_json_string_or(w, "type", "int", &type, err) != 0 ||
-        ol_json_string_or(w, "strategy", "tensor", &strategy, err) != 0 ||
-        ol_json_bool_or(w, "symmetric", true, &spec->symmetric, err) != 0 ||
-        read_bits(w, method, "num_bits", packed ? 4 : 8, err) != 0 ||
+    if (ol_config_string_or(w, "type", "int", &type, err) != 0 ||
+        ol_config_string_or(w, "strategy", "tensor", &strategy, err) != 0 ||
+        ol_config_bool_or(w, "symmetric", true, &spec->symmetric, err) != 0 ||
+        read_bits(w, compressed, "num_bits", format->bits, err) != 0 ||
         read_group(w, &spec->group, err) != 0)
         return -1;
-    if (strcmp(type, packed ? "int" : "float") != 0)
-        return refuse(config, method, "type", type, err);
-    const bool known =
-        packed ? strcmp(strategy, "group") == 0 || strcmp(strategy, "channel") == 0
-               : strcmp(strategy, "channel") == 0 || strcmp(strategy, "tensor") == 0;
+    if (strcmp(type, format->type) != 0)
+        return refuse(w, compressed, "type", type, err);
+    bool known = false;
+    for (size_t i = 0; format->strategies[i] != NULL; i++)
+        known = known || strcmp(format->strategies[i], strategy) == 0;
     if (!known)
-        return refuse(config, method, "strategy", strategy, err);
-    spec->method = packed ? OL_QUANTIZATION_PACKED : OL_QUANTIZATION_FLOAT;
-    if (packed && strcmp(strategy, "channel") == 0)
+        return refuse(w, compressed, "strategy", strategy, err);
+    spec->method = format->method;
+    if (strcmp(strategy, "channel") == 0 || strcmp(strategy, "tensor") == 0)
         spec->group = 0;
+    if (strcmp(strategy, "block") == 0)
+        return read_block(w, "block_structure", spec, err);
     return 0;
 }
 
-static int read_compressed(struct ol_json_section q, struct ol_quantization_spec *spec,
-                           struct ol_error *err)
+static bool are_equal(const struct ol_quantization_spec *a,
+                      const struct ol_quantization_spec *b)
 {
-    static const char method[] = "compressed-tensors";
-    const char *format;
-    if (ol_json_string_or(q, "format", "unnamed", &format, err) != 0)
-        return -1;
-    if (strcmp(format, "pack-quantized") != 0 && strcmp(format, "float-quantized") != 0)
-        return refuse(q, method, "format", format, err);
-    const struct ol_json *groups = ol_json_get(q.json, "config_groups");
-    const struct ol_json *group = ol_json_get(groups, "group_0");
-    if (ol_json_kind(group) != OL_JSON_OBJECT || ol_json_length(groups) != 1)
-        return ol_fail(
-            err, "%s: config_groups: expected one group of weights, \"group_0\"", q.file);
-    const struct ol_json_section w = {q.file, ol_json_get(group, "weights")};
-    return read_compressed_group(q, format, w, spec, err);
+    return a->method == b->method && a->block_rows == b->block_rows &&
+           a->block_cols == b->block_cols && a->group == b->group &&
+           a->symmetric == b->symmetric;
 }
 
-static int read_gptq(struct ol_json_section q, struct ol_quantization_spec *spec,
+/* Groups have any name; those without weights are about activations. All must store
+ * weights alike. */
+static int read_groups(struct ol_config q, const char *format,
+                       struct ol_quantization_spec *spec, struct ol_error *err)
+{
+    struct ol_config groups, group, weights;
+    const char *first = NULL;
+    if (ol_config_section(q, "config_groups", &groups, err) != 0)
+        return -1;
+    struct ol_json *members = (struct ol_json *)(uintptr_t)groups.json;
+    for (void *it = ol_json_first(members); it != NULL; it = ol_json_next(members, it)) {
+        const char *name = ol_json_key(it), *own;
+        struct ol_quantization_spec found = {0};
+        if (ol_config_section(groups, name, &group, err) != 0 ||
+            ol_config_string_or(group, "format", format, &own, err) != 0 ||
+            ol_config_section(group, "weights", &weights, err) != 0)
+            return -1;
+        if (weights.json == NULL)
+            continue;
+        if (read_weights(weights, own, &found, err) != 0)
+            return -1;
+        if (first != NULL && !are_equal(spec, &found))
+            return ol_fail(err,
+                           "%s: config_groups: the weights of \"%s\" and \"%s\" are "
+                           "quantised in different ways, which is not supported",
+                           q.file, first, name);
+        if (first == NULL)
+            *spec = found;
+        first = first == NULL ? name : first;
+    }
+    return first != NULL
+               ? 0
+               : ol_fail(err, "%s: config_groups: no group has weights", q.file);
+}
+
+/* Rotations that were multiplied into the weights ("weight_input", "weight_output") leave
+ * the model as it was; all others are computed while it runs. */
+static int check_transforms(struct ol_config q, struct ol_error *err)
+{
+    const struct ol_json *config = ol_config_whole(q, "transform_config");
+    struct ol_json *groups = ol_json_get(config, "config_groups");
+    for (void *it = ol_json_first(groups); it != NULL; it = ol_json_next(groups, it)) {
+        const struct ol_json *apply = ol_json_get(ol_json_value(it), "apply");
+        for (size_t i = 0; i < ol_json_length(apply); i++) {
+            const struct ol_json *location =
+                ol_json_get(ol_json_at(apply, i), "location");
+            const char *name = ol_json_kind(location) == OL_JSON_STRING
+                                   ? ol_json_string(location, NULL)
+                                   : "unnamed";
+            if (strcmp(name, "weight_input") != 0 && strcmp(name, "weight_output") != 0)
+                return ol_fail(err,
+                               "%s: transform_config: \"%s\" is applied at location "
+                               "\"%s\" while the model runs: such rotations are not "
+                               "supported",
+                               q.file, ol_json_key(it), name);
+        }
+    }
+    return 0;
+}
+
+static int check_sparsity(struct ol_config q, struct ol_error *err)
+{
+    struct ol_config sparsity;
+    const char *format;
+    if (ol_config_section(q, "sparsity_config", &sparsity, err) != 0 ||
+        ol_config_string_or(sparsity, "format", "dense", &format, err) != 0)
+        return -1;
+    ol_config_whole(q, "sparsity_config");
+    return strcmp(format, "dense") == 0
+               ? 0
+               : refuse(q, compressed, "sparsity_config.format", format, err);
+}
+
+static int read_compressed(struct ol_config q, struct ol_quantization_spec *spec,
+                           struct ol_error *err)
+{
+    const char *format;
+    if (ol_config_string_or(q, "format", "unnamed", &format, err) != 0 ||
+        check_transforms(q, err) != 0 || check_sparsity(q, err) != 0 ||
+        read_groups(q, format, spec, err) != 0)
+        return -1;
+    spec->plain_modules = ol_config_whole(q, "ignore");
+    return 0;
+}
+
+/* ---- modelopt ---- */
+
+/* Methods whose weights are decoded here; what they do to activations does not count. */
+static const char *const modelopt_algorithms[] = {
+    "FP8",       "FP8_PER_CHANNEL_PER_TOKEN",
+    "FP8_PB_WO", "FP8_PB_REAL",
+    "NVFP4",     "W4A16_NVFP4",
+    NULL,
+};
+
+static int check_algorithm(struct ol_config q, const char *name, const char *module,
+                           struct ol_error *err)
+{
+    for (size_t i = 0; modelopt_algorithms[i] != NULL; i++)
+        if (strcmp(modelopt_algorithms[i], name) == 0)
+            return 0;
+    return ol_fail(
+        err,
+        "%s: quantised weights (modelopt, here or in hf_quant_config.json) "
+        "with quant_algo %s%s%s are not supported; known: FP8, "
+        "FP8_PER_CHANNEL_PER_TOKEN, FP8_PB_WO, NVFP4, MIXED_PRECISION of these",
+        q.file, name, module != NULL ? " of " : "", module != NULL ? module : "");
+}
+
+/* quantized_layers: {"model.layers.0.mlp.gate_proj": {"quant_algo": ...}, ...} */
+static int read_modules(struct ol_config q, struct ol_quantization_spec *spec,
+                        struct ol_error *err)
+{
+    struct ol_json *modules =
+        (struct ol_json *)(uintptr_t)ol_config_whole(q, "quantized_layers");
+    if (ol_json_kind(modules) != OL_JSON_OBJECT)
+        return ol_fail(err,
+                       "%s: quant_algo is MIXED_PRECISION: key \"quantized_layers\": "
+                       "expected an object",
+                       q.file);
+    for (void *it = ol_json_first(modules); it != NULL; it = ol_json_next(modules, it)) {
+        const struct ol_json *name = ol_json_get(ol_json_value(it), "quant_algo");
+        if (ol_json_kind(name) != OL_JSON_STRING)
+            return ol_fail(err,
+                           "%s: quantized_layers: %s: key \"quant_algo\": expected a "
+                           "string",
+                           q.file, ol_json_key(it));
+        if (check_algorithm(q, ol_json_string(name, NULL), ol_json_key(it), err) != 0)
+            return -1;
+    }
+    spec->module_methods = modules;
+    return 0;
+}
+
+static int read_modelopt(struct ol_config q, struct ol_quantization_spec *spec,
+                         struct ol_error *err)
+{
+    enum { NVFP4_GROUP = 16 };
+    if (ol_config_string_or(q, "quant_algo", "unnamed", &spec->algorithm, err) != 0 ||
+        read_group(q, &spec->group, err) != 0)
+        return -1;
+    ol_config_whole(q, "config_groups"); /* says the same once more */
+    spec->method = OL_QUANTIZATION_MODELOPT;
+    spec->plain_modules = ol_config_whole(q, "exclude_modules");
+    if (ol_json_kind(spec->plain_modules) == OL_JSON_NULL)
+        spec->plain_modules = ol_config_whole(q, "ignore");
+    if (spec->group == 0)
+        spec->group = NVFP4_GROUP;
+    if (strcmp(spec->algorithm, "MIXED_PRECISION") == 0)
+        return read_modules(q, spec, err);
+    return check_algorithm(q, spec->algorithm, NULL, err);
+}
+
+/* ---- GPTQ and AWQ ---- */
+
+/* Rules by module; those that begin with "-" leave a module plain, which is seen in the
+ * checkpoint. */
+static int check_dynamic(struct ol_config q, struct ol_error *err)
+{
+    struct ol_json *rules = (struct ol_json *)(uintptr_t)ol_config_whole(q, "dynamic");
+    for (void *it = ol_json_first(rules); it != NULL; it = ol_json_next(rules, it))
+        if (ol_json_key(it)[0] != '-' && ol_json_length(ol_json_value(it)) > 0)
+            return refuse(q, "gptq", "a \"dynamic\" rule of its own for", ol_json_key(it),
+                          err);
+    return 0;
+}
+
+static int read_gptq(struct ol_config q, struct ol_quantization_spec *spec,
                      struct ol_error *err)
 {
     const char *format;
-    if (ol_json_string_or(q, "checkpoint_format", "gptq", &format, err) != 0 ||
+    if (ol_config_string_or(q, "checkpoint_format", "gptq", &format, err) != 0 ||
         read_bits(q, "gptq", "bits", 4, err) != 0 ||
-        read_group(q, &spec->group, err) != 0)
+        read_group(q, &spec->group, err) != 0 ||
+        ol_config_bool_or(q, "sym", false, &spec->symmetric, err) != 0 ||
+        check_dynamic(q, err) != 0)
         return -1;
     if (strcmp(format, "gptq") != 0 && strcmp(format, "gptq_v2") != 0)
         return refuse(q, "gptq", "checkpoint_format", format, err);
@@ -118,44 +320,50 @@ static int read_gptq(struct ol_json_section q, struct ol_quantization_spec *spec
     return 0;
 }
 
-static int read_awq(struct ol_json_section q, struct ol_quantization_spec *spec,
+static int read_awq(struct ol_config q, struct ol_quantization_spec *spec,
                     struct ol_error *err)
 {
     const char *version;
-    if (ol_json_string_or(q, "version", "gemm", &version, err) != 0 ||
+    if (ol_config_string_or(q, "version", "gemm", &version, err) != 0 ||
         read_bits(q, "awq", "bits", 4, err) != 0 || read_group(q, &spec->group, err) != 0)
         return -1;
     if (strcmp(version, "gemm") != 0 && strcmp(version, "GEMM") != 0)
         return refuse(q, "awq", "version", version, err);
     spec->method = OL_QUANTIZATION_AWQ;
+    spec->plain_modules = ol_config_whole(q, "modules_to_not_convert");
     return 0;
 }
 
-int ol_family_read_quantization(struct ol_json_section config,
+/* ---- all ---- */
+
+static const struct {
+    const char *name;
+    int (*read)(struct ol_config q, struct ol_quantization_spec *spec,
+                struct ol_error *err);
+} methods[] = {
+    {"awq", read_awq},           {"compressed-tensors", read_compressed},
+    {"fp8", read_fp8},           {"gptq", read_gptq},
+    {"modelopt", read_modelopt}, {"modelopt_fp4", read_modelopt},
+    {"mxfp4", read_mxfp4},
+};
+
+int ol_family_read_quantization(struct ol_config config,
                                 struct ol_quantization_spec *spec, struct ol_error *err)
 {
-    const struct ol_json_section q = {config.file,
-                                      ol_json_get(config.json, "quantization_config")};
+    struct ol_config q;
     const char *method;
-    if (ol_json_kind(q.json) == OL_JSON_NULL)
-        return 0;
-    if (ol_json_string_or(q, "quant_method", "unnamed", &method, err) != 0)
+    if (ol_config_section(config, "quantization_config", &q, err) != 0)
         return -1;
-    if (strcmp(method, "fp8") == 0)
-        return read_fp8(q, spec, err);
-    if (strcmp(method, "compressed-tensors") == 0)
-        return read_compressed(q, spec, err);
-    if (strcmp(method, "gptq") == 0)
-        return read_gptq(q, spec, err);
-    if (strcmp(method, "awq") == 0)
-        return read_awq(q, spec, err);
-    if (strcmp(method, "mxfp4") == 0) {
-        spec->method = OL_QUANTIZATION_MXFP4;
+    if (q.json == NULL)
         return 0;
-    }
+    if (ol_config_string_or(q, "quant_method", "unnamed", &method, err) != 0)
+        return -1;
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (strcmp(methods[i].name, method) == 0)
+            return methods[i].read(q, spec, err);
     return ol_fail(
         err,
         "%s: quantised weights (quant_method \"%s\") are not supported; known: "
-        "awq, compressed-tensors, fp8, gptq, mxfp4",
+        "awq, compressed-tensors, fp8, gptq, modelopt, mxfp4",
         config.file, method);
 }

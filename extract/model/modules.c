@@ -1,0 +1,182 @@
+/* The rules of the libraries that write quantised checkpoints: a list names modules that
+ * stay plain, whole or by a part of their path, with "*" for anything, or as a regular
+ * expression behind "re:". */
+#include "extract/model/modules.h"
+
+#include <fnmatch.h>
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BF16_BYTES = 2, MXFP4_GROUP = 32, MODELOPT_BLOCK = 128 };
+
+struct ol_modules {
+    const struct ol_spec *spec;
+    regex_t *expressions; /* of the list's entries that begin with "re:" */
+    size_t n_expressions;
+};
+
+static const char *entry_of(const struct ol_json *list, size_t i)
+{
+    const struct ol_json *item = ol_json_at(list, i);
+    return ol_json_kind(item) == OL_JSON_STRING ? ol_json_string(item, NULL) : "";
+}
+
+struct ol_modules *ol_modules_new(const struct ol_spec *spec)
+{
+    struct ol_modules *m = ol_xcalloc(1, sizeof *m);
+    const struct ol_json *list = spec->quantization.plain_modules;
+    m->spec = spec;
+    if (ol_json_kind(list) != OL_JSON_ARRAY)
+        return m;
+    m->expressions = ol_xcalloc(ol_json_length(list) + 1, sizeof *m->expressions);
+    for (size_t i = 0; i < ol_json_length(list); i++) {
+        const char *entry = entry_of(list, i);
+        if (strncmp(entry, "re:", 3) == 0 &&
+            regcomp(&m->expressions[m->n_expressions], entry + 3,
+                    REG_EXTENDED | REG_NOSUB) == 0)
+            m->n_expressions++;
+    }
+    return m;
+}
+
+void ol_modules_free(struct ol_modules *m)
+{
+    for (size_t i = 0; m != NULL && i < m->n_expressions; i++)
+        regfree(&m->expressions[i]);
+    if (m != NULL)
+        free(m->expressions);
+    free(m);
+}
+
+/* Whether the parts of the entry's path follow each other in the module's. */
+static bool is_part(const char *entry, const char *module)
+{
+    const size_t n = strlen(entry);
+    for (const char *at = module; n > 0 && (at = strstr(at, entry)) != NULL; at++)
+        if ((at == module || at[-1] == '.') && (at[n] == '\0' || at[n] == '.'))
+            return true;
+    return false;
+}
+
+static bool stays_plain(const struct ol_modules *m, const char *module)
+{
+    const struct ol_json *list = m->spec->quantization.plain_modules;
+    for (size_t i = 0; i < m->n_expressions; i++)
+        if (regexec(&m->expressions[i], module, 0, NULL, 0) == 0)
+            return true;
+    for (size_t i = 0; ol_json_kind(list) == OL_JSON_ARRAY && i < ol_json_length(list);
+         i++) {
+        const char *entry = entry_of(list, i);
+        if (strncmp(entry, "re:", 3) != 0 &&
+            (strchr(entry, '*') != NULL ? fnmatch(entry, module, 0) == 0
+                                        : is_part(entry, module)))
+            return true;
+    }
+    return false;
+}
+
+/* Products with most of the parameters: attention, MLPs, shared and routed experts. */
+static bool is_projection(const struct ol_role_tensor *t)
+{
+    const enum ol_role role = t->role;
+    if (t->vector || t->n_rows == 1 || role == OL_ROLE_DELTA_CONV ||
+        role == OL_ROLE_DELTA_BA)
+        return false;
+    return (role > OL_ROLE_ATTN_NORM && role < OL_ROLE_MLP_NORM) ||
+           (role > OL_ROLE_MLP_NORM && role <= OL_ROLE_DOWN) ||
+           (role >= OL_ROLE_SHARED_GATE && role <= OL_ROLE_SHARED_DOWN) ||
+           ol_role_has_expert(role);
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* What the module is stored in, or else the nearest module around it; NULL: plain. */
+static const char *modelopt_algorithm(const struct ol_quantization_spec *q,
+                                      const char *module)
+{
+    if (q->module_methods == NULL)
+        return q->algorithm;
+    char path[OL_ROLE_NAME_BYTES];
+    snprintf(path, sizeof path, "%s", module);
+    for (char *dot = path; dot != NULL; dot = strrchr(path, '.')) {
+        if (*dot == '.')
+            *dot = '\0';
+        const struct ol_json *entry = ol_json_get(q->module_methods, path);
+        if (entry != NULL)
+            return ol_json_string(ol_json_get(entry, "quant_algo"), NULL);
+    }
+    return NULL;
+}
+
+static int64_t modelopt_bytes(const struct ol_quantization_spec *q,
+                              const struct ol_role_tensor *t, const char *module)
+{
+    const int64_t n = t->n_rows * t->n_cols;
+    const char *name = modelopt_algorithm(q, module);
+    if (name == NULL)
+        return BF16_BYTES * n;
+    if (strstr(name, "NVFP4") != NULL)
+        return n / 2 + n / q->group + 4;
+    if (strstr(name, "PER_CHANNEL") != NULL)
+        return n + 4 * t->n_rows;
+    if (strstr(name, "_PB_") != NULL)
+        return n + 4 * ceil_div(t->n_rows, MODELOPT_BLOCK) *
+                       ceil_div(t->n_cols, MODELOPT_BLOCK);
+    return n + 4;
+}
+
+static int64_t quantised_bytes(const struct ol_quantization_spec *q,
+                               const struct ol_role_tensor *t, const char *module)
+{
+    const int64_t n = t->n_rows * t->n_cols;
+    const int64_t groups = ceil_div(t->n_cols, q->group > 0 ? q->group : t->n_cols);
+    const int64_t blocks = q->block_rows == 0 ? 0
+                                              : ceil_div(t->n_rows, q->block_rows) *
+                                                    ceil_div(t->n_cols, q->block_cols);
+    switch (q->method) {
+    case OL_QUANTIZATION_NONE:
+        break;
+    case OL_QUANTIZATION_FP8:
+        return n + 4 * (blocks > 0 ? blocks : 1);
+    case OL_QUANTIZATION_FLOAT:
+        return n + 2 * (blocks > 0 ? blocks : t->n_rows);
+    case OL_QUANTIZATION_MXFP4:
+        return n / 2 + n / MXFP4_GROUP;
+    case OL_QUANTIZATION_PACKED:
+        return n / 2 + 2 * t->n_rows * groups;
+    case OL_QUANTIZATION_NVFP4:
+        return n / 2 + t->n_rows * groups + 4;
+    case OL_QUANTIZATION_MODELOPT:
+        return modelopt_bytes(q, t, module);
+    case OL_QUANTIZATION_GPTQ:
+    case OL_QUANTIZATION_AWQ:
+        return n / 2 + t->n_rows * groups * 5 / 2;
+    }
+    return BF16_BYTES * n;
+}
+
+int64_t ol_modules_bytes(const struct ol_modules *m, const struct ol_role_tensor *t)
+{
+    static const char suffix[] = ".weight";
+    const struct ol_quantization_spec *q = &m->spec->quantization;
+    char module[OL_ROLE_NAME_BYTES];
+    snprintf(module, sizeof module, "%s", t->name);
+    const size_t n = strlen(module), tail = sizeof suffix - 1;
+    if (n > tail && strcmp(module + n - tail, suffix) == 0)
+        module[n - tail] = '\0';
+    /* MXFP4, and packed integers where no list says so, are published for routed experts
+     * alone. */
+    const bool experts_only =
+        q->method == OL_QUANTIZATION_MXFP4 ||
+        (q->method == OL_QUANTIZATION_PACKED && q->plain_modules == NULL);
+    const bool quantised = q->method != OL_QUANTIZATION_NONE && is_projection(t) &&
+                           (!experts_only || ol_role_has_expert(t->role)) &&
+                           !stays_plain(m, module);
+    return quantised ? quantised_bytes(q, t, module) : BF16_BYTES * t->n_rows * t->n_cols;
+}

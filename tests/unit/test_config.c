@@ -1,0 +1,191 @@
+/* Keys of config.json: no published or golden configuration raises a false alarm, and
+ * what changes the computation is refused by name wherever a family does not read it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/model/spec.h"
+
+static struct ol_json *load(const char *path)
+{
+    struct ol_error err = {0};
+    struct ol_json *json = ol_json_load_file(path, &err);
+    if (json == NULL)
+        fail_msg("%s", err.text);
+    return json;
+}
+
+static void no_false_alarm(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"data/models/*.json", "data/*/config.json",
+                                           "tests/golden/models/*/config.json"};
+    int n = 0;
+    for (size_t p = 0; p < sizeof patterns / sizeof patterns[0]; p++) {
+        glob_t found;
+        assert_int_equal(glob(patterns[p], 0, NULL, &found), 0);
+        for (size_t i = 0; i < found.gl_pathc; i++, n++) {
+            struct ol_error err = {0};
+            struct ol_spec spec;
+            char *unknown;
+            struct ol_json *json = load(found.gl_pathv[i]);
+            const struct ol_json *inner = ol_json_get(json, "config");
+            const struct ol_json_section s = {found.gl_pathv[i],
+                                              inner != NULL ? inner : json};
+            if (ol_spec_read(s, &spec, &unknown, &err) != 0)
+                fail_msg("%s", err.text);
+            if (unknown != NULL)
+                fail_msg("%s: nothing is known of %s", found.gl_pathv[i], unknown);
+            ol_spec_clear(&spec);
+            ol_json_free(json);
+        }
+        globfree(&found);
+    }
+    assert_true(n > 50);
+}
+
+/* A golden model with one more key, or another value of it. `outcome`: what the message
+ * must hold; or "unknown NAME"; or "" where it is read or ignored in silence. */
+struct change {
+    const char *model, *section, *key, *value, *outcome;
+};
+
+static const struct change changes[] = {
+    /* keys that a family does not read */
+    {"deepseek_v2", "", "mlp_bias", "true", "key \"mlp_bias\" is true: it changes"},
+    {"deepseek_v2", "", "mlp_bias", "false", ""},
+    {"deepseek_v2", "", "norm_topk_prob", "true", "expected false"},
+    {"qwen3_moe", "", "mlp_bias", "true", "key \"mlp_bias\" is true"},
+    {"mixtral", "", "attention_bias", "true", "key \"attention_bias\" is true"},
+    {"mixtral", "", "attention_bias", "null", ""},
+    {"qwen3_moe", "", "layer_types",
+     "[\"full_attention\", \"sliding_attention\", \"full_attention\"]",
+     "key \"layer_types\" is [\"full_attention\",\"sliding_attention\""},
+    {"qwen3_moe", "", "layer_types", "[\"full_attention\", \"full_attention\"]", ""},
+    {"llama", "", "sliding_window", "4096", "key \"sliding_window\" is 4096"},
+    {"qwen3_next", "", "use_sliding_window", "true", "\"use_sliding_window\" is true"},
+    {"llama", "", "num_experts", "8", "key \"num_experts\" is 8"},
+    {"llama", "", "final_logit_softcapping", "30.0", "softcapping\" is 30.0"},
+    {"llama", "", "residual_multiplier", "0.22", "residual_multiplier\" is 0.22"},
+    {"llama", "", "residual_multiplier", "1", ""},
+    {"glm4_moe", "", "scoring_func", "\"softmax\"", "expected \"sigmoid\""},
+    {"olmoe", "", "scoring_func", "\"sigmoid\"", "\"scoring_func\" is \"sigmoid\""},
+    {"deepseek_v3", "", "index_topk", "2048", "key \"index_topk\" is 2048"},
+    {"qwen2_moe", "", "layer_types", "[\"full_attention\"]", "an array of 3 strings"},
+    {"qwen2_moe", "", "layer_types",
+     "[\"sliding_attention\", \"full_attention\", \"full_attention\"]",
+     "layer_types[0] is \"sliding_attention\", but use_sliding_window is not true"},
+    {"qwen3_moe", "", "n_routed_experts", "12",
+     "num_experts is 9, but n_routed_experts is 12"},
+    /* in sections */
+    {"llama4", "text_config", "mlp_bias", "true", "key \"text_config.mlp_bias\" is true"},
+    {"llama", "rope_scaling", "full_attention", "{\"rope_theta\": 1}",
+     "key \"rope_scaling.full_attention\" is {"},
+    {"llama", "rope_scaling", "beta_fast", "32", ""},
+    {"llama", "rope_scaling", "llama_4_scaling_beta", "0.1", "scaling_beta\" is 0.1"},
+    {"llama", "rope_scaling", "colour", "1", "unknown rope_scaling.colour"},
+    {"qwen3_moe-fp8", "quantization_config", "fmt", "\"e5m2\"", "config.fmt\" is \"e5m2"},
+    {"qwen3_moe-gptq", "quantization_config", "rotation", "\"hadamard\"",
+     "quantization_config.rotation\" is \"hadamard\""},
+    {"qwen3_moe-gptq", "quantization_config", "dynamic", "{\"+:.*\": {\"bits\": 8}}",
+     "a \"dynamic\" rule of its own for +:.*"},
+    {"qwen3_moe-gptq", "quantization_config", "dynamic", "{\"-:lm_head\": {}}", ""},
+    {"qwen3_moe-int4", "quantization_config", "transform_config",
+     "{\"config_groups\": {\"R3\": {\"apply\": [{\"location\": \"q_attn\"}]}}}",
+     "\"R3\" is applied at location \"q_attn\" while the model runs"},
+    {"qwen3_moe-int4", "quantization_config", "transform_config",
+     "{\"config_groups\": {\"R1\": {\"apply\": [{\"location\": \"weight_input\"}]}}}",
+     ""},
+    {"qwen3_moe-int4", "quantization_config", "sparsity_config",
+     "{\"format\": \"sparse-24-bitmask\"}", "sparsity_config.format sparse-24-bitmask"},
+    {"qwen3_moe-int4", "quantization_config", "config_groups",
+     "{\"a\": {\"weights\": {\"num_bits\": 4, \"strategy\": \"group\", \"group_size\": "
+     "4}}, \"b\": {\"weights\": {\"num_bits\": 4, \"strategy\": \"group\", "
+     "\"group_size\": 8}}}",
+     "the weights of \"a\" and \"b\" are quantised in different ways"},
+    {"qwen3_moe-int4", "quantization_config", "config_groups",
+     "{\"a\": {\"weights\": {\"num_bits\": 4, \"strategy\": \"group\", \"group_size\": "
+     "4}}, \"kv\": {\"weights\": null}}",
+     ""},
+    {"qwen3_moe-int4", "quantization_config", "config_groups",
+     "{\"a\": {\"weights\": {\"num_bits\": 4, \"strategy\": \"group\", \"group_size\": "
+     "4, \"dynamic\": true}}}",
+     "quantization_config.config_groups.a.weights.dynamic\" is true"},
+    /* numbers out of range */
+    {"glm4_moe", "", "partial_rotary_factor", "1e30",
+     "is 1e+30, expected a number above"},
+    {"glm4_moe", "", "partial_rotary_factor", "-0.5", "is -0.5, expected a number above"},
+    {"llama", "", "rope_theta", "1e300", "\"rope_theta\" is 1e+300"},
+    {"llama", "", "rope_theta", "0", "\"rope_theta\" is 0"},
+    {"llama", "", "rms_norm_eps", "-1", "\"rms_norm_eps\" is -1"},
+    {"llama", "rope_scaling", "factor", "1e300", "\"factor\" is 1e+300"},
+    {"llama", "rope_scaling", "high_freq_factor", "-1", "\"high_freq_factor\" is -1"},
+    {"deepseek_v3", "", "routed_scaling_factor", "-1e38", "is -1e+38"},
+    {"deepseek_v3", "rope_scaling", "mscale_all_dim", "1e300", "is 1e+300"},
+    {"deepseek_v3", "rope_scaling", "beta_slow", "1e300", "is 1e+300"},
+    {"olmoe", "", "clip_qkv", "-1", "\"clip_qkv\" is -1"},
+    {"gpt_oss", "", "swiglu_limit", "-7", "\"swiglu_limit\" is -7"},
+    {"llama4", "text_config", "floor_scale", "1e300", "\"floor_scale\" is 1e+300"},
+    {"llama", "", "num_hidden_layers", "100000000000",
+     "\"num_hidden_layers\" is 1000000"},
+    /* harmless, and of which nothing is known */
+    {"llama", "", "use_cache", "false", ""},
+    {"llama", "", "attention_dropout", "0.1", ""},
+    {"llama", "", "initializer_range", "0.5", ""},
+    {"llama", "", "vision_config", "{\"mlp_bias\": true}", ""},
+    {"llama", "", "colour", "\"blue\"", "unknown colour"},
+};
+
+static void try(const struct change *change)
+{
+    struct ol_error err = {0};
+    struct ol_spec spec;
+    char *unknown;
+    char *path = ol_xasprintf("tests/golden/models/%s/config.json", change->model);
+    struct ol_json *json = load(path), *section = json;
+    if (change->section[0] != '\0')
+        section = ol_json_get(json, change->section);
+    assert_non_null(section);
+    char *text = ol_xasprintf("[%s]", change->value);
+    struct ol_json *value = ol_json_load_text(text, strlen(text), change->value, &err);
+    assert_non_null(value);
+    ol_json_set(section, change->key, ol_json_new_copy(ol_json_at(value, 0)));
+    const int status =
+        ol_spec_read((struct ol_json_section){path, json}, &spec, &unknown, &err);
+    const char *found = status != 0 ? err.text : unknown;
+    const char *want = change->outcome;
+    const bool expects_unknown = strncmp(want, "unknown ", 8) == 0;
+    want += expects_unknown ? 8 : 0;
+    const bool right = want[0] == '\0' ? found == NULL
+                                       : found != NULL && strstr(found, want) != NULL &&
+                                             (status == 0) == expects_unknown;
+    if (!right)
+        fail_msg("%s, %s %s = %s: %s; expected: %s", change->model, change->section,
+                 change->key, change->value, found != NULL ? found : "accepted", want);
+    ol_spec_clear(&spec);
+    free(unknown), free(text), free(path);
+    ol_json_free(value);
+    ol_json_free(json);
+}
+
+static void changed_keys(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        try(&changes[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_false_alarm),
+        cmocka_unit_test(changed_keys),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
