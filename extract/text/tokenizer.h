@@ -32,9 +32,27 @@ void ol_ids_append(struct ol_ids *ids, int32_t id);
 int ol_tokenizer_encode(struct ol_tokenizer *t, const char *text, size_t bytes,
                         size_t stop_after, struct ol_ids *ids, struct ol_error *err);
 
+/* A text that comes in pieces. Its ids are those of ol_tokenizer_encode of the whole;
+ * what is kept of it is what may still change: some pieces, whatever the text's length
+ * (all of it with a tokenizer whose parts cannot be run so: replacing or splitting by
+ * what stands far away). */
+struct ol_token_stream;
+struct ol_token_stream *ol_token_stream_new(struct ol_tokenizer *t);
+void ol_token_stream_free(struct ol_token_stream *s);
+
+/* Append the ids of one more piece (whole characters of valid UTF-8) as far as they are
+ * known, all of them with is_last, which ends the text; another may follow. 1 once ids->n
+ * >= stop_at > 0 (the stream is then done with), 0, or -1. */
+int ol_token_stream_put(struct ol_token_stream *s, const char *text, size_t bytes,
+                        bool is_last, size_t stop_at, struct ol_ids *ids,
+                        struct ol_error *err);
+
+/* Bytes of text that may still change what ids come. */
+size_t ol_token_stream_waiting(const struct ol_token_stream *s);
+
 /* The special tokens that the tokenizer puts before / after a single sequence by itself
- * (design,
- * --bos auto). Borrowed. */
+ * (--bos
+ * auto). Borrowed. */
 const int32_t *ol_tokenizer_prefix(const struct ol_tokenizer *t, int *n);
 const int32_t *ol_tokenizer_suffix(const struct ol_tokenizer *t, int *n);
 

@@ -64,6 +64,99 @@ static void compare_case(struct ol_tokenizer *t, const struct ol_json *c)
     free(ids.ids);
 }
 
+/* ids of text in pieces of up to `longest` bytes, whole characters. */
+static struct ol_ids encode_in_pieces(struct ol_tokenizer *t, const char *text,
+                                      size_t bytes, size_t longest)
+{
+    struct ol_error err = {0};
+    struct ol_ids ids = {0};
+    struct ol_token_stream *s = ol_token_stream_new(t);
+    uint64_t seed = longest;
+    size_t at = 0, end;
+    do {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        end = at + 1 + (size_t)(seed >> 33) % longest;
+        end = end < bytes ? end : bytes;
+        while (end < bytes && ((unsigned char)text[end] & 0xc0) == 0x80)
+            end++;
+        /* Behind the piece is nothing that may be looked at. */
+        char *piece = ol_xmalloc(end - at + 1);
+        memcpy(piece, text + at, end - at);
+        assert_int_equal(
+            ol_token_stream_put(s, piece, end - at, end == bytes, 0, &ids, &err), 0);
+        free(piece);
+        at = end;
+    } while (at < bytes);
+    ol_token_stream_free(s);
+    return ids;
+}
+
+/* All texts of a golden file, again and again in an order of their own: whatever stands
+ * at a piece's end, the ids are those of the whole. */
+static void compare_pieces(struct ol_tokenizer *t, const struct ol_json *cases)
+{
+    static const size_t longest[] = {1, 3, 17, 200, 5000};
+    struct ol_error err = {0};
+    char *text = ol_xmalloc(1);
+    size_t n = 0;
+    uint64_t seed = 1;
+    while (n < 40000) {
+        size_t bytes;
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        const char *next = ol_json_string(
+            ol_json_get(ol_json_at(cases, (size_t)(seed >> 33) % ol_json_length(cases)),
+                        "text"),
+            &bytes);
+        text = ol_xrealloc_array(text, n + bytes + 1, 1);
+        memcpy(text + n, next, bytes);
+        n += bytes + 1;
+        text[n - 1] = ' ';
+    }
+    struct ol_ids whole = {0};
+    assert_int_equal(ol_tokenizer_encode(t, text, n, 0, &whole, &err), 0);
+    for (size_t i = 0; i < sizeof longest / sizeof longest[0]; i++) {
+        struct ol_ids ids = encode_in_pieces(t, text, n, longest[i]);
+        assert_int_equal(ids.n, whole.n);
+        assert_memory_equal(ids.ids, whole.ids, ids.n * sizeof *ids.ids);
+        free(ids.ids);
+    }
+    free(whole.ids);
+    free(text);
+}
+
+/* What is kept of a text does not grow with it: a stream is fed far more than the memory
+ * that it may take. */
+static void streams_keep_little(void **state)
+{
+    (void)state;
+    static const char *const names[] = {ROOT "/qwen3", ROOT "/mixtral",
+                                        ROOT "/deepseek-v3", ROOT "/llama-4"};
+    static const char text[] = "It is a truth universally acknowledged, that a single "
+                               "man in possession of 10,000 pounds\n";
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+        struct ol_error err = {0};
+        struct ol_ids ids = {0};
+        struct ol_tokenizer *t = ol_tokenizer_open(names[k], &err);
+        assert_non_null(t);
+        struct ol_token_stream *s = ol_token_stream_new(t);
+        size_t n = 0;
+        for (int i = 0; i < 2000; i++) {
+            assert_int_equal(
+                ol_token_stream_put(s, text, sizeof text - 1, false, 0, &ids, &err), 0);
+            n += sizeof text - 1;
+        }
+        const size_t waiting = ol_token_stream_waiting(s);
+        assert_true(waiting < 2000 && n > 100 * waiting);
+        assert_true(ids.n > 10000);
+        /* Enough is said at once. */
+        assert_int_equal(
+            ol_token_stream_put(s, text, sizeof text - 1, false, ids.n, &ids, &err), 1);
+        ol_token_stream_free(s);
+        ol_tokenizer_close(t);
+        free(ids.ids);
+    }
+}
+
 static void golden(void **state)
 {
     struct ol_error err = {0};
@@ -82,6 +175,7 @@ static void golden(void **state)
     assert_true(ol_json_length(cases) > 20);
     for (size_t i = 0; i < ol_json_length(cases); i++)
         compare_case(t, ol_json_at(cases, i));
+    compare_pieces(t, cases);
     ol_json_free(json);
     ol_tokenizer_close(t);
     free(path);
@@ -181,8 +275,9 @@ int main(void)
         cmocka_unit_test(invalid_text_is_refused),
         cmocka_unit_test(long_words_take_linear_time),
         cmocka_unit_test(pieces),
+        cmocka_unit_test(streams_keep_little),
     };
-    size_t used = 3;
+    size_t used = 4;
     const int n = scandir(ROOT, &found, by_name, alphasort);
     for (int i = 0; i < n && used < MAX; i++)
         tests[used++] =

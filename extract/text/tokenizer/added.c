@@ -25,6 +25,8 @@ struct ol_added {
     struct token *tokens;
     int32_t n_tokens;
     bool begins[256]; /* some token begins with that byte */
+    size_t longest;   /* bytes of a token */
+    bool lstrip;      /* of some token */
 };
 
 static int32_t add_node(struct ol_added *a, uint8_t byte)
@@ -77,6 +79,8 @@ void ol_added_put(struct ol_added *a, const char *text, size_t bytes, int32_t id
     if (bytes == 0 || a->nodes[at].token >= 0)
         return;
     a->begins[(uint8_t)text[0]] = true;
+    a->longest = bytes > a->longest ? bytes : a->longest;
+    a->lstrip = a->lstrip || flags.lstrip;
     a->tokens = ol_xrealloc_array(a->tokens, (size_t)a->n_tokens + 1, sizeof *a->tokens);
     a->tokens[a->n_tokens] = (struct token){id, flags};
     a->nodes[at].token = a->n_tokens++;
@@ -145,37 +149,82 @@ static size_t strip_right(const char *text, size_t bytes, size_t end)
     return end;
 }
 
-int ol_added_split(const struct ol_added *a, const char *text, size_t bytes,
-                   int (*piece)(void *arg, const char *text, size_t bytes, int32_t id),
-                   void *arg)
+/* Where the last stretch may end, `least` or behind: no token that is not known in full,
+ * nor the white space that it may swallow, begins before. */
+static size_t last_cut(const struct ol_added *a, const struct ol_added_text *t,
+                       size_t least)
 {
-    size_t done = 0;
-    for (size_t at = 0; at < bytes;) {
-        size_t end = 0;
-        const int32_t found =
-            a->begins[(uint8_t)text[at]] ? match(a, text, bytes, at, &end) : -1;
-        if (found < 0) {
-            at++;
+    enum { CHARACTER = 4 }; /* bytes at most, of what stands behind a token */
+    if (t->is_last)
+        return t->bytes;
+    const size_t unknown = a->longest > 0 ? a->longest + CHARACTER : 0;
+    size_t at = t->bytes > least + unknown ? t->bytes - unknown : least, before;
+    do {
+        before = at;
+        while (at > least && at < t->bytes && ((unsigned char)t->text[at] & 0xc0) == 0x80)
+            at--;
+        while (t->may_cut != NULL && at > least &&
+               (at == t->bytes || !t->may_cut(t->arg, t->text, t->bytes, at)))
+            at = character_before(t->text, at);
+        if (a->lstrip)
+            at = strip_left(t->text, least, at);
+    } while (at < before);
+    return at;
+}
+
+struct found {
+    size_t start, end;
+    const struct token *token;
+};
+
+/* The next token that begins before `limit`, at or after *at; white space that it
+ * swallows is part of it. */
+static bool find_token(const struct ol_added *a, const struct ol_added_text *t,
+                       size_t done, size_t at, size_t limit, struct found *f)
+{
+    for (; at < limit; at++) {
+        const int32_t found = a->begins[(uint8_t)t->text[at]]
+                                  ? match(a, t->text, t->bytes, at, &f->end)
+                                  : -1;
+        if (found < 0)
+            continue;
+        f->token = &a->tokens[found];
+        f->start = at;
+        if (f->token->is.single_word &&
+            !stands_alone(t->text, t->bytes, f->start, f->end)) {
+            at = f->end - 1;
             continue;
         }
-        const struct token *token = &a->tokens[found];
-        size_t start = at;
-        at = end;
-        if (token->is.single_word && !stands_alone(text, bytes, start, end))
-            continue;
-        if (token->is.lstrip)
-            start = strip_left(text, done, start);
-        if (token->is.rstrip)
-            end = strip_right(text, bytes, end);
-        int status = 0;
-        if (done < start)
-            status = piece(arg, text + done, start - done, -1);
-        if (status == 0)
-            status = piece(arg, text + start, end - start, token->id);
-        if (status != 0)
-            return status;
-        done = end;
-        at = end > at ? end : at;
+        if (f->token->is.lstrip)
+            f->start = strip_left(t->text, done, f->start);
+        if (f->token->is.rstrip)
+            f->end = strip_right(t->text, t->bytes, f->end);
+        return true;
     }
-    return done < bytes ? piece(arg, text + done, bytes - done, -1) : 0;
+    return false;
+}
+
+int ol_added_split(const struct ol_added *a, const struct ol_added_text *t,
+                   int (*piece)(void *arg, const char *text, size_t bytes, int32_t id,
+                                bool is_end),
+                   void *arg, size_t *done)
+{
+    const size_t limit = last_cut(a, t, t->from);
+    struct found f;
+    int status = 0;
+    *done = t->from;
+    while (status == 0 && find_token(a, t, *done, *done, limit, &f)) {
+        if (!t->is_last && f.token->is.rstrip && f.end == t->bytes)
+            return 0; /* it may swallow more */
+        if (*done < f.start)
+            status = piece(arg, t->text + *done, f.start - *done, -1, true);
+        if (status == 0)
+            status = piece(arg, t->text + f.start, f.end - f.start, f.token->id, true);
+        *done = f.end;
+    }
+    if (status == 0 && *done < limit) {
+        status = piece(arg, t->text + *done, limit - *done, -1, t->is_last);
+        *done = limit;
+    }
+    return status;
 }

@@ -459,8 +459,9 @@ static bool may_join(const struct ol_bpe *b, const char *left, size_t n,
            ol_vocab_find(b->vocab, right, m) < 0;
 }
 
-static void encode_long(struct ol_bpe *b, const char *text, size_t bytes,
-                        size_t stop_after, struct ol_ids *ids)
+/* The pieces of a word up to its last cut, which is returned. */
+static size_t encode_cut_pieces(struct ol_bpe *b, const char *text, size_t bytes,
+                                size_t stop_after, struct ol_ids *ids)
 {
     uint32_t code;
     size_t first = 0, n = ol_utf8_decode(text, bytes, &code), m;
@@ -471,9 +472,24 @@ static void encode_long(struct ol_bpe *b, const char *text, size_t bytes,
         encode_piece(b, text + first, at - first, ids);
         first = at;
         if (stop_after > 0 && ids->n >= stop_after)
-            return;
+            break;
     }
-    encode_piece(b, text + first, bytes - first, ids);
+    return first;
+}
+
+static void encode_long(struct ol_bpe *b, const char *text, size_t bytes,
+                        size_t stop_after, struct ol_ids *ids)
+{
+    const size_t first = encode_cut_pieces(b, text, bytes, stop_after, ids);
+    if (stop_after == 0 || ids->n < stop_after)
+        encode_piece(b, text + first, bytes - first, ids);
+}
+
+void ol_bpe_encode_begun(struct ol_bpe *b, const char *text, size_t bytes,
+                         size_t stop_after, struct ol_ids *ids, size_t *taken)
+{
+    const bool whole = b->is.byte_level || b->is.ignore_merges;
+    *taken = whole ? 0 : encode_cut_pieces(b, text, bytes, stop_after, ids);
 }
 
 void ol_bpe_encode(struct ol_bpe *b, const char *text, size_t bytes, size_t stop_after,

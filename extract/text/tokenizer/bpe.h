@@ -27,4 +27,9 @@ void ol_bpe_free(struct ol_bpe *b);
 void ol_bpe_encode(struct ol_bpe *b, const char *text, size_t bytes, size_t stop_after,
                    struct ol_ids *ids);
 
+/* Of a word that goes on behind `bytes`: the ids of its beginning, as far as they cannot
+ * change; *taken: that many bytes. */
+void ol_bpe_encode_begun(struct ol_bpe *b, const char *text, size_t bytes,
+                         size_t stop_after, struct ol_ids *ids, size_t *taken);
+
 #endif

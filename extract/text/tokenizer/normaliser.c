@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "extract/text/tokenizer/unicode.h"
 
 struct step {
@@ -138,12 +139,15 @@ static char *run_step(const struct step *step, const char *text, size_t bytes,
     return result;
 }
 
-char *ol_normaliser_run(const struct ol_normaliser *n, const char *text, size_t bytes,
-                        size_t *result_bytes, struct ol_error *err)
+char *ol_normaliser_run_part(const struct ol_normaliser *n, const char *text,
+                             size_t bytes, bool is_first, size_t *result_bytes,
+                             struct ol_error *err)
 {
     char *result = NULL;
     *result_bytes = bytes;
     for (int i = 0; i < n->n; i++) {
+        if (n->steps[i].kind == PREPEND && !is_first)
+            continue;
         char *next = run_step(&n->steps[i], result != NULL ? result : text, *result_bytes,
                               result_bytes, err);
         free(result);
@@ -152,4 +156,41 @@ char *ol_normaliser_run(const struct ol_normaliser *n, const char *text, size_t 
         result = next;
     }
     return result != NULL ? result : ol_xstrndup(text, bytes);
+}
+
+char *ol_normaliser_run(const struct ol_normaliser *n, const char *text, size_t bytes,
+                        size_t *result_bytes, struct ol_error *err)
+{
+    return ol_normaliser_run_part(n, text, bytes, true, result_bytes, err);
+}
+
+/* ---- parts ---- */
+
+static bool is_one_character(const char *text)
+{
+    uint32_t code;
+    return ol_utf8_decode(text, strlen(text), &code) == strlen(text);
+}
+
+/* What is replaced must not reach over a cut, and normal forms must see the characters
+ * that the cut was chosen by. */
+bool ol_normaliser_streams(const struct ol_normaliser *n)
+{
+    bool replaced = false;
+    for (int i = 0; i < n->n; i++) {
+        if ((n->steps[i].kind == FORM && replaced) ||
+            (n->steps[i].kind == REPLACE && !is_one_character(n->steps[i].from)))
+            return false;
+        replaced = replaced || n->steps[i].kind == REPLACE;
+    }
+    return true;
+}
+
+bool ol_normaliser_may_cut(const void *arg, const char *text, size_t bytes, size_t at)
+{
+    const struct ol_normaliser *n = arg;
+    uint32_t code;
+    return n->n == 0 || n->steps[0].kind == REPLACE ||
+           (ol_utf8_decode(text + at, bytes - at, &code) > 0 &&
+            ol_unicode_begins_anew(code));
 }

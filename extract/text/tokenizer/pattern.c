@@ -142,7 +142,7 @@ struct ol_pattern *ol_pattern_new(const char *expression, const char *where,
     }
     free(text);
     /* Without the compiler for this processor matching still works, only slower. */
-    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
     p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
     p->context = pcre2_match_context_create(NULL);
     p->stack = pcre2_jit_stack_create(64 << 10, JIT_STACK_MAX, NULL);
@@ -161,6 +161,13 @@ void ol_pattern_free(struct ol_pattern *p)
     free(p);
 }
 
+static int fail_match(int code, struct ol_error *err)
+{
+    char reason[256];
+    pcre2_get_error_message(code, (PCRE2_UCHAR *)reason, sizeof reason);
+    return ol_fail(err, "a pattern of the tokenizer cannot be matched: %s", reason);
+}
+
 int ol_pattern_find(const struct ol_pattern *p, const char *text, size_t bytes,
                     size_t from, size_t *start, size_t *end, struct ol_error *err)
 {
@@ -169,13 +176,36 @@ int ol_pattern_find(const struct ol_pattern *p, const char *text, size_t bytes,
                     PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, p->match, p->context);
     if (found == PCRE2_ERROR_NOMATCH)
         return 0;
-    if (found < 0) {
-        char reason[256];
-        pcre2_get_error_message(found, (PCRE2_UCHAR *)reason, sizeof reason);
-        return ol_fail(err, "a pattern of the tokenizer cannot be matched: %s", reason);
-    }
+    if (found < 0)
+        return fail_match(found, err);
     const PCRE2_SIZE *at = pcre2_get_ovector_pointer(p->match);
     *start = at[0];
     *end = at[1];
     return 1;
+}
+
+/* A match that did not look at the end of what is there is the same whatever follows: a
+ * partial one is reported as soon as the end was looked at. */
+int ol_pattern_find_open(const struct ol_pattern *p, const char *text, size_t bytes,
+                         size_t from, size_t *start, size_t *end, struct ol_error *err)
+{
+    const int found = pcre2_match(
+        p->code, (PCRE2_SPTR)text, bytes, from,
+        PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | PCRE2_PARTIAL_HARD, p->match, p->context);
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(p->match);
+    *start = bytes;
+    if (found == PCRE2_ERROR_NOMATCH)
+        return 0;
+    if (found < 0 && found != PCRE2_ERROR_PARTIAL)
+        return fail_match(found, err);
+    *start = at[0];
+    *end = at[1];
+    return found != PCRE2_ERROR_PARTIAL;
+}
+
+bool ol_pattern_streams(const struct ol_pattern *p)
+{
+    uint32_t behind = 1;
+    pcre2_pattern_info(p->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
+    return behind == 0;
 }

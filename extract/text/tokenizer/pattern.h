@@ -21,4 +21,13 @@ void ol_pattern_free(struct ol_pattern *p);
 int ol_pattern_find(const struct ol_pattern *p, const char *text, size_t bytes,
                     size_t from, size_t *start, size_t *end, struct ol_error *err);
 
+/* As ol_pattern_find, of a text that goes on behind `bytes`: 1 only if that cannot change
+ * the match. 0: none, but one may begin at *start or behind it; all before is sure not to
+ * match. */
+int ol_pattern_find_open(const struct ol_pattern *p, const char *text, size_t bytes,
+                         size_t from, size_t *start, size_t *end, struct ol_error *err);
+
+/* Whether matches do not depend on what stands before them. */
+bool ol_pattern_streams(const struct ol_pattern *p);
+
 #endif

@@ -162,46 +162,103 @@ bool ol_splitter_byte_level(const struct ol_splitter *s)
     return s->byte_level;
 }
 
+bool ol_splitter_streams(const struct ol_splitter *s)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->stages[i].pattern != NULL && !ol_pattern_streams(s->stages[i].pattern))
+            return false;
+    return true;
+}
+
 /* ---- running ---- */
 
 struct run {
     const struct ol_splitter *splitter;
-    int (*word)(void *arg, const char *text, size_t bytes);
-    void *arg;
+    const struct ol_word_taker *taker;
     struct ol_error *err;
+    bool marks;  /* of a text that goes on */
+    size_t done; /* the last mark */
+};
+
+/* What a stage is given. `inner`: splitting may begin again, with the same words, at
+ * boundaries of words inside it. */
+struct piece {
+    const char *text;
+    size_t bytes;
+    size_t at; /* where it begins in the whole text */
+    bool open; /* it goes on behind its end */
+    bool inner;
+    bool spaced; /* inside only before a space: elsewhere a stage would put one */
 };
 
 /* Stretches of one piece in order, matches and the rest, joined as the behaviour says:
  * at most one waits to be joined with the next. */
 struct cutter {
-    const struct run *run;
+    struct run *run;
     int stage;
-    const char *text;
+    const struct piece *piece;
     size_t first, past; /* the waiting stretch; first == past: none */
     bool match;         /* it was (or ended in) a match */
 };
 
-static int run_stage(const struct run *r, int stage, const char *text, size_t bytes);
+static int run_stage(struct run *r, int stage, const struct piece *p);
+
+static void mark(struct run *r, size_t at)
+{
+    if (!r->marks)
+        return;
+    r->done = at;
+    r->taker->mark(r->taker->arg);
+}
+
+/* At `at` of the piece, a boundary. */
+static void mark_inside(struct run *r, const struct piece *p, size_t at)
+{
+    if (p->inner && (!p->spaced || (at < p->bytes && p->text[at] == ' ')))
+        mark(r, p->at + at);
+}
+
+/* Stretch [first, past) of a piece; `plain`: of what the pattern does not match. */
+static int pass_on(const struct cutter *c, size_t first, size_t past, bool plain,
+                   bool open)
+{
+    const struct piece *p = c->piece;
+    const struct piece part = {
+        .text = p->text + first,
+        .bytes = past - first,
+        .at = p->at + first,
+        .open = open,
+        .inner = p->inner && plain,
+        .spaced = p->spaced,
+    };
+    if (first > 0)
+        mark_inside(c->run, p, first);
+    const int status = run_stage(c->run, c->stage + 1, &part);
+    if (status == 0 && !open)
+        mark_inside(c->run, p, past);
+    return status;
+}
 
 static int release(struct cutter *c)
 {
     const size_t first = c->first, past = c->past;
     c->first = c->past = 0;
-    return first < past ? run_stage(c->run, c->stage + 1, c->text + first, past - first)
-                        : 0;
+    return first < past ? pass_on(c, first, past, false, false) : 0;
 }
 
-static int put(struct cutter *c, size_t first, size_t past, bool match)
+static int put(struct cutter *c, size_t first, size_t past, bool is_match)
 {
     const struct stage *stage = &c->run->splitter->stages[c->stage];
-    const bool waits = c->first < c->past;
-    match = match != stage->invert;
+    const bool waits = c->first < c->past, match = is_match != stage->invert;
     bool join = false;
     switch (stage->behaviour) {
     case REMOVED:
-        return match ? 0 : run_stage(c->run, c->stage + 1, c->text + first, past - first);
+        if (!match)
+            return pass_on(c, first, past, !is_match, false);
+        mark_inside(c->run, c->piece, past);
+        return 0;
     case ISOLATED:
-        return run_stage(c->run, c->stage + 1, c->text + first, past - first);
+        return pass_on(c, first, past, !is_match, false);
     case MERGED_WITH_PREVIOUS:
         join = waits && match && !c->match;
         break;
@@ -223,27 +280,51 @@ static int put(struct cutter *c, size_t first, size_t past, bool match)
     return 0;
 }
 
-static int find(const struct run *r, const struct stage *stage, const char *text,
-                size_t bytes, size_t from, size_t *start, size_t *end)
+/* The end of a piece that goes on: what is no match up to `past`, and what is behind it
+ * no one knows yet. */
+static int put_open(struct cutter *c, size_t first, size_t past)
 {
-    if (stage->string == NULL)
-        return ol_pattern_find(stage->pattern, text, bytes, from, start, end, r->err);
-    const size_t n = strlen(stage->string);
-    const char *found = memmem(text + from, bytes - from, stage->string, n);
-    if (found == NULL)
+    const struct stage *stage = &c->run->splitter->stages[c->stage];
+    const bool joins = stage->behaviour != REMOVED && stage->behaviour != ISOLATED;
+    const bool removed = stage->behaviour == REMOVED && stage->invert;
+    return joins || removed || first >= past ? 0 : pass_on(c, first, past, true, true);
+}
+
+static int find_string(const char *string, const struct piece *p, size_t from,
+                       size_t *start, size_t *end)
+{
+    const size_t n = strlen(string);
+    const char *found = memmem(p->text + from, p->bytes - from, string, n);
+    if (found == NULL) {
+        /* Its first bytes may be the last that are there. */
+        *start = p->bytes - from >= n ? p->bytes - (n - 1) : from;
+        while (*start > from && *start < p->bytes &&
+               ((unsigned char)p->text[*start] & 0xc0) == 0x80)
+            --*start;
         return 0;
-    *start = (size_t)(found - text);
+    }
+    *start = (size_t)(found - p->text);
     *end = *start + n;
     return 1;
 }
 
-static int cut(const struct run *r, int stage, const char *text, size_t bytes)
+/* 1: a match. 0: none; of an open piece one may begin at *start. */
+static int find(const struct run *r, const struct stage *stage, const struct piece *p,
+                size_t from, size_t *start, size_t *end)
 {
-    struct cutter c = {.run = r, .stage = stage, .text = text};
-    size_t done = 0, start, end;
+    if (stage->string != NULL)
+        return find_string(stage->string, p, from, start, end);
+    return (p->open ? ol_pattern_find_open : ol_pattern_find)(
+        stage->pattern, p->text, p->bytes, from, start, end, r->err);
+}
+
+static int cut(struct run *r, int stage, const struct piece *p)
+{
+    struct cutter c = {.run = r, .stage = stage, .piece = p};
+    size_t done = 0, start = p->bytes, end;
     int found, status = 0;
-    while (done < bytes && (found = find(r, &r->splitter->stages[stage], text, bytes,
-                                         done, &start, &end)) != 0) {
+    while (done < p->bytes &&
+           (found = find(r, &r->splitter->stages[stage], p, done, &start, &end)) != 0) {
         if (found < 0)
             return -1;
         if (start > done)
@@ -254,37 +335,69 @@ static int cut(const struct run *r, int stage, const char *text, size_t bytes)
             return status;
         done = end;
     }
-    if (done < bytes)
-        status = put(&c, done, bytes, false);
+    if (p->open)
+        return put_open(&c, done, start);
+    if (done < p->bytes)
+        status = put(&c, done, p->bytes, false);
     return status != 0 ? status : release(&c);
 }
 
-static int run_stage(const struct run *r, int stage, const char *text, size_t bytes)
+static int give_word(struct run *r, const struct piece *p)
 {
-    if (bytes == 0)
+    const struct ol_word_taker *t = r->taker;
+    if (!p->open)
+        return t->word(t->arg, p->text, p->bytes);
+    size_t taken = 0;
+    if (!p->inner || p->spaced)
+        return 0;
+    const int status = t->begun_word(t->arg, p->text, p->bytes, &taken);
+    if (status == 0 && taken > 0)
+        mark(r, p->at + taken);
+    return status;
+}
+
+static int run_stage(struct run *r, int stage, const struct piece *piece)
+{
+    if (piece->bytes == 0)
         return 0;
     if (stage == r->splitter->n)
-        return r->word(r->arg, text, bytes);
+        return give_word(r, piece);
     const struct stage *s = &r->splitter->stages[stage];
+    struct piece p = *piece;
     char *prefixed = NULL;
-    if (s->prefix_space && text[0] != ' ') {
-        prefixed = ol_xmalloc(bytes + 1);
+    if (s->prefix_space && p.text[0] != ' ') {
+        prefixed = ol_xmalloc(p.bytes + 1);
         prefixed[0] = ' ';
-        memcpy(prefixed + 1, text, bytes);
-        text = prefixed;
-        bytes++;
+        memcpy(prefixed + 1, p.text, p.bytes);
+        p.text = prefixed;
+        p.bytes++;
+        p.at--; /* the space is no part of the text */
     }
+    p.spaced = p.spaced || s->prefix_space;
     const int status = s->pattern != NULL || s->string != NULL
-                           ? cut(r, stage, text, bytes)
-                           : run_stage(r, stage + 1, text, bytes);
+                           ? cut(r, stage, &p)
+                           : run_stage(r, stage + 1, &p);
     free(prefixed);
     return status;
 }
 
 int ol_splitter_run(const struct ol_splitter *s, const char *text, size_t bytes,
-                    int (*word)(void *arg, const char *text, size_t bytes), void *arg,
-                    struct ol_error *err)
+                    const struct ol_word_taker *taker, struct ol_error *err)
 {
-    const struct run r = {s, word, arg, err};
-    return run_stage(&r, 0, text, bytes);
+    struct run r = {.splitter = s, .taker = taker, .err = err};
+    const struct piece whole = {.text = text, .bytes = bytes};
+    return run_stage(&r, 0, &whole);
+}
+
+int ol_splitter_run_open(const struct ol_splitter *s, const char *text, size_t bytes,
+                         const struct ol_word_taker *taker, size_t *done,
+                         struct ol_error *err)
+{
+    struct run r = {.splitter = s, .taker = taker, .err = err, .marks = true};
+    const struct piece whole = {
+        .text = text, .bytes = bytes, .open = true, .inner = true};
+    mark(&r, 0);
+    const int status = run_stage(&r, 0, &whole);
+    *done = r.done;
+    return status;
 }

@@ -9,25 +9,7 @@
 
 #include "common/json.h"
 #include "common/utf8.h"
-#include "extract/text/tokenizer/added.h"
-#include "extract/text/tokenizer/bpe.h"
-#include "extract/text/tokenizer/decoder.h"
-#include "extract/text/tokenizer/normaliser.h"
-#include "extract/text/tokenizer/splitter.h"
-
-struct ol_tokenizer {
-    struct ol_vocab *vocab;       /* of the model */
-    struct ol_vocab *added_vocab; /* texts and ids of the added tokens */
-    bool *special;                /* [size of added_vocab] */
-    struct ol_added *raw;         /* looked for in the text as it is */
-    struct ol_added *normalised;  /* looked for after the normaliser */
-    struct ol_normaliser *normaliser;
-    struct ol_splitter *splitter;
-    struct ol_bpe *bpe;
-    struct ol_decoder *decoder;
-    struct ol_ids prefix, suffix;
-    char sha256[OL_SHA256_HEX_BYTES];
-};
+#include "extract/text/tokenizer/parts.h"
 
 void ol_ids_append(struct ol_ids *ids, int32_t id)
 {
@@ -331,62 +313,7 @@ void ol_tokenizer_close(struct ol_tokenizer *t)
     free(t);
 }
 
-/* ---- encoding ---- */
-
-enum { ENOUGH = 1 }; /* what callbacks return to end early */
-
-struct encoding {
-    struct ol_tokenizer *t;
-    struct ol_ids *ids;
-    size_t stop_at; /* ids->n; 0: never */
-    struct ol_error *err;
-};
-
-static int is_enough(const struct encoding *e)
-{
-    return e->stop_at > 0 && e->ids->n >= e->stop_at ? ENOUGH : 0;
-}
-
-static int encode_word(void *arg, const char *text, size_t bytes)
-{
-    struct encoding *e = arg;
-    ol_bpe_encode(e->t->bpe, text, bytes, e->stop_at, e->ids);
-    return is_enough(e);
-}
-
-static int encode_normal_piece(void *arg, const char *text, size_t bytes, int32_t id)
-{
-    struct encoding *e = arg;
-    if (id < 0)
-        return ol_splitter_run(e->t->splitter, text, bytes, encode_word, e, e->err);
-    ol_ids_append(e->ids, id);
-    return is_enough(e);
-}
-
-static int encode_raw_piece(void *arg, const char *text, size_t bytes, int32_t id)
-{
-    struct encoding *e = arg;
-    if (id >= 0)
-        return encode_normal_piece(arg, text, bytes, id);
-    size_t n;
-    char *normal = ol_normaliser_run(e->t->normaliser, text, bytes, &n, e->err);
-    if (normal == NULL)
-        return -1;
-    const int status =
-        ol_added_split(e->t->normalised, normal, n, encode_normal_piece, e);
-    free(normal);
-    return status;
-}
-
-int ol_tokenizer_encode(struct ol_tokenizer *t, const char *text, size_t bytes,
-                        size_t stop_after, struct ol_ids *ids, struct ol_error *err)
-{
-    size_t offset;
-    if (!ol_utf8_valid(text, bytes, &offset))
-        return ol_fail(err, "the text is no valid UTF-8 at byte %zu", offset);
-    struct encoding e = {t, ids, stop_after > 0 ? ids->n + stop_after : 0, err};
-    return ol_added_split(t->raw, text, bytes, encode_raw_piece, &e) < 0 ? -1 : 0;
-}
+/* ---- what others ask for ---- */
 
 const int32_t *ol_tokenizer_prefix(const struct ol_tokenizer *t, int *n)
 {

@@ -39,6 +39,13 @@ char *ol_unicode_normalise(enum ol_normal_form form, const char *text, size_t by
     return (char *)result;
 }
 
+/* The first marks, and the first characters that compose with one before them, are those
+ * from U+0300 on; ideographs are no marks and compose with nothing. */
+bool ol_unicode_begins_anew(uint32_t code)
+{
+    return code < 0x300 || (code >= 0x4e00 && code <= 0x9fff);
+}
+
 bool ol_unicode_is_word(uint32_t code)
 {
     switch (utf8proc_category((utf8proc_int32_t)code)) {
