@@ -62,9 +62,12 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "complete",
          0, 0, NULL},
         {'t', "text", OL_OPTION_TEXTS, &c->texts, "FILE",
-         "plain text or .jsonl, also gzip or zstd; repeatable;\n- is stdin", 0, 0, NULL},
+         "plain text or lines of JSON, also gzip or zstd;\nrepeatable; - is stdin", 0, 0,
+         NULL},
         {0, "text-field", OL_OPTION_TEXT, &r->corpus.text_field, "KEY",
-         "key of the text in .jsonl lines (default: text)", 0, 0, NULL},
+         "lines are JSON with the text under KEY (default: text,\nin .jsonl, .ndjson and "
+         ".json files); like data.text",
+         0, 0, NULL},
         {0, "ids", OL_OPTION_TEXT, &r->corpus.ids_file, "FILE",
          "token ids instead of text: one sequence per line", 0, 0, NULL},
         {'n', "sequences", OL_OPTION_INT, &c->n_sequences, "N",
@@ -152,8 +155,6 @@ static int check(struct command *c, const struct ol_texts *operands)
         return ol_usage_error("--imatrix needs the summaries");
     r->model = operands->items[0];
     r->corpus.text_files = &c->texts;
-    if (r->corpus.text_field == NULL)
-        r->corpus.text_field = "text";
     const bool ids = r->corpus.ids_file != NULL && !c->plan;
     const bool whole = c->tokenize && c->n_sequences == 0 && c->length == 0;
     r->corpus.n_sequences =

@@ -565,12 +565,15 @@ out:
 
 /* ---- --tokenize ---- */
 
-static void print_ids(void *arg, const int32_t *ids, size_t n)
+/* *arg: whether the line has begun. */
+static void print_ids(void *arg, const int32_t *ids, size_t n, bool is_last)
 {
-    (void)arg;
-    for (size_t i = 0; i < n; i++)
-        printf("%s%" PRId32, i > 0 ? " " : "", ids[i]);
-    printf("\n");
+    bool *begun = arg;
+    for (size_t i = 0; i < n; i++, *begun = true)
+        printf("%s%" PRId32, *begun ? " " : "", ids[i]);
+    if (is_last)
+        printf("\n");
+    *begun = *begun && !is_last;
 }
 
 int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
@@ -579,18 +582,20 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
     struct ol_corpus_request corpus = request->corpus;
     corpus.bos = request->bos_auto;
     char *directory = ol_hub_resolve(request->model, err);
+    bool begun = false;
     int status = -1;
     if (directory == NULL) {
         status = -1;
     } else if (corpus.ids_file == NULL && corpus.n_sequences == 0) {
         r.tokenizer = ol_tokenizer_open(directory, err);
         if (r.tokenizer != NULL)
-            status = ol_corpus_each_document(&corpus, r.tokenizer, print_ids, NULL, err);
+            status =
+                ol_corpus_each_document(&corpus, r.tokenizer, print_ids, &begun, err);
     } else {
         status = read_corpus(&r, directory, err);
         for (int64_t s = 0; s < r.corpus.n_sequences && status == 0; s++)
-            print_ids(NULL, r.corpus.ids + s * r.corpus.n_tokens,
-                      (size_t)r.corpus.lengths[s]);
+            print_ids(&begun, r.corpus.ids + s * r.corpus.n_tokens,
+                      (size_t)r.corpus.lengths[s], true);
     }
     free(directory);
     clear(&r);

@@ -4,114 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
-#include "common/utf8.h"
+#include "extract/text/documents.h"
 #include "extract/text/textfile.h"
-
-/* ---- documents ---- */
-
-enum { ENOUGH = 1 };
-
-/* Called for each document; ENOUGH ends the reading. */
-typedef int take_document(void *arg, const char *text, size_t bytes,
-                          struct ol_error *err);
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-static bool is_jsonl(const char *path)
-{
-    return ends_with(path, ".jsonl") || ends_with(path, ".jsonl.gz") ||
-           ends_with(path, ".jsonl.zst");
-}
-
-static int take_line(const char *place, const char *field, const char *line,
-                     size_t line_bytes, take_document *take, void *arg,
-                     struct ol_error *err)
-{
-    struct ol_json *json = ol_json_load_text(line, line_bytes, place, err);
-    if (json == NULL)
-        return -1;
-    const struct ol_json *member = ol_json_get(json, field);
-    int status;
-    if (ol_json_kind(member) != OL_JSON_STRING) {
-        status =
-            ol_fail(err, "%s: expected an object with a string \"%s\"", place, field);
-    } else {
-        size_t bytes;
-        const char *text = ol_json_string(member, &bytes);
-        status = take(arg, text, bytes, err);
-    }
-    ol_json_free(json);
-    return status;
-}
-
-static int take_lines(struct ol_textfile *file, const char *name, const char *field,
-                      take_document *take, void *arg, struct ol_error *err)
-{
-    char *line;
-    size_t bytes;
-    int found, status = 0;
-    for (int64_t number = 1;
-         status == 0 && (found = ol_textfile_line(file, &line, &bytes, err)) != 0;
-         number++) {
-        if (found < 0)
-            return -1;
-        if (bytes == 0)
-            continue;
-        char *place = ol_xasprintf("%s: line %" PRId64, name, number);
-        status = take_line(place, field, line, bytes, take, arg, err);
-        free(place);
-    }
-    return status;
-}
-
-static int take_whole(struct ol_textfile *file, const char *name, take_document *take,
-                      void *arg, struct ol_error *err)
-{
-    size_t bytes, offset;
-    char *text = ol_textfile_all(file, &bytes, err);
-    if (text == NULL)
-        return -1;
-    int status;
-    if (ol_utf8_valid(text, bytes, &offset)) {
-        status = take(arg, text, bytes, err);
-    } else {
-        int64_t line = 1;
-        for (size_t i = 0; i < offset; i++)
-            line += text[i] == '\n';
-        status =
-            ol_fail(err, "%s: line %" PRId64 ": byte %zu of the text is no valid UTF-8",
-                    name, line, offset);
-    }
-    free(text);
-    return status;
-}
-
-static const char *name_of(const char *path)
-{
-    return strcmp(path, "-") == 0 ? "standard input" : path;
-}
-
-static int each_document(const struct ol_corpus_request *request, take_document *take,
-                         void *arg, struct ol_error *err)
-{
-    int status = 0;
-    for (size_t i = 0; i < request->text_files->n && status == 0; i++) {
-        const char *path = request->text_files->items[i];
-        struct ol_textfile *file = ol_textfile_open(path, err);
-        if (file == NULL)
-            return -1;
-        status = is_jsonl(path)
-                     ? take_lines(file, path, request->text_field, take, arg, err)
-                     : take_whole(file, name_of(path), take, arg, err);
-        ol_textfile_close(file);
-    }
-    return status < 0 ? -1 : 0;
-}
 
 /* ---- the tokens in front of a window ---- */
 
@@ -148,21 +42,18 @@ static void allocate(struct ol_corpus *c, int64_t n_sequences, int64_t n_tokens)
 /* ---- windowing `contiguous` ---- */
 
 struct contiguous {
-    struct ol_tokenizer *tokenizer;
+    struct ol_token_stream *stream;
     struct ol_sha256 *sha;
     struct ol_ids ids;
-    size_t wanted; /* ids; 0: all */
+    size_t wanted; /* ids */
 };
 
-static int encode_document(void *arg, const char *text, size_t bytes,
-                           struct ol_error *err)
+static int encode_text(void *arg, const char *text, size_t bytes, bool is_last,
+                       struct ol_error *err)
 {
     struct contiguous *c = arg;
     ol_sha256_update(c->sha, text, bytes);
-    if (ol_tokenizer_encode(c->tokenizer, text, bytes,
-                            c->wanted > 0 ? c->wanted - c->ids.n : 0, &c->ids, err) != 0)
-        return -1;
-    return c->wanted > 0 && c->ids.n >= c->wanted ? ENOUGH : 0;
+    return ol_token_stream_put(c->stream, text, bytes, is_last, c->wanted, &c->ids, err);
 }
 
 static int read_contiguous(const struct ol_corpus_request *request,
@@ -171,7 +62,7 @@ static int read_contiguous(const struct ol_corpus_request *request,
 {
     struct ol_ids prefix = begin_sequence(request, tokenizer);
     const int64_t own = request->length - (int64_t)prefix.n;
-    struct contiguous c = {.tokenizer = tokenizer,
+    struct contiguous c = {.stream = ol_token_stream_new(tokenizer),
                            .sha = sha,
                            .wanted = (size_t)(request->n_sequences * own)};
     int status = -1;
@@ -179,7 +70,8 @@ static int read_contiguous(const struct ol_corpus_request *request,
         ol_fail(err,
                 "-l %" PRId64 ": sequences must be longer than the %zu tokens in front",
                 request->length, prefix.n);
-    else if (each_document(request, encode_document, &c, err) != 0)
+    else if (ol_documents_read(request->text_files, request->text_field, encode_text, &c,
+                               err) != 0)
         status = -1;
     else if (c.ids.n < c.wanted)
         too_little(request, c.ids.n, err);
@@ -196,6 +88,7 @@ static int read_contiguous(const struct ol_corpus_request *request,
         }
         corpus->bos = prefix.n > 0;
     }
+    ol_token_stream_free(c.stream);
     free(c.ids.ids);
     free(prefix.ids);
     return status;
@@ -203,25 +96,34 @@ static int read_contiguous(const struct ol_corpus_request *request,
 
 /* ---- windowing `reference`: what the Python study does, step by step ---- */
 
+/* The documents as one text, a space before each. */
 struct joined {
+    struct ol_token_stream *stream;
     struct ol_sha256 *sha;
-    char *text;
-    size_t bytes, room;
+    struct ol_ids ids;
+    size_t wanted;
+    bool inside; /* a document */
 };
 
-static int join_document(void *arg, const char *text, size_t bytes, struct ol_error *err)
+static int join_text(void *arg, const char *text, size_t bytes, bool is_last,
+                     struct ol_error *err)
 {
-    (void)err;
     struct joined *j = arg;
     ol_sha256_update(j->sha, text, bytes);
-    if (j->bytes + bytes + 1 > j->room) {
-        j->room = 2 * (j->bytes + bytes) + 4096;
-        j->text = ol_xrealloc_array(j->text, j->room, 1);
-    }
-    j->text[j->bytes++] = ' ';
-    memcpy(j->text + j->bytes, text, bytes);
-    j->bytes += bytes;
-    return 0;
+    int status = 0;
+    if (!j->inside)
+        status = ol_token_stream_put(j->stream, " ", 1, false, j->wanted, &j->ids, err);
+    j->inside = !is_last;
+    return status != 0 ? status
+                       : ol_token_stream_put(j->stream, text, bytes, false, j->wanted,
+                                             &j->ids, err);
+}
+
+/* Ids far behind the last sequence change nothing in it. */
+static size_t enough_ids(const struct ol_corpus_request *request, size_t sequence)
+{
+    const size_t length = (size_t)request->length;
+    return ((size_t)request->n_sequences - sequence + 4) * length + 4096;
 }
 
 /* One sequence: the first ids as text, encoded again with the tokens around it. */
@@ -243,34 +145,31 @@ static int encode_again(const struct ol_corpus_request *request, struct ol_token
     return status;
 }
 
+/* ids: of the whole text; they are used up. */
 static int cut_sequences(const struct ol_corpus_request *request, struct ol_tokenizer *t,
-                         struct joined *rest, struct ol_ids *sequences,
+                         struct ol_ids *ids, struct ol_ids *sequences,
                          struct ol_error *err)
 {
-    const size_t length = (size_t)request->length;
+    const size_t length = (size_t)request->length, dropped = length / 2;
     const size_t n_sequences = (size_t)request->n_sequences;
-    struct ol_ids ids = {0};
     int status = 0;
     for (size_t s = 0; s < n_sequences && status == 0; s++) {
-        /* Ids far behind the last sequence change nothing in it. */
-        const size_t wanted = (n_sequences - s + 4) * length + 4096;
-        ids.n = 0;
-        status = ol_tokenizer_encode(t, rest->text, rest->bytes, wanted, &ids, err);
-        if (status == 0 && ids.n < length)
-            status = ol_fail(err,
-                             "the text is too short: sequence %zu of %" PRId64
-                             " finds %zu tokens left, but %zu are needed (-n, -l)",
-                             s + 1, request->n_sequences, ids.n, length);
-        if (status == 0)
-            status = encode_again(request, t, ids.ids, length, &sequences[s], err);
-        if (status != 0)
+        if (ids->n < length)
+            return ol_fail(err,
+                           "the text is too short: sequence %zu of %" PRId64
+                           " finds %zu tokens left, but %zu are needed (-n, -l)",
+                           s + 1, request->n_sequences, ids->n, length);
+        status = encode_again(request, t, ids->ids, length, &sequences[s], err);
+        if (status != 0 || s + 1 == n_sequences)
             break;
-        const size_t dropped = length / 2;
-        free(rest->text);
-        rest->text = ol_tokenizer_decode(t, ids.ids + dropped, ids.n - dropped, true,
-                                         &rest->bytes);
+        size_t bytes;
+        char *rest =
+            ol_tokenizer_decode(t, ids->ids + dropped, ids->n - dropped, true, &bytes);
+        ids->n = 0;
+        status =
+            ol_tokenizer_encode(t, rest, bytes, enough_ids(request, s + 1), ids, err);
+        free(rest);
     }
-    free(ids.ids);
     return status;
 }
 
@@ -278,12 +177,18 @@ static int read_reference(const struct ol_corpus_request *request,
                           struct ol_tokenizer *tokenizer, struct ol_sha256 *sha,
                           struct ol_corpus *corpus, struct ol_error *err)
 {
-    struct joined rest = {.sha = sha};
+    struct joined text = {.stream = ol_token_stream_new(tokenizer),
+                          .sha = sha,
+                          .wanted = enough_ids(request, 0)};
     struct ol_ids *sequences =
         ol_xcalloc((size_t)request->n_sequences, sizeof *sequences);
-    int status = each_document(request, join_document, &rest, err);
-    if (status == 0)
-        status = cut_sequences(request, tokenizer, &rest, sequences, err);
+    int status = ol_documents_read(request->text_files, request->text_field, join_text,
+                                   &text, err);
+    if (status == 0 && text.ids.n < text.wanted)
+        status =
+            ol_token_stream_put(text.stream, "", 0, true, text.wanted, &text.ids, err);
+    if (status >= 0)
+        status = cut_sequences(request, tokenizer, &text.ids, sequences, err);
     int64_t longest = 0;
     for (int64_t s = 0; s < request->n_sequences; s++)
         longest = (int64_t)sequences[s].n > longest ? (int64_t)sequences[s].n : longest;
@@ -301,7 +206,8 @@ static int read_reference(const struct ol_corpus_request *request,
     for (int64_t s = 0; s < request->n_sequences; s++)
         free(sequences[s].ids);
     free(sequences);
-    free(rest.text);
+    free(text.ids.ids);
+    ol_token_stream_free(text.stream);
     return status;
 }
 
@@ -342,7 +248,7 @@ static int read_rows(const struct ol_corpus_request *request, struct rows *rows,
     struct ol_textfile *file = ol_textfile_open(request->ids_file, err);
     if (file == NULL)
         return -1;
-    const char *name = name_of(request->ids_file);
+    const char *name = ol_text_name(request->ids_file);
     char *line;
     size_t bytes;
     int found, status = 0;
@@ -375,7 +281,7 @@ static int read_ids(const struct ol_corpus_request *request, struct ol_sha256 *s
                     struct ol_corpus *corpus, struct ol_error *err)
 {
     struct rows rows = {0};
-    const char *name = name_of(request->ids_file);
+    const char *name = ol_text_name(request->ids_file);
     int status = read_rows(request, &rows, err);
     if (status == 0 && rows.n == 0)
         status = ol_fail(err, "%s: there are no token ids", name);
@@ -410,11 +316,11 @@ static int read_ids(const struct ol_corpus_request *request, struct ol_sha256 *s
 static char *describe_source(const struct ol_corpus_request *request)
 {
     if (request->ids_file != NULL)
-        return ol_xstrdup(name_of(request->ids_file));
+        return ol_xstrdup(ol_text_name(request->ids_file));
     char *source = ol_xstrdup("");
     for (size_t i = 0; i < request->text_files->n; i++) {
         char *longer = ol_xasprintf("%s%s%s", source, i > 0 ? ", " : "",
-                                    name_of(request->text_files->items[i]));
+                                    ol_text_name(request->text_files->items[i]));
         free(source);
         source = longer;
     }
@@ -446,29 +352,46 @@ void ol_corpus_clear(struct ol_corpus *corpus)
     *corpus = (struct ol_corpus){0};
 }
 
+/* ---- one document after another ---- */
+
 struct whole {
     const struct ol_corpus_request *request;
+    struct ol_token_stream *stream;
     struct ol_tokenizer *tokenizer;
-    void (*take)(void *arg, const int32_t *ids, size_t n);
+    struct ol_ids ids; /* that were not passed on */
+    bool inside;       /* a document */
+    ol_take_ids *take;
     void *arg;
 };
 
-static int take_ids(void *arg, const char *text, size_t bytes, struct ol_error *err)
+static int take_text(void *arg, const char *text, size_t bytes, bool is_last,
+                     struct ol_error *err)
 {
-    const struct whole *w = arg;
-    struct ol_ids ids = begin_sequence(w->request, w->tokenizer);
-    const int status = ol_tokenizer_encode(w->tokenizer, text, bytes, 0, &ids, err);
-    if (status == 0)
-        w->take(w->arg, ids.ids, ids.n);
-    free(ids.ids);
-    return status;
+    struct whole *w = arg;
+    int n = 0;
+    const int32_t *prefix = ol_tokenizer_prefix(w->tokenizer, &n);
+    for (int i = 0; !w->inside && w->request->bos && i < n; i++)
+        ol_ids_append(&w->ids, prefix[i]);
+    w->inside = !is_last;
+    if (ol_token_stream_put(w->stream, text, bytes, is_last, 0, &w->ids, err) != 0)
+        return -1;
+    w->take(w->arg, w->ids.ids, w->ids.n, is_last);
+    w->ids.n = 0;
+    return 0;
 }
 
 int ol_corpus_each_document(const struct ol_corpus_request *request,
-                            struct ol_tokenizer *tokenizer,
-                            void (*take)(void *arg, const int32_t *ids, size_t n),
-                            void *arg, struct ol_error *err)
+                            struct ol_tokenizer *tokenizer, ol_take_ids *take, void *arg,
+                            struct ol_error *err)
 {
-    struct whole w = {request, tokenizer, take, arg};
-    return each_document(request, take_ids, &w, err);
+    struct whole w = {.request = request,
+                      .stream = ol_token_stream_new(tokenizer),
+                      .tokenizer = tokenizer,
+                      .take = take,
+                      .arg = arg};
+    const int status =
+        ol_documents_read(request->text_files, request->text_field, take_text, &w, err);
+    free(w.ids.ids);
+    ol_token_stream_free(w.stream);
+    return status;
 }

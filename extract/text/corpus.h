@@ -17,9 +17,9 @@ enum ol_windowing {
 
 struct ol_corpus_request {
     const struct ol_texts
-        *text_files;        /* "-" is stdin; plain or .jsonl, gzip or zstd by content */
-    const char *ids_file;   /* instead of text_files, or NULL; "-" is stdin */
-    const char *text_field; /* of .jsonl objects */
+        *text_files;      /* "-" is stdin; plain or JSON lines, gzip or zstd by content */
+    const char *ids_file; /* instead of text_files, or NULL; "-" is stdin */
+    const char *text_field;      /* of JSON lines, or NULL: as ol_documents_read says */
     int64_t n_sequences, length; /* 0 (ids_file only): what the file holds */
     enum ol_windowing windowing;
     bool bos; /* windows begin with ol_tokenizer_prefix */
@@ -31,7 +31,9 @@ struct ol_corpus {
     int32_t *lengths;              /* [n_sequences] */
     bool bos;                      /* a prefix was put in front */
     char *source;                  /* for people: the files' names */
-    char text_sha256[OL_SHA256_HEX_BYTES]; /* of the text (or id lines) that was used */
+    /* Of the text (or id lines) that was read: whole documents, of a text that is one
+     * document whole MiB until there were enough tokens. */
+    char text_sha256[OL_SHA256_HEX_BYTES];
 };
 
 /* tokenizer may be NULL with ids_file. Ids are not checked against a model here. */
@@ -40,11 +42,13 @@ int ol_corpus_read(const struct ol_corpus_request *request,
                    struct ol_error *err);
 void ol_corpus_clear(struct ol_corpus *corpus);
 
-/* Encode each document whole and pass its ids on, with the prefix if request->bos.
+/* The ids of documents in order, in parts; is_last ends a document. */
+typedef void ol_take_ids(void *arg, const int32_t *ids, size_t n, bool is_last);
+
+/* Encode each document on its own and pass its ids on, with the prefix if request->bos.
  * n_sequences, length and windowing do not matter. */
 int ol_corpus_each_document(const struct ol_corpus_request *request,
-                            struct ol_tokenizer *tokenizer,
-                            void (*take)(void *arg, const int32_t *ids, size_t n),
-                            void *arg, struct ol_error *err);
+                            struct ol_tokenizer *tokenizer, ol_take_ids *take, void *arg,
+                            struct ol_error *err);
 
 #endif
