@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/utf8.h"
 
 static const char *program = "ol";
 static int verbosity = 1;
@@ -56,12 +59,53 @@ int ol_verbosity(void)
     return verbosity;
 }
 
+/* ---- what reaches the terminal ----
+ * Names of models, files, tensors and tokens are other people's bytes. Whatever would
+ * move the cursor, colour, erase, answer or turn the direction of the text around is
+ * shown by its number instead. */
+
+enum { MOST_BYTES_SHOWN = 8 }; /* of one character: "\\u202e" and its end */
+
+static bool is_harmless(uint32_t code)
+{
+    return code >= 0x20 && code != 0x7f && !(code >= 0x80 && code < 0xa0) &&
+           code != 0x61c && code != 0x200e && code != 0x200f &&
+           !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069) &&
+           code != 0xfeff;
+}
+
+/* One character of text into at, which has MOST_BYTES_SHOWN; the bytes it took. */
+static size_t show(const char *text, char *at)
+{
+    uint32_t code = (unsigned char)text[0];
+    size_t n = 1;
+    if (code >= 0x80)
+        n = ol_utf8_decode(text, strlen(text), &code);
+    if (n == 0)
+        snprintf(at, MOST_BYTES_SHOWN, "\\x%02x", (unsigned)(unsigned char)text[0]);
+    else if (code == '\n' || code == '\t')
+        strcpy(at, code == '\n' ? "\\n" : "\\t");
+    else if (!is_harmless(code))
+        snprintf(at, MOST_BYTES_SHOWN, code < 0x100 ? "\\x%02x" : "\\u%04x",
+                 (unsigned)code);
+    else
+        snprintf(at, MOST_BYTES_SHOWN, "%.*s", (int)n, text);
+    return n > 0 ? n : 1;
+}
+
 /* One call to stdio per line, so that lines of several threads do not mix. */
 static void say(const char *format, va_list args)
 {
-    char line[OL_ERROR_TEXT_BYTES + 64];
-    vsnprintf(line, sizeof line, format, args);
-    fprintf(stderr, "%s: %s\n", program, line);
+    char text[OL_ERROR_TEXT_BYTES + 64];
+    char line[sizeof text * 4 + 64]; /* an escaped byte takes four */
+    vsnprintf(text, sizeof text, format, args);
+    size_t used = (size_t)snprintf(line, 64, "%s: ", program);
+    for (const char *c = text; *c != '\0' && used + MOST_BYTES_SHOWN < sizeof line;) {
+        c += show(c, line + used);
+        used += strlen(line + used);
+    }
+    line[used++] = '\n';
+    fwrite(line, 1, used, stderr);
 }
 
 void ol_warn(const char *format, ...)
@@ -106,8 +150,7 @@ int ol_stdout_close(struct ol_error *err)
 static void *or_die(void *pointer, size_t bytes)
 {
     if (pointer == NULL) {
-        fprintf(stderr, "%s: out of memory: %zu bytes could not be had\n", program,
-                bytes);
+        ol_warn("out of memory: %zu bytes could not be had", bytes);
         exit(1);
     }
     return pointer;

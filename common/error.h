@@ -32,7 +32,8 @@ void ol_verbosity_set(int level);
 int ol_verbosity(void);
 
 /* One line "PROGRAM: text" on stderr: ol_warn always, ol_note from verbosity 1 on,
- * ol_detail from 2. */
+ * ol_detail from 2. Control characters and what else could command a terminal are shown
+ * by their numbers, whoever wrote them. */
 void ol_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ol_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ol_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
