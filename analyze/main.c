@@ -6,6 +6,8 @@
 #include "analyze/imatrix.h"
 #include "analyze/statistics.h"
 #include "common/options.h"
+#include "common/output.h"
+#include "common/process.h"
 #include "common/results_file.h"
 
 struct command {
@@ -38,8 +40,8 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
         {0, "imatrix", OL_OPTION_TEXT, &c->imatrix, "FILE",
-         "write an importance matrix for llama.cpp (GGUF) instead;\nneeds ol-extract "
-         "--imatrix",
+         "write an importance matrix for llama.cpp (GGUF), and\nresults only with -o; "
+         "needs ol-extract --imatrix",
          0, 0, NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
          "results (default: standard output)", 0, 0, NULL},
@@ -67,8 +69,9 @@ static int check(struct command *command)
         return ol_usage_error("--min-layers must be greater than 0 and at most 1");
     if (!(c->min_positions > 0 && c->min_positions <= 1))
         return ol_usage_error("--min-positions must be greater than 0 and at most 1");
-    if (command->imatrix != NULL && command->statistics != NULL)
-        return ol_usage_error("--imatrix and --statistics exclude each other");
+    if (command->imatrix != NULL && command->output == NULL &&
+        (command->statistics != NULL || command->only_summaries))
+        return ol_usage_error("--imatrix writes no results, but with --output");
     if (ol_statistics_choose(command->statistics, &command->chosen, &err) != 0)
         return ol_usage_error("%s", err.text);
     return 0;
@@ -198,14 +201,37 @@ static void describe_run(const struct ol_parts *parts, const struct ol_criterion
     ol_json_set(results, "criterion", criterion);
 }
 
+static int check_outputs(const struct command *c, struct ol_error *err)
+{
+    struct ol_output results = {0}, imatrix = {0};
+    int status = 0;
+    if (c->imatrix != NULL)
+        status = ol_output_find(c->imatrix, OL_OUTPUT_STREAM, &imatrix, err);
+    if (status == 0 && (c->imatrix == NULL || c->output != NULL))
+        status = ol_output_find(c->output, OL_OUTPUT_STREAM, &results, err);
+    if (status == 0 && c->imatrix != NULL && c->output != NULL &&
+        ol_output_same(&results, &imatrix))
+        status = ol_fail(err, "--imatrix %s and --output %s are one file", c->imatrix,
+                         c->output);
+    ol_output_clear(&results);
+    ol_output_clear(&imatrix);
+    return status;
+}
+
 static int analyse(const struct command *c, const struct ol_texts *files,
                    const char *command_line, struct ol_error *err)
 {
     struct ol_parts parts = {0};
     struct ol_pool *pool = NULL;
-    int status = ol_parts_open(&parts, files->items, (int)files->n, err);
-    if (status == 0 && c->imatrix != NULL) {
+    int status = check_outputs(c, err);
+    if (status == 0)
+        status = ol_parts_open(&parts, files->items, (int)files->n, err);
+    /* The inputs are known now: none of them is to be replaced. */
+    if (status == 0)
+        status = check_outputs(c, err);
+    if (status == 0 && c->imatrix != NULL)
         status = ol_imatrix_write(&parts, c->imatrix, err);
+    if (status != 0 || (c->imatrix != NULL && c->output == NULL)) {
         ol_parts_clear(&parts);
         return status;
     }
@@ -229,6 +255,7 @@ static int analyse(const struct command *c, const struct ol_texts *files,
 
 int main(int argc, char **argv)
 {
+    ol_process_begin();
     struct command command = {.criterion = {6.0, 0.25, 0.06, 1}};
     struct ol_texts files = {0};
     struct ol_error err = {0};
@@ -236,11 +263,11 @@ int main(int argc, char **argv)
     size_t n_names = 0;
     char *command_line = ol_command_line(argc, argv);
     int status = 2;
-    switch (parse(&command, argc, argv, &files)) {
+    const enum ol_options_result result = parse(&command, argc, argv, &files);
+    switch (result) {
     case OL_OPTIONS_DONE:
-        status = 0;
-        break;
     case OL_OPTIONS_USAGE:
+        status = ol_options_status(result);
         break;
     case OL_OPTIONS_RUN:
         status = check(&command);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/activation_content.h"
+#include "common/infile.h"
 
 /* A shape in words: two lists of three numbers of up to 20 digits, and some words. */
 enum { SHAPE_TEXT = 256 };
@@ -479,15 +480,15 @@ static int read_threshold(const struct reader *r, struct ol_error *err)
 
 static int file_bytes(const char *path, uint64_t *bytes, struct ol_error *err)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
     if (file == NULL)
-        return ol_fail_errno(err, "%s: cannot open", path);
+        return -1;
     int status = 0;
     if (fseeko(file, 0, SEEK_END) != 0)
         status = ol_fail_errno(err, "%s: cannot be read", path);
     else
         *bytes = (uint64_t)ftello(file);
-    fclose(file);
+    ol_infile_close(file);
     return status;
 }
 

@@ -194,6 +194,13 @@ ol_activation_reopen(const char *path, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
                      const struct ol_activation_input *input, struct ol_error *err);
 
+/* Whether the sealed file at path is of the same run: *what is NULL, or says what differs
+ * (a constant). Fails when it is no sealed file. */
+int ol_activation_compare(const char *path, const struct ol_activation_info *info,
+                          const struct ol_activation_layout *layout,
+                          const struct ol_activation_input *input, const char **what,
+                          struct ol_error *err);
+
 /* Rows token..token+n-1 of one sequence: [n, d_model] in layout->dtype; layer is the
  * layer's number in the model and must be recorded with that site. Thread-safe (pwrite).
  */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/activation_content.h"
+#include "common/infile.h"
 
 struct ol_activation_file {
     char *path;
@@ -20,9 +21,9 @@ static int map(struct ol_activation_file *f, struct ol_error *err)
 {
     struct stat info;
     void *bytes = MAP_FAILED;
-    f->fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    f->fd = ol_infile_descriptor(f->path, err);
     if (f->fd < 0)
-        return ol_fail_errno(err, "%s: cannot open", f->path);
+        return -1;
     if (fstat(f->fd, &info) == 0)
         bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, f->fd, 0);
     if (bytes == MAP_FAILED)

@@ -153,6 +153,21 @@ ol_activation_reopen(const char *path, const struct ol_activation_info *info,
     return NULL;
 }
 
+int ol_activation_compare(const char *path, const struct ol_activation_info *info,
+                          const struct ol_activation_layout *layout,
+                          const struct ol_activation_input *input, const char **what,
+                          struct ol_error *err)
+{
+    struct ol_activation_content content = {0};
+    int status = ol_activation_content_read(path, &content, err);
+    if (status == 0 && !content.complete)
+        status = ol_fail(err, "%s: is an unfinished run, and not named .partial", path);
+    if (status == 0)
+        *what = difference(&content, info, layout, input);
+    ol_activation_content_clear(&content);
+    return status;
+}
+
 /* ---- rows ---- */
 
 static int write_at(const struct ol_activation_writer *w, uint64_t offset,

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "common/infile.h"
 #include "common/utf8.h"
 
 /* struct ol_json is json_t under another name, so that no other file sees the library. */
@@ -36,15 +37,13 @@ static void refuse(const char *name, const json_error_t *error, struct ol_error 
 
 struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        ol_fail_errno(err, "%s: cannot open", path);
+    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
+    if (file == NULL)
         return NULL;
-    }
     json_error_t error;
     json_t *json = json_loadf(file, load_flags, &error);
     const int read_failed = ferror(file);
-    fclose(file);
+    ol_infile_close(file);
     if (json == NULL) {
         if (read_failed)
             ol_fail(err, "%s: cannot be read", path);

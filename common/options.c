@@ -33,7 +33,7 @@ int ol_usage_error(const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    fprintf(stderr, "%s: %s (try '%s --help')\n", ol_program(), line, ol_program());
+    ol_warn("%s (try '%s --help')", line, ol_program());
     return 2;
 }
 
@@ -126,20 +126,34 @@ static int parse_real(const struct ol_option *o, const char *text)
     return 0;
 }
 
-static int parse_size(const struct ol_option *o, const char *text)
+/* A decimal number and a unit; strtod alone would take "inf", "-1" and hexadecimal too.
+ */
+static bool read_size(const char *text, double *bytes)
 {
-    char *end;
-    double value = strtod(text, &end);
     static const char units[] = "KMGT";
+    char *end;
+    if (!isdigit((unsigned char)*text) || strpbrk(text, "xX") != NULL)
+        return false;
+    *bytes = strtod(text, &end);
     const char *unit = *end != '\0' ? strchr(units, toupper((unsigned char)*end)) : NULL;
     if (unit != NULL) {
-        value *= ldexp(1, 10 * (int)(unit - units + 1));
+        *bytes *= ldexp(1, 10 * (int)(unit - units + 1));
         end++;
     }
-    if (end == text || *end != '\0' || !(value >= 1 && value < 0x1p62))
+    return *end == '\0' && *bytes >= 1 && *bytes < 0x1p62;
+}
+
+static int parse_size(const struct ol_option *o, const char *text)
+{
+    double bytes;
+    if (!read_size(text, &bytes))
         return ol_usage_error("--%s: '%s' is not a size like 512M or 8G", o->long_name,
                               text);
-    *(int64_t *)o->value = (int64_t)value;
+    const bool limited = o->low != 0 || o->high != 0;
+    if (limited && (bytes < o->low || bytes > o->high))
+        return ol_usage_error("--%s: %s is outside %.0f to %.0f bytes", o->long_name,
+                              text, o->low, o->high);
+    *(int64_t *)o->value = (int64_t)bytes;
     return 0;
 }
 
@@ -280,6 +294,42 @@ enum ol_options_result ol_options_parse(const struct ol_tool *tool, int argc, ch
     for (int i = optind; i < argc; i++)
         ol_texts_append(operands, argv[i]);
     return OL_OPTIONS_RUN;
+}
+
+int ol_options_status(enum ol_options_result result)
+{
+    struct ol_error err = {0};
+    if (result != OL_OPTIONS_DONE)
+        return 2;
+    if (ol_stdout_close(&err) == 0)
+        return 0;
+    ol_warn("%s", err.text);
+    return 1;
+}
+
+/* ---- lists ---- */
+
+int ol_ranges_parse(const char *list, ol_take_range *take, void *arg)
+{
+    for (const char *at = list;; at++) {
+        char *end;
+        if (!isdigit((unsigned char)*at))
+            return -1;
+        errno = 0;
+        const long first = strtol(at, &end, 10);
+        long last = first;
+        if (*end == '-' && isdigit((unsigned char)end[1]))
+            last = strtol(end + 1, &end, 10);
+        if (errno != 0 || last < first || last > INT32_MAX)
+            return -1;
+        if (take != NULL)
+            take(arg, first, last);
+        if (*end == '\0')
+            return 0;
+        if (*end != ',')
+            return -1;
+        at = end;
+    }
 }
 
 /* ---- the command line as text ---- */

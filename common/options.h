@@ -9,12 +9,13 @@
 #include "common/error.h"
 
 enum ol_option_kind {
-    OL_OPTION_FLAG,  /* bool *: set to true */
-    OL_OPTION_TEXT,  /* const char **: the argument, borrowed from argv */
-    OL_OPTION_TEXTS, /* struct ol_texts *: repeatable */
-    OL_OPTION_INT,   /* int64_t *: decimal, within [low, high] */
-    OL_OPTION_REAL,  /* double *: within [low, high], finite */
-    OL_OPTION_SIZE, /* int64_t *: bytes, with an optional K, M, G or T (powers of 1024) */
+    OL_OPTION_FLAG,   /* bool *: set to true */
+    OL_OPTION_TEXT,   /* const char **: the argument, borrowed from argv */
+    OL_OPTION_TEXTS,  /* struct ol_texts *: repeatable */
+    OL_OPTION_INT,    /* int64_t *: decimal, within [low, high] */
+    OL_OPTION_REAL,   /* double *: within [low, high], finite */
+    OL_OPTION_SIZE,   /* int64_t *: bytes, with an optional K, M, G or T (powers of 1024),
+                         within [low, high] */
     OL_OPTION_CHOICE, /* int *: index into choices */
     OL_OPTION_COUNT,  /* int *: + 1 each time it is given */
 };
@@ -33,9 +34,9 @@ struct ol_option {
     const char *long_name; /* without dashes; the table ends with NULL */
     enum ol_option_kind kind;
     void *value;
-    const char *argument; /* its name in --help; NULL for flags */
-    const char *help;     /* one or more lines, without the default */
-    double low, high;     /* OL_OPTION_INT, OL_OPTION_REAL; both 0: no limit. Inclusive */
+    const char *argument;       /* its name in --help; NULL for flags */
+    const char *help;           /* one or more lines, without the default */
+    double low, high;           /* of INT, REAL and SIZE; both 0: no limit. Inclusive */
     const char *const *choices; /* OL_OPTION_CHOICE, ends with NULL */
 };
 
@@ -51,8 +52,8 @@ struct ol_tool {
 
 enum ol_options_result {
     OL_OPTIONS_RUN,   /* go on */
-    OL_OPTIONS_DONE,  /* --help or --version was printed: exit 0 */
-    OL_OPTIONS_USAGE, /* one line was printed on stderr: exit 2 */
+    OL_OPTIONS_DONE,  /* --help or --version was printed */
+    OL_OPTIONS_USAGE, /* one line was printed on stderr */
 };
 
 /* Parse argv into the table's values and the operands. Options and operands may be mixed,
@@ -61,9 +62,18 @@ enum ol_options_result {
 enum ol_options_result ol_options_parse(const struct ol_tool *tool, int argc, char **argv,
                                         struct ol_texts *operands);
 
+/* The exit status when there is nothing to run: 2 after a usage error, 0 after --help
+ * when all of it was written, else 1, saying so. Closes standard output. */
+int ol_options_status(enum ol_options_result result);
+
 /* "PROGRAM: text" and a pointer to --help on stderr; returns 2, the exit status of a
  * usage error. */
 int ol_usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A list of numbers and rising ranges like "0-7,12", each passed on in its order; -1 when
+ * it is something else. With take NULL it is only looked at. */
+typedef void ol_take_range(void *arg, long first, long last);
+int ol_ranges_parse(const char *list, ol_take_range *take, void *arg);
 
 /* The command line as a string that a shell would read back to the same words. The caller
  * frees. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/atomic_file.h"
+#include "common/infile.h"
 #include "common/version.h"
 
 #define FORMAT         OL_RESULTS_FORMAT
@@ -34,24 +35,30 @@ int ol_results_write(const struct ol_json *results, const char *path,
     return ol_atomic_commit(file, err);
 }
 
-static char *read_stdin(size_t *bytes, struct ol_error *err)
+static char *read_all(const char *path, const char *name, size_t *bytes,
+                      struct ol_error *err)
 {
+    FILE *file = ol_infile_open(path, OL_INFILE_STREAM, err);
+    if (file == NULL)
+        return NULL;
     size_t room = 1 << 16;
     char *text = ol_xmalloc(room);
     *bytes = 0;
-    for (;;) {
-        const size_t n = fread(text + *bytes, 1, room - *bytes, stdin);
+    for (size_t n; (n = fread(text + *bytes, 1, room - *bytes, file)) > 0;) {
         *bytes += n;
-        if (n == 0)
-            break;
         if (*bytes == room)
             text = ol_xrealloc_array(text, room *= 2, 1);
     }
-    if (!ferror(stdin))
-        return text;
-    ol_fail_errno(err, "standard input cannot be read");
-    free(text);
-    return NULL;
+    if (ferror(file) || *bytes == 0) {
+        if (ferror(file))
+            ol_fail_errno(err, "%s: cannot be read", name);
+        else
+            ol_fail(err, "%s is empty: no results to report", name);
+        free(text);
+        text = NULL;
+    }
+    ol_infile_close(file);
+    return text;
 }
 
 static int check_format(struct ol_json_section s, struct ol_error *err)
@@ -87,18 +94,11 @@ struct ol_json *ol_results_read(const char *path, struct ol_error *err)
 {
     const bool from_stdin = strcmp(path, "-") == 0;
     struct ol_json_section s = {.file = from_stdin ? "standard input" : path};
-    struct ol_json *json = NULL;
-    if (from_stdin) {
-        size_t bytes;
-        char *text = read_stdin(&bytes, err);
-        if (text != NULL && bytes == 0)
-            ol_fail(err, "standard input is empty: no results to report");
-        else if (text != NULL)
-            json = ol_json_load_text(text, bytes, s.file, err);
-        free(text);
-    } else {
-        json = ol_json_load_file(path, err);
-    }
+    size_t bytes;
+    char *text = read_all(path, s.file, &bytes, err);
+    struct ol_json *json =
+        text != NULL ? ol_json_load_text(text, bytes, s.file, err) : NULL;
+    free(text);
     s.json = json;
     if (json != NULL && check_format(s, err) == 0)
         return json;

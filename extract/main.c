@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "common/options.h"
+#include "common/process.h"
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
+#include "extract/run/devices.h"
 #include "extract/run/run.h"
 
 enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
@@ -134,6 +136,29 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
     return *result == OL_OPTIONS_RUN ? 0 : -1;
 }
 
+static int check_devices(const struct ol_run_request *r)
+{
+    int devices[OL_DEVICES_MOST];
+    struct ol_error err = {0};
+    if (r->devices == NULL)
+        return 0;
+    if (r->backend == OL_BACKEND_CPU)
+        return ol_usage_error("--devices names CUDA devices, --backend is cpu");
+    return ol_devices_parse(r->devices, devices, &err) > 0
+               ? 0
+               : ol_usage_error("%s", err.text);
+}
+
+static int check_tokens(const struct ol_run_request *r)
+{
+    const int64_t n = r->corpus.n_sequences, length = r->corpus.length;
+    return n == 0 || length <= OL_MOST_TOKENS / n
+               ? 0
+               : ol_usage_error("%lld sequences of %lld tokens (-n, -l): a run has at "
+                                "most %d tokens",
+                                (long long)n, (long long)length, OL_MOST_TOKENS);
+}
+
 /* Options that do not go together; 0, or the exit status of a usage error. */
 static int check(struct command *c, const struct ol_texts *operands)
 {
@@ -167,6 +192,12 @@ static int check(struct command *c, const struct ol_texts *operands)
     r->store = (enum ol_store)c->store;
     r->backend = (enum ol_backend_kind)c->backend;
     r->n_threads = (int)c->n_threads;
+    if (r->layers != NULL && ol_ranges_parse(r->layers, NULL, NULL) != 0)
+        return ol_usage_error("--layers %s: expected numbers and rising ranges like "
+                              "0-7,12",
+                              r->layers);
+    if (check_devices(r) != 0 || check_tokens(r) != 0)
+        return 2;
     const int status =
         parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);
     if (status == 0 && r->imatrix &&
@@ -177,6 +208,7 @@ static int check(struct command *c, const struct ol_texts *operands)
 
 int main(int argc, char **argv)
 {
+    ol_process_begin();
     struct command command = {.request = {.threshold = 6.0}};
     struct ol_texts operands = {0};
     struct ol_error err = {0};
@@ -185,7 +217,7 @@ int main(int argc, char **argv)
     char *command_line = ol_command_line(argc, argv);
     command.request.command_line = command_line;
     if (parse(&command, argc, argv, &operands, &result) != 0) {
-        status = result == OL_OPTIONS_DONE ? 0 : 2;
+        status = ol_options_status(result);
         goto out;
     }
     status = check(&command, &operands);

@@ -4,6 +4,8 @@
 
 #include "common/atomic_file.h"
 #include "common/options.h"
+#include "common/output.h"
+#include "common/process.h"
 #include "report/format.h"
 #include "report/tables.h"
 
@@ -137,7 +139,7 @@ static int print_report(const struct command *c, const struct ol_format *format,
 {
     const size_t n = n_files > 0 ? n_files : 1;
     struct ol_report_results *results = ol_xcalloc(n, sizeof *results);
-    int status = 0;
+    int status = ol_output_check(c->output, OL_OUTPUT_STREAM, err);
     for (size_t i = 0; i < n && status == 0; i++)
         status = read_one(&results[i], n_files > 0 ? files[i] : "-", err);
     if (status == 0) {
@@ -158,7 +160,7 @@ static int run(struct command *c, const struct ol_texts *operands)
 {
     struct ol_error err = {0};
     if (print_lists(c))
-        return ol_stdout_close(&err) == 0 ? 0 : 1;
+        return ol_options_status(OL_OPTIONS_DONE);
     const struct ol_format *format = find_format(c->format);
     if (format == NULL)
         return 2;
@@ -175,14 +177,15 @@ static int run(struct command *c, const struct ol_texts *operands)
 
 int main(int argc, char **argv)
 {
+    ol_process_begin();
     struct command command = {.format = "markdown", .top = 20};
     struct ol_texts operands = {0};
     int status = 2;
-    switch (parse(&command, argc, argv, &operands)) {
+    const enum ol_options_result result = parse(&command, argc, argv, &operands);
+    switch (result) {
     case OL_OPTIONS_DONE:
-        status = 0;
-        break;
     case OL_OPTIONS_USAGE:
+        status = ol_options_status(result);
         break;
     case OL_OPTIONS_RUN:
         status = run(&command, &operands);

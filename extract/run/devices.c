@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LIST of numbers of devices, separated by commas, no two the same; their number. */
-static int parse(const char *list, int devices[OL_DEVICES_MOST], struct ol_error *err)
+int ol_devices_parse(const char *list, int devices[OL_DEVICES_MOST], struct ol_error *err)
 {
     int n = 0;
     for (const char *at = list; n < OL_DEVICES_MOST; at++) {
@@ -32,9 +31,15 @@ int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, 
                     struct ol_error *err)
 {
     int devices[OL_DEVICES_MOST] = {0};
-    const int n = parse(request->devices != NULL ? request->devices : "0", devices, err);
+    const int n =
+        ol_devices_parse(request->devices != NULL ? request->devices : "0", devices, err);
+    /* Who names devices wants them, and not the CPU. */
+    const enum ol_backend_kind kind =
+        request->devices != NULL && request->backend == OL_BACKEND_AUTO
+            ? OL_BACKEND_CUDA
+            : request->backend;
     for (int i = 0; i < n && i < most; i++) {
-        struct ol_backend *b = ol_backend_open(request->backend, request->precision,
+        struct ol_backend *b = ol_backend_open(kind, request->precision,
                                                request->n_threads, devices[i], err);
         if (b == NULL)
             return -1;

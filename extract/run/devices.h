@@ -11,6 +11,10 @@ struct ol_devices {
     int n;
 };
 
+/* LIST of numbers of devices, separated by commas, no two the same; their number. */
+int ol_devices_parse(const char *list, int devices[OL_DEVICES_MOST],
+                     struct ol_error *err);
+
 /* What request->backend and request->devices say, at most `most` devices; one backend
  * where it is the CPU. Start from {0}; close also after a failure. */
 int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, int most,

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/infile.h"
 #include "extract/weights/hub.h"
 
 /* More than any config.json; a checkpoint by mistake is not read whole. */
@@ -25,11 +26,9 @@ char *ol_model_short_name(const char *model)
 
 static char *read_text(const char *path, size_t *bytes, struct ol_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        ol_fail_errno(err, "%s: cannot open", path);
+    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
+    if (file == NULL)
         return NULL;
-    }
     size_t room = 1 << 14, n = 0;
     char *text = ol_xmalloc(room);
     for (size_t got; (got = fread(text + n, 1, room - n - 1, file)) > 0;) {
@@ -41,7 +40,7 @@ static char *read_text(const char *path, size_t *bytes, struct ol_error *err)
     }
     text[n] = '\0';
     const int bad = ferror(file);
-    fclose(file);
+    ol_infile_close(file);
     if (bad != 0)
         ol_fail_errno(err, "%s: cannot read", path);
     else if (n > MAX_CONFIG_BYTES)

@@ -201,10 +201,12 @@ static struct ol_json *describe_model(const struct ol_plan_request *r,
     return model;
 }
 
-static double operations(const struct ol_plan_request *r, const int32_t *lengths)
+/* Of one sequence, as many times as there are sequences. */
+static double operations(const struct ol_plan_request *r)
 {
     const struct ol_spec *spec = &r->model->spec;
-    const struct ol_cost_tokens tokens = {r->n_sequences, lengths};
+    const int32_t length = (int32_t)r->length;
+    const struct ol_cost_tokens tokens = {1, &length};
     const int last = r->perplexity ? spec->n_layers - 1 : r->last_recorded;
     double n = r->perplexity ? ol_cost_head(spec, &tokens) : 0;
     for (int l = 0; l <= last; l++) {
@@ -212,7 +214,7 @@ static double operations(const struct ol_plan_request *r, const int32_t *lengths
         if (l < last || r->perplexity || r->summary)
             n += ol_cost_mlp(spec, l, &tokens);
     }
-    return n;
+    return n * (double)r->n_sequences;
 }
 
 /* Tensors and router tables of the file, and the state that --resume needs. */
@@ -261,6 +263,23 @@ static struct ol_json *describe_time(const struct ol_plan_request *r, double n_o
     return time;
 }
 
+/* Bytes are counted in 64 bits: what comes near their end is refused before it is counted
+ * wrong. */
+static int check_size(const struct ol_plan_request *r, struct ol_error *err)
+{
+    /* More than the file, the stream and the buffers hold of one value of one layer. */
+    const double bytes_per_value = 64,
+                 tokens = (double)r->n_sequences * (double)r->length,
+                 bytes = tokens * r->model->spec.d_model * r->model->spec.n_layers *
+                         bytes_per_value;
+    return bytes < 0x1p62
+               ? 0
+               : ol_fail(err,
+                         "%.0f tokens of %d dimensions through %d layers are more than "
+                         "a file can hold",
+                         tokens, r->model->spec.d_model, r->model->spec.n_layers);
+}
+
 struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
     struct ol_memory_need need = {
@@ -274,15 +293,12 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         .part_rows = r->n_sequences * r->length,
     };
     struct ol_memory_plan memory;
-    if (r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
+    if (check_size(r, err) != 0 ||
+        r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
         ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
         return NULL;
     const struct weights w = count_weights(r);
-    int32_t *lengths = ol_xcalloc((size_t)r->n_sequences, sizeof *lengths);
-    for (int64_t i = 0; i < r->n_sequences; i++)
-        lengths[i] = (int32_t)r->length;
-    const double n_operations = operations(r, lengths);
-    free(lengths);
+    const double n_operations = operations(r);
     struct ol_json *time = describe_time(r, n_operations, w.read, err);
     if (time == NULL)
         return NULL;

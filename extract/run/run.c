@@ -1,16 +1,19 @@
 #include "extract/run/run.h"
 #include "extract/run/plan.h"
 
-#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/infile.h"
+#include "common/output.h"
 #include "common/version.h"
 #include "extract/run/devices.h"
 #include "extract/weights/hub.h"
@@ -22,7 +25,9 @@
 /* Everything that a run holds, in the order in which it is made. */
 struct run {
     const struct ol_run_request *request;
-    char *path, *state_path;
+    char *name; /* of the output, as it is printed */
+    struct ol_output output;
+    char *path, *state_path; /* of the output, its links followed */
     struct ol_model model;
     struct ol_tokenizer *tokenizer;
     struct ol_corpus corpus;
@@ -46,32 +51,29 @@ struct run {
 
 /* ---- what is asked for ---- */
 
-/* LIST of numbers and ranges below n, marked in chosen[n]. */
-static int parse_layers(const char *list, int n, bool *chosen, struct ol_error *err)
+struct choice {
+    bool *chosen; /* [n] */
+    int n;
+    long largest;
+};
+
+static void choose(void *arg, long first, long last)
 {
-    const char *at = list;
-    for (;;) {
-        char *end;
-        if (!isdigit((unsigned char)*at))
-            break;
-        const long first = strtol(at, &end, 10);
-        long last = first;
-        if (*end == '-' && isdigit((unsigned char)end[1]))
-            last = strtol(end + 1, &end, 10);
-        if (last < first)
-            break;
-        if (last >= n)
-            return ol_fail(err, "--layers %s: there is no layer %ld, the model has 0-%d",
-                           list, last, n - 1);
-        for (long l = first; l <= last; l++)
-            chosen[l] = true;
-        if (*end == '\0')
-            return 0;
-        if (*end != ',')
-            break;
-        at = end + 1;
-    }
-    return ol_fail(err, "--layers %s: expected numbers and ranges like 0-7,12", list);
+    struct choice *c = arg;
+    for (long l = first; l <= last && l < c->n; l++)
+        c->chosen[l] = true;
+    c->largest = last > c->largest ? last : c->largest;
+}
+
+/* The list is known to be one. */
+static int choose_layers(const char *list, int n, bool *chosen, struct ol_error *err)
+{
+    struct choice c = {chosen, n, 0};
+    ol_ranges_parse(list, choose, &c);
+    return c.largest < n
+               ? 0
+               : ol_fail(err, "--layers %s: there is no layer %ld, the model has 0-%d",
+                         list, c.largest, n - 1);
 }
 
 static int lay_out(struct run *r, struct ol_error *err)
@@ -81,7 +83,7 @@ static int lay_out(struct run *r, struct ol_error *err)
     bool *chosen = ol_xcalloc((size_t)spec->n_layers, sizeof *chosen);
     int status = 0;
     if (request->layers != NULL)
-        status = parse_layers(request->layers, spec->n_layers, chosen, err);
+        status = choose_layers(request->layers, spec->n_layers, chosen, err);
     else
         memset(chosen, true, (size_t)spec->n_layers * sizeof *chosen);
     r->layout = (struct ol_activation_layout){
@@ -130,6 +132,11 @@ static int join_ids(struct run *r, struct ol_error *err)
 {
     const struct ol_corpus *c = &r->corpus;
     const int64_t vocab_size = r->model.spec.vocab_size;
+    if (c->n_sequences * c->n_tokens > OL_MOST_TOKENS)
+        return ol_fail(err,
+                       "%s: %" PRId64 " sequences of up to %" PRId64
+                       " tokens, expected at most %d tokens in all",
+                       c->source, c->n_sequences, c->n_tokens, OL_MOST_TOKENS);
     r->ids = ol_xcalloc((size_t)(c->n_sequences * c->n_tokens), sizeof *r->ids);
     for (int64_t s = 0; s < c->n_sequences; s++) {
         for (int64_t t = 0; t < c->lengths[s]; t++) {
@@ -255,6 +262,80 @@ static void identify(const struct run *r, char hex[OL_SHA256_HEX_BYTES])
     ol_sha256_finish(sha, hex);
 }
 
+/* Names at which this run makes files must not be those of its inputs either. */
+static int check_names(const struct run *r, struct ol_error *err)
+{
+    static const char *const suffixes[] = {"",
+                                           ".partial",
+                                           ".partial.state",
+                                           ".partial.state.0",
+                                           ".partial.state.1",
+                                           ".partial.undo"};
+    int status = 0;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && status == 0; i++) {
+        char *name = ol_xasprintf("%s%s", r->path, suffixes[i]);
+        struct stat file;
+        const bool there = stat(name, &file) == 0;
+        const char *input = there ? ol_infile_name(&file) : NULL;
+        if (there && !S_ISREG(file.st_mode))
+            status = ol_fail(err, "%s: is %s, expected a regular file, or none", name,
+                             ol_file_kind(file.st_mode));
+        else if (input != NULL)
+            status = ol_fail(err, "%s: is also an input, %s: it would be replaced", name,
+                             input);
+        free(name);
+    }
+    return status;
+}
+
+/* Where it is written: before anything that takes long. */
+static int find_output(struct run *r, struct ol_error *err)
+{
+    char *short_name = ol_model_short_name(r->request->model);
+    r->name = r->request->output != NULL ? ol_xstrdup(r->request->output)
+                                         : ol_xasprintf("%s.h5", short_name);
+    free(short_name);
+    /* The name of the file goes there when it is sealed. */
+    if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0 ||
+        ol_output_find(r->name, OL_OUTPUT_FILE, &r->output, err) != 0)
+        return -1;
+    r->path = ol_xstrdup(r->output.path);
+    r->state_path = ol_xasprintf("%s.partial.state", r->path);
+    return 0;
+}
+
+/* What replaces a file is for the same people's eyes, also while it is made. */
+static int keep_mode(const struct run *r, const char *path, struct ol_error *err)
+{
+    const int fd = r->output.exists ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return 0;
+    const int status = ol_output_keep_mode(&r->output, fd, err);
+    close(fd);
+    return status;
+}
+
+/* With --resume, whether the run is complete: *complete. Another run's file fails. */
+static int look_for_complete(const struct run *r, bool *complete, struct ol_error *err)
+{
+    *complete = false;
+    char *partial = ol_xasprintf("%s.partial", r->path);
+    const bool unfinished = access(partial, F_OK) == 0;
+    free(partial);
+    if (!r->request->resume || unfinished || !r->output.exists)
+        return 0;
+    const char *what = NULL;
+    if (ol_activation_compare(r->path, &r->info, &r->layout, &r->input, &what, err) != 0)
+        return -1;
+    if (what != NULL)
+        return ol_fail(err,
+                       "%s: is complete, but belongs to another run, its %s differs; "
+                       "remove it, or give another --output",
+                       r->name, what);
+    *complete = true;
+    return 0;
+}
+
 /* What an unfinished run had come to. */
 static int take_up(struct run *r, struct ol_error *err)
 {
@@ -300,9 +381,9 @@ static int open_files(struct run *r, struct ol_error *err)
             ol_detail("%s: there is nothing to resume, beginning with layer 0", r->path);
         r->file = ol_activation_create(r->path, &r->info, &r->layout, &r->input, err);
         r->created = r->file != NULL;
-        if (r->file != NULL)
+        if (r->file != NULL && keep_mode(r, partial, err) == 0)
             r->states = ol_state_create(r->state_path, &id, err);
-        status = r->states != NULL ? 0 : -1;
+        status = r->states != NULL ? keep_mode(r, r->state_path, err) : -1;
     }
     free(partial);
     return status;
@@ -502,7 +583,7 @@ static int seal(struct run *r, struct ol_error *err)
     if (status != 0)
         return -1;
     ol_state_remove(r->state_path);
-    printf("%s\n", r->path);
+    printf("%s\n", r->name);
     return 0;
 }
 
@@ -529,29 +610,35 @@ static void clear(struct run *r)
     ol_model_clear(&r->model);
     free(r->state_path);
     free(r->path);
+    free(r->name);
+    ol_output_clear(&r->output);
 }
 
 int ol_run(const struct ol_run_request *request, struct ol_error *err)
 {
     struct run r = {.request = request, .done = -1};
+    bool complete = false;
     int status = -1;
     /* Before anything that takes long. */
-    if (ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
-        ol_model_open(&r.model, request->model, err) != 0)
-        goto out;
-    char *short_name = ol_model_short_name(request->model);
-    r.path = request->output != NULL ? ol_xstrdup(request->output)
-                                     : ol_xasprintf("%s.h5", short_name);
-    free(short_name);
-    r.state_path = ol_xasprintf("%s.partial.state", r.path);
-    if (read_corpus(&r, r.model.directory, err) != 0 || join_ids(&r, err) != 0 ||
-        lay_out(&r, err) != 0)
+    if (find_output(&r, err) != 0 ||
+        ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
+        ol_model_open(&r.model, request->model, err) != 0 ||
+        read_corpus(&r, r.model.directory, err) != 0 || check_names(&r, err) != 0 ||
+        join_ids(&r, err) != 0 || lay_out(&r, err) != 0)
         goto out;
     name_pieces(&r);
     describe(&r);
     /* Not needed any more, and large. */
     ol_tokenizer_close(r.tokenizer);
     r.tokenizer = NULL;
+    if (look_for_complete(&r, &complete, err) != 0)
+        goto out;
+    if (complete) {
+        ol_note("%s: already complete", r.name);
+        printf("%s\n", r.name);
+        status = 0;
+        goto out;
+    }
     if (plan_memory(&r, err) != 0)
         goto out;
     new_summary(&r);
@@ -581,6 +668,13 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
     struct run r = {.request = request, .done = -1};
     struct ol_corpus_request corpus = request->corpus;
     corpus.bos = request->bos_auto;
+    /* Ids are printed while texts are read: they must not be added to one of them. */
+    for (size_t i = 0; i < corpus.text_files->n; i++)
+        ol_infile_expect(corpus.text_files->items[i]);
+    if (corpus.ids_file != NULL)
+        ol_infile_expect(corpus.ids_file);
+    if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0)
+        return -1;
     char *directory = ol_hub_resolve(request->model, err);
     bool begun = false;
     int status = -1;

@@ -11,6 +11,9 @@
 
 enum ol_store { OL_STORE_BF16, OL_STORE_F32, OL_STORE_NONE };
 
+/* Tokens of a run, at most: rows are numbered by 32 bits (backend.h, permute). */
+enum { OL_MOST_TOKENS = INT32_MAX };
+
 struct ol_run_request {
     /* All borrowed. */
     const char *model;
@@ -19,7 +22,7 @@ struct ol_run_request {
     struct ol_corpus_request corpus; /* bos is set from bos_auto here */
     bool bos_auto;
     enum ol_dtype precision; /* BF16 or F32 */
-    const char *layers;      /* "0-7,12"; NULL: all */
+    const char *layers;      /* "0-7,12", checked to be a list; NULL: all */
     bool sites[OL_N_SITES];  /* stored */
     enum ol_store store;
     enum ol_backend_kind backend;

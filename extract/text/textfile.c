@@ -9,6 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "common/infile.h"
 #include "extract/text/file_kind.h"
 
 enum { RAW_BYTES = 1 << 17, WINDOW_LOG = 31 /* the widest that zstd writes */ };
@@ -82,12 +83,10 @@ struct ol_textfile *ol_textfile_open(const char *path, struct ol_error *err)
 {
     struct ol_textfile *f = ol_xcalloc(1, sizeof *f);
     const bool from_stdin = strcmp(path, "-") == 0;
-    f->file = from_stdin ? stdin : fopen(path, "rb");
+    f->file = ol_infile_open(path, OL_INFILE_STREAM, err);
     f->path = ol_xstrdup(from_stdin ? "standard input" : path);
     int status = -1;
-    if (f->file == NULL)
-        ol_fail_errno(err, "%s: cannot open", path);
-    else if (fill(f, err) == 0 && start_decoder(f, err) == 0)
+    if (f->file != NULL && fill(f, err) == 0 && start_decoder(f, err) == 0)
         status = look_at_head(f, err);
     if (status == 0)
         return f;
@@ -102,8 +101,7 @@ void ol_textfile_close(struct ol_textfile *f)
     if (f->kind == GZIP)
         inflateEnd(&f->gzip);
     ZSTD_freeDStream(f->zstd);
-    if (f->file != NULL && f->file != stdin)
-        fclose(f->file);
+    ol_infile_close(f->file);
     free(f->text);
     free(f->path);
     free(f);

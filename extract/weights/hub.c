@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/infile.h"
+
 enum { MAX_NAME = 96, COMMIT_DIGITS = 40 };
 
 static bool is_directory(const char *path)
@@ -114,11 +116,11 @@ static int read_commit(const char *path, char commit[COMMIT_DIGITS + 1],
                        struct ol_error *err)
 {
     char text[COMMIT_DIGITS + 8];
-    FILE *file = fopen(path, "rb");
+    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
     if (file == NULL)
-        return ol_fail_errno(err, "%s: cannot open", path);
+        return -1;
     size_t n = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
+    ol_infile_close(file);
     while (n > 0 && strchr(" \t\r\n", text[n - 1]) != NULL && text[n - 1] != '\0')
         n--;
     text[n] = '\0';

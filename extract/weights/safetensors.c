@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/infile.h"
 #include "common/json.h"
 
 enum { LENGTH_BYTES = 8 };
@@ -318,18 +319,11 @@ struct ol_safetensors *ol_safetensors_open(const char *path, int file,
     struct ol_safetensors *s = ol_xcalloc(1, sizeof *s), *result = NULL;
     s->path = ol_xstrdup(path);
     struct stat status;
-    /* Not blocking: a FIFO in the directory must be refused, not waited for. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        ol_fail_errno(err, "%s: cannot open", path);
+    const int fd = ol_infile_descriptor(path, err);
+    if (fd < 0)
         goto out;
-    }
     if (fstat(fd, &status) != 0) {
         ol_fail_errno(err, "%s: cannot read its size", path);
-        goto out;
-    }
-    if (!S_ISREG(status.st_mode)) {
-        ol_fail(err, "%s: is not a regular file", path);
         goto out;
     }
     s->bytes = (uint64_t)status.st_size;

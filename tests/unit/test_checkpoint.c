@@ -303,7 +303,7 @@ static void what_is_no_directory_is_refused(void **state)
     assert_int_equal(symlink("/dev/zero", path), 0);
     err.text[0] = '\0';
     assert_null(ol_checkpoint_open(directory, &err));
-    assert_non_null(strstr(err.text, "is not a regular file"));
+    assert_non_null(strstr(err.text, "expected a regular file"));
     free(path);
     remove_directory(directory);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/infile.h"
 #include "common/json.h"
 #include "common/utf8.h"
 #include "extract/text/tokenizer/parts.h"
@@ -27,11 +28,9 @@ void ol_ids_append(struct ol_ids *ids, int32_t id)
 
 static char *read_file(const char *path, size_t *bytes, struct ol_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        ol_fail_errno(err, "%s: cannot open", path);
+    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
+    if (file == NULL)
         return NULL;
-    }
     char *text = NULL;
     long size = -1;
     if (fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) > MAX_FILE_BYTES)
@@ -48,7 +47,7 @@ static char *read_file(const char *path, size_t *bytes, struct ol_error *err)
         free(text);
         text = NULL;
     }
-    fclose(file);
+    ol_infile_close(file);
     return text;
 }
 

@@ -1,0 +1,84 @@
+/* Owns the process's signal handlers and the list of files that it is to remove. The list
+ * is read by handlers: a slot holds a whole pointer or NULL at any moment. */
+#include "common/process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static _Atomic(const char *) temporaries[OL_MOST_TEMPORARIES];
+
+void ol_process_guard(const char *path)
+{
+    for (int i = 0; i < OL_MOST_TEMPORARIES; i++) {
+        const char *none = NULL;
+        if (atomic_compare_exchange_strong(&temporaries[i], &none, path))
+            return;
+    }
+    assert(!"more temporary files than slots");
+}
+
+void ol_process_release(const char *path)
+{
+    for (int i = 0; i < OL_MOST_TEMPORARIES; i++) {
+        const char *found = path;
+        if (atomic_compare_exchange_strong(&temporaries[i], &found, NULL))
+            return;
+    }
+}
+
+void ol_process_remove_temporaries(void)
+{
+    for (int i = 0; i < OL_MOST_TEMPORARIES; i++) {
+        const char *path = atomic_exchange(&temporaries[i], NULL);
+        if (path != NULL)
+            unlink(path);
+    }
+}
+
+/* The signal is raised again and ends the process when the handler, which is gone by
+ * then, returns: whoever waits for it is told the truth. */
+static void on_signal(int number)
+{
+    ol_process_remove_temporaries();
+    raise(number);
+}
+
+static void catch_signals(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT,
+                                  SIGPIPE, SIGABRT, SIGXCPU, SIGALRM};
+    struct sigaction action = {.sa_flags = (int)SA_RESETHAND}, before;
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        /* What nohup, or a shell's background job, ignores stays ignored. */
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            sigaction(signals[i], &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+static void fill_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF)
+            continue;
+        /* Those below are open: the lowest that is free is this one. */
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0 &&
+            open("/", O_RDONLY | O_DIRECTORY) < 0)
+            _exit(1);
+    }
+}
+
+void ol_process_begin(void)
+{
+    fill_descriptors();
+    catch_signals();
+    atexit(ol_process_remove_temporaries);
+}

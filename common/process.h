@@ -1,0 +1,21 @@
+/* What every tool does before anything else, and what it removes however it ends. */
+#ifndef OL_PROCESS_H
+#define OL_PROCESS_H
+
+/* The first statement of every main. Descriptors 0 to 2 that came closed are opened on
+ * /dev/null, the wrong way round, so that no file takes their place and what would be
+ * lost there is an error. A limit of the file size (SIGXFSZ) becomes a write that fails.
+ * Signals that end the process remove its temporary files first. */
+void ol_process_begin(void);
+
+/* path, which stays the caller's and must not change, is removed if the process ends
+ * before it is released: by exit() or by a signal that can be caught. At most
+ * OL_MOST_TEMPORARIES at a time. */
+enum { OL_MOST_TEMPORARIES = 8 };
+void ol_process_guard(const char *path);
+void ol_process_release(const char *path);
+
+/* Remove all of them now. Async-signal-safe: for handlers of other signals. */
+void ol_process_remove_temporaries(void);
+
+#endif

@@ -1,0 +1,306 @@
+# What tools may do to files: never write into one that is not their output, never replace
+# an input, leave nothing half done behind.
+load common
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
+    "$ANALYZE" run.h5 -o run.json
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    cp "$BATS_FILE_TMPDIR/run.json" .
+    RUN=$BATS_FILE_TMPDIR/run.h5
+}
+
+# refused STATUS TEXT COMMAND...: it ends so, with one line that holds the text.
+refused() {
+    local expected=$1 text=$2
+    shift 2
+    run "$@"
+    echo "$* -> $status: $output"
+    [ "$status" -eq "$expected" ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *"$text"* ]]
+}
+
+@test "descriptors that come closed are not taken by files" {
+    "$EXTRACT" "$PLANTED" --ids "$IDS" -o a.h5 2>&- > name
+    [ "$(cat name)" = a.h5 ]
+    same_run a.h5 "$RUN"
+    "$EXTRACT" "$PLANTED" --ids "$IDS" -o b.h5 2>&- <&- > name
+    same_run b.h5 "$RUN"
+    "$ANALYZE" --threads 2 a.h5 -o a.json <&- 2>&-
+    "$PYTHON" -c 'import json; json.load(open("a.json"))'
+    "$REPORT" -f html a.json -o a.html 2>&- <&-
+    [ "$(tail -n 1 a.html)" = '</html>' ]
+    # What would be lost is an error, and before the work.
+    for command in "$EXTRACT $PLANTED --ids $IDS -o c.h5" "$ANALYZE a.h5" "$REPORT a.json" \
+        "$EXTRACT --help" "$ANALYZE --version" "$REPORT --figure help" \
+        "$EXTRACT --tokenize --ids $IDS $PLANTED"; do
+        status=0
+        $command >&- 2> err || status=$?
+        echo "$command: $status"
+        [ "$status" -eq 1 ]
+        grep -q 'standard output' err
+    done
+    [ ! -e c.h5 ] && [ ! -e c.h5.partial ]
+    status=0
+    "$ANALYZE" <&- 2> err || status=$?
+    [ "$status" -eq 1 ]
+    grep -q 'standard input cannot be read' err
+}
+
+@test "no output replaces an input, by whatever name" {
+    cp "$RUN" run.h5
+    cp "$IDS" ids.txt
+    cp -r "$DEMO" model
+    head -c 3000 "$HELDOUT" > text.txt
+    ln -s run.h5 link.h5
+    ln run.json hard.json
+    find . -type f -exec sha256sum {} + | sort > before
+    refused 1 'run.h5: is also an input' "$ANALYZE" run.h5 -o run.h5
+    refused 1 'link.h5: is also an input' "$ANALYZE" run.h5 -o link.h5
+    refused 1 'run.h5: is also an input' "$ANALYZE" run.h5 -o out.json --imatrix ./run.h5
+    refused 1 'also an input' sh -c "'$ANALYZE' run.h5 >> run.h5"
+    refused 1 'run.json: is also an input' "$REPORT" run.json -o run.json
+    refused 1 'hard.json: is also an input' "$REPORT" run.json -o hard.json
+    refused 1 'also an input, standard input' sh -c "'$REPORT' -o run.json < run.json"
+    refused 1 'also an input' sh -c "'$REPORT' run.json >> run.json"
+    for input in ids.txt model/config.json model/model.safetensors model/tokenizer.json; do
+        refused 1 "$input: is also an input" "$EXTRACT" -q model --ids ids.txt -o $input
+    done
+    refused 1 'text.txt: is also an input' "$EXTRACT" -q model -t text.txt -n 1 -l 8 -o text.txt
+    refused 1 'also an input, standard input' \
+        sh -c "'$EXTRACT' -q model -t - -n 1 -l 8 -o text.txt < text.txt"
+    refused 1 'also an input' sh -c "'$EXTRACT' --tokenize -t text.txt model >> text.txt"
+    cp text.txt x.partial.state
+    refused 1 'x.partial.state: is also an input' \
+        "$EXTRACT" -q model -t x.partial.state -n 1 -l 8 -o x
+    rm x.partial.state
+    find . -type f ! -name before -exec sha256sum {} + | sort | cmp - <(grep -v ' ./before' before)
+}
+
+@test "devices and FIFOs are written into or refused, directories before the run" {
+    mkdir directory
+    mkfifo fifo
+    "$ANALYZE" "$RUN" -o /dev/null
+    "$REPORT" run.json -o /dev/null
+    [ -c /dev/null ]
+    if mknod null c 1 3 2>/dev/null; then
+        "$REPORT" run.json -o null
+        [ -c null ]
+        refused 1 'null: is a character device' "$EXTRACT" "$PLANTED" --ids "$IDS" -o null
+        [ -c null ]
+    fi
+    "$REPORT" run.json > report.md
+    "$REPORT" run.json -o fifo &
+    cmp fifo report.md
+    wait $!
+    [ -p fifo ]
+    "$REPORT" run.json -o /dev/stdout | cmp - report.md
+    refused 1 'fifo: is a FIFO' "$EXTRACT" "$PLANTED" --ids "$IDS" -o fifo
+    for tool in "$EXTRACT $PLANTED --ids $IDS" "$ANALYZE $RUN" "$ANALYZE $RUN --imatrix directory" \
+        "$REPORT run.json"; do
+        refused 1 'directory: is a directory' $tool -o directory
+        refused 1 'none/: names a directory' ${tool/imatrix directory/threads 1} -o none/
+        refused 1 'none/x: cannot create: No such file' ${tool/imatrix directory/threads 1} -o none/x
+        refused 1 'the name of the output is empty' ${tool/imatrix directory/threads 1} -o ''
+    done
+    # Before the run: not even the model is looked at.
+    refused 1 'directory: is a directory' "$EXTRACT" nowhere --ids nothing -o directory
+    name=$(printf 'x%.0s' $(seq 250))
+    refused 1 'the name has 250 bytes' "$REPORT" run.json -o "$name"
+    refused 1 'the name has 250 bytes' "$EXTRACT" "$PLANTED" --ids "$IDS" -o "$name"
+}
+
+@test "a symbolic link is followed, and the mode of a file is kept" {
+    mkdir links files
+    ln -s ../files/run.h5 links/run.h5
+    ln -s "$PWD/links/run.md" links/first.md
+    ln -s ../files/run.md links/run.md
+    for round in 1 2; do
+        [ "$("$EXTRACT" -q "$PLANTED" --ids "$IDS" -o links/run.h5)" = links/run.h5 ]
+        "$REPORT" run.json -o links/first.md
+        [ -L links/run.h5 ] && [ -L links/run.md ] && [ -L links/first.md ]
+        [ "$(ls files | tr '\n' ' ')" = 'run.h5 run.md ' ]
+        [ "$(ls links | wc -l)" -eq 3 ]
+        [ "$round" -eq 1 ] || [ "$(stat -c %a files/* | tr '\n' ' ')" = '640 640 ' ]
+        chmod 640 files/*
+    done
+    # Also while the file is not whole.
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --threads 1 -o links/run.h5 > /dev/null &
+    pid=$!
+    while [ ! -e files/run.h5.partial.state ]; do sleep 0.005; done
+    kill -STOP $pid
+    sleep 0.02
+    modes=$(stat -c %a files/run.h5.partial)
+    kill -KILL $pid
+    wait $pid || true
+    [ "$modes" = 640 ]
+    ln -s loop loop
+    refused 1 'loop: cannot create' "$REPORT" run.json -o loop
+    chmod 444 files/run.md
+    if [ "$(id -u)" -ne 0 ]; then
+        refused 1 'cannot be written' "$REPORT" run.json -o files/run.md
+    fi
+}
+
+@test "a finished run is not computed again" {
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity
+    before=$(stat -c '%i %Y' run.h5)
+    run "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --resume
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = 'ol-extract: run.h5: already complete' ]
+    [ "${lines[1]}" = run.h5 ]
+    [ "$("$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --resume)" = run.h5 ]
+    another='is complete, but belongs to another run, its'
+    refused 1 "run.h5: $another choice of --perplexity differs" \
+        "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --resume
+    refused 1 "run.h5: $another precision differs" \
+        "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --precision f32 --resume
+    refused 1 "run.h5: $another choice of layers or sites differs" \
+        "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --layers 0-2 --resume
+    refused 1 "run.h5: $another" "$EXTRACT" "$PLANTED" --ids "$IDS" -n 2 -o run.h5 --perplexity --resume
+    refused 1 'run.json' "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.json --resume
+    [ "$(stat -c '%i %Y' run.h5)" = "$before" ]
+    [ "$(ls | tr '\n' ' ')" = 'run.h5 run.json ' ]
+    # Without --resume it is begun anew.
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
+    [ "$(stat -c '%i %Y' run.h5)" != "$before" ]
+}
+
+@test "a FIFO is waited for only where a stream is meant" {
+    for file in config.json model.safetensors.index.json model.safetensors tokenizer.json; do
+        rm -rf model
+        cp -r "$DEMO" model
+        rm -f model/$file
+        mkfifo model/$file
+        refused 1 "model/$file: is a FIFO, expected a regular file" \
+            timeout 20 "$EXTRACT" -q model -t "$HELDOUT" -n 1 -l 8 -o out.h5
+    done
+    rm -r model
+    mkfifo run.fifo
+    refused 1 'run.fifo: is a FIFO, expected a regular file' timeout 20 "$ANALYZE" run.fifo
+    mkdir directory
+    refused 1 'directory: is a directory' "$REPORT" directory
+    refused 1 'directory: is a directory' "$EXTRACT" "$DEMO" -t directory -n 1 -l 8 -o out.h5
+    "$REPORT" run.json > report.md
+    "$REPORT" <(cat run.json) | cmp - report.md
+    "$EXTRACT" --tokenize -t <(head -c 2000 "$HELDOUT") "$DEMO" > a
+    "$EXTRACT" --tokenize --ids <(cat a) "$DEMO" | cmp - a
+}
+
+# A converter that sends the tool a signal while its output is open.
+converter() {
+    mkdir -p bin
+    printf '#!/bin/sh\nkill -%s $PPID\nsleep 0.2\n' "$1" > bin/rsvg-convert
+    chmod +x bin/rsvg-convert
+}
+
+@test "temporary files are removed after signals, a file size limit and out of memory" {
+    echo old > figure.png
+    for signal in TERM INT HUP QUIT ABRT; do
+        converter $signal
+        status=0
+        (ulimit -c 0; PATH=$PWD/bin:$PATH exec "$REPORT" -f png --figure features run.json -o figure.png) \
+            2>err || status=$?
+        echo "$signal: $status"
+        [ "$status" -eq $((128 + $(kill -l $signal))) ]
+        [ "$(ls | tr '\n' ' ')" = 'bin err figure.png run.json ' ]
+    done
+    # What is ignored stays ignored: a report under nohup survives.
+    converter HUP
+    (trap '' HUP; PATH=$PWD/bin:$PATH exec "$REPORT" -f png --figure features run.json -o figure.png)
+    echo old > figure.png
+    for command in "$ANALYZE $RUN -o x" "$REPORT -f html run.json -o x"; do
+        status=0
+        (ulimit -f 4; exec $command) 2> err || status=$?
+        [ "$status" -eq 1 ]
+        grep -q 'x: cannot be written: File too large' err
+        [ ! -e x ] && [ "$(ls | wc -l)" -eq 4 ]
+    done
+    if ! sanitized; then
+        failed=0
+        for kib in $(seq 3600 40 8000); do
+            (ulimit -v $kib; "$REPORT" -f html run.json -o x) 2> err || failed=$((failed + 1))
+            rm -f x
+            [ "$(ls | tr '\n' ' ')" = 'bin err figure.png run.json ' ]
+        done
+        [ "$failed" -gt 0 ]
+    fi
+}
+
+@test "messages cannot command a terminal" {
+    names=("$(printf 'a\033]0;x\007b')" "$(printf 'c\302\2332Jd')" "$(printf 'e\342\200\256f')" \
+        "$(printf 'g\xffh')" "$(printf 'i\nj\tk')" "$(printf 'l\177m')")
+    shown=('a\x1b]0;x\x07b' 'c\x9b2Jd' 'e\u202ef' 'g\xffh' 'i\nj\tk' 'l\x7fm')
+    for i in ${!names[@]}; do
+        refused 1 "ol-analyze: ${shown[i]}: cannot open" "$ANALYZE" "${names[i]}"
+        refused 1 "ol-report: ${shown[i]}: cannot open" "$REPORT" "${names[i]}"
+        refused 1 "ol-extract: ${shown[i]}: cannot be opened" "$EXTRACT" --ids "$IDS" "${names[i]}"
+        refused 2 "unknown option '--z${shown[i]}'" "$EXTRACT" "--z${names[i]}"
+    done
+    # Tokens and keys of other people's files; what is harmless is shown as it is.
+    cp -r "$DEMO" model
+    "$PYTHON" - <<'PY'
+import json
+t = json.load(open("model/tokenizer.json"))
+t["model"]["unk_token"] = "\x1b[31mé中\u202e"
+json.dump(t, open("model/tokenizer.json", "w"))
+PY
+    refused 1 'unk_token "\x1b[31mé中\u202e" is not in' "$EXTRACT" --tokenize -t "$HELDOUT" model
+}
+
+@test "what is written on a full device is an error, --help and --version too" {
+    for command in "$EXTRACT --help" "$EXTRACT --version" "$ANALYZE --help" "$ANALYZE --version" \
+        "$REPORT --help" "$REPORT --version" "$REPORT --figure help" "$REPORT --table help" \
+        "$EXTRACT --plan $PLANTED" "$EXTRACT --tokenize --ids $IDS $PLANTED" \
+        "$ANALYZE $RUN" "$REPORT run.json" "$REPORT -f html run.json"; do
+        refused 1 'No space left on device' sh -c "$command > /dev/full"
+    done
+}
+
+@test "what the command line alone shows to be wrong is a usage error" {
+    for options in '--layers a' '--layers 3-1' '--layers 0,,1' '--layers 0-' '--layers -1' \
+        "--layers 99999999999999999999" '--sites ln' '--sites ln_attn,' '--devices a' \
+        '--devices 0,0' '--devices 0 --backend cpu' '--devices 0,1,' '--memory 0' '--memory 1' \
+        '--memory -1G' '--memory inf' '--memory 0x10G' '--memory 8Q' '--threads 0' \
+        '--threads 1e3' '-n 0' '-n 1000000000 -l 100000000' '-l -5' '--threshold nan' \
+        '--threshold 0' '--store half' '--bos yes' '--windowing all' '--precision f16' \
+        '--backend gpu' '--output -'; do
+        refused 2 "(try 'ol-extract --help')" "$EXTRACT" nowhere --plan $options
+    done
+    for options in '--threads x' '--batch-size 0' '--batch-size 1.5' '--min-layers 2' \
+        '--min-positions 0' '--threshold inf' '--statistics none' '--statistics sites,' \
+        '--imatrix x --statistics sites' '--imatrix x --summaries' '--colour'; do
+        refused 2 "(try 'ol-analyze --help')" "$ANALYZE" nowhere $options
+    done
+    for options in '--top 0' '--top x' '-f pdf' '-f svg' '-f svg --figure none' '--figure features' \
+        '--table none -f csv' '--table sites' 'diff' '--top'; do
+        refused 2 "(try 'ol-report --help')" "$REPORT" $options
+    done
+}
+
+@test "devices that are named are used, or it fails" {
+    if "$EXTRACT" --version | grep -q 'built without CUDA'; then
+        refused 1 'built without CUDA' "$EXTRACT" "$PLANTED" --ids "$IDS" --devices 0 -o out.h5
+        refused 1 'built without CUDA' "$EXTRACT" "$PLANTED" --plan --devices 0
+    fi
+    refused 2 '--devices names CUDA devices, --backend is cpu' \
+        "$EXTRACT" "$PLANTED" --ids "$IDS" --devices 0 --backend cpu -o out.h5
+}
+
+@test "a plan of more than can be counted is refused, and a large one is right" {
+    refused 2 'at most 2147483647 tokens' "$EXTRACT" --plan -n 1000000000 -l 100000000 "$PLANTED"
+    "$EXTRACT" --plan -n 1000000000 -l 2 --memory 900000T "$PLANTED" > large.json
+    "$EXTRACT" --plan -n 1000 -l 2 --memory 900000T "$PLANTED" > small.json
+    "$PYTHON" - <<'PY'
+import json
+large, small = json.load(open("large.json"))["run"], json.load(open("small.json"))["run"]
+assert large["flops"] == 1e6 * small["flops"]
+assert 0.99e6 * small["disk_bytes"] < large["disk_bytes"] * 2 and large["disk_bytes"] > 0
+PY
+}
