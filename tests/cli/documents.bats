@@ -1,0 +1,110 @@
+# What README, man pages and CONTRIBUTING say can be typed, and is where they say it is.
+# Long: starts early.
+load common
+
+# The commands of a text: indented ones of Markdown, those in EXAMPLES of a man page.
+commands_of() {
+    case $1 in
+    *.md) sed -nE 's/^    (ol-|make run)/\1/p' "$1" ;;
+    *) sed -n '/^\.SH EXAMPLES/,/^\.SH S/p' "$1" | grep '^ol' | sed 's/\\-/-/g' ;;
+    esac
+}
+
+# A directory in which everything is there that the examples name, and `make run` works.
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    PATH=$TOOLS:$PATH
+    for name in Makefile common extract analyze report tests data; do ln -s "$ROOT/$name" .; done
+    mkdir Qwen
+    ln -s "$DEMO" MODEL
+    ln -s "$DEMO" Qwen/Qwen3-30B-A3B
+    ln -s "$HELDOUT" text.txt
+}
+
+results() {
+    "$EXTRACT" -q "$DEMO" -t text.txt -n 1 -l 64 -o part1.h5
+    tail -n 200 text.txt >end.txt
+    "$EXTRACT" -q "$DEMO" -t end.txt -n 1 -l 64 -o part2.h5
+    "$ANALYZE" part1.h5 -o qwen.json
+    for name in olmoe mixtral base instruct; do cp qwen.json $name.json; done
+}
+
+@test "documents: every example that needs no network runs" {
+    sanitized && skip "a matter of minutes under sanitizers"
+    [ -n "$PYTHON" ] || skip "no Python with h5py"
+    "$PYTHON" -c '
+import json
+for paragraph in open("text.txt").read().split("\n\n"):
+    print(json.dumps({"text": paragraph}))' >fineweb.jsonl
+    results
+    for text in README.md extract/ol-extract.1 analyze/ol-analyze.1 report/ol-report.1; do
+        commands_of "$ROOT/$text" >commands
+        [ "$(wc -l <commands)" -ge 5 ]
+        while read -r command; do
+            [ "${command%% *}" != make ] || command="$command B=$TOOLS"
+            echo "$text: $command"
+            rm -f qwen.h5 MODEL.h5
+            case $command in
+            ol-analyze*) cp part1.h5 qwen.h5 ;;
+            esac
+            bash -eo pipefail -c "$command" >out 2>err </dev/null || { tail err; return 1; }
+        done <commands
+    done
+    [ -s survey.html ]
+    [ -s small.h5 ]
+    # And the Python of the README, on the activations that an example recorded.
+    "$EXTRACT" -q MODEL -t text.txt -n 1 -l 64 -o qwen.h5
+    sed -n '/^```python/,/^```$/p' "$ROOT/README.md" | grep -v '^```' >read.py
+    printf 'assert x.shape == (64, 128) and experts.shape == (64, 2)\n' >>read.py
+    "$PYTHON" read.py
+}
+
+@test "documents: the files and suites that they name are there" {
+    cd "$ROOT"
+    # `a/path` in backquotes, [text](links), and suites of the table of tests.
+    for text in README.md .github/CONTRIBUTING.md data/*/README.md tests/bench/README.md; do
+        folder=$(dirname "$text")
+        for path in $(grep -oE '`(common|extract|analyze|report|tests|data|\.ci|\.github)/[A-Za-z0-9_./*-]*`' "$text" | tr -d '`'); do
+            compgen -G "$path" >/dev/null || { echo "$text names $path"; return 1; }
+        done
+        for path in $(grep -oE '\]\([^):]*\)' "$text" | tr -d '])('); do
+            [ -e "$folder/$path" ] || { echo "$text links to $path"; return 1; }
+        done
+    done
+    for suite in $(sed -n '/is covered by/,/^$/p' .github/CONTRIBUTING.md | grep '^| `' | cut -d'|' -f3 | cut -d: -f1 | tr -d ','); do
+        [ -e "tests/unit/test_$suite.c" ] || [ -e "tests/cli/$suite.bats" ] || { echo "no suite $suite"; return 1; }
+    done
+    # A word has one meaning.
+    [ -z "$(sed -n '/^## Words/,$p' .github/CONTRIBUTING.md | cut -d'|' -f2 | sort | uniq -d | grep '[a-z]')" ]
+}
+
+@test "documents: the table of the survey's models is what --plan says" {
+    [ -n "$PYTHON" ] || skip "no Python with h5py"
+    "$PYTHON" - "$EXTRACT" "$ROOT/data/models" <<'EOF'
+import glob, json, subprocess, sys
+extract, folder = sys.argv[1:]
+told = {}
+for line in open(folder + "/README.md"):
+    cells = [cell.strip() for cell in line.split("|")]
+    if len(cells) == 7 and cells[2].endswith(" B"):
+        told[cells[1]] = cells[2:5] + [float(cells[5].split()[0])]
+for path in glob.glob(folder + "/*.json"):
+    plan = json.loads(subprocess.run([extract, "--plan", "--threads", "2", "--backend", "cpu", path],
+                                     check=True, capture_output=True).stdout)
+    model = plan["model"]
+    total, active, disk, least = told.pop(model["name"])
+    assert total == "%.1f B" % (model["total_parameters"] / 1e9), model["name"]
+    assert active == "%.1f B" % (model["active_parameters"] / 1e9), model["name"]
+    assert disk == "%.1f GB" % (plan["weights"]["bytes"]["total"] / 1e9), model["name"]
+    found = plan["memory"]["least_ram_bytes"] / 1e9
+    assert abs(found - least) <= 0.1 + 0.1 * least, (model["name"], found, least)
+assert told == {}, told
+EOF
+}
+
+@test "documents: man pages have no mistakes that groff finds" {
+    command -v groff >/dev/null || skip "groff is not installed"
+    for page in "$ROOT"/*/*.[15]; do
+        [ -z "$(groff -man -ww -z -rLL=100n "$page" 2>&1 | grep -v 'cannot adjust\|cannot break' | tee /dev/stderr)" ]
+    done
+}
