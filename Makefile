@@ -3,7 +3,8 @@
 # make run      extract, analyze, report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
 #               files go to runs/NAME.h5 and .json, or OUT=FILE.h5; FORMAT=html writes a page
 #               beside them, or REPORT=page.html
-# make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings, linters, sanitizers
+# make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings,
+#               linters, sanitizers
 # make bench    speed and memory, side by side with others where they are installed
 # make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
@@ -293,17 +294,22 @@ run: all
 bench: all $(TEST_TOOLS)
 	@BUILD=$(B) PYTHON=$(PYTHON) tests/bench/run
 
-# ---- check: format, both compilers, cppcheck, the tests under sanitizers ----
+# ---- check: format, shell, both compilers, cppcheck, the tests under sanitizers ----
 
 SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch] $(d)/*/*/*.[ch]) \
     extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc tests/gpu/*.cu)
+
+# What says in its first line that it is for a shell, and what bats and bad.bats read.
+SCRIPTS = $(shell grep -rlE '^\#!(/usr)?/bin/(env )?(ba)?sh' .ci $(LIBS) tests) \
+    $(wildcard tests/cli/*.bats tests/cli/*.bash tests/bad/cli/*/run)
 
 format:
 	clang-format -i $(SOURCES)
 
 check:
-	@sh common/deps.sh tools clang-format clang cppcheck
+	@sh common/deps.sh tools clang-format clang cppcheck shellcheck
 	@clang-format --dry-run -Werror $(SOURCES)
+	shellcheck -x $(SCRIPTS)
 	cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. \
 	    --enable=warning,portability --suppress=missingIncludeSystem $(LIBS)
 	$(MAKE) CC=clang CXX=clang++ CUDA=0 B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))

@@ -151,7 +151,7 @@ PY
 # on DEVICES MODEL OPTION...: the golden as run.h5 in a folder of its own. The lists of
 # devices are of one length, so that files may be compared byte by byte.
 on() {
-    declare -A lists=([1]=00000 [2]=0,001 [3]=0,1,2 [swapped]=001,0)
+    declare -A lists=([1]=00000 [2]="0,001" [3]="0,1,2" [swapped]="001,0")
     rm -rf "$1"
     mkdir "$1"
     (cd "$1" && golden "$2" run.h5 --devices "${lists[$1]}" "${@:3}")
@@ -210,11 +210,12 @@ on() {
     [ "$status" -eq 1 ]
     [ "$output" = "ol-extract: CUDA: there is no device 2: this machine has 2, counted from 0" ]
     run golden qwen3_moe run.h5 --devices 1,0,1
-    [ "$output" = "ol-extract: --devices 1,0,1: device 1 is there twice" ]
-    for list in , 0, ,1 a 0-1 -1 "0, 1" 99999999999; do
+    [ "$status" -eq 2 ]
+    [ "$output" = "ol-extract: --devices 1,0,1: device 1 is there twice (try 'ol-extract --help')" ]
+    for list in "," "0," ",1" a 0-1 -1 "0, 1" 99999999999; do
         run golden qwen3_moe run.h5 --devices "$list"
-        [ "$status" -eq 1 ]
-        [[ $output == "ol-extract: --devices $list: expected at most 32 numbers like 0,1" ]]
+        [ "$status" -eq 2 ]
+        [ "$output" = "ol-extract: --devices $list: expected at most 32 numbers like 0,1 (try 'ol-extract --help')" ]
     done
     [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
 }

@@ -237,7 +237,7 @@ converter() {
     names=("$(printf 'a\033]0;x\007b')" "$(printf 'c\302\2332Jd')" "$(printf 'e\342\200\256f')" \
         "$(printf 'g\xffh')" "$(printf 'i\nj\tk')" "$(printf 'l\177m')")
     shown=('a\x1b]0;x\x07b' 'c\x9b2Jd' 'e\u202ef' 'g\xffh' 'i\nj\tk' 'l\x7fm')
-    for i in ${!names[@]}; do
+    for i in "${!names[@]}"; do
         refused 1 "ol-analyze: ${shown[i]}: cannot open" "$ANALYZE" "${names[i]}"
         refused 1 "ol-report: ${shown[i]}: cannot open" "$REPORT" "${names[i]}"
         refused 1 "ol-extract: ${shown[i]}: cannot be opened" "$EXTRACT" --ids "$IDS" "${names[i]}"

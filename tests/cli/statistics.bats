@@ -60,10 +60,10 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     cd "$BATS_TEST_TMPDIR"
     extract qwen2_moe "$GOLDEN/qwen2_moe/ids.txt" run.h5
     for threads in 1 2 5; do
-        "$ANALYZE" $CRITERION --threads $threads run.h5 | grep -v command_line > $threads
+        "$ANALYZE" $CRITERION --threads $threads run.h5 | grep -v command_line > by-$threads
     done
-    cmp 1 2
-    cmp 1 5
+    cmp by-1 by-2
+    cmp by-1 by-5
 }
 
 @test "one token, one layer, one site, no tensors, another threshold, no summaries" {
