@@ -20,11 +20,10 @@ struct ol_atomic_file {
 /* A file of a name that nobody else has, known to those who remove it. */
 static int make_temporary(struct ol_atomic_file *file)
 {
-    sigset_t all, before;
+    sigset_t before;
     file->temporary = ol_xasprintf("%s.XXXXXX", file->output.path);
     /* Or a signal could come before the name is known. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ol_process_block_signals(&before);
     const int fd = mkstemp(file->temporary);
     const int code = errno;
     if (fd >= 0) {

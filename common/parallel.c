@@ -2,12 +2,18 @@
  * handed out by an atomic counter. */
 #include "common/parallel.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "common/cgroup.h"
+#include "common/process.h"
 
 struct worker {
     struct ol_pool *pool;
@@ -62,13 +68,17 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+/* Those that this process may run on, and no more than its control groups give time on:
+ * threads beyond that would be stopped in turns. */
 static int processors(void)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
-    int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
+    /* A set of fixed size is too small for the largest machines. */
+    const int n = sched_getaffinity(0, sizeof set, &set) == 0
+                      ? CPU_COUNT(&set)
+                      : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const double most = ceil(ol_cgroup_limits("").processors);
+    return n < 1 || most < 1 ? 1 : n > most ? (int)most : n;
 }
 
 struct ol_pool *ol_pool_new(int n_threads, struct ol_error *err)
@@ -80,6 +90,9 @@ struct ol_pool *ol_pool_new(int n_threads, struct ol_error *err)
     const int wanted = n_threads > 0 ? n_threads : processors();
     pool->workers = ol_xcalloc((size_t)wanted, sizeof *pool->workers);
     pool->n_threads = 1;
+    /* Signals are the main thread's: it may be making the name that a handler removes. */
+    sigset_t before;
+    ol_process_block_signals(&before);
     while (pool->n_threads < wanted) {
         struct worker *worker = &pool->workers[pool->n_threads - 1];
         worker->pool = pool;
@@ -88,11 +101,13 @@ struct ol_pool *ol_pool_new(int n_threads, struct ol_error *err)
         if (status != 0) {
             ol_fail(err, "cannot start thread %d of %d: %s", pool->n_threads + 1, wanted,
                     strerror(status));
+            pthread_sigmask(SIG_SETMASK, &before, NULL);
             ol_pool_free(pool);
             return NULL;
         }
         pool->n_threads++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pool;
 }
 

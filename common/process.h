@@ -2,6 +2,8 @@
 #ifndef OL_PROCESS_H
 #define OL_PROCESS_H
 
+#include <signal.h>
+
 /* The first statement of every main. Descriptors 0 to 2 that came closed are opened on
  * /dev/null, the wrong way round, so that no file takes their place and what would be
  * lost there is an error. A limit of the file size (SIGXFSZ) becomes a write that fails.
@@ -14,6 +16,12 @@ void ol_process_begin(void);
 enum { OL_MOST_TEMPORARIES = 8 };
 void ol_process_guard(const char *path);
 void ol_process_release(const char *path);
+
+/* Block, in the calling thread, the signals that come from outside: around the start of a
+ * thread, which inherits it, so that the main thread alone is interrupted. Those that a
+ * thread causes itself (SIGBUS of a mapped file, say) stay: blocked, they would end the
+ * process without their handler. Undone by pthread_sigmask(SIG_SETMASK, before, NULL). */
+void ol_process_block_signals(sigset_t *before);
 
 /* Remove all of them now. Async-signal-safe: for handlers of other signals. */
 void ol_process_remove_temporaries(void);

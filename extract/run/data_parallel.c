@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/process.h"
+
 struct device {
     struct ol_forward_input in;
     struct ol_observer_context context;
@@ -208,7 +210,7 @@ static int start_all(struct devices *all)
 int ol_data_parallel_run(const struct ol_data_parallel *run, struct ol_error *err)
 {
     struct devices *all = ol_xcalloc(1, sizeof *all);
-    sigset_t every, before;
+    sigset_t before;
     int status;
     all->n = run->n_devices;
     set_up(all, run, err);
@@ -219,8 +221,7 @@ int ol_data_parallel_run(const struct ol_data_parallel *run, struct ol_error *er
     }
     pthread_mutex_init(&all->mutex, NULL);
     pthread_cond_init(&all->met, NULL);
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
+    ol_process_block_signals(&before);
     const int started = start_all(all);
     for (int p = started; p < all->n; p++)
         ol_writer_end_part(run->writer, p);

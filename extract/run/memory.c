@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cgroup.h"
 #include "extract/backend.h"
 #include "extract/forward/experts.h"
 #include "extract/forward/mixer/mixer.h"
@@ -123,6 +124,13 @@ static int64_t kernel_bytes(const char *path, const char *name)
     return kib * 1024;
 }
 
+int64_t ol_memory_available(void)
+{
+    const int64_t machine = kernel_bytes("/proc/meminfo", "MemAvailable");
+    const int64_t group = ol_cgroup_limits("").memory;
+    return machine > 0 && machine < group ? machine : group;
+}
+
 int64_t ol_memory_resident(void)
 {
     return kernel_bytes("/proc/self/status", "RssAnon");
@@ -140,8 +148,8 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err)
 {
     const bool given = budget > 0, device = need->device_bytes > 0;
-    const int64_t available = kernel_bytes("/proc/meminfo", "MemAvailable");
-    const int64_t host = available > 0 ? available - available / 8 : INT64_MAX;
+    const int64_t available = ol_memory_available();
+    const int64_t host = available < INT64_MAX ? available - available / 8 : INT64_MAX;
     if (!given)
         budget = device ? need->device_bytes : host;
     for (int level = 0; level < LEVELS; level++) {

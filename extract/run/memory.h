@@ -42,6 +42,10 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
 /* The least budget that would do, in bytes. */
 int64_t ol_memory_least(const struct ol_memory_need *need);
 
+/* What the machine and the control groups of this process have left, in bytes; INT64_MAX
+ * where neither says. */
+int64_t ol_memory_available(void);
+
 /* Anonymous memory of this process that is resident now, in bytes; 0 where the system
  * does not say. */
 int64_t ol_memory_resident(void);

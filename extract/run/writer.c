@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/magnitude.h"
+#include "common/process.h"
 #include "extract/run/writer_job.h"
 
 struct queue {
@@ -113,9 +114,8 @@ struct ol_writer *ol_writer_new(const struct ol_writer_target *target,
         w->queues[p] = (struct queue){.last = &w->queues[p].first, .stage = INT64_MIN};
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    ol_process_block_signals(&before);
     const int code = pthread_create(&w->thread, NULL, work, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code == 0)

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/process.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* linux/mman.h, 5.14 */
 #endif
@@ -277,10 +279,9 @@ struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err)
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->done, NULL);
     /* Signals are for the program's own threads. */
-    sigset_t all, before;
+    sigset_t before;
     int code = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ol_process_block_signals(&before);
     while (code == 0 && s->n_threads < N_THREADS) {
         code = pthread_create(&s->threads[s->n_threads], NULL, work, s);
         s->n_threads += code == 0;
