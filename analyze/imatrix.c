@@ -130,17 +130,28 @@ static int list_entries(struct imatrix *m, struct ol_error *err)
     return 0;
 }
 
+/* Tokens of each routed expert, added up over all files. */
+static void add_expert_tokens(const struct imatrix *m, const struct entry *e,
+                              double *counts)
+{
+    const struct ol_activation_layer *layer =
+        &ol_parts_layout(m->parts)->layers[e->i_layer];
+    double *units = ol_xcalloc((size_t)layer->n_units * OL_N_UNIT_COLUMNS, sizeof *units);
+    for (int i = 0; i < m->parts->n_files; i++) {
+        ol_activation_read_units(m->parts->files[i], e->i_layer, units);
+        for (int64_t k = 0; k < e->n_matrices; k++)
+            counts[k] += units[k * OL_N_UNIT_COLUMNS + OL_UNIT_TOKENS];
+    }
+    free(units);
+}
+
 /* Sums of squares [n_matrices, width] over all files, and tokens [n_matrices]. */
 static void read_entry(const struct imatrix *m, const struct entry *e, double *sums,
                        double *counts)
 {
     const size_t n = (size_t)(e->n_matrices * e->width);
-    const struct ol_activation_layer *layer =
-        &ol_parts_layout(m->parts)->layers[e->i_layer];
-    const size_t n_columns = (size_t)(OL_N_COLUMN_ROWS * e->width),
-                 n_units = (size_t)layer->n_units * OL_N_UNIT_COLUMNS;
+    const size_t n_columns = (size_t)(OL_N_COLUMN_ROWS * e->width);
     double *some = ol_xcalloc(n > n_columns ? n : n_columns, sizeof *some);
-    double *units = ol_xcalloc(n_units, sizeof *units);
     for (int i = 0; i < m->parts->n_files; i++) {
         const struct ol_activation_file *f = m->parts->files[i];
         const double *from = some;
@@ -155,13 +166,11 @@ static void read_entry(const struct imatrix *m, const struct entry *e, double *s
         }
         for (size_t k = 0; k < n; k++)
             sums[k] += from[k];
-        ol_activation_read_units(f, e->i_layer, units);
-        for (int64_t k = 0; e->n_matrices > 1 && k < e->n_matrices; k++)
-            counts[k] += units[k * OL_N_UNIT_COLUMNS + OL_UNIT_TOKENS];
     }
-    if (e->n_matrices == 1)
+    if (e->n_matrices > 1)
+        add_expert_tokens(m, e, counts);
+    else
         counts[0] = (double)m->parts->n_tokens;
-    free(units);
     free(some);
 }
 
@@ -262,6 +271,78 @@ static int check_finite(const struct imatrix *m, const struct entry *e,
     return 0;
 }
 
+/* ---- experts that no token chose ---- */
+
+/* Text that grows to a limit. */
+struct list {
+    char text[OL_ERROR_TEXT_BYTES / 2];
+    size_t used;
+    int64_t left_out; /* experts for which there was no room */
+};
+
+static void list_add(struct list *list, int64_t n_experts, const char *words)
+{
+    const size_t n = strlen(words);
+    if (list->left_out > 0 || list->used + n >= sizeof list->text) {
+        list->left_out += n_experts;
+        return;
+    }
+    memcpy(list->text + list->used, words, n + 1);
+    list->used += n;
+}
+
+/* "layer 3: 5, 7-9", and how many they are. */
+static int64_t list_layer(struct list *list, int layer, const double *tokens,
+                          int64_t n_experts)
+{
+    int64_t n = 0;
+    for (int64_t e = 0; e < n_experts; e++) {
+        const int64_t first = e;
+        char words[96];
+        if (tokens[e] > 0)
+            continue;
+        while (e + 1 < n_experts && !(tokens[e + 1] > 0))
+            e++;
+        int used = n > 0 ? snprintf(words, sizeof words, ",")
+                         : snprintf(words, sizeof words,
+                                    "%slayer %d:", list->used > 0 ? "; " : "", layer);
+        used += snprintf(words + used, sizeof words - (size_t)used, " %lld",
+                         (long long)first);
+        if (e > first)
+            snprintf(words + used, sizeof words - (size_t)used, "-%lld", (long long)e);
+        list_add(list, e - first + 1, words);
+        n += e - first + 1;
+    }
+    return n;
+}
+
+/* Their counts are 0: a quantiser has nothing to weigh their errors by. */
+static void tell_unused_experts(const struct imatrix *m)
+{
+    struct list list = {.used = 0};
+    int64_t n_unused = 0, n_all = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct entry *e = &m->entries[i];
+        if (e->source != OL_INPUT_EXPERTS_DOWN)
+            continue;
+        double *counts = ol_xcalloc((size_t)e->n_matrices, sizeof *counts);
+        add_expert_tokens(m, e, counts);
+        n_all += e->n_matrices;
+        n_unused +=
+            list_layer(&list, ol_parts_layout(m->parts)->layers[e->i_layer].number,
+                       counts, e->n_matrices);
+        free(counts);
+    }
+    if (n_unused == 0)
+        return;
+    char more[64] = "";
+    if (list.left_out > 0)
+        snprintf(more, sizeof more, "; and %lld more", (long long)list.left_out);
+    ol_warn("--imatrix: %lld of %lld experts have no tokens in this text, and so no "
+            "importance (counts 0): %s%s",
+            (long long)n_unused, (long long)n_all, list.text, more);
+}
+
 static int put_entry(const struct imatrix *m, const struct entry *e, FILE *out,
                      struct ol_error *err)
 {
@@ -332,6 +413,8 @@ int ol_imatrix_write(const struct ol_parts *parts, const char *path, struct ol_e
         else
             ol_atomic_discard(file);
     }
+    if (status == 0)
+        tell_unused_experts(&m);
     for (size_t i = 0; i < m.n; i++)
         free(m.entries[i].name);
     free(m.entries);
