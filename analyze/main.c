@@ -218,6 +218,22 @@ static int check_outputs(const struct command *c, struct ol_error *err)
     return status;
 }
 
+/* What --verbose is for: what the files are. */
+static void tell_details(const struct ol_parts *parts)
+{
+    for (int i = 0; i < parts->n_files; i++) {
+        const struct ol_activation_file *f = parts->files[i];
+        const struct ol_activation_info *info = ol_activation_info(f);
+        const struct ol_activation_layout *layout = ol_activation_layout(f);
+        ol_detail("%s: %s in %s on %s, %lld sequences of up to %lld tokens of %s, %d "
+                  "layers recorded, %s",
+                  ol_activation_path(f), info->model.name, info->precision, info->device,
+                  (long long)layout->n_sequences, (long long)layout->n_tokens,
+                  info->input.source, layout->n_layers,
+                  layout->summary ? "with summaries" : "without summaries");
+    }
+}
+
 static int analyse(const struct command *c, const struct ol_texts *files,
                    const char *command_line, struct ol_error *err)
 {
@@ -235,6 +251,7 @@ static int analyse(const struct command *c, const struct ol_texts *files,
         ol_parts_clear(&parts);
         return status;
     }
+    tell_details(&parts);
     if (status == 0) {
         pool = ol_pool_new((int)c->n_threads, err);
         status = pool != NULL ? 0 : -1;

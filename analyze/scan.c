@@ -248,9 +248,11 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
     if (!from_summaries && s.analysis.n_sites > 0 && wants_blocks(&s.gathered))
         status = scan_all(&s, pool, err);
     for (int i = 0; status == 0 && ol_statistics[i] != NULL; i++)
-        if (chosen->statistics[i])
+        if (chosen->statistics[i]) {
+            ol_detail("statistic %s", ol_statistics[i]->name);
             ol_json_set(results, ol_statistics[i]->name,
                         ol_statistics[i]->results(&s.analysis, s.states[i]));
+        }
     for (int i = 0; ol_statistics[i] != NULL; i++)
         if (s.gathered.statistics[i] && ol_statistics[i]->end != NULL)
             ol_statistics[i]->end(s.states[i]);

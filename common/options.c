@@ -69,7 +69,8 @@ static void print_help(const struct ol_tool *tool)
     static const struct ol_option common[] = {
         {'q', "quiet", OL_OPTION_FLAG, NULL, NULL, "errors and warnings only", 0, 0,
          NULL},
-        {'v', "verbose", OL_OPTION_FLAG, NULL, NULL, "say more", 0, 0, NULL},
+        {'v', "verbose", OL_OPTION_FLAG, NULL, NULL,
+         "say more: what was found, and each step", 0, 0, NULL},
         {'h', "help", OL_OPTION_FLAG, NULL, NULL, "this text", 0, 0, NULL},
         {'V', "version", OL_OPTION_FLAG, NULL, NULL, "version, compiler, libraries", 0, 0,
          NULL},

@@ -102,6 +102,10 @@ static int read_one(struct ol_report_results *r, const char *file, struct ol_err
 {
     if (ol_report_read(r, file, err) != 0)
         return -1;
+    ol_detail("%s: %s in %s on %s, %lld sequences, %lld tokens of %s, by ol-analyze %s",
+              r->file, r->model.name, r->run.precision, r->run.device,
+              (long long)r->n_sequences, (long long)r->n_tokens, r->input.source,
+              r->tool_version);
     return ol_published_find(r->model.name, &r->published, err);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@ struct ol_progress {
     double total, skipped, done;
     double start, last_drawn;
     bool visible, drawn;
+    int layer; /* where the first device is, */
+    double layer_start;
     int64_t peak_memory; /* the most anonymous memory that was resident at any step */
 };
 
@@ -43,7 +46,8 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
     p->n_layers = n_layers;
     p->total = total;
     p->skipped = skipped;
-    p->start = now();
+    p->start = p->layer_start = now();
+    p->layer = -1;
     p->visible = ol_verbosity() >= 1 && isatty(STDERR_FILENO) == 1;
     return p;
 }
@@ -96,28 +100,104 @@ static void print_stalls(const struct ol_activation_receipt *r, char *text, size
         snprintf(text, bytes, "waits: disk %.0f %%", percent * r->disk_seconds);
 }
 
-static void draw(struct ol_progress *p, int layer)
+/* ---- the line ---- */
+
+enum { MOST_PIECE = 96, USUAL_COLUMNS = 80 };
+
+/* In the order in which they stand; what matters least is left out first. */
+enum piece {
+    PIECE_LAYER,
+    PIECE_SPEED,
+    PIECE_READ,
+    PIECE_LINK,
+    PIECE_MEMORY,
+    PIECE_STALLS,
+    PIECE_LEFT,
+    N_PIECES,
+};
+static const enum piece by_worth[N_PIECES] = {PIECE_LAYER, PIECE_LEFT,   PIECE_SPEED,
+                                              PIECE_READ,  PIECE_STALLS, PIECE_MEMORY,
+                                              PIECE_LINK};
+
+/* Asked each time: a window may have been made smaller. */
+static int columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0
+               ? size.ws_col
+               : USUAL_COLUMNS;
+}
+
+/* Those of the pieces that fit into `room` columns, with two spaces before each; none
+ * when the first in worth does not. */
+static void join_pieces(char pieces[N_PIECES][MOST_PIECE], int room, char *line)
+{
+    bool shown[N_PIECES] = {false};
+    for (int i = 0; i < N_PIECES; i++) {
+        const int n = (int)strlen(pieces[by_worth[i]]) + 2;
+        shown[by_worth[i]] = n > 2 && n <= room;
+        room -= shown[by_worth[i]] ? n : 0;
+    }
+    *line = '\0';
+    for (int i = 0; i < N_PIECES && shown[by_worth[0]]; i++)
+        if (shown[i])
+            strcat(strcat(line, "  "), pieces[i]);
+}
+
+static void write_pieces(struct ol_progress *p, int layer,
+                         char pieces[N_PIECES][MOST_PIECE])
 {
     const struct ol_activation_receipt r = receipt_of(p);
     const double fraction = p->total > 0 ? (p->skipped + p->done) / p->total : 1;
     const double left =
         p->done > 0 ? r.seconds * (1 / fraction - 1) * (p->skipped + p->done) / p->done
                     : 0;
-    const double read = (double)r.bytes_read * 1e-9;
     const double own = p->total > 0 ? p->done / p->total : 1;
-    char stalls[96], device[64] = "";
-    print_stalls(&r, stalls, sizeof stalls);
+    const double read = (double)r.bytes_read * 1e-9;
+    snprintf(pieces[PIECE_LAYER], MOST_PIECE, "layer %d/%d  %3.0f %%",
+             layer < p->n_layers ? layer + 1 : p->n_layers, p->n_layers, 100 * fraction);
+    snprintf(pieces[PIECE_SPEED], MOST_PIECE, "%.0f tokens/s",
+             (double)p->n_tokens * own / r.seconds);
+    snprintf(pieces[PIECE_READ], MOST_PIECE, "%.2f GB read, %.2f GB/s", read,
+             read / r.seconds);
     if (r.peak_device_memory > 0)
-        snprintf(device, sizeof device, "  link %.2f GB/s, %.2f GB device",
+        snprintf(pieces[PIECE_LINK], MOST_PIECE, "link %.2f GB/s, %.2f GB device",
                  (double)r.link_bytes * 1e-9 / r.seconds, (double)usage(p).memory * 1e-9);
-    fprintf(stderr,
-            "\r%s: layer %d/%d  %3.0f %%  %.0f tokens/s  %.2f GB read, %.2f GB/s%s  "
-            "%.2f GB memory  %s  %d:%02d left\033[K",
-            ol_program(), layer < p->n_layers ? layer + 1 : p->n_layers, p->n_layers,
-            100 * fraction, (double)p->n_tokens * own / r.seconds, read, read / r.seconds,
-            device, (double)ol_memory_resident() * 1e-9, stalls, (int)left / 60,
-            (int)left % 60);
+    snprintf(pieces[PIECE_MEMORY], MOST_PIECE, "%.2f GB memory",
+             (double)ol_memory_resident() * 1e-9);
+    print_stalls(&r, pieces[PIECE_STALLS], MOST_PIECE);
+    snprintf(pieces[PIECE_LEFT], MOST_PIECE, "%d:%02d left", (int)left / 60,
+             (int)left % 60);
+}
+
+static void draw(struct ol_progress *p, int layer)
+{
+    char pieces[N_PIECES][MOST_PIECE] = {""}, line[N_PIECES * (MOST_PIECE + 2)];
+    write_pieces(p, layer, pieces);
+    /* In the last column many terminals begin a new line. */
+    const int room = columns() - 1, name = (int)strlen(ol_program()) + 1;
+    join_pieces(pieces, room - name, line);
+    if (*line != '\0')
+        fprintf(stderr, "\r%s:%s\033[K", ol_program(), line);
+    else
+        fprintf(stderr, "\r%.*s\033[K", room, pieces[PIECE_LAYER]);
     p->drawn = true;
+}
+
+/* Layers as they end, for --verbose. */
+static void tell_layer(struct ol_progress *p, int layer, double t)
+{
+    if (layer <= p->layer)
+        return;
+    if (p->layer >= 0 && ol_verbosity() >= 2) {
+        if (p->drawn)
+            fprintf(stderr, "\r\033[K");
+        p->drawn = false;
+        ol_detail("layer %d: %.3f s, %.2f GB of weights read so far", p->layer,
+                  t - p->layer_start, (double)receipt_of(p).bytes_read * 1e-9);
+    }
+    p->layer = layer;
+    p->layer_start = t;
 }
 
 void ol_progress_step(struct ol_progress *p, int layer, double done)
@@ -125,6 +205,7 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
     pthread_mutex_lock(&p->mutex);
     p->done += done;
     const double t = now();
+    tell_layer(p, layer, t);
     const int64_t resident = ol_memory_resident();
     if (resident > p->peak_memory)
         p->peak_memory = resident;
@@ -137,6 +218,7 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
 
 void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *receipt)
 {
+    tell_layer(p, p->n_layers, now());
     if (p->drawn)
         fprintf(stderr, "\r\033[K");
     p->drawn = false;

@@ -422,6 +422,37 @@ static void abandon(struct run *r)
 
 /* ---- the run ---- */
 
+/* What --verbose is for: which model, text, device and memory these are. */
+static void tell_details(const struct run *r)
+{
+    const struct ol_spec *spec = &r->model.spec;
+    ol_detail("%s: %s of %d layers, %d dimensions, %d experts (top %d), %s, %lld "
+              "parameters, %lld active, from %s",
+              r->model.name, spec->family, spec->n_layers, spec->d_model,
+              spec->router.n_experts, spec->router.top_k, r->info.model.weight_format,
+              (long long)r->info.model.total_parameters,
+              (long long)r->info.model.active_parameters, r->model.directory);
+    ol_detail("%s: %" PRId64 " sequences, %" PRId64 " tokens, the longest sequence of "
+              "%" PRId64 "; %s",
+              r->corpus.source, r->corpus.n_sequences, r->n_rows, r->corpus.n_tokens,
+              r->corpus.bos ? "begun by the tokenizer's tokens"
+                            : "without tokens in front");
+    for (int i = 0; i < r->devices.n; i++)
+        ol_detail("device %d: %s, %s", i, r->devices.backends[i]->op->name,
+                  r->devices.backends[i]->device);
+}
+
+static void tell_memory(const struct run *r)
+{
+    const double mib = 1.0 / (1 << 20);
+    const struct ol_forward_buffers *buffers = &r->memory.buffers;
+    ol_detail("memory: %.0f MiB, %.0f MiB of each device, and %.0f MiB of weights ahead "
+              "of their use; %" PRId64 " rows of a block, %" PRId64 " of experts",
+              (double)r->memory.total * mib, (double)r->memory.device * mib,
+              (double)buffers->weight_bytes * mib, buffers->block_rows,
+              buffers->group_rows);
+}
+
 /* The rows of the largest part. */
 static int64_t split_rows(struct run *r, int64_t longest)
 {
@@ -631,6 +662,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     /* Not needed any more, and large. */
     ol_tokenizer_close(r.tokenizer);
     r.tokenizer = NULL;
+    tell_details(&r);
     if (look_for_complete(&r, &complete, err) != 0)
         goto out;
     if (complete) {
@@ -641,6 +673,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     }
     if (plan_memory(&r, err) != 0)
         goto out;
+    tell_memory(&r);
     new_summary(&r);
     if (open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
         goto out;

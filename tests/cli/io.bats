@@ -224,7 +224,7 @@ converter() {
     done
     if ! sanitized; then
         failed=0
-        for kib in $(seq 3600 40 8000); do
+        for kib in $(seq 3600 150 8000); do
             (ulimit -v $kib; "$REPORT" -f html run.json -o x) 2> err || failed=$((failed + 1))
             rm -f x
             [ "$(ls | tr '\n' ' ')" = 'bin err figure.png run.json ' ]
@@ -303,4 +303,72 @@ large, small = json.load(open("large.json"))["run"], json.load(open("small.json"
 assert large["flops"] == 1e6 * small["flops"]
 assert 0.99e6 * small["disk_bytes"] < large["disk_bytes"] * 2 and large["disk_bytes"] > 0
 PY
+}
+
+@test "the progress line fits the terminal, whatever its width" {
+    for columns in 200 80 60 40 24 12 3; do
+        "$PYTHON" "$TESTS/tools/terminal.py" $columns "$EXTRACT" "$DEMO" -t "$HELDOUT" -n 16 \
+            -l 512 --perplexity -o run.h5 > lines
+        echo "$columns: $(tail -n 1 lines)"
+        [ "$(wc -l < lines)" -ge 1 ]
+        awk -v columns=$columns 'length($0) >= columns { print; long = 1 } END { exit long }' lines
+        [ "$columns" -lt 24 ] || grep -q 'layer [1-6]/6  *[0-9]* %' lines
+        [ "$columns" -lt 60 ] || grep -q '[0-9]:[0-9][0-9] left' lines
+        [ "$columns" -lt 200 ] || grep -q 'tokens/s .* GB read.* memory .*waits: disk' lines
+    done
+}
+
+@test "--verbose says what is done, and changes nothing else" {
+    "$EXTRACT" -v "$DEMO" -t "$HELDOUT" -n 2 -l 60 -o run.h5 > name 2> said
+    [ "$(cat name)" = run.h5 ]
+    grep -q '^ol-extract: demo: qwen3_moe of 6 layers, 128 dimensions, 16 experts (top 2)' said
+    grep -q '2 sequences, 120 tokens' said
+    grep -q '^ol-extract: memory: ' said
+    [ "$(grep -c '^ol-extract: layer [0-5]: [0-9.]* s' said)" -eq 6 ]
+    "$ANALYZE" -v run.h5 -o a.json 2> said
+    grep -q '^ol-analyze: run.h5: demo in bf16' said
+    grep -q '^ol-analyze: statistic llm_int8$' said
+    "$REPORT" -v a.json > a.md 2> said
+    grep -q '^ol-report: a.json: demo in bf16' said
+    "$REPORT" a.json 2> said | cmp - a.md
+    [ ! -s said ]
+}
+
+@test "--imatrix with --output writes both, and counts the experts without tokens" {
+    "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 1 -l 12 --imatrix -o run.h5
+    "$ANALYZE" run.h5 --imatrix a.gguf -o a.json 2> said
+    "$ANALYZE" run.h5 --imatrix - 2> also | cmp - a.gguf
+    cmp said also
+    [ "$(head -c 4 a.gguf)" = GGUF ]
+    "$PYTHON" - <<'PY'
+import json, re
+unused = {l["layer"]: [e for e, n in enumerate(l["tokens"]) if n == 0]
+          for l in json.load(open("a.json"))["router"]["layers"]}
+said = open("said").read()
+n = sum(map(len, unused.values()))
+assert n > 0 and f"{n} of {6 * 16} experts have no tokens" in said, said
+found = {}
+for layer, text in re.findall(r"layer (\d+): ([0-9, -]+)", said):
+    for part in text.split(", "):
+        first, _, last = part.partition("-")
+        found.setdefault(int(layer), []).extend(range(int(first), int(last or first) + 1))
+assert found == {l: e for l, e in unused.items() if e}, (found, unused)
+PY
+    refused 1 'are one file' "$ANALYZE" run.h5 --imatrix b.gguf -o ./b.gguf
+    refused 1 'are one file' "$ANALYZE" run.h5 --imatrix - -o -
+    [ ! -e b.gguf ]
+}
+
+# Nested groups of version 1, where this process may make some; test_cgroup has the others.
+@test "control groups limit the default budgets" {
+    group=/sys/fs/cgroup/memory/ol-test-$$
+    [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ] || skip "no control groups of version 1"
+    mkdir -p $group/inner 2>/dev/null || skip "no right to make a control group"
+    echo 300M > $group/memory.limit_in_bytes
+    run bash -c "echo \$BASHPID > $group/inner/cgroup.procs &&
+        '$EXTRACT' --plan '$DEMO' -n 2000 -l 200"
+    rmdir $group/inner $group
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output =~ free\ memory\ of\ 2[0-9][0-9]\ MiB\ cannot\ hold ]]
 }
