@@ -213,6 +213,72 @@ MODELS |= {
                       torch.float16),
 }
 
+# Sizes of which sixteen make whole groups.
+SIXTEENS = dict(**{**COMMON, "hidden_size": 48}, head_dim=8, moe_intermediate_size=32,
+                norm_topk_prob=True)
+
+
+def compressed_weights(form, **weights):
+    return dict(quant_method="compressed-tensors", format=form, ignore=["lm_head"],
+                config_groups=dict(attention=dict(targets=["re:.*self_attn.*"], weights=weights),
+                                   experts=dict(targets=["re:.*experts.*"],
+                                                weights=dict(weights))))
+
+
+MODELS |= {
+    "qwen3_moe-fp8-block": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=32, norm_topk_prob=True,
+        quantization_config=compressed_weights(
+            "float-quantized", num_bits=8, type="float", strategy="block", symmetric=True,
+            block_structure=[16, 12], group_size=None, dynamic=False)), torch.bfloat16),
+    "qwen3_moe-nvfp4": ("Qwen3Moe", dict(
+        **SIXTEENS, **MOE, quantization_config=compressed_weights(
+            "nvfp4-pack-quantized", num_bits=4, type="float", strategy="tensor_group",
+            symmetric=True, group_size=16, dynamic=False)), torch.bfloat16),
+    "qwen3_moe-modelopt": ("Qwen3Moe", dict(**SIXTEENS, **MOE), torch.bfloat16),
+    "qwen3_moe-gptq-sym": ("Qwen3Moe", dict(
+        **WORDS, **MOE, quantization_config=dict(
+            quant_method="gptq", bits=4, group_size=8, sym=True, desc_act=False,
+            checkpoint_format="gptq", meta=dict(quantizer=["gptqmodel:5.6.0"]))),
+                           torch.float16),
+    "mixtral-fused": ("Mixtral", dict(
+        **COMMON, num_local_experts=5, num_experts_per_tok=2, intermediate_size=23,
+        rope_theta=1e6), torch.bfloat16),
+}
+
+# Under the names that transformers 5 gives them: all experts of a layer in one tensor.
+FUSED = {"mixtral-fused"}
+
+# How modelopt stores each module; its method stands in a file of its own.
+MODELOPT = {"q_proj": "FP8", "k_proj": "FP8", "v_proj": "FP8", "gate_proj": "NVFP4",
+            "up_proj": "NVFP4", "down_proj": "NVFP4"}
+SIDECARS = {"qwen3_moe-modelopt"}
+
+
+def modelopt(w, key):
+    """FP8, NVFP4 or plain, by the module's name."""
+    method = MODELOPT.get(key.split(".")[-1])
+    if method is None:
+        return {".weight": w.to(torch.bfloat16)}, w.to(torch.bfloat16).float()
+    if method == "NVFP4":
+        return quantise.nvfp4(w, False)
+    stored, values = quantise.fp8_tensor(w)
+    return stored | {".weight_scale": stored[".weight_scale"].reshape(())}, values
+
+
+def sidecar(tensors):
+    layers = {}
+    for key in tensors:
+        base = key.removesuffix(".weight_scale")
+        if base != key:
+            method = MODELOPT[base.split(".")[-1]]
+            layers[base] = {"quant_algo": method} | (
+                {"group_size": 16} if method == "NVFP4" else {})
+    return {"producer": {"name": "modelopt", "version": "0.33.0"},
+            "quantization": {"quant_algo": "MIXED_PRECISION", "kv_cache_quant_algo": None,
+                             "exclude_modules": ["lm_head"], "quantized_layers": layers}}
+
+
 # How the matrices of a quantised model are stored; the others are plain.
 QUANTISERS = {
     "gpt_oss-mxfp4": quantise.mxfp4,
@@ -224,6 +290,10 @@ QUANTISERS = {
     "qwen3_moe-gptq": lambda w: quantise.gptq(w, 8, True, 1),
     "qwen3_moe-gptq2": lambda w: quantise.gptq(w, w.shape[1], False, 0),
     "qwen3_moe-awq": lambda w: quantise.awq(w, 8),
+    "qwen3_moe-fp8-block": lambda w: quantise.fp8_blocks(w, 16, 12, ".weight_scale"),
+    "qwen3_moe-nvfp4": lambda w: quantise.nvfp4(w, True),
+    "qwen3_moe-modelopt": modelopt,
+    "qwen3_moe-gptq-sym": lambda w: quantise.gptq(w, 8, False, 0, True),
 }
 
 # Whose config.json is not what its class writes: model_type, and whether it is nested.
@@ -333,6 +403,8 @@ def group_gap(module, logits):
 
 def hub_tensors(model, name):
     """Views of the parameters under the names and shapes of the Hub's checkpoints."""
+    if name in FUSED:
+        return dict(model.state_dict())
     mixtral = type(model).__name__.startswith("Mixtral")
     quantised = MODELS[name][1].get("quantization_config")
     split = quantised is not None and quantised["quant_method"] != "mxfp4"
@@ -373,7 +445,7 @@ def stored_tensors(model, name, dtype):
                 stored[key + suffix] = torch.stack([part[0][suffix] for part in parts])
             p.copy_(torch.stack([part[1].T for part in parts]))
         elif method not in (None, quantise.mxfp4) and inner.endswith("_proj"):
-            found, values = method(p)
+            found, values = method(p, inner) if method is modelopt else method(p)
             stored |= {inner + suffix: t for suffix, t in found.items()}
             p.copy_(values)
         else:
@@ -511,6 +583,10 @@ def make(name, root):
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(config, f, indent=1)
         f.write("\n")
+    if name in SIDECARS:
+        with open(os.path.join(folder, "hf_quant_config.json"), "w") as f:
+            json.dump(sidecar(tensors), f, indent=1)
+            f.write("\n")
     save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     with open(os.path.join(folder, "ids.txt"), "w") as f:
         for row in ids:

@@ -13,7 +13,7 @@ def spread(scales, rows, cols, shape):
     return scales.repeat_interleave(rows, 0).repeat_interleave(cols, 1)[:shape[0], :shape[1]]
 
 
-def fp8_blocks(w, rows, cols):
+def fp8_blocks(w, rows, cols, suffix=".weight_scale_inv"):
     tiles = (-(-w.shape[0] // rows), -(-w.shape[1] // cols))
     scales = torch.zeros(tiles)
     for r in range(tiles[0]):
@@ -22,7 +22,7 @@ def fp8_blocks(w, rows, cols):
             scales[r, c] = block.abs().max() / 448 * 1.1
     wide = spread(scales, rows, cols, w.shape)
     codes = (w / wide).to(torch.float8_e4m3fn)
-    return {".weight": codes, ".weight_scale_inv": scales}, codes.float() * wide
+    return {".weight": codes, suffix: scales}, codes.float() * wide
 
 
 def fp8_channels(w):
@@ -45,6 +45,27 @@ def mxfp4(w):
     values = (E2M1[codes] * exponents.exp2().unsqueeze(-1)).reshape(w.shape)
     blocks = (codes[..., 0::2] | codes[..., 1::2] << 4).to(torch.uint8)
     return {"_blocks": blocks, "_scales": (exponents + 127).to(torch.uint8)}, values
+
+
+def nvfp4(w, compressed):
+    """E4M3 scales of 16 inputs; the one of all is multiplied in (modelopt), or divided by."""
+    groups = w.reshape(w.shape[0], -1, 16)
+    one = (w.abs().max() / 6 / 448 * 1.3).float()
+    scales = (groups.abs().amax(-1) / 6 / one).clamp(min=2**-6).to(torch.float8_e4m3fn)
+    if compressed:
+        one = (1 / one).reshape(1)
+        wide = scales.float() / one
+    else:
+        wide = scales.float() * one
+    codes = (groups.unsqueeze(-1) / wide[..., None, None] - E2M1).abs().argmin(-1)
+    values = (E2M1[codes] * wide.unsqueeze(-1)).reshape(w.shape)
+    codes = codes.reshape(w.shape)
+    packed = (codes[:, 0::2] | codes[:, 1::2] << 4).to(torch.uint8)
+    if compressed:
+        return {".weight_packed": packed, ".weight_scale": scales,
+                ".weight_global_scale": one}, values
+    return {".weight": packed, ".weight_scale": scales, ".weight_scale_2": one,
+            ".input_scale": torch.tensor(0.37)}, values
 
 
 def pack(codes, order=range(8)):
@@ -81,12 +102,12 @@ def compressed(w, group, symmetric):
     return stored, values
 
 
-def gptq(w, group, shuffled, offset):
+def gptq(w, group, shuffled, offset, centred=False):
     n = -(-w.shape[1] // group)
     groups = torch.arange(w.shape[1]) // group
     if shuffled:
         groups = groups[torch.arange(w.shape[1]) * 7 % w.shape[1]]
-    codes, zeros, scales, values = integers(w, groups, n, torch.float16, False)
+    codes, zeros, scales, values = integers(w, groups, n, torch.float16, centred)
     return {".qweight": pack(codes).T.contiguous(),
             ".qzeros": pack(zeros.T - offset), ".scales": scales.T.contiguous(),
             ".g_idx": groups.to(torch.int32)}, values

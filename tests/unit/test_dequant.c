@@ -207,6 +207,40 @@ static void mxfp4(void **state)
     compare(&w, want);
 }
 
+/* Every byte of codes with every scale, multiplied by one number and divided by it. */
+static void nvfp4(void **state)
+{
+    (void)state;
+    enum { ROWS = 64, COLS = 512, GROUP = 16, GROUPS = COLS / GROUP };
+    static uint8_t codes[ROWS * COLS / 2], scales[ROWS * GROUPS];
+    static double want[ROWS * COLS];
+    for (int i = 0; i < ROWS * COLS / 2; i++)
+        codes[i] = (uint8_t)(i + i / 256 * 3);
+    for (int i = 0; i < ROWS * GROUPS; i++)
+        scales[i] = (uint8_t)i;
+    for (int divides = 0; divides < 2; divides++) {
+        const float factor = 0.0123f;
+        for (int i = 0; i < ROWS * COLS; i++) {
+            const int byte = codes[i / 2];
+            const double scale = e4m3(scales[i / GROUP]);
+            /* Both steps are in float. */
+            const float both = divides ? (float)(scale / (double)factor)
+                                       : (float)(scale * (double)factor);
+            want[i] = e2m1(i % 2 == 0 ? byte & 15 : byte >> 4) * (double)both;
+        }
+        const struct ol_weight w = {.data = codes,
+                                    .encoding = OL_ENCODING_NVFP4,
+                                    .n_rows = ROWS,
+                                    .n_cols = COLS,
+                                    .row_step = COLS,
+                                    .scales = scales,
+                                    .block_cols = GROUP,
+                                    .factor = factor,
+                                    .divides = divides};
+        compare(&w, want);
+    }
+}
+
 /* Transposed, and one column in two. */
 static void transposed(void **state)
 {
@@ -316,6 +350,12 @@ static void tiles(void **state)
     w.block_cols = 44;
     w.row_step = 2 * WIDE;
     compare_tiles(w);
+    w.encoding = OL_ENCODING_NVFP4;
+    w.scales = tall_codes; /* bytes without a NaN */
+    w.row_step = WIDE;
+    w.factor = 0.7f;
+    w.divides = true;
+    compare_tiles(w);
     struct ol_weight turned = ol_weight_plain(tall_scales, OL_DTYPE_F32, TALL, WIDE);
     turned.row_step = 2;
     turned.col_step = 2 * TALL;
@@ -354,8 +394,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp8_blocks), cmocka_unit_test(fp8_channels),
-        cmocka_unit_test(mxfp4),      cmocka_unit_test(transposed),
-        cmocka_unit_test(tiles),      cmocka_unit_test(halves),
+        cmocka_unit_test(nvfp4),      cmocka_unit_test(mxfp4),
+        cmocka_unit_test(transposed), cmocka_unit_test(tiles),
+        cmocka_unit_test(halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

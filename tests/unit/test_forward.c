@@ -56,6 +56,8 @@ static struct ol_activation_file *extract(const char *model, enum ol_backend_kin
         .n_threads = n_threads,
         .perplexity = true,
     };
+    /* An earlier run was read from there: in one process it would be an input. */
+    unlink(path);
     if (ol_run(&request, &err) != 0)
         fail_msg("%s", err.text);
     struct ol_activation_file *file = ol_activation_open(path, &err);
@@ -331,6 +333,7 @@ int main(void)
         "llama4-fp8",
         "llama4-plain",
         "mixtral",
+        "mixtral-fused",
         "mixtral-sliding",
         "olmoe",
         "olmoe-clip",
@@ -341,10 +344,14 @@ int main(void)
         "qwen3_moe",
         "qwen3_moe-awq",
         "qwen3_moe-fp8",
+        "qwen3_moe-fp8-block",
         "qwen3_moe-gptq",
+        "qwen3_moe-gptq-sym",
         "qwen3_moe-gptq2",
         "qwen3_moe-int4",
         "qwen3_moe-int4-zeros",
+        "qwen3_moe-modelopt",
+        "qwen3_moe-nvfp4",
         "qwen3_moe-sliding",
         "qwen3_moe-tied",
         "qwen3_next",
