@@ -64,7 +64,12 @@ static int open_any(const char *path, enum ol_infile_kind kind, struct ol_error 
     const int flags = kind == OL_INFILE_REGULAR ? O_NONBLOCK : 0;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
     struct stat file;
-    if (fd < 0 || fstat(fd, &file) != 0) {
+    if (fd < 0 && errno == ENOENT && lstat(path, &file) == 0) {
+        ol_fail(err,
+                "%s: is a link to a file that is not there (a download that is not "
+                "complete?)",
+                path);
+    } else if (fd < 0 || fstat(fd, &file) != 0) {
         ol_fail_errno(err, "%s: cannot open", path);
     } else if (kind == OL_INFILE_REGULAR && !S_ISREG(file.st_mode)) {
         ol_fail(err, "%s: is %s, expected a regular file", path,

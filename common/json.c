@@ -5,10 +5,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <jansson.h>
 
 #include "common/infile.h"
+#include "common/stand_in.h"
 #include "common/utf8.h"
 
 /* struct ol_json is json_t under another name, so that no other file sees the library. */
@@ -24,11 +26,17 @@ static struct ol_json *out(json_t *json)
 
 static const size_t load_flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
 
+enum { START_BYTES = 64 }; /* enough to know what stands in place of a file */
+
 /* Some mistakes (no memory, no text at all) have no place: line is -1 then. */
-static void refuse(const char *name, const json_error_t *error, struct ol_error *err)
+static void refuse(const char *name, const json_error_t *error, const char *start,
+                   size_t n, struct ol_error *err)
 {
+    const char *meaning = ol_stand_in(start, n);
     const char *text = error->text[0] != '\0' ? error->text : "no JSON";
-    if (error->line > 0)
+    if (meaning != NULL)
+        ol_fail(err, "%s: %s", name, meaning);
+    else if (error->line > 0)
         ol_fail(err, "%s: line %d, column %d: %s", name, error->line, error->column,
                 text);
     else
@@ -43,12 +51,15 @@ struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
     json_error_t error;
     json_t *json = json_loadf(file, load_flags, &error);
     const int read_failed = ferror(file);
+    char start[START_BYTES];
+    const bool again = json == NULL && fseek(file, 0, SEEK_SET) == 0;
+    const size_t n = again ? fread(start, 1, sizeof start, file) : 0;
     ol_infile_close(file);
     if (json == NULL) {
         if (read_failed)
             ol_fail(err, "%s: cannot be read", path);
         else
-            refuse(path, &error, err);
+            refuse(path, &error, start, n, err);
     }
     return out(json);
 }
@@ -59,7 +70,7 @@ struct ol_json *ol_json_load_text(const char *text, size_t bytes, const char *na
     json_error_t error;
     json_t *json = json_loadb(text, bytes, load_flags, &error);
     if (json == NULL)
-        refuse(name, &error, err);
+        refuse(name, &error, text, bytes < START_BYTES ? bytes : START_BYTES, err);
     return out(json);
 }
 

@@ -20,6 +20,45 @@ struct ol_config_reads {
     size_t n, room;
 };
 
+/* The length of a word that JSON does not know at the start of n bytes, or 0. */
+static size_t python_word(const char *text, size_t n)
+{
+    static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const size_t length = strlen(words[i]);
+        if (n >= length && memcmp(text, words[i], length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+struct ol_json *ol_config_parse(const char *text, size_t bytes, const char *path,
+                                struct ol_error *err)
+{
+    /* A quote before and one behind a word of three letters at least. */
+    char *quoted = ol_xmalloc(bytes * 2 + 1);
+    size_t n = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes;) {
+        const size_t word = in_string ? 0 : python_word(text + i, bytes - i);
+        if (word > 0)
+            quoted[n++] = '"';
+        else if (in_string && text[i] == '\\' && i + 1 < bytes)
+            quoted[n++] = text[i++];
+        else if (text[i] == '"')
+            in_string = !in_string;
+        const size_t some = word > 0 ? word : 1;
+        memcpy(quoted + n, text + i, some);
+        n += some;
+        i += some;
+        if (word > 0)
+            quoted[n++] = '"';
+    }
+    struct ol_json *json = ol_json_load_text(quoted, n, path, err);
+    free(quoted);
+    return json;
+}
+
 struct ol_config_reads *ol_config_reads_new(void)
 {
     return ol_xcalloc(1, sizeof(struct ol_config_reads));

@@ -20,6 +20,11 @@ struct ol_config {
     struct ol_config_reads *reads; /* borrowed; what was read of the whole file */
 };
 
+/* The JSON of a config.json as Python writes it: Infinity, -Infinity and NaN are read, as
+ * strings of those words, which no reader of numbers takes. NULL with err. */
+struct ol_json *ol_config_parse(const char *text, size_t bytes, const char *path,
+                                struct ol_error *err);
+
 struct ol_config_reads *ol_config_reads_new(void);
 void ol_config_reads_free(struct ol_config_reads *reads); /* NULL is fine */
 

@@ -15,11 +15,17 @@ enum { MAX_CONFIG_BYTES = 64 << 20 };
 
 char *ol_model_short_name(const char *model)
 {
-    /* "." and ".." and links say nothing: the directory's real name does. */
-    char *path = realpath(model, NULL);
+    /* "." and ".." and links say nothing: the directory's real name does, and that of a
+     * snapshot of the Hub's cache is a commit. */
+    char *hub = ol_hub_name(model), *path = hub != NULL ? hub : realpath(model, NULL);
     const char *from = path != NULL ? path : model;
-    const char *slash = strrchr(from, '/');
+    const char *at = strchr(from, '@');
+    const char *slash = at != NULL && path == NULL
+                            ? memrchr(from, '/', (size_t)(at - from))
+                            : strrchr(from, '/');
     char *name = ol_xstrdup(slash != NULL && slash[1] != '\0' ? slash + 1 : from);
+    for (char *c = name; (c = strchr(c, '/')) != NULL && path == NULL;)
+        *c = '-'; /* of a revision */
     free(path);
     return name;
 }
@@ -53,6 +59,43 @@ static char *read_text(const char *path, size_t *bytes, struct ol_error *err)
     return text;
 }
 
+/* modelopt writes its method into a file of its own; it is read as if it stood in
+ * config.json, where newer versions write it. */
+static int read_sidecar(struct ol_model *m, struct ol_error *err)
+{
+    if (m->directory == NULL ||
+        ol_json_kind(ol_json_get(m->config, "quantization_config")) != OL_JSON_NULL)
+        return 0;
+    int result = 0;
+    size_t bytes = 0;
+    char *path = ol_xasprintf("%s/hf_quant_config.json", m->directory), *text = NULL;
+    struct ol_json *sidecar = NULL;
+    if (access(path, F_OK) != 0)
+        goto out;
+    result = -1;
+    text = read_text(path, &bytes, err);
+    if (text != NULL)
+        sidecar = ol_config_parse(text, bytes, path, err);
+    const struct ol_json *method = ol_json_get(sidecar, "quantization");
+    if (sidecar != NULL && ol_json_kind(method) != OL_JSON_OBJECT) {
+        ol_fail(err, "%s: key \"quantization\": expected an object", path);
+    } else if (sidecar != NULL) {
+        struct ol_json *copy = ol_json_new_copy(method);
+        if (ol_json_kind(ol_json_get(copy, "quant_algo")) == OL_JSON_NULL) {
+            ol_json_free(copy); /* of the key-value cache alone */
+        } else {
+            ol_json_set(copy, "quant_method", ol_json_new_string("modelopt"));
+            ol_json_set(m->config, "quantization_config", copy);
+        }
+        result = 0;
+    }
+out:
+    ol_json_free(sidecar);
+    free(text);
+    free(path);
+    return result;
+}
+
 static int read_config(struct ol_model *m, const char *path, struct ol_error *err)
 {
     size_t bytes = 0;
@@ -62,9 +105,9 @@ static int read_config(struct ol_model *m, const char *path, struct ol_error *er
         struct ol_sha256 *sha = ol_sha256_new();
         ol_sha256_update(sha, m->config_text, bytes);
         ol_sha256_finish(sha, m->config_sha256);
-        m->config = ol_json_load_text(m->config_text, bytes, path, err);
+        m->config = ol_config_parse(m->config_text, bytes, path, err);
     }
-    if (m->config != NULL) {
+    if (m->config != NULL && read_sidecar(m, err) == 0) {
         const struct ol_json *inner = ol_json_get(m->config, "config");
         const bool wrapped = ol_json_kind(inner) == OL_JSON_OBJECT;
         const struct ol_json_section section = {path, wrapped ? inner : m->config};
@@ -93,19 +136,6 @@ static char *config_name(const struct ol_model *m, const char *path)
                                                 : ol_model_short_name(path);
 }
 
-static bool has_checkpoint(const char *directory)
-{
-    static const char *const files[] = {"model.safetensors",
-                                        "model.safetensors.index.json"};
-    bool found = false;
-    for (size_t i = 0; i < 2; i++) {
-        char *path = ol_xasprintf("%s/%s", directory, files[i]);
-        found = found || access(path, F_OK) == 0;
-        free(path);
-    }
-    return found;
-}
-
 static int open_weights(struct ol_model *m, struct ol_error *err)
 {
     m->checkpoint = ol_checkpoint_open(m->directory, err);
@@ -117,6 +147,9 @@ static int open_weights(struct ol_model *m, struct ol_error *err)
 
 static char *directory_name(const struct ol_model *m, const char *model)
 {
+    char *hub = ol_hub_name(model);
+    if (hub != NULL)
+        return hub;
     return strcmp(m->directory, model) == 0 ? ol_model_short_name(model)
                                             : ol_xstrdup(model);
 }
@@ -134,7 +167,11 @@ int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error 
     if (m->directory == NULL || read_directory_config(m, err) != 0)
         return -1;
     m->name = directory_name(m, model);
-    return has_checkpoint(m->directory) ? open_weights(m, err) : 0;
+    struct ol_error missing = {0};
+    const int complete = ol_checkpoint_is_complete(m->directory, &missing, err);
+    if (complete == 0 && missing.text[0] != '\0')
+        ol_note("%s; this plan is made from config.json alone", missing.text);
+    return complete == 1 ? open_weights(m, err) : complete;
 }
 
 int ol_model_open(struct ol_model *m, const char *model, struct ol_error *err)

@@ -23,6 +23,9 @@ struct ol_checkpoint {
     int64_t n_tensors;
     const struct ol_stored_tensor **slots; /* open addressing; NULL: free */
     uint64_t slot_mask;                    /* number of slots (a power of two) - 1 */
+    struct ol_json *map; /* the index's: which tensor is in which file; NULL: no index */
+    int64_t n_absent;    /* of its entries, those of which the file has no such tensor */
+    const char *first_absent;
     char sha256[OL_SHA256_HEX_BYTES];
 };
 
@@ -47,6 +50,31 @@ static const struct ol_stored_tensor **find_slot(const struct ol_checkpoint *c,
     return &c->slots[i];
 }
 
+/* Whether the index says that the tensor is in another file: a copy that was left behind
+ * there. Of tensors that it does not list it says nothing. */
+static bool is_elsewhere(const struct ol_checkpoint *c, const char *path,
+                         const char *tensor)
+{
+    const struct ol_json *file = ol_json_get(c->map, tensor);
+    return file != NULL &&
+           strcmp(path + strlen(c->directory) + 1, ol_json_string(file, NULL)) != 0;
+}
+
+static int add_tensor(struct ol_checkpoint *c, const struct ol_stored_tensor *t,
+                      struct ol_error *err)
+{
+    const char *path = ol_safetensors_path(c->files[t->file]);
+    if (is_elsewhere(c, path, t->name))
+        return 0;
+    const struct ol_stored_tensor **slot = find_slot(c, t->name);
+    if (*slot != NULL)
+        return ol_fail(err, "%s: tensor %s is also in %s", path, t->name,
+                       ol_safetensors_path(c->files[(*slot)->file]));
+    *slot = t;
+    c->tensors[c->n_tensors++] = t;
+    return 0;
+}
+
 static int collect_tensors(struct ol_checkpoint *c, struct ol_error *err)
 {
     int64_t total = 0, n;
@@ -62,15 +90,9 @@ static int collect_tensors(struct ol_checkpoint *c, struct ol_error *err)
     c->tensors = ol_xcalloc((size_t)total, sizeof *c->tensors);
     for (int f = 0; f < c->n_files; f++) {
         const struct ol_stored_tensor *tensors = ol_safetensors_tensors(c->files[f], &n);
-        for (int64_t i = 0; i < n; i++) {
-            const struct ol_stored_tensor **slot = find_slot(c, tensors[i].name);
-            if (*slot != NULL)
-                return ol_fail(err, "%s: tensor %s is also in %s",
-                               ol_safetensors_path(c->files[f]), tensors[i].name,
-                               ol_safetensors_path(c->files[(*slot)->file]));
-            *slot = &tensors[i];
-            c->tensors[c->n_tensors++] = &tensors[i];
-        }
+        for (int64_t i = 0; i < n; i++)
+            if (add_tensor(c, &tensors[i], err) != 0)
+                return -1;
     }
     return 0;
 }
@@ -133,12 +155,41 @@ fail:
     return NULL;
 }
 
+/* Links of the Hub cache lead nowhere until what they name has been downloaded. */
+static bool is_there(const char *directory, const char *name)
+{
+    struct stat status;
+    char *path = ol_xasprintf("%s/%s", directory, name);
+    const bool there = stat(path, &status) == 0 || errno != ENOENT;
+    free(path);
+    return there;
+}
+
+static int check_all_there(const char *directory, const char *const *names, size_t n,
+                           struct ol_error *err)
+{
+    size_t there = 0, missing = n;
+    for (size_t i = 0; i < n; i++) {
+        const bool found = is_there(directory, names[i]);
+        there += found;
+        missing = missing == n && !found ? i : missing;
+    }
+    if (there == n)
+        return 0;
+    return ol_fail(err,
+                   "%s: the download is not complete: %zu of %zu shards are there, %s is "
+                   "missing",
+                   directory, there, n, names[missing]);
+}
+
 static int open_files(struct ol_checkpoint *c, const char *const *names, size_t n,
                       struct ol_error *err)
 {
     if (n > INT_MAX)
         return ol_fail(err, "%s: %zu files, expected at most %d", c->directory, n,
                        INT_MAX);
+    if (check_all_there(c->directory, names, n, err) != 0)
+        return -1;
     c->files = ol_xcalloc(n, sizeof *c->files);
     struct ol_sha256 *sha = ol_sha256_new();
     for (size_t i = 0; i < n; i++) {
@@ -155,45 +206,46 @@ static int open_files(struct ol_checkpoint *c, const char *const *names, size_t 
     return collect_tensors(c, err);
 }
 
-/* Every tensor of the map is in the file that the map names. */
-static int check_map(const struct ol_checkpoint *c, struct ol_json *map,
-                     const char *index, struct ol_error *err)
+/* Entries without a tensor are counted: whether one is missed is for the model to say. */
+static void count_absent(struct ol_checkpoint *c)
 {
-    const size_t prefix = strlen(c->directory) + 1;
-    for (void *it = ol_json_first(map); it != NULL; it = ol_json_next(map, it)) {
-        const char *file = ol_json_string(ol_json_value(it), NULL);
-        const struct ol_stored_tensor *t = ol_checkpoint_find(c, ol_json_key(it));
-        if (t == NULL)
-            return ol_fail(err, "%s: tensor %s should be in %s, but is in no file", index,
-                           ol_json_key(it), file);
-        const char *found = ol_checkpoint_path(c, t->file) + prefix;
-        if (strcmp(found, file) != 0)
-            return ol_fail(err, "%s: tensor %s should be in %s, but is in %s", index,
-                           ol_json_key(it), file, found);
+    for (void *it = ol_json_first(c->map); it != NULL; it = ol_json_next(c->map, it)) {
+        if (ol_checkpoint_find(c, ol_json_key(it)) != NULL)
+            continue;
+        if (c->n_absent++ == 0)
+            c->first_absent = ol_json_key(it);
     }
-    return 0;
+}
+
+/* The index's map and the distinct files that it names, sorted: an array to be freed, of
+ * strings of the map. */
+static struct ol_json *read_index(const char *index, const char ***names, size_t *n,
+                                  struct ol_error *err)
+{
+    struct ol_json *json = ol_json_load_file(index, err), *copy = NULL;
+    struct ol_json *map = ol_json_get(json, "weight_map");
+    *names = NULL;
+    if (json != NULL && (ol_json_kind(map) != OL_JSON_OBJECT || ol_json_length(map) == 0))
+        ol_fail(err, "%s: key \"weight_map\": expected an object with entries", index);
+    else if (json != NULL)
+        copy = ol_json_new_copy(map);
+    ol_json_free(json);
+    if (copy != NULL && (*names = list_files(copy, index, n, err)) == NULL) {
+        ol_json_free(copy);
+        copy = NULL;
+    }
+    return copy;
 }
 
 static int open_sharded(struct ol_checkpoint *c, const char *index, struct ol_error *err)
 {
-    int result = -1;
     size_t n_files = 0;
-    const char **names = NULL;
-    struct ol_json *json = ol_json_load_file(index, err);
-    if (json == NULL)
-        goto out;
-    struct ol_json *map = ol_json_get(json, "weight_map");
-    if (ol_json_kind(map) != OL_JSON_OBJECT || ol_json_length(map) == 0) {
-        ol_fail(err, "%s: key \"weight_map\": expected an object with entries", index);
-        goto out;
-    }
-    names = list_files(map, index, &n_files, err);
-    if (names == NULL || open_files(c, names, n_files, err) != 0)
-        goto out;
-    result = check_map(c, map, index, err);
-out:
+    const char **names;
+    c->map = read_index(index, &names, &n_files, err);
+    const int result = c->map != NULL ? open_files(c, names, n_files, err) : -1;
     free(names);
-    ol_json_free(json);
+    if (result == 0)
+        count_absent(c);
     return result;
 }
 
@@ -214,7 +266,7 @@ static int open_any(struct ol_checkpoint *c, struct ol_error *err)
         result = open_sharded(c, index, err);
     else if (errno != ENOENT)
         ol_fail_errno(err, "%s: cannot be opened", index);
-    else if (stat(path, &status) == 0 || errno != ENOENT)
+    else if (lstat(path, &status) == 0 || errno != ENOENT)
         result = open_files(c, single, 1, err);
     else
         ol_fail(err, "%s: there is neither %s nor %s", c->directory, index_name,
@@ -243,8 +295,39 @@ void ol_checkpoint_close(struct ol_checkpoint *c)
     free(c->files);
     free(c->tensors);
     free(c->slots);
+    ol_json_free(c->map);
     free(c->directory);
     free(c);
+}
+
+int ol_checkpoint_is_complete(const char *directory, struct ol_error *missing,
+                              struct ol_error *err)
+{
+    size_t n_files = 0;
+    const char **names = NULL;
+    struct ol_json *map = NULL;
+    char *index = ol_xasprintf("%s/%s", directory, index_name);
+    int result = -1;
+    if (!is_there(directory, index_name))
+        result = is_there(directory, single_name);
+    else if ((map = read_index(index, &names, &n_files, err)) != NULL)
+        result = check_all_there(directory, names, n_files, missing) == 0;
+    free(names);
+    ol_json_free(map);
+    free(index);
+    return result;
+}
+
+const char *ol_checkpoint_listed(const struct ol_checkpoint *c, const char *name)
+{
+    const struct ol_json *file = ol_json_get(c->map, name);
+    return file != NULL ? ol_json_string(file, NULL) : NULL;
+}
+
+int64_t ol_checkpoint_n_absent(const struct ol_checkpoint *c, const char **first)
+{
+    *first = c->first_absent;
+    return c->n_absent;
 }
 
 const struct ol_stored_tensor *ol_checkpoint_find(const struct ol_checkpoint *c,

@@ -3,6 +3,7 @@
 #ifndef OL_CHECKPOINT_H
 #define OL_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/dtype.h"
@@ -28,10 +29,21 @@ struct ol_stored_tensor {
 /* Open directory/model.safetensors.index.json when it is there, else
  * directory/model.safetensors, and check every header (length, JSON, dtypes, offsets
  * without gap or overlap, shape x dtype = bytes, file length, names that occur twice,
- * index entries that point outside the directory or to a file that lacks the tensor).
- * Reads headers only. NULL on failure. */
+ * index entries that point outside the directory, files that are not there). Of a tensor
+ * that several files hold the index says which counts. Reads headers only. NULL on
+ * failure. */
 struct ol_checkpoint *ol_checkpoint_open(const char *directory, struct ol_error *err);
 void ol_checkpoint_close(struct ol_checkpoint *c);
+
+/* 1 when all files are there that the index names, or model.safetensors; 0 when they are
+ * not, with *missing where there is an index; -1 with err when that cannot be read. */
+int ol_checkpoint_is_complete(const char *directory, struct ol_error *missing,
+                              struct ol_error *err);
+
+/* The file in which the index lists a tensor of that name, or NULL; and how many of its
+ * entries name a tensor that the file has not, with the first of them. */
+const char *ol_checkpoint_listed(const struct ol_checkpoint *c, const char *name);
+int64_t ol_checkpoint_n_absent(const struct ol_checkpoint *c, const char **first);
 
 /* The tensor of that name, or NULL. */
 const struct ol_stored_tensor *ol_checkpoint_find(const struct ol_checkpoint *c,

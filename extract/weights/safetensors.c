@@ -20,6 +20,7 @@
 
 #include "common/infile.h"
 #include "common/json.h"
+#include "common/stand_in.h"
 
 enum { LENGTH_BYTES = 8 };
 
@@ -85,6 +86,16 @@ static uint64_t load_u64(const unsigned char bytes[LENGTH_BYTES])
     return value;
 }
 
+static int check_stand_in(const struct ol_safetensors *s, int fd, struct ol_error *err)
+{
+    char start[64];
+    const size_t n = s->bytes < sizeof start ? (size_t)s->bytes : sizeof start;
+    if (read_exactly(fd, s->path, start, n, 0, err) != 0)
+        return -1;
+    const char *meaning = ol_stand_in(start, n);
+    return meaning == NULL ? 0 : ol_fail(err, "%s: %s", s->path, meaning);
+}
+
 /* The header as text in *header, to be freed; sets data_start. */
 static int read_header(struct ol_safetensors *s, int fd, char **header, size_t *length,
                        struct ol_sha256 *sha, struct ol_error *err)
@@ -94,6 +105,8 @@ static int read_header(struct ol_safetensors *s, int fd, char **header, size_t *
         return ol_fail(err, "%s: %llu bytes are no safetensors file: it has at least 8",
                        s->path, (unsigned long long)s->bytes);
     if (read_exactly(fd, s->path, prefix, sizeof prefix, 0, err) != 0)
+        return -1;
+    if (check_stand_in(s, fd, err) != 0)
         return -1;
     const uint64_t n = load_u64(prefix);
     if (n > OL_SAFETENSORS_MAX_HEADER)

@@ -52,6 +52,11 @@ static int bind(struct ol_weights *w, const struct ol_checkpoint *c,
     missing->n_sought++;
     struct ol_weight *weight = place(w, want->role, want->layer, want->expert);
     const int found = ol_weight_find(c, want, weight, err);
+    const char *file = ol_checkpoint_listed(c, want->name);
+    if (found == 0 && file != NULL)
+        return ol_fail(err,
+                       "%s: the index says that tensor %s is in %s, but it is not there",
+                       ol_checkpoint_directory(c), want->name, file);
     if (found == 0)
         note_missing(missing, want->name);
     return found < 0 ? -1 : 0;
@@ -69,6 +74,17 @@ static void allocate(struct ol_weights *w)
         if (spec->names[role] != NULL && n > 0)
             w->roles[role] = ol_xcalloc(n, sizeof *w->roles[role]);
     }
+}
+
+static void warn_absent(const struct ol_checkpoint *c)
+{
+    const char *first;
+    const int64_t n = ol_checkpoint_n_absent(c, &first);
+    if (n > 0)
+        ol_warn("%s: the index lists %" PRId64
+                " tensors that are not in their files, such as %s; this model needs none "
+                "of them",
+                ol_checkpoint_directory(c), n, first);
 }
 
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
@@ -92,6 +108,7 @@ struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
                 missing.n > N_MISSING_NAMED ? ", ..." : "");
         goto fail;
     }
+    warn_absent(c);
     return w;
 fail:
     ol_weights_free(w);

@@ -191,6 +191,71 @@ static void a_file_is_read_as_it_is(void **state)
     remove_directory(directory);
 }
 
+/* Tensor a lies in both files, b in the one that the index does not say, c in none. */
+static void the_index_decides(void **state)
+{
+    (void)state;
+    char *directory = make_directory();
+    write_text(directory, "model.safetensors.index.json",
+               "{\"weight_map\":{\"a\":\"2.safetensors\",\"b\":\"2.safetensors\","
+               "\"c\":\"1.safetensors\",\"d\":\"1.safetensors\"}}");
+    write_safetensors(directory, "1.safetensors",
+                      "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
+                      "\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]},"
+                      "\"d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[8,9]}}",
+                      9);
+    write_safetensors(directory, "2.safetensors",
+                      "{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+                      2);
+    struct ol_checkpoint *c = open_good(directory);
+    assert_int_equal(ol_checkpoint_n_tensors(c), 2);
+    assert_int_equal(ol_checkpoint_find(c, "a")->file, 1);
+    assert_int_equal(ol_checkpoint_find(c, "a")->shape[0], 2);
+    assert_int_equal(ol_checkpoint_find(c, "d")->file, 0);
+    assert_null(ol_checkpoint_find(c, "b"));
+    assert_null(ol_checkpoint_find(c, "c"));
+    assert_string_equal(ol_checkpoint_listed(c, "b"), "2.safetensors");
+    assert_null(ol_checkpoint_listed(c, "e"));
+    const char *first;
+    assert_int_equal(ol_checkpoint_n_absent(c, &first), 2);
+    assert_string_equal(first, "b");
+    ol_checkpoint_close(c);
+    remove_directory(directory);
+}
+
+/* A link of the Hub cache whose file did not come yet, and one file of two. */
+static void downloads_that_are_not_complete(void **state)
+{
+    (void)state;
+    struct ol_error err = {0}, missing = {0};
+    char *directory = make_directory();
+    char *link = ol_xasprintf("%s/model.safetensors", directory);
+    assert_int_equal(ol_checkpoint_is_complete(directory, &missing, &err), 0);
+    assert_string_equal(missing.text, "");
+    assert_int_equal(symlink("../blobs/none", link), 0);
+    assert_int_equal(ol_checkpoint_is_complete(directory, &missing, &err), 0);
+    assert_null(ol_checkpoint_open(directory, &err));
+    assert_non_null(strstr(err.text, ": the download is not complete: 0 of 1 shards are "
+                                     "there, model.safetensors is missing"));
+    write_text(directory, "model.safetensors.index.json",
+               "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\","
+               "\"c\":\"1.safetensors\"}}");
+    write_safetensors(directory, "2.safetensors",
+                      "{\"b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+                      1);
+    err = (struct ol_error){0};
+    assert_int_equal(ol_checkpoint_is_complete(directory, &missing, &err), 0);
+    assert_non_null(strstr(missing.text, "1 of 2 shards are there, 1.safetensors is"));
+    write_safetensors(directory, "1.safetensors",
+                      "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
+                      1);
+    assert_int_equal(ol_checkpoint_is_complete(directory, &missing, &err), 1);
+    write_text(directory, "model.safetensors.index.json", "{}");
+    assert_int_equal(ol_checkpoint_is_complete(directory, &missing, &err), -1);
+    free(link);
+    remove_directory(directory);
+}
+
 /* The Hub cache's way: the directory holds links to files elsewhere. */
 static void shards_are_found_through_links(void **state)
 {
@@ -314,6 +379,8 @@ int main(void)
         cmocka_unit_test(bad_checkpoints_are_refused_with_their_message),
         cmocka_unit_test(a_file_is_read_as_it_is),
         cmocka_unit_test(shards_are_found_through_links),
+        cmocka_unit_test(the_index_decides),
+        cmocka_unit_test(downloads_that_are_not_complete),
         cmocka_unit_test(the_identity_is_that_of_headers_and_sizes),
         cmocka_unit_test(a_hundred_thousand_tensors_are_found),
         cmocka_unit_test(what_is_no_directory_is_refused),

@@ -172,18 +172,55 @@ static void what_is_not_cached_is_said(void **state)
     free(snapshot);
     char *ref = ol_xasprintf("%s/hub/models--o--m/refs/main", root);
     assert_int_equal(unlink(ref), 0);
-    fails_with("o/m", "/refs/main: cannot open: No such file");
+    fails_with("o/m",
+               "/refs/main: is not there, and snapshots/ does not hold exactly one");
     free(ref);
+}
+
+static void revisions(void **state)
+{
+    (void)state;
+    static const char other[] = "89abcdef0123456789abcdef0123456789abcdef";
+    set_below("HF_HUB_CACHE", "hub");
+    char *main_snapshot = cache_model("hub", "models--o--m", commit);
+    char *folder = ol_xasprintf("%s/hub/models--o--m", root);
+    char *snapshot = ol_xasprintf("%s/snapshots/%s", folder, other);
+    char *refs = ol_xasprintf("%s/refs/refs/pr", folder), *name;
+    make_directories(snapshot);
+    make_directories(refs);
+    write_text(refs, "1", other);
+    resolves_to("o/m", main_snapshot);
+    resolves_to("o/m@main", main_snapshot);
+    resolves_to("o/m@89abcdef0123456789abcdef0123456789abcdef", snapshot);
+    resolves_to("o/m@refs/pr/1", snapshot);
+    fails_with("o/m@v2", "/refs/v2: cannot open: No such file");
+    fails_with("o/m@0000000000000000000000000000000000000000", "not there: looked for ");
+    fails_with("o/m@refs/pr", "/refs/refs/pr: is a directory, expected a regular file");
+    /* A snapshot's own path is of a model too. */
+    name = ol_hub_name(snapshot);
+    assert_string_equal(name, "o/m");
+    free(name);
+    assert_null(ol_hub_name(folder));
+    assert_null(ol_hub_name(root));
+    assert_null(ol_hub_name("o/m"));
+    /* Without refs/main the only snapshot is the one that is meant. */
+    char *ref = ol_xasprintf("%s/refs/main", folder);
+    assert_int_equal(unlink(ref), 0);
+    fails_with("o/m", "does not hold exactly one commit to take in its place");
+    assert_int_equal(rmdir(snapshot), 0);
+    resolves_to("o/m", main_snapshot);
+    free(ref), free(refs), free(snapshot), free(folder), free(main_snapshot);
 }
 
 /* Names that are no Hub names never touch the cache. */
 static void other_names_are_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"",      "a/b/c", "a//b",  "/a",        "a/",
-                                        "a--b",  "a..b",  "../a",  "a/..",      ".a/b",
-                                        "a/b.",  "a b",   "a/b\n", "a/-b",      "a\\b",
-                                        "a/b@c", "a:b",   "~/a",   "\xc3\xa4/b"};
+    static const char *const names[] = {
+        "a/b@../c", "a/b@/c", "a@b@c", "@c",        "a/b@c/", "a/b@.c", "",
+        "a/b/c",    "a//b",   "/a",    "a/",        "a--b",   "a..b",   "../a",
+        "a/..",     ".a/b",   "a/b.",  "a b",       "a/b\n",  "a/-b",   "a\\b",
+        "a/b@",     "a:b",    "~/a",   "\xc3\xa4/b"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         fails_with(names[i], "is no Hub name (org/name)");
     char longest[200];
@@ -202,6 +239,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(variables_have_their_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(paths_in_variables_are_expanded, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(revisions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_cached_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_names_are_refused, set_up, tear_down),
     };

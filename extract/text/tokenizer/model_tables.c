@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/stand_in.h"
 #include "common/utf8.h"
 
 struct scanner {
@@ -15,6 +16,9 @@ struct scanner {
 static int fail(const struct scanner *s, const char *expected)
 {
     size_t line = 1;
+    const char *meaning = ol_stand_in(s->begin, (size_t)(s->end - s->begin));
+    if (meaning != NULL)
+        return ol_fail(s->err, "%s: %s", s->name, meaning);
     for (const char *p = s->begin; p < s->at; p++)
         line += *p == '\n';
     return ol_fail(s->err, "%s: line %zu: expected %s", s->name, line, expected);

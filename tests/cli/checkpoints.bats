@@ -1,0 +1,155 @@
+# Checkpoints as they are found in the field: experts fused, shards that overlap, files that
+# say what config.json does not, downloads that were cut off.
+load common
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# A golden model that may be changed.
+copy() {
+    cp -r "$GOLDEN/$1" model && chmod -R u+w model
+}
+
+f32() {
+    "$EXTRACT" -q --precision f32 --store f32 --perplexity "$@"
+}
+
+# One value of a JSON file.
+value() { "$PYTHON" -c 'import json, sys
+x = json.load(open(sys.argv[1]))
+for key in sys.argv[2].split("."):
+    x = x[int(key)] if key.isdigit() else x[key]
+print(x)' "$1" "$2"; }
+
+@test "experts fused by transformers 5 are the same experts, for every family" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    for name in deepseek_v2 deepseek_v3 glm4_moe mixtral olmoe qwen2_moe qwen3_moe \
+        qwen3_next qwen3_moe-fp8-block; do
+        echo "$name"
+        "$PYTHON" "$TESTS/tools/fuse_experts.py" "$GOLDEN/$name" fused
+        f32 "$GOLDEN/$name" --ids "$GOLDEN/$name/ids.txt" -o apart.h5
+        f32 fused --ids "$GOLDEN/$name/ids.txt" -o fused.h5
+        "$PYTHON" "$TESTS/oracle/same_datasets.py" apart.h5 fused.h5
+        rm -r fused apart.h5 fused.h5
+    done
+}
+
+@test "FP8 blocks that hold rows of two fused matrices are refused" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    PYTHONPATH=$TESTS/tools "$PYTHON" - "$GOLDEN/kimi_k2-fp8" <<'PY'
+import os, shutil, sys
+import fuse_experts as f
+t = f.load(sys.argv[1] + "/model.safetensors")
+out = {}
+for name, (dtype, shape, data) in t.items():
+    m = f.EXPERT.match(name)
+    if m and m[4] and f.PLACES[m[3]][0] == "gate_up_proj":  # 42 rows have 3 blocks of 16
+        shape, data = ([1, 3], data[:12]) if f.PLACES[m[3]][1] else ([2, 3], data[:24])
+    out[name] = (dtype, shape, data)
+os.makedirs("model")
+shutil.copy(sys.argv[1] + "/config.json", "model")
+fused = f.fuse(out)
+for name, (dtype, shape, data) in fused.items():
+    if name.endswith("gate_up_proj_scale_inv"):
+        fused[name] = (dtype, [shape[0], 3, 3], data)
+f.save("model/model.safetensors", fused)
+PY
+    run "$EXTRACT" -q model --ids "$GOLDEN/kimi_k2-fp8/ids.txt" -o out.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *"a block of 16 rows holds rows of gate and of up, which is not supported" ]]
+}
+
+@test "of a tensor in two shards the index says which counts" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    copy qwen3_moe
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import json, os
+import fuse_experts as f
+t = f.load("model/model.safetensors")
+os.remove("model/model.safetensors")
+names = sorted(t)
+middle = len(names) // 2
+first, second = dict.fromkeys(names[:middle]), dict.fromkeys(names[middle:])
+shards = [{n: t[n] for n in first}, {n: t[n] for n in second}]
+stale = names[0]  # a copy of other values, left behind in the second
+dtype, shape, data = t[stale]
+shards[1][stale] = (dtype, shape, bytes(len(data)))
+for i, shard in enumerate(shards):
+    f.save(f"model/{i}.safetensors", shard)
+where = {n: "0.safetensors" for n in first} | {n: "1.safetensors" for n in second}
+where["model.layers.9.mtp.weight"] = "1.safetensors"
+json.dump({"weight_map": where}, open("model/model.safetensors.index.json", "w"))
+PY
+    f32 "$GOLDEN/qwen3_moe" --ids "$GOLDEN/qwen3_moe/ids.txt" -o one.h5
+    f32 model --ids model/ids.txt -o two.h5 2> messages
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" one.h5 two.h5
+    [ "$(cat messages)" = "ol-extract: model: the index lists 1 tensors that are not in their files, such as model.layers.9.mtp.weight; this model needs none of them" ]
+    # The same entry, of a tensor that the model needs.
+    sed -i 's/"model.norm.weight": "1.safetensors"/"model.norm.weight": "0.safetensors"/' \
+        model/model.safetensors.index.json
+    run "$EXTRACT" -q model --ids model/ids.txt -o out.h5
+    [ "$status" -eq 1 ]
+    [ "$output" = "ol-extract: model: the index says that tensor model.norm.weight is in 0.safetensors, but it is not there" ]
+    # Half of a download.
+    rm model/0.safetensors
+    run "$EXTRACT" -q model --ids model/ids.txt -o out.h5
+    [ "$status" -eq 1 ]
+    [ "$output" = "ol-extract: model: the download is not complete: 1 of 2 shards are there, 0.safetensors is missing" ]
+    # It can be planned, with none of its shards too.
+    "$EXTRACT" --plan model -n 1 -l 8 > plan.json 2> messages
+    [ "$(value plan.json weights.known_from)" = config.json ]
+    grep -q "1 of 2 shards are there, .* this plan is made from config.json alone" messages
+    rm model/1.safetensors
+    "$EXTRACT" --plan model -n 1 -l 8 > plan.json 2> messages
+    grep -q "0 of 2 shards are there" messages
+}
+
+@test "a snapshot of the cache is called by its model's name" {
+    commit=0123456789abcdef0123456789abcdef01234567
+    mkdir -p hub/models--some--tiny/snapshots
+    cp -r "$GOLDEN/qwen3" hub/models--some--tiny/snapshots/$commit
+    export HF_HUB_CACHE=$PWD/hub
+    for model in "hub/models--some--tiny/snapshots/$commit" \
+        "hub/models--some--tiny/snapshots/$commit/" some/tiny; do
+        "$EXTRACT" --plan "$model" -n 1 -l 8 > plan.json
+        [ "$(value plan.json model.name)" = some/tiny ]
+    done
+    "$EXTRACT" --plan "some/tiny@$commit" -n 1 -l 8 > plan.json
+    [ "$(value plan.json model.name)" = "some/tiny@$commit" ]
+    [ "$("$EXTRACT" -q "hub/models--some--tiny/snapshots/$commit" --ids "$GOLDEN/qwen3/ids.txt")" = tiny.h5 ]
+    run "$EXTRACT" -q some/tiny@none --ids "$GOLDEN/qwen3/ids.txt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"/refs/none: cannot open: No such file or directory" ]]
+}
+
+@test "a method that only hf_quant_config.json names is read and planned" {
+    copy qwen3_moe-modelopt
+    "$EXTRACT" --plan model -n 1 -l 8 > whole.json
+    [ "$(value whole.json weights.format)" = NVFP4+BF16+FP8 ] ||
+        [ "$(value whole.json weights.format)" = BF16+NVFP4+FP8 ]
+    rm model/model.safetensors
+    "$EXTRACT" --plan model -n 1 -l 8 > config.json
+    [ "$(value config.json weights.known_from)" = config.json ]
+    for part in attention routed_experts total; do
+        [ "$(value config.json weights.bytes.$part)" = "$(value whole.json weights.bytes.$part)" ]
+    done
+    # One method for all but what is excluded.
+    echo '{"quantization": {"quant_algo": "NVFP4", "group_size": 16,
+        "exclude_modules": ["lm_head", "*.layers.1.*", "re:.*layers.2.self_attn.*"]}}' > model/hf_quant_config.json
+    "$EXTRACT" --plan model -n 1 -l 8 > config.json
+    # Experts of two layers: 9 x 3 matrices of 32 x 48.
+    n=$((9 * 3 * 32 * 48))
+    [ "$(value config.json weights.bytes.routed_experts)" = $((n * 2 + 2 * (n / 2 + n / 16 + 27 * 4))) ]
+}
+
+@test "Infinity and NaN in config.json are read as Python writes them" {
+    copy qwen3_moe
+    sed -i 's/"model_type"/"time_step_limit": [0.0, Infinity, -Infinity, NaN], "text": "Infinity \\" NaN", &/' model/config.json
+    f32 model --ids model/ids.txt -o a.h5 2> messages
+    grep -q "ignored, because nothing is known of them: time_step_limit, text$" messages
+    sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": Infinity/' model/config.json
+    run "$EXTRACT" -q model --ids model/ids.txt -o b.h5
+    [ "$status" -eq 1 ]
+    [ "$output" = 'ol-extract: model/config.json: key "rms_norm_eps": expected a number, found a string' ]
+}
