@@ -59,6 +59,28 @@ for paragraph in open("text.txt").read().split("\n\n"):
     "$PYTHON" read.py
 }
 
+@test "documents: make run keeps what it made, in runs/, and extracts once" {
+    mkdir "a place"
+    ln -s "$DEMO" "a place/a model"
+    make run B="$TOOLS" MODEL="a place/a model/" N=1 L=64 >report.md 2>said
+    grep -q '^# Outlier features of ' report.md
+    grep -qx 'run: kept: runs/a model.h5, runs/a model.json' said
+    ls -i --time-style=full-iso -l "runs/a model.h5" >before
+    make run B="$TOOLS" MODEL="a place/a model/" N=1 L=64 FORMAT=html >out 2>said
+    grep -qx 'run: kept: runs/a model.h5, runs/a model.json, runs/a model.html' said
+    grep -q '</html>' "runs/a model.html"
+    ls -i --time-style=full-iso -l "runs/a model.h5" | diff before -
+    # Another run does not take its place.
+    status=0
+    make run B="$TOOLS" MODEL="a place/a model/" N=2 L=64 >out 2>said || status=$?
+    [ "$status" -ne 0 ]
+    grep -q 'OUT=another.h5' said
+    ls -i --time-style=full-iso -l "runs/a model.h5" | diff before -
+    make run B="$TOOLS" MODEL="a place/a model/" N=2 L=64 OUT="runs/an other.h5" REPORT=page.html FORMAT=html
+    [ -s "runs/an other.json" ]
+    grep -q '</html>' page.html
+}
+
 @test "documents: the files and suites that they name are there" {
     cd "$ROOT"
     # `a/path` in backquotes, [text](links), and suites of the table of tests.
