@@ -409,6 +409,8 @@ int ol_imatrix_write(const struct ol_parts *parts, const char *path, struct ol_e
     if (status == 0) {
         status = put_all(&m, ol_atomic_stream(file), err);
         if (status == 0)
+            status = ol_parts_intact(parts, err);
+        if (status == 0)
             status = ol_atomic_commit(file, err);
         else
             ol_atomic_discard(file);

@@ -15,7 +15,7 @@ struct command {
     int64_t n_threads;
     struct ol_chosen chosen;
     const char *output, *imatrix, *statistics;
-    bool only_summaries;
+    bool only_summaries, verify;
 };
 
 static enum ol_options_result parse(struct command *c, int argc, char **argv,
@@ -37,6 +37,8 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
          "do not read the tensors: what the summaries say is the\nsame where they say "
          "it",
          0, 0, NULL},
+        {0, "verify", OL_OPTION_FLAG, &c->verify, NULL,
+         "compare all of the files with their checksums, say so,\nand stop", 0, 0, NULL},
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
         {0, "imatrix", OL_OPTION_TEXT, &c->imatrix, "FILE",
@@ -234,6 +236,21 @@ static void tell_details(const struct ol_parts *parts)
     }
 }
 
+static int verify(const struct ol_parts *parts, struct ol_error *err)
+{
+    for (int i = 0; i < parts->n_files; i++) {
+        const char *path = ol_activation_path(parts->files[i]);
+        const int64_t n = ol_activation_verify(parts->files[i], err);
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            printf("%s: format version 1, without checksums\n", path);
+        else
+            printf("%s: intact by %lld checksums\n", path, (long long)n);
+    }
+    return 0;
+}
+
 static int analyse(const struct command *c, const struct ol_texts *files,
                    const char *command_line, struct ol_error *err)
 {
@@ -245,6 +262,11 @@ static int analyse(const struct command *c, const struct ol_texts *files,
     /* The inputs are known now: none of them is to be replaced. */
     if (status == 0)
         status = check_outputs(c, err);
+    if (status == 0 && c->verify) {
+        status = verify(&parts, err);
+        ol_parts_clear(&parts);
+        return status;
+    }
     if (status == 0 && c->imatrix != NULL)
         status = ol_imatrix_write(&parts, c->imatrix, err);
     if (status != 0 || (c->imatrix != NULL && c->output == NULL)) {
@@ -261,6 +283,8 @@ static int analyse(const struct command *c, const struct ol_texts *files,
         describe_run(&parts, &c->criterion, results);
         status = ol_analyse(&parts, &c->criterion, &c->chosen, c->only_summaries, pool,
                             results, err);
+        if (status == 0)
+            status = ol_parts_intact(&parts, err);
         if (status == 0)
             status = ol_results_write(results, c->output, err);
         ol_json_free(results);

@@ -45,11 +45,24 @@ static void add_sequences(struct ol_parts *parts, int file)
     }
 }
 
+/* A file given twice would count twice; by another name it is the same one. */
+static int check_other(const struct ol_parts *parts, const char *path,
+                       struct ol_error *err)
+{
+    for (int i = 0; i < parts->n_files; i++)
+        if (ol_activation_is(parts->files[i], path))
+            return ol_fail(err, "%s: is the same file as %s: it would count twice", path,
+                           ol_activation_path(parts->files[i]));
+    return 0;
+}
+
 int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
                   struct ol_error *err)
 {
     parts->files = ol_xcalloc((size_t)n, sizeof *parts->files);
     for (int i = 0; i < n; i++) {
+        if (check_other(parts, paths[i], err) != 0)
+            return -1;
         parts->files[i] = ol_activation_open(paths[i], err);
         if (parts->files[i] == NULL)
             return -1;
@@ -62,6 +75,14 @@ int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
             return -1;
         add_sequences(parts, i);
     }
+    return 0;
+}
+
+int ol_parts_intact(const struct ol_parts *parts, struct ol_error *err)
+{
+    for (int i = 0; i < parts->n_files; i++)
+        if (ol_activation_intact(parts->files[i], err) != 0)
+            return -1;
     return 0;
 }
 

@@ -21,6 +21,9 @@ int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
                   struct ol_error *err);
 void ol_parts_clear(struct ol_parts *parts);
 
+/* ol_activation_intact of every file. */
+int ol_parts_intact(const struct ol_parts *parts, struct ol_error *err);
+
 /* Info and layout of the first file; layers and sites are the same in all. */
 const struct ol_activation_info *ol_parts_info(const struct ol_parts *parts);
 const struct ol_activation_layout *ol_parts_layout(const struct ol_parts *parts);

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/activation_content.h"
 #include "common/infile.h"
@@ -19,7 +21,7 @@ struct reader {
 static int check_header(const struct reader *r, struct ol_error *err)
 {
     char *format = NULL;
-    int64_t version = 0;
+    int64_t *version = &r->c->version;
     if (ol_h5_get_text(r->h, "/", "format", &format, err) != 0)
         return -1;
     int status = 0;
@@ -28,11 +30,12 @@ static int check_header(const struct reader *r, struct ol_error *err)
             ol_fail(err, "%s: format is \"%s\", expected \"" OL_ACTIVATION_FORMAT "\"",
                     r->path, format);
     free(format);
-    if (status != 0 || ol_h5_get_int(r->h, "/", "format_version", &version, err) != 0)
+    if (status != 0 || ol_h5_get_int(r->h, "/", "format_version", version, err) != 0)
         return -1;
-    if (version != OL_ACTIVATION_VERSION)
-        return ol_fail(err, "%s: format_version is %lld, this program reads %d", r->path,
-                       (long long)version, OL_ACTIVATION_VERSION);
+    if (*version < OL_ACTIVATION_OLDEST_VERSION || *version > OL_ACTIVATION_VERSION)
+        return ol_fail(err, "%s: format_version is %lld, this program reads %d to %d",
+                       r->path, (long long)*version, OL_ACTIVATION_OLDEST_VERSION,
+                       OL_ACTIVATION_VERSION);
     return ol_h5_get_bool(r->h, "/", "complete", &r->c->complete, err);
 }
 
@@ -51,8 +54,10 @@ static void print_shape(char text[SHAPE_TEXT], const struct ol_h5_shape *s)
         n += snprintf(text + n, SHAPE_TEXT - (size_t)n, "]");
     }
     if (s->compressed || s->filtered)
-        snprintf(text + n, SHAPE_TEXT - (size_t)n,
-                 s->filtered ? " with filters" : ", compressed");
+        n += snprintf(text + n, SHAPE_TEXT - (size_t)n,
+                      s->filtered ? " with filters" : ", compressed");
+    if (s->elsewhere)
+        snprintf(text + n, SHAPE_TEXT - (size_t)n, " in another file");
 }
 
 static int check_shape(const struct reader *r, const char *dataset,
@@ -64,7 +69,8 @@ static int check_shape(const struct reader *r, const char *dataset,
         return -1;
     bool same = found.type == expected->type && found.rank == expected->rank &&
                 found.chunked == expected->chunked &&
-                found.compressed == expected->compressed && !found.filtered;
+                found.compressed == expected->compressed && !found.filtered &&
+                !found.elsewhere;
     for (int i = 0; same && i < expected->rank; i++)
         same = found.dims[i] == expected->dims[i] &&
                (!expected->chunked || found.chunk[i] == expected->chunk[i]);
@@ -91,7 +97,10 @@ static int read_pieces(const struct reader *r, struct ol_error *err)
 {
     struct ol_activation_input *input = &r->c->input;
     struct ol_h5_shape shape;
-    if (!ol_h5_exists(r->h, "/input/piece_ids"))
+    bool there;
+    if (ol_h5_exists(r->h, "/input/piece_ids", &there, err) != 0)
+        return -1;
+    if (!there)
         return 0;
     if (ol_h5_describe(r->h, "/input/piece_ids", &shape, err) != 0)
         return -1;
@@ -248,7 +257,8 @@ static int find_tables(const struct reader *r, struct ol_activation_layer *layer
     struct ol_h5_shape shape;
     for (int site = 0; site < OL_N_SITES; site++) {
         ol_activation_table_path(path, layer->number, site);
-        layer->sites[site] = ol_h5_exists(r->h, path);
+        if (ol_h5_exists(r->h, path, &layer->sites[site], err) != 0)
+            return -1;
         if (!layer->sites[site] || *have_dtype)
             continue;
         if (ol_h5_describe(r->h, path, &shape, err) != 0)
@@ -257,7 +267,10 @@ static int find_tables(const struct reader *r, struct ol_activation_layer *layer
         *have_dtype = true;
     }
     ol_activation_table_path(path, layer->number, OL_TABLE_ROUTER_IDS);
-    if (!ol_h5_exists(r->h, path))
+    bool there;
+    if (ol_h5_exists(r->h, path, &there, err) != 0)
+        return -1;
+    if (!there)
         return 0;
     const int64_t top_k = r->c->info.model.top_k;
     if (top_k < 1 || top_k > UINT16_MAX)
@@ -273,12 +286,12 @@ static int find_squares(const struct reader *r, struct ol_activation_layer *laye
 {
     char path[64];
     struct ol_h5_shape shape;
-    snprintf(path, sizeof path, "/layers/%03d/summary/squares", layer->number);
-    if (!ol_h5_exists(r->h, path))
-        return 0;
     for (int input = 0; input < OL_N_INPUTS; input++) {
+        bool there;
         ol_activation_table_path(path, layer->number, OL_TABLE_INPUTS + input);
-        if (!ol_h5_exists(r->h, path))
+        if (ol_h5_exists(r->h, path, &there, err) != 0)
+            return -1;
+        if (!there)
             continue;
         if (ol_h5_describe(r->h, path, &shape, err) != 0)
             return -1;
@@ -296,8 +309,11 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
     char path[64];
     struct ol_h5_shape shape;
     const int64_t n_experts = layer->moe ? r->c->info.model.n_experts : 1;
+    bool there;
     snprintf(path, sizeof path, "/layers/%03d/summary", layer->number);
-    if (!ol_h5_exists(r->h, path))
+    if (ol_h5_exists(r->h, path, &there, err) != 0)
+        return -1;
+    if (!there)
         return r->c->layout.summary
                    ? ol_fail(err, "%s: %s is missing, but there is /summary", r->path,
                              path)
@@ -313,7 +329,8 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
     for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
         snprintf(path, sizeof path, "/layers/%03d/summary/%s", layer->number,
                  ol_summary_site_name((enum ol_summary_site)site));
-        layer->summary_sites[site] = ol_h5_exists(r->h, path);
+        if (ol_h5_exists(r->h, path, &layer->summary_sites[site], err) != 0)
+            return -1;
     }
     return find_squares(r, layer, err);
 }
@@ -388,7 +405,8 @@ static int read_layers(const struct reader *r, struct ol_error *err)
 static int read_nll(const struct reader *r, struct ol_error *err)
 {
     struct ol_activation_layout *layout = &r->c->layout;
-    layout->nll = ol_h5_exists(r->h, "/input/nll");
+    if (ol_h5_exists(r->h, "/input/nll", &layout->nll, err) != 0)
+        return -1;
     if (!layout->nll)
         return 0;
     const struct ol_h5_shape shape = ol_activation_nll_shape(layout);
@@ -467,7 +485,8 @@ static int read_outliers(const struct reader *r, struct ol_error *err)
 static int read_threshold(const struct reader *r, struct ol_error *err)
 {
     struct ol_activation_layout *layout = &r->c->layout;
-    layout->summary = ol_h5_exists(r->h, "/summary");
+    if (ol_h5_exists(r->h, "/summary", &layout->summary, err) != 0)
+        return -1;
     if (!layout->summary)
         return 0;
     if (ol_h5_get_real(r->h, "/summary", "threshold", &layout->threshold, err) != 0)
@@ -480,16 +499,74 @@ static int read_threshold(const struct reader *r, struct ol_error *err)
 
 static int file_bytes(const char *path, uint64_t *bytes, struct ol_error *err)
 {
-    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
-    if (file == NULL)
+    struct stat info;
+    const int fd = ol_infile_descriptor(path, err);
+    if (fd < 0)
         return -1;
     int status = 0;
-    if (fseeko(file, 0, SEEK_END) != 0)
+    if (fstat(fd, &info) != 0)
         status = ol_fail_errno(err, "%s: cannot be read", path);
     else
-        *bytes = (uint64_t)ftello(file);
-    ol_infile_close(file);
+        *bytes = (uint64_t)info.st_size;
+    close(fd);
     return status;
+}
+
+/* An old file does not say which sites it was meant to hold, but every layer had the same
+ * ones. */
+static int check_sites(const struct reader *r, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = &r->c->layout;
+    char path[64];
+    for (int site = 0; site < OL_N_SITES; site++) {
+        int n = 0, without = 0;
+        for (int l = 0; l < layout->n_layers; l++) {
+            n += layout->layers[l].sites[site];
+            without = layout->layers[l].sites[site] ? without : l;
+        }
+        ol_activation_table_path(path, layout->layers[without].number, site);
+        if (n > 0 && n < layout->n_layers)
+            return ol_fail(err, "%s: %s is missing: other layers have it", r->path, path);
+    }
+    for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
+        int n = 0, without = 0;
+        for (int l = 0; l < layout->n_layers; l++) {
+            n += layout->layers[l].summary_sites[site];
+            without = layout->layers[l].summary_sites[site] ? without : l;
+        }
+        if (n > 0 && n < layout->n_layers)
+            return ol_fail(err,
+                           "%s: /layers/%03d/summary/%s is missing: other layers "
+                           "have it",
+                           r->path, layout->layers[without].number,
+                           ol_summary_site_name((enum ol_summary_site)site));
+    }
+    return 0;
+}
+
+/* Against the list, which an old file is without. */
+static int check_list(const struct reader *r, struct ol_activation_list *list,
+                      struct ol_error *err)
+{
+    struct ol_activation_content *c = r->c;
+    if (c->version < OL_ACTIVATION_VERSION)
+        return check_sites(r, err);
+    if (ol_activation_list_accept(c, r->path, list, err) != 0 ||
+        ol_h5_offset(r->h, ol_activation_checksums_path(), &c->checksums_at, err) != 0)
+        return -1;
+    const char *damaged = ol_activation_damaged_table(c);
+    return damaged == NULL
+               ? 0
+               : ol_fail(err, "%s: %s is damaged: it is not what its checksum says",
+                         r->path, damaged);
+}
+
+static int read_list(const struct reader *r, struct ol_activation_list *list,
+                     struct ol_error *err)
+{
+    return r->c->version < OL_ACTIVATION_VERSION
+               ? 0
+               : ol_activation_list_read(r->h, r->path, r->c->complete, list, err);
 }
 
 int ol_activation_content_read(const char *path, struct ol_activation_content *c,
@@ -501,16 +578,20 @@ int ol_activation_content_read(const char *path, struct ol_activation_content *c
     r.h = ol_h5_open(path, false, err);
     if (r.h == NULL)
         return -1;
+    struct ol_activation_list list = {0};
     int status = 0;
-    if (check_header(&r, err) != 0 ||
+    if (check_header(&r, err) != 0 || read_list(&r, &list, err) != 0 ||
         ol_activation_get_attributes(r.h, &c->info, err) != 0 ||
         ol_activation_receipt_read(r.h, &c->receipt, err) != 0 ||
         read_input(&r, err) != 0 || read_threshold(&r, err) != 0 ||
         read_layers(&r, err) != 0 || read_nll(&r, err) != 0 ||
-        read_outliers(&r, err) != 0)
+        read_outliers(&r, err) != 0 || check_list(&r, &list, err) != 0)
         status = -1;
+    ol_activation_list_clear(&list);
+    if (status == 0)
+        return ol_h5_close(r.h, err);
     ol_h5_free(r.h);
-    return status;
+    return -1;
 }
 
 void ol_activation_content_clear(struct ol_activation_content *c)
@@ -528,6 +609,7 @@ void ol_activation_content_clear(struct ol_activation_content *c)
     free(c->offsets);
     free(c->nll_offsets);
     ol_activation_outliers_clear(&c->outliers);
+    ol_activation_list_clear(&c->list);
     free(c->layout.layers);
     ol_activation_info_clear(&c->info);
     *c = (struct ol_activation_content){0};

@@ -136,6 +136,16 @@ void ol_activation_info_clear(struct ol_activation_info *info)
     *info = (struct ol_activation_info){0};
 }
 
+/* As they are written. */
+static bool same_text(const char *a, const char *b)
+{
+    char *x = ol_utf8_lossy(a, strlen(a), NULL), *y = ol_utf8_lossy(b, strlen(b), NULL);
+    const bool same = strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
 const char *ol_activation_info_difference(const struct ol_activation_info *a,
                                           const struct ol_activation_info *b)
 {
@@ -144,7 +154,7 @@ const char *ol_activation_info_difference(const struct ol_activation_info *a,
         const void *x = member(a, at), *y = member(b, at);
         if (strcmp(at->name, "created") == 0 || strcmp(at->name, "command_line") == 0)
             continue;
-        if (at->kind == TEXT      ? strcmp(text_of(a, at), text_of(b, at)) != 0
+        if (at->kind == TEXT      ? !same_text(text_of(a, at), text_of(b, at))
             : at->kind == INTEGER ? *(const int64_t *)x != *(const int64_t *)y
                                   : *(const bool *)x != *(const bool *)y)
             return at->name;
@@ -363,6 +373,7 @@ static size_t type_bytes(enum ol_h5_type type)
         return 8;
     case OL_H5_F32:
     case OL_H5_I32:
+    case OL_H5_U32:
         return 4;
     case OL_H5_U8:
         return 1;
@@ -460,7 +471,9 @@ int ol_activation_outliers_write(struct ol_h5 *h,
             ol_activation_outlier_shape(layout, outliers->n_values, t);
         const char *path = ol_activation_outlier_path(t);
         /* There already when an earlier try was cut off before the file was complete. */
-        if (ol_h5_exists(h, path) && ol_h5_remove(h, path, err) != 0)
+        bool there;
+        if (ol_h5_exists(h, path, &there, err) != 0 ||
+            (there && ol_h5_remove(h, path, err) != 0))
             return -1;
         if (ol_h5_make_dataset(h, path, &shape, err) != 0 ||
             (shape.dims[0] > 0 && ol_h5_write(h, path, shape.type, data[t], err) != 0))
@@ -558,6 +571,7 @@ static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
         ol_h5_make_group(h, "/receipt", err) != 0 ||
         ol_activation_receipt_write(h, &c->receipt, err) != 0 ||
         put_attributes(h, &c->info, err) != 0 ||
+        ol_activation_list_write(h, &c->list, err) != 0 ||
         write_input(h, layout, &c->input, err) != 0)
         return -1;
     if (layout->summary &&
@@ -575,8 +589,7 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
                                 const struct ol_activation_input *input,
                                 struct ol_error *err)
 {
-    const struct ol_activation_content c = {
-        .info = *info, .layout = *layout, .input = *input};
+    struct ol_activation_content c = {.info = *info, .layout = *layout, .input = *input};
     if (layout->n_layers > 0 &&
         layout->layers[layout->n_layers - 1].number > OL_ACTIVATION_MAX_LAYER)
         return ol_fail(err, "%s: layer %d cannot be recorded, the format ends at %d",
@@ -589,9 +602,12 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
     struct ol_h5 *h = ol_h5_create(path, smallest_chunk(&c), err);
     if (h == NULL)
         return -1;
-    if (write_all(h, &c, err) != 0) {
-        ol_h5_free(h);
-        return -1;
-    }
-    return ol_h5_close(h, err);
+    ol_activation_list_make(&c);
+    ol_activation_sum_input(&c);
+    int status = write_all(h, &c, err);
+    ol_activation_list_clear(&c.list);
+    if (status == 0)
+        return ol_h5_close(h, err);
+    ol_h5_free(h);
+    return -1;
 }

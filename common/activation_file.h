@@ -174,21 +174,17 @@ struct ol_activation_receipt {
 
 struct ol_activation_writer;
 
-/* Create PATH.partial with everything but the tensors' bytes. Fails, naming the directory
- * or the bytes needed and free, when PATH's directory is missing or the disk is too
- * small. */
+/* Create PATH.partial with everything but the tensors' bytes, and lock it. Fails, naming
+ * the directory or the bytes needed and free, when PATH's directory is missing or the
+ * disk is too small, and when PATH.partial is there, unless it is to be begun anew. */
 struct ol_activation_writer *
-ol_activation_create(const char *path, const struct ol_activation_info *info,
+ol_activation_create(const char *path, bool anew, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
                      const struct ol_activation_input *input, struct ol_error *err);
 
-/* Whether a run of that path ended while it was sealed; put the unfinished file back as
- * it was before, so that it can be reopened and sealed again. */
-bool ol_activation_half_sealed(const char *path);
-int ol_activation_unseal(const char *path, struct ol_error *err);
-
-/* Open an unfinished PATH.partial of the same run: info (except created), layout and
- * input must be what the file holds, else it fails and says what differs. */
+/* Open and lock an unfinished PATH.partial of the same run, put back as it was before if
+ * the run ended while it was sealed: info (except created), layout and input must be what
+ * the file holds, else it fails and says what differs. */
 struct ol_activation_writer *
 ol_activation_reopen(const char *path, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
@@ -200,6 +196,10 @@ int ol_activation_compare(const char *path, const struct ol_activation_info *inf
                           const struct ol_activation_layout *layout,
                           const struct ol_activation_input *input, const char **what,
                           struct ol_error *err);
+
+/* What is written of later layers, and of all likelihoods, will be written again: before
+ * a reopened run goes on after that layer (-1: from the first). */
+void ol_activation_go_on_after(struct ol_activation_writer *w, int layer);
 
 /* Rows token..token+n-1 of one sequence: [n, d_model] in layout->dtype; layer is the
  * layer's number in the model and must be recorded with that site. Thread-safe (pwrite).
@@ -253,8 +253,9 @@ int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err);
 
 /* Write the outliers (NULL in a file without summaries), the receipt (NULL: nothing is
- * known) and `complete`, make it durable, rename PATH.partial to PATH, and free the
- * writer, also when it fails (then PATH.partial stays). */
+ * known), the checksums and `complete`, make it durable, read back what HDF5 wrote,
+ * rename PATH.partial to PATH, and free the writer, also when it fails (then PATH.partial
+ * stays). */
 int ol_activation_seal(struct ol_activation_writer *w,
                        const struct ol_activation_outliers *outliers,
                        const struct ol_activation_receipt *receipt, struct ol_error *err);
@@ -272,8 +273,18 @@ struct ol_activation_file;
 struct ol_activation_file *ol_activation_open(const char *path, struct ol_error *err);
 void ol_activation_close(struct ol_activation_file *f);
 
+/* Whether all that was read so far is what was written, by its checksums: asked before
+ * anything is told of it. What was not read is not looked at, but for a sequence of a
+ * tensor of which some rows were. An old file has no checksums: it is. */
+int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *err);
+/* The same of the whole file, all of which is read: the number of checksums (0: it has
+ * none), or -1. */
+int64_t ol_activation_verify(const struct ol_activation_file *f, struct ol_error *err);
+
 /* Borrowed from the file, valid until it is closed. */
 const char *ol_activation_path(const struct ol_activation_file *f);
+/* Whether path names the same file. */
+bool ol_activation_is(const struct ol_activation_file *f, const char *path);
 const struct ol_activation_info *ol_activation_info(const struct ol_activation_file *f);
 const struct ol_activation_layout *
 ol_activation_layout(const struct ol_activation_file *f);

@@ -1,5 +1,6 @@
-#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -7,7 +8,16 @@
 #include <unistd.h>
 
 #include "common/activation_content.h"
+#include "common/crc32.h"
+#include "common/file.h"
 #include "common/infile.h"
+
+/* What was read of a chunk so far, if its checksum is known. */
+struct seen {
+    _Atomic uint32_t sum; /* of the rows that were read, and zeros for the others */
+    _Atomic int64_t rows;
+    _Atomic bool whole; /* all of it was looked at, and is as it was written */
+};
 
 struct ol_activation_file {
     char *path;
@@ -15,6 +25,9 @@ struct ol_activation_file {
     int fd;
     const char *bytes; /* all of it, mapped */
     size_t n_bytes;
+    struct seen *seen; /* [content.list.n_checksums], NULL: an old file */
+    pthread_mutex_t mutex;
+    struct ol_error damage; /* the first that was found */
 };
 
 static int map(struct ol_activation_file *f, struct ol_error *err)
@@ -22,7 +35,7 @@ static int map(struct ol_activation_file *f, struct ol_error *err)
     struct stat info;
     void *bytes = MAP_FAILED;
     f->fd = ol_infile_descriptor(f->path, err);
-    if (f->fd < 0)
+    if (f->fd < 0 || ol_file_lock(f->fd, f->path, OL_LOCK_SHARED, err) != 0)
         return -1;
     if (fstat(f->fd, &info) == 0)
         bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, f->fd, 0);
@@ -50,9 +63,13 @@ struct ol_activation_file *ol_activation_open(const char *path, struct ol_error 
     struct ol_activation_file *f = ol_xcalloc(1, sizeof *f);
     f->path = ol_xstrdup(path);
     f->fd = -1;
+    pthread_mutex_init(&f->mutex, NULL);
     if (ol_activation_content_read(path, &f->content, err) == 0 &&
-        check_sealed(f, err) == 0 && map(f, err) == 0)
+        check_sealed(f, err) == 0 && map(f, err) == 0) {
+        if (f->content.list.n_tables > 0)
+            f->seen = ol_xcalloc((size_t)f->content.list.n_checksums, sizeof *f->seen);
         return f;
+    }
     ol_activation_close(f);
     return NULL;
 }
@@ -66,6 +83,8 @@ void ol_activation_close(struct ol_activation_file *f)
     if (f->fd >= 0)
         close(f->fd);
     ol_activation_content_clear(&f->content);
+    pthread_mutex_destroy(&f->mutex);
+    free(f->seen);
     free(f->path);
     free(f);
 }
@@ -73,6 +92,11 @@ void ol_activation_close(struct ol_activation_file *f)
 const char *ol_activation_path(const struct ol_activation_file *f)
 {
     return f->path;
+}
+
+bool ol_activation_is(const struct ol_activation_file *f, const char *path)
+{
+    return ol_file_is(f->fd, path);
 }
 
 const struct ol_activation_info *ol_activation_info(const struct ol_activation_file *f)
@@ -97,11 +121,136 @@ ol_activation_receipt(const struct ol_activation_file *f)
     return &f->content.receipt;
 }
 
+/* ---- that what is read is what was written ---- */
+
+/* The likelihoods have no layer. */
+enum { NO_LAYER = -1 };
+
+struct chunk {
+    int i_layer, table;
+    int64_t sequence, checksum;
+    uint64_t offset, bytes;
+};
+
+static struct chunk find_chunk(const struct ol_activation_file *f, int i_layer, int table,
+                               int64_t sequence)
+{
+    const struct ol_activation_content *c = &f->content;
+    const int64_t i = (int64_t)i_layer * OL_N_TABLES + table;
+    const bool listed = f->seen != NULL;
+    if (i_layer == NO_LAYER)
+        return (struct chunk){
+            .i_layer = i_layer,
+            .sequence = sequence,
+            .checksum = listed ? c->list.of_others[OL_OTHER_NLL] + sequence : -1,
+            .offset = c->nll_offsets[sequence],
+            .bytes = (uint64_t)c->layout.n_tokens * sizeof(float)};
+    return (struct chunk){
+        .i_layer = i_layer,
+        .table = table,
+        .sequence = sequence,
+        .checksum = listed ? c->list.of_layers[i] + sequence : -1,
+        .offset = c->offsets[i][sequence],
+        .bytes = ol_activation_chunk_bytes(c, &c->layout.layers[i_layer], table)};
+}
+
+/* The file's user asks for it in the end (ol_activation_intact). */
+static void note_damage(const struct ol_activation_file *f, const struct chunk *k)
+{
+    struct ol_activation_file *file = (struct ol_activation_file *)(uintptr_t)f;
+    char path[64] = "/input/nll";
+    if (k->i_layer != NO_LAYER)
+        ol_activation_table_path(path, f->content.layout.layers[k->i_layer].number,
+                                 k->table);
+    pthread_mutex_lock(&file->mutex);
+    if (k->i_layer != NO_LAYER && k->table >= OL_TABLE_WHOLE)
+        ol_fail(&file->damage, "%s: %s is damaged: it is not what its checksum says",
+                f->path, path);
+    else
+        ol_fail(&file->damage,
+                "%s: %s, sequence %lld is damaged: it is not what its checksum says",
+                f->path, path, (long long)k->sequence);
+    pthread_mutex_unlock(&file->mutex);
+}
+
+/* All of a mapped chunk, when it is looked at for the first time. */
+static const void *check_mapped(const struct ol_activation_file *f, struct chunk k)
+{
+    const char *at = f->bytes + k.offset;
+    if (k.checksum < 0 || atomic_load(&f->seen[k.checksum].whole))
+        return at;
+    if (ol_crc32(at, (size_t)k.bytes) != f->content.list.checksums[k.checksum])
+        note_damage(f, &k);
+    atomic_store(&f->seen[k.checksum].whole, true);
+    return at;
+}
+
 static const void *chunk(const struct ol_activation_file *f, int i_layer, int table,
                          int64_t sequence)
 {
-    return f->bytes + f->content.offsets[i_layer * OL_N_TABLES + table][sequence];
+    return check_mapped(f, find_chunk(f, i_layer, table, sequence));
 }
+
+/* Rows that were read: when all of a sequence have been, once, so has its chunk. */
+static void sum_rows(const struct ol_activation_file *f, const struct chunk *k,
+                     const void *rows, uint64_t at, uint64_t bytes, int64_t n)
+{
+    if (k->checksum < 0)
+        return;
+    struct seen *seen = &f->seen[k->checksum];
+    atomic_fetch_xor(&seen->sum,
+                     ol_crc32_part(rows, (size_t)bytes, k->bytes - at - bytes));
+    atomic_fetch_add(&seen->rows, n);
+}
+
+/* Of a tensor's chunk, of which rows were read. */
+static void check_rows(const struct ol_activation_file *f, const struct chunk *k)
+{
+    struct seen *seen = &f->seen[k->checksum];
+    const int64_t rows = atomic_load(&seen->rows);
+    if (rows == 0 || atomic_load(&seen->whole))
+        return;
+    /* Not once and all of them, as a scan reads them: then it is looked at as a whole. */
+    if (rows != f->content.input.lengths[k->sequence]) {
+        check_mapped(f, *k);
+        return;
+    }
+    if ((atomic_load(&seen->sum) ^ ol_crc32_of_zeros(k->bytes)) !=
+        f->content.list.checksums[k->checksum])
+        note_damage(f, k);
+    atomic_store(&seen->whole, true);
+}
+
+int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = &f->content.layout;
+    for (int l = 0; l < layout->n_layers && f->seen != NULL; l++)
+        for (int site = 0; site < OL_N_SITES; site++)
+            for (int64_t s = 0; layout->layers[l].sites[site] && s < layout->n_sequences;
+                 s++) {
+                const struct chunk k = find_chunk(f, l, OL_TABLE_SITES + site, s);
+                check_rows(f, &k);
+            }
+    return f->damage.text[0] == '\0' ? 0 : ol_fail(err, "%s", f->damage.text);
+}
+
+int64_t ol_activation_verify(const struct ol_activation_file *f, struct ol_error *err)
+{
+    const struct ol_activation_layout *layout = &f->content.layout;
+    if (f->seen == NULL)
+        return 0;
+    for (int64_t s = 0; layout->nll && s < layout->n_sequences; s++)
+        ol_activation_nll(f, s);
+    for (int l = 0; l < layout->n_layers; l++)
+        for (int t = 0; t < OL_N_TABLES; t++)
+            for (int64_t s = 0; s < (t < OL_TABLE_WHOLE ? layout->n_sequences : 1) &&
+                                ol_activation_has_table(&layout->layers[l], t);
+                 s++)
+                chunk(f, l, t, s);
+    return ol_activation_intact(f, err) == 0 ? f->content.list.n_checksums : -1;
+}
+
+/* ---- tables ---- */
 
 const void *ol_activation_site(const struct ol_activation_file *f, int i_layer,
                                enum ol_site site, int64_t sequence)
@@ -115,20 +264,11 @@ int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
 {
     const struct ol_activation_layout *layout = &f->content.layout;
     const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
-    const char *from = ol_activation_site(f, i_layer, site, sequence);
-    const off_t at = (off_t)(from - f->bytes) + first * (off_t)row_bytes;
-    size_t done = 0;
-    while (done < (size_t)n * row_bytes) {
-        const ssize_t got = pread(f->fd, (char *)rows + done,
-                                  (size_t)n * row_bytes - done, at + (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return ol_fail_errno(err, "%s: cannot be read", f->path);
-        if (got == 0)
-            return ol_fail(err, "%s: it became shorter while it was read", f->path);
-        done += (size_t)got;
-    }
+    const struct chunk k = find_chunk(f, i_layer, OL_TABLE_SITES + (int)site, sequence);
+    const uint64_t at = (uint64_t)first * row_bytes, bytes = (uint64_t)n * row_bytes;
+    if (ol_file_read_at(f->fd, f->path, rows, (size_t)bytes, k.offset + at, err) != 0)
+        return -1;
+    sum_rows(f, &k, rows, at, bytes, n);
     return 0;
 }
 
@@ -209,5 +349,5 @@ ol_activation_outliers(const struct ol_activation_file *f)
 
 const float *ol_activation_nll(const struct ol_activation_file *f, int64_t sequence)
 {
-    return (const void *)(f->bytes + f->content.nll_offsets[sequence]);
+    return chunk(f, NO_LAYER, 0, sequence);
 }

@@ -43,7 +43,10 @@ int ol_activation_receipt_read(const struct ol_h5 *h,
                                struct ol_activation_receipt *receipt,
                                struct ol_error *err)
 {
-    if (!ol_h5_exists(h, "/receipt"))
+    bool there;
+    if (ol_h5_exists(h, "/receipt", &there, err) != 0)
+        return -1;
+    if (!there)
         return 0;
     for (int i = 0; i < N_RECEIPT_ATTRIBUTES; i++) {
         const char *name = receipt_attributes[i].name;
@@ -53,7 +56,7 @@ int ol_activation_receipt_read(const struct ol_h5 *h,
                  : ol_h5_get_int(h, "/receipt", name, value, err)) != 0)
             return -1;
     }
-    return ol_h5_has_attribute(h, "/", "peak_memory")
-               ? ol_h5_get_int(h, "/", "peak_memory", &receipt->peak_memory, err)
-               : 0;
+    if (ol_h5_has_attribute(h, "/", "peak_memory", &there, err) != 0)
+        return -1;
+    return there ? ol_h5_get_int(h, "/", "peak_memory", &receipt->peak_memory, err) : 0;
 }

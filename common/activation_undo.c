@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/activation_content.h"
+#include "common/file.h"
 
 struct stretch {
     uint64_t offset, bytes;
@@ -97,23 +98,38 @@ static bool keep(FILE *file, FILE *undo, const struct ol_activation_content *c)
     return good && fflush(undo) == 0 && fsync(fileno(undo)) == 0;
 }
 
+static FILE *open_stream(const char *path, int flags, struct ol_error *err)
+{
+    const int fd = ol_file_open(path, flags, err);
+    FILE *stream = fd >= 0 ? fdopen(fd, flags == O_RDONLY ? "rb" : "r+b") : NULL;
+    if (stream == NULL && fd >= 0) {
+        ol_fail_errno(err, "%s: cannot open", path);
+        close(fd);
+    }
+    return stream;
+}
+
 int ol_activation_undo_keep(const char *partial, const struct ol_activation_content *c,
                             struct ol_error *err)
 {
     char *path = ol_xasprintf("%s.undo", partial), *new = ol_xasprintf("%s.new", path);
-    FILE *file = fopen(partial, "rb"), *undo = fopen(new, "wb");
-    bool good = file != NULL && undo != NULL && keep(file, undo, c);
-    const int code = errno;
-    if (undo != NULL && fclose(undo) != 0)
+    FILE *file = open_stream(partial, O_RDONLY, err),
+         *undo = file != NULL ? open_stream(new, O_RDWR | O_CREAT | O_TRUNC, err) : NULL;
+    bool good = undo != NULL && keep(file, undo, c);
+    if (undo != NULL && !good)
+        ol_fail_errno(err, "%s: cannot be written", path);
+    if (undo != NULL && fclose(undo) != 0 && good) {
         good = false;
-    if (file != NULL)
-        fclose(file);
-    good = good && rename(new, path) == 0;
-    if (!good) {
-        unlink(new);
-        errno = code;
         ol_fail_errno(err, "%s: cannot be written", path);
     }
+    if (file != NULL)
+        fclose(file);
+    if (good && rename(new, path) != 0) {
+        good = false;
+        ol_fail_errno(err, "%s: cannot be renamed to %s", new, path);
+    }
+    if (!good)
+        unlink(new);
     free(new);
     free(path);
     return good ? 0 : -1;
@@ -138,33 +154,33 @@ static bool put_back(FILE *undo, FILE *file)
            ftruncate(fileno(file), (off_t)end) == 0 && fsync(fileno(file)) == 0;
 }
 
-bool ol_activation_half_sealed(const char *path)
+int ol_activation_undo_put_back(const char *partial, struct ol_error *err)
 {
-    char *undo = ol_xasprintf("%s.partial.undo", path);
-    const bool there = access(undo, F_OK) == 0;
-    free(undo);
-    return there;
-}
-
-int ol_activation_unseal(const char *path, struct ol_error *err)
-{
-    char *partial = ol_xasprintf("%s.partial", path),
-         *kept = ol_xasprintf("%s.undo", partial);
+    char *kept = ol_xasprintf("%s.undo", partial);
+    FILE *undo = NULL, *file = NULL;
+    int status = 0;
+    if (access(kept, F_OK) != 0 && errno == ENOENT)
+        goto out;
+    status = -1;
+    undo = open_stream(kept, O_RDONLY, err);
+    file = undo != NULL ? open_stream(partial, O_RDWR, err) : NULL;
+    if (file == NULL)
+        goto out;
     errno = 0;
-    FILE *undo = fopen(kept, "rb"), *file = undo != NULL ? fopen(partial, "r+b") : NULL;
-    int status = file != NULL && put_back(undo, file) ? 0 : -1;
-    if (status != 0 && errno != 0)
+    if (put_back(undo, file))
+        status = 0;
+    else if (errno != 0)
         ol_fail_errno(err, "%s: cannot be put back into %s", kept, partial);
-    else if (status != 0)
+    else
         ol_fail(err, "%s: it is not whole, and %s was half sealed", kept, partial);
-    if (file != NULL)
-        fclose(file);
+    if (status == 0 && unlink(kept) != 0)
+        status = ol_fail_errno(err, "%s: cannot be removed", kept);
+out:
+    if (file != NULL && fclose(file) != 0 && status == 0)
+        status = ol_fail_errno(err, "%s: cannot be written", partial);
     if (undo != NULL)
         fclose(undo);
-    if (status == 0)
-        unlink(kept);
     free(kept);
-    free(partial);
     return status;
 }
 

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +9,16 @@
 #include <unistd.h>
 
 #include "common/activation_content.h"
+#include "common/crc32.h"
+#include "common/file.h"
 
 struct ol_activation_writer {
     char *path, *partial;
     int fd;
     struct ol_activation_content content;
-    int *index; /* [n_layers of the model]: of the recorded layer, or -1 */
+    int *index;            /* [n_layers of the model]: of the recorded layer, or -1 */
+    pthread_mutex_t mutex; /* of the checksums: */
+    int64_t first_new, end_of_new; /* those that are not in the file yet */
 };
 
 /* ---- opening ---- */
@@ -22,6 +27,7 @@ static void free_writer(struct ol_activation_writer *w)
 {
     if (w->fd >= 0)
         close(w->fd);
+    pthread_mutex_destroy(&w->mutex);
     ol_activation_content_clear(&w->content);
     free(w->index);
     free(w->partial);
@@ -35,10 +41,12 @@ static struct ol_activation_writer *new_writer(const char *path)
     w->path = ol_xstrdup(path);
     w->partial = ol_xasprintf("%s.partial", path);
     w->fd = -1;
+    pthread_mutex_init(&w->mutex, NULL);
     return w;
 }
 
-static int open_partial(struct ol_activation_writer *w, struct ol_error *err)
+/* What the unfinished file says of itself. */
+static int read_partial(struct ol_activation_writer *w, struct ol_error *err)
 {
     struct ol_activation_content *c = &w->content;
     if (ol_activation_content_read(w->partial, c, err) != 0)
@@ -50,8 +58,7 @@ static int open_partial(struct ol_activation_writer *w, struct ol_error *err)
         w->index[l] = -1;
     for (int i = 0; i < c->layout.n_layers; i++)
         w->index[c->layout.layers[i].number] = i;
-    w->fd = open(w->partial, O_RDWR | O_CLOEXEC);
-    return w->fd >= 0 ? 0 : ol_fail_errno(err, "%s: cannot open for writing", w->partial);
+    return 0;
 }
 
 /* Take the disk's room now: a run of hours must not end for want of it. */
@@ -73,26 +80,52 @@ static int reserve(const struct ol_activation_writer *w, struct ol_error *err)
                          (long long)file.st_size);
 }
 
+/* Whoever held the file before may have given it its final name meanwhile. */
+static int lock_partial(const struct ol_activation_writer *w, struct ol_error *err)
+{
+    if (ol_file_lock(w->fd, w->partial, OL_LOCK_EXCLUSIVE, err) != 0)
+        return -1;
+    return ol_file_is(w->fd, w->partial)
+               ? 0
+               : ol_fail(err, "%s: another process is at work on this run", w->partial);
+}
+
+/* A new file, which nobody else has begun at this moment; or, to begin anew, one that is
+ * there and that nobody is at work on. */
+static int begin_partial(struct ol_activation_writer *w, bool anew, struct ol_error *err)
+{
+    struct ol_error other = {0};
+    w->fd = ol_file_open(w->partial, O_RDWR | O_CREAT | O_EXCL, &other);
+    if (w->fd < 0 && errno == EEXIST)
+        w->fd = anew ? ol_file_open(w->partial, O_RDWR, err)
+                     : ol_fail(err, "%s: another process has begun this run", w->partial);
+    else if (w->fd < 0)
+        ol_fail(err, "%s", other.text);
+    return w->fd >= 0 ? lock_partial(w, err) : -1;
+}
+
 /* Space between the end of a sequence and the longest reads as zeros: it was never
  * written. */
 struct ol_activation_writer *
-ol_activation_create(const char *path, const struct ol_activation_info *info,
+ol_activation_create(const char *path, bool anew, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
                      const struct ol_activation_input *input, struct ol_error *err)
 {
     struct ol_activation_writer *w = new_writer(path);
-    /* Asked first, because HDF5's own message is a long one. */
-    const int fd = open(w->partial, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        ol_fail_errno(err, "%s: cannot create", w->partial);
+    if (begin_partial(w, anew, err) != 0) {
         free_writer(w);
         return NULL;
     }
-    close(fd);
     ol_activation_undo_forget(w->partial);
     if (ol_activation_content_write(w->partial, info, layout, input, err) == 0 &&
-        open_partial(w, err) == 0 && reserve(w, err) == 0)
-        return w;
+        read_partial(w, err) == 0) {
+        const char *what = ol_activation_run_difference(&w->content, info, layout, input);
+        if (what != NULL)
+            ol_fail(err, "%s: was not written as it should be: its %s differs",
+                    w->partial, what);
+        else if (reserve(w, err) == 0)
+            return w;
+    }
     unlink(w->partial);
     free_writer(w);
     return NULL;
@@ -100,48 +133,18 @@ ol_activation_create(const char *path, const struct ol_activation_info *info,
 
 /* ---- going on ---- */
 
-static bool stores_tensors(const struct ol_activation_layout *a)
-{
-    for (int l = 0; l < a->n_layers; l++)
-        for (int site = 0; site < OL_N_SITES; site++)
-            if (a->layers[l].sites[site])
-                return true;
-    return false;
-}
-
-static const char *difference(const struct ol_activation_content *c,
-                              const struct ol_activation_info *info,
-                              const struct ol_activation_layout *layout,
-                              const struct ol_activation_input *input)
-{
-    const struct ol_activation_layout *have = &c->layout;
-    const char *attribute = ol_activation_info_difference(&c->info, info);
-    if (attribute != NULL)
-        return attribute;
-    if (have->n_sequences != layout->n_sequences || have->n_tokens != layout->n_tokens)
-        return "number of tokens";
-    if (have->nll != layout->nll)
-        return "choice of --perplexity";
-    if (stores_tensors(have) && have->dtype != layout->dtype)
-        return "type of the tensors (--store)";
-    if (have->summary != layout->summary || have->threshold != layout->threshold)
-        return "choice of summaries or their threshold";
-    if (!ol_activation_same_layers(have, layout))
-        return "choice of layers or sites";
-    const size_t n = (size_t)(layout->n_sequences * layout->n_tokens);
-    if (memcmp(c->input.token_ids, input->token_ids, n * sizeof(int32_t)) != 0)
-        return "tokens";
-    return NULL;
-}
-
 struct ol_activation_writer *
 ol_activation_reopen(const char *path, const struct ol_activation_info *info,
                      const struct ol_activation_layout *layout,
                      const struct ol_activation_input *input, struct ol_error *err)
 {
     struct ol_activation_writer *w = new_writer(path);
-    if (open_partial(w, err) == 0) {
-        const char *what = difference(&w->content, info, layout, input);
+    w->fd = ol_file_open(w->partial, O_RDWR, err);
+    if (w->fd >= 0 && lock_partial(w, err) == 0 &&
+        ol_activation_undo_put_back(w->partial, err) == 0 && read_partial(w, err) == 0) {
+        const char *what = ol_activation_run_difference(&w->content, info, layout, input);
+        if (w->content.version != OL_ACTIVATION_VERSION)
+            what = "format_version";
         if (what == NULL)
             return w;
         ol_fail(err,
@@ -163,42 +166,68 @@ int ol_activation_compare(const char *path, const struct ol_activation_info *inf
     if (status == 0 && !content.complete)
         status = ol_fail(err, "%s: is an unfinished run, and not named .partial", path);
     if (status == 0)
-        *what = difference(&content, info, layout, input);
+        *what = ol_activation_run_difference(&content, info, layout, input);
     ol_activation_content_clear(&content);
     return status;
 }
 
 /* ---- rows ---- */
 
-static int write_at(const struct ol_activation_writer *w, uint64_t offset,
-                    const void *data, size_t bytes, struct ol_error *err)
+/* Checksums [first, end) are other than those in the file. The mutex is held. */
+static void note_new(struct ol_activation_writer *w, int64_t first, int64_t end)
 {
-    const char *from = data;
-    while (bytes > 0) {
-        const ssize_t n = pwrite(w->fd, from, bytes, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ol_fail_errno(err, "%s: cannot be written", w->partial);
-        from += n;
-        offset += (uint64_t)n;
-        bytes -= (size_t)n;
-    }
+    const bool none = w->first_new == w->end_of_new;
+    w->first_new = none || first < w->first_new ? first : w->first_new;
+    w->end_of_new = none || end > w->end_of_new ? end : w->end_of_new;
+}
+
+/* A piece of a chunk, which begins at `chunk` in the file and has that checksum. */
+struct piece {
+    uint64_t chunk, chunk_bytes, at, bytes;
+    int64_t checksum;
+};
+
+static int write_piece(struct ol_activation_writer *w, struct piece p, const void *data,
+                       struct ol_error *err)
+{
+    if (ol_file_write_at(w->fd, w->partial, data, (size_t)p.bytes, p.chunk + p.at, err) !=
+        0)
+        return -1;
+    const uint32_t part =
+        ol_crc32_part(data, (size_t)p.bytes, p.chunk_bytes - p.at - p.bytes);
+    pthread_mutex_lock(&w->mutex);
+    w->content.list.checksums[p.checksum] ^= part;
+    note_new(w, p.checksum, p.checksum + 1);
+    pthread_mutex_unlock(&w->mutex);
     return 0;
 }
 
-static int write_rows(const struct ol_activation_writer *w, int number, int table,
+/* The layer's chunk of a table, whole. */
+static int find_chunk(const struct ol_activation_writer *w, int number, int table,
+                      int64_t sequence, struct piece *p, struct ol_error *err)
+{
+    const struct ol_activation_content *c = &w->content;
+    const int l = w->index[number], i = l * OL_N_TABLES + table;
+    if (l < 0 || c->offsets[i] == NULL)
+        return ol_fail(err, "%s: layer %d has no such table", w->partial, number);
+    p->chunk = c->offsets[i][sequence];
+    p->chunk_bytes = p->bytes = ol_activation_chunk_bytes(c, &c->layout.layers[l], table);
+    p->checksum = c->list.of_layers[i] + sequence;
+    return 0;
+}
+
+static int write_rows(struct ol_activation_writer *w, int number, int table,
                       int64_t sequence, int64_t token, int64_t n, const void *rows,
                       struct ol_error *err)
 {
-    const struct ol_activation_layout *layout = &w->content.layout;
-    const int l = w->index[number];
-    const uint64_t *offsets = l >= 0 ? w->content.offsets[l * OL_N_TABLES + table] : NULL;
-    if (offsets == NULL)
-        return ol_fail(err, "%s: layer %d has no such table", w->partial, number);
-    const size_t row = ol_activation_row_bytes(&w->content, &layout->layers[l], table);
-    return write_at(w, offsets[sequence] + (uint64_t)token * row, rows, (size_t)n * row,
-                    err);
+    struct piece p = {0};
+    if (find_chunk(w, number, table, sequence, &p, err) != 0)
+        return -1;
+    const size_t row = ol_activation_row_bytes(
+        &w->content, &w->content.layout.layers[w->index[number]], table);
+    p.at = (uint64_t)token * row;
+    p.bytes = (uint64_t)n * row;
+    return write_piece(w, p, rows, err);
 }
 
 int ol_activation_write_site(struct ol_activation_writer *w, int layer, enum ol_site site,
@@ -220,16 +249,12 @@ int ol_activation_write_router(struct ol_activation_writer *w, int layer,
                       err);
 }
 
-static int write_whole(const struct ol_activation_writer *w, int number, int table,
+static int write_whole(struct ol_activation_writer *w, int number, int table,
                        const void *data, struct ol_error *err)
 {
-    const int l = w->index[number];
-    const uint64_t *offsets = l >= 0 ? w->content.offsets[l * OL_N_TABLES + table] : NULL;
-    if (offsets == NULL)
-        return ol_fail(err, "%s: layer %d has no such table", w->partial, number);
-    return write_at(
-        w, offsets[0], data,
-        ol_activation_chunk_bytes(&w->content, &w->content.layout.layers[l], table), err);
+    struct piece p = {0};
+    return find_chunk(w, number, table, 0, &p, err) == 0 ? write_piece(w, p, data, err)
+                                                         : -1;
 }
 
 int ol_activation_write_summary(struct ol_activation_writer *w, int layer,
@@ -279,12 +304,64 @@ int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
 int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
                             const float *nll, struct ol_error *err)
 {
-    return write_at(w, w->content.nll_offsets[sequence], nll,
-                    (size_t)w->content.layout.n_tokens * sizeof *nll, err);
+    const struct ol_activation_content *c = &w->content;
+    const uint64_t bytes = (uint64_t)c->layout.n_tokens * sizeof *nll;
+    const struct piece p = {.chunk = c->nll_offsets[sequence],
+                            .chunk_bytes = bytes,
+                            .bytes = bytes,
+                            .checksum = c->list.of_others[OL_OTHER_NLL] + sequence};
+    return write_piece(w, p, nll, err);
+}
+
+/* The checksum of a table's chunks before anything is written into them. */
+static void forget(struct ol_activation_writer *w, int64_t first, int64_t n,
+                   uint64_t chunk_bytes)
+{
+    if (first < 0)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    for (int64_t i = first; i < first + n; i++)
+        w->content.list.checksums[i] = ol_crc32_of_zeros(chunk_bytes);
+    note_new(w, first, first + n);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* The room of chunks behind the end of a sequence is 0 then too: nobody writes there. */
+void ol_activation_go_on_after(struct ol_activation_writer *w, int layer)
+{
+    const struct ol_activation_content *c = &w->content;
+    const struct ol_activation_layout *layout = &c->layout;
+    forget(w, c->list.of_others[OL_OTHER_NLL], layout->n_sequences,
+           (uint64_t)layout->n_tokens * sizeof(float));
+    for (int l = 0; l < layout->n_layers; l++)
+        for (int t = 0; t < OL_N_TABLES; t++)
+            if (layout->layers[l].number > layer &&
+                ol_activation_has_table(&layout->layers[l], t))
+                forget(w, c->list.of_layers[l * OL_N_TABLES + t],
+                       t < OL_TABLE_WHOLE ? layout->n_sequences : 1,
+                       ol_activation_chunk_bytes(c, &layout->layers[l], t));
+}
+
+static int write_checksums(struct ol_activation_writer *w, struct ol_error *err)
+{
+    pthread_mutex_lock(&w->mutex);
+    const int64_t first = w->first_new, n = w->end_of_new - first;
+    uint32_t *copy = ol_xcalloc((size_t)n, sizeof *copy);
+    for (int64_t i = 0; i < n; i++)
+        copy[i] = w->content.list.checksums[first + i];
+    w->first_new = w->end_of_new = 0;
+    pthread_mutex_unlock(&w->mutex);
+    const int status =
+        ol_file_write_at(w->fd, w->partial, copy, (size_t)n * sizeof *copy,
+                         w->content.checksums_at + (uint64_t)first * sizeof *copy, err);
+    free(copy);
+    return status;
 }
 
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err)
 {
+    if (write_checksums(w, err) != 0)
+        return -1;
     return fdatasync(w->fd) == 0
                ? 0
                : ol_fail_errno(err, "%s: cannot be written", w->partial);
@@ -309,22 +386,47 @@ static int sync_directory(const char *path, struct ol_error *err)
     return status;
 }
 
-static int mark_complete(const struct ol_activation_writer *w,
+static int mark_complete(struct ol_activation_writer *w,
                          const struct ol_activation_outliers *outliers,
                          const struct ol_activation_receipt *receipt,
                          struct ol_error *err)
 {
+    struct ol_activation_list *list = &w->content.list;
     struct ol_h5 *h = ol_h5_open(w->partial, true, err);
     if (h == NULL)
         return -1;
+    if (outliers != NULL)
+        ol_activation_sum_outliers(list, &w->content.layout, outliers);
     if ((outliers != NULL &&
          ol_activation_outliers_write(h, &w->content.layout, outliers, err) != 0) ||
         (receipt != NULL && ol_activation_receipt_write(h, receipt, err) != 0) ||
+        ol_h5_write(h, ol_activation_checksums_path(), OL_H5_U32,
+                    (const void *)list->checksums, err) != 0 ||
         ol_h5_put_bool(h, "/", "complete", true, err) != 0) {
         ol_h5_free(h);
         return -1;
     }
     return ol_h5_close(h, err);
+}
+
+/* What HDF5 wrote it may have lost without a word: a sealed file was read again. */
+static int read_back(const struct ol_activation_writer *w,
+                     const struct ol_activation_outliers *outliers,
+                     const struct ol_activation_receipt *receipt, struct ol_error *err)
+{
+    struct ol_activation_content expected = w->content, found = {0};
+    expected.complete = true;
+    if (receipt != NULL)
+        expected.receipt = *receipt;
+    if (outliers != NULL)
+        expected.outliers = *outliers;
+    int status = ol_activation_content_read(w->partial, &found, err);
+    const char *what = status == 0 ? ol_activation_difference(&found, &expected) : NULL;
+    if (what != NULL)
+        status = ol_fail(err, "%s: was not written as it should be: its %s differs",
+                         w->partial, what);
+    ol_activation_content_clear(&found);
+    return status;
 }
 
 int ol_activation_seal(struct ol_activation_writer *w,
@@ -336,7 +438,7 @@ int ol_activation_seal(struct ol_activation_writer *w,
     if (ol_activation_sync(w, err) == 0 &&
         ol_activation_undo_keep(w->partial, &w->content, err) == 0 &&
         mark_complete(w, outliers, receipt, err) == 0 &&
-        ol_activation_sync(w, err) == 0) {
+        ol_activation_sync(w, err) == 0 && read_back(w, outliers, receipt, err) == 0) {
         ol_activation_undo_forget(w->partial);
         if (rename(w->partial, w->path) != 0)
             ol_fail_errno(err, "%s: cannot be renamed to %s", w->partial, w->path);

@@ -1,48 +1,63 @@
-#include "common/h5.h"
+/* Files, groups and attributes; datasets are in h5_dataset.c. */
+#include "common/h5_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include <hdf5.h>
-
-enum { ALIGNMENT = 4096, DEFLATE_LEVEL = 1 };
-
-struct ol_h5 {
-    hid_t file;
-    char *path;
-};
+enum { ALIGNMENT = 4096, REASON_BYTES = 120 };
 
 /* ---- errors ---- */
 
+/* The innermost reason that says anything; what a system call said is quoted in a line of
+ * pointers and counts: "... error message = 'No space left on device', buf = ...". */
 static herr_t innermost(unsigned n, const H5E_error2_t *error, void *text)
 {
+    static const char quoted[] = "error message = '";
+    char *reason = text;
     (void)n;
-    *(const char **)text = error->desc;
-    return 1;
+    const char *from = error->desc != NULL ? error->desc : "";
+    const char *system = strstr(from, quoted);
+    from = system != NULL ? system + sizeof quoted - 1 : from;
+    const size_t bytes = strcspn(from, system != NULL ? "'" : "\n");
+    const size_t taken = bytes < REASON_BYTES ? bytes : REASON_BYTES - 1;
+    memcpy(reason, from, taken);
+    reason[taken] = '\0';
+    return taken > 0;
 }
 
-/* FILE: OBJECT: what could not be done: the library's reason, on one line. */
-static int fail(struct ol_error *err, const char *file, const char *object,
-                const char *what)
+int ol_h5_fail(struct ol_error *err, const char *file, const char *object,
+               const char *what)
 {
-    const char *found = "no reason given";
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, &found);
-    char *reason = ol_xstrdup(found);
-    for (char *c = reason; *c != '\0'; c++)
-        *c = *c == '\n' ? ' ' : *c;
+    char reason[REASON_BYTES] = "";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, reason);
     ol_fail(err, "%s: %s%s%s (HDF5: %s)", file, object, object[0] != '\0' ? ": " : "",
-            what, reason);
-    free(reason);
+            what, reason[0] != '\0' ? reason : "no reason given");
     H5Eclear2(H5E_DEFAULT);
     return -1;
 }
 
 /* The library prints nothing by itself, and does not tidy up at exit: after a failed
- * write (a full disk) it would crash there. */
+ * write (a full disk) it would crash there. What it has freed it does not keep for later:
+ * its lists would grow with the file. */
 static void quiet(void)
 {
     H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    H5set_free_list_limits(0, 0, 0, 0, 0, 0);
+}
+
+/* The library forgets the reason of a failure at its next call. */
+bool ol_h5_closed(hid_t id, herr_t (*close_id)(hid_t))
+{
+    if (id < 0)
+        return true;
+    const hid_t earlier = H5Eget_current_stack();
+    const bool good = close_id(id) >= 0;
+    const hid_t later = H5Eget_current_stack();
+    const bool first = H5Eget_num(earlier) > 0;
+    H5Eclose_stack(first ? later : earlier);
+    H5Eset_current_stack(first ? earlier : later);
+    return good;
 }
 
 /* ---- types ---- */
@@ -50,11 +65,11 @@ static void quiet(void)
 const char *ol_h5_type_name(enum ol_h5_type type)
 {
     static const char *const names[] = {
-        [OL_H5_BF16] = "bfloat16",      [OL_H5_F32] = "float32",
-        [OL_H5_I32] = "int32",          [OL_H5_U16] = "uint16",
-        [OL_H5_U8] = "uint8",           [OL_H5_I64] = "int64",
-        [OL_H5_F64] = "float64",        [OL_H5_TEXT] = "UTF-8 text",
-        [OL_H5_OTHER] = "another type",
+        [OL_H5_BF16] = "bfloat16",   [OL_H5_F32] = "float32",
+        [OL_H5_I32] = "int32",       [OL_H5_U16] = "uint16",
+        [OL_H5_U8] = "uint8",        [OL_H5_I64] = "int64",
+        [OL_H5_F64] = "float64",     [OL_H5_U32] = "uint32",
+        [OL_H5_TEXT] = "UTF-8 text", [OL_H5_OTHER] = "another type",
     };
     return names[type];
 }
@@ -63,22 +78,25 @@ static hid_t make_bf16(void)
 {
     hid_t type = H5Tcopy(H5T_IEEE_F32LE);
     /* Fields before the size: they must lie in both. */
-    H5Tset_fields(type, 15, 7, 8, 0, 7);
-    H5Tset_size(type, 2);
-    H5Tset_ebias(type, 127);
+    if (H5Tset_fields(type, 15, 7, 8, 0, 7) < 0 || H5Tset_size(type, 2) < 0 ||
+        H5Tset_ebias(type, 127) < 0) {
+        H5Tclose(type);
+        return H5I_INVALID_HID;
+    }
     return type;
 }
 
 static hid_t make_text(void)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, H5T_VARIABLE);
-    H5Tset_cset(type, H5T_CSET_UTF8);
+    if (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0) {
+        H5Tclose(type);
+        return H5I_INVALID_HID;
+    }
     return type;
 }
 
-/* A new handle; the caller closes it. */
-static hid_t make_type(enum ol_h5_type type)
+hid_t ol_h5_make_type(enum ol_h5_type type)
 {
     switch (type) {
     case OL_H5_BF16:
@@ -89,6 +107,8 @@ static hid_t make_type(enum ol_h5_type type)
         return H5Tcopy(H5T_STD_I32LE);
     case OL_H5_U16:
         return H5Tcopy(H5T_STD_U16LE);
+    case OL_H5_U32:
+        return H5Tcopy(H5T_STD_U32LE);
     case OL_H5_U8:
         return H5Tcopy(H5T_STD_U8LE);
     case OL_H5_I64:
@@ -103,20 +123,6 @@ static hid_t make_type(enum ol_h5_type type)
     return H5I_INVALID_HID;
 }
 
-static enum ol_h5_type type_of(hid_t found)
-{
-    if (H5Tget_class(found) == H5T_STRING)
-        return H5Tis_variable_str(found) > 0 ? OL_H5_TEXT : OL_H5_OTHER;
-    for (int t = 0; t < OL_H5_TEXT; t++) {
-        const hid_t type = make_type((enum ol_h5_type)t);
-        const bool same = H5Tequal(type, found) > 0;
-        H5Tclose(type);
-        if (same)
-            return (enum ol_h5_type)t;
-    }
-    return OL_H5_OTHER;
-}
-
 /* ---- files ---- */
 
 static struct ol_h5 *wrap(hid_t file, const char *path)
@@ -127,45 +133,82 @@ static struct ol_h5 *wrap(hid_t file, const char *path)
     return h;
 }
 
+/* How the file is reached. Nothing of it stays open behind its own handle: what could not
+ * be written would be found out at the end of the program. Locks are ours (file.h), where
+ * the file system has them: the library's fail where it has not. Headers have checksums
+ * of their own from that version of the format on. */
+static hid_t make_access(int64_t align_from)
+{
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_LATEST) >= 0 &&
+        H5Pset_alignment(access, (hsize_t)align_from, ALIGNMENT) >= 0 &&
+        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 11, 0))
+        && H5Pset_file_locking(access, 0, 1) >= 0
+#endif
+    )
+        return access;
+    ol_h5_closed(access, H5Pclose);
+    return H5I_INVALID_HID;
+}
+
+/* Groups that hold many attributes keep them in their headers. */
+static bool keep_attributes_compact(hid_t creation)
+{
+    enum { MOST = 64, LEAST = 48 };
+    return H5Pset_attr_phase_change(creation, MOST, LEAST) >= 0;
+}
+
+/* Nothing is ever freed in the file, so nobody need look for room in its gaps: with
+ * thousands of chunks, each behind a gap, that takes the square of their number. */
 struct ol_h5 *ol_h5_create(const char *path, int64_t align_from, struct ol_error *err)
 {
     quiet();
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_alignment(access, (hsize_t)align_from, ALIGNMENT);
-    const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    H5Pclose(access);
-    if (file >= 0)
+    const hid_t access = make_access(align_from), creation = H5Pcreate(H5P_FILE_CREATE);
+    hid_t file = H5I_INVALID_HID;
+    if (access >= 0 &&
+        H5Pset_file_space_strategy(creation, H5F_FSPACE_STRATEGY_NONE, 0, 1) >= 0 &&
+        keep_attributes_compact(creation))
+        file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+    const bool good =
+        (int)ol_h5_closed(creation, H5Pclose) & (int)ol_h5_closed(access, H5Pclose);
+    if (file >= 0 && good)
         return wrap(file, path);
-    fail(err, path, "", "cannot be created");
+    ol_h5_fail(err, path, "", "cannot be created");
+    ol_h5_closed(file, H5Fclose);
     return NULL;
 }
 
 struct ol_h5 *ol_h5_open(const char *path, bool writable, struct ol_error *err)
 {
     quiet();
+    const hid_t access = make_access(1);
     const hid_t file =
-        H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0) {
-        fail(err, path, "", "cannot be opened as an HDF5 file");
-        return NULL;
-    }
+        access >= 0 ? H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access)
+                    : H5I_INVALID_HID;
     hsize_t userblock = 0;
-    const hid_t creation = H5Fget_create_plist(file);
-    H5Pget_userblock(creation, &userblock);
-    H5Pclose(creation);
-    if (userblock == 0)
+    const hid_t creation = file >= 0 ? H5Fget_create_plist(file) : H5I_INVALID_HID;
+    bool good = creation >= 0 && H5Pget_userblock(creation, &userblock) >= 0;
+    good = (int)good & (int)ol_h5_closed(creation, H5Pclose) &
+           (int)ol_h5_closed(access, H5Pclose);
+    if (good && userblock == 0)
         return wrap(file, path);
-    ol_fail(err, "%s: has a user block of %llu bytes, expected none", path,
-            (unsigned long long)userblock);
-    H5Fclose(file);
+    if (good)
+        ol_fail(err, "%s: has a user block of %llu bytes, expected none", path,
+                (unsigned long long)userblock);
+    else
+        ol_h5_fail(err, path, "", "cannot be opened as an HDF5 file");
+    ol_h5_closed(file, H5Fclose);
     return NULL;
 }
 
 int ol_h5_close(struct ol_h5 *h, struct ol_error *err)
 {
     int status = 0;
-    if (H5Fclose(h->file) < 0)
-        status = fail(err, h->path, "", "cannot be closed");
+    if (H5Fflush(h->file, H5F_SCOPE_LOCAL) < 0)
+        status = ol_h5_fail(err, h->path, "", "cannot be written");
+    if (H5Fclose(h->file) < 0 && status == 0)
+        status = ol_h5_fail(err, h->path, "", "cannot be closed");
     free(h->path);
     free(h);
     return status;
@@ -182,22 +225,58 @@ void ol_h5_free(struct ol_h5 *h)
 
 int ol_h5_make_group(struct ol_h5 *h, const char *path, struct ol_error *err)
 {
-    const hid_t group = H5Gcreate2(h->file, path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    if (group < 0 || H5Gclose(group) < 0)
-        return fail(err, h->path, path, "the group cannot be made");
-    return 0;
+    const hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    hid_t group = H5I_INVALID_HID;
+    if (keep_attributes_compact(creation))
+        group = H5Gcreate2(h->file, path, H5P_DEFAULT, creation, H5P_DEFAULT);
+    const bool good = (int)(group >= 0) & (int)ol_h5_closed(group, H5Gclose) &
+                      (int)ol_h5_closed(creation, H5Pclose);
+    return good ? 0 : ol_h5_fail(err, h->path, path, "the group cannot be made");
 }
 
-bool ol_h5_exists(const struct ol_h5 *h, const char *path)
+/* Asked link by link: a missing group on the way is no error, but would be the library's.
+ */
+int ol_h5_exists(const struct ol_h5 *h, const char *path, bool *there,
+                 struct ol_error *err)
 {
-    return H5Lexists(h->file, path, H5P_DEFAULT) > 0;
+    char *prefix = ol_xstrdup(path);
+    htri_t found = 1;
+    for (size_t i = 1; found > 0 && prefix[i - 1] != '\0'; i++) {
+        const char end = prefix[i];
+        if (end != '/' && end != '\0')
+            continue;
+        prefix[i] = '\0';
+        found = H5Lexists(h->file, prefix, H5P_DEFAULT);
+        prefix[i] = end;
+        if (end == '\0')
+            break;
+    }
+    free(prefix);
+    *there = found > 0;
+    return found >= 0
+               ? 0
+               : ol_h5_fail(err, h->path, path, "whether it is there cannot be read");
 }
 
 int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err)
 {
     return H5Ldelete(h->file, path, H5P_DEFAULT) >= 0
                ? 0
-               : fail(err, h->path, path, "cannot be removed");
+               : ol_h5_fail(err, h->path, path, "cannot be removed");
+}
+
+static char *member_name(const struct ol_h5 *h, const char *path, hsize_t i)
+{
+    const ssize_t bytes = H5Lget_name_by_idx(h->file, path, H5_INDEX_NAME, H5_ITER_INC, i,
+                                             NULL, 0, H5P_DEFAULT);
+    if (bytes < 0)
+        return NULL;
+    char *name = ol_xcalloc((size_t)bytes + 1, 1);
+    if (H5Lget_name_by_idx(h->file, path, H5_INDEX_NAME, H5_ITER_INC, i, name,
+                           (size_t)bytes + 1, H5P_DEFAULT) == bytes)
+        return name;
+    free(name);
+    return NULL;
 }
 
 int ol_h5_members(const struct ol_h5 *h, const char *path, char ***names, int64_t *n,
@@ -207,26 +286,35 @@ int ol_h5_members(const struct ol_h5 *h, const char *path, char ***names, int64_
     *names = NULL;
     *n = 0;
     if (H5Gget_info_by_name(h->file, path, &info, H5P_DEFAULT) < 0)
-        return fail(err, h->path, path, "the group cannot be read");
+        return ol_h5_fail(err, h->path, path, "the group cannot be read");
     *names = ol_xcalloc((size_t)info.nlinks, sizeof **names);
     for (hsize_t i = 0; i < info.nlinks; i++) {
-        const ssize_t bytes = H5Lget_name_by_idx(h->file, path, H5_INDEX_NAME,
-                                                 H5_ITER_INC, i, NULL, 0, H5P_DEFAULT);
-        if (bytes < 0)
-            return fail(err, h->path, path, "a member's name cannot be read");
-        (*names)[*n] = ol_xcalloc((size_t)bytes + 1, 1);
-        H5Lget_name_by_idx(h->file, path, H5_INDEX_NAME, H5_ITER_INC, i, (*names)[*n],
-                           (size_t)bytes + 1, H5P_DEFAULT);
-        ++*n;
+        char *name = member_name(h, path, i);
+        if (name == NULL)
+            return ol_h5_fail(err, h->path, path, "a member's name cannot be read");
+        (*names)[(*n)++] = name;
     }
     return 0;
 }
 
 /* ---- attributes ---- */
 
-bool ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name)
+/* An attribute that could not be reached: FILE: OBJECT: attribute NAME cannot be WHAT. */
+static int fail_attribute(const struct ol_h5 *h, const char *object, const char *name,
+                          const char *what, struct ol_error *err)
 {
-    return H5Aexists_by_name(h->file, object, name, H5P_DEFAULT) > 0;
+    char *text = ol_xasprintf("attribute %s cannot be %s", name, what);
+    ol_h5_fail(err, h->path, object, text);
+    free(text);
+    return -1;
+}
+
+int ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name,
+                        bool *there, struct ol_error *err)
+{
+    const htri_t found = H5Aexists_by_name(h->file, object, name, H5P_DEFAULT);
+    *there = found > 0;
+    return found >= 0 ? 0 : fail_attribute(h, object, name, "looked for", err);
 }
 
 static int put(struct ol_h5 *h, const char *object, const char *name, hid_t file_type,
@@ -235,21 +323,16 @@ static int put(struct ol_h5 *h, const char *object, const char *name, hid_t file
     const hid_t scalar = H5Screate(H5S_SCALAR);
     /* Open while the attribute is: HDF5 1.10 does not find its attribute again else. */
     const hid_t owner = H5Oopen(h->file, object, H5P_DEFAULT);
-    const hid_t attribute =
-        H5Aexists(owner, name) > 0
-            ? H5Aopen(owner, name, H5P_DEFAULT)
-            : H5Acreate2(owner, name, file_type, scalar, H5P_DEFAULT, H5P_DEFAULT);
-    const bool good = attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0;
-    int status = 0;
-    if (!good)
-        status =
-            ol_fail(err, "%s: %s: attribute %s cannot be written", h->path, object, name);
-    if (attribute >= 0)
-        H5Aclose(attribute);
-    if (owner >= 0)
-        H5Oclose(owner);
-    H5Sclose(scalar);
-    return status;
+    const htri_t there = owner >= 0 ? H5Aexists(owner, name) : -1;
+    hid_t attribute = H5I_INVALID_HID;
+    if (there > 0)
+        attribute = H5Aopen(owner, name, H5P_DEFAULT);
+    else if (there == 0)
+        attribute = H5Acreate2(owner, name, file_type, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    bool good = attribute >= 0 && H5Awrite(attribute, memory_type, value) >= 0;
+    good = (int)good & (int)ol_h5_closed(attribute, H5Aclose) &
+           (int)ol_h5_closed(owner, H5Oclose) & (int)ol_h5_closed(scalar, H5Sclose);
+    return good ? 0 : fail_attribute(h, object, name, "written", err);
 }
 
 int ol_h5_put_text(struct ol_h5 *h, const char *object, const char *name,
@@ -257,8 +340,9 @@ int ol_h5_put_text(struct ol_h5 *h, const char *object, const char *name,
 {
     const hid_t type = make_text();
     const int status = put(h, object, name, type, type, &text, err);
-    H5Tclose(type);
-    return status;
+    return ol_h5_closed(type, H5Tclose) && status == 0
+               ? 0
+               : fail_attribute(h, object, name, "written", err);
 }
 
 int ol_h5_put_int(struct ol_h5 *h, const char *object, const char *name, int64_t value,
@@ -280,29 +364,40 @@ int ol_h5_put_real(struct ol_h5 *h, const char *object, const char *name, double
     return put(h, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value, err);
 }
 
+/* What an attribute should be: `expected` says it in words. */
+struct wanted {
+    H5T_class_t class;
+    const char *expected;
+    hid_t memory_type;
+};
+
 static int get(const struct ol_h5 *h, const char *object, const char *name,
-               H5T_class_t class, const char *expected, hid_t memory_type, void *value,
-               struct ol_error *err)
+               struct wanted wanted, void *value, struct ol_error *err)
 {
-    if (H5Aexists_by_name(h->file, object, name, H5P_DEFAULT) <= 0)
+    bool there;
+    if (ol_h5_has_attribute(h, object, name, &there, err) != 0)
+        return -1;
+    if (!there)
         return ol_fail(err, "%s: %s: attribute %s is missing", h->path, object, name);
     const hid_t attribute =
         H5Aopen_by_name(h->file, object, name, H5P_DEFAULT, H5P_DEFAULT);
     if (attribute < 0)
-        return ol_fail(err, "%s: %s: attribute %s cannot be read", h->path, object, name);
+        return fail_attribute(h, object, name, "read", err);
     const hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     int status = 0;
-    if (H5Tget_class(type) != class || H5Sget_simple_extent_npoints(space) != 1 ||
-        (class == H5T_STRING && H5Tis_variable_str(type) <= 0))
+    if (type < 0 || space < 0)
+        status = fail_attribute(h, object, name, "read", err);
+    else if (H5Tget_class(type) != wanted.class ||
+             H5Sget_simple_extent_npoints(space) != 1 ||
+             (wanted.class == H5T_STRING && H5Tis_variable_str(type) <= 0))
         status = ol_fail(err, "%s: %s: attribute %s is not %s", h->path, object, name,
-                         expected);
-    else if (H5Aread(attribute, memory_type, value) < 0)
-        status =
-            ol_fail(err, "%s: %s: attribute %s cannot be read", h->path, object, name);
-    H5Sclose(space);
-    H5Tclose(type);
-    H5Aclose(attribute);
-    return status;
+                         wanted.expected);
+    else if (H5Aread(attribute, wanted.memory_type, value) < 0)
+        status = fail_attribute(h, object, name, "read", err);
+    const bool good = (int)ol_h5_closed(space, H5Sclose) &
+                      (int)ol_h5_closed(type, H5Tclose) &
+                      (int)ol_h5_closed(attribute, H5Aclose);
+    return good ? status : fail_attribute(h, object, name, "read", err);
 }
 
 int ol_h5_get_text(const struct ol_h5 *h, const char *object, const char *name,
@@ -310,28 +405,29 @@ int ol_h5_get_text(const struct ol_h5 *h, const char *object, const char *name,
 {
     char *read = NULL;
     const hid_t type = make_text();
-    const int status =
-        get(h, object, name, H5T_STRING, "variable-length text", type, &read, err);
-    H5Tclose(type);
-    if (status != 0)
-        return -1;
-    *text = ol_xstrdup(read != NULL ? read : "");
+    const struct wanted wanted = {H5T_STRING, "variable-length text", type};
+    int status = get(h, object, name, wanted, &read, err);
+    if (!ol_h5_closed(type, H5Tclose))
+        status = fail_attribute(h, object, name, "read", err);
+    if (status == 0)
+        *text = ol_xstrdup(read != NULL ? read : "");
     H5free_memory(read);
-    return 0;
+    return status;
 }
 
 int ol_h5_get_int(const struct ol_h5 *h, const char *object, const char *name,
                   int64_t *value, struct ol_error *err)
 {
-    return get(h, object, name, H5T_INTEGER, "one integer", H5T_NATIVE_INT64, value, err);
+    const struct wanted wanted = {H5T_INTEGER, "one integer", H5T_NATIVE_INT64};
+    return get(h, object, name, wanted, value, err);
 }
 
 int ol_h5_get_bool(const struct ol_h5 *h, const char *object, const char *name,
                    bool *value, struct ol_error *err)
 {
+    const struct wanted wanted = {H5T_INTEGER, "one integer", H5T_NATIVE_UINT8};
     uint8_t byte = 0;
-    if (get(h, object, name, H5T_INTEGER, "one integer", H5T_NATIVE_UINT8, &byte, err) !=
-        0)
+    if (get(h, object, name, wanted, &byte, err) != 0)
         return -1;
     *value = byte != 0;
     return 0;
@@ -340,148 +436,6 @@ int ol_h5_get_bool(const struct ol_h5 *h, const char *object, const char *name,
 int ol_h5_get_real(const struct ol_h5 *h, const char *object, const char *name,
                    double *value, struct ol_error *err)
 {
-    return get(h, object, name, H5T_FLOAT, "one real number", H5T_NATIVE_DOUBLE, value,
-               err);
-}
-
-/* ---- datasets ---- */
-
-int ol_h5_make_dataset(struct ol_h5 *h, const char *path, const struct ol_h5_shape *shape,
-                       struct ol_error *err)
-{
-    hsize_t dims[OL_H5_MAX_RANK], chunk[OL_H5_MAX_RANK];
-    for (int i = 0; i < shape->rank; i++) {
-        dims[i] = (hsize_t)shape->dims[i];
-        chunk[i] = (hsize_t)shape->chunk[i];
-    }
-    const hid_t type = make_type(shape->type);
-    const hid_t space = H5Screate_simple(shape->rank, dims, NULL);
-    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    /* The same run gives the same bytes: no time stamps. */
-    H5Pset_obj_track_times(creation, 0);
-    if (shape->chunked)
-        H5Pset_chunk(creation, shape->rank, chunk);
-    if (shape->compressed) {
-        H5Pset_deflate(creation, DEFLATE_LEVEL);
-    } else if (shape->type != OL_H5_TEXT) {
-        H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY);
-        H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER);
-    }
-    const hid_t dataset =
-        H5Dcreate2(h->file, path, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-    int status = 0;
-    if (dataset < 0 || H5Dclose(dataset) < 0)
-        status = fail(err, h->path, path, "the dataset cannot be made");
-    H5Pclose(creation);
-    H5Sclose(space);
-    H5Tclose(type);
-    return status;
-}
-
-static hid_t open_dataset(const struct ol_h5 *h, const char *path, struct ol_error *err)
-{
-    /* Asked link by link: a missing one is no error of the library's. */
-    const hid_t dataset =
-        ol_h5_exists(h, path) ? H5Dopen2(h->file, path, H5P_DEFAULT) : H5I_INVALID_HID;
-    if (dataset < 0)
-        ol_fail(err, "%s: %s: the dataset is missing", h->path, path);
-    return dataset;
-}
-
-static void describe_creation(hid_t dataset, struct ol_h5_shape *shape)
-{
-    const hid_t creation = H5Dget_create_plist(dataset);
-    hsize_t chunk[OL_H5_MAX_RANK] = {0};
-    shape->chunked = H5Pget_layout(creation) == H5D_CHUNKED;
-    const int n_filters = H5Pget_nfilters(creation);
-    shape->compressed =
-        n_filters == 1 && H5Pget_filter_by_id2(creation, H5Z_FILTER_DEFLATE, NULL, NULL,
-                                               NULL, 0, NULL, NULL) >= 0;
-    shape->filtered = n_filters != 0 && !shape->compressed;
-    if (shape->chunked)
-        H5Pget_chunk(creation, OL_H5_MAX_RANK, chunk);
-    for (int i = 0; i < OL_H5_MAX_RANK; i++)
-        shape->chunk[i] = (int64_t)chunk[i];
-    H5Pclose(creation);
-}
-
-int ol_h5_describe(const struct ol_h5 *h, const char *path, struct ol_h5_shape *shape,
-                   struct ol_error *err)
-{
-    const hid_t dataset = open_dataset(h, path, err);
-    if (dataset < 0)
-        return -1;
-    *shape = (struct ol_h5_shape){0};
-    const hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
-    shape->type = type_of(type);
-    shape->rank = H5Sget_simple_extent_ndims(space);
-    int status = 0;
-    if (shape->rank < 1 || shape->rank > OL_H5_MAX_RANK) {
-        status = ol_fail(err, "%s: %s: has %d dimensions, expected 1 to %d", h->path,
-                         path, shape->rank, OL_H5_MAX_RANK);
-    } else {
-        hsize_t dims[OL_H5_MAX_RANK] = {0};
-        H5Sget_simple_extent_dims(space, dims, NULL);
-        for (int i = 0; i < shape->rank; i++)
-            shape->dims[i] = (int64_t)dims[i];
-        describe_creation(dataset, shape);
-    }
-    H5Sclose(space);
-    H5Tclose(type);
-    H5Dclose(dataset);
-    return status;
-}
-
-int ol_h5_write(struct ol_h5 *h, const char *path, enum ol_h5_type type, const void *data,
-                struct ol_error *err)
-{
-    const hid_t dataset = open_dataset(h, path, err);
-    if (dataset < 0)
-        return -1;
-    const hid_t memory = make_type(type);
-    int status = 0;
-    if (H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
-        status = fail(err, h->path, path, "cannot be written");
-    H5Tclose(memory);
-    H5Dclose(dataset);
-    return status;
-}
-
-int ol_h5_read(const struct ol_h5 *h, const char *path, enum ol_h5_type type, void *data,
-               struct ol_error *err)
-{
-    const hid_t dataset = open_dataset(h, path, err);
-    if (dataset < 0)
-        return -1;
-    const hid_t memory = make_type(type);
-    int status = 0;
-    if (H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
-        status = fail(err, h->path, path, "cannot be read");
-    H5Tclose(memory);
-    H5Dclose(dataset);
-    return status;
-}
-
-int ol_h5_chunks(const struct ol_h5 *h, const char *path, int64_t n, uint64_t *offsets,
-                 uint64_t *bytes, struct ol_error *err)
-{
-    const hid_t dataset = open_dataset(h, path, err);
-    if (dataset < 0)
-        return -1;
-    int status = 0;
-    for (int64_t i = 0; i < n && status == 0; i++) {
-        const hsize_t corner[OL_H5_MAX_RANK] = {(hsize_t)i, 0, 0};
-        unsigned mask = 0;
-        haddr_t offset = HADDR_UNDEF;
-        hsize_t size = 0;
-        if (H5Dget_chunk_info_by_coord(dataset, corner, &mask, &offset, &size) < 0)
-            status = fail(err, h->path, path, "a chunk cannot be found");
-        else if (offset == HADDR_UNDEF)
-            status = ol_fail(err, "%s: %s: chunk %lld has no place in the file", h->path,
-                             path, (long long)i);
-        offsets[i] = offset;
-        bytes[i] = size;
-    }
-    H5Dclose(dataset);
-    return status;
+    const struct wanted wanted = {H5T_FLOAT, "one real number", H5T_NATIVE_DOUBLE};
+    return get(h, object, name, wanted, value, err);
 }

@@ -1,4 +1,4 @@
-/* HDF5 as far as the activation file needs it. The only file that knows the library.
+/* HDF5 as far as the activation file needs it. Only h5*.c know the library.
  * Objects and datasets are named by their path in the file; every failure names the file,
  * the object and what the library says. Not thread-safe. */
 #ifndef OL_H5_H
@@ -14,6 +14,7 @@ enum ol_h5_type {
     OL_H5_F32,
     OL_H5_I32,
     OL_H5_U16,
+    OL_H5_U32,
     OL_H5_U8,
     OL_H5_I64,
     OL_H5_F64,
@@ -32,12 +33,13 @@ struct ol_h5_shape {
     int64_t chunk[OL_H5_MAX_RANK]; /* when chunked */
     bool compressed;               /* by deflate; only when chunked */
     bool filtered;                 /* by anything else (only when read) */
+    bool elsewhere;                /* in other files (only when read) */
 };
 
 struct ol_h5;
 
-/* Create path (replacing what is there); objects of align_from bytes and more begin on
- * multiples of 4096. Or open it. Both: NULL on failure. */
+/* Write into path, which is there, anew; objects of align_from bytes and more begin on
+ * multiples of 4096. Or open it. Both: NULL on failure. Neither locks the file. */
 struct ol_h5 *ol_h5_create(const char *path, int64_t align_from, struct ol_error *err);
 struct ol_h5 *ol_h5_open(const char *path, bool writable, struct ol_error *err);
 /* Write out and free, also after a failure. ol_h5_free gives up what is not written. */
@@ -47,8 +49,12 @@ void ol_h5_free(struct ol_h5 *h);
 /* ---- groups and attributes ---- */
 
 int ol_h5_make_group(struct ol_h5 *h, const char *path, struct ol_error *err);
-bool ol_h5_exists(const struct ol_h5 *h, const char *path);
-bool ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name);
+/* Whether a path is there, from its first group to its end; a question that fails is no
+ * "no". */
+int ol_h5_exists(const struct ol_h5 *h, const char *path, bool *there,
+                 struct ol_error *err);
+int ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name,
+                        bool *there, struct ol_error *err);
 /* Remove a dataset. */
 int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err);
 /* Names of a group's members, ascending. The caller frees each and the array. */
@@ -87,6 +93,9 @@ int ol_h5_write(struct ol_h5 *h, const char *path, enum ol_h5_type type, const v
                 struct ol_error *err);
 int ol_h5_read(const struct ol_h5 *h, const char *path, enum ol_h5_type type, void *data,
                struct ol_error *err);
+/* Where a dataset that is not chunked begins in the file. */
+int ol_h5_offset(const struct ol_h5 *h, const char *path, uint64_t *offset,
+                 struct ol_error *err);
 /* Where chunk i along the first dimension (it spans all others) lies in the file. */
 int ol_h5_chunks(const struct ol_h5 *h, const char *path, int64_t n, uint64_t *offsets,
                  uint64_t *bytes, struct ol_error *err);

@@ -27,7 +27,7 @@ struct run {
     const struct ol_run_request *request;
     char *name; /* of the output, as it is printed */
     struct ol_output output;
-    char *path, *state_path; /* of the output, its links followed */
+    char *path, *partial_path, *state_path; /* of the output, its links followed */
     struct ol_model model;
     struct ol_tokenizer *tokenizer;
     struct ol_corpus corpus;
@@ -300,7 +300,8 @@ static int find_output(struct run *r, struct ol_error *err)
         ol_output_find(r->name, OL_OUTPUT_FILE, &r->output, err) != 0)
         return -1;
     r->path = ol_xstrdup(r->output.path);
-    r->state_path = ol_xasprintf("%s.partial.state", r->path);
+    r->partial_path = ol_xasprintf("%s.partial", r->path);
+    r->state_path = ol_xasprintf("%s.state", r->partial_path);
     return 0;
 }
 
@@ -319,9 +320,7 @@ static int keep_mode(const struct run *r, const char *path, struct ol_error *err
 static int look_for_complete(const struct run *r, bool *complete, struct ol_error *err)
 {
     *complete = false;
-    char *partial = ol_xasprintf("%s.partial", r->path);
-    const bool unfinished = access(partial, F_OK) == 0;
-    free(partial);
+    const bool unfinished = access(r->partial_path, F_OK) == 0;
     if (!r->request->resume || unfinished || !r->output.exists)
         return 0;
     const char *what = NULL;
@@ -345,6 +344,8 @@ static int take_up(struct run *r, struct ol_error *err)
     if (status == 0 && r->summary != NULL && r->done >= 0)
         status = ol_summary_restore(r->summary, extra, n, err);
     free(extra);
+    if (status == 0)
+        ol_activation_go_on_after(r->file, r->done);
     return status;
 }
 
@@ -354,7 +355,7 @@ static int open_files(struct run *r, struct ol_error *err)
     identify(r, hex);
     const struct ol_state_identity id = {hex, r->request->precision, r->n_rows,
                                          r->model.spec.d_model};
-    char *partial = ol_xasprintf("%s.partial", r->path);
+    const char *partial = r->partial_path;
     const bool there = access(partial, F_OK) == 0;
     int status = -1;
     if (there && !r->request->resume) {
@@ -363,13 +364,8 @@ static int open_files(struct run *r, struct ol_error *err)
                 "to begin anew",
                 partial);
     } else if (there && access(r->state_path, F_OK) == 0) {
-        /* The states are locked, so that nobody else is sealing the file. */
-        const bool half = ol_activation_half_sealed(r->path);
-        if (half)
-            r->states = ol_state_open(r->state_path, &id, err);
-        if (!half || (r->states != NULL && ol_activation_unseal(r->path, err) == 0))
-            r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
-        if (r->file != NULL && r->states == NULL)
+        r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
+        if (r->file != NULL)
             r->states = ol_state_open(r->state_path, &id, err);
         r->hidden = ol_xcalloc((size_t)(r->n_rows * id.d_model), ol_dtype_size(id.dtype));
         if (r->file != NULL && r->states != NULL)
@@ -379,45 +375,33 @@ static int open_files(struct run *r, struct ol_error *err)
     } else {
         if (r->request->resume)
             ol_detail("%s: there is nothing to resume, beginning with layer 0", r->path);
-        r->file = ol_activation_create(r->path, &r->info, &r->layout, &r->input, err);
+        r->file = ol_activation_create(r->path, r->request->resume, &r->info, &r->layout,
+                                       &r->input, err);
         r->created = r->file != NULL;
         if (r->file != NULL && keep_mode(r, partial, err) == 0)
             r->states = ol_state_create(r->state_path, &id, err);
         status = r->states != NULL ? keep_mode(r, r->state_path, err) : -1;
     }
-    free(partial);
     return status;
 }
 
-/* A failure before the first layer was kept leaves nothing behind. */
+/* A failure before the first layer was kept leaves nothing behind. Nothing is allocated
+ * here: it may have been memory that failed. */
 static void abandon(struct run *r)
 {
     if (r->file == NULL)
         return;
     ol_activation_abandon(r->file);
     r->file = NULL;
-    struct ol_error ignored = {0};
-    int layer = -1;
-    if (r->states != NULL && r->created) {
-        void *rows = ol_xcalloc((size_t)(r->n_rows * r->layout.d_model),
-                                ol_dtype_size(r->request->precision));
-        void *extra = NULL;
-        size_t n;
-        ol_state_get(r->states, rows, &layer, &extra, &n, &ignored);
-        free(extra);
-        free(rows);
-    }
     if (!r->created && r->states == NULL)
         return;
-    if (!r->created || layer >= 0) {
-        ol_note("%s.partial can be finished with --resume", r->path);
+    if (!r->created || (r->states != NULL && ol_state_is_kept(r->states))) {
+        ol_note("%s can be finished with --resume", r->partial_path);
         return;
     }
-    char *partial = ol_xasprintf("%s.partial", r->path);
-    unlink(partial);
+    unlink(r->partial_path);
     if (r->states != NULL)
         ol_state_remove(r->state_path);
-    free(partial);
 }
 
 /* ---- the run ---- */
@@ -640,6 +624,7 @@ static void clear(struct run *r)
     ol_tokenizer_close(r->tokenizer);
     ol_model_clear(&r->model);
     free(r->state_path);
+    free(r->partial_path);
     free(r->path);
     free(r->name);
     ol_output_clear(&r->output);

@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdbool.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/sha256.h"
 
 enum { PAGE_BYTES = 4096, N_SLOTS = 2 };
@@ -23,47 +24,16 @@ struct ol_state_file {
     char header[PAGE_BYTES];
 };
 
-static int write_to(int fd, const char *path, const void *data, size_t bytes, int64_t at,
-                    struct ol_error *err)
-{
-    const char *from = data;
-    while (bytes > 0) {
-        const ssize_t n = pwrite(fd, from, bytes, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return ol_fail_errno(err, "%s: cannot write %zu bytes", path, bytes);
-        from += n;
-        at += n;
-        bytes -= (size_t)n;
-    }
-    return 0;
-}
-
 static int write_at(const struct ol_state_file *s, const void *data, size_t bytes,
                     int64_t at, struct ol_error *err)
 {
-    return write_to(s->fd, s->path, data, bytes, at, err);
+    return ol_file_write_at(s->fd, s->path, data, bytes, (uint64_t)at, err);
 }
 
 static int read_at(const struct ol_state_file *s, void *data, size_t bytes, int64_t at,
                    struct ol_error *err)
 {
-    char *to = data;
-    while (bytes > 0) {
-        const ssize_t n = pread(s->fd, to, bytes, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ol_fail_errno(err, "%s: cannot read %zu bytes", s->path, bytes);
-        if (n == 0)
-            return ol_fail(err, "%s: ends at byte %" PRId64 ", expected %zu more",
-                           s->path, at, bytes);
-        to += n;
-        at += n;
-        bytes -= (size_t)n;
-    }
-    return 0;
+    return ol_file_read_at(s->fd, s->path, data, bytes, (uint64_t)at, err);
 }
 
 static int64_t slot_at(const struct ol_state_file *s, int slot)
@@ -81,16 +51,25 @@ static struct ol_state_file *new_file(const char *path,
     snprintf(s->header, sizeof s->header,
              "%s run %s dtype %s rows %" PRId64 " d_model %" PRId64 "\n", magic, id->run,
              ol_dtype_name(id->dtype), id->n_rows, id->d_model);
-    s->fd = open(path, flags | O_CLOEXEC, 0666);
+    s->fd = ol_file_open(path, flags, err);
     /* Two processes that resume one run would spoil it for each other. */
-    if (s->fd >= 0 && flock(s->fd, LOCK_EX | LOCK_NB) == 0)
+    if (s->fd >= 0 && ol_file_lock(s->fd, path, OL_LOCK_EXCLUSIVE, err) == 0)
         return s;
-    if (s->fd >= 0 && errno == EWOULDBLOCK)
-        ol_fail(err, "%s: another process is at work on this run", path);
-    else
-        ol_fail_errno(err, "%s: cannot open", path);
     ol_state_close(s);
     return NULL;
+}
+
+/* Its whole room, and last the header. */
+static int lay_out(const struct ol_state_file *s, struct ol_error *err)
+{
+    const int64_t bytes = slot_at(s, N_SLOTS);
+    const int code =
+        ftruncate(s->fd, 0) != 0 ? errno : posix_fallocate(s->fd, 0, (off_t)bytes);
+    if (code != 0) {
+        errno = code;
+        return ol_fail_errno(err, "%s: no room for %" PRId64 " bytes", s->path, bytes);
+    }
+    return write_at(s, s->header, sizeof s->header, 0, err);
 }
 
 struct ol_state_file *ol_state_create(const char *path,
@@ -98,20 +77,23 @@ struct ol_state_file *ol_state_create(const char *path,
                                       struct ol_error *err)
 {
     struct ol_state_file *s = new_file(path, id, O_RDWR | O_CREAT, err);
-    if (s == NULL)
-        return NULL;
-    const int64_t bytes = slot_at(s, N_SLOTS);
-    const int code =
-        ftruncate(s->fd, 0) != 0 ? errno : posix_fallocate(s->fd, 0, (off_t)bytes);
-    if (code != 0) {
-        errno = code;
-        ol_fail_errno(err, "%s: no room for %" PRId64 " bytes", path, bytes);
-    } else if (write_at(s, s->header, sizeof s->header, 0, err) == 0) {
+    if (s == NULL || lay_out(s, err) == 0)
         return s;
-    }
     ol_state_close(s);
     unlink(path);
     return NULL;
+}
+
+/* Whether the process that made the file ended before it had its header. */
+static bool is_unwritten(const struct ol_state_file *s)
+{
+    struct ol_error ignored = {0};
+    char found[PAGE_BYTES];
+    struct stat info;
+    if (fstat(s->fd, &info) == 0 && info.st_size < PAGE_BYTES)
+        return true;
+    return read_at(s, found, sizeof found, 0, &ignored) == 0 && found[0] == '\0' &&
+           memcmp(found, found + 1, sizeof found - 1) == 0;
 }
 
 struct ol_state_file *ol_state_open(const char *path, const struct ol_state_identity *id,
@@ -121,7 +103,10 @@ struct ol_state_file *ol_state_open(const char *path, const struct ol_state_iden
     if (s == NULL)
         return NULL;
     char found[PAGE_BYTES];
-    if (read_at(s, found, sizeof found, 0, err) == 0) {
+    if (is_unwritten(s)) {
+        if (lay_out(s, err) == 0)
+            return s;
+    } else if (read_at(s, found, sizeof found, 0, err) == 0) {
         if (memcmp(found, s->header, sizeof found) == 0)
             return s;
         ol_fail(err, "%s: belongs to another run: found \"%.*s\", expected \"%.*s\"",
@@ -149,38 +134,40 @@ static void checksum(const void *rows, size_t bytes, char hex[OL_SHA256_HEX_BYTE
     ol_sha256_finish(sha, hex);
 }
 
-static char *extra_path(const char *path, int slot)
+/* In room of the caller's: this is also asked for when nothing can be allocated. */
+static const char *extra_path(const char *path, int slot, char room[PATH_MAX])
 {
-    return ol_xasprintf("%s.%d", path, slot);
+    const int n = snprintf(room, PATH_MAX, "%s.%d", path, slot);
+    return n > 0 && n < PATH_MAX ? room : "";
 }
 
 static int put_extra(const struct ol_state_file *s, int slot, const void *extra, size_t n,
                      struct ol_error *err)
 {
-    char *path = extra_path(s->path, slot);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    char room[PATH_MAX];
+    const char *path = extra_path(s->path, slot, room);
+    const int fd = ol_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, err);
     int status = -1;
-    if (fd < 0)
-        ol_fail_errno(err, "%s: cannot create", path);
-    else if (write_to(fd, path, extra, n, 0, err) == 0)
+    if (fd >= 0 && ol_file_write_at(fd, path, extra, n, 0, err) == 0)
         status = fdatasync(fd) == 0 ? 0 : ol_fail_errno(err, "%s: cannot be kept", path);
-    if (fd >= 0)
-        close(fd);
-    free(path);
+    if (fd >= 0 && close(fd) != 0 && status == 0)
+        status = ol_fail_errno(err, "%s: cannot be kept", path);
     return status;
 }
 
 /* 0 and allocated bytes, or -1: what is not there or cannot be read was not kept. */
 static int get_extra(const struct ol_state_file *s, int slot, size_t n, void **extra)
 {
-    char *path = extra_path(s->path, slot);
-    FILE *file = fopen(path, "rb");
-    free(path);
-    if (file == NULL)
+    char room[PATH_MAX];
+    const char *path = extra_path(s->path, slot, room);
+    struct ol_error ignored = {0};
+    const int fd = ol_file_open(path, O_RDONLY, &ignored);
+    if (fd < 0)
         return -1;
     *extra = malloc(n > 0 ? n : 1);
-    const bool whole = *extra != NULL && fread(*extra, 1, n, file) == n;
-    fclose(file);
+    const bool whole =
+        *extra != NULL && ol_file_read_at(fd, path, *extra, n, 0, &ignored) == 0;
+    close(fd);
     if (whole)
         return 0;
     free(*extra);
@@ -276,12 +263,21 @@ int ol_state_get(struct ol_state_file *s, void *rows, int *layer, void **extra, 
     return 0;
 }
 
+/* A slot's page names a layer only after its rows are on the disk. */
+bool ol_state_is_kept(const struct ol_state_file *s)
+{
+    struct ol_error ignored = {0};
+    struct slot slot;
+    for (int i = 0; i < N_SLOTS; i++)
+        if (read_slot(s, i, &slot, &ignored) != 0 || slot.layer >= 0)
+            return true;
+    return false;
+}
+
 void ol_state_remove(const char *path)
 {
+    char room[PATH_MAX];
     unlink(path);
-    for (int i = 0; i < N_SLOTS; i++) {
-        char *extra = extra_path(path, i);
-        unlink(extra);
-        free(extra);
-    }
+    for (int i = 0; i < N_SLOTS; i++)
+        unlink(extra_path(path, i, room));
 }

@@ -9,6 +9,7 @@
 #ifndef OL_STATE_FILE_H
 #define OL_STATE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,9 @@ int ol_state_put(struct ol_state_file *s, int layer, const void *rows, const voi
  * (the caller frees it); *layer is -1 when none is. */
 int ol_state_get(struct ol_state_file *s, void *rows, int *layer, void **extra, size_t *n,
                  struct ol_error *err);
+
+/* Whether the states of any layer are kept; what cannot be read may be. */
+bool ol_state_is_kept(const struct ol_state_file *s);
 
 /* Remove the files. */
 void ol_state_remove(const char *path);

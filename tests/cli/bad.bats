@@ -17,7 +17,7 @@ run_case() {
     [ -e "$folder/status" ] && expected=$(cat "$folder/status")
     PLANTED_RUN=$BATS_FILE_TMPDIR/planted.h5 DEMO_RUN=$BATS_FILE_TMPDIR/demo.h5
     MODELS=$ROOT/tests/golden/models
-    export MODELS EXTRACT ANALYZE REPORT PLANTED DEMO IDS HELDOUT PYTHON PLANTED_RUN DEMO_RUN
+    export TESTS MODELS EXTRACT ANALYZE REPORT PLANTED DEMO IDS HELDOUT PYTHON PLANTED_RUN DEMO_RUN
     status=0
     (cd "$work" && ln -s "$ROOT/data" data && mkdir -p model && rmdir model &&
         bash "$folder/run") >"$work.out" 2>"$work.err" || status=$?

@@ -3,7 +3,8 @@
 
 usage: same_datasets.py FEWER.h5 MORE.h5 [LINK_BYTES]
 
-FEWER.h5 may lack datasets that MORE.h5 has, as a run with --store none does. With
+FEWER.h5 may lack datasets that MORE.h5 has, as a run with --store none does; the lists of
+what the files hold are left out. With
 LINK_BYTES "tensors", no more and no less passed the link to the device for MORE.h5 than for
 FEWER.h5 but the tensors that only it has.
 """
@@ -15,7 +16,7 @@ import h5py
 def datasets(f):
     found = {}
     f.visititems(lambda name, o: found.update({name: o}) if isinstance(o, h5py.Dataset) else None)
-    return found
+    return {name: o for name, o in found.items() if not name.startswith("contents/")}
 
 
 def content(dataset):

@@ -111,7 +111,7 @@ static struct ol_activation_writer *create(struct maker *m, const char *path,
     };
     const struct ol_activation_input input = {.token_ids = ids, .lengths = lengths};
     struct ol_activation_writer *w =
-        ol_activation_create(path, &info, layout, &input, err);
+        ol_activation_create(path, true, &info, layout, &input, err);
     free(ids);
     return w;
 }

@@ -1,0 +1,107 @@
+#include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/infile.h"
+
+int ol_file_open(const char *path, int flags, struct ol_error *err)
+{
+    struct stat info;
+    /* Without O_NONBLOCK a FIFO would be waited for before it can be asked what it is. */
+    const int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        const int code = errno;
+        if (code == EISDIR)
+            ol_fail(err, "%s: is a directory, expected a regular file", path);
+        else if (code == ENXIO)
+            ol_fail(err, "%s: is a FIFO, a socket or a device, expected a regular file",
+                    path);
+        else
+            ol_fail_errno(err, "%s: cannot %s", path,
+                          (flags & O_CREAT) != 0 ? "create" : "open");
+        errno = code;
+        return -1;
+    }
+    if (fstat(fd, &info) != 0)
+        ol_fail_errno(err, "%s: cannot be read", path);
+    else if (!S_ISREG(info.st_mode))
+        ol_fail(err, "%s: is %s, expected a regular file", path,
+                ol_file_kind(info.st_mode));
+    else if (fcntl(fd, F_SETFL, flags & ~(O_CREAT | O_EXCL | O_TRUNC)) != 0)
+        ol_fail_errno(err, "%s: cannot be waited for", path);
+    else
+        return fd;
+    close(fd);
+    return -1;
+}
+
+bool ol_file_is(int fd, const char *path)
+{
+    struct stat x, y;
+    return fstat(fd, &x) == 0 && stat(path, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+int ol_file_lock(int fd, const char *path, enum ol_lock lock, struct ol_error *err)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    const int operation = lock == OL_LOCK_EXCLUSIVE ? LOCK_EX : LOCK_SH;
+    while (flock(fd, operation | LOCK_NB) != 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno == EWOULDBLOCK)
+            return ol_fail(err, "%s: another process is at work on this run", path);
+        /* ENOLCK, ENOSYS, EOPNOTSUPP and whatever else a file system may say. */
+        if (!atomic_flag_test_and_set(&said))
+            ol_warn("%s: cannot be locked (%s): see that no other process works on it",
+                    path, strerror(errno));
+        return 0;
+    }
+    return 0;
+}
+
+int ol_file_write_at(int fd, const char *path, const void *data, size_t bytes,
+                     uint64_t offset, struct ol_error *err)
+{
+    const char *from = data;
+    while (bytes > 0) {
+        const ssize_t n = pwrite(fd, from, bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return ol_fail_errno(err, "%s: cannot write %zu bytes", path, bytes);
+        if (n == 0)
+            return ol_fail(err, "%s: cannot write %zu bytes: none is taken", path, bytes);
+        from += n;
+        offset += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
+
+int ol_file_read_at(int fd, const char *path, void *data, size_t bytes, uint64_t offset,
+                    struct ol_error *err)
+{
+    char *to = data;
+    while (bytes > 0) {
+        const ssize_t n = pread(fd, to, bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return ol_fail_errno(err, "%s: cannot read %zu bytes", path, bytes);
+        if (n == 0)
+            return ol_fail(err, "%s: ends at byte %" PRIu64 ", expected %zu more", path,
+                           offset, bytes);
+        to += n;
+        offset += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return 0;
+}
