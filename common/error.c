@@ -190,15 +190,22 @@ char *ol_xstrndup(const char *text, size_t bytes)
 
 char *ol_xasprintf(const char *format, ...)
 {
-    va_list args, again;
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    char *text = ol_xvasprintf(format, args);
     va_end(args);
+    return text;
+}
+
+char *ol_xvasprintf(const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    const int n = vsnprintf(NULL, 0, format, again);
+    va_end(again);
     if (n < 0)
         or_die(NULL, 0);
     char *text = ol_xmalloc((size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, format, again);
-    va_end(again);
+    vsnprintf(text, (size_t)n + 1, format, args);
     return text;
 }

@@ -2,6 +2,7 @@
 #ifndef OL_ERROR_H
 #define OL_ERROR_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 #define OL_ERROR_TEXT_BYTES 2048
@@ -51,5 +52,7 @@ void *ol_xrealloc_array(void *old, size_t n, size_t size);
 char *ol_xstrdup(const char *text);
 char *ol_xstrndup(const char *text, size_t bytes);
 char *ol_xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *ol_xvasprintf(const char *format, va_list args)
+    __attribute__((format(printf, 1, 0)));
 
 #endif

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "common/infile.h"
+#include "common/number.h"
 #include "common/stand_in.h"
 #include "common/utf8.h"
 
@@ -364,21 +365,66 @@ static void put_line(struct text *t, int indent, int depth)
         put(t, " ", 1);
 }
 
-/* The library writes 17 digits; most numbers need fewer to be read back exactly. */
+/* With a fraction or an exponent, so that it is read back as a real. */
 static void put_real(struct text *t, double value)
 {
-    char digits[40];
-    /* Most are fractions of small numbers or bfloat16 values: try a few digits first. */
-    for (int precision = 6; precision <= 17; precision += precision < 9    ? 3
-                                                          : precision < 15 ? 6
-                                                                           : 1) {
-        snprintf(digits, sizeof digits, "%.*g", precision, value);
-        if (strtod(digits, NULL) == value)
-            break;
+    struct ol_number digits = ol_number_shortest(value);
+    if (strpbrk(digits.text, ".en") == NULL)
+        strcat(digits.text, ".0");
+    put(t, digits.text, strlen(digits.text));
+}
+
+/* The letter of a short escape, or 0. */
+static char short_escape(uint32_t code)
+{
+    switch (code) {
+    case '"':
+    case '\\':
+        return (char)code;
+    case '\b':
+        return 'b';
+    case '\f':
+        return 'f';
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return 0;
     }
-    if (strpbrk(digits, ".en") == NULL)
-        strcat(digits, ".0");
-    put(t, digits, strlen(digits));
+}
+
+static void put_escape(struct text *t, uint32_t code)
+{
+    char escape[16];
+    const char letter = short_escape(code);
+    if (letter != 0)
+        snprintf(escape, sizeof escape, "\\%c", letter);
+    else if (code < 0x10000)
+        snprintf(escape, sizeof escape, "\\u%04X", code);
+    else /* as two surrogates */
+        snprintf(escape, sizeof escape, "\\u%04X\\u%04X", 0xd7c0 + (code >> 10),
+                 0xdc00 + (code & 0x3ff));
+    put(t, escape, strlen(escape));
+}
+
+/* Escapes what JSON wants escaped and, so that a printed file cannot command a terminal
+ * or turn a line around, every character that acts; a reader gets each of them back. */
+static void put_string(struct text *t, const char *string, size_t bytes)
+{
+    put(t, "\"", 1);
+    for (size_t i = 0, n; i < bytes; i += n) {
+        uint32_t code = 0;
+        n = ol_utf8_decode(string + i, bytes - i, &code);
+        assert(n > 0); /* the library holds valid strings only */
+        if (short_escape(code) != 0 || ol_utf8_acts(code))
+            put_escape(t, code);
+        else
+            put(t, string + i, n);
+    }
+    put(t, "\"", 1);
 }
 
 static bool all_scalar(const json_t *array)
@@ -417,14 +463,13 @@ static void put_object(struct text *t, const json_t *object, int indent, int dep
     put(t, "{", 1);
     for (void *it = json_object_iter(members); it != NULL;
          it = json_object_iter_next(members, it)) {
-        json_t *key = or_die(json_string(json_object_iter_key(it)));
+        const char *key = json_object_iter_key(it);
         put(t, separator, strlen(separator));
         put_line(t, indent, depth + 1);
-        put_value(t, key, indent, depth + 1);
+        put_string(t, key, strlen(key));
         put(t, ": ", indent > 0 ? 2 : 1);
         put_value(t, json_object_iter_value(it), indent, depth + 1);
         separator = ",";
-        json_decref(key);
     }
     if (*separator != '\0')
         put_line(t, indent, depth);
@@ -439,6 +484,8 @@ static void put_value(struct text *t, const json_t *json, int indent, int depth)
         put_array(t, json, indent, depth);
     } else if (json_is_real(json)) {
         put_real(t, json_real_value(json));
+    } else if (json_is_string(json)) {
+        put_string(t, json_string_value(json), json_string_length(json));
     } else {
         char *plain = json_dumps(json, JSON_ENCODE_ANY);
         if (plain == NULL)

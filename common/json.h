@@ -87,11 +87,12 @@ struct ol_json *ol_json_new_real(double value);
 struct ol_json *ol_json_new_bool(bool value);
 struct ol_json *ol_json_new_string(const char *text);
 struct ol_json *ol_json_new_null(void);
-struct ol_json *ol_json_new_copy(const struct ol_json *json); /* deep */
+struct ol_json *ol_json_new_copy(const struct ol_json *json); /* deep; not of NULL */
 void ol_json_set(struct ol_json *object, const char *key, struct ol_json *taken);
 void ol_json_append(struct ol_json *array, struct ol_json *taken);
 
 /* Text with shortest-exact numbers (17 significant digits at most), in insertion order;
+ * characters that act (utf8.h) are written as escapes, which a reader turns back;
  * indent 0 = one line; else an array of plain values is one line. name: of the file, for
  * messages. ol_json_dump_text: the caller frees. */
 int ol_json_dump(const struct ol_json *json, int indent, FILE *file, const char *name,

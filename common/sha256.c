@@ -35,13 +35,26 @@ void ol_sha256_update(struct ol_sha256 *sha, const void *data, size_t bytes)
     must(EVP_DigestUpdate(sha->context, data, bytes));
 }
 
+static unsigned finish(struct ol_sha256 *sha, unsigned char digest[EVP_MAX_MD_SIZE])
+{
+    unsigned bytes = 0;
+    must(EVP_DigestFinal_ex(sha->context, digest, &bytes));
+    EVP_MD_CTX_free(sha->context);
+    free(sha);
+    return bytes;
+}
+
 void ol_sha256_finish(struct ol_sha256 *sha, char hex[OL_SHA256_HEX_BYTES])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned bytes = 0;
-    must(EVP_DigestFinal_ex(sha->context, digest, &bytes));
+    const unsigned bytes = finish(sha, digest);
     for (unsigned i = 0; i < bytes; i++)
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    EVP_MD_CTX_free(sha->context);
-    free(sha);
+}
+
+void ol_sha256_finish_base64(struct ol_sha256 *sha, char text[OL_SHA256_BASE64_BYTES])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    const unsigned bytes = finish(sha, digest);
+    EVP_EncodeBlock((unsigned char *)text, digest, (int)bytes);
 }

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-#define OL_SHA256_HEX_BYTES 65 /* 64 hexadecimal digits and the terminating zero */
+#define OL_SHA256_HEX_BYTES    65 /* 64 hexadecimal digits and the terminating zero */
+#define OL_SHA256_BASE64_BYTES 45 /* 44 characters and the terminating zero */
 
 struct ol_sha256;
 
@@ -13,5 +14,8 @@ void ol_sha256_update(struct ol_sha256 *sha, const void *data, size_t bytes);
 
 /* Write the digest as lower-case hexadecimal digits and free the state. */
 void ol_sha256_finish(struct ol_sha256 *sha, char hex[OL_SHA256_HEX_BYTES]);
+
+/* The same in base 64 (RFC 4648), as web pages want it. */
+void ol_sha256_finish_base64(struct ol_sha256 *sha, char text[OL_SHA256_BASE64_BYTES]);
 
 #endif

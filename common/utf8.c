@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 size_t ol_utf8_decode(const char *text, size_t bytes, uint32_t *code)
@@ -99,5 +100,45 @@ char *ol_utf8_lossy(const char *text, size_t bytes, size_t *result_bytes)
     result[used] = '\0';
     if (result_bytes != NULL)
         *result_bytes = used;
+    return result;
+}
+
+bool ol_utf8_acts(uint32_t code)
+{
+    static const uint32_t ranges[][2] = {
+        {0, 0x1f},          {0x7f, 0x9f},     {0x61c, 0x61c},   {0x200e, 0x200f},
+        {0x2028, 0x202e},   {0x2066, 0x2069}, {0xfff9, 0xfffb}, {0xfffe, 0xffff},
+        {0xe0000, 0xe007f}, /* tags: a text of their own that nobody sees */
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (code >= ranges[i][0] && code <= ranges[i][1])
+            return true;
+    return (code & 0xfffe) == 0xfffe;
+}
+
+size_t ol_utf8_symbol(uint32_t code, char text[4])
+{
+    return ol_utf8_encode(code < 0x20    ? 0x2400 + code
+                          : code == 0x7f ? 0x2421
+                                         : 0xfffd,
+                          text);
+}
+
+char *ol_utf8_visible(const char *text, const char *kept)
+{
+    size_t bytes;
+    char *valid = ol_utf8_lossy(text, strlen(text), &bytes);
+    char *result = ol_xmalloc(3 * bytes + 1), *to = result;
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code = 0;
+        const size_t n = ol_utf8_decode(valid + i, bytes - i, &code);
+        if (ol_utf8_acts(code) && (code >= 0x80 || strchr(kept, (int)code) == NULL))
+            to += ol_utf8_symbol(code, to);
+        else
+            to = (char *)memcpy(to, valid + i, n) + n;
+        i += n;
+    }
+    *to = '\0';
+    free(valid);
     return result;
 }

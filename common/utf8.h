@@ -22,4 +22,17 @@ bool ol_utf8_valid(const char *text, size_t bytes, size_t *offset);
  * NULL) does not count; the caller frees. */
 char *ol_utf8_lossy(const char *text, size_t bytes, size_t *result_bytes);
 
+/* Whether a character acts on its surroundings instead of being seen: controls (a
+ * terminal obeys them), marks that turn the direction of writing, separators of lines,
+ * and what no XML document may hold. */
+bool ol_utf8_acts(uint32_t code);
+
+/* What stands for such a character: Unicode's picture of an ASCII control, else U+FFFD.
+ * As ol_utf8_encode. */
+size_t ol_utf8_symbol(uint32_t code, char text[4]);
+
+/* text with a symbol for every character that acts, but those in `kept` (ASCII), and with
+ * U+FFFD for what is no UTF-8. The caller frees. */
+char *ol_utf8_visible(const char *text, const char *kept);
+
 #endif
