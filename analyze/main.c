@@ -14,7 +14,7 @@ struct command {
     struct ol_criterion criterion;
     int64_t n_threads;
     struct ol_chosen chosen;
-    const char *output, *imatrix, *statistics;
+    const char *output, *imatrix, *statistics, *label;
     bool only_summaries, verify;
 };
 
@@ -33,6 +33,8 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
         {0, "statistics", OL_OPTION_TEXT, &c->statistics, "NAMES",
          "compute these only: names of blocks of the results, with\ncommas between them",
          0, 0, NULL},
+        {0, "label", OL_OPTION_TEXT, &c->label, "TEXT",
+         "what reports call this run, beside the model's name", 0, 0, NULL},
         {0, "summaries", OL_OPTION_FLAG, &c->only_summaries, NULL,
          "do not read the tensors: what the summaries say is the\nsame where they say "
          "it",
@@ -160,12 +162,15 @@ static struct ol_json *describe_routing(const char *layers_json)
     return routing != NULL ? routing : ol_json_new_null();
 }
 
-static void describe_run(const struct ol_parts *parts, const struct ol_criterion *c,
+static void describe_run(const struct ol_parts *parts, const struct command *command,
                          struct ol_json *results)
 {
+    const struct ol_criterion *c = &command->criterion;
     const struct ol_activation_info *info = ol_parts_info(parts);
     struct ol_json *run = ol_json_new_object(), *model = ol_json_new_object(),
                    *input = ol_json_new_object(), *criterion = ol_json_new_object();
+    if (command->label != NULL)
+        set_text(run, "label", command->label);
     set_text(run, "tool", info->tool);
     set_text(run, "tool_version", info->tool_version);
     set_text(run, "command_line", info->command_line);
@@ -280,7 +285,7 @@ static int analyse(const struct command *c, const struct ol_texts *files,
     }
     if (status == 0) {
         struct ol_json *results = ol_results_new(command_line);
-        describe_run(&parts, &c->criterion, results);
+        describe_run(&parts, c, results);
         status = ol_analyse(&parts, &c->criterion, &c->chosen, c->only_summaries, pool,
                             results, err);
         if (status == 0)

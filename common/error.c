@@ -68,10 +68,7 @@ enum { MOST_BYTES_SHOWN = 8 }; /* of one character: "\\u202e" and its end */
 
 static bool is_harmless(uint32_t code)
 {
-    return code >= 0x20 && code != 0x7f && !(code >= 0x80 && code < 0xa0) &&
-           code != 0x61c && code != 0x200e && code != 0x200f &&
-           !(code >= 0x2028 && code <= 0x202e) && !(code >= 0x2066 && code <= 0x2069) &&
-           code != 0xfeff;
+    return !ol_utf8_acts(code) && code != 0xfeff;
 }
 
 /* One character of text into at, which has MOST_BYTES_SHOWN; the bytes it took. */

@@ -6,13 +6,25 @@
 #include "report/svg.h"
 #include "report/text.h"
 
+enum { ZERO_ROW = 22, MOST_POWER = 300 };
+
+/* Within what can be divided and multiplied without running over. */
+static double bounded(double value, bool log)
+{
+    const double most = pow(10, MOST_POWER);
+    if (log)
+        return value < 1 / most ? 1 / most : value > most ? most : value;
+    return value < -most ? -most : value > most ? most : value;
+}
+
 void ol_axis_include(struct ol_axis *a, const double *values, long n)
 {
     for (long i = 0; i < n; i++) {
+        a->zero = a->zero || (a->log && values[i] == 0);
         if (!isfinite(values[i]) || (a->log && values[i] <= 0))
             continue;
-        a->low = fmin(a->low, values[i]);
-        a->high = fmax(a->high, values[i]);
+        a->low = fmin(a->low, bounded(values[i], a->log));
+        a->high = fmax(a->high, bounded(values[i], a->log));
     }
 }
 
@@ -48,28 +60,42 @@ void ol_axis_round(struct ol_axis *a, bool from_zero)
     a->high = step * ceil(a->high / step - 1e-9);
 }
 
+double ol_axis_first(const struct ol_axis *a)
+{
+    return a->start + (a->zero ? copysign(ZERO_ROW, a->end - a->start) : 0);
+}
+
 double ol_axis_at(const struct ol_axis *a, double value)
 {
+    const double first = ol_axis_first(a);
     double part;
+    if (a->zero && value == 0)
+        return a->start + (first - a->start) / 4;
     if (isnan(value) || (a->log && value <= 0))
         return NAN;
     if (a->log)
-        part = log(value / a->low) / log(a->high / a->low);
+        part = (log(bounded(value, true)) - log(a->low)) / (log(a->high) - log(a->low));
     else
-        part = (value - a->low) / (a->high - a->low);
+        part = (bounded(value, false) - a->low) / (a->high - a->low);
     part = part < 0 ? 0 : part > 1 ? 1 : part;
-    return a->start + part * (a->end - a->start);
+    return first + part * (a->end - first);
 }
 
 static int log_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
 {
-    const double decades = log10(a->high / a->low);
-    const int every = decades > 24 ? 6 : decades > 12 ? 4 : decades > 7 ? 2 : 1;
+    /* Also where somebody else set low and high. */
+    const int first = (int)floor(fmax(log10(a->low), -MOST_POWER) + 1e-9),
+              last = (int)floor(fmin(log10(a->high), MOST_POWER) + 1e-9);
+    const double decades = log10(a->high) - log10(a->low);
+    const int every = decades > 96   ? 50
+                      : decades > 24 ? 6
+                      : decades > 12 ? 4
+                      : decades > 7  ? 2
+                                     : 1;
     static const double parts[] = {1, 2, 5};
     const int n_parts = decades <= 2.6 ? 3 : 1;
     int n = 0;
-    for (int e = (int)floor(log10(a->low) + 1e-9); e <= (int)floor(log10(a->high) + 1e-9);
-         e += every)
+    for (int e = first; e <= last; e += every)
         for (int p = 0; p < n_parts && n < OL_MAX_TICKS; p++)
             if (parts[p] * pow(10, e) >= a->low * 0.9999 &&
                 parts[p] * pow(10, e) <= a->high * 1.0001)
@@ -93,6 +119,27 @@ int ol_axis_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
     return n;
 }
 
+/* A break in the axis between the row of zeros and the values: the distance says nothing.
+ */
+static void draw_x_zero(FILE *out, const struct ol_axis *x, double top, double bottom)
+{
+    const double at = ol_axis_at(x, 0), gap = (ol_axis_first(x) + x->start) / 2;
+    ol_svg_line(out, at, top, at, bottom, "gr");
+    ol_svg_line(out, at, bottom, at, bottom + 4, "ax");
+    ol_svg_text(out, at, bottom + 17, 'm', "mu", "0");
+    ol_svg_line(out, gap - 1, bottom + 4, gap + 3, bottom - 4, "ax");
+    ol_svg_line(out, gap + 3, bottom + 4, gap + 7, bottom - 4, "ax");
+}
+
+static void draw_y_zero(FILE *out, const struct ol_axis *y, double left, double right)
+{
+    const double at = ol_axis_at(y, 0), gap = (ol_axis_first(y) + y->start) / 2;
+    ol_svg_line(out, left, at, right, at, "gr");
+    ol_svg_text(out, left - 7, at + 4, 'e', "mu", "0");
+    ol_svg_line(out, left - 4, gap + 1, left + 4, gap - 3, "ax");
+    ol_svg_line(out, left - 4, gap - 3, left + 4, gap - 7, "ax");
+}
+
 void ol_axis_draw_x(FILE *out, const struct ol_axis *x, double top, double bottom)
 {
     double ticks[OL_MAX_TICKS];
@@ -108,6 +155,8 @@ void ol_axis_draw_x(FILE *out, const struct ol_axis *x, double top, double botto
         ol_svg_text(out, over > 0 ? at - over : at, bottom + 17, 'm', "mu", "%s",
                     text.text);
     }
+    if (x->zero)
+        draw_x_zero(out, x, top, bottom);
     ol_svg_line(out, x->start, bottom, x->end, bottom, "ax");
     ol_svg_text(out, (x->start + x->end) / 2, bottom + 35, 'm', "mu", "%s", x->title);
 }
@@ -121,6 +170,8 @@ void ol_axis_draw_y(FILE *out, const struct ol_axis *y, double left, double righ
         ol_svg_line(out, left, at, right, at, "gr");
         ol_svg_text(out, left - 7, at + 4, 'e', "mu", "%s", ol_text_tick(ticks[i]).text);
     }
+    if (y->zero)
+        draw_y_zero(out, y, left, right);
     ol_svg_line(out, left, y->start, left, y->end, "ax");
     ol_svg_text_up(out, left - 48, (y->start + y->end) / 2, y->title);
 }

@@ -81,15 +81,13 @@ static void draw_points(FILE *out, const struct ol_chart *chart, int i, const do
     }
 }
 
-/* On a logarithmic axis zero stands on the axis: out of place, but not out of sight. */
+/* What is infinite stands at the axis's end. */
 static void to_pixels(const struct ol_chart *chart, const struct ol_series *s, double *x,
                       double *y)
 {
     for (long k = 0; k < s->n; k++) {
         x[k] = ol_axis_at(&chart->x, s->x[k]);
-        y[k] = chart->y.log && s->y[k] == 0 ? chart->y.start
-               : isinf(s->y[k])             ? chart->y.end
-                                            : ol_axis_at(&chart->y, s->y[k]);
+        y[k] = isinf(s->y[k]) ? chart->y.end : ol_axis_at(&chart->y, s->y[k]);
     }
 }
 

@@ -1,10 +1,11 @@
 /* Tables for programs (RFC 4180). One model: a row per feature that qualifies anywhere;
  * several: a row per model; any other table by name. Numbers have all their digits; what
  * is unknown is empty, an infinite magnitude "inf". */
-#include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "report/format.h"
+#include "report/runs.h"
 #include "report/tables.h"
 
 static const struct ol_report_feature *find(const struct ol_report_features *block,
@@ -16,91 +17,157 @@ static const struct ol_report_feature *find(const struct ol_report_features *blo
     return NULL;
 }
 
-static void put_feature(const struct ol_report_results *r,
-                        const struct ol_report_feature *f, FILE *out)
+static const struct ol_column feature_columns[] = {
+    {"feature", "", OL_COLUMN_LABEL},
+    {"max_magnitude", "", OL_COLUMN_NUMBER},
+    {"layer_fraction", "", OL_COLUMN_NUMBER},
+    {"position_fraction", "", OL_COLUMN_NUMBER},
+    {"occurrences", "", OL_COLUMN_COUNT},
+    {"batches", "", OL_COLUMN_COUNT},
+    {"unique", "", OL_COLUMN_YES},
+    {"pooled", "", OL_COLUMN_YES},
+    {"strict", "", OL_COLUMN_YES},
+    {"one_sided", "", OL_COLUMN_YES},
+    {"q1", "", OL_COLUMN_NUMBER},
+    {"median", "", OL_COLUMN_NUMBER},
+    {"q3", "", OL_COLUMN_NUMBER},
+    {0}};
+
+static void put_feature(struct ol_grid *g, const struct ol_report_results *r,
+                        const struct ol_report_feature *f)
 {
-    const struct ol_report_feature *strict = find(&r->strict, f->feature);
-    ol_grid_csv_text(r->model.name, out);
-    fprintf(out, ",%" PRId64 ",%.9g,%.17g,%.17g,%" PRId64 ",%" PRId64 ",%d,%d,%d,%d,",
-            f->feature, f->max_magnitude, f->layer_fraction, f->position_fraction,
-            f->occurrences, f->batches, f->batches > 0,
-            find(&r->pooled, f->feature) != NULL, strict != NULL, f->one_sided);
-    if (f->has_quartiles)
-        fprintf(out, "%.9g,%.9g,%.9g\n", f->quartiles[0], f->quartiles[1],
-                f->quartiles[2]);
-    else
-        fprintf(out, ",,\n");
+    ol_grid_int(g, f->feature);
+    ol_grid_real(g, f->max_magnitude);
+    ol_grid_real(g, f->layer_fraction);
+    ol_grid_real(g, f->position_fraction);
+    ol_grid_int(g, f->occurrences);
+    ol_grid_int(g, f->batches);
+    ol_grid_yes(g, f->batches > 0);
+    ol_grid_yes(g, find(&r->pooled, f->feature) != NULL);
+    ol_grid_yes(g, find(&r->strict, f->feature) != NULL);
+    ol_grid_yes(g, f->one_sided);
+    for (int i = 0; i < 3; i++)
+        ol_grid_real(g, f->has_quartiles ? f->quartiles[i] : NAN);
 }
 
-static void write_features(const struct ol_report_results *r, FILE *out)
+static struct ol_grid *make_features(const struct ol_report_results *r)
 {
-    fprintf(out, "model,feature,max_magnitude,layer_fraction,position_fraction,"
-                 "occurrences,batches,unique,pooled,strict,one_sided,q1,median,q3\n");
+    struct ol_grid *g = ol_grid_new(feature_columns);
     for (int64_t i = 0; i < r->unique.n; i++)
-        put_feature(r, &r->unique.features[i], out);
+        put_feature(g, r, &r->unique.features[i]);
     for (int64_t i = 0; i < r->pooled.n; i++)
         if (find(&r->unique, r->pooled.features[i].feature) == NULL)
-            put_feature(r, &r->pooled.features[i], out);
+            put_feature(g, r, &r->pooled.features[i]);
+    return g;
 }
 
-static void put_known(bool known, double value, FILE *out)
+static const struct ol_column model_columns[] = {
+    {"family", "", OL_COLUMN_TEXT},
+    {"n_layers", "", OL_COLUMN_COUNT},
+    {"d_model", "", OL_COLUMN_COUNT},
+    {"n_experts", "", OL_COLUMN_COUNT},
+    {"top_k", "", OL_COLUMN_COUNT},
+    {"total_parameters", "", OL_COLUMN_COUNT},
+    {"active_parameters", "", OL_COLUMN_COUNT},
+    {"n_sequences", "", OL_COLUMN_COUNT},
+    {"n_tokens", "", OL_COLUMN_COUNT},
+    {"n_sites", "", OL_COLUMN_COUNT},
+    {"threshold", "", OL_COLUMN_NUMBER},
+    {"min_layers", "", OL_COLUMN_NUMBER},
+    {"min_positions", "", OL_COLUMN_NUMBER},
+    {"batch_size", "", OL_COLUMN_COUNT},
+    {"pairs", "", OL_COLUMN_COUNT},
+    {"unique", "", OL_COLUMN_COUNT},
+    {"pooled", "", OL_COLUMN_COUNT},
+    {"strict", "", OL_COLUMN_COUNT},
+    {"mean_layer_fraction", "", OL_COLUMN_NUMBER},
+    {"mean_position_fraction", "", OL_COLUMN_NUMBER},
+    {"median_layer_fraction", "", OL_COLUMN_NUMBER},
+    {"median_position_fraction", "", OL_COLUMN_NUMBER},
+    {"max_magnitude", "", OL_COLUMN_NUMBER},
+    {"perplexity", "", OL_COLUMN_NUMBER},
+    {"label", "", OL_COLUMN_TEXT},
+    {"weight_format", "", OL_COLUMN_TEXT},
+    {"precision", "", OL_COLUMN_TEXT},
+    {"backend", "", OL_COLUMN_TEXT},
+    {"device", "", OL_COLUMN_TEXT},
+    {"processor", "", OL_COLUMN_TEXT},
+    {"text", "", OL_COLUMN_TEXT},
+    {"text_sha256", "", OL_COLUMN_TEXT},
+    {"windowing", "", OL_COLUMN_TEXT},
+    {"bos", "", OL_COLUMN_YES},
+    {"file", "", OL_COLUMN_TEXT},
+    {0}};
+
+static void put_model(struct ol_grid *g, const struct ol_report_results *r)
 {
-    if (known)
-        fprintf(out, ",%.17g", value);
-    else
-        fputc(',', out);
+    const struct ol_report_features *const counts[] = {&r->unique, &r->pooled,
+                                                       &r->strict};
+    const double means[] = {r->mean_layers, r->mean_positions, r->median_layers,
+                            r->median_positions};
+    ol_grid_text(g, r->model.family);
+    ol_grid_int(g, r->model.n_layers);
+    ol_grid_int(g, r->model.d_model);
+    ol_grid_int(g, r->model.n_experts);
+    ol_grid_int(g, r->model.top_k);
+    ol_grid_int(g, r->model.total_parameters);
+    ol_grid_int(g, r->model.active_parameters);
+    ol_grid_int(g, r->n_sequences);
+    ol_grid_int(g, r->n_tokens);
+    ol_grid_int(g, r->n_sites);
+    ol_grid_real(g, r->criterion.threshold);
+    ol_grid_real(g, r->criterion.min_layers);
+    ol_grid_real(g, r->criterion.min_positions);
+    ol_grid_int(g, r->criterion.batch_size);
+    ol_grid_int(g, r->has_outliers ? r->n_pairs : OL_ABSENT);
+    for (int i = 0; i < 3; i++)
+        ol_grid_int(g, r->has_outliers ? counts[i]->count : OL_ABSENT);
+    for (int i = 0; i < 4; i++)
+        ol_grid_real(g, r->has_pairs ? means[i] : NAN);
+    ol_grid_real(g, ol_report_largest(r));
+    ol_grid_real(g, r->has_perplexity ? r->perplexity : NAN);
 }
 
-static void write_models(const struct ol_report *report, FILE *out)
+static void put_run(struct ol_grid *g, const struct ol_report_results *r)
 {
-    fprintf(out,
-            "model,family,n_layers,d_model,n_experts,top_k,total_parameters,"
-            "active_parameters,n_sequences,n_tokens,n_sites,threshold,min_layers,"
-            "min_positions,batch_size,pairs,unique,pooled,strict,mean_layer_fraction,"
-            "mean_position_fraction,median_layer_fraction,median_position_fraction,"
-            "max_magnitude,perplexity\n");
-    for (int i = 0; i < report->n; i++) {
-        const struct ol_report_results *r = &report->results[i];
-        double most = NAN;
-        for (int64_t k = 0; k < r->n_listed_sites; k++)
-            most = fmax(most, r->sites[k].max_magnitude);
-        ol_grid_csv_text(r->model.name, out);
-        fputc(',', out);
-        ol_grid_csv_text(r->model.family, out);
-        fprintf(out,
-                ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-                ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%.17g,%.17g,%.17g,%" PRId64,
-                r->model.n_layers, r->model.d_model, r->model.n_experts, r->model.top_k,
-                r->model.total_parameters, r->model.active_parameters, r->n_sequences,
-                r->n_tokens, r->n_sites, r->criterion.threshold, r->criterion.min_layers,
-                r->criterion.min_positions, r->criterion.batch_size);
-        if (r->has_outliers)
-            fprintf(out, ",%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, r->n_pairs,
-                    r->unique.count, r->pooled.count, r->strict.count);
-        else
-            fprintf(out, ",,,,");
-        put_known(r->has_pairs, r->mean_layers, out);
-        put_known(r->has_pairs, r->mean_positions, out);
-        put_known(r->has_pairs, r->median_layers, out);
-        put_known(r->has_pairs, r->median_positions, out);
-        put_known(!isnan(most), most, out);
-        put_known(r->has_perplexity && !isnan(r->perplexity), r->perplexity, out);
-        fputc('\n', out);
-    }
+    ol_grid_text(g, r->run.label);
+    ol_grid_text(g, r->model.weight_format);
+    ol_grid_text(g, r->run.precision);
+    ol_grid_text(g, r->run.backend);
+    ol_grid_text(g, r->run.device);
+    ol_grid_text(g, r->run.processor);
+    ol_grid_text(g, r->input.source);
+    ol_grid_text(g, r->input.text_sha256);
+    ol_grid_text(g, r->input.windowing);
+    ol_grid_yes(g, r->input.bos);
+    ol_grid_text(g, r->file);
 }
 
-/* One table of every result that has it; the first column is the model. */
-static void write_table(const struct ol_report *report, FILE *out)
+static struct ol_grid *make_model(const struct ol_report_results *r)
 {
-    const struct ol_table_source *table = ol_table_find(report->table);
+    struct ol_grid *g = ol_grid_new(model_columns);
+    put_model(g, r);
+    put_run(g, r);
+    return g;
+}
+
+/* One table of every result that has it; the first columns are model and run. */
+static void write(const struct ol_report *report, FILE *out)
+{
     bool begun = false;
     for (int i = 0; i < report->n; i++) {
-        struct ol_grid *g = table->make(&report->results[i]);
-        if (g != NULL && !begun)
+        const struct ol_report_results *r = &report->results[i];
+        struct ol_grid *g = report->table != NULL ? ol_table_find(report->table)->make(r)
+                            : report->n == 1      ? make_features(r)
+                                                  : make_model(r);
+        if (g == NULL)
+            continue;
+        if (!begun)
             ol_grid_csv_header(g, out);
-        begun = begun || g != NULL;
-        if (g != NULL)
-            ol_grid_csv(g, report->results[i].model.name, out);
+        begun = true;
+        char *run = ol_run_mark(report, i);
+        ol_grid_csv(g, r->model.name, run, out);
+        free(run);
         ol_grid_free(g);
     }
 }
@@ -118,16 +185,6 @@ static int check(const struct ol_report *report, struct ol_error *err)
     }
     return ol_fail(err, "%s: table %s: not in these results", report->results[0].file,
                    table->name);
-}
-
-static void write(const struct ol_report *report, FILE *out)
-{
-    if (report->table != NULL)
-        write_table(report, out);
-    else if (report->n == 1)
-        write_features(&report->results[0], out);
-    else
-        write_models(report, out);
 }
 
 const struct ol_format ol_csv_format = {.name = "csv", .write = write, .check = check};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/runs.h"
 #include "report/tables.h"
 
 /* ---- features ---- */
@@ -71,12 +72,14 @@ static void count_experts(struct ol_diff *d)
         d->n_experts_common += find_expert(b, &experts[i]) != NULL;
 }
 
-void ol_diff_make(struct ol_diff *d, const struct ol_report_results *a,
-                  const struct ol_report_results *b)
+void ol_diff_make(struct ol_diff *d, const struct ol_report *report)
 {
-    *d = (struct ol_diff){.a = a, .b = b};
-    d->comparable =
-        a->has_outliers && b->has_outliers && a->model.d_model == b->model.d_model;
+    const struct ol_report_results *a = &report->results[0], *b = &report->results[1];
+    char *unrelated = ol_run_unrelated(a, b);
+    *d = (struct ol_diff){.report = report, .a = a, .b = b};
+    d->comparable = a->has_outliers && b->has_outliers && unrelated == NULL;
+    d->same_model = ol_run_same_model(a, b);
+    free(unrelated);
     count_experts(d);
     if (!d->comparable)
         return;
@@ -89,13 +92,21 @@ void ol_diff_make(struct ol_diff *d, const struct ol_report_results *a,
 
 /* ---- doubts ---- */
 
-static char *other_width(const struct ol_diff *d)
+static char *other_model(const struct ol_diff *d)
 {
-    if (d->a->model.d_model == d->b->model.d_model)
+    if (d->same_model)
         return NULL;
-    return ol_xasprintf("The models have %" PRId64 " and %" PRId64
-                        " dimensions: their features cannot be matched.",
-                        d->a->model.d_model, d->b->model.d_model);
+    char *unrelated = ol_run_unrelated(d->a, d->b);
+    if (unrelated == NULL)
+        return ol_xstrdup(
+            "A and B are different models, as their weights differ. Features are matched "
+            "by number, which means something only if one was made from the other.");
+    char *text =
+        ol_xasprintf("A and B are different models (%s): their features cannot be "
+                     "matched.",
+                     unrelated);
+    free(unrelated);
+    return text;
 }
 
 static char *no_counts(const struct ol_diff *d)
@@ -105,31 +116,18 @@ static char *no_counts(const struct ol_diff *d)
                : ol_xstrdup("One of the results has no counts of outlier features.");
 }
 
-static char *other_criterion(const struct ol_diff *d)
-{
-    return d->a->criterion.threshold == d->b->criterion.threshold &&
-                   d->a->criterion.min_layers == d->b->criterion.min_layers &&
-                   d->a->criterion.min_positions == d->b->criterion.min_positions &&
-                   d->a->criterion.batch_size == d->b->criterion.batch_size
-               ? NULL
-               : ol_xstrdup("The results were made by different criteria.");
-}
-
-static char *other_text(const struct ol_diff *d)
-{
-    return d->a->n_tokens == d->b->n_tokens &&
-                   strcmp(d->a->input.text_sha256, d->b->input.text_sha256) == 0
-               ? NULL
-               : ol_xstrdup("The models read different texts, or different amounts.");
-}
-
 char *ol_diff_warning(const struct ol_diff *d, int *state)
 {
-    static char *(*const checks[])(const struct ol_diff *) = {
-        other_width, no_counts, other_criterion, other_text};
+    static char *(*const checks[])(const struct ol_diff *) = {other_model, no_counts};
+    enum { N = sizeof checks / sizeof checks[0] };
     char *text = NULL;
-    while (text == NULL && *state < (int)(sizeof checks / sizeof checks[0]))
+    while (text == NULL && *state < N)
         text = checks[(*state)++](d);
+    if (text != NULL)
+        return text;
+    int rest = *state - N;
+    text = ol_runs_warning(d->report, &rest);
+    *state = rest + N;
     return text;
 }
 
@@ -142,6 +140,35 @@ const char *ol_diff_title(enum ol_diff_change change)
 }
 
 /* ---- tables ---- */
+
+static const struct ol_column run_columns[] = {{"fact", "of the run", OL_COLUMN_TEXT},
+                                               {"a", "A", OL_COLUMN_TEXT},
+                                               {"b", "B", OL_COLUMN_TEXT},
+                                               {"same", "same", OL_COLUMN_TEXT},
+                                               {0}};
+
+static void put_run(struct ol_grid *g, const char *title, const char *a, const char *b)
+{
+    ol_grid_text(g, title);
+    ol_grid_text(g, a);
+    ol_grid_text(g, b);
+    ol_grid_text(g, a == NULL || b == NULL ? NULL : strcmp(a, b) == 0 ? "yes" : "no");
+}
+
+struct ol_grid *ol_diff_runs(const struct ol_diff *d)
+{
+    struct ol_grid *g = ol_grid_new(run_columns);
+    put_run(g, "model", d->a->model.name, d->b->model.name);
+    for (const struct ol_run_fact *f = ol_run_facts; f->key != NULL; f++) {
+        char *a = f->text(d->a), *b = f->text(d->b);
+        if (a != NULL || b != NULL)
+            put_run(g, f->title, a, b);
+        free(b);
+        free(a);
+    }
+    put_run(g, "results file", d->a->file, d->b->file);
+    return g;
+}
 
 static const struct ol_column count_columns[] = {{"quantity", "quantity", OL_COLUMN_TEXT},
                                                  {"a", "A", OL_COLUMN_NUMBER},

@@ -3,8 +3,8 @@
 #ifndef OL_REPORT_DIFF_H
 #define OL_REPORT_DIFF_H
 
+#include "report/format.h"
 #include "report/grid.h"
-#include "report/results.h"
 
 enum ol_diff_change {
     OL_DIFF_GAINED, /* qualifies in b only */
@@ -15,21 +15,24 @@ enum ol_diff_change {
 };
 
 struct ol_diff {
+    const struct ol_report *report; /* of a and b */
     const struct ol_report_results *a, *b;
     int64_t n_features[OL_DIFF_CHANGES]; /* of the unique ones */
     int64_t n_experts_a, n_experts_b, n_experts_common;
-    bool comparable; /* as wide, and both with counts: features can be matched */
+    bool comparable; /* of one lineage, and both with counts: features can be matched */
+    bool same_model; /* the same weights */
     bool has_experts;
 };
 
-void ol_diff_make(struct ol_diff *d, const struct ol_report_results *a,
-                  const struct ol_report_results *b);
+/* The report's two results, borrowed. */
+void ol_diff_make(struct ol_diff *d, const struct ol_report *report);
 /* Reasons not to trust it, as ol_report_warning. The caller frees. */
 char *ol_diff_warning(const struct ol_diff *d, int *state);
 /* "gained in B", ... as a heading. */
 const char *ol_diff_title(enum ol_diff_change change);
 
 /* The caller frees. */
+struct ol_grid *ol_diff_runs(const struct ol_diff *d);
 struct ol_grid *ol_diff_counts(const struct ol_diff *d);
 struct ol_grid *ol_diff_features(const struct ol_diff *d, enum ol_diff_change change);
 struct ol_grid *ol_diff_experts(const struct ol_diff *d);

@@ -5,7 +5,9 @@
 #include "common/version.h"
 #include "report/diff.h"
 #include "report/format.h"
+#include "report/markdown_text.h"
 #include "report/page.h"
+#include "report/runs.h"
 #include "report/text.h"
 
 static char *feature_sentence(const struct ol_diff *d)
@@ -14,6 +16,16 @@ static char *feature_sentence(const struct ol_diff *d)
                         " lost, %" PRId64 " moved and %" PRId64 " kept as they are.",
                         d->n_features[OL_DIFF_GAINED], d->n_features[OL_DIFF_LOST],
                         d->n_features[OL_DIFF_MOVED], d->n_features[OL_DIFF_KEPT]);
+}
+
+/* The caller frees. */
+static char *names(const struct ol_diff *d)
+{
+    char *a = ol_run_name(d->report, 0), *b = ol_run_name(d->report, 1),
+         *text = ol_xasprintf("A is %s, B is %s", a, b);
+    free(b);
+    free(a);
+    return text;
 }
 
 static char *expert_sentence(const struct ol_diff *d)
@@ -44,13 +56,21 @@ void ol_diff_markdown(const struct ol_report *report, FILE *out)
     struct ol_diff d;
     int state = 0;
     char *text;
-    ol_diff_make(&d, &report->results[0], &report->results[1]);
-    fprintf(out, "# Outlier features: what changed\n\nA is %s, B is %s.\n",
-            d.a->model.name, d.b->model.name);
+    ol_diff_make(&d, report);
+    fputs("# Outlier features: what changed\n\n", out);
+    text = names(&d);
+    ol_markdown_put(text, out);
+    free(text);
+    fputs(".\n", out);
     while ((text = ol_diff_warning(&d, &state)) != NULL) {
-        fprintf(out, "\n> **Warning.** %s\n", text);
+        fputc('\n', out);
+        ol_markdown_warning(NULL, text, out);
         free(text);
     }
+    fputs("\n## Runs\n\n", out);
+    struct ol_grid *runs = ol_diff_runs(&d);
+    ol_grid_markdown(runs, INT64_MAX, out);
+    ol_grid_free(runs);
     fputs("\n## Counts\n\n", out);
     struct ol_grid *counts = ol_diff_counts(&d);
     ol_grid_markdown(counts, INT64_MAX, out);
@@ -69,7 +89,8 @@ void ol_diff_markdown(const struct ol_report *report, FILE *out)
 
 /* ---- HTML ---- */
 
-static const struct ol_page_section sections[] = {{"counts", "Counts"},
+static const struct ol_page_section sections[] = {{"runs", "Runs"},
+                                                  {"counts", "Counts"},
                                                   {"features", "Features"},
                                                   {"experts", "Super experts"},
                                                   {NULL, NULL}};
@@ -91,12 +112,12 @@ static void html_sentence(char *owned, FILE *out)
 
 static void html_features(const struct ol_diff *d, FILE *out)
 {
-    ol_page_begin_section(out, &sections[1]);
+    ol_page_begin_section(out, &sections[2]);
     if (d->comparable)
         html_sentence(feature_sentence(d), out);
     else
         ol_page_absent(out, "The comparison of features",
-                       "Both results must have counts, of models of one width.");
+                       "Both results must have counts, of models of one lineage.");
     for (int c = OL_DIFF_GAINED; c < OL_DIFF_CHANGES; c++)
         html_grid(ol_diff_features(d, (enum ol_diff_change)c),
                   ol_diff_title((enum ol_diff_change)c), out);
@@ -108,19 +129,22 @@ void ol_diff_html(const struct ol_report *report, FILE *out)
     struct ol_diff d;
     int state = 0;
     char *text;
-    ol_diff_make(&d, &report->results[0], &report->results[1]);
-    char *names = ol_xasprintf("A is %s, B is %s", d.a->model.name, d.b->model.name);
-    ol_page_open(out, "Outlier features: what changed", names, sections);
-    free(names);
+    ol_diff_make(&d, report);
+    char *subtitle = names(&d);
+    ol_page_open(out, "Outlier features: what changed", subtitle, true, sections);
+    free(subtitle);
     ol_page_begin_section(out, &sections[0]);
     while ((text = ol_diff_warning(&d, &state)) != NULL) {
         ol_page_warning(out, text);
         free(text);
     }
+    html_grid(ol_diff_runs(&d), "The two runs", out);
+    ol_page_end_section(out);
+    ol_page_begin_section(out, &sections[1]);
     html_grid(ol_diff_counts(&d), "Counts", out);
     ol_page_end_section(out);
     html_features(&d, out);
-    ol_page_begin_section(out, &sections[2]);
+    ol_page_begin_section(out, &sections[3]);
     html_sentence(expert_sentence(&d), out);
     html_grid(ol_diff_experts(&d), "Super experts in either", out);
     ol_page_end_section(out);

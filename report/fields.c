@@ -126,22 +126,27 @@ static int read_list(const struct reader *r, const struct ol_struct *kind,
     return 0;
 }
 
+const char *ol_field_text(const struct ol_json *json, struct ol_arena *arena)
+{
+    size_t bytes;
+    const char *text = ol_json_string(json, &bytes);
+    if (strlen(text) == bytes)
+        return text;
+    char *copy = ol_arena_calloc(arena, 3 * bytes + 1, 1), *end = copy;
+    for (size_t i = 0; i < bytes; i++)
+        if (text[i] != '\0')
+            *end++ = text[i];
+        else
+            end = (char *)memcpy(end, "\xe2\x90\x80", 3) + 3;
+    return copy;
+}
+
 static int read_text(const struct reader *r, const struct ol_json *json,
                      const struct place *at, const char **to)
 {
-    size_t bytes;
     if (ol_json_kind(json) != OL_JSON_STRING)
         return wrong(r, at, json, "a string");
-    *to = ol_json_string(json, &bytes);
-    if (strlen(*to) == bytes)
-        return 0;
-    char *copy = ol_arena_calloc(r->arena, 3 * bytes + 1, 1), *end = copy;
-    for (size_t i = 0; i < bytes; i++)
-        if ((*to)[i] != '\0')
-            *end++ = (*to)[i];
-        else
-            end = (char *)memcpy(end, "\xe2\x90\x80", 3) + 3;
-    *to = copy;
+    *to = ol_field_text(json, r->arena);
     return 0;
 }
 
@@ -168,6 +173,8 @@ static int read_int(const struct reader *r, const struct ol_json *json,
     if (ol_json_kind(json) != OL_JSON_INT)
         return wrong(r, at, json, "an integer");
     *to = ol_json_int(json);
+    if (*to > OL_FIELD_MOST || *to < -OL_FIELD_MOST)
+        return wrong(r, at, json, "an integer within plus and minus 2^53");
     return *to >= 0 || negative ? 0 : wrong(r, at, json, "an integer of at least 0");
 }
 

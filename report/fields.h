@@ -30,9 +30,13 @@ struct ol_reals {
     int64_t n;
 };
 
+/* Integers of a results file are within plus and minus this: what programs that know
+ * doubles alone read exactly, and what can be added up without running over. */
+#define OL_FIELD_MOST ((int64_t)1 << 53)
+
 enum ol_field_kind {
-    OL_FIELD_INT,   /* int64_t */
-    OL_FIELD_COUNT, /* int64_t, not negative */
+    OL_FIELD_INT,   /* int64_t, to OL_FIELD_MOST */
+    OL_FIELD_COUNT, /* int64_t, to OL_FIELD_MOST and not negative */
     OL_FIELD_REAL,  /* double */
     OL_FIELD_TEXT,  /* const char *; a NUL inside is shown as U+2400 */
     OL_FIELD_TEXTS, /* struct ol_list of const char * */
@@ -52,6 +56,10 @@ struct ol_struct {
     size_t size;
     const struct ol_field *fields;
 };
+
+/* A string as a C text, borrowed; one with NUL inside is copied into the arena, with
+ * U+2400 for it. */
+const char *ol_field_text(const struct ol_json *string, struct ol_arena *arena);
 
 /* Fill *to, which must hold kind->size bytes, from section.json, an object. What it
  * points to belongs to the arena; texts without NUL are borrowed from the JSON. */

@@ -40,12 +40,9 @@ bool ol_svg_format_is(const struct ol_format *format);
 int ol_svg_format_find(const char *name);
 void ol_svg_format_list(FILE *out);
 
-/* Whether all results were made by one criterion. */
-bool ol_report_same_criterion(const struct ol_report *report);
-
 /* "30.5 B", "1.2 M". The caller frees. */
 char *ol_report_parameters(int64_t n);
-/* A magnitude with a sensible number of digits, "inf" for infinity. The caller frees. */
-char *ol_report_magnitude(double value);
+/* "bf16 on cpu (device, processor)". The caller frees. */
+char *ol_report_run(const struct ol_report_results *r);
 
 #endif

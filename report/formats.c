@@ -1,7 +1,5 @@
 #include "report/format.h"
 
-#include <math.h>
-
 extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
     ol_html_format, ol_svg_format, ol_png_format, ol_study_format,
     ol_super_experts_format;
@@ -33,23 +31,9 @@ char *ol_report_parameters(int64_t n)
     return ol_xasprintf("%.3g%s", (double)n / units[i].unit, units[i].name);
 }
 
-char *ol_report_magnitude(double value)
+char *ol_report_run(const struct ol_report_results *r)
 {
-    if (isinf(value))
-        return ol_xstrdup("inf");
-    return ol_xasprintf(value < 100 ? "%.2f" : value < 1000 ? "%.1f" : "%.0f", value);
-}
-
-bool ol_report_same_criterion(const struct ol_report *report)
-{
-    const struct ol_report_results *a = &report->results[0];
-    for (int i = 1; i < report->n; i++) {
-        const struct ol_report_results *b = &report->results[i];
-        if (a->criterion.threshold != b->criterion.threshold ||
-            a->criterion.min_layers != b->criterion.min_layers ||
-            a->criterion.min_positions != b->criterion.min_positions ||
-            a->criterion.batch_size != b->criterion.batch_size)
-            return false;
-    }
-    return true;
+    const bool known = *r->run.processor != '\0';
+    return ol_xasprintf("%s on %s (%s%s%s)", r->run.precision, r->run.backend,
+                        r->run.device, known ? "; " : "", r->run.processor);
 }

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "report/csv_text.h"
 #include "report/fields.h"
 #include "report/format.h"
+#include "report/markdown_text.h"
 #include "report/table.h"
 #include "report/text.h"
 
@@ -20,7 +22,7 @@ struct cell {
 };
 
 struct ol_grid {
-    const struct ol_column *columns;
+    struct ol_column *columns; /* [n_columns], owned */
     size_t n_columns;
     struct cell *cells;
     size_t n, room;
@@ -29,9 +31,10 @@ struct ol_grid {
 struct ol_grid *ol_grid_new(const struct ol_column *columns)
 {
     struct ol_grid *g = ol_xcalloc(1, sizeof *g);
-    g->columns = columns;
     while (columns[g->n_columns].key != NULL)
         g->n_columns++;
+    g->columns = ol_xcalloc(g->n_columns, sizeof *columns);
+    memcpy(g->columns, columns, g->n_columns * sizeof *columns);
     return g;
 }
 
@@ -42,6 +45,7 @@ void ol_grid_free(struct ol_grid *g)
     for (size_t i = 0; i < g->n; i++)
         free(g->cells[i].text);
     free(g->cells);
+    free(g->columns);
     free(g);
 }
 
@@ -167,17 +171,6 @@ void ol_grid_html(const struct ol_grid *g, const char *caption, int64_t rows, FI
     fputs("</tbody></table></div>\n", out);
 }
 
-/* A piece may look like HTML or like Markdown. */
-static char *code_span(const char *piece)
-{
-    char *text = ol_text_piece(piece);
-    const char *fence = strchr(text, '`') == NULL ? "`" : "``";
-    char *span =
-        ol_xasprintf(strlen(fence) == 1 ? "%s%s%s" : "%s %s %s", fence, text, fence);
-    free(text);
-    return span;
-}
-
 void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out)
 {
     char *align = ol_xcalloc(g->n_columns + 1, 1);
@@ -189,8 +182,11 @@ void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out)
     for (size_t i = 0; i < g->n && (int64_t)(i / g->n_columns) < rows; i++) {
         const struct cell *cell = &g->cells[i];
         const enum ol_column_kind kind = g->columns[i % g->n_columns].kind;
+        if (!cell->missing && kind == OL_COLUMN_PIECE) {
+            ol_table_markdown(t, ol_markdown_piece(cell->text));
+            continue;
+        }
         char *text = cell->missing             ? ol_xstrdup("-")
-                     : kind == OL_COLUMN_PIECE ? code_span(cell->text)
                      : kind == OL_COLUMN_COUNT ? show(cell, OL_COLUMN_LABEL)
                                                : show(cell, kind);
         ol_table_cell(t, "%s", text);
@@ -200,43 +196,31 @@ void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out)
     free(align);
 }
 
-void ol_grid_csv_text(const char *text, FILE *out)
-{
-    if (strpbrk(text, "\",\r\n") == NULL) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"')
-            fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 void ol_grid_csv_header(const struct ol_grid *g, FILE *out)
 {
-    fputs("model", out);
+    fputs("model,run", out);
     for (size_t c = 0; c < g->n_columns; c++)
         fprintf(out, ",%s", g->columns[c].key);
     fputc('\n', out);
 }
 
-void ol_grid_csv(const struct ol_grid *g, const char *model, FILE *out)
+void ol_grid_csv(const struct ol_grid *g, const char *model, const char *run, FILE *out)
 {
     for (size_t i = 0; i < g->n; i++) {
         const struct cell *cell = &g->cells[i];
         const enum ol_column_kind kind = g->columns[i % g->n_columns].kind;
-        if (i % g->n_columns == 0)
-            ol_grid_csv_text(model, out);
+        if (i % g->n_columns == 0) {
+            ol_csv_text(model, out);
+            fputc(',', out);
+            ol_csv_text(run, out);
+        }
         fputc(',', out);
         if (cell->missing)
             ;
         else if (cell->text != NULL)
-            ol_grid_csv_text(cell->text, out);
+            ol_csv_text(cell->text, out);
         else if (kind >= OL_COLUMN_MAGNITUDE && kind <= OL_COLUMN_PERCENT)
-            fprintf(out, "%.17g", cell->x);
+            ol_csv_real(cell->x, out);
         else
             fprintf(out, "%" PRId64, cell->n);
         if ((i + 1) % g->n_columns == 0)

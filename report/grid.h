@@ -25,7 +25,8 @@ struct ol_column {
 };
 
 struct ol_grid;
-struct ol_grid *ol_grid_new(const struct ol_column *columns); /* borrowed */
+/* The columns are copied, their texts borrowed. */
+struct ol_grid *ol_grid_new(const struct ol_column *columns);
 void ol_grid_free(struct ol_grid *g);
 
 /* The next cell, row by row; the function must fit the column (asserted). OL_ABSENT, NAN
@@ -42,9 +43,9 @@ int64_t ol_grid_rows(const struct ol_grid *g);
 /* At most `rows` rows. Missing values are a dash. */
 void ol_grid_html(const struct ol_grid *g, const char *caption, int64_t rows, FILE *out);
 void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out);
-/* RFC 4180; every row begins with the model's name. Missing values are empty. */
+/* RFC 4180; every row begins with the model's name and what the run is called among
+ * several (report/runs.h). Missing values are empty. */
 void ol_grid_csv_header(const struct ol_grid *g, FILE *out);
-void ol_grid_csv(const struct ol_grid *g, const char *model, FILE *out);
-void ol_grid_csv_text(const char *text, FILE *out);
+void ol_grid_csv(const struct ol_grid *g, const char *model, const char *run, FILE *out);
 
 #endif

@@ -8,7 +8,7 @@
 #include "report/colours.h"
 #include "report/text.h"
 
-enum { SCALE_HEIGHT = 40, SCALE_WIDTH = 220 };
+enum { SCALE_HEIGHT = 74, SCALE_WIDTH = 220 };
 
 static double row_height(const struct ol_heatmap *m)
 {
@@ -38,47 +38,48 @@ static void scale_of(const struct ol_heatmap *m, struct ol_axis *scale)
     scale->end = 1;
 }
 
-/* Title on the left, colours with their ends' values on the right, above the map. */
+static void draw_scale_ticks(FILE *out, const struct ol_axis *axis, double top)
+{
+    double ticks[OL_MAX_TICKS], free_from = -INFINITY;
+    int n = ol_axis_ticks(axis, ticks);
+    const bool ends = n < 2; /* no two round numbers lie between them */
+    if (ends) {
+        ticks[0] = axis->low;
+        ticks[1] = axis->high;
+        n = 2;
+    }
+    for (int i = 0; i < n; i++) {
+        const double at = ol_axis_at(axis, ticks[i]);
+        const struct ol_text text =
+            ends ? ol_text_magnitude(ticks[i]) : ol_text_tick(ticks[i]);
+        const double width = ol_chart_text_width(text.text);
+        ol_svg_line(out, at, top, at, top + 3, "ax");
+        if (at - width / 2 < free_from)
+            continue;
+        ol_svg_text(out, at, top + 15, 'm', "mu", "%s", text.text);
+        free_from = at + width / 2 + 4;
+    }
+}
+
+/* Above the map and on the left, where a small screen begins: title, colours with their
+ * values, and what a cell without a colour means. */
 static void draw_scale(FILE *out, const struct ol_heatmap *m, const struct ol_axis *scale,
                        double top)
 {
-    const double right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT,
-                 width = (double)SCALE_WIDTH / OL_COLOUR_LEVELS;
+    const double width = (double)SCALE_WIDTH / OL_COLOUR_LEVELS;
     struct ol_axis axis = *scale;
-    double ticks[OL_MAX_TICKS];
+    axis.start = OL_FIGURE_LEFT;
+    axis.end = OL_FIGURE_LEFT + SCALE_WIDTH;
+    ol_svg_text(out, axis.start, top + 10, 's', "", "%s", m->scale_title);
     for (int i = 0; i < OL_COLOUR_LEVELS; i++) {
         char class[16];
         snprintf(class, sizeof class, "c%d", i);
-        ol_svg_rect(out, right - SCALE_WIDTH + i * width, top, width + 0.3, 10, class,
-                    NULL);
+        ol_svg_rect(out, axis.start + i * width, top + 18, width + 0.3, 10, class, NULL);
     }
-    axis.start = right - SCALE_WIDTH;
-    axis.end = right;
-    int n = ol_axis_ticks(&axis, ticks);
-    const bool ends = n < 2; /* no two round numbers lie between them */
-    if (ends) {
-        ticks[0] = axis.low;
-        ticks[1] = axis.high;
-        n = 2;
-    }
-    double free_from = -INFINITY;
-    for (int i = 0; i < n; i++) {
-        const double at = ol_axis_at(&axis, ticks[i]);
-        const struct ol_text text =
-            ends ? ol_text_magnitude(ticks[i]) : ol_text_tick(ticks[i]);
-        const double width_of = ol_chart_text_width(text.text);
-        const bool at_end = at > right - 12;
-        const double begin = at_end ? at - width_of : at - width_of / 2;
-        ol_svg_line(out, at, top + 10, at, top + 13, "ax");
-        if (begin < free_from)
-            continue;
-        ol_svg_text(out, at, top + 25, at_end ? 'e' : 'm', "mu", "%s", text.text);
-        free_from = begin + width_of + 4;
-    }
-    ol_svg_text(out, OL_FIGURE_LEFT, top + 10, 's', "", "%s", m->scale_title);
+    draw_scale_ticks(out, &axis, top + 28);
     if (m->missing != NULL) {
-        ol_svg_rect(out, OL_FIGURE_LEFT, top + 17, 10, 10, "na", NULL);
-        ol_svg_text(out, OL_FIGURE_LEFT + 15, top + 26, 's', "mu", "%s", m->missing);
+        ol_svg_rect(out, axis.start, top + 51, 10, 10, "na", NULL);
+        ol_svg_text(out, axis.start + 15, top + 60, 's', "mu", "%s", m->missing);
     }
 }
 
@@ -97,8 +98,10 @@ static char *tip_of(const struct ol_heatmap *m, long row, long column)
 /* The level of a value's colour, or -1: there is no value. */
 static int level_of(const struct ol_heatmap *m, const struct ol_axis *scale, double v)
 {
-    if (isnan(v) || (m->log && v <= 0))
+    if (isnan(v) || (m->log && v < 0))
         return -1;
+    if (m->log && v == 0) /* below all others; where it means "none", it is NAN */
+        return 0;
     return isinf(v) ? OL_COLOUR_LEVELS - 1 : ol_colours_level(ol_axis_at(scale, v));
 }
 

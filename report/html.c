@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/version.h"
+#include "report/compare.h"
 #include "report/page.h"
 #include "report/text.h"
 
@@ -23,19 +24,18 @@ void ol_html_figure(const struct ol_report_results *r, const struct ol_figure *f
     ol_page_end_figure(out, f->title, f->caption);
 }
 
-void ol_html_table(const struct ol_report_results *r, const struct ol_table_source *t,
-                   int64_t top, FILE *out)
+/* Folded: one that is long, or repeats a figure. */
+static void put_table(const struct ol_report_results *r, const struct ol_table_source *t,
+                      int64_t top, bool repeats, FILE *out)
 {
     struct ol_grid *g = t->make(r);
     const int64_t n = g != NULL ? ol_grid_rows(g) : 0,
                   most = top > LONG_ROWS ? top : LONG_ROWS;
-    if (n == 0) {
-        ol_grid_free(g);
-        return;
-    }
-    if (n > OPEN_ROWS) {
+    const bool folded = n > 0 && (repeats || n > OPEN_ROWS);
+    if (folded) {
         fputs("<details><summary>", out);
-        ol_text_print(out, "%s: %s rows", t->title, ol_text_count(n).text);
+        ol_text_print(out, repeats ? "%s: the figure in numbers, %s rows" : "%s: %s rows",
+                      t->title, ol_text_count(n).text);
         fputs("</summary>\n", out);
     }
     if (n > most) {
@@ -46,10 +46,22 @@ void ol_html_table(const struct ol_report_results *r, const struct ol_table_sour
                       most, ol_text_count(n).text, t->name);
         fputs("</p>\n", out);
     }
-    ol_grid_html(g, t->title, most, out);
-    if (n > OPEN_ROWS)
-        fputs("</details>\n", out);
+    if (n > 0)
+        ol_grid_html(g, t->title, most, out);
+    fputs(folded ? "</details>\n" : "", out);
     ol_grid_free(g);
+}
+
+void ol_html_table(const struct ol_report_results *r, const struct ol_table_source *t,
+                   int64_t top, FILE *out)
+{
+    put_table(r, t, top, false, out);
+}
+
+void ol_html_numbers(const struct ol_report_results *r, const struct ol_table_source *t,
+                     int64_t top, FILE *out)
+{
+    put_table(r, t, top, true, out);
 }
 
 /* ---- what the model is, and what was found ---- */
@@ -73,8 +85,7 @@ static void put_facts(const struct ol_report_results *r, FILE *out)
                               r->model.d_model),
          *parameters = ol_xasprintf("%s, %s active; stored as %s", total, active,
                                     r->model.weight_format),
-         *run = ol_xasprintf("%s on %s (%s)", r->run.precision, r->run.backend,
-                             r->run.device),
+         *run = ol_report_run(r),
          *text = ol_xasprintf("%s; %s tokens in %s sequences, windowing %s, %s",
                               r->input.source, ol_text_count(r->n_tokens).text,
                               ol_text_count(r->n_sequences).text, r->input.windowing,
@@ -86,6 +97,8 @@ static void put_facts(const struct ol_report_results *r, FILE *out)
     fact(out, "parameters", parameters);
     fact(out, "text", text);
     fact(out, "run", run);
+    if (*r->run.label != '\0')
+        fact(out, "label", r->run.label);
     fputs("</dl>\n", out);
     free(text);
     free(run);
@@ -162,34 +175,23 @@ static void put_warnings(const struct ol_report_results *r, FILE *out)
     }
 }
 
+/* Beside what was found where both answer one question. */
 static void put_published(const struct ol_report_results *r, FILE *out)
 {
     const struct ol_published *p = &r->published;
     if (p->json == NULL)
         return;
-    fputs("<h3>Published and measured</h3>\n<div class=\"scroll\" tabindex=\"0\" "
-          "role=\"region\" aria-label=\"Published and measured\"><table><thead><tr>"
-          "<th scope=\"col\">source</th><th scope=\"col\" class=\"n\">pairs</th>"
-          "<th scope=\"col\" class=\"n\">mean L%</th><th scope=\"col\" class=\"n\">mean "
-          "S%</th></tr></thead><tbody>\n<tr><td class=\"w\">",
-          out);
-    ol_text_print(out, "published: %s; %s", p->study, p->text);
-    fprintf(out,
-            "</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">%.1f</td>"
-            "<td class=\"n\">%.1f</td></tr>\n<tr><td class=\"w\">",
-            p->pairs, p->mean_layer_percent, p->mean_position_percent);
-    ol_text_print(out, "here: %s tokens in %s sequences", ol_text_count(r->n_tokens).text,
-                  ol_text_count(r->n_sequences).text);
-    if (r->has_pairs)
-        fprintf(out,
-                "</td><td class=\"n\">%" PRId64 "</td><td class=\"n\">%.1f</td>"
-                "<td class=\"n\">%.1f</td></tr>\n",
-                r->n_pairs, 100 * r->mean_layers, 100 * r->mean_positions);
-    else
-        fputs("</td><td class=\"n\">\xe2\x80\x93</td><td class=\"n\">\xe2\x80\x93</td>"
-              "<td class=\"n\">\xe2\x80\x93</td></tr>\n",
-              out);
-    fputs("</tbody></table></div>\n", out);
+    char *against = ol_compare_published(r);
+    fputs("<h3>Published and measured</h3>\n", out);
+    ol_html_table(r, &ol_published_table, INT64_MAX, out);
+    fputs("<p>", out);
+    if (against != NULL)
+        ol_text_print(out, "Not comparable: %s. ", against);
+    ol_text_print(out,
+                  "Only ol-extract --windowing reference cuts sequences as that study "
+                  "does.");
+    fputs("</p>\n", out);
+    free(against);
 }
 
 void ol_html_summary(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -207,7 +209,9 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     int n = 0;
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL; s++)
         contents[n++] = s->contents;
-    char *title = ol_xasprintf("Outlier features of %s", r->model.name);
+    const bool labelled = *r->run.label != '\0';
+    char *title = ol_xasprintf("Outlier features of %s%s%s%s", r->model.name,
+                               labelled ? " (" : "", r->run.label, labelled ? ")" : "");
     char *subtitle = ol_xasprintf(
         "%s, %" PRId64
         " layer%s, %s token%s; |x| \xe2\x89\xa5 %g at %g %% of the sites and "
@@ -216,7 +220,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         r->model.n_layers == 1 ? "" : "s", ol_text_count(r->n_tokens).text,
         r->n_tokens == 1 ? "" : "s", r->criterion.threshold,
         100 * r->criterion.min_layers, 100 * r->criterion.min_positions);
-    ol_page_open(out, title, subtitle, contents);
+    ol_page_open(out, title, subtitle, false, contents);
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL;
          s++) {
         ol_page_begin_section(out, &s->contents);

@@ -23,6 +23,10 @@ void ol_html_figure(const struct ol_report_results *r, const struct ol_figure *f
 void ol_html_table(const struct ol_report_results *r, const struct ol_table_source *t,
                    int64_t top, FILE *out);
 
+/* The numbers of the figure above it: folded. */
+void ol_html_numbers(const struct ol_report_results *r, const struct ol_table_source *t,
+                     int64_t top, FILE *out);
+
 void ol_html_survey(const struct ol_report *report, FILE *out);
 
 #endif

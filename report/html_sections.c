@@ -13,8 +13,10 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     SAY(out,
         "An outlier feature is a hidden dimension with |x| \xe2\x89\xa5 %g at %g %% or "
-        "more of the %" PRId64 " sites (the outputs of the norms before attention and "
-        "before the MLP) and at %g %% or more of the token positions (LLM.int8, arXiv "
+        "more of the %" PRId64
+        " sites (ln_attn and ln_mlp, the outputs of the norms before "
+        "attention and before the MLP) and at %g %% or more of the token positions "
+        "(LLM.int8, arXiv "
         "2208.07339).",
         r->criterion.threshold, 100 * r->criterion.min_layers, r->n_sites,
         100 * r->criterion.min_positions);
@@ -36,22 +38,22 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
     ol_html_table(r, &ol_features_table, top, out);
     ol_html_figure(r, &ol_onset_figure, out);
     ol_html_table(r, &ol_onset_table, top, out);
-    ol_html_table(r, &ol_onset_sites_table, top, out);
+    ol_html_numbers(r, &ol_onset_sites_table, top, out);
 }
 
 static void magnitudes(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     ol_html_figure(r, &ol_magnitudes_figure, out);
-    ol_html_table(r, &ol_sites_table, top, out);
+    ol_html_numbers(r, &ol_sites_table, top, out);
     ol_html_figure(r, &ol_stream_figure, out);
-    ol_html_table(r, &ol_massive_layers_table, top, out);
+    ol_html_numbers(r, &ol_massive_layers_table, top, out);
 }
 
 static void distributions(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     ol_html_figure(r, &ol_histograms_figure, out);
     ol_html_figure(r, &ol_kurtosis_figure, out);
-    ol_html_table(r, &ol_distributions_table, top, out);
+    ol_html_numbers(r, &ol_distributions_table, top, out);
 }
 
 static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -95,7 +97,7 @@ static void experts(const struct ol_report_results *r, int64_t top, FILE *out)
     ol_html_table(r, &ol_super_experts_table, top, out);
     ol_html_figure(r, &ol_experts_figure, out);
     ol_html_table(r, &ol_robust_experts_table, top, out);
-    ol_html_table(r, &ol_units_table, top, out);
+    ol_html_numbers(r, &ol_units_table, top, out);
 }
 
 static void attribution(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -124,11 +126,11 @@ static void tokens(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_tokens *t = r->blocks.tokens;
     ol_html_figure(r, &ol_positions_figure, out);
-    ol_html_table(r, &ol_positions_table, top, out);
+    ol_html_numbers(r, &ol_positions_table, top, out);
     ol_html_figure(r, &ol_feature_positions_figure, out);
-    ol_html_table(r, &ol_feature_positions_table, top, out);
+    ol_html_numbers(r, &ol_feature_positions_table, top, out);
     ol_html_figure(r, &ol_site_positions_figure, out);
-    ol_html_table(r, &ol_site_positions_table, top, out);
+    ol_html_numbers(r, &ol_site_positions_table, top, out);
     if (t == NULL) {
         ol_page_absent(out, "The tokens that carry outliers",
                        "It needs summaries made with the threshold of this analysis "
@@ -149,14 +151,14 @@ static void sweep(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     ol_html_figure(r, &ol_sweep_figure, out);
     ol_html_figure(r, &ol_thresholds_figure, out);
-    ol_html_table(r, &ol_sweep_table, top, out);
+    ol_html_numbers(r, &ol_sweep_table, top, out);
 }
 
 static void uncertainty(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_uncertainty *u = r->blocks.uncertainty;
     ol_html_figure(r, &ol_uncertainty_figure, out);
-    ol_html_table(r, &ol_uncertainty_table, top, out);
+    ol_html_numbers(r, &ol_uncertainty_table, top, out);
     if (u != NULL && u->split_half != NULL && !isnan(u->split_half->jaccard))
         SAY(out,
             "Split in halves, the sequences give %" PRId64 " and %" PRId64 " unique "
@@ -165,7 +167,7 @@ static void uncertainty(const struct ol_report_results *r, int64_t top, FILE *ou
             u->split_half->jaccard);
     if (u != NULL)
         ol_html_figure(r, &ol_consistency_figure, out);
-    ol_html_table(r, &ol_consistency_table, top, out);
+    ol_html_numbers(r, &ol_consistency_table, top, out);
 }
 
 static void quantisation(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -199,8 +201,8 @@ static void routers(const struct ol_report_results *r, int64_t top, FILE *out)
     }
     ol_html_figure(r, &ol_load_figure, out);
     ol_html_figure(r, &ol_entropy_figure, out);
-    ol_html_table(r, &ol_router_table, top, out);
-    ol_html_table(r, &ol_loads_table, top, out);
+    ol_html_numbers(r, &ol_router_table, top, out);
+    ol_html_numbers(r, &ol_loads_table, top, out);
 }
 
 const struct ol_html_section ol_html_sections[] = {

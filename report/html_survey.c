@@ -4,41 +4,37 @@
 
 #include "common/version.h"
 #include "report/html.h"
+#include "report/runs.h"
 #include "report/survey.h"
 #include "report/text.h"
 
-enum { SECTIONS = 5 };
+enum { SECTIONS = 5, OPEN_WARNINGS = 6 };
 static const struct ol_page_section sections[SECTIONS + 1] = {
+    {"warnings", "What to compare with care"},
     {"models", "Models"},
     {"counts", "Outlier features"},
     {"published", "Published and measured"},
     {"scale", "Scale and sparsity"},
-    {"warnings", "Warnings"},
     {NULL, NULL}};
 
 static void put_grid(struct ol_grid *g, const char *title, FILE *out)
 {
-    ol_grid_html(g, title, INT64_MAX, out);
+    if (ol_grid_rows(g) > 0)
+        ol_grid_html(g, title, INT64_MAX, out);
     ol_grid_free(g);
 }
 
 static void put_counts(const struct ol_report *report, FILE *out)
 {
-    const struct ol_report_results *first = &report->results[0];
-    fputs("<p>", out);
-    if (ol_report_same_criterion(report))
-        ol_text_print(
-            out,
-            "Counts by the criterion of LLM.int8: |x| \xe2\x89\xa5 %g at %g %% "
-            "of the sites and %g %% of the positions. L%% and S%% are means and "
-            "medians over the pairs. A dash is a value that the results do not "
-            "have.",
-            first->criterion.threshold, 100 * first->criterion.min_layers,
-            100 * first->criterion.min_positions);
+    fputs("<p>Outlier features by the criterion of LLM.int8. L% and S% are means and "
+          "medians "
+          "over the pairs. A dash is a value that the results do not have.</p>\n<p>",
+          out);
+    char *common = ol_survey_common(report);
+    ol_text_escape(common, out);
+    free(common);
     fputs("</p>\n", out);
-    if (!ol_report_same_criterion(report))
-        ol_page_warning(out, "The models were analysed by different criteria; the counts "
-                             "cannot be compared.");
+    put_grid(ol_survey_runs(report), "The runs, where they differ", out);
     put_grid(ol_survey_counts(report), "Counts", out);
 }
 
@@ -51,11 +47,22 @@ static void put_published(const struct ol_report *report, FILE *out)
               out);
         return;
     }
-    ol_page_begin_figure(out, "published", title);
-    ol_survey_draw_published(report, &(struct ol_canvas){.out = out, .title = title});
-    ol_page_end_figure(out, title,
-                       "The longer the line between square and dot, the more the two "
-                       "differ; texts and token counts often do too.");
+    if (ol_survey_comparable(report) > 0) {
+        fputs("<div class=\"pair\">\n", out);
+        ol_page_begin_figure(out, "published", title);
+        ol_survey_draw_published(report, &(struct ol_canvas){.out = out, .title = title});
+        ol_page_end_figure(out, title,
+                           "The longer the line between square and dot, the more the two "
+                           "differ. Models whose counts answer another question are left "
+                           "out.");
+        fputs("</div>\n", out);
+    }
+    fputs(
+        "<p>Counts stand side by side where model, criterion, windowing and amount of "
+        "text "
+        "are the same; only ol-extract --windowing reference cuts sequences as the study "
+        "does.</p>\n",
+        out);
     put_grid(ol_survey_published_table(report), "Published and measured", out);
 }
 
@@ -81,45 +88,53 @@ static void put_scale(const struct ol_report *report, FILE *out)
 
 static void put_warnings(const struct ol_report *report, FILE *out)
 {
-    int n = 0;
-    for (int i = 0; i < report->n; i++) {
-        int state = 0;
-        char *text;
-        while ((text = ol_report_warning(&report->results[i], &state)) != NULL) {
-            char *whole = ol_xasprintf("%s: %s", report->results[i].model.name, text);
-            ol_page_warning(out, whole);
-            free(whole);
-            free(text);
-            n++;
-        }
+    int state = 0, n = 0;
+    char *text;
+    while ((text = ol_runs_warning(report, &state)) != NULL) {
+        ol_page_warning(out, text);
+        free(text);
+        n++;
     }
-    if (n == 0)
-        fputs("<p>None.</p>\n", out);
+    struct ol_survey_warnings all;
+    ol_survey_warnings_make(&all, report);
+    const bool folded = all.n > OPEN_WARNINGS;
+    if (folded)
+        fprintf(out, "<details><summary>%d warnings of single results</summary>\n",
+                all.n);
+    for (int i = 0; i < all.n; i++) {
+        char *whole = ol_xasprintf("%s: %s", all.items[i].runs, all.items[i].text);
+        ol_page_warning(out, whole);
+        free(whole);
+    }
+    fputs(folded ? "</details>\n" : "", out);
+    if (n + all.n == 0)
+        fputs("<p>There is no warning.</p>\n", out);
+    ol_survey_warnings_clear(&all);
 }
 
 void ol_html_survey(const struct ol_report *report, FILE *out)
 {
     char *title = ol_xasprintf("Outlier features of %d models", report->n);
     ol_page_open(out, title, "A survey of results files of ol-analyze, side by side",
-                 sections);
+                 true, sections);
     free(title);
     for (int i = 0; i < SECTIONS; i++) {
         ol_page_begin_section(out, &sections[i]);
         switch (i) {
         case 0:
-            put_grid(ol_survey_architectures(report), "Architectures", out);
+            put_warnings(report, out);
             break;
         case 1:
-            put_counts(report, out);
+            put_grid(ol_survey_architectures(report), "Architectures", out);
             break;
         case 2:
-            put_published(report, out);
+            put_counts(report, out);
             break;
         case 3:
-            put_scale(report, out);
+            put_published(report, out);
             break;
         default:
-            put_warnings(report, out);
+            put_scale(report, out);
         }
         ol_page_end_section(out);
     }

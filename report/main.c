@@ -11,6 +11,7 @@
 
 struct command {
     const char *format, *output, *figure, *table;
+    struct ol_texts labels;
     int64_t top;
     bool diff;
 };
@@ -30,6 +31,9 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
          "the figure of --format svg or png; \"help\" lists them", 0, 0, NULL},
         {0, "table", OL_OPTION_TEXT, &c->table, "NAME",
          "a table for --format csv; \"help\" lists them", 0, 0, NULL},
+        {0, "label", OL_OPTION_TEXTS, &c->labels, "TEXT",
+         "what the first file's run is called; given again, the second's, ...", 0, 0,
+         NULL},
         {0, "top", OL_OPTION_INT, &c->top, "N", "rows of long tables (default: 20)", 1,
          1e9, NULL},
         {0},
@@ -90,6 +94,9 @@ static int check_command(const struct command *c, const struct ol_format *format
     if (c->table != NULL && ol_table_find(c->table) == NULL)
         return ol_usage_error("--table: there is no '%s'; --table help lists them",
                               c->table);
+    if (c->labels.n > (n_files > 0 ? n_files : 1))
+        return ol_usage_error("--label: %zu labels for %zu files", c->labels.n,
+                              n_files > 0 ? n_files : 1);
     if (c->diff && n_files != 2)
         return ol_usage_error("diff needs two results files, found %zu", n_files);
     if (c->diff && format->write_diff == NULL)
@@ -146,6 +153,8 @@ static int print_report(const struct command *c, const struct ol_format *format,
     int status = ol_output_check(c->output, OL_OUTPUT_STREAM, err);
     for (size_t i = 0; i < n && status == 0; i++)
         status = read_one(&results[i], n_files > 0 ? files[i] : "-", err);
+    for (size_t i = 0; i < c->labels.n && status == 0; i++)
+        results[i].run.label = c->labels.items[i];
     if (status == 0) {
         const struct ol_report report = {.results = results,
                                          .n = (int)n,
@@ -195,5 +204,6 @@ int main(int argc, char **argv)
         status = run(&command, &operands);
     }
     ol_texts_free(&operands);
+    ol_texts_free(&command.labels);
     return status;
 }

@@ -4,9 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+#include "report/compare.h"
 #include "report/format.h"
+#include "report/markdown_text.h"
+#include "report/runs.h"
 #include "report/survey.h"
 #include "report/table.h"
+#include "report/text.h"
 
 static double percent(double fraction)
 {
@@ -36,7 +41,9 @@ static void print_facts(const struct ol_report_results *r, FILE *out)
     ol_table_cell(t, "%s, %s active; stored as %s", total, active,
                   r->model.weight_format);
     ol_table_cell(t, "run");
-    ol_table_cell(t, "%s on %s (%s)", r->run.precision, r->run.backend, r->run.device);
+    char *run = ol_report_run(r);
+    ol_table_cell(t, "%s", run);
+    free(run);
     ol_table_cell(t, "text");
     ol_table_cell(t, "%s", r->input.source);
     ol_table_cell(t, "tokens");
@@ -44,10 +51,9 @@ static void print_facts(const struct ol_report_results *r, FILE *out)
                   r->n_tokens, r->n_sequences, r->input.windowing,
                   r->input.bos ? "begun with BOS" : "no BOS");
     ol_table_cell(t, "perplexity");
-    if (r->has_perplexity && isnan(r->perplexity))
-        ol_table_cell(t, "-");
-    else if (r->has_perplexity)
-        ol_table_cell(t, "%.4g", r->perplexity);
+    if (r->has_perplexity)
+        ol_table_cell(t, "%s",
+                      isnan(r->perplexity) ? "-" : ol_text_magnitude(r->perplexity).text);
     else
         ol_table_cell(t, ol_report_computed(r, "perplexity")
                              ? "not computed (--perplexity)"
@@ -62,21 +68,53 @@ static void print_warnings(const struct ol_report_results *r, FILE *out)
     int state = 0;
     char *text;
     for (int n = 0; (text = ol_report_warning(r, &state)) != NULL; n++) {
-        fprintf(out, "%s> **Warning.** %s\n", n == 0 ? "\n" : ">\n", text);
+        fputs(n == 0 ? "\n" : ">\n", out);
+        ol_markdown_warning(NULL, text, out);
         free(text);
     }
 }
 
+/* Beside what was found where both answer one question. */
+static void print_published(const struct ol_report_results *r, FILE *out)
+{
+    const struct ol_published *p = &r->published;
+    if (p->json == NULL)
+        return;
+    char *against = ol_compare_published(r);
+    fputs("\nPublished (", out);
+    ol_markdown_put(p->study, out);
+    fputs("; ", out);
+    ol_markdown_put(p->text, out);
+    fprintf(out, "): %" PRId64 " pairs, mean L%% %.1f, mean S%% %.1f", p->pairs,
+            p->mean_layer_percent, p->mean_position_percent);
+    if (against != NULL) {
+        fputs(";\nnot comparable: ", out);
+        ol_markdown_put(against, out);
+        fputs(".\n", out);
+    } else if (r->has_pairs) {
+        fprintf(out, "; here: %" PRId64 ", %.1f, %.1f.\n", r->n_pairs,
+                percent(r->mean_layers), percent(r->mean_positions));
+    } else {
+        fprintf(out, "; here: %" PRId64 ".\n", r->n_pairs);
+    }
+    fputs("Only ol-extract --windowing reference cuts sequences as that study does.\n",
+          out);
+    free(against);
+}
+
 static void print_counts(const struct ol_report_results *r, FILE *out)
 {
-    fprintf(out,
-            "\n## Outlier features\n\n"
-            "An outlier feature is a hidden dimension with |x| >= %g at %g %% or more of "
-            "the sites\n(the outputs of the norms before attention and before the MLP, "
-            "%" PRId64 " here) and\nat %g %% or more of the token positions (LLM.int8, "
-            "arXiv 2208.07339).\n\n",
-            r->criterion.threshold, percent(r->criterion.min_layers), r->n_sites,
-            percent(r->criterion.min_positions));
+    fprintf(
+        out,
+        "\n## Outlier features\n\n"
+        "An outlier feature is a hidden dimension with |x| \xe2\x89\xa5 %g at %g %% or "
+        "more of "
+        "the sites\n(ln_attn and ln_mlp, the outputs of the norms before attention and "
+        "before the MLP, %" PRId64
+        "\nhere) and at %g %% or more of the token positions (LLM.int8, "
+        "arXiv 2208.07339).\n\n",
+        r->criterion.threshold, percent(r->criterion.min_layers), r->n_sites,
+        percent(r->criterion.min_positions));
     struct ol_table *t = ol_table_new("lrl");
     ol_table_cell(t, "count");
     ol_table_cell(t, "value");
@@ -103,21 +141,10 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
                 "mean %.1f, median %.1f.\n",
                 percent(r->mean_layers), percent(r->median_layers),
                 percent(r->mean_positions), percent(r->median_positions));
-    const struct ol_published *p = &r->published;
-    if (p->json != NULL && r->has_pairs)
-        fprintf(out,
-                "\nPublished (%s; %s): %" PRId64
-                " pairs, mean L%% %.1f, mean S%% %.1f; here: %" PRId64
-                ", %.1f, %.1f\n(%" PRId64 " tokens in %" PRId64 " sequences).\n\n",
-                p->study, p->text, p->pairs, p->mean_layer_percent,
-                p->mean_position_percent, r->n_pairs, percent(r->mean_layers),
-                percent(r->mean_positions), r->n_tokens, r->n_sequences);
-    else if (p->json != NULL)
-        fprintf(out, "\nPublished (%s; %s): %" PRId64 " pairs; here: none.\n\n", p->study,
-                p->text, p->pairs);
+    print_published(r, out);
     fprintf(out,
-            "%s%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.\n",
-            r->has_pairs ? "" : "\n", r->unique.count, r->model.d_model,
+            "\n%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.\n",
+            r->unique.count, r->model.d_model,
             percent((double)r->unique.count / (double)r->model.d_model));
 }
 
@@ -138,9 +165,8 @@ static void print_features(const struct ol_report_results *r, int64_t top, FILE 
         ol_table_cell(t, "%s", header[i]);
     for (int64_t i = 0; i < n; i++) {
         const struct ol_report_feature *f = &block->features[i];
-        char *max = ol_report_magnitude(f->max_magnitude);
         ol_table_cell(t, "%" PRId64, f->feature);
-        ol_table_cell(t, "%s", max);
+        ol_table_cell(t, "%s", ol_text_magnitude(f->max_magnitude).text);
         ol_table_cell(t, "%.1f", percent(f->layer_fraction));
         ol_table_cell(t, "%.1f", percent(f->position_fraction));
         ol_table_cell(t, "%" PRId64 "/%" PRId64, f->batches, r->n_batches);
@@ -149,7 +175,6 @@ static void print_features(const struct ol_report_results *r, int64_t top, FILE 
                       !f->one_sided                             ? "both"
                       : f->has_quartiles && f->quartiles[1] < 0 ? "-"
                                                                 : "+");
-        free(max);
     }
     ol_table_print(t, out);
 }
@@ -199,14 +224,15 @@ static void print_layers(const struct ol_report_results *r, FILE *out)
     for (int64_t i = 0; i < r->n_listed_sites; i++) {
         const struct ol_report_site *s = &r->sites[i];
         char text[33],
-            *max = ol_report_magnitude(s->max_magnitude),
+            *site = ol_utf8_visible(s->site, ""),
             *n = s->occurrences == OL_ABSENT ? ol_xstrdup("-")
                                              : ol_xasprintf("%" PRId64, s->occurrences);
         bar(text, s->max_magnitude, most);
-        fprintf(out, "%5" PRId64 "  %-7s  %-32s  %8s  %11s\n", s->layer, s->site, text,
-                isnan(s->max_magnitude) ? "-" : max, n);
+        fprintf(out, "%5" PRId64 "  %-7s  %-32s  %8s  %11s\n", s->layer, site, text,
+                isnan(s->max_magnitude) ? "-" : ol_text_magnitude(s->max_magnitude).text,
+                n);
         free(n);
-        free(max);
+        free(site);
     }
     fprintf(out, "```\n");
 }
@@ -237,7 +263,14 @@ static void print_router(const struct ol_report_results *r, FILE *out)
 
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    fprintf(out, "# Outlier features of %s\n\n", r->model.name);
+    fputs("# Outlier features of ", out);
+    ol_markdown_put(r->model.name, out);
+    if (*r->run.label != '\0') {
+        fputs(" (", out);
+        ol_markdown_put(r->run.label, out);
+        fputs(")", out);
+    }
+    fputs("\n\n", out);
     print_facts(r, out);
     print_warnings(r, out);
     if (r->has_outliers) {
@@ -252,86 +285,52 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
 
 /* ---- several ---- */
 
-static void survey_row(struct ol_table *t, const struct ol_report_results *r)
-{
-    char *total = ol_report_parameters(r->model.total_parameters),
-         *active = ol_report_parameters(r->model.active_parameters);
-    ol_table_cell(t, "%s", r->model.name);
-    ol_table_cell(t, "%s", total);
-    ol_table_cell(t, "%s", active);
-    if (r->model.n_experts > 0)
-        ol_table_cell(t, "%" PRId64 "/%" PRId64, r->model.top_k, r->model.n_experts);
-    else
-        ol_table_cell(t, "dense");
-    ol_table_cell(t, "%" PRId64, r->model.d_model);
-    if (r->has_outliers) {
-        double most = NAN;
-        for (int64_t i = 0; i < r->n_listed_sites; i++)
-            most = fmax(most, r->sites[i].max_magnitude);
-        char *max = ol_report_magnitude(most);
-        ol_table_cell(t, "%" PRId64, r->n_pairs);
-        ol_table_cell(t, "%" PRId64, r->unique.count);
-        ol_table_cell(t, "%" PRId64, r->pooled.count);
-        ol_table_cell(t, "%" PRId64, r->strict.count);
-        ol_table_cell(t, r->has_pairs ? "%.1f" : "-", percent(r->mean_layers));
-        ol_table_cell(t, r->has_pairs ? "%.1f" : "-", percent(r->mean_positions));
-        ol_table_cell(t, "%s", isnan(most) ? "-" : max);
-        free(max);
-    } else {
-        for (int i = 0; i < 7; i++)
-            ol_table_cell(t, "-");
-    }
-    ol_table_cell(t, r->has_perplexity && !isnan(r->perplexity) ? "%.4g" : "-",
-                  r->perplexity);
-    ol_table_cell(t, "%" PRId64, r->n_tokens);
-    free(active);
-    free(total);
-}
-
 static void survey_grid(const char *title, struct ol_grid *g, FILE *out)
 {
-    fprintf(out, "\n## %s\n\n", title);
-    ol_grid_markdown(g, INT64_MAX, out);
+    if (ol_grid_rows(g) > 0) {
+        fprintf(out, "\n## %s\n\n", title);
+        ol_grid_markdown(g, INT64_MAX, out);
+    }
     ol_grid_free(g);
+}
+
+/* One paragraph for each warning, with the runs that it is of. */
+static void survey_warnings(const struct ol_report *report, FILE *out)
+{
+    int state = 0;
+    char *text;
+    while ((text = ol_runs_warning(report, &state)) != NULL) {
+        fputc('\n', out);
+        ol_markdown_warning(NULL, text, out);
+        free(text);
+    }
+    struct ol_survey_warnings all;
+    ol_survey_warnings_make(&all, report);
+    for (int i = 0; i < all.n; i++) {
+        fputc('\n', out);
+        ol_markdown_warning(all.items[i].runs, all.items[i].text, out);
+    }
+    ol_survey_warnings_clear(&all);
 }
 
 static void write_survey(const struct ol_report *report, FILE *out)
 {
-    static const char *const header[] = {
-        "model",  "parameters", "active", "experts", "d_model", "pairs",      "unique",
-        "pooled", "strict",     "L %",    "S %",     "max",     "perplexity", "tokens"};
-    const struct ol_report_results *first = &report->results[0];
-    fprintf(out, "# Outlier features of %d models\n\n", report->n);
-    struct ol_table *t = ol_table_new("lrrrrrrrrrrrrr");
-    for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
-        ol_table_cell(t, "%s", header[i]);
-    for (int i = 0; i < report->n; i++)
-        survey_row(t, &report->results[i]);
-    ol_table_print(t, out);
-    if (ol_report_same_criterion(report))
-        fprintf(out,
-                "\nCriterion: |x| >= %g, %g %% of sites, %g %% of positions, batches of "
-                "%" PRId64
-                ". L %% and S %% are means\nover the pairs; max is the largest "
-                "magnitude at any site.\n",
-                first->criterion.threshold, percent(first->criterion.min_layers),
-                percent(first->criterion.min_positions), first->criterion.batch_size);
-    else
-        fprintf(out, "\n> **Warning.** The models were analysed by different criteria; "
-                     "the counts cannot be compared.\n");
+    fprintf(out, "# Outlier features of %d models\n", report->n);
+    survey_warnings(report, out);
     survey_grid("Architectures", ol_survey_architectures(report), out);
+    survey_grid("Runs", ol_survey_runs(report), out);
+    char *common = ol_survey_common(report);
+    fputc('\n', out);
+    ol_markdown_put(common, out);
+    fputc('\n', out);
+    free(common);
     survey_grid("Counts", ol_survey_counts(report), out);
+    fputs("\nL% and S% are means and medians over the pairs; max is the largest "
+          "magnitude at "
+          "any site.\n",
+          out);
     if (ol_survey_published(report) > 0)
         survey_grid("Published and measured", ol_survey_published_table(report), out);
-    for (int i = 0; i < report->n; i++) {
-        int state = 0;
-        char *text;
-        while ((text = ol_report_warning(&report->results[i], &state)) != NULL) {
-            fprintf(out, "\n> **Warning, %s.** %s\n", report->results[i].model.name,
-                    text);
-            free(text);
-        }
-    }
 }
 
 static void write(const struct ol_report *report, FILE *out)

@@ -6,6 +6,7 @@
 
 #include "report/format.h"
 #include "report/markdown.h"
+#include "report/markdown_text.h"
 #include "report/text.h"
 
 void ol_markdown_table(const struct ol_report_results *r,
@@ -142,9 +143,10 @@ static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE
     (void)top;
     if (p == NULL || p->n_features == OL_ABSENT)
         return;
-    fprintf(out, "\n## Phase shift\n\n%s: %s, %" PRId64 " features.\n",
-            p->text != NULL ? p->text : "Features on all layers",
-            p->reached ? "reached" : "not reached", p->n_features);
+    fputs("\n## Phase shift\n\n", out);
+    ol_markdown_put(p->text != NULL ? p->text : "Features on all layers", out);
+    fprintf(out, ": %s, %" PRId64 " features.\n", p->reached ? "reached" : "not reached",
+            p->n_features);
 }
 
 static void put_quantisation(const struct ol_report_results *r, int64_t top, FILE *out)

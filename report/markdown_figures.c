@@ -270,7 +270,7 @@ void ol_markdown_sweep(const struct ol_report_results *r, FILE *out)
     const int64_t p = nearest(&s->position_fractions, r->criterion.min_positions);
     int64_t steps[N];
     struct ol_table *t = ol_table_new("rrrrrrr");
-    ol_table_cell(t, "|x| >=");
+    ol_table_cell(t, "|x| \xe2\x89\xa5");
     for (int i = 0; i < N; i++) {
         steps[i] = nearest(&s->layer_fractions, layers[i]);
         ol_table_cell(t, "%g %%", 100 * s->layer_fractions.items[steps[i]]);

@@ -3,6 +3,7 @@
 #ifndef OL_REPORT_PAGE_H
 #define OL_REPORT_PAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -10,7 +11,8 @@ struct ol_page_section {
     const char *id, *title; /* ends with NULL */
 };
 
-void ol_page_open(FILE *out, const char *title, const char *subtitle,
+/* wide: for tables of many columns, with the contents above instead of beside them. */
+void ol_page_open(FILE *out, const char *title, const char *subtitle, bool wide,
                   const struct ol_page_section *contents);
 void ol_page_close(FILE *out, const char *origin);
 void ol_page_begin_section(FILE *out, const struct ol_page_section *section);

@@ -33,11 +33,37 @@ static bool is_named(const char *model, const char *known)
     return strcasecmp(model, strchr(model, '/') != NULL ? known : last_part(known)) == 0;
 }
 
+static int read_model(struct ol_json_section file, struct ol_published *p,
+                      struct ol_error *err)
+{
+    const struct ol_json_section config = {file.file, ol_json_get(file.json, "config")};
+    if (ol_json_need_int(file, "total_parameters", 0, INT64_MAX, &p->total_parameters,
+                         err) != 0 ||
+        ol_json_need_int(config, "num_hidden_layers", 0, INT64_MAX, &p->n_layers, err) !=
+            0)
+        return -1;
+    return ol_json_need_int(config, "hidden_size", 0, INT64_MAX, &p->d_model, err);
+}
+
+static int read_criterion(struct ol_json_section s, struct ol_published *p,
+                          struct ol_error *err)
+{
+    if (ol_json_need_real(s, "threshold", &p->threshold, err) != 0 ||
+        ol_json_need_real(s, "min_layers", &p->min_layers, err) != 0 ||
+        ol_json_need_real(s, "min_positions", &p->min_positions, err) != 0 ||
+        ol_json_need_int(s, "n_sequences", 1, INT64_MAX, &p->n_sequences, err) != 0 ||
+        ol_json_need_int(s, "n_tokens", 1, INT64_MAX, &p->n_tokens, err) != 0 ||
+        ol_json_string_or(s, "windowing", "", &p->windowing, err) != 0)
+        return -1;
+    return ol_json_need_int(s, "batch_size", 1, INT64_MAX, &p->batch_size, err);
+}
+
 static int read_published(struct ol_json_section file, struct ol_published *p,
                           struct ol_error *err)
 {
     const struct ol_json_section s = {file.file, ol_json_get(file.json, "published")};
-    if (ol_json_string_or(s, "study", "", &p->study, err) != 0 ||
+    if (read_model(file, p, err) != 0 || read_criterion(s, p, err) != 0 ||
+        ol_json_string_or(s, "study", "", &p->study, err) != 0 ||
         ol_json_string_or(s, "text", "", &p->text, err) != 0 ||
         ol_json_need_int(s, "pairs", 0, INT64_MAX, &p->pairs, err) != 0 ||
         ol_json_need_real(s, "mean_layer_percent", &p->mean_layer_percent, err) != 0)

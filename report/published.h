@@ -12,6 +12,11 @@ struct ol_published {
     const char *study, *text;
     int64_t pairs;
     double mean_layer_percent, mean_position_percent;
+    /* What was measured, and how: counts compare only where all of it is the same. */
+    int64_t total_parameters, n_layers, d_model;
+    int64_t batch_size, n_sequences, n_tokens;
+    double threshold, min_layers, min_positions;
+    const char *windowing;
 };
 
 /* Look for a model in the data that comes with the tools (data/models beside the build,

@@ -13,7 +13,7 @@ static struct ol_json_section section(struct ol_json_section s, const char *key)
 static int need_count(struct ol_json_section s, const char *key, int64_t *value,
                       struct ol_error *err)
 {
-    return ol_json_need_int(s, key, 0, INT64_MAX, value, err);
+    return ol_json_need_int(s, key, 0, OL_FIELD_MOST, value, err);
 }
 
 /* null is infinity: how results files write an infinite magnitude. */
@@ -40,16 +40,28 @@ static int read_perplexity(struct ol_json_section s, double *value, struct ol_er
     return ol_json_real_or(s, "value", isnan(mean_nll) ? NAN : INFINITY, value, err);
 }
 
+/* A text, "" where there is none; one that holds NUL has a symbol for it. */
+static int read_text(struct ol_json_section s, const char *key, struct ol_arena *arena,
+                     const char **text, struct ol_error *err)
+{
+    if (ol_json_string_or(s, key, "", text, err) != 0)
+        return -1;
+    const struct ol_json *json = ol_json_get(s.json, key);
+    if (ol_json_kind(json) == OL_JSON_STRING)
+        *text = ol_field_text(json, arena);
+    return 0;
+}
+
 static int read_model(struct ol_report_results *r, struct ol_json_section top,
                       struct ol_error *err)
 {
     const struct ol_json_section s = section(top, "model"), run = section(top, "run"),
                                  input = section(top, "input"),
                                  criterion = section(top, "criterion");
-    if (ol_json_string_or(s, "name", "", &r->model.name, err) != 0 ||
-        ol_json_string_or(s, "family", "", &r->model.family, err) != 0 ||
-        ol_json_string_or(s, "weight_format", "", &r->model.weight_format, err) != 0 ||
-        ol_json_string_or(s, "routing", "", &r->model.routing, err) != 0 ||
+    if (read_text(s, "name", &r->arena, &r->model.name, err) != 0 ||
+        read_text(s, "family", &r->arena, &r->model.family, err) != 0 ||
+        read_text(s, "weight_format", &r->arena, &r->model.weight_format, err) != 0 ||
+        read_text(s, "routing", &r->arena, &r->model.routing, err) != 0 ||
         ol_json_need_int(s, "n_layers", 0, OL_REPORT_MOST_LAYERS, &r->model.n_layers,
                          err) != 0 ||
         need_count(s, "d_model", &r->model.d_model, err) != 0 ||
@@ -59,15 +71,19 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
         need_count(s, "top_k", &r->model.top_k, err) != 0 ||
         need_count(s, "total_parameters", &r->model.total_parameters, err) != 0 ||
         need_count(s, "active_parameters", &r->model.active_parameters, err) != 0 ||
-        ol_json_string_or(run, "backend", "", &r->run.backend, err) != 0 ||
-        ol_json_string_or(run, "precision", "", &r->run.precision, err) != 0 ||
-        ol_json_string_or(run, "device", "", &r->run.device, err) != 0 ||
-        ol_json_string_or(run, "created", "", &r->run.created, err) != 0 ||
-        ol_json_string_or(input, "source", "", &r->input.source, err) != 0 ||
-        ol_json_string_or(input, "windowing", "", &r->input.windowing, err) != 0 ||
-        ol_json_string_or(input, "text_sha256", "", &r->input.text_sha256, err) != 0 ||
-        ol_json_string_or(top, "tool_version", "", &r->tool_version, err) != 0 ||
-        ol_json_string_or(top, "command_line", "", &r->command_line, err) != 0 ||
+        read_text(s, "config_sha256", &r->arena, &r->model.config_sha256, err) != 0 ||
+        read_text(s, "weights_sha256", &r->arena, &r->model.weights_sha256, err) != 0 ||
+        read_text(run, "label", &r->arena, &r->run.label, err) != 0 ||
+        read_text(run, "processor", &r->arena, &r->run.processor, err) != 0 ||
+        read_text(run, "backend", &r->arena, &r->run.backend, err) != 0 ||
+        read_text(run, "precision", &r->arena, &r->run.precision, err) != 0 ||
+        read_text(run, "device", &r->arena, &r->run.device, err) != 0 ||
+        read_text(run, "created", &r->arena, &r->run.created, err) != 0 ||
+        read_text(input, "source", &r->arena, &r->input.source, err) != 0 ||
+        read_text(input, "windowing", &r->arena, &r->input.windowing, err) != 0 ||
+        read_text(input, "text_sha256", &r->arena, &r->input.text_sha256, err) != 0 ||
+        read_text(top, "tool_version", &r->arena, &r->tool_version, err) != 0 ||
+        read_text(top, "command_line", &r->arena, &r->command_line, err) != 0 ||
         ol_json_bool_or(input, "bos", false, &r->input.bos, err) != 0 ||
         ol_json_need_real(criterion, "threshold", &r->criterion.threshold, err) != 0 ||
         ol_json_need_real(criterion, "min_layers", &r->criterion.min_layers, err) != 0 ||
@@ -95,7 +111,7 @@ static int read_feature_sites(struct ol_report_feature *f, struct ol_json_sectio
         const struct ol_json_section at = {s.file, ol_json_at(sites, i)};
         struct ol_report_feature_site *site = &f->sites[f->n_sites++];
         if (need_count(at, "layer", &site->layer, err) != 0 ||
-            ol_json_string_or(at, "site", "", &site->site, err) != 0 ||
+            read_text(at, "site", arena, &site->site, err) != 0 ||
             need_count(at, "occurrences", &site->occurrences, err) != 0 ||
             magnitude(at, &site->max_magnitude, err) != 0)
             return -1;
@@ -183,9 +199,9 @@ static int read_sites(struct ol_report_results *r, struct ol_json_section top,
         const struct ol_json_section s = {top.file, ol_json_at(list, i)};
         struct ol_report_site *site = &r->sites[r->n_listed_sites++];
         if (need_count(s, "layer", &site->layer, err) != 0 ||
-            ol_json_string_or(s, "site", "", &site->site, err) != 0 ||
-            ol_json_int_or(s, "occurrences", 0, INT64_MAX, OL_ABSENT, &site->occurrences,
-                           err) != 0 ||
+            read_text(s, "site", &r->arena, &site->site, err) != 0 ||
+            ol_json_int_or(s, "occurrences", 0, OL_FIELD_MOST, OL_ABSENT,
+                           &site->occurrences, err) != 0 ||
             need_count(s, "n_nan", &site->n_nan, err) != 0 ||
             need_count(s, "n_inf", &site->n_inf, err) != 0 ||
             ol_json_real_or(s, "max_magnitude", site->n_inf > 0 ? INFINITY : NAN,
@@ -233,6 +249,14 @@ int ol_report_read(struct ol_report_results *r, const char *file, struct ol_erro
     if (read_router(r, section(top, "router"), err) != 0)
         return -1;
     return ol_blocks_read(&r->blocks, top, &r->arena, err);
+}
+
+double ol_report_largest(const struct ol_report_results *r)
+{
+    double most = NAN;
+    for (int64_t i = 0; i < r->n_listed_sites; i++)
+        most = fmax(most, r->sites[i].max_magnitude);
+    return most;
 }
 
 bool ol_report_computed(const struct ol_report_results *r, const char *block)

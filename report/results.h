@@ -52,12 +52,15 @@ struct ol_report_results {
     struct ol_arena arena; /* owned: what is pointed to below, as far as it is no text */
     const char *file, *tool_version, *command_line;
     struct {
-        const char *name, *family, *weight_format, *routing; /* "": not known */
+        /* "": not known */
+        const char *name, *family, *weight_format, *routing;
+        const char *config_sha256, *weights_sha256;
         int64_t n_layers, d_model, vocab_size, n_experts, top_k;
         int64_t total_parameters, active_parameters;
     } model;
     struct {
-        const char *backend, *precision, *device, *created;
+        const char *label; /* "": none */
+        const char *backend, *precision, *device, *processor, *created;
     } run;
     struct {
         const char *source, *windowing, *text_sha256;
@@ -87,6 +90,9 @@ struct ol_report_results {
 /* Read a results file ("-" is stdin). Start from {0}; clear also after a failure. */
 int ol_report_read(struct ol_report_results *r, const char *file, struct ol_error *err);
 void ol_report_clear(struct ol_report_results *r);
+
+/* The largest magnitude at any site; NAN: not known. */
+double ol_report_largest(const struct ol_report_results *r);
 
 /* false: ol-analyze --statistics left it out. What could not be computed is null. */
 bool ol_report_computed(const struct ol_report_results *r, const char *block);

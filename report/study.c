@@ -3,15 +3,30 @@
  * its values are not in a results file, and are left out. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/format.h"
 
-static bool is_pair(const struct ol_json *pair)
+/* Every pair has what the study's files hold of it. */
+static int check_pair(const struct ol_report_results *r, size_t i, size_t k,
+                      const struct ol_json *pair, struct ol_error *err)
 {
-    const enum ol_json_kind magnitude = ol_json_kind(ol_json_get(pair, "max_magnitude"));
-    return ol_json_kind(ol_json_get(pair, "feature")) == OL_JSON_INT &&
-           (magnitude == OL_JSON_REAL || magnitude == OL_JSON_INT ||
-            magnitude == OL_JSON_NULL);
+    static const char *const keys[] = {"feature", "max_magnitude", "layer_fraction",
+                                       "position_fraction", "occurrences"};
+    for (size_t m = 0; m < sizeof keys / sizeof keys[0]; m++) {
+        const struct ol_json *value = ol_json_get(pair, keys[m]);
+        const enum ol_json_kind kind = ol_json_kind(value);
+        const bool whole = strcmp(keys[m], "feature") == 0,
+                   infinite = strcmp(keys[m], "max_magnitude") == 0; /* as null */
+        if (value == NULL || (kind != OL_JSON_INT && (kind != OL_JSON_REAL || whole) &&
+                              (kind != OL_JSON_NULL || !infinite)))
+            return ol_fail(err, "%s: key \"llm_int8.batches[%zu].features[%zu].%s\" %s",
+                           r->file, i, k, keys[m],
+                           value == NULL ? "is missing"
+                           : whole       ? "is no integer"
+                                         : "is no number");
+    }
+    return 0;
 }
 
 static int check_pairs(const struct ol_report_results *r, struct ol_error *err)
@@ -20,12 +35,13 @@ static int check_pairs(const struct ol_report_results *r, struct ol_error *err)
         ol_json_get(ol_json_get(r->json, "llm_int8"), "batches");
     for (size_t i = 0; i < ol_json_length(batches); i++) {
         const struct ol_json *features = ol_json_get(ol_json_at(batches, i), "features");
+        if (ol_json_kind(features) != OL_JSON_ARRAY)
+            return ol_fail(
+                err, "%s: key \"llm_int8.batches[%zu].features\": expected an array",
+                r->file, i);
         for (size_t k = 0; k < ol_json_length(features); k++)
-            if (!is_pair(ol_json_at(features, k)))
-                return ol_fail(err,
-                               "%s: llm_int8.batches[%zu].features[%zu]: expected a "
-                               "feature and its max_magnitude",
-                               r->file, i, k);
+            if (check_pair(r, i, k, ol_json_at(features, k), err) != 0)
+                return -1;
     }
     return 0;
 }

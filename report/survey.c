@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "report/chart.h"
+#include "report/compare.h"
+#include "report/runs.h"
 #include "report/text.h"
 
-enum { WIDTH = 480, HEIGHT = 300, ROW = 26 };
+/* Narrow enough for a telephone, where texts of 12 pixels must stay readable. */
+enum { WIDTH = 360, HEIGHT = 280, ROW = 40 };
 
 /* ---- values of a model ---- */
 
@@ -55,9 +58,7 @@ static double positions(const struct ol_report_results *r)
 const struct ol_survey_figure ol_survey_figures[] = {
     {"counts-total",
      "Counts and size",
-     "Each point is a model: how many outlier features it has, against its size. A count "
-     "of "
-     "0 stands on the axis.",
+     "Each point is a model: how many outlier features it has, against its size.",
      "total parameters, billions (log scale)",
      "outlier features (log scale)",
      total,
@@ -148,10 +149,20 @@ const struct ol_survey_figure *ol_survey_find(const char *name)
 
 /* ---- scatter plots ---- */
 
-static const char *short_name(const struct ol_report_results *r)
+/* Without the owner of the model. The caller frees. */
+static char *short_name(const struct ol_report *report, int i)
 {
+    const struct ol_report_results *r = &report->results[i];
+    if (*r->run.label != '\0')
+        return ol_xstrdup(r->run.label);
+    char *name = ol_run_name(report, i);
     const char *slash = strrchr(r->model.name, '/');
-    return slash != NULL && slash[1] != '\0' ? slash + 1 : r->model.name;
+    if (slash != NULL && slash[1] != '\0') {
+        char *rest = ol_xstrdup(name + (slash + 1 - r->model.name));
+        free(name);
+        name = rest;
+    }
+    return name;
 }
 
 int ol_survey_points(const struct ol_report *report, const struct ol_survey_figure *f)
@@ -167,13 +178,13 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
 {
     const size_t n = (size_t)report->n;
     double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(2 * n, sizeof *y);
-    const char **labels = ol_xcalloc(n, sizeof *labels);
+    char **labels = ol_xcalloc(n, sizeof *labels);
     for (size_t i = 0; i < n; i++) {
         const struct ol_report_results *r = &report->results[i];
         y[i] = f->y[0](r);
         x[i] = isnan(y[i]) ? NAN : f->x(r);
         y[n + i] = f->y[1](r);
-        labels[i] = short_name(r);
+        labels[i] = short_name(report, (int)i);
     }
     const struct ol_series series[] = {
         {.name = f->names[0],
@@ -181,7 +192,7 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
          .y = y,
          .n = report->n,
          .no_line = true,
-         .labels = labels},
+         .labels = (const char *const *)labels},
         {.name = f->names[1], .x = x, .y = y + n, .n = report->n, .no_line = true}};
     const struct ol_chart chart = {.series = series,
                                    .n_series = 2,
@@ -191,6 +202,8 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
                                    .width = WIDTH,
                                    .height = HEIGHT};
     ol_chart_draw(c, &chart);
+    for (size_t i = 0; i < n; i++)
+        free(labels[i]);
     free(labels);
     free(y);
     free(x);
@@ -206,53 +219,129 @@ int ol_survey_published(const struct ol_report *report)
     return n;
 }
 
-static void draw_pair(FILE *out, const struct ol_report_results *r,
+static bool is_comparable(const struct ol_report_results *r)
+{
+    char *against = r->published.json != NULL ? ol_compare_published(r) : NULL;
+    const bool comparable = r->published.json != NULL && against == NULL;
+    free(against);
+    return comparable;
+}
+
+int ol_survey_comparable(const struct ol_report *report)
+{
+    int n = 0;
+    for (int i = 0; i < report->n; i++)
+        n += is_comparable(&report->results[i]);
+    return n;
+}
+
+static void draw_pair(FILE *out, const struct ol_report *report, int i,
                       const struct ol_axis *x, double y)
 {
+    const struct ol_report_results *r = &report->results[i];
     const double known = ol_axis_at(x, (double)r->published.pairs),
                  found = ol_axis_at(x, pairs(r));
-    ol_svg_text(out, x->start - 14, y + 4, 'e', "", "%s", short_name(r));
-    if (!isnan(found)) {
-        char *tip = ol_xasprintf("measured: %s pairs", ol_text_count(r->n_pairs).text);
-        ol_svg_line(out, known, y, found, y, "ax");
-        ol_svg_circle(out, found, y, 5, "f1", tip);
-        free(tip);
-    }
-    char *tip =
-        ol_xasprintf("published: %s pairs", ol_text_count(r->published.pairs).text);
-    ol_svg_rect(out, known - 4, y - 4, 8, 8, "f2", tip);
-    free(tip);
+    char *name = short_name(report, i),
+         *here = ol_xasprintf("measured: %s pairs", ol_text_count(r->n_pairs).text),
+         *there =
+             ol_xasprintf("published: %s pairs", ol_text_count(r->published.pairs).text);
+    ol_svg_text(out, x->start, y - 9, 's', "", "%s", name);
+    ol_svg_line(out, known, y, found, y, "ax");
+    ol_svg_circle(out, found, y, 5, "f1", here);
+    ol_svg_rect(out, known - 4, y - 4, 8, 8, "f2", there);
+    free(there);
+    free(here);
+    free(name);
 }
 
 void ol_survey_draw_published(const struct ol_report *report, const struct ol_canvas *c)
 {
-    const int n = ol_survey_published(report);
+    const int n = ol_survey_comparable(report);
     const double top = 34, bottom = top + ROW * n;
     struct ol_axis x = {.low = INFINITY,
                         .high = -INFINITY,
                         .log = true,
-                        .start = 210,
-                        .end = OL_FIGURE_WIDTH - 30,
+                        .start = 16,
+                        .end = WIDTH - 24,
                         .title = "pairs (log scale)"};
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
         const double values[] = {(double)r->published.pairs, pairs(r)};
-        if (r->published.json != NULL)
+        if (is_comparable(r))
             ol_axis_include(&x, values, 2);
     }
     ol_axis_round(&x, false);
-    ol_svg_open(c, OL_FIGURE_WIDTH, bottom + OL_FIGURE_BOTTOM);
-    ol_svg_circle(c->out, 220, 14, 5, "f1", NULL);
-    ol_svg_text(c->out, 232, 18, 's', "", "measured here");
-    ol_svg_rect(c->out, 336, 10, 8, 8, "f2", NULL);
-    ol_svg_text(c->out, 352, 18, 's', "", "published");
+    ol_svg_open(c, WIDTH, bottom + OL_FIGURE_BOTTOM);
+    ol_svg_circle(c->out, 22, 14, 5, "f1", NULL);
+    ol_svg_text(c->out, 34, 18, 's', "", "measured here");
+    ol_svg_rect(c->out, 138, 10, 8, 8, "f2", NULL);
+    ol_svg_text(c->out, 154, 18, 's', "", "published");
     ol_axis_draw_x(c->out, &x, top, bottom);
-    double y = top + ROW / 2.0;
+    double y = top + 0.7 * ROW;
     for (int i = 0; i < report->n; i++) {
-        if (report->results[i].published.json == NULL)
+        if (!is_comparable(&report->results[i]))
             continue;
-        draw_pair(c->out, &report->results[i], &x, y);
+        draw_pair(c->out, report, i, &x, y);
         y += ROW;
     }
     ol_svg_close(c);
+}
+
+/* ---- sentences ---- */
+
+char *ol_survey_common(const struct ol_report *report)
+{
+    char *list = ol_xstrdup("In common");
+    const char *separator = ": ";
+    for (const struct ol_run_fact *f = ol_run_facts; f->key != NULL; f++) {
+        char *text = ol_run_fact_varies(f, report) ? NULL : f->text(&report->results[0]);
+        if (text == NULL)
+            continue;
+        char *longer = ol_xasprintf("%s%s%s %s", list, separator, f->title, text);
+        free(text);
+        free(list);
+        list = longer;
+        separator = "; ";
+    }
+    char *whole = *separator == ':' ? ol_xstrdup("The runs have nothing in common.")
+                                    : ol_xasprintf("%s.", list);
+    free(list);
+    return whole;
+}
+
+static void add_warning(struct ol_survey_warnings *w, char *taken, const char *run)
+{
+    for (int i = 0; i < w->n; i++) {
+        if (strcmp(w->items[i].text, taken) != 0)
+            continue;
+        char *longer = ol_xasprintf("%s, %s", w->items[i].runs, run);
+        free(w->items[i].runs);
+        w->items[i].runs = longer;
+        free(taken);
+        return;
+    }
+    w->items = ol_xrealloc_array(w->items, (size_t)w->n + 1, sizeof *w->items);
+    w->items[w->n++] = (struct ol_survey_warning){ol_xstrdup(run), taken};
+}
+
+void ol_survey_warnings_make(struct ol_survey_warnings *w, const struct ol_report *report)
+{
+    *w = (struct ol_survey_warnings){0};
+    for (int i = 0; i < report->n; i++) {
+        char *run = ol_run_name(report, i), *text;
+        int state = 0;
+        while ((text = ol_report_warning(&report->results[i], &state)) != NULL)
+            add_warning(w, text, run);
+        free(run);
+    }
+}
+
+void ol_survey_warnings_clear(struct ol_survey_warnings *w)
+{
+    for (int i = 0; i < w->n; i++) {
+        free(w->items[i].runs);
+        free(w->items[i].text);
+    }
+    free(w->items);
+    *w = (struct ol_survey_warnings){0};
 }

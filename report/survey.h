@@ -20,17 +20,36 @@ extern const struct ol_survey_figure ol_survey_figures[]; /* ends with a name of
 /* NULL: there is none of that name. */
 const struct ol_survey_figure *ol_survey_find(const char *name);
 
+/* What all runs have in common, in a sentence: how they read and counted. The caller
+ * frees. */
+char *ol_survey_common(const struct ol_report *report);
+
+/* Warnings of the single results: each text once, with the runs that it is of. */
+struct ol_survey_warnings {
+    struct ol_survey_warning {
+        char *runs, *text;
+    } * items; /* [n] */
+    int n;
+};
+void ol_survey_warnings_make(struct ol_survey_warnings *w,
+                             const struct ol_report *report);
+void ol_survey_warnings_clear(struct ol_survey_warnings *w);
+
 /* How many models have both values. */
 int ol_survey_points(const struct ol_report *report, const struct ol_survey_figure *f);
 void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figure *f,
                     const struct ol_canvas *c);
 
-/* Published beside measured pairs, for the models that have both or one. */
+/* Published beside measured pairs: of how many models something is published, and of how
+ * many it is comparable with what was measured; these are drawn. */
 int ol_survey_published(const struct ol_report *report);
+int ol_survey_comparable(const struct ol_report *report);
 void ol_survey_draw_published(const struct ol_report *report, const struct ol_canvas *c);
 
 /* A row per model. The caller frees. */
 struct ol_grid *ol_survey_architectures(const struct ol_report *report);
+/* The facts in which they differ; no rows: there is none. */
+struct ol_grid *ol_survey_runs(const struct ol_report *report);
 struct ol_grid *ol_survey_counts(const struct ol_report *report);
 struct ol_grid *ol_survey_published_table(const struct ol_report *report);
 

@@ -1,8 +1,11 @@
 /* Models side by side, a row each. */
-#include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "report/compare.h"
 #include "report/fields.h"
+#include "report/runs.h"
 #include "report/survey.h"
 
 static const struct ol_column architecture_columns[] = {
@@ -19,13 +22,20 @@ static const struct ol_column architecture_columns[] = {
     {"weight_format", "weights", OL_COLUMN_TEXT},
     {0}};
 
+static void put_name(struct ol_grid *g, const struct ol_report *report, int i)
+{
+    char *name = ol_run_name(report, i);
+    ol_grid_text(g, name);
+    free(name);
+}
+
 /* A dense model has no experts, which is not the same as not knowing how many. */
 struct ol_grid *ol_survey_architectures(const struct ol_report *report)
 {
     struct ol_grid *g = ol_grid_new(architecture_columns);
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
-        ol_grid_text(g, r->model.name);
+        put_name(g, report, i);
         ol_grid_text(g, r->model.family);
         ol_grid_int(g, r->model.total_parameters > 0 ? r->model.total_parameters
                                                      : OL_ABSENT);
@@ -46,7 +56,6 @@ struct ol_grid *ol_survey_architectures(const struct ol_report *report)
 }
 
 static const struct ol_column count_columns[] = {
-    {"name", "model", OL_COLUMN_TEXT},
     {"pairs", "pairs", OL_COLUMN_COUNT},
     {"unique", "unique", OL_COLUMN_COUNT},
     {"pooled", "pooled", OL_COLUMN_COUNT},
@@ -61,14 +70,11 @@ static const struct ol_column count_columns[] = {
     {"perplexity", "perplexity", OL_COLUMN_MAGNITUDE},
     {"n_tokens", "tokens", OL_COLUMN_COUNT},
     {0}};
+enum { N_COUNTS = sizeof count_columns / sizeof count_columns[0] };
 
 static void put_counts(struct ol_grid *g, const struct ol_report_results *r)
 {
     const bool known = r->has_outliers;
-    double most = NAN;
-    for (int64_t k = 0; k < r->n_listed_sites; k++)
-        most = fmax(most, r->sites[k].max_magnitude);
-    ol_grid_text(g, r->model.name);
     ol_grid_int(g, known ? r->n_pairs : OL_ABSENT);
     ol_grid_int(g, known ? r->unique.count : OL_ABSENT);
     ol_grid_int(g, known ? r->pooled.count : OL_ABSENT);
@@ -77,7 +83,7 @@ static void put_counts(struct ol_grid *g, const struct ol_report_results *r)
     ol_grid_real(g, r->has_pairs ? r->median_layers : NAN);
     ol_grid_real(g, r->has_pairs ? r->mean_positions : NAN);
     ol_grid_real(g, r->has_pairs ? r->median_positions : NAN);
-    ol_grid_real(g, most);
+    ol_grid_real(g, ol_report_largest(r));
     ol_grid_int(g, r->blocks.massive != NULL ? r->blocks.massive->features.n : OL_ABSENT);
     ol_grid_int(g, r->blocks.super_experts != NULL ? r->blocks.super_experts->experts.n
                                                    : OL_ABSENT);
@@ -85,11 +91,63 @@ static void put_counts(struct ol_grid *g, const struct ol_report_results *r)
     ol_grid_int(g, r->n_tokens);
 }
 
+static int facts_that_vary(const struct ol_report *report,
+                           const struct ol_run_fact *shown[OL_RUN_FACTS])
+{
+    int n = 0;
+    for (const struct ol_run_fact *f = ol_run_facts; f->key != NULL; f++)
+        if (ol_run_fact_varies(f, report))
+            shown[n++] = f;
+    return n;
+}
+
+static void put_fact(struct ol_grid *g, const struct ol_run_fact *f,
+                     const struct ol_report_results *r)
+{
+    char *text = f->short_text != NULL ? f->short_text(r) : f->text(r);
+    ol_grid_text(g, text);
+    free(text);
+}
+
+static struct ol_column column_of(const struct ol_run_fact *f)
+{
+    return (struct ol_column){f->key, f->short_title != NULL ? f->short_title : f->title,
+                              OL_COLUMN_TEXT};
+}
+
+struct ol_grid *ol_survey_runs(const struct ol_report *report)
+{
+    const struct ol_run_fact *shown[OL_RUN_FACTS];
+    struct ol_column columns[2 + OL_RUN_FACTS] = {{"name", "model", OL_COLUMN_TEXT}};
+    const int n = facts_that_vary(report, shown);
+    for (int i = 0; i < n; i++)
+        columns[1 + i] = column_of(shown[i]);
+    struct ol_grid *g = ol_grid_new(columns);
+    for (int i = 0; i < report->n && n > 0; i++) {
+        put_name(g, report, i);
+        for (int k = 0; k < n; k++)
+            put_fact(g, shown[k], &report->results[i]);
+    }
+    return g;
+}
+
+/* The criterion stands beside the counts where it is not the same for all. */
 struct ol_grid *ol_survey_counts(const struct ol_report *report)
 {
-    struct ol_grid *g = ol_grid_new(count_columns);
-    for (int i = 0; i < report->n; i++)
+    struct ol_column columns[2 + N_COUNTS] = {{"name", "model", OL_COLUMN_TEXT}};
+    const struct ol_run_fact *criterion = ol_run_facts;
+    while (criterion->doubt != OL_RUN_MEASURES)
+        criterion++;
+    const bool varies = ol_run_fact_varies(criterion, report);
+    columns[1] = column_of(criterion);
+    memcpy(columns + 1 + varies, count_columns, sizeof count_columns);
+    struct ol_grid *g = ol_grid_new(columns);
+    for (int i = 0; i < report->n; i++) {
+        put_name(g, report, i);
+        if (varies)
+            put_fact(g, criterion, &report->results[i]);
         put_counts(g, &report->results[i]);
+    }
     return g;
 }
 
@@ -102,23 +160,30 @@ static const struct ol_column published_columns[] = {
     {"published_positions", "published S%", OL_COLUMN_PERCENT},
     {"positions", "measured", OL_COLUMN_PERCENT},
     {"study", "study", OL_COLUMN_TEXT},
+    {"against", "not comparable", OL_COLUMN_TEXT},
     {0}};
 
+/* What does not answer the published question does not stand beside its answer. */
 struct ol_grid *ol_survey_published_table(const struct ol_report *report)
 {
     struct ol_grid *g = ol_grid_new(published_columns);
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
         const struct ol_published *p = &r->published;
-        const bool known = p->json != NULL;
-        ol_grid_text(g, r->model.name);
-        ol_grid_int(g, known ? p->pairs : OL_ABSENT);
-        ol_grid_int(g, r->has_outliers ? r->n_pairs : OL_ABSENT);
-        ol_grid_real(g, known ? p->mean_layer_percent / 100 : NAN);
-        ol_grid_real(g, r->has_pairs ? r->mean_layers : NAN);
-        ol_grid_real(g, known ? p->mean_position_percent / 100 : NAN);
-        ol_grid_real(g, r->has_pairs ? r->mean_positions : NAN);
-        ol_grid_text(g, known ? p->study : NULL);
+        if (p->json == NULL)
+            continue;
+        char *against = ol_compare_published(r);
+        const bool counted = against == NULL, averaged = counted && r->has_pairs;
+        put_name(g, report, i);
+        ol_grid_int(g, p->pairs);
+        ol_grid_int(g, counted ? r->n_pairs : OL_ABSENT);
+        ol_grid_real(g, p->mean_layer_percent / 100);
+        ol_grid_real(g, averaged ? r->mean_layers : NAN);
+        ol_grid_real(g, p->mean_position_percent / 100);
+        ol_grid_real(g, averaged ? r->mean_positions : NAN);
+        ol_grid_text(g, p->study);
+        ol_grid_text(g, against);
+        free(against);
     }
     return g;
 }

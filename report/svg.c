@@ -2,8 +2,10 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/error.h"
 #include "report/colours.h"
 #include "report/text.h"
 
@@ -51,14 +53,15 @@ void ol_svg_open(const struct ol_canvas *c, double width, double height)
     if (!c->standalone) {
         fputs(" role=\"img\" aria-label=\"", c->out);
         ol_text_escape(c->title, c->out);
-        fprintf(c->out, "\" style=\"--w:%.0fpx\">\n", width);
+        fputs("\">\n", c->out);
         return;
     }
     fprintf(c->out, " width=\"%.0f\" height=\"%.0f\" class=\"ol\">\n<title>", width,
             height);
     ol_text_escape(c->title, c->out);
     fputs("</title>\n<style>\ntext{font:12px sans-serif}\n.t{font-weight:bold}\n"
-          ".l{fill:none;stroke-width:1.6}\n.ax,.gr{stroke-width:1}\n",
+          ".l{fill:none;stroke-width:1.6}\n.ax,.gr{stroke-width:1}\n.pale{fill-opacity:."
+          "2}\n",
           c->out);
     ol_colours_css(c->out, false);
     fputs("</style>\n", c->out);
@@ -73,10 +76,9 @@ void ol_svg_close(const struct ol_canvas *c)
 void ol_svg_text(FILE *out, double x, double y, char align, const char *class,
                  const char *format, ...)
 {
-    char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    char *text = ol_xvasprintf(format, args);
     va_end(args);
     fputs("<text", out);
     attribute(out, "x", x);
@@ -87,6 +89,7 @@ void ol_svg_text(FILE *out, double x, double y, char align, const char *class,
     fputc('>', out);
     ol_text_escape(text, out);
     fputs("</text>\n", out);
+    free(text);
 }
 
 void ol_svg_text_up(FILE *out, double x, double y, const char *text)

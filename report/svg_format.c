@@ -42,8 +42,9 @@ static int check(const struct ol_report *report, struct ol_error *err)
                        report->results[0].file, f->name, f->needs);
     if (s != NULL && ol_survey_points(report, s) == 0)
         return ol_fail(err, "--figure %s: no model has both values", s->name);
-    if (f == NULL && s == NULL && ol_survey_published(report) == 0)
-        return ol_fail(err, "--figure %s: nothing is published about these models",
+    if (f == NULL && s == NULL && ol_survey_comparable(report) == 0)
+        return ol_fail(err,
+                       "--figure %s: nothing comparable is published about these models",
                        published);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "report/markdown_text.h"
 
 struct ol_table {
     const char *columns;
@@ -21,31 +22,23 @@ struct ol_table *ol_table_new(const char *columns)
     return t;
 }
 
-/* A bar would end the cell, a line end the table. */
-static char *escape(const char *text)
+void ol_table_markdown(struct ol_table *t, char *taken)
 {
-    char *safe = ol_xmalloc(2 * strlen(text) + 1), *to = safe;
-    for (; *text != '\0'; text++) {
-        if (*text == '|')
-            *to++ = '\\';
-        *to++ = *text == '\n' || *text == '\r' ? ' ' : *text;
-    }
-    *to = '\0';
-    return safe;
-}
-
-void ol_table_cell(struct ol_table *t, const char *format, ...)
-{
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     if (t->n == t->room) {
         t->room = 2 * t->room + 64;
         t->cells = ol_xrealloc_array(t->cells, t->room, sizeof *t->cells);
     }
-    t->cells[t->n++] = escape(text);
+    t->cells[t->n++] = taken;
+}
+
+void ol_table_cell(struct ol_table *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = ol_xvasprintf(format, args);
+    va_end(args);
+    ol_table_markdown(t, ol_markdown_text(text));
+    free(text);
 }
 
 /* Characters, not bytes. */

@@ -6,6 +6,7 @@
 #include "common/error.h"
 
 const struct ol_table_source *const ol_table_sources[] = {&ol_counts_table,
+                                                          &ol_published_table,
                                                           &ol_features_table,
                                                           &ol_sites_table,
                                                           &ol_onset_table,

@@ -17,10 +17,11 @@ extern const struct ol_table_source *const ol_table_sources[]; /* ends with NULL
 const struct ol_table_source *ol_table_find(const char *name);
 
 /* Defined in tables/, a file per group. */
-extern const struct ol_table_source ol_counts_table, ol_features_table, ol_sites_table,
-    ol_onset_table, ol_onset_sites_table, ol_consistency_table, ol_distributions_table,
-    ol_massive_layers_table, ol_massive_features_table, ol_massive_tokens_table,
-    ol_super_experts_table, ol_robust_experts_table, ol_units_table, ol_attribution_table,
+extern const struct ol_table_source ol_counts_table, ol_published_table,
+    ol_features_table, ol_sites_table, ol_onset_table, ol_onset_sites_table,
+    ol_consistency_table, ol_distributions_table, ol_massive_layers_table,
+    ol_massive_features_table, ol_massive_tokens_table, ol_super_experts_table,
+    ol_robust_experts_table, ol_units_table, ol_attribution_table,
     ol_attribution_tokens_table, ol_writes_table, ol_links_table, ol_router_table,
     ol_loads_table, ol_tokens_table, ol_token_counts_table, ol_positions_table,
     ol_sweep_table, ol_uncertainty_table, ol_quantisation_table,

@@ -82,21 +82,13 @@ struct ol_text ol_text_tick(double value)
         return ol_text_power(10, (int)lround(power));
     if (power < -3) {
         const int exponent = (int)floor(power);
-        snprintf(t.text, sizeof t.text, "%.3g\xc2\xb7%.36s", value / pow(10, exponent),
-                 ol_text_power(10, exponent).text);
+        /* In two steps: 10^-324 is no number. */
+        snprintf(t.text, sizeof t.text, "%.3g\xc2\xb7%.36s",
+                 value * 1e20 / pow(10, exponent + 20), ol_text_power(10, exponent).text);
         return t;
     }
     snprintf(t.text, sizeof t.text, "%s%.6g", value < 0 ? MINUS : "", fabs(value));
     return t;
-}
-
-/* Characters that XML 1.0 does not allow, and those that would not be seen. */
-static void put_control(uint32_t code, FILE *out)
-{
-    if (code < 0x20 || code == 0x7f) /* Unicode has pictures of them */
-        fprintf(out, "\xe2\x90%c", (int)(0x80 + (code == 0x7f ? 0x21 : code)));
-    else
-        fputs("\xef\xbf\xbd", out);
 }
 
 static const char *reference(uint32_t code)
@@ -122,14 +114,14 @@ void ol_text_escape(const char *text, FILE *out)
     size_t left = strlen(text);
     while (left > 0) {
         uint32_t code;
+        char symbol[4];
         const size_t bytes = ol_utf8_decode(text, left, &code);
         if (bytes == 0)
             fputs("\xef\xbf\xbd", out);
         else if (reference(code) != NULL)
             fputs(reference(code), out);
-        else if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0) ||
-                 (code & 0xfffe) == 0xfffe)
-            put_control(code, out);
+        else if (ol_utf8_acts(code) && code != '\n')
+            fwrite(symbol, 1, ol_utf8_symbol(code, symbol), out);
         else
             fwrite(text, 1, bytes, out);
         text += bytes > 0 ? bytes : 1;
@@ -139,7 +131,7 @@ void ol_text_escape(const char *text, FILE *out)
 
 char *ol_text_piece(const char *piece)
 {
-    char *visible = ol_xmalloc(3 * strlen(piece) + 1), *to = visible;
+    char *spaced = ol_xmalloc(3 * strlen(piece) + 1), *to = spaced;
     for (; *piece != '\0'; piece++) {
         const char *symbol = *piece == ' '    ? "\xe2\x90\xa3" /* open box */
                              : *piece == '\n' ? "\xe2\x8f\x8e" /* return */
@@ -147,21 +139,21 @@ char *ol_text_piece(const char *piece)
                                               : NULL;
         if (symbol != NULL)
             to = (char *)memcpy(to, symbol, 3) + 3;
-        else if ((unsigned char)*piece < 0x20 || *piece == 0x7f)
-            to += snprintf(to, 4, "\xe2\x90%c", 0x80 + (*piece == 0x7f ? 0x21 : *piece));
         else
             *to++ = *piece;
     }
     *to = '\0';
+    char *visible = ol_utf8_visible(spaced, "");
+    free(spaced);
     return visible;
 }
 
 void ol_text_print(FILE *out, const char *format, ...)
 {
-    char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    char *text = ol_xvasprintf(format, args);
     va_end(args);
     ol_text_escape(text, out);
+    free(text);
 }

@@ -22,10 +22,10 @@ struct ol_text ol_text_power(int base, int exponent);
 /* As short as %g makes it, with a true minus sign. For axes. */
 struct ol_text ol_text_tick(double value);
 
-/* text with & < > " ' as references. What no XML document may hold (control characters,
- * U+FFFE) becomes a visible symbol or U+FFFD. */
+/* text with & < > " ' as references. Characters that act (utf8.h) become a visible symbol
+ * or U+FFFD, but for line ends: the one place where texts enter HTML and SVG. */
 void ol_text_escape(const char *text, FILE *out);
-/* A token's text: as that, with white space made visible. The caller frees. */
+/* A token's text with white space and what acts made visible. The caller frees. */
 char *ol_text_piece(const char *piece);
 /* printf whose result is escaped. */
 void ol_text_print(FILE *out, const char *format, ...)

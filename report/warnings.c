@@ -11,15 +11,15 @@ enum {
 
 static char *not_finite(const struct ol_report_results *r)
 {
-    int64_t n_nan = 0, n_inf = 0;
+    double n_nan = 0, n_inf = 0; /* sums of many large counts too */
     for (int64_t i = 0; i < r->n_listed_sites; i++) {
-        n_nan += r->sites[i].n_nan;
-        n_inf += r->sites[i].n_inf;
+        n_nan += (double)r->sites[i].n_nan;
+        n_inf += (double)r->sites[i].n_inf;
     }
     if (n_nan + n_inf == 0)
         return NULL;
-    return ol_xasprintf("%" PRId64 " values are NaN and %" PRId64
-                        " infinite: the model or its weights are not in order, or the "
+    return ol_xasprintf("%.0f values are NaN and %.0f infinite: the model or its weights "
+                        "are not in order, or the "
                         "precision is too small for it.",
                         n_nan, n_inf);
 }

@@ -28,11 +28,11 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
         return ol_json_new_null();
     struct ol_json *block = ol_json_new_object(), *list = list_features(&f);
     const int64_t n = (int64_t)ol_json_length(list);
-    char *text =
-        ol_xasprintf("features with |x| >= %g in %g %% of the sites and at %g %% "
-                     "of the positions at least",
-                     a->criterion.threshold, 100 * criterion.min_layers,
-                     100 * criterion.min_positions);
+    char *text = ol_xasprintf(
+        "features with |x| \xe2\x89\xa5 %g in %g %% of the sites and at %g %% "
+        "of the positions at least",
+        a->criterion.threshold, 100 * criterion.min_layers,
+        100 * criterion.min_positions);
     ol_json_set(block, "min_layers", ol_json_new_real(criterion.min_layers));
     ol_json_set(block, "min_positions", ol_json_new_real(criterion.min_positions));
     ol_json_set(block, "text", ol_json_new_string(text));

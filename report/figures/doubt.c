@@ -53,16 +53,18 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
     bool *marked = ol_xcalloc((size_t)(rows * columns), sizeof *marked);
     char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(rows + columns), NAME_BYTES);
     const char **texts = ol_xcalloc((size_t)(rows + columns), sizeof *texts);
-    for (int64_t i = 0; i < rows * columns; i++)
-        values[i] =
+    for (int64_t i = 0; i < rows * columns; i++) {
+        const double n =
             s->unique.items[(t * rows + rows - 1 - i / columns) * columns + i % columns];
+        values[i] = n > 0 ? n : NAN;
+    }
     marked[(rows - 1 - nearest(&s->layer_fractions, r->criterion.min_layers)) * columns +
            nearest(&s->position_fractions, r->criterion.min_positions)] = true;
     name_percent(&s->layer_fractions, true, names, texts);
     name_percent(&s->position_fractions, false, names + rows, texts + rows);
-    char *title =
-        ol_xasprintf("unique features with |x| >= %g (ring: the criterion used)",
-                     s->thresholds.items[t]);
+    char *title = ol_xasprintf(
+        "unique features with |x| \xe2\x89\xa5 %g (ring: the criterion used)",
+        s->thresholds.items[t]);
     const struct ol_heatmap map = {.n_columns = columns,
                                    .n_rows = rows,
                                    .values = values,
@@ -146,7 +148,7 @@ const struct ol_figure ol_thresholds_figure = {
     "Counts against the threshold",
     "The two counts at the layer and position fractions of this analysis, for other "
     "magnitudes. A straight fall means that no threshold is special; a plateau that "
-    "outliers stand apart from the rest. A count of 0 stands on the axis.",
+    "outliers stand apart from the rest.",
     sweep_needs,
     has_thresholds,
     draw_thresholds};

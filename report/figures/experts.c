@@ -45,8 +45,9 @@ static void draw_load(const struct ol_report_results *r, const struct ol_canvas 
         for (int64_t e = 0;
              e < layers[i].tokens.n && layers[i].layer >= 0 && layers[i].layer < columns;
              e++)
-            values[e * columns + layers[i].layer] =
-                layers[i].tokens.items[e] * (double)rows / (double)layers[i].n_pairs;
+            if (layers[i].tokens.items[e] > 0)
+                values[e * columns + layers[i].layer] =
+                    layers[i].tokens.items[e] * (double)rows / (double)layers[i].n_pairs;
     const struct ol_heatmap map = {.n_columns = columns,
                                    .n_rows = rows,
                                    .values = values,

@@ -54,7 +54,7 @@ static void draw_features(const struct ol_report_results *r, const struct ol_can
     }
     for (int64_t i = 0; i < columns; i++)
         snprintf(names[rows + i], NAME_BYTES, "%" PRId64 "%s", i / 2,
-                 i % 2 == 0 ? "" : " (MLP)");
+                 i % 2 == 0 ? "" : " (ln_mlp)");
     for (int64_t i = 0; i < rows + columns; i++)
         texts[i] = names[i];
     const int64_t every = columns <= 24 ? 2 : columns <= 64 ? 4 : columns <= 128 ? 8 : 16;
@@ -82,7 +82,7 @@ const struct ol_figure ol_features_figure = {
     "features",
     "Features by layer",
     "Each row is an outlier feature, the largest first (at most 48); each layer has two "
-    "columns, the norm before attention and the norm before the MLP. Colour is the "
+    "columns, ln_attn and ln_mlp. Colour is the "
     "largest magnitude there. A row of one unbroken band is a feature that lives through "
     "the whole model; columns that light up together are layers that make many.",
     "It needs at least one outlier feature, and recorded tensors or summaries.",
@@ -103,9 +103,8 @@ static void draw_onset(const struct ol_report_results *r, const struct ol_canvas
     const struct ol_onset_site *items = list->items;
     double *x = ol_xcalloc((size_t)(2 * list->n), sizeof *x),
            *y = ol_xcalloc((size_t)(2 * list->n), sizeof *y);
-    struct ol_series series[2] = {
-        {.name = "before attention", .x = x, .y = y},
-        {.name = "before the MLP", .x = x + list->n, .y = y + list->n}};
+    struct ol_series series[2] = {{.name = "ln_attn", .x = x, .y = y},
+                                  {.name = "ln_mlp", .x = x + list->n, .y = y + list->n}};
     for (int64_t i = 0; i < list->n; i++)
         for (int s = 0; s < 2; s++) {
             if (items[i].site == NULL || strcmp(items[i].site, sites[s]) != 0)

@@ -77,9 +77,9 @@ static void draw_panels(const struct ol_distributions *d, struct panel *p,
                         const struct ol_canvas *c)
 {
     static const char *const sites[N_SITES] = {"ln_attn", "ln_mlp", "output"};
-    static const char *const titles[N_SITES] = {
-        "before attention: % of values", "before the MLP: % of values",
-        "residual stream after the layer: % of values"};
+    static const char *const titles[N_SITES] = {"ln_attn: % of values",
+                                                "ln_mlp: % of values",
+                                                "output (residual stream): % of values"};
     struct ol_heatmap map = {.n_columns = p->n_layers,
                              .n_rows = p->n_bins,
                              .values = p->shares,

@@ -23,8 +23,8 @@ static void draw_magnitudes(const struct ol_report_results *r, const struct ol_c
     double *x = ol_xcalloc((size_t)(2 * n + 2), sizeof *x),
            *y = ol_xcalloc((size_t)(2 * n + 2), sizeof *y);
     struct ol_series series[3] = {
-        {.name = "before attention (ln_attn)", .x = x, .y = y},
-        {.name = "before the MLP (ln_mlp)", .x = x + n, .y = y + n},
+        {.name = "ln_attn", .x = x, .y = y},
+        {.name = "ln_mlp", .x = x + n, .y = y + n},
         {.name = "threshold", .x = x + 2 * n, .y = y + 2 * n, .n = 2}};
     for (int64_t i = 0; i < n; i++)
         for (int s = 0; s < 2; s++) {
@@ -48,7 +48,8 @@ static void draw_magnitudes(const struct ol_report_results *r, const struct ol_c
 const struct ol_figure ol_magnitudes_figure = {
     "magnitudes",
     "Largest magnitude by layer",
-    "The largest value at the output of each layer's two norms, on a logarithmic scale. "
+    "The largest value at the output of each layer's two norms, ln_attn before attention "
+    "and ln_mlp before the MLP, on a logarithmic scale. "
     "The dotted line is the threshold above which a value counts as an occurrence.",
     "It needs recorded tensors or summaries of ln_attn and ln_mlp (ol-extract --sites).",
     has_sites,
@@ -115,9 +116,8 @@ static void draw_kurtosis(const struct ol_report_results *r, const struct ol_can
     const struct ol_distribution *items = list->items;
     double *x = ol_xcalloc((size_t)(3 * list->n), sizeof *x),
            *y = ol_xcalloc((size_t)(3 * list->n), sizeof *y);
-    struct ol_series series[3] = {{.name = "before attention"},
-                                  {.name = "before the MLP"},
-                                  {.name = "residual stream"}};
+    struct ol_series series[3] = {
+        {.name = "ln_attn"}, {.name = "ln_mlp"}, {.name = "output (residual stream)"}};
     for (int s = 0; s < 3; s++) {
         series[s].x = x + s * list->n;
         series[s].y = y + s * list->n;

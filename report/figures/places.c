@@ -7,52 +7,92 @@
 #include "report/chart.h"
 #include "report/figures.h"
 #include "report/heatmap.h"
+#include "report/text.h"
+
+/* The buckets of the table, with the values that it has. */
+static int64_t n_buckets(const struct ol_positions *p)
+{
+    return p->outliers_per_token.n < p->bucket_edges.n ? p->outliers_per_token.n
+                                                       : p->bucket_edges.n;
+}
 
 static bool has_positions(const struct ol_report_results *r)
 {
     const struct ol_positions *p = r->blocks.positions;
-    for (int64_t i = 0; p != NULL && i < p->per_position.n; i++)
-        if (p->per_position.items[i] > 0)
+    for (int64_t i = 0; p != NULL && i < n_buckets(p); i++)
+        if (p->outliers_per_token.items[i] > 0)
             return true;
     return false;
 }
 
-/* per_position has a bin per position, or at most 256 of equal width; a first token's
- * peak is why the axis is logarithmic when values allow it. */
+/* A first token's peak is why the axis is logarithmic where one lies far above the rest.
+ */
+static struct ol_axis axis_of(const struct ol_reals *values)
+{
+    enum { FAR_ABOVE = 20 };
+    struct ol_axis y = {.low = INFINITY, .high = -INFINITY, .log = true};
+    ol_axis_include(&y, values->items, values->n);
+    y.log = y.high > FAR_ABOVE * y.low;
+    y.zero = y.zero && y.log;
+    y.title = y.log ? "occurrences per token (log scale)" : "occurrences per token";
+    ol_axis_round(&y, true);
+    return y;
+}
+
+static char *bucket_tip(const struct ol_positions *p, int64_t i)
+{
+    const double from = p->bucket_edges.items[i];
+    const char *value = ol_text_magnitude(p->outliers_per_token.items[i]).text;
+    if (i + 1 >= p->bucket_edges.n)
+        return ol_xasprintf("from position %.0f: %s", from, value);
+    return ol_xasprintf("positions %.0f to %.0f: %s", from,
+                        p->bucket_edges.items[i + 1] - 1, value);
+}
+
+/* A level line for each bucket, all as wide: they grow with the position. */
+static void draw_buckets(FILE *out, const struct ol_positions *p, const struct ol_axis *y)
+{
+    const int64_t n = n_buckets(p);
+    const double width = (OL_FIGURE_WIDTH - OL_FIGURE_RIGHT - OL_FIGURE_LEFT) / (double)n;
+    const int64_t every = width < 36 ? (int64_t)ceil(36 / width) : 1;
+    for (int64_t i = 0; i < n; i++) {
+        const double left = OL_FIGURE_LEFT + (double)i * width,
+                     at = ol_axis_at(y, p->outliers_per_token.items[i]);
+        if (i % every == 0)
+            ol_svg_text(out, left, y->start + 17, 'm', "mu", "%.0f",
+                        p->bucket_edges.items[i]);
+        if (isnan(at))
+            continue;
+        char *tip = bucket_tip(p, i);
+        ol_svg_rect(out, left, at, width, y->start - at, "f1 pale", NULL);
+        ol_svg_rect(out, left, at - 1.5, width, 3, "f1", tip);
+        free(tip);
+    }
+}
+
 static void draw_positions(const struct ol_report_results *r, const struct ol_canvas *c)
 {
-    const struct ol_reals *values = &r->blocks.positions->per_position;
-    const double length =
-        (double)r->n_tokens / (double)(r->n_sequences > 0 ? r->n_sequences : 1);
-    const double given = r->blocks.positions->bin_width,
-                 width = given > 0 ? given : fmax(1, length / (double)values->n);
-    double *x = ol_xcalloc((size_t)values->n, sizeof *x);
-    bool positive = true;
-    for (int64_t i = 0; i < values->n; i++) {
-        x[i] = floor((double)i * width);
-        positive = positive && values->items[i] > 0;
-    }
-    const struct ol_series series = {
-        .name = "occurrences", .x = x, .y = values->items, .n = values->n};
-    const struct ol_chart chart = {
-        .series = &series,
-        .n_series = 1,
-        .x = {.title = "position in the sequence (first of its bin)", .whole = true},
-        .y = {.title = positive ? "occurrences per token (log scale)"
-                                : "occurrences per token",
-              .log = positive},
-        .y_from_zero = true,
-        .x_high = fmax(1, length - 1)};
-    ol_chart_draw(c, &chart);
-    free(x);
+    const double height = 280, bottom = height - OL_FIGURE_BOTTOM,
+                 right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT;
+    struct ol_axis y = axis_of(&r->blocks.positions->outliers_per_token);
+    y.start = bottom;
+    y.end = 14;
+    ol_svg_open(c, OL_FIGURE_WIDTH, height);
+    ol_axis_draw_y(c->out, &y, OL_FIGURE_LEFT, right);
+    draw_buckets(c->out, r->blocks.positions, &y);
+    ol_svg_line(c->out, OL_FIGURE_LEFT, bottom, right, bottom, "ax");
+    ol_svg_text(c->out, (OL_FIGURE_LEFT + right) / 2, bottom + 35, 'm', "mu",
+                "from position");
+    ol_svg_close(c);
 }
 
 const struct ol_figure ol_positions_figure = {
     "positions",
     "Outliers by position",
-    "Mean number of occurrences of outlier features per token, from the first position "
-    "of a sequence to the last. A peak at the left edge is the first token, which often "
-    "serves as an attention sink; a level line means that outliers are everywhere.",
+    "Mean number of occurrences of outlier features per token, in buckets of positions "
+    "that grow from the start of a sequence, as in the table. A peak at the left edge is "
+    "the first token, which often serves as an attention sink; a level line means that "
+    "outliers are everywhere.",
     OL_NEEDS_FEATURES,
     has_positions,
     draw_positions};
@@ -117,6 +157,16 @@ static bool has_feature_positions(const struct ol_report_results *r)
            r->blocks.position_map->bucket_edges.n > 0;
 }
 
+/* The scale from 0 to a round number that no value exceeds. */
+static void fit(struct ol_heatmap *map)
+{
+    struct ol_axis scale = {.low = INFINITY, .high = -INFINITY};
+    ol_axis_include(&scale, map->values, map->n_rows * map->n_columns);
+    ol_axis_round(&scale, true);
+    map->low = scale.low;
+    map->high = scale.high;
+}
+
 static void draw_feature_positions(const struct ol_report_results *r,
                                    const struct ol_canvas *c)
 {
@@ -134,9 +184,9 @@ static void draw_feature_positions(const struct ol_report_results *r,
     map.y_title = "feature";
     map.scale_title = "tokens with an occurrence, %";
     map.unit = " %";
-    map.high = 100;
     map.row_height = 15;
     map.row_every = 1;
+    fit(&map);
     ol_heatmap_draw(c, &map);
     free_names(&names);
     free(values);

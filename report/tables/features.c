@@ -1,4 +1,8 @@
 /* Outlier features by the criterion of LLM.int8, and where they are found. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "report/compare.h"
 #include "report/tables.h"
 
 static const struct ol_column counts_columns[] = {
@@ -29,6 +33,44 @@ static struct ol_grid *make_counts(const struct ol_report_results *r)
 
 const struct ol_table_source ol_counts_table = {
     "counts", "Outlier features, counted in four ways", make_counts};
+
+static const struct ol_column published_columns[] = {
+    {"source", "source", OL_COLUMN_TEXT},
+    {"text", "text", OL_COLUMN_TEXT},
+    {"pairs", "pairs", OL_COLUMN_COUNT},
+    {"mean_layer_fraction", "mean L%", OL_COLUMN_PERCENT},
+    {"mean_position_fraction", "mean S%", OL_COLUMN_PERCENT},
+    {"against", "not comparable", OL_COLUMN_TEXT},
+    {0}};
+
+/* A row of what is published, and one of what was measured where that compares. */
+static struct ol_grid *make_published(const struct ol_report_results *r)
+{
+    const struct ol_published *p = &r->published;
+    if (p->json == NULL)
+        return NULL;
+    char *against = ol_compare_published(r);
+    struct ol_grid *g = ol_grid_new(published_columns);
+    ol_grid_text(g, p->study);
+    ol_grid_text(g, p->text);
+    ol_grid_int(g, p->pairs);
+    ol_grid_real(g, p->mean_layer_percent / 100);
+    ol_grid_real(g, p->mean_position_percent / 100);
+    ol_grid_text(g, against);
+    if (against == NULL) {
+        ol_grid_text(g, "here");
+        ol_grid_text(g, r->input.source);
+        ol_grid_int(g, r->n_pairs);
+        ol_grid_real(g, r->has_pairs ? r->mean_layers : NAN);
+        ol_grid_real(g, r->has_pairs ? r->mean_positions : NAN);
+        ol_grid_text(g, NULL);
+    }
+    free(against);
+    return g;
+}
+
+const struct ol_table_source ol_published_table = {"published", "Published and measured",
+                                                   make_published};
 
 static const struct ol_column features_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},

@@ -123,7 +123,7 @@ def check(browser, page, shots, whole):
         browser.call(domain + ".enable", s)
     url = "file://" + os.path.abspath(page)
     for scheme in ("light", "dark"):
-        for width in (390, 768, 1280):
+        for width in (390, 768, 1280, 1600):
             browser.call("Emulation.setDeviceMetricsOverride", s, width=width, height=900, deviceScaleFactor=1, mobile=False)
             browser.call("Emulation.setEmulatedMedia", s, features=[{"name": "prefers-color-scheme", "value": scheme}])
             browser.events.clear()

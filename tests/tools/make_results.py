@@ -4,7 +4,8 @@ run.
 
     make_results.py [--layers 48] [--experts 128] [--width 2048] [--tokens 2048]
                     [--sequences 16] [--without BLOCK]... [--edge hostile|empty|nulls|dense]
-                    [--name NAME] [--seed 1] > results.json
+                    [--name NAME] [--label TEXT] [--precision P] [--processor KIND]
+                    [--windowing MODE] [--parameters N] [--seed 1] > results.json
 """
 import argparse
 import json
@@ -17,6 +18,9 @@ LEVELS = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1]
 PIECES = ["<s>", ".", ",", "\n", " the", " of", "\n\n", " and", ":", " a", "(", " Anne"]
 HOSTILE = ["<script>alert(1)</script>", "]]>", "&amp;", "\"'><b>", "\u202eevil", "a\u0000b", "\x07",
            "\ufffe", "\u001b[31m", "|", "=1+1", "-->"]
+
+# A formula, a cell's end, HTML, Markdown, a terminal's orders (also as one character), a turned line, a line of its own.
+EVIL = "=1+cmd|<img src=x>[a](https://b.c)`*_\u001b]0;x\u0007\u009b2J\u202eabc\u2066\n\n# head\r,\"q\""
 
 
 class Maker:
@@ -316,6 +320,18 @@ class Maker:
                "phase_shift": {"min_layers": 1.0, "min_positions": 0.75, "text": "a feature on all layers and at 75 % of the positions or more",
                                "n_features": min(2, len(self.dims)), "features": self.dims[:2], "reached": len(self.dims) > 0},
                "quantisation": self.quantisation()}
+        for key in ("precision", "label", "processor"):
+            if getattr(a, key):
+                out["run"][key] = getattr(a, key)
+        if a.windowing:
+            out["input"]["windowing"] = a.windowing
+        if a.parameters:
+            out["model"]["total_parameters"] = a.parameters
+        if a.edge == "hostile":  # every text that is not looked up
+            out["run"].update(label=EVIL, precision=EVIL, backend=EVIL, device=EVIL, processor=EVIL, created=EVIL)
+            out["model"].update(family=EVIL, weight_format=EVIL, routing=EVIL)
+            out["input"].update(source=EVIL, windowing=EVIL)
+            out["phase_shift"]["text"] = out["command_line"] = out["tool_version"] = EVIL
         out["position_map"], out["expert_quantisation"] = self.position_map(), self.expert_quantisation()
         return out
 
@@ -331,7 +347,9 @@ def main():
         p.add_argument("--" + option, type=int, default=default)
     p.add_argument("--without", action="append", default=[])
     p.add_argument("--edge", choices=("hostile", "empty", "nulls", "dense"))
-    p.add_argument("--name")
+    for option in ("name", "precision", "label", "processor", "windowing"):
+        p.add_argument("--" + option)
+    p.add_argument("--parameters", type=int)
     a = p.parse_args()
     results = Maker(a).results()
     for block in a.without:

@@ -10,10 +10,14 @@
 
 #include <cmocka.h>
 
+#include "common/number.h"
+#include "common/utf8.h"
 #include "report/axis.h"
 #include "report/colours.h"
+#include "report/csv_text.h"
 #include "report/fields.h"
 #include "report/grid.h"
+#include "report/markdown_text.h"
 #include "report/svg.h"
 #include "report/text.h"
 #include "report/text_map.h"
@@ -50,6 +54,156 @@ static void test_escape(void **state)
     assert_string_equal(piece, "\xe2\x90\xa3"
                                "a\xe2\x8f\x8e\xe2\x87\xa5\xe2\x90\x82");
     free(piece);
+}
+
+/* What a function writes of one text. The caller frees. */
+static char *written(void (*write)(const char *text, FILE *out), const char *text)
+{
+    char *buffer = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&buffer, &bytes);
+    write(text, out);
+    fclose(out);
+    return buffer;
+}
+
+static void test_visible(void **state)
+{
+    static const char *const cases[][2] = {
+        {"\x1b[31m\a\r\n\t", "\xe2\x90\x9b[31m\xe2\x90\x87\xe2\x90\x8d\xe2\x90\x8a\t"},
+        {"\xc2\x9b"
+         "2J",
+         "\xef\xbf\xbd"
+         "2J"}, /* a C1 control */
+        {"\xe2\x80\xae"
+         "evil",
+         "\xef\xbf\xbd"
+         "evil"},                                                   /* right to left */
+        {"\xe2\x81\xa6x\xe2\x81\xa9", "\xef\xbf\xbdx\xef\xbf\xbd"}, /* isolates */
+        {"\xe2\x80\xa8", "\xef\xbf\xbd"},                           /* a line separator */
+        {"\xf3\xa0\x81\x81", "\xef\xbf\xbd"},                       /* a tag */
+        {"\xff", "\xef\xbf\xbd"},
+        {"\xd7\xa9\xe2\x80\x8d\xf0\x9f\x98\x80", "\xd7\xa9\xe2\x80\x8d\xf0\x9f\x98\x80"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = ol_utf8_visible(cases[i][0], "\t");
+        assert_string_equal(text, cases[i][1]);
+        free(text);
+    }
+}
+
+static void test_csv_text(void **state)
+{
+    static const char *const cases[][2] = {{"plain -1+2", "plain -1+2"},
+                                           {"-", "-"},
+                                           {"+", "+"},
+                                           {"=1+1", "'=1+1"},
+                                           {"+1", "'+1"},
+                                           {"-2+3", "'-2+3"},
+                                           {"@SUM(A1)", "'@SUM(A1)"},
+                                           {"'=1", "''=1"},
+                                           {"'plain", "'plain"},
+                                           {"\t=1", "\"'\t=1\""},
+                                           {"\r=1", "\xe2\x90\x8d=1"},
+                                           {"\xef\xbc\x9d"
+                                            "1",
+                                            "'\xef\xbc\x9d"
+                                            "1"},
+                                           {"a,\"b\"", "\"a,\"\"b\"\"\""},
+                                           {"a\nb", "\"a\nb\""},
+                                           {"a;=b", "\"a;=b\""},
+                                           {"\x1b[2J", "\xe2\x90\x9b[2J"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = written(ol_csv_text, cases[i][0]);
+        assert_string_equal(text, cases[i][1]);
+        free(text);
+    }
+}
+
+static void test_shortest_numbers(void **state)
+{
+    static const double values[] = {0.06,   6,           -0.5,    1e-07, 0.1 + 0.2,
+                                    5e-324, 1.79769e308, 1 / 3.0, 394.0, 0x1p-24};
+    (void)state;
+    assert_string_equal(ol_number_shortest(0.06).text, "0.06");
+    assert_string_equal(ol_number_shortest(6).text, "6");
+    assert_string_equal(ol_number_shortest(5e-324).text, "4.94066e-324");
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        const struct ol_number n = ol_number_shortest(values[i]);
+        assert_true(strtod(n.text, NULL) == values[i]);
+        /* With one digit less it is another number. */
+        char less[400];
+        size_t digits = 0;
+        for (const char *c = n.text; *c != '\0' && *c != 'e'; c++)
+            digits += (*c >= '1' && *c <= '9') || (*c == '0' && digits > 0);
+        snprintf(less, sizeof less, "%.*g", (int)digits - 1, values[i]);
+        assert_true(digits <= 6 || strtod(less, NULL) != values[i]);
+    }
+}
+
+static void test_markdown_text(void **state)
+{
+    static const char *const cases[][2] = {
+        {"Qwen/Qwen3-30B-A3B", "Qwen/Qwen3-30B-A3B"},
+        {"deepseek_v3 (bf16)", "deepseek_v3 (bf16)"},
+        {"_x_ *y*", "\\_x\\_ \\*y\\*"},
+        {"a|b", "a\\|b"},
+        {"`code`", "\\`code\\`"},
+        {"[x](y)", "\\[x]\\(y)"},
+        {"![x](y)", "!\\[x]\\(y)"},
+        {"<b>", "\\<b>"},
+        {"&lt; & co", "\\&lt; & co"},
+        {"https://x.y www.x.y", "https\\://x.y www\\.x.y"},
+        {"# x", "\\# x"},
+        {"- x", "\\- x"},
+        {"-7", "-7"},
+        {"> x", "\\> x"},
+        {"1. x", "1\\. x"},
+        {"~~x~~", "\\~\\~x\\~\\~"},
+        {"C:\\dir\\|", "C:\\dir\\\\\\|"},
+        {"a\n\n# b", "a\xe2\x90\x8a\xe2\x90\x8a# b"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = ol_markdown_text(cases[i][0]);
+        assert_string_equal(text, cases[i][1]);
+        free(text);
+    }
+    static const char *const pieces[][2] = {{"a b", "`a\xe2\x90\xa3"
+                                                    "b`"},
+                                            {"`", "`` ` ``"},
+                                            {"a``b", "``` a``b ```"},
+                                            {"<i>", "`<i>`"},
+                                            {"|", "\\|"},
+                                            {"\\|", "\\\\\\|"},
+                                            {"", ""}};
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        char *text = ol_markdown_piece(pieces[i][0]);
+        assert_string_equal(text, pieces[i][1]);
+        free(text);
+    }
+}
+
+/* What acts is written as escapes, and read back as it was. */
+static void test_json_text(void **state)
+{
+    static const char text[] =
+        "\x1b[31m \x7f \xc2\x9b \xe2\x80\xae \xf3\xa0\x81\x81 \"\\\n\t "
+        "\xc3\xa9\xf0\x9f\x98\x80";
+    struct ol_error err = {0};
+    (void)state;
+    struct ol_json *json = ol_json_new_array();
+    ol_json_append(json, ol_json_new_string(text));
+    char *dump = ol_json_dump_text(json, 0);
+    assert_string_equal(
+        dump, "[\"\\u001B[31m \\u007F \\u009B \\u202E \\uDB40\\uDC41 \\\"\\\\\\n\\t "
+              "\xc3\xa9\xf0\x9f\x98\x80\"]");
+    struct ol_json *again = ol_json_load_text(dump, strlen(dump), "f", &err);
+    assert_non_null(again);
+    assert_string_equal(ol_json_string(ol_json_at(again, 0), NULL), text);
+    ol_json_free(again);
+    free(dump);
+    ol_json_free(json);
 }
 
 static void test_numbers(void **state)
@@ -96,8 +250,32 @@ static void test_axes(void **state)
     ol_axis_include(&l, wide, 4);
     ol_axis_round(&l, false);
     assert_true(fabs(l.low - 0.2) < 1e-9 && fabs(l.high - 5e4) < 1e-3);
-    assert_true(isnan(ol_axis_at(&l, 0)));
     assert_true(ol_axis_ticks(&l, ticks) > 3 && fabs(ticks[0] - 1) < 1e-9);
+    /* 0 has a row of its own before the values, as long as there is one. */
+    assert_true(l.zero && ol_axis_at(&l, 0) > 0 && ol_axis_at(&l, 0) < ol_axis_first(&l));
+    assert_true(ol_axis_at(&l, 0.2) == ol_axis_first(&l) && ol_axis_at(&l, 5e4) == 100);
+    assert_true(isnan(ol_axis_at(&l, -5)));
+    const double positive[] = {0.3, 4e4};
+    struct ol_axis p = {.low = INFINITY, .high = -INFINITY, .log = true, .end = 100};
+    ol_axis_include(&p, positive, 2);
+    ol_axis_round(&p, false);
+    assert_true(!p.zero && ol_axis_first(&p) == 0 && isnan(ol_axis_at(&p, 0)));
+    /* The ends of double precision. */
+    static const double extremes[] = {5e-324, 1.7e308, -1.7e308};
+    for (int log = 0; log < 2; log++) {
+        struct ol_axis e = {.low = INFINITY, .high = -INFINITY, .log = log, .end = 100};
+        ol_axis_include(&e, extremes, 3);
+        ol_axis_round(&e, false);
+        const int n_ticks = ol_axis_ticks(&e, ticks);
+        assert_true(n_ticks >= 2 && n_ticks <= OL_MAX_TICKS);
+        for (int i = 0; i < n_ticks; i++)
+            assert_true(isfinite(ticks[i]) && ol_axis_at(&e, ticks[i]) >= 0 &&
+                        ol_axis_at(&e, ticks[i]) <= 100);
+        assert_true(ol_axis_at(&e, 1.7e308) > 99 && ol_axis_at(&e, 5e-324) >= 0);
+    }
+    assert_string_equal(ol_text_tick(5e-324).text,
+                        "4.94\xc2\xb7"
+                        "10\xe2\x81\xbb\xc2\xb3\xc2\xb2\xe2\x81\xb4");
     struct ol_axis none = {.low = INFINITY, .high = -INFINITY, .log = true};
     ol_axis_round(&none, false);
     assert_true(none.low < none.high);
@@ -237,10 +415,11 @@ static void test_grid(void **state)
     assert_int_equal(ol_grid_rows(g), 2);
     FILE *out = open_memstream(&buffer, &bytes);
     ol_grid_csv_header(g, out);
-    ol_grid_csv(g, "m", out);
+    ol_grid_csv(g, "m", "r", out);
     ol_grid_markdown(g, 1, out);
     fclose(out);
-    assert_string_equal(buffer, "model,n,share,piece\nm,12345,0.25,\"a,\"\"b`\"\nm,,,\n"
+    assert_string_equal(buffer, "model,run,n,share,piece\nm,r,12345,0.25,\"a,\"\"b`\"\n"
+                                "m,r,,,\n"
                                 "|     n | share, % | text        |\n"
                                 "|------:|---------:|-------------|\n"
                                 "| 12345 |     25.0 | `` a,\"b` `` |\n");
@@ -289,10 +468,12 @@ static void test_text_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),  cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_axes),    cmocka_unit_test(test_colours),
-        cmocka_unit_test(test_fields),  cmocka_unit_test(test_wrong_fields),
-        cmocka_unit_test(test_svg),     cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_text_map)};
+        cmocka_unit_test(test_escape),        cmocka_unit_test(test_visible),
+        cmocka_unit_test(test_csv_text),      cmocka_unit_test(test_shortest_numbers),
+        cmocka_unit_test(test_markdown_text), cmocka_unit_test(test_json_text),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_colours),       cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_wrong_fields),  cmocka_unit_test(test_svg),
+        cmocka_unit_test(test_grid),          cmocka_unit_test(test_text_map)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
