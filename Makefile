@@ -5,13 +5,14 @@
 #               beside them, or REPORT=page.html
 # make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings,
 #               linters, sanitizers
+# make fuzz     the fuzz targets for long, ONLY=fuzz_config one of them, FUZZ_SECONDS=60 each
 # make bench    speed and memory, side by side with others where they are installed
 # make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
 #
 # As many jobs as there are cores, unless -j says otherwise.
 
-COMMANDS := deps run test bench check format install uninstall clean gpu-pack gpu-check
+COMMANDS := deps run test fuzz bench check format install uninstall clean gpu-pack gpu-check
 .PHONY: all deps-check $(COMMANDS)
 all:
 
@@ -226,17 +227,46 @@ $(B)/tests/%: $(B)/tests/tools/%.o $(B)/libextract.a $(B)/extract/no_cuda.o $(B)
 	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $^ -Wl,--as-needed \
 	    $(filter-out $(CUDA_LIBS),$(LIBS_extract)) $(LDLIBS_all)
 
+# Fuzz targets (tests/fuzz/fuzz.h), each with the driver that makes its cases, or libFuzzer's.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_MAIN ?= $(B)/tests/fuzz/driver.o
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(filter %.o,$(FUZZ_MAIN)) $(LIBS:%=$(B)/lib%.a) $(B)/extract/no_cuda.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(OL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter -%,$(FUZZ_MAIN)) -Wl,--start-group \
+	    $(filter %.a,$^) -Wl,--end-group -Wl,--as-needed $(filter-out $(CUDA_LIBS),$(LIBS_extract)) $(LDLIBS_all)
+
 .SECONDARY:
 
 # ONLY=report runs the suites of that name, unit tests and scripts; several: ONLY='report html'.
 ONLY ?=
-only = $(if $(ONLY),$(filter $(ONLY:%=$(B)/tests/unit/test_%),$(1)),$(1))
-.PHONY: build-tests
-build-tests: all $(UNIT) $(TEST_TOOLS)
+only = $(if $(ONLY),$(filter $(ONLY:%=$(B)/tests/unit/test_%) $(ONLY:%=$(B)/tests/fuzz/%),$(1)),$(1))
+.PHONY: build-tests fuzz-files
+build-tests: all $(UNIT) $(FUZZERS) $(TEST_TOOLS)
 
-test: all $(call only,$(UNIT)) $(TEST_TOOLS)
+test: all $(call only,$(UNIT) $(FUZZERS)) $(TEST_TOOLS)
 	@BUILD=$(B) ONLY='$(ONLY)' JOBS='$(patsubst -j%,%,$(firstword $(filter -j%,$(MAKEFLAGS))))' \
-	    tests/run $(call only,$(UNIT))
+	    tests/run $(call only,$(UNIT) $(FUZZERS))
+
+# Long runs of the fuzz targets, all or ONLY='fuzz_config ...', FUZZ_SECONDS each, cases from
+# FUZZ_FIRST on; under sanitizers, and with FUZZER=libfuzzer guided by coverage (needs clang).
+FUZZ_SECONDS ?= 60
+FUZZ_FIRST ?= 1000000
+fuzz:
+ifeq ($(FUZZER),libfuzzer)
+	$(MAKE) B=$(B)-libfuzzer CC=clang CXX=clang++ CUDA=0 CFLAGS='-O1 -g' FUZZ_MAIN=-fsanitize=fuzzer \
+	    SANITIZE='-fsanitize=address,undefined,fuzzer-no-link' fuzz-files
+	$(MAKE) $(call only,$(FUZZERS))
+	@for name in $(notdir $(call only,$(FUZZERS))); do \
+	    seeds=$(B)-libfuzzer/seeds/$$name; mkdir -p $$seeds && $(B)/tests/fuzz/$$name -d $$seeds && \
+	    $(B)-libfuzzer/tests/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -timeout=30 $$seeds || exit 1; done
+else
+	$(MAKE) B=$(B)-sanitize CUDA=0 CFLAGS='-O1 -g' \
+	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' fuzz-files
+	@for name in $(notdir $(call only,$(FUZZERS))); do echo $$name; \
+	    $(B)-sanitize/tests/fuzz/$$name -s $(FUZZ_FIRST) -t $(FUZZ_SECONDS) || exit 1; done
+endif
+
+fuzz-files: $(call only,$(FUZZERS))
 
 # ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
 # with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
@@ -350,7 +380,7 @@ uninstall:
 
 # What can be made again, and never runs/.
 clean:
-	rm -rf $(B) $(B)-clang $(B)-sanitize build-gpu
+	rm -rf $(B) $(B)-clang $(B)-sanitize $(B)-libfuzzer build-gpu
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

@@ -153,3 +153,31 @@ PY
     [ "$status" -eq 1 ]
     [ "$output" = 'ol-extract: model/config.json: key "rms_norm_eps": expected a number, found a string' ]
 }
+
+# Every matrix is one block of 128 x 128, and all its rows have one scale: the same numbers.
+@test "modelopt's FP8 in blocks and per channel is read" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    from=$GOLDEN/qwen3_moe-fp8
+    f32 "$from" --ids "$from/ids.txt" -o fp8.h5
+    for algorithm in FP8_PB_WO FP8_PER_CHANNEL_PER_TOKEN FP8; do
+        mkdir model
+        PYTHONPATH=$TESTS/tools "$PYTHON" - "$from" $algorithm <<'PY'
+import json, sys
+import fuse_experts as f
+t = f.load(sys.argv[1] + "/model.safetensors")
+for name, (dtype, shape, data) in list(t.items()):
+    if name.endswith(".weight_scale"):
+        rows = t[name.removesuffix("_scale")][1][0]
+        t[name] = {"FP8_PB_WO": (dtype, [1, 1, 1, 1], data), "FP8": (dtype, [], data),
+                   "FP8_PER_CHANNEL_PER_TOKEN": (dtype, [rows], data * rows)}[sys.argv[2]]
+f.save("model/model.safetensors", t)
+config = json.load(open(sys.argv[1] + "/config.json"))
+del config["quantization_config"]
+json.dump(config, open("model/config.json", "w"))
+json.dump({"quantization": {"quant_algo": sys.argv[2]}}, open("model/hf_quant_config.json", "w"))
+PY
+        f32 model --ids "$from/ids.txt" -o modelopt.h5
+        "$PYTHON" "$TESTS/oracle/same_datasets.py" fp8.h5 modelopt.h5
+        rm -r model modelopt.h5
+    done
+}

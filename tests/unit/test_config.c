@@ -117,11 +117,24 @@ static const struct change changes[] = {
      "{\"a\": {\"weights\": {\"num_bits\": 4, \"strategy\": \"group\", \"group_size\": "
      "4, \"dynamic\": true}}}",
      "quantization_config.config_groups.a.weights.dynamic\" is true"},
+    {"llama4-fp8", "quantization_config", "config_groups",
+     "{\"a\": {\"weights\": {\"num_bits\": 8, \"type\": \"float\", \"symmetric\": "
+     "false}}}",
+     "with symmetric false are not supported"},
+    {"llama4-fp8", "quantization_config", "config_groups",
+     "{\"a\": {\"weights\": {\"num_bits\": 8, \"type\": \"float\", \"strategy\": "
+     "\"block\"}}}",
+     "block_structure: expected two positive integers"},
+    {"qwen3_moe-awq", "quantization_config", "zero_point", "false",
+     "zero_point\" is false"},
     /* numbers out of range */
     {"glm4_moe", "", "partial_rotary_factor", "1e30",
      "is 1e+30, expected a number above"},
     {"glm4_moe", "", "partial_rotary_factor", "-0.5", "is -0.5, expected a number above"},
     {"llama", "", "rope_theta", "1e300", "\"rope_theta\" is 1e+300"},
+    {"llama", "", "rope_theta", "5e-324", "\"rope_theta\" is 4.94066e-324"},
+    {"llama", "rope_scaling", "factor", "5e-324", "\"factor\" is 4.94066e-324"},
+    {"deepseek_v3", "rope_scaling", "factor", "5e-324", "\"factor\" is 4.94066e-324"},
     {"llama", "", "rope_theta", "0", "\"rope_theta\" is 0"},
     {"llama", "", "rms_norm_eps", "-1", "\"rms_norm_eps\" is -1"},
     {"llama", "rope_scaling", "factor", "1e300", "\"factor\" is 1e+300"},

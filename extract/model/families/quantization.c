@@ -120,6 +120,8 @@ static int read_weights(struct ol_config w, const char *name,
         known = known || strcmp(format->strategies[i], strategy) == 0;
     if (!known)
         return refuse(w, compressed, "strategy", strategy, err);
+    if (!spec->symmetric && format->method != OL_QUANTIZATION_PACKED)
+        return refuse(w, compressed, "symmetric", "false", err);
     spec->method = format->method;
     if (strcmp(strategy, "channel") == 0 || strcmp(strategy, "tensor") == 0)
         spec->group = 0;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* Beyond these no published model is near, and arithmetic in float would overflow. */
-static const struct ol_config_range theta_range = {0, 1e15, true},
-                                    factor_range = {0, 1e6, true},
+static const struct ol_config_range theta_range = {1, 1e15, false},
+                                    factor_range = {1e-3, 1e6, false},
                                     position_range = {0, 1e9, false},
                                     turns_range = {0, 1e6, false},
                                     scale_range = {0, 1e6, false},
@@ -30,14 +30,17 @@ int ol_family_rope_section(struct ol_config config, struct ol_config *rope,
 }
 
 /* Null and 0 stand for the default, as in transformers. */
-static int read_set(struct ol_config s, const char *key, struct ol_config_range range,
-                    double otherwise, double *value, struct ol_error *err)
+static int read_set(struct ol_config s, const char *key,
+                    const struct ol_config_range range, double otherwise, double *value,
+                    struct ol_error *err)
 {
-    range.above = false;
-    if (ol_config_real_or(s, key, range, otherwise, value, err) != 0)
+    const struct ol_config_range from_zero = {0, range.high, false};
+    if (ol_config_real_or(s, key, from_zero, otherwise, value, err) != 0)
         return -1;
     if (*value == 0)
         *value = otherwise;
+    else if (*value < range.low)
+        return ol_config_real_or(s, key, range, otherwise, value, err);
     return 0;
 }
 
