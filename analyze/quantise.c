@@ -4,11 +4,12 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "analyze/sample.h"
 #include "common/magnitude.h"
 
 enum { MXFP4_BLOCK = 32, NVFP4_BLOCK = 16 };
 
-static const float int8_largest = 127, e4m3_largest = 448, e2m1_largest = 6;
+static const float int8_largest = OL_INT8_DIVISOR, e4m3_largest = 448, e2m1_largest = 6;
 
 const char *ol_quantised_name(enum ol_quantised method)
 {
@@ -17,7 +18,8 @@ const char *ol_quantised_name(enum ol_quantised method)
         [OL_INT8_TOKEN] = "int8_token",
         [OL_INT8_VECTOR] = "int8_vector",
         [OL_FP8_E4M3] = "fp8_e4m3",
-        [OL_MXFP4] = "mxfp4",
+        [OL_MXFP4_FLOOR] = "mxfp4 (floor)",
+        [OL_MXFP4_EVEN] = "mxfp4 (even)",
         [OL_NVFP4] = "nvfp4",
     };
     return names[method];
@@ -122,20 +124,34 @@ static inline float power_of_two_below(float x)
     return x;
 }
 
-/* The largest power of two in the block's largest value becomes that of the format: 4. */
-static inline void mxfp4_block(const float *restrict x, int64_t n, float *restrict q)
+/* With the digit behind the leading one rounded up, as E2M1 has one: 1.75 and more carry
+ * into the next power of two. */
+static inline float rounded_digit(float x)
 {
-    to_fp4(x, n, power_of_two_below(ol_largest_magnitude(x, n)) / 4, q);
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits += 1u << 21;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The largest power of two in the block's largest value becomes that of the format: 4. */
+static inline void mxfp4_block(const float *restrict x, int64_t n, bool even,
+                               float *restrict q)
+{
+    const float most = ol_largest_magnitude(x, n);
+    to_fp4(x, n, power_of_two_below(even ? rounded_digit(most) : most) / 4, q);
 }
 
 /* Whole blocks are of a length that the compiler knows: no loops over the rest of one. */
-static void to_mxfp4(const float *restrict x, int64_t n, float *restrict q)
+static inline void to_mxfp4(const float *restrict x, int64_t n, bool even,
+                            float *restrict q)
 {
     int64_t i = 0;
     for (; i + MXFP4_BLOCK <= n; i += MXFP4_BLOCK)
-        mxfp4_block(x + i, MXFP4_BLOCK, q + i);
+        mxfp4_block(x + i, MXFP4_BLOCK, even, q + i);
     if (i < n)
-        mxfp4_block(x + i, n - i, q + i);
+        mxfp4_block(x + i, n - i, even, q + i);
 }
 
 /* As many blocks as lie in n <= NVFP4_RUN values: first their scales, side by side.
@@ -228,8 +244,11 @@ static void quantise_row(enum ol_quantised method, const struct scales *s, const
     case OL_FP8_E4M3:
         to_fp8(x, n, s->largest / e4m3_largest, q);
         return;
-    case OL_MXFP4:
-        to_mxfp4(x, n, q);
+    case OL_MXFP4_FLOOR:
+        to_mxfp4(x, n, false, q);
+        return;
+    case OL_MXFP4_EVEN:
+        to_mxfp4(x, n, true, q);
         return;
     case OL_NVFP4:
         to_nvfp4(x, n, s->largest / (e4m3_largest * e2m1_largest), q);
@@ -258,43 +277,76 @@ static void multiply(const float *restrict x, int64_t n, float factor,
         product[c] = x[c] * factor;
 }
 
-static void find_scales(const float *x, int64_t n_rows, int64_t n_cols, float factor,
+static void find_scales(const float *restrict most, int64_t n_cols, float factor,
                         float *restrict columns, float *restrict inverses)
 {
-    memset(columns, 0, (size_t)n_cols * sizeof *columns);
-    for (int64_t i = 0; i < n_rows; i++, x += n_cols)
-        for (int64_t c = 0; c < n_cols; c++) {
-            const float magnitude = fabsf(x[c]);
-            columns[c] = magnitude > columns[c] ? magnitude : columns[c];
-        }
     for (int64_t c = 0; c < n_cols; c++) {
-        columns[c] = columns[c] * factor / int8_largest;
+        columns[c] = most[c] * factor / int8_largest;
         inverses[c] = inverse_of(columns[c]);
     }
 }
 
-/* Row by row, so that a row stays in the nearest cache for all methods. */
-double ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
-                          double errors[OL_N_QUANTISED])
+/* Values that are not 0 but became it. */
+static int64_t count_zeroed(const float *restrict x, const float *restrict q, int64_t n)
 {
-    float *q = scratch, *columns = q + n_cols, *inverses = columns + n_cols,
-          *row = inverses + n_cols;
-    const float most = ol_largest_magnitude(x, n_rows * n_cols),
+    int32_t zeroed = 0;
+    for (int64_t i = 0; i < n; i++)
+        zeroed += (q[i] == 0) & (x[i] != 0); /* n is far below 2^31 */
+    return zeroed;
+}
+
+/* Sums over rows, by weight. */
+struct sums {
+    double all, weight, off[OL_N_QUANTISED], zeroed[OL_N_QUANTISED];
+};
+
+static void add_row(const struct ol_quantise_input *in, const struct scales *scales,
+                    int64_t i, const float *row, struct sums *sums)
+{
+    float *q = in->scratch;
+    const double weight = in->weights != NULL ? (double)in->weights[i] : 1,
+                 all = squares_of(row, in->n_cols);
+    sums->weight += weight;
+    sums->all += weight * all;
+    for (int m = 0; m < OL_N_QUANTISED; m++) {
+        quantise_row((enum ol_quantised)m, scales, row, in->n_cols, q);
+        const double off = squares_between(row, q, in->n_cols);
+        sums->off[m] += weight * off;
+        sums->zeroed[m] += weight * (double)count_zeroed(row, q, in->n_cols);
+        in->per_row[m * in->n_rows + i] = all > 0 ? sqrt(off / all) : NAN;
+    }
+}
+
+static void unknown(float most, struct ol_quantise_errors *errors)
+{
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        errors->pooled[m] = errors->token_median[m] = errors->zeroed[m] = NAN;
+    errors->norm = (double)most;
+}
+
+/* Row by row, so that a row stays in the nearest cache for all methods. */
+void ol_quantise(const struct ol_quantise_input *in, struct ol_quantise_errors *errors)
+{
+    float *columns = in->scratch + in->n_cols, *inverses = columns + in->n_cols,
+          *row = inverses + in->n_cols;
+    const float most = ol_largest_magnitude(in->columns, in->n_cols),
                 factor = factor_for(most);
     const struct scales scales = {most * factor, columns, inverses};
-    double off[OL_N_QUANTISED] = {0}, all = 0;
-    const bool any = isfinite(most) && most > 0;
-    if (any)
-        find_scales(x, n_rows, n_cols, factor, columns, inverses);
-    for (int64_t i = 0; any && i < n_rows; i++) {
-        multiply(x + i * n_cols, n_cols, factor, row);
-        all += squares_of(row, n_cols);
-        for (int m = 0; m < OL_N_QUANTISED; m++) {
-            quantise_row((enum ol_quantised)m, &scales, row, n_cols, q);
-            off[m] += squares_between(row, q, n_cols);
-        }
+    struct sums sums = {0};
+    if (!isfinite(most) || most == 0 || in->n_rows == 0) {
+        unknown(most, errors);
+        return;
     }
-    for (int m = 0; m < OL_N_QUANTISED; m++)
-        errors[m] = any ? sqrt(off[m] / all) : NAN;
-    return any ? sqrt(all) / (double)factor : (double)most;
+    find_scales(in->columns, in->n_cols, factor, columns, inverses);
+    for (int64_t i = 0; i < in->n_rows; i++) {
+        multiply(in->x + i * in->n_cols, in->n_cols, factor, row);
+        add_row(in, &scales, i, row, &sums);
+    }
+    for (int m = 0; m < OL_N_QUANTISED; m++) {
+        errors->pooled[m] = sums.all > 0 ? sqrt(sums.off[m] / sums.all) : NAN;
+        errors->zeroed[m] = sums.zeroed[m] / (sums.weight * (double)in->n_cols);
+        errors->token_median[m] =
+            ol_weighted_median(in->per_row + m * in->n_rows, in->weights, in->n_rows);
+    }
+    errors->norm = sqrt(sums.all) / (double)factor;
 }

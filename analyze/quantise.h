@@ -1,6 +1,7 @@
 /* Rounding rows of activations to the formats that inference engines store them in, and
  * how far off the result is. Scales are such that the largest magnitude of what shares
- * one is the largest number of the format. */
+ * one is the largest number of the format, which may be that of more rows than are
+ * looked at. */
 #ifndef OL_ANALYZE_QUANTISE_H
 #define OL_ANALYZE_QUANTISE_H
 
@@ -11,23 +12,45 @@ enum ol_quantised {
     OL_INT8_TOKEN,  /* one per row: what LLM.int8() does to activations */
     OL_INT8_VECTOR, /* one per column */
     OL_FP8_E4M3,    /* one for all: largest 448 */
-    OL_MXFP4,       /* E2M1; per 32 columns of a row a power of two (OCP MX 1.0) */
-    OL_NVFP4,       /* E2M1; per 16 columns an E4M3 scale, over them one in float */
+    /* E2M1; per 32 columns of a row a power of two, such that the largest value's
+     * becomes the format's (OCP MX 1.0), rounded down, */
+    OL_MXFP4_FLOOR,
+    /* or of the largest value rounded to E2M1's digits first (compressed-tensors; EVEN
+     * of torchao): from 1.75 times a power of two on the next. */
+    OL_MXFP4_EVEN,
+    OL_NVFP4, /* E2M1; per 16 columns an E4M3 scale, over them one in float */
     OL_N_QUANTISED,
 };
 const char *ol_quantised_name(enum ol_quantised method);
+
+/* What the largest magnitude is divided by for the scale of 8-bit integers. */
+enum { OL_INT8_DIVISOR = 127 };
 
 /* Nearest E4M3 (OCP OFP8, ties to even) and E2M1; larger magnitudes become the largest,
  * 448 and 6. */
 float ol_round_e4m3(float x);
 float ol_round_e2m1(float x);
 
-/* Of each method: root of sum (q - x)^2 / sum x^2 over x [n_rows, n_cols], q the values
- * rounded by it; NaN when all are 0 or one is not finite. To about seven digits, and what
- * is 2^-90 of the largest value or less counts as 0. scratch: OL_QUANTISE_SCRATCH *
- * n_cols floats. Returns the root of sum x^2, NaN or infinite when a value is. */
+struct ol_quantise_input {
+    const float *x;         /* [n_rows, n_cols] */
+    const int64_t *weights; /* [n_rows]: what each row stands for; NULL: the same */
+    int64_t n_rows, n_cols;
+    const float *columns; /* [n_cols]: the largest magnitude of each column, of all rows
+                             that share scales; these rows' values are not larger */
+    float *scratch;       /* OL_QUANTISE_SCRATCH * n_cols floats, */
+    double *per_row;      /* and OL_N_QUANTISED * n_rows numbers */
+};
 enum { OL_QUANTISE_SCRATCH = 4 };
-double ol_quantise_errors(const float *x, int64_t n_rows, int64_t n_cols, float *scratch,
-                          double errors[OL_N_QUANTISED]);
+
+struct ol_quantise_errors {
+    /* Root of sum (q - x)^2 / sum x^2, q the values rounded, sums of all rows by weight;
+     * NaN when all are 0 or a column's largest is not finite. To about seven digits, and
+     * what is 2^-90 of the largest value or less counts as 0. */
+    double pooled[OL_N_QUANTISED];
+    double token_median[OL_N_QUANTISED]; /* of the same of each row, by weight */
+    double zeroed[OL_N_QUANTISED]; /* share of the values that are not 0 but become 0 */
+    double norm; /* root of sum x^2, or the largest magnitude if that is not finite */
+};
+void ol_quantise(const struct ol_quantise_input *in, struct ol_quantise_errors *errors);
 
 #endif

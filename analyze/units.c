@@ -110,6 +110,30 @@ static double quantile(const double *sorted, int64_t n, double q)
     return sorted[low] + (sorted[high] - sorted[low]) * (at - (double)low);
 }
 
+/* Chance puts the outputs above a percentile on any of the experts alike: of n_above
+ * drawn without putting back from n_outputs, as many are in the first layers as these
+ * have of all (the hypergeometric distribution). That holds whatever the outputs'
+ * distribution, as long as its percentile is above min_share of the largest, as where
+ * tails are light. */
+static void expect_noise(const struct ol_units *u, const struct ol_super_criterion *c,
+                         double n_layers, struct ol_super_experts *s)
+{
+    const int64_t n = s->n_outputs;
+    for (int64_t i = 0; i < u->n; i++)
+        s->n_early += u->units[i].routed && u->units[i].n_tokens > 0 &&
+                      isfinite(u->units[i].output) &&
+                      (double)u->units[i].layer < c->first_layers * n_layers;
+    s->expected = s->probability = (double)NAN;
+    if (n == 0)
+        return;
+    s->n_above = n - 1 - (int64_t)(c->percentile / 100 * (double)(n - 1));
+    double none = 1; /* the probability that all of them are in late layers */
+    for (int64_t i = 0; i < s->n_above; i++)
+        none *= fmax(0, (double)(n - s->n_early - i)) / (double)(n - i);
+    s->expected = (double)s->n_above * (double)s->n_early / (double)n;
+    s->probability = 1 - none;
+}
+
 static double median(double *values, int64_t n)
 {
     qsort(values, (size_t)n, sizeof *values, compare_values);
@@ -126,6 +150,8 @@ static void find_limit(const struct ol_units *u,
             isfinite(u->units[i].output))
             values[n++] = fabs(u->units[i].output);
     qsort(values, (size_t)n, sizeof *values, compare_values);
+    s->n_outputs = n;
+    s->median_output = n > 0 ? (values[(n - 1) / 2] + values[n / 2]) / 2 : (double)NAN;
     s->max_output = n > 0 ? values[n - 1] : (double)NAN;
     const double share = criterion->min_share * s->max_output,
                  top = quantile(values, n, criterion->percentile / 100);
@@ -178,6 +204,7 @@ void ol_units_super(const struct ol_parts *parts, const struct ol_units *u,
         .robust = ol_xcalloc((size_t)u->n + 1, sizeof *s->robust),
     };
     find_limit(u, criterion, values, s);
+    expect_noise(u, criterion, n_layers, s);
     find_spread(u, values, s);
     free(values);
     for (int64_t i = 0; i < u->n; i++) {

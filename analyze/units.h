@@ -44,6 +44,12 @@ struct ol_super_experts {
     /* Robust: logarithms of all units' magnitudes, their median and median absolute
      * deviation (NaN: none), and units by falling z. */
     double median, mad;
+    /* What the rule says of noise: of n_outputs routed experts with finite outputs that
+     * differ by chance alone, n_above exceed the percentile, wherever they are. */
+    int64_t n_outputs, n_above, n_early; /* n_early: of n_outputs, in the first layers */
+    double expected;    /* of these n_above, in the first layers; NaN: none has outputs */
+    double probability; /* that one at least is */
+    double median_output; /* magnitude, of the same experts */
     int64_t n_robust;
     const struct ol_unit **robust; /* [n_robust] */
 };

@@ -15,17 +15,29 @@
 #define LIST(f, e)   FIELD(f, OL_FIELD_LIST, &(e))
 
 #define S struct ol_distribution
-static const struct ol_field distribution_fields[] = {
-    COUNT(layer),   COUNT(n),          COUNT(n_nan),       COUNT(n_inf),
-    COUNT(n_zero),  TEXT(site),        REAL(mean),         REAL(std),
-    REAL(kurtosis), REALS(magnitudes), REALS(log2_counts), {0}};
+static const struct ol_field distribution_fields[] = {COUNT(layer),
+                                                      COUNT(n),
+                                                      COUNT(n_nan),
+                                                      COUNT(n_inf),
+                                                      COUNT(n_zero),
+                                                      TEXT(site),
+                                                      REAL(mean),
+                                                      REAL(std),
+                                                      REAL(kurtosis),
+                                                      REAL(kurtosis_token_median),
+                                                      REALS(magnitudes),
+                                                      REALS(log2_counts),
+                                                      {0}};
 #undef S
 static const struct ol_struct distribution_struct = {sizeof(struct ol_distribution),
                                                      distribution_fields};
 
 #define S struct ol_distributions
-static const struct ol_field distributions_fields[] = {
-    INT(first_exponent), REALS(quantile_levels), LIST(sites, distribution_struct), {0}};
+static const struct ol_field distributions_fields[] = {INT(first_exponent),
+                                                       COUNT(kurtosis_tokens),
+                                                       REALS(quantile_levels),
+                                                       LIST(sites, distribution_struct),
+                                                       {0}};
 #undef S
 static const struct ol_struct distributions_struct = {sizeof(struct ol_distributions),
                                                       distributions_fields};
@@ -96,6 +108,7 @@ static const struct ol_field super_expert_fields[] = {COUNT(layer),
                                                       REAL(input),
                                                       REAL(gate_mean),
                                                       REAL(share_of_max),
+                                                      REAL(share_of_median),
                                                       REAL(z),
                                                       {0}};
 #undef S
@@ -123,12 +136,22 @@ static const struct ol_field super_layer_fields[] = {
 static const struct ol_struct super_layer_struct = {sizeof(struct ol_super_layer),
                                                     super_layer_fields};
 
+#define S struct ol_super_noise
+static const struct ol_field super_noise_fields[] = {COUNT(n_experts), COUNT(n_above),
+                                                     REAL(expected),   REAL(probability),
+                                                     BOOL(meaningful), {0}};
+#undef S
+static const struct ol_struct super_noise_struct = {sizeof(struct ol_super_noise),
+                                                    super_noise_fields};
+
 #define S struct ol_super_experts
 static const struct ol_field super_experts_fields[] = {
     OBJECT(criterion, super_criterion_struct),
     REAL(limit),
     REAL(max_output),
+    REAL(median_output),
     LIST(experts, super_expert_struct),
+    OBJECT(noise, super_noise_struct),
     OBJECT(robust, super_robust_struct),
     LIST(layers, super_layer_struct),
     {0}};
@@ -321,6 +344,22 @@ static const struct ol_field consistency_fields[] = {
 static const struct ol_struct consistency_struct = {sizeof(struct ol_consistency),
                                                     consistency_fields};
 
+#define S struct ol_margin_count
+static const struct ol_field margin_count_fields[] = {
+    TEXT(change), REAL(threshold), COUNT(pairs), {0}};
+#undef S
+static const struct ol_struct margin_count_struct = {sizeof(struct ol_margin_count),
+                                                     margin_count_fields};
+
+#define S struct ol_margin
+static const struct ol_field margin_fields[] = {LIST(counts, margin_count_struct),
+                                                COUNT(least_sites),
+                                                COUNT(pairs_at_least_sites),
+                                                COUNT(pairs_at_least_positions),
+                                                {0}};
+#undef S
+static const struct ol_struct margin_struct = {sizeof(struct ol_margin), margin_fields};
+
 #define S struct ol_uncertainty
 static const struct ol_field uncertainty_fields[] = {
     COUNT(resamples),
@@ -333,6 +372,7 @@ static const struct ol_field uncertainty_fields[] = {
     OBJECT(mean_position_fraction, interval_struct),
     OBJECT(split_half, split_half_struct),
     LIST(consistency, consistency_struct),
+    OBJECT(margin, margin_struct),
     {0}};
 #undef S
 static const struct ol_struct uncertainty_struct = {sizeof(struct ol_uncertainty),
@@ -352,6 +392,8 @@ static const struct ol_field quantised_site_fields[] = {COUNT(layer),
                                                         REALS(error),
                                                         REALS(error_without_dims),
                                                         REALS(error_without_tokens),
+                                                        REALS(token_median),
+                                                        REALS(zeroed),
                                                         {0}};
 #undef S
 static const struct ol_struct quantised_site_struct = {sizeof(struct ol_quantised_site),
@@ -367,8 +409,11 @@ static const struct ol_struct quantised_rank_struct = {sizeof(struct ol_quantise
 #define S struct ol_quantisation
 static const struct ol_field quantisation_fields[] = {
     COUNT(sample_tokens),
+    COUNT(sample_first),
     COUNT(k_dims),
     COUNT(k_tokens),
+    COUNT(int8_divisor),
+    TEXT(kept_tokens),
     TEXTS(methods),
     LIST(sites, quantised_site_struct),
     LIST(ranking, quantised_rank_struct),

@@ -10,13 +10,14 @@
 
 struct ol_distribution {
     int64_t layer, n, n_nan, n_inf, n_zero;
-    const char *site; /* "ln_attn", "ln_mlp", "output" */
-    double mean, std, kurtosis;
-    struct ol_reals magnitudes;  /* at each quantile level */
-    struct ol_reals log2_counts; /* of 2^e <= |x| < 2^(e+1), e = first_exponent + i */
+    const char *site;             /* "ln_attn", "ln_mlp", "output" */
+    double mean, std, kurtosis;   /* of all values together, which grows with length, */
+    double kurtosis_token_median; /* and of each token's values, half of them below */
+    struct ol_reals magnitudes;   /* at each quantile level */
+    struct ol_reals log2_counts;  /* of 2^e <= |x| < 2^(e+1), e = first_exponent + i */
 };
 struct ol_distributions {
-    int64_t first_exponent;
+    int64_t first_exponent, kurtosis_tokens;
     struct ol_reals quantile_levels;
     struct ol_list sites; /* struct ol_distribution */
 };
@@ -54,7 +55,7 @@ struct ol_super_criterion {
 struct ol_super_expert {
     int64_t layer, expert, feature, sequence, position, token_id, input_column, n_tokens;
     const char *kind, *piece; /* kind: "expert", "shared", "mlp", "attention" */
-    double output, input, gate_mean, share_of_max, z;
+    double output, input, gate_mean, share_of_max, share_of_median, z;
 };
 struct ol_super_robust {
     double min_z, median, mad;
@@ -69,10 +70,17 @@ struct ol_super_layer {
     int64_t layer;
     struct ol_list units; /* struct ol_unit */
 };
+/* What the published rule would list among so many experts by chance alone. */
+struct ol_super_noise {
+    int64_t n_experts, n_above;
+    double expected, probability;
+    bool meaningful; /* false: the largest output is always listed */
+};
 struct ol_super_experts {
     struct ol_super_criterion *criterion;
-    double limit, max_output;
+    double limit, max_output, median_output;
     struct ol_list experts; /* struct ol_super_expert */
+    struct ol_super_noise *noise;
     struct ol_super_robust *robust;
     struct ol_list layers; /* struct ol_super_layer */
 };
@@ -190,6 +198,15 @@ struct ol_split_half {
 struct ol_consistency {
     int64_t batches, n_features;
 };
+struct ol_margin_count {
+    const char *change; /* "2 % lower" */
+    double threshold;
+    int64_t pairs;
+};
+struct ol_margin {
+    struct ol_list counts; /* struct ol_margin_count */
+    int64_t least_sites, pairs_at_least_sites, pairs_at_least_positions;
+};
 struct ol_uncertainty {
     int64_t resamples, seed;
     double level;
@@ -197,6 +214,7 @@ struct ol_uncertainty {
         *mean_position_fraction;
     struct ol_split_half *split_half;
     struct ol_list consistency; /* struct ol_consistency */
+    struct ol_margin *margin;
 };
 
 struct ol_phase_shift {
@@ -211,6 +229,7 @@ struct ol_quantised_site {
     int64_t layer;
     const char *site;
     struct ol_reals error, error_without_dims, error_without_tokens; /* [methods] */
+    struct ol_reals token_median, zeroed;                            /* [methods] */
 };
 struct ol_quantised_rank {
     int64_t layer;
@@ -218,10 +237,11 @@ struct ol_quantised_rank {
     double error;
 };
 struct ol_quantisation {
-    int64_t sample_tokens, k_dims, k_tokens;
-    struct ol_list methods; /* const char * */
-    struct ol_list sites;   /* struct ol_quantised_site */
-    struct ol_list ranking; /* struct ol_quantised_rank, the worst first */
+    int64_t sample_tokens, sample_first, k_dims, k_tokens, int8_divisor;
+    const char *kept_tokens; /* "massive", "worst": which k_tokens are kept apart */
+    struct ol_list methods;  /* const char * */
+    struct ol_list sites;    /* struct ol_quantised_site */
+    struct ol_list ranking;  /* struct ol_quantised_rank: by method, the worst first */
 };
 
 struct ol_quantised_experts {

@@ -43,12 +43,12 @@ static int check_quantisation(const struct ol_quantisation *q, const char *file,
 {
     const struct ol_quantised_site *sites = q->sites.items;
     static const char *const keys[] = {"error", "error_without_dims",
-                                       "error_without_tokens"};
+                                       "error_without_tokens", "token_median", "zeroed"};
     for (int64_t i = 0; i < q->sites.n; i++) {
-        const struct ol_reals *const errors[] = {&sites[i].error,
-                                                 &sites[i].error_without_dims,
-                                                 &sites[i].error_without_tokens};
-        for (int k = 0; k < 3; k++)
+        const struct ol_reals *const errors[] = {
+            &sites[i].error, &sites[i].error_without_dims, &sites[i].error_without_tokens,
+            &sites[i].token_median, &sites[i].zeroed};
+        for (int k = 0; k < 5; k++)
             if (errors[k]->items != NULL && errors[k]->n != q->methods.n)
                 return ol_fail(err,
                                "%s: key \"quantisation.sites[%" PRId64 "].%s\": %" PRId64

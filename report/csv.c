@@ -31,6 +31,7 @@ static const struct ol_column feature_columns[] = {
     {"q1", "", OL_COLUMN_NUMBER},
     {"median", "", OL_COLUMN_NUMBER},
     {"q3", "", OL_COLUMN_NUMBER},
+    {"distinct_layer_fraction", "", OL_COLUMN_NUMBER},
     {0}};
 
 static void put_feature(struct ol_grid *g, const struct ol_report_results *r,
@@ -48,6 +49,7 @@ static void put_feature(struct ol_grid *g, const struct ol_report_results *r,
     ol_grid_yes(g, f->one_sided);
     for (int i = 0; i < 3; i++)
         ol_grid_real(g, f->has_quartiles ? f->quartiles[i] : NAN);
+    ol_grid_real(g, f->layers);
 }
 
 static struct ol_grid *make_features(const struct ol_report_results *r)
@@ -86,6 +88,8 @@ static const struct ol_column model_columns[] = {
     {"median_position_fraction", "", OL_COLUMN_NUMBER},
     {"max_magnitude", "", OL_COLUMN_NUMBER},
     {"perplexity", "", OL_COLUMN_NUMBER},
+    {"mean_distinct_layer_fraction", "", OL_COLUMN_NUMBER},
+    {"median_distinct_layer_fraction", "", OL_COLUMN_NUMBER},
     {"label", "", OL_COLUMN_TEXT},
     {"weight_format", "", OL_COLUMN_TEXT},
     {"precision", "", OL_COLUMN_TEXT},
@@ -126,6 +130,8 @@ static void put_model(struct ol_grid *g, const struct ol_report_results *r)
         ol_grid_real(g, r->has_pairs ? means[i] : NAN);
     ol_grid_real(g, ol_report_largest(r));
     ol_grid_real(g, r->has_perplexity ? r->perplexity : NAN);
+    ol_grid_real(g, r->has_pairs ? r->mean_distinct : NAN);
+    ol_grid_real(g, r->has_pairs ? r->median_distinct : NAN);
 }
 
 static void put_run(struct ol_grid *g, const struct ol_report_results *r)

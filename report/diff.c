@@ -202,7 +202,7 @@ struct ol_grid *ol_diff_counts(const struct ol_diff *d)
               known(in_b, (double)b->pooled.count));
     put_count(g, "strict", known(in_a, (double)a->strict.count),
               known(in_b, (double)b->strict.count));
-    put_count(g, "mean layers, %", known(a->has_pairs, 100 * a->mean_layers),
+    put_count(g, "mean sites, %", known(a->has_pairs, 100 * a->mean_layers),
               known(b->has_pairs, 100 * b->mean_layers));
     put_count(g, "mean positions, %", known(a->has_pairs, 100 * a->mean_positions),
               known(b->has_pairs, 100 * b->mean_positions));
@@ -217,7 +217,7 @@ static const struct ol_column feature_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
     {"max_magnitude_a", "max |x|, A", OL_COLUMN_MAGNITUDE},
     {"max_magnitude_b", "B", OL_COLUMN_MAGNITUDE},
-    {"layer_fraction_a", "layers %, A", OL_COLUMN_PERCENT},
+    {"layer_fraction_a", "sites %, A", OL_COLUMN_PERCENT},
     {"layer_fraction_b", "B", OL_COLUMN_PERCENT},
     {"first_layer_a", "first layer, A", OL_COLUMN_LABEL},
     {"first_layer_b", "B", OL_COLUMN_LABEL},

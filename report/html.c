@@ -8,6 +8,7 @@
 #include "common/version.h"
 #include "report/compare.h"
 #include "report/page.h"
+#include "report/sentences.h"
 #include "report/text.h"
 
 enum { OPEN_ROWS = 12, LONG_ROWS = 100 };
@@ -141,11 +142,12 @@ static void put_cards(const struct ol_report_results *r, FILE *out)
         count_card(r, "strict", r->strict.count, NULL, "averaged over sites", out);
     }
     if (r->has_pairs) {
-        char value[64], note[64];
+        char value[64], note[128];
         snprintf(value, sizeof value, "%s %%", ol_text_percent(r->mean_layers).text);
-        snprintf(note, sizeof note, "median %s %%",
-                 ol_text_percent(r->median_layers).text);
-        ol_page_card(out, "mean layers (L%)", value, note);
+        snprintf(note, sizeof note, "median %s %%; of layers %s %%",
+                 ol_text_percent(r->median_layers).text,
+                 ol_text_percent(r->mean_distinct).text);
+        ol_page_card(out, "mean sites (L%)", value, note);
         snprintf(value, sizeof value, "%s %%", ol_text_percent(r->mean_positions).text);
         snprintf(note, sizeof note, "median %s %%",
                  ol_text_percent(r->median_positions).text);
@@ -154,10 +156,12 @@ static void put_cards(const struct ol_report_results *r, FILE *out)
     if (r->has_perplexity)
         ol_page_card(out, "perplexity", ol_text_magnitude(r->perplexity).text,
                      "of the same text");
-    if (r->blocks.super_experts != NULL)
+    if (r->blocks.super_experts != NULL) {
+        char *tile = ol_text_super_experts(r->blocks.super_experts);
         ol_page_card(out, "super experts",
-                     ol_text_count(r->blocks.super_experts->experts.n).text,
-                     "by the published rule");
+                     ol_text_count(r->blocks.super_experts->experts.n).text, tile);
+        free(tile);
+    }
     if (r->blocks.massive != NULL)
         ol_page_card(out, "massive dimensions",
                      ol_text_count(r->blocks.massive->features.n).text,

@@ -1,8 +1,10 @@
 /* The sections of a model's page, in order. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "report/html.h"
+#include "report/sentences.h"
 #include "report/text.h"
 
 /* A sentence in a paragraph of its own, escaped. */
@@ -92,8 +94,12 @@ static void experts(const struct ol_report_results *r, int64_t top, FILE *out)
             "layers (arXiv 2507.23279).",
             s->criterion->percentile, 100 * s->criterion->min_share,
             ol_text_magnitude(s->limit).text, 100 * s->criterion->first_layers);
-    if (s != NULL && s->experts.n == 0)
-        SAY(out, "No expert qualifies.");
+    if (s != NULL) {
+        char *tile = ol_text_super_experts(s), *noise = ol_text_super_noise(s);
+        SAY(out, "%s.%s%s", tile, noise != NULL ? " " : "", noise != NULL ? noise : "");
+        free(noise);
+        free(tile);
+    }
     ol_html_table(r, &ol_super_experts_table, top, out);
     ol_html_figure(r, &ol_experts_figure, out);
     ol_html_table(r, &ol_robust_experts_table, top, out);
@@ -159,6 +165,11 @@ static void uncertainty(const struct ol_report_results *r, int64_t top, FILE *ou
     const struct ol_uncertainty *u = r->blocks.uncertainty;
     ol_html_figure(r, &ol_uncertainty_figure, out);
     ol_html_numbers(r, &ol_uncertainty_table, top, out);
+    char *margin = ol_text_margin(r);
+    if (margin != NULL)
+        SAY(out, "%s", margin);
+    free(margin);
+    ol_html_table(r, &ol_margin_table, top, out);
     if (u != NULL && u->split_half != NULL && !isnan(u->split_half->jaccard))
         SAY(out,
             "Split in halves, the sequences give %" PRId64 " and %" PRId64 " unique "
@@ -174,8 +185,11 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
 {
     const struct ol_quantisation *q = r->blocks.quantisation;
     ol_html_figure(r, &ol_quantisation_figure, out);
-    if (q != NULL && q->sample_tokens != OL_ABSENT)
-        SAY(out, "Computed over %s tokens.", ol_text_count(q->sample_tokens).text);
+    if (q != NULL) {
+        char *about = ol_text_quantisation(q);
+        SAY(out, "%s", about);
+        free(about);
+    }
     ol_html_table(r, &ol_quantisation_ranking_table, top, out);
     ol_html_table(r, &ol_quantisation_table, top, out);
     if (r->model.n_experts == 0)
@@ -184,10 +198,8 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
     ol_html_figure(r, &ol_expert_quantisation_figure, out);
     if (e != NULL && e->most_tokens != OL_ABSENT)
         SAY(out,
-            "Computed over up to %s tokens of each expert. Where a scale is shared by "
-            "all "
-            "of them (all formats but int8_token and mxfp4), an expert with fewer looks "
-            "better than it is.",
+            "Computed over up to %s tokens of each expert, drawn at random with a fixed "
+            "seed. Scales that tokens share are those of all tokens of the layer.",
             ol_text_count(e->most_tokens).text);
     ol_html_table(r, &ol_expert_ranking_table, top, out);
     ol_html_table(r, &ol_expert_quantisation_table, top, out);

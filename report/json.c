@@ -23,6 +23,7 @@ static struct ol_json *describe_features(const struct ol_report_features *block,
         ol_json_set(one, "max_magnitude", ol_json_new_real(f->max_magnitude));
         ol_json_set(one, "layer_fraction", ol_json_new_real(f->layer_fraction));
         ol_json_set(one, "position_fraction", ol_json_new_real(f->position_fraction));
+        ol_json_set(one, "distinct_layer_fraction", ol_json_new_real(f->layers));
         ol_json_set(one, "occurrences", ol_json_new_int(f->occurrences));
         ol_json_set(one, "batches", ol_json_new_int(f->batches));
         ol_json_set(one, "one_sided", ol_json_new_bool(f->one_sided));
@@ -46,6 +47,10 @@ static struct ol_json *describe_outliers(const struct ol_report_results *r, int6
     ol_json_set(outliers, "median_layer_fraction", ol_json_new_real(r->median_layers));
     ol_json_set(outliers, "median_position_fraction",
                 ol_json_new_real(r->median_positions));
+    ol_json_set(outliers, "mean_distinct_layer_fraction",
+                ol_json_new_real(r->has_pairs ? r->mean_distinct : NAN));
+    ol_json_set(outliers, "median_distinct_layer_fraction",
+                ol_json_new_real(r->has_pairs ? r->median_distinct : NAN));
     ol_json_set(outliers, "top", describe_features(&r->unique, top));
     return outliers;
 }

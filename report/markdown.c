@@ -136,11 +136,17 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
     ol_table_cell(t, "as pooled, positions averaged over all sites");
     ol_table_print(t, out);
     if (r->has_pairs)
+        fprintf(
+            out,
+            "\nOver the pairs: sites (the study's L%%) mean %.1f, median %.1f; positions "
+            "(S%%) mean %.1f, median %.1f.\n",
+            percent(r->mean_layers), percent(r->median_layers),
+            percent(r->mean_positions), percent(r->median_positions));
+    if (r->has_pairs && !isnan(r->mean_distinct))
         fprintf(out,
-                "\nOver the pairs: layers (L%%) mean %.1f, median %.1f; positions (S%%) "
-                "mean %.1f, median %.1f.\n",
-                percent(r->mean_layers), percent(r->median_layers),
-                percent(r->mean_positions), percent(r->median_positions));
+                "A layer has two sites; of the layers, that is mean %.1f %%, median %.1f "
+                "%%.\n",
+                percent(r->mean_distinct), percent(r->median_distinct));
     print_published(r, out);
     fprintf(out,
             "\n%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.\n",
@@ -158,9 +164,10 @@ static void print_features(const struct ol_report_results *r, int64_t top, FILE 
     if (n < block->n)
         fprintf(out, "The first %" PRId64 " of %" PRId64 " by magnitude.\n\n", n,
                 block->n);
-    struct ol_table *t = ol_table_new("rrrrrrl");
-    static const char *const header[] = {
-        "feature", "max", "layers %", "positions %", "batches", "occurrences", "sign"};
+    struct ol_table *t = ol_table_new("rrrrrrrl");
+    static const char *const header[] = {"feature",     "max",         "sites %",
+                                         "layers %",    "positions %", "batches",
+                                         "occurrences", "sign"};
     for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
         ol_table_cell(t, "%s", header[i]);
     for (int64_t i = 0; i < n; i++) {
@@ -168,6 +175,7 @@ static void print_features(const struct ol_report_results *r, int64_t top, FILE 
         ol_table_cell(t, "%" PRId64, f->feature);
         ol_table_cell(t, "%s", ol_text_magnitude(f->max_magnitude).text);
         ol_table_cell(t, "%.1f", percent(f->layer_fraction));
+        ol_table_cell(t, isnan(f->layers) ? "-" : "%.1f", percent(f->layers));
         ol_table_cell(t, "%.1f", percent(f->position_fraction));
         ol_table_cell(t, "%" PRId64 "/%" PRId64, f->batches, r->n_batches);
         ol_table_cell(t, "%" PRId64, f->occurrences);

@@ -7,6 +7,7 @@
 #include "report/format.h"
 #include "report/markdown.h"
 #include "report/markdown_text.h"
+#include "report/sentences.h"
 #include "report/text.h"
 
 void ol_markdown_table(const struct ol_report_results *r,
@@ -22,6 +23,24 @@ void ol_markdown_table(const struct ol_report_results *r,
         ol_grid_markdown(g, top, out);
     }
     ol_grid_free(g);
+}
+
+/* A paragraph in lines of at most WIDTH bytes, where words allow. */
+static void put_paragraph(const char *text, FILE *out)
+{
+    enum { WIDTH = 88 };
+    size_t column = 0;
+    while (*text != '\0') {
+        const size_t n = strcspn(text, " ");
+        if (column > 0 && column + 1 + n > WIDTH) {
+            fputc('\n', out);
+            column = 0;
+        }
+        column += (size_t)fprintf(out, "%s%.*s", column > 0 ? " " : "", (int)n, text);
+        text += n;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
 }
 
 static void put_massive(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -50,18 +69,21 @@ static void put_experts(const struct ol_report_results *r, int64_t top, FILE *ou
     const struct ol_super_experts *s = r->blocks.super_experts;
     if (s == NULL)
         return;
-    fprintf(out, "\n## Super experts\n\n%" PRId64 " by the published rule", s->experts.n);
+    char *tile = ol_text_super_experts(s), *noise = ol_text_super_noise(s);
+    fprintf(out, "\n## Super experts\n\n%s.\n", tile);
     if (s->criterion != NULL)
         fprintf(out,
-                " (output above the %g-th percentile and %g %% of the\nlargest, in the "
-                "first %g %% of the layers; arXiv 2507.23279)",
+                "The published rule: output above the %g-th percentile and %g %% of the "
+                "largest,\nin the first %g %% of the layers (arXiv 2507.23279).\n",
                 s->criterion->percentile, 100 * s->criterion->min_share,
                 100 * s->criterion->first_layers);
-    if (s->robust != NULL)
-        fprintf(out, ", %" PRId64 " with a robust z-score of %g or more",
-                s->robust->experts.n, s->robust->min_z);
-    fputs(".\n", out);
+    if (noise != NULL) {
+        fputc('\n', out);
+        put_paragraph(noise, out);
+    }
     ol_markdown_table(r, &ol_super_experts_table, top, out);
+    free(noise);
+    free(tile);
 }
 
 /* Of each feature its first writer and token: the rest is in HTML and CSV. */
@@ -123,11 +145,17 @@ static void put_uncertainty(const struct ol_report_results *r, int64_t top, FILE
     if (u == NULL)
         return;
     fprintf(out, "\n## Uncertainty\n\n");
-    if (u->resamples != OL_ABSENT && !isnan(u->level))
+    if (u->resamples > 0 && !isnan(u->level))
         fprintf(out,
                 "%g %% intervals from %" PRId64 " resamples of the sequences (seed "
-                "%" PRId64 ").\n",
+                "%" PRId64
+                "), of the mean over such\nsequences. unique has none: what is "
+                "drawn twice finds nothing new.\n",
                 100 * u->level, u->resamples, u->seed == OL_ABSENT ? 0 : u->seed);
+    char *margin = ol_text_margin(r);
+    if (margin != NULL)
+        put_paragraph(margin, out);
+    free(margin);
     if (u->split_half != NULL && !isnan(u->split_half->jaccard))
         fprintf(out,
                 "Halves of the sequences give %" PRId64 " and %" PRId64
@@ -135,6 +163,7 @@ static void put_uncertainty(const struct ol_report_results *r, int64_t top, FILE
                 u->split_half->unique_a, u->split_half->unique_b, u->split_half->both,
                 u->split_half->jaccard);
     ol_markdown_table(r, &ol_uncertainty_table, top, out);
+    ol_markdown_table(r, &ol_margin_table, top, out);
 }
 
 static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -149,14 +178,49 @@ static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE
             p->n_features);
 }
 
-static void put_quantisation(const struct ol_report_results *r, int64_t top, FILE *out)
+/* The worst few by each method, and what else is known of them. */
+static void put_quantisation(const struct ol_report_results *r, FILE *out)
 {
-    if (r->blocks.quantisation == NULL)
+    enum { MOST = 3 };
+    static const struct ol_column columns[] = {
+        {"method", "method", OL_COLUMN_TEXT},
+        {"layer", "layer", OL_COLUMN_LABEL},
+        {"site", "site", OL_COLUMN_TEXT},
+        {"error", "error, %", OL_COLUMN_MAGNITUDE},
+        {"token_median", "median token", OL_COLUMN_MAGNITUDE},
+        {"without_dims", "less dims", OL_COLUMN_MAGNITUDE},
+        {"without_tokens", "less tokens", OL_COLUMN_MAGNITUDE},
+        {"zeroed", "to 0, %", OL_COLUMN_PERCENT},
+        {0}};
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    if (q == NULL)
         return;
+    char *about = ol_text_quantisation(q);
+    struct ol_grid *g = ol_grid_new(columns);
+    for (int64_t m = 0; m < q->methods.n; m++) {
+        int64_t order[MOST];
+        const int n = ol_quantised_worst(q, m, MOST, order);
+        for (int k = 0; k < n; k++) {
+            const struct ol_quantised_site *s =
+                &((const struct ol_quantised_site *)q->sites.items)[order[k]];
+            ol_grid_text(g, ((const char *const *)q->methods.items)[m]);
+            ol_grid_int(g, s->layer);
+            ol_grid_text(g, s->site);
+            ol_grid_real(g, 100 * ol_quantised_at(&s->error, m));
+            ol_grid_real(g, 100 * ol_quantised_at(&s->token_median, m));
+            ol_grid_real(g, 100 * ol_quantised_at(&s->error_without_dims, m));
+            ol_grid_real(g, 100 * ol_quantised_at(&s->error_without_tokens, m));
+            ol_grid_real(g, ol_quantised_at(&s->zeroed, m));
+        }
+    }
     fputs("\n## Quantisation\n\nRelative error (RMS) if a site's activations were stored "
-          "in a number format.\n",
+          "in a number format: the worst\nsites by each.\n",
           out);
-    ol_markdown_table(r, &ol_quantisation_ranking_table, top, out);
+    put_paragraph(about, out);
+    fputc('\n', out);
+    ol_grid_markdown(g, INT64_MAX, out);
+    ol_grid_free(g);
+    free(about);
 }
 
 /* The worst few by each method: the rest is in HTML and CSV. */
@@ -210,6 +274,6 @@ void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *ou
     ol_markdown_positions(r, top, out);
     ol_markdown_sweep(r, out);
     put_uncertainty(r, top, out);
-    put_quantisation(r, top, out);
+    put_quantisation(r, out);
     put_expert_quantisation(r, out);
 }

@@ -86,17 +86,24 @@ static double at_level(const struct ol_distributions *d, const struct ol_distrib
     return NAN;
 }
 
+/* Of the median token where it is known. */
+static double kurtosis_of(const struct ol_distribution *d)
+{
+    return isnan(d->kurtosis_token_median) ? d->kurtosis : d->kurtosis_token_median;
+}
+
 /* Heavy tails first, what has no kurtosis last. */
 static int by_kurtosis(const void *x, const void *y)
 {
     const struct ol_distribution *a = *(const struct ol_distribution *const *)x,
                                  *b = *(const struct ol_distribution *const *)y;
-    if (isnan(a->kurtosis) || isnan(b->kurtosis) || a->kurtosis == b->kurtosis) {
-        if (isnan(a->kurtosis) != isnan(b->kurtosis))
-            return isnan(a->kurtosis) ? 1 : -1;
+    const double left = kurtosis_of(a), right = kurtosis_of(b);
+    if (isnan(left) || isnan(right) || left == right) {
+        if (isnan(left) != isnan(right))
+            return isnan(left) ? 1 : -1;
         return a < b ? -1 : a > b;
     }
-    return a->kurtosis > b->kurtosis ? -1 : 1;
+    return left > right ? -1 : 1;
 }
 
 void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -109,7 +116,8 @@ void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, F
         {"p999", "99.9 %", OL_COLUMN_MAGNITUDE},
         {"p99999", "99.999 %", OL_COLUMN_MAGNITUDE},
         {"max", "max", OL_COLUMN_MAGNITUDE},
-        {"kurtosis", "kurtosis", OL_COLUMN_MAGNITUDE},
+        {"kurtosis_token_median", "kurtosis", OL_COLUMN_MAGNITUDE},
+        {"kurtosis", "of all", OL_COLUMN_MAGNITUDE},
         {0}};
     const struct ol_distributions *d = r->blocks.distributions;
     if (d == NULL || d->sites.n == 0)
@@ -128,13 +136,16 @@ void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, F
         ol_grid_real(g, at_level(d, order[i], 0.999));
         ol_grid_real(g, at_level(d, order[i], 0.99999));
         ol_grid_real(g, at_level(d, order[i], 1));
+        ol_grid_real(g, order[i]->kurtosis_token_median);
         ol_grid_real(g, order[i]->kurtosis);
     }
     fprintf(
         out,
         "\n## Distributions\n\nQuantiles of |x| at each site, the heaviest tails first; "
         "output is the residual stream\nafter the layer. The kurtosis of a normal "
-        "distribution is 3.%s\n\n",
+        "distribution is 3. It is that of each token's\nvalues, of which the median is "
+        "shown; that \"of all\" values together grows with the\nlength of the "
+        "sequences.%s\n\n",
         d->sites.n > top ? " The rest is in HTML and CSV." : "");
     ol_grid_markdown(g, top, out);
     ol_grid_free(g);

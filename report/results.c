@@ -128,6 +128,7 @@ static int read_feature(struct ol_report_feature *f, struct ol_json_section s,
         magnitude(s, &f->max_magnitude, err) != 0 ||
         ol_json_need_real(s, "layer_fraction", &f->layer_fraction, err) != 0 ||
         ol_json_need_real(s, "position_fraction", &f->position_fraction, err) != 0 ||
+        ol_json_real_or(s, "distinct_layer_fraction", NAN, &f->layers, err) != 0 ||
         ol_json_bool_or(s, "one_sided", false, &f->one_sided, err) != 0 ||
         read_feature_sites(f, s, arena, err) != 0)
         return -1;
@@ -175,6 +176,10 @@ static int read_outliers(struct ol_report_results *r, struct ol_json_section s,
         ol_json_real_or(pairs, "median_layer_fraction", NAN, &r->median_layers, err) !=
             0 ||
         ol_json_real_or(pairs, "median_position_fraction", NAN, &r->median_positions,
+                        err) != 0 ||
+        ol_json_real_or(pairs, "mean_distinct_layer_fraction", NAN, &r->mean_distinct,
+                        err) != 0 ||
+        ol_json_real_or(pairs, "median_distinct_layer_fraction", NAN, &r->median_distinct,
                         err) != 0 ||
         need_array(s, "batches", &batches, err) != 0)
         return -1;

@@ -28,9 +28,10 @@ struct ol_report_feature_site {
 
 struct ol_report_feature {
     int64_t feature, batches, occurrences, n_sites;
-    struct ol_report_feature_site *sites; /* [n_sites], layer by layer */
-    double max_magnitude;                 /* INFINITY where the file has null */
-    double layer_fraction, position_fraction;
+    struct ol_report_feature_site *sites;     /* [n_sites], layer by layer */
+    double max_magnitude;                     /* INFINITY where the file has null */
+    double layer_fraction, position_fraction; /* layer_fraction: of the sites */
+    double layers; /* share of the layers with an occurrence; NAN: not known */
     bool one_sided, has_quartiles;
     double quartiles[3];
 };
@@ -76,7 +77,10 @@ struct ol_report_results {
     bool has_outliers; /* false: they could not be counted, or were not asked for */
     int64_t n_pairs, n_batches;
     bool has_pairs; /* the four means and medians are known */
+    /* Shares over the pairs; layers: of the sites, distinct: of the layers (NAN: not
+     * known). */
     double mean_layers, mean_positions, median_layers, median_positions;
+    double mean_distinct, median_distinct;
     struct ol_report_features unique, pooled, strict;
     struct ol_report_site *sites; /* [n_listed_sites] */
     int64_t n_listed_sites;

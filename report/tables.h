@@ -24,7 +24,7 @@ extern const struct ol_table_source ol_counts_table, ol_published_table,
     ol_robust_experts_table, ol_units_table, ol_attribution_table,
     ol_attribution_tokens_table, ol_writes_table, ol_links_table, ol_router_table,
     ol_loads_table, ol_tokens_table, ol_token_counts_table, ol_positions_table,
-    ol_sweep_table, ol_uncertainty_table, ol_quantisation_table,
+    ol_sweep_table, ol_uncertainty_table, ol_margin_table, ol_quantisation_table,
     ol_quantisation_ranking_table, ol_expert_quantisation_table, ol_expert_ranking_table,
     ol_feature_positions_table, ol_site_positions_table;
 

@@ -2,81 +2,79 @@
  * format on the rows of ln_mlp of tokens that were routed to it. Needs the tensors of
  * ln_mlp and the router's choices.
  *
- * Of each expert at most MOST_TOKENS tokens are looked at, evenly spaced among its own:
- * as many of a busy expert as of one that is seldom chosen, since a scale that all rows
- * share is worse the more rows there are; and a cost that does not grow with the text. */
+ * Scales that tokens share are those of all tokens of the layer, as where an engine
+ * rounds a layer's input once for all of its experts: so an expert that is seldom chosen
+ * is not shown better than it is. Of each expert at most 32 tokens are looked at: a cost
+ * that does not grow with the text. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analyze/quantise.h"
-#include "analyze/statistics.h"
+#include "analyze/sample.h"
+#include "analyze/stats/quantisation.h"
 
-enum { MOST_TOKENS = 32, MOST_RANKED = 16 };
-
-struct token {
-    int64_t sequence, position;
-};
+enum { MOST_FIRST = 4, MOST_OTHERS = 28, MOST_RANKED = 16 };
+enum { MOST_TOKENS = MOST_FIRST + MOST_OTHERS };
 
 struct expert {
-    int64_t n_routed; /* (token, slot) pairs, of which the sample is taken */
-    int64_t n_seen;
-    int n_tokens; /* in the sample */
-    struct token tokens[MOST_TOKENS];
-    double errors[OL_N_QUANTISED];
+    struct ol_sampler *sampler; /* of (token, slot) pairs */
+    struct ol_sample sample;
+    struct ol_quantise_errors errors;
+};
+
+struct buffers {
+    float *x;       /* [MOST_TOKENS, d_model] */
+    float *columns; /* [d_model] */
+    float *scratch;
+    double *per_row;
+    int64_t weights[MOST_TOKENS];
 };
 
 struct job {
     const struct ol_analysis *a;
     size_t d_model;
     int n_experts, n_layers;
-    int *layers;            /* [n_layers]: indices into the layout's */
-    struct expert *experts; /* [n_layers][n_experts] */
-    float **x;              /* [threads][MOST_TOKENS * d_model] */
-    float **scratch;        /* [threads][OL_QUANTISE_SCRATCH * d_model] */
+    int *layers;             /* [n_layers]: indices into the layout's */
+    struct expert *experts;  /* [n_layers][n_experts] */
+    struct buffers *buffers; /* [threads] */
+    const void *columns;     /* state of quantisation */
 };
 
 /* ---- the sample ---- */
 
-static void count(struct expert *e, struct token token)
+static void choose_sample(void *arg, int64_t layer, int thread)
 {
-    (void)token;
-    e->n_routed++;
-}
-
-/* Number i of a sample of n is choice i * n_routed / n. */
-static void pick(struct expert *e, struct token token)
-{
-    const int64_t n = e->n_routed < MOST_TOKENS ? e->n_routed : MOST_TOKENS;
-    if (e->n_tokens < n && e->n_seen == e->n_tokens * e->n_routed / n)
-        e->tokens[e->n_tokens++] = token;
-    e->n_seen++;
-}
-
-static void each_choice(const struct job *j, int layer,
-                        void (*take)(struct expert *e, struct token token))
-{
+    (void)thread;
+    const struct job *j = arg;
     const struct ol_parts *parts = j->a->parts;
     const int i_layer = j->layers[layer];
     const int64_t top_k = ol_parts_layout(parts)->layers[i_layer].top_k;
+    struct expert *experts = j->experts + layer * j->n_experts;
+    for (int e = 0; e < j->n_experts; e++)
+        experts[e].sampler = ol_sampler_new(MOST_FIRST, MOST_OTHERS);
     for (int64_t s = 0; s < parts->n_sequences; s++) {
         const uint16_t *ids = ol_activation_router_ids(parts->files[parts->file_of[s]],
                                                        i_layer, parts->number_of[s]);
         for (int64_t i = 0; i < parts->lengths[s] * top_k; i++)
             if (ids[i] < j->n_experts)
-                take(&j->experts[layer * j->n_experts + ids[i]],
-                     (struct token){s, i / top_k});
+                ol_sampler_add(experts[ids[i]].sampler, s, i / top_k);
     }
-}
-
-static void choose_sample(void *arg, int64_t layer, int thread)
-{
-    (void)thread;
-    each_choice(arg, (int)layer, count);
-    each_choice(arg, (int)layer, pick);
+    for (int e = 0; e < j->n_experts; e++)
+        experts[e].sample = ol_sampler_finish(experts[e].sampler);
 }
 
 /* ---- the errors ---- */
+
+/* Number of the layer's ln_mlp among the sites. */
+static int site_of(const struct job *j, int i_layer)
+{
+    int site = 0;
+    while (j->a->sites[site].i_layer != i_layer ||
+           j->a->sites[site].site != OL_SITE_LN_MLP)
+        site++;
+    return site;
+}
 
 static void measure(void *arg, int64_t i, int thread)
 {
@@ -86,17 +84,21 @@ static void measure(void *arg, int64_t i, int thread)
     const size_t row_bytes = j->d_model * ol_dtype_size(dtype);
     const int i_layer = j->layers[i / j->n_experts];
     struct expert *e = &j->experts[i];
-    float *x = j->x[thread];
-    for (int t = 0; t < e->n_tokens; t++) {
-        const struct token at = e->tokens[t];
+    struct buffers *b = &j->buffers[thread];
+    for (int64_t t = 0; t < e->sample.n; t++) {
+        const struct ol_sampled *at = &e->sample.tokens[t];
         const char *rows =
-            ol_activation_site(parts->files[parts->file_of[at.sequence]], i_layer,
-                               OL_SITE_LN_MLP, parts->number_of[at.sequence]);
-        ol_to_f32(dtype, rows + (size_t)at.position * row_bytes,
-                  x + (size_t)t * j->d_model, j->d_model);
+            ol_activation_site(parts->files[parts->file_of[at->sequence]], i_layer,
+                               OL_SITE_LN_MLP, parts->number_of[at->sequence]);
+        ol_to_f32(dtype, rows + (size_t)at->position * row_bytes,
+                  b->x + (size_t)t * j->d_model, j->d_model);
+        b->weights[t] = at->weight;
     }
-    ol_quantise_errors(x, e->n_tokens, (int64_t)j->d_model, j->scratch[thread],
-                       e->errors);
+    ol_quantisation_columns(j->columns, site_of(j, i_layer), b->columns);
+    const struct ol_quantise_input in = {
+        b->x,       b->weights, e->sample.n, (int64_t)j->d_model,
+        b->columns, b->scratch, b->per_row};
+    ol_quantise(&in, &e->errors);
 }
 
 /* ---- the results ---- */
@@ -112,13 +114,11 @@ static struct ol_json *describe_layer(const struct job *j, int layer)
     struct ol_json *one = ol_json_new_object(), *tokens = ol_json_new_array(),
                    *errors = ol_json_new_array();
     for (int e = 0; e < j->n_experts; e++)
-        ol_json_append(tokens, ol_json_new_int(experts[e].n_tokens));
+        ol_json_append(tokens, ol_json_new_int(experts[e].sample.n));
     for (int m = 0; m < OL_N_QUANTISED; m++) {
         struct ol_json *row = ol_json_new_array();
         for (int e = 0; e < j->n_experts; e++)
-            ol_json_append(row, isfinite(experts[e].errors[m])
-                                    ? ol_json_new_real(experts[e].errors[m])
-                                    : ol_json_new_null());
+            ol_json_append(row, ol_json_new_real(experts[e].errors.pooled[m]));
         ol_json_append(errors, row);
     }
     ol_json_set(one, "layer", ol_json_new_int(layer_number(j, layer)));
@@ -147,8 +147,8 @@ static void rank(const struct job *j, enum ol_quantised method, struct ol_json *
     struct ranked *all = ol_xcalloc((size_t)n_all, sizeof *all);
     int n = 0;
     for (int i = 0; i < n_all; i++)
-        if (isfinite(j->experts[i].errors[method]))
-            all[n++] = (struct ranked){i, j->experts[i].errors[method]};
+        if (isfinite(j->experts[i].errors.pooled[method]))
+            all[n++] = (struct ranked){i, j->experts[i].errors.pooled[method]};
     qsort(all, (size_t)n, sizeof *all, by_error);
     for (int k = 0; k < n && k < MOST_RANKED; k++) {
         const int i = all[k].i;
@@ -156,7 +156,7 @@ static void rank(const struct job *j, enum ol_quantised method, struct ol_json *
         ol_json_set(one, "method", ol_json_new_string(ol_quantised_name(method)));
         ol_json_set(one, "layer", ol_json_new_int(layer_number(j, i / j->n_experts)));
         ol_json_set(one, "expert", ol_json_new_int(i % j->n_experts));
-        ol_json_set(one, "n_tokens", ol_json_new_int(j->experts[i].n_tokens));
+        ol_json_set(one, "n_tokens", ol_json_new_int(j->experts[i].sample.n));
         ol_json_set(one, "error", ol_json_new_real(all[k].error));
         ol_json_append(list, one);
     }
@@ -184,23 +184,34 @@ static struct ol_json *describe(const struct job *j)
 
 static void run(struct job *j)
 {
-    const size_t n_threads = (size_t)j->a->n_threads, room = MOST_TOKENS * j->d_model;
+    const size_t n_threads = (size_t)j->a->n_threads, d = j->d_model;
     j->experts =
         ol_xcalloc((size_t)j->n_layers * (size_t)j->n_experts, sizeof *j->experts);
-    j->x = ol_xcalloc(n_threads, sizeof *j->x);
-    j->scratch = ol_xcalloc(n_threads, sizeof *j->scratch);
+    j->buffers = ol_xcalloc(n_threads, sizeof *j->buffers);
     for (size_t i = 0; i < n_threads; i++) {
-        j->x[i] = ol_xcalloc(room, sizeof **j->x);
-        j->scratch[i] = ol_xcalloc(OL_QUANTISE_SCRATCH * j->d_model, sizeof **j->scratch);
+        struct buffers *b = &j->buffers[i];
+        b->x = ol_xcalloc(MOST_TOKENS * d, sizeof *b->x);
+        b->columns = ol_xcalloc(d, sizeof *b->columns);
+        b->scratch = ol_xcalloc(OL_QUANTISE_SCRATCH * d, sizeof *b->scratch);
+        b->per_row = ol_xcalloc(OL_N_QUANTISED * MOST_TOKENS, sizeof *b->per_row);
     }
     ol_pool_run(j->a->pool, j->n_layers, choose_sample, j);
     ol_pool_run(j->a->pool, (int64_t)j->n_layers * j->n_experts, measure, j);
     for (size_t i = 0; i < n_threads; i++) {
-        free(j->x[i]);
-        free(j->scratch[i]);
+        free(j->buffers[i].x);
+        free(j->buffers[i].columns);
+        free(j->buffers[i].scratch);
+        free(j->buffers[i].per_row);
     }
-    free(j->scratch);
-    free(j->x);
+    free(j->buffers);
+}
+
+static void clear(struct job *j)
+{
+    for (int i = 0; j->experts != NULL && i < j->n_layers * j->n_experts; i++)
+        ol_sample_clear(&j->experts[i].sample);
+    free(j->experts);
+    free(j->layers);
 }
 
 static struct ol_json *results(const struct ol_analysis *a, void *state)
@@ -208,6 +219,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     (void)state;
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
     struct job j = {.a = a,
+                    .columns = ol_statistic_state(a, &ol_quantisation_statistic),
                     .d_model = (size_t)layout->d_model,
                     .n_experts = (int)ol_parts_info(a->parts)->model.n_experts,
                     .layers = ol_xcalloc((size_t)layout->n_layers, sizeof *j.layers)};
@@ -219,10 +231,11 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
         run(&j);
         block = describe(&j);
     }
-    free(j.experts);
-    free(j.layers);
+    clear(&j);
     return block != NULL ? block : ol_json_new_null();
 }
 
 const struct ol_statistic ol_expert_quantisation_statistic = {
-    .name = "expert_quantisation", .results = results};
+    .needs = &ol_quantisation_statistic,
+    .name = "expert_quantisation",
+    .results = results};

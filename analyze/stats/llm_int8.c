@@ -26,31 +26,48 @@ static struct ol_json *real_or_null(double value, bool known)
     return known ? ol_json_new_real(value) : ol_json_new_null();
 }
 
+/* Shares of sites under the study's name, and of layers, which the paper speaks of: a
+ * layer has two sites. */
+static void set_layers(const struct llm_int8 *s, struct ol_json *to, int64_t n_sites,
+                       int64_t n_layers)
+{
+    ol_json_set(to, "n_sites", ol_json_new_int(n_sites));
+    ol_json_set(to, "n_layers", ol_json_new_int(n_layers));
+    ol_json_set(to, "distinct_layer_fraction",
+                ol_json_new_real((double)n_layers / (double)s->n_layers));
+}
+
+/* One number of every pair. */
+static double share_of(const struct llm_int8 *s, const struct pair *p, int which)
+{
+    return which == 0   ? p->layers
+           : which == 1 ? p->positions
+                        : (double)p->n_layers / (double)s->n_layers;
+}
+
 static struct ol_json *describe_pairs(const struct llm_int8 *s)
 {
-    size_t n = 0, used = 0;
+    static const char *const names[][2] = {
+        {"mean_layer_fraction", "median_layer_fraction"},
+        {"mean_position_fraction", "median_position_fraction"},
+        {"mean_distinct_layer_fraction", "median_distinct_layer_fraction"}};
+    size_t n = 0;
     for (int64_t i = 0; i < s->a->n_batches; i++)
         n += s->batches[i].n;
-    double *layers = ol_xcalloc(n, sizeof *layers),
-           *positions = ol_xcalloc(n, sizeof *positions);
-    double layer_sum = 0, position_sum = 0;
-    for (int64_t i = 0; i < s->a->n_batches; i++)
-        for (size_t k = 0; k < s->batches[i].n; k++, used++) {
-            layer_sum += layers[used] = s->batches[i].pairs[k].layers;
-            position_sum += positions[used] = s->batches[i].pairs[k].positions;
-        }
+    double *shares = ol_xcalloc(n, sizeof *shares);
     struct ol_json *pairs = ol_json_new_object();
-    const bool any = n > 0;
     ol_json_set(pairs, "count", ol_json_new_int((int64_t)n));
-    ol_json_set(pairs, "mean_layer_fraction", real_or_null(layer_sum / (double)n, any));
-    ol_json_set(pairs, "mean_position_fraction",
-                real_or_null(position_sum / (double)n, any));
-    ol_json_set(pairs, "median_layer_fraction",
-                real_or_null(any ? median(layers, n) : 0, any));
-    ol_json_set(pairs, "median_position_fraction",
-                real_or_null(any ? median(positions, n) : 0, any));
-    free(positions);
-    free(layers);
+    for (int which = 0; which < 3; which++) {
+        size_t used = 0;
+        double sum = 0;
+        for (int64_t i = 0; i < s->a->n_batches; i++)
+            for (size_t k = 0; k < s->batches[i].n; k++)
+                sum += shares[used++] = share_of(s, &s->batches[i].pairs[k], which);
+        ol_json_set(pairs, names[which][0], real_or_null(sum / (double)n, n > 0));
+        ol_json_set(pairs, names[which][1],
+                    real_or_null(n > 0 ? median(shares, n) : 0, n > 0));
+    }
+    free(shares);
     return pairs;
 }
 
@@ -70,6 +87,7 @@ static struct ol_json *describe_batch(const struct llm_int8 *s, int64_t batch)
         ol_json_set(feature, "layer_fraction", ol_json_new_real(p->layers));
         ol_json_set(feature, "position_fraction", ol_json_new_real(p->positions));
         ol_json_set(feature, "occurrences", ol_json_new_int(p->occurrences));
+        set_layers(s, feature, p->n_sites, p->n_layers);
         ol_json_append(features, feature);
     }
     ol_json_set(one, "sequences", sequences);
@@ -83,6 +101,7 @@ static struct ol_json *describe_batch(const struct llm_int8 *s, int64_t batch)
 struct llm_int8_feature ol_llm_int8_sum_feature(const struct llm_int8 *s, size_t f)
 {
     struct llm_int8_feature sum = {.feature = (uint32_t)f};
+    struct llm_int8_layers layers = {0, -1};
     for (int i = 0; i < s->a->n_threads; i++) {
         sum.positions += s->threads[i].positions[f];
         sum.signs |= s->threads[i].signs[f];
@@ -96,7 +115,10 @@ struct llm_int8_feature ol_llm_int8_sum_feature(const struct llm_int8 *s, size_t
         }
         sum.occurrences += here;
         sum.n_sites += here > 0;
+        if (here > 0)
+            ol_llm_int8_see(s->a, site, &layers);
     }
+    sum.n_layers = layers.n;
     const double n_tokens = (double)s->a->parts->n_tokens;
     sum.layer_fraction = (double)sum.n_sites / (double)s->n_sites;
     sum.pooled = (double)sum.positions / n_tokens;
@@ -267,6 +289,7 @@ static struct ol_json *describe_block(const struct llm_int8 *s,
             one, "position_fraction",
             ol_json_new_real(block == OL_LLM_INT8_STRICT ? f->strict : f->pooled));
         ol_json_set(one, "occurrences", ol_json_new_int(f->occurrences));
+        set_layers(s, one, f->n_sites, f->n_layers);
         ol_json_set(one, "one_sided",
                     ol_json_new_bool(f->signs != (OL_NEGATIVE | OL_POSITIVE)));
         ol_json_set(one, "quartiles", describe_quartiles(f));

@@ -75,8 +75,8 @@ struct thread {
 struct pair {
     uint32_t feature;
     float max;
-    double layers, positions;
-    int64_t occurrences;
+    double layers, positions; /* shares of the sites, and of the positions */
+    int64_t occurrences, n_sites, n_layers, n_positions;
 };
 
 struct batch {
@@ -87,6 +87,7 @@ struct batch {
 struct llm_int8 {
     const struct ol_analysis *a;
     size_t d_model, n_sites;
+    int64_t n_layers; /* that have a site */
     struct thread *threads;
     struct batch *batches;       /* [n_batches] */
     int64_t *batches_of_feature; /* [d_model] in which it qualifies */
@@ -103,13 +104,21 @@ void ol_llm_int8_from_summaries(struct llm_int8 *s);
 /* After the last of a batch was gathered: which features qualify in it. */
 void ol_llm_int8_end_batch(struct llm_int8 *s, int64_t batch);
 
+/* Distinct layers of sites, which are in the order of layers: at each of them, the next.
+ */
+struct llm_int8_layers {
+    int64_t n;
+    int last; /* index of the last layer seen; start from {0, -1} */
+};
+void ol_llm_int8_see(const struct ol_analysis *a, size_t site, struct llm_int8_layers *l);
+
 /* Tokens of a batch's longest sequence. */
 int64_t ol_llm_int8_longest(const struct ol_analysis *a, int64_t batch);
 
 /* One feature over all sequences. */
 struct llm_int8_feature {
     uint32_t feature;
-    int64_t occurrences, positions, n_sites;
+    int64_t occurrences, positions, n_sites, n_layers;
     float max;
     uint8_t signs;
     double layer_fraction, pooled, strict;

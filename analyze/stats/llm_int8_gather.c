@@ -15,6 +15,10 @@ struct llm_int8 *ol_llm_int8_begin(const struct ol_analysis *a)
     s->a = a;
     s->d_model = (size_t)ol_parts_layout(a->parts)->d_model;
     s->n_sites = (size_t)a->n_sites;
+    struct llm_int8_layers layers = {0, -1};
+    for (size_t site = 0; site < s->n_sites; site++)
+        ol_llm_int8_see(a, site, &layers);
+    s->n_layers = layers.n;
     s->threads = ol_xcalloc((size_t)a->n_threads, sizeof *s->threads);
     s->batches = ol_xcalloc((size_t)a->n_batches, sizeof *s->batches);
     s->batches_of_feature = ol_xcalloc(s->d_model, sizeof *s->batches_of_feature);
@@ -127,11 +131,19 @@ static int compare_pairs(const void *x, const void *y)
     return (a->feature > b->feature) - (a->feature < b->feature);
 }
 
+void ol_llm_int8_see(const struct ol_analysis *a, size_t site, struct llm_int8_layers *l)
+{
+    l->n += a->sites[site].i_layer != l->last;
+    l->last = a->sites[site].i_layer;
+}
+
 /* What all threads saw of a feature, which they then forget. */
-static struct in_batch take(struct llm_int8 *s, size_t f, int64_t *n_sites)
+static struct in_batch take(struct llm_int8 *s, size_t f, int64_t *n_sites,
+                            int64_t *n_layers)
 {
     struct in_batch sum = {0};
-    *n_sites = 0;
+    struct llm_int8_layers layers = {0, -1};
+    *n_sites = *n_layers = 0;
     for (int i = 0; i < s->a->n_threads; i++) {
         struct in_batch *one = &s->threads[i].in_batch[f];
         sum.occurrences += one->occurrences;
@@ -149,7 +161,10 @@ static struct in_batch take(struct llm_int8 *s, size_t f, int64_t *n_sites)
             *flag = 0;
         }
         *n_sites += any;
+        if (any != 0)
+            ol_llm_int8_see(s->a, site, &layers);
     }
+    *n_layers = layers.n;
     return sum;
 }
 
@@ -169,15 +184,16 @@ void ol_llm_int8_end_batch(struct llm_int8 *s, int64_t batch)
     const double n_positions = (double)ol_llm_int8_longest(s->a, batch);
     struct batch *b = &s->batches[batch];
     for (size_t f = 0; f < s->d_model; f++) {
-        int64_t n_sites;
-        const struct in_batch sum = take(s, f, &n_sites);
+        int64_t n_sites, n_layers;
+        const struct in_batch sum = take(s, f, &n_sites, &n_layers);
         const double layers = (double)n_sites / (double)s->n_sites;
         const double positions = (double)sum.positions / n_positions;
         if (layers < criterion->min_layers || positions < criterion->min_positions)
             continue;
         b->pairs = ol_xrealloc_array(b->pairs, b->n + 1, sizeof *b->pairs);
         b->pairs[b->n++] =
-            (struct pair){(uint32_t)f, sum.max, layers, positions, sum.occurrences};
+            (struct pair){(uint32_t)f,     sum.max, layers,   positions,
+                          sum.occurrences, n_sites, n_layers, sum.positions};
         s->batches_of_feature[f]++;
     }
     if (b->n > 0)

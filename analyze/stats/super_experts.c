@@ -28,7 +28,8 @@ static struct ol_json *gate_mean(const struct ol_unit *unit)
 }
 
 static struct ol_json *describe_expert(const struct ol_parts *parts,
-                                       const struct ol_unit *unit, double max_output)
+                                       const struct ol_unit *unit,
+                                       const struct ol_super_experts *s)
 {
     struct ol_json *entry = begin_unit(parts, unit, true);
     ol_json_set(entry, "output", ol_json_new_real(unit->output));
@@ -38,7 +39,11 @@ static struct ol_json *describe_expert(const struct ol_parts *parts,
     ol_json_set(entry, "input_column", ol_describe_index(unit->input_column));
     ol_json_set(entry, "n_tokens", ol_json_new_int(unit->n_tokens));
     ol_json_set(entry, "gate_mean", gate_mean(unit));
-    ol_json_set(entry, "share_of_max", ol_json_new_real(fabs(unit->output) / max_output));
+    ol_json_set(entry, "share_of_max",
+                ol_json_new_real(fabs(unit->output) / s->max_output));
+    ol_json_set(entry, "share_of_median",
+                ol_json_new_real(fabs(unit->output) / s->median_output));
+    ol_json_set(entry, "z", ol_json_new_real(ol_units_z(s, unit)));
     return entry;
 }
 
@@ -49,6 +54,8 @@ static struct ol_json *describe_robust(const struct ol_parts *parts,
     for (int64_t i = 0; i < s->n_robust; i++) {
         struct ol_json *entry = begin_unit(parts, s->robust[i], true);
         ol_json_set(entry, "output", ol_json_new_real(s->robust[i]->output));
+        ol_json_set(entry, "share_of_median",
+                    ol_json_new_real(fabs(s->robust[i]->output) / s->median_output));
         ol_json_set(entry, "z", ol_json_new_real(ol_units_z(s, s->robust[i])));
         ol_json_append(list, entry);
     }
@@ -57,6 +64,19 @@ static struct ol_json *describe_robust(const struct ol_parts *parts,
     ol_json_set(robust, "mad", ol_json_new_real(s->mad));
     ol_json_set(robust, "experts", list);
     return robust;
+}
+
+/* The rule is meaningful where it can leave the largest output out: above the percentile
+ * of at most 200 outputs is always one, the largest, however small. */
+static struct ol_json *describe_noise(const struct ol_super_experts *s)
+{
+    struct ol_json *noise = ol_json_new_object();
+    ol_json_set(noise, "n_experts", ol_json_new_int(s->n_outputs));
+    ol_json_set(noise, "n_above", ol_json_new_int(s->n_above));
+    ol_json_set(noise, "expected", ol_json_new_real(s->expected));
+    ol_json_set(noise, "probability", ol_json_new_real(s->probability));
+    ol_json_set(noise, "meaningful", ol_json_new_bool(s->n_above > 1));
+    return noise;
 }
 
 static struct ol_json *describe_layers(const struct ol_parts *parts,
@@ -93,11 +113,13 @@ static struct ol_json *describe(const struct ol_parts *parts, const struct ol_un
     ol_json_set(criterion, "min_share", ol_json_new_real(c->min_share));
     ol_json_set(criterion, "first_layers", ol_json_new_real(c->first_layers));
     for (int64_t i = 0; i < s.n; i++)
-        ol_json_append(experts, describe_expert(parts, s.experts[i], s.max_output));
+        ol_json_append(experts, describe_expert(parts, s.experts[i], &s));
     ol_json_set(block, "criterion", criterion);
     ol_json_set(block, "limit", ol_json_new_real(s.limit));
     ol_json_set(block, "max_output", ol_json_new_real(s.max_output));
     ol_json_set(block, "experts", experts);
+    ol_json_set(block, "median_output", ol_json_new_real(s.median_output));
+    ol_json_set(block, "noise", describe_noise(&s));
     ol_json_set(block, "robust", describe_robust(parts, &s));
     ol_json_set(block, "layers", describe_layers(parts, u));
     ol_units_super_clear(&s);

@@ -1,11 +1,14 @@
 /* How sure the counts are: what they would be for other sequences like these. Batches are
  * drawn with replacement, as many as there are (the bootstrap: Efron, Annals of
  * Statistics 7, 1979), and counted as if they were the run; the interval is that of the
- * percentiles. Beside it: whether two halves of the run find the same features. */
+ * percentiles. unique has none: what is drawn twice finds nothing new, so that no
+ * resample has more than the run. Beside it: whether two halves of the run find the same
+ * features, and how the count of pairs hangs on the criterion's numbers (margin.c). */
 #include <math.h>
 #include <stdlib.h>
 
 #include "analyze/stats/llm_int8.h"
+#include "analyze/stats/margin.h"
 
 enum { RESAMPLES = 1000, SEED = 1 };
 
@@ -222,11 +225,11 @@ static struct ol_json *real(double x)
 }
 
 /* Resamples without a pair have no mean; the interval is of those that have one. */
-static struct ol_json *interval(double value, double *values)
+static struct ol_json *interval(double value, double *values, bool known)
 {
     struct ol_json *one = ol_json_new_object();
     size_t n = 0;
-    for (size_t i = 0; i < RESAMPLES; i++)
+    for (size_t i = 0; known && i < RESAMPLES; i++)
         if (!isnan(values[i]))
             values[n++] = values[i];
     if (n > 0)
@@ -237,14 +240,16 @@ static struct ol_json *interval(double value, double *values)
     return one;
 }
 
+/* One batch is all that there is: drawn again it says nothing. */
 static void resample(struct bootstrap *b, struct ol_json *block)
 {
     double *values[N_NUMBERS], numbers[N_NUMBERS];
     int64_t *drawn = ol_xcalloc((size_t)b->n_batches, sizeof *drawn);
     uint64_t state = SEED;
+    const bool several = b->n_batches > 1;
     for (int k = 0; k < N_NUMBERS; k++)
         values[k] = ol_xcalloc(RESAMPLES, sizeof *values[k]);
-    for (uint32_t i = 0; i < RESAMPLES; i++) {
+    for (uint32_t i = 0; several && i < RESAMPLES; i++) {
         for (int64_t j = 0; j < b->n_batches; j++)
             drawn[j] = draw(&state, b->n_batches);
         count(b, drawn, i + 1, numbers);
@@ -255,7 +260,8 @@ static void resample(struct bootstrap *b, struct ol_json *block)
         drawn[j] = j;
     count(b, drawn, RESAMPLES + 1, numbers);
     for (int k = 0; k < N_NUMBERS; k++) {
-        ol_json_set(block, names[k], interval(numbers[k], values[k]));
+        ol_json_set(block, names[k],
+                    interval(numbers[k], values[k], several && k != UNIQUE));
         free(values[k]);
     }
     free(drawn);
@@ -303,22 +309,48 @@ static struct ol_json *consistency(const struct llm_int8 *s)
 
 static struct ol_json *results(const struct ol_analysis *a, void *state)
 {
-    (void)state;
-    if (a->n_sites == 0 || a->n_batches < 2)
+    if (a->n_sites == 0)
         return ol_json_new_null();
     const struct llm_int8 *s = ol_statistic_state(a, &ol_llm_int8_statistic);
     struct bootstrap b;
     struct ol_json *block = ol_json_new_object();
-    ol_json_set(block, "resamples", ol_json_new_int(RESAMPLES));
+    ol_json_set(block, "resamples", ol_json_new_int(a->n_batches > 1 ? RESAMPLES : 0));
     ol_json_set(block, "seed", ol_json_new_int(SEED));
     ol_json_set(block, "level", ol_json_new_real(level));
     begin(&b, s);
     resample(&b, block);
     end(&b);
-    ol_json_set(block, "split_half", split_half(s));
+    ol_json_set(block, "split_half",
+                a->n_batches > 1 ? split_half(s) : ol_json_new_null());
     ol_json_set(block, "consistency", consistency(s));
+    ol_json_set(block, "margin", ol_margin_describe(state, s));
     return block;
 }
 
-const struct ol_statistic ol_uncertainty_statistic = {
-    .needs = &ol_llm_int8_statistic, .name = "uncertainty", .results = results};
+static void *begin_margin(const struct ol_analysis *a)
+{
+    return ol_margin_begin(a);
+}
+
+static void block(void *state, int thread, const struct ol_block *b)
+{
+    ol_margin_block(state, thread, b);
+}
+
+static void end_batch(void *state, int64_t batch)
+{
+    ol_margin_end_batch(state, batch);
+}
+
+static void end_margin(void *state)
+{
+    ol_margin_end(state);
+}
+
+const struct ol_statistic ol_uncertainty_statistic = {.needs = &ol_llm_int8_statistic,
+                                                      .name = "uncertainty",
+                                                      .begin = begin_margin,
+                                                      .block = block,
+                                                      .end_batch = end_batch,
+                                                      .end = end_margin,
+                                                      .results = results};

@@ -43,7 +43,7 @@ static void name_percent(const struct ol_reals *fractions, bool reverse,
     }
 }
 
-/* More layers needed: higher up. */
+/* More sites needed: higher up. */
 static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_sweep *s = r->blocks.sweep;
@@ -71,7 +71,7 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
                                    .row_names = texts,
                                    .column_names = texts + rows,
                                    .x_title = "positions at least",
-                                   .y_title = "layers at least",
+                                   .y_title = "sites at least",
                                    .scale_title = title,
                                    .unit = " features",
                                    .missing = "none",
@@ -89,7 +89,7 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
 const struct ol_figure ol_sweep_figure = {
     "sweep",
     "Unique features under other criteria",
-    "How many features would qualify if an outlier had to appear on more or fewer layers "
+    "How many features would qualify if an outlier had to appear at more or fewer sites "
     "(up) and positions (right), at the threshold of this analysis. If colours change "
     "fast around the ring, the count hangs on the choice of the criterion.",
     sweep_needs,
@@ -146,7 +146,7 @@ static void draw_thresholds(const struct ol_report_results *r, const struct ol_c
 const struct ol_figure ol_thresholds_figure = {
     "thresholds",
     "Counts against the threshold",
-    "The two counts at the layer and position fractions of this analysis, for other "
+    "The two counts at the shares of sites and positions of this analysis, for other "
     "magnitudes. A straight fall means that no threshold is special; a plateau that "
     "outliers stand apart from the rest.",
     sweep_needs,
@@ -155,9 +155,11 @@ const struct ol_figure ol_thresholds_figure = {
 
 /* ---- intervals ---- */
 
+/* Of a single batch there is none. */
 static bool has_uncertainty(const struct ol_report_results *r)
 {
-    return r->blocks.uncertainty != NULL;
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    return u != NULL && u->pairs != NULL && !isnan(u->pairs->low);
 }
 
 struct interval_row {
@@ -186,6 +188,11 @@ static void draw_interval(FILE *out, const struct interval_row *row, double top)
         ol_svg_rect(out, low, y - 4, fmax(1, high - low), 8, "c10", NULL);
     }
     ol_svg_circle(out, ol_axis_at(&axis, i->value), y, 5, "f1", NULL);
+    if (isnan(i->low) || isnan(i->high)) {
+        ol_svg_text(out, right + 12, y + 4, 's', "", "%.4g%s", row->factor * i->value,
+                    row->unit);
+        return;
+    }
     ol_svg_text(out, right + 12, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
                 row->factor * i->value, row->unit, row->factor * i->low,
                 row->factor * i->high);
@@ -198,8 +205,8 @@ static void draw_uncertainty(const struct ol_report_results *r, const struct ol_
         {"pairs", "", u->pairs, 1},
         {"unique", "", u->unique, 1},
         {"pooled", "", u->pooled, 1},
-        {"mean layers", " %", u->mean_layer_fraction, 100},
-        {"mean positions", " %", u->mean_position_fraction, 100}};
+        {"mean share of sites", " %", u->mean_layer_fraction, 100},
+        {"mean share of positions", " %", u->mean_position_fraction, 100}};
     const int n = sizeof rows / sizeof rows[0];
     ol_svg_open(c, OL_FIGURE_WIDTH, 30 * n + 12);
     for (int i = 0; i < n; i++)
@@ -211,8 +218,9 @@ const struct ol_figure ol_uncertainty_figure = {
     "uncertainty",
     "Intervals from resampled sequences",
     "Each point is a value of this report, its band what resampling the sequences "
-    "(bootstrap) makes of it: other texts of the same kind would probably fall into it. "
-    "Every row has its own scale, from 0.",
+    "(bootstrap) makes of it: an interval of the mean over such sequences, not of one "
+    "more sequence, nor of what another threshold would give. unique has none, for what "
+    "is drawn twice finds nothing new. Every row has its own scale, from 0.",
     "It needs at least two batches of sequences.",
     has_uncertainty,
     draw_uncertainty};
@@ -222,7 +230,8 @@ const struct ol_figure ol_uncertainty_figure = {
 static bool has_consistency(const struct ol_report_results *r)
 {
     const struct ol_uncertainty *u = r->blocks.uncertainty;
-    const struct ol_consistency *items = u != NULL ? u->consistency.items : NULL;
+    const struct ol_consistency *items =
+        u != NULL && r->n_batches > 1 ? u->consistency.items : NULL;
     for (int64_t i = 0; items != NULL && i < u->consistency.n; i++)
         if (items[i].n_features > 0)
             return true;

@@ -109,32 +109,44 @@ static bool has_distributions(const struct ol_report_results *r)
     return r->blocks.distributions != NULL && r->blocks.distributions->sites.n > 0;
 }
 
+/* The three sites by their median token or, where no token was looked at, by all values;
+ * beside the first the stream by all values. */
+enum { N_LINES = 4, POOLED = 3 };
+
 static void draw_kurtosis(const struct ol_report_results *r, const struct ol_canvas *c)
 {
-    static const char *const sites[] = {"ln_attn", "ln_mlp", "output"};
+    static const char *const sites[N_LINES] = {"ln_attn", "ln_mlp", "output", "output"};
     const struct ol_list *list = &r->blocks.distributions->sites;
     const struct ol_distribution *items = list->items;
-    double *x = ol_xcalloc((size_t)(3 * list->n), sizeof *x),
-           *y = ol_xcalloc((size_t)(3 * list->n), sizeof *y);
-    struct ol_series series[3] = {
-        {.name = "ln_attn"}, {.name = "ln_mlp"}, {.name = "output (residual stream)"}};
-    for (int s = 0; s < 3; s++) {
+    const bool by_token = r->blocks.distributions->kurtosis_tokens != OL_ABSENT;
+    double *x = ol_xcalloc((size_t)(N_LINES * list->n), sizeof *x),
+           *y = ol_xcalloc((size_t)(N_LINES * list->n), sizeof *y);
+    struct ol_series series[N_LINES] = {{.name = "ln_attn"},
+                                        {.name = "ln_mlp"},
+                                        {.name = "output (residual stream)"},
+                                        {.name = "output, all values together"}};
+    for (int s = 0; s < N_LINES; s++) {
         series[s].x = x + s * list->n;
         series[s].y = y + s * list->n;
     }
     for (int64_t i = 0; i < list->n; i++)
-        for (int s = 0; s < 3; s++) {
+        for (int s = 0; s < N_LINES; s++) {
             if (items[i].site == NULL || strcmp(items[i].site, sites[s]) != 0)
                 continue;
             x[s * list->n + series[s].n] = (double)items[i].layer;
-            y[s * list->n + series[s].n++] = items[i].kurtosis;
+            y[s * list->n + series[s].n++] = by_token && s != POOLED
+                                                 ? items[i].kurtosis_token_median
+                                                 : items[i].kurtosis;
         }
-    const struct ol_chart chart = {.series = series,
-                                   .n_series = 3,
-                                   .x = {.title = "layer", .whole = true},
-                                   .y = {.title = "kurtosis (log scale)", .log = true},
-                                   .x_high = last_layer(r),
-                                   .height = 260};
+    const struct ol_chart chart = {
+        .series = series,
+        .n_series = by_token ? N_LINES : POOLED,
+        .x = {.title = "layer", .whole = true},
+        .y = {.title = by_token ? "kurtosis of the median token (log scale)"
+                                : "kurtosis of all values (log scale)",
+              .log = true},
+        .x_high = last_layer(r),
+        .height = 260};
     ol_chart_draw(c, &chart);
     free(y);
     free(x);
@@ -144,7 +156,11 @@ const struct ol_figure ol_kurtosis_figure = {
     "kurtosis",
     "Kurtosis by layer",
     "Kurtosis tells how heavy the tails of the values are, without a threshold: a normal "
-    "distribution has 3; thousands mean that a handful of values dominate.",
+    "distribution has 3. It is that of each token's values, of which the median is "
+    "shown. Of all values together it grows with the length of the sequences where the "
+    "first token of each has a value like no other: then it measures that length. "
+    "Without "
+    "recorded tensors only that is known.",
     OL_NEEDS_SUMMARIES,
     has_distributions,
     draw_kurtosis};

@@ -16,7 +16,16 @@ static bool has_quantisation(const struct ol_report_results *r)
     return q != NULL && q->sites.n > 0 && q->methods.n > 0;
 }
 
-static void fill(const struct ol_quantisation *q, const char *site, bool without_dims,
+/* The errors of one variant: as they are, dimensions kept apart, tokens kept apart. */
+enum { N_VARIANTS = 3 };
+static const struct ol_reals *variant_of(const struct ol_quantised_site *s, int variant)
+{
+    return variant == 0   ? &s->error
+           : variant == 1 ? &s->error_without_dims
+                          : &s->error_without_tokens;
+}
+
+static void fill(const struct ol_quantisation *q, const char *site, int variant,
                  int64_t columns, double *values)
 {
     const struct ol_quantised_site *sites = q->sites.items;
@@ -24,7 +33,7 @@ static void fill(const struct ol_quantisation *q, const char *site, bool without
         values[i] = NAN;
     for (int64_t i = 0; i < q->sites.n; i++) {
         const struct ol_quantised_site *s = &sites[i];
-        const struct ol_reals *errors = without_dims ? &s->error_without_dims : &s->error;
+        const struct ol_reals *errors = variant_of(s, variant);
         if (s->site == NULL || strcmp(s->site, site) != 0 || s->layer < 0 ||
             s->layer >= columns)
             continue;
@@ -37,13 +46,26 @@ static void range(const struct ol_quantisation *q, double *low, double *high)
 {
     const struct ol_quantised_site *sites = q->sites.items;
     struct ol_axis all = {.low = INFINITY, .high = -INFINITY, .log = true};
-    for (int64_t i = 0; i < q->sites.n; i++) {
-        ol_axis_include(&all, sites[i].error.items, sites[i].error.n);
-        ol_axis_include(&all, sites[i].error_without_dims.items,
-                        sites[i].error_without_dims.n);
-    }
+    for (int64_t i = 0; i < q->sites.n; i++)
+        for (int v = 0; v < N_VARIANTS; v++)
+            ol_axis_include(&all, variant_of(&sites[i], v)->items,
+                            variant_of(&sites[i], v)->n);
     *low = 100 * all.low;
     *high = 100 * all.high;
+}
+
+static void name_variant(const struct ol_quantisation *q, const char *site, int variant,
+                         char title[96])
+{
+    const bool massive = q->kept_tokens != NULL && strcmp(q->kept_tokens, "massive") == 0;
+    if (variant == 0)
+        snprintf(title, 96, "relative error of %s, %%", site);
+    else if (variant == 1)
+        snprintf(title, 96, "the same, %" PRId64 " worst dimensions kept apart",
+                 q->k_dims);
+    else
+        snprintf(title, 96, "the same, the %" PRId64 " %s kept apart", q->k_tokens,
+                 massive ? "tokens with a massive value" : "worst tokens");
 }
 
 static void draw_quantisation(const struct ol_report_results *r,
@@ -66,16 +88,12 @@ static void draw_quantisation(const struct ol_report_results *r,
                              .row_every = 1};
     range(q, &map.low, &map.high);
     const double height = ol_heatmap_height(&map);
-    ol_svg_open(c, OL_FIGURE_WIDTH, 4 * height);
-    for (int i = 0; i < 4; i++) {
+    ol_svg_open(c, OL_FIGURE_WIDTH, 2 * N_VARIANTS * height);
+    for (int i = 0; i < 2 * N_VARIANTS; i++) {
         char title[96];
-        if (i % 2 == 0)
-            snprintf(title, sizeof title, "relative error of %s, %%", sites[i / 2]);
-        else
-            snprintf(title, sizeof title,
-                     "the same, %" PRId64 " worst dimensions kept apart", q->k_dims);
+        name_variant(q, sites[i / N_VARIANTS], i % N_VARIANTS, title);
         map.scale_title = title;
-        fill(q, sites[i / 2], i % 2 == 1, columns, values);
+        fill(q, sites[i / N_VARIANTS], i % N_VARIANTS, columns, values);
         ol_heatmap_put(c->out, &map, i * height);
     }
     ol_svg_close(c);
@@ -86,9 +104,10 @@ const struct ol_figure ol_quantisation_figure = {
     "quantisation",
     "Error of number formats by layer",
     "Relative error (RMS of the error over RMS of the values) if a site's activations "
-    "were stored in each number format, before attention and before the MLP, and again "
-    "with the worst dimensions kept in bf16. Where the second map is much paler, a few "
-    "outlier dimensions are to blame.",
+    "were stored in each number format, before attention and before the MLP; again with "
+    "the worst dimensions kept in bf16, and with the worst tokens. Where the second map "
+    "is much paler, a few outlier dimensions are to blame; where the third is, a few "
+    "tokens, whose values set the scale of all others.",
     OL_NEEDS_TENSORS,
     has_quantisation,
     draw_quantisation};

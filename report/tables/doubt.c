@@ -5,7 +5,7 @@
 
 static const struct ol_column sweep_columns[] = {
     {"threshold", "threshold", OL_COLUMN_NUMBER},
-    {"layer_fraction", "layers, %", OL_COLUMN_PERCENT},
+    {"layer_fraction", "sites, %", OL_COLUMN_PERCENT},
     {"position_fraction", "positions, %", OL_COLUMN_PERCENT},
     {"pairs", "pairs", OL_COLUMN_COUNT},
     {"unique", "unique", OL_COLUMN_COUNT},
@@ -29,7 +29,7 @@ static struct ol_grid *make_sweep(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_sweep_table = {
-    "sweep", "Counts at other thresholds, layer and position fractions", make_sweep};
+    "sweep", "Counts at other thresholds, shares of sites and of positions", make_sweep};
 
 static const struct ol_column uncertainty_columns[] = {
     {"quantity", "quantity", OL_COLUMN_TEXT},
@@ -57,13 +57,48 @@ static struct ol_grid *make_uncertainty(const struct ol_report_results *r)
     put_interval(g, "pairs", u->pairs);
     put_interval(g, "unique", u->unique);
     put_interval(g, "pooled", u->pooled);
-    put_interval(g, "mean layer fraction", u->mean_layer_fraction);
-    put_interval(g, "mean position fraction", u->mean_position_fraction);
+    put_interval(g, "mean share of sites", u->mean_layer_fraction);
+    put_interval(g, "mean share of positions", u->mean_position_fraction);
     return g;
 }
 
 const struct ol_table_source ol_uncertainty_table = {
-    "uncertainty", "Intervals from resampled sequences", make_uncertainty};
+    "uncertainty", "Intervals from resampled sequences, of the mean over such sequences",
+    make_uncertainty};
+
+static const struct ol_column margin_columns[] = {
+    {"change", "change of the threshold", OL_COLUMN_TEXT},
+    {"threshold", "threshold", OL_COLUMN_NUMBER},
+    {"pairs", "pairs", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_margin(const struct ol_report_results *r)
+{
+    const struct ol_uncertainty *u = r->blocks.uncertainty;
+    if (u == NULL || u->margin == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(margin_columns);
+    const struct ol_margin_count *counts = u->margin->counts.items;
+    bool known = false;
+    for (int64_t i = 0; i < u->margin->counts.n; i++) {
+        if (i == u->margin->counts.n / 2) {
+            ol_grid_text(g, "none");
+            ol_grid_real(g, r->criterion.threshold);
+            ol_grid_int(g, r->n_pairs);
+        }
+        ol_grid_text(g, counts[i].change);
+        ol_grid_real(g, counts[i].threshold);
+        ol_grid_int(g, counts[i].pairs);
+        known = known || counts[i].pairs != OL_ABSENT;
+    }
+    if (known)
+        return g;
+    ol_grid_free(g);
+    return NULL;
+}
+
+const struct ol_table_source ol_margin_table = {"margin", "Pairs with a threshold nearby",
+                                                make_margin};
 
 static const struct ol_column consistency_columns[] = {
     {"batches", "batches", OL_COLUMN_LABEL},

@@ -9,6 +9,8 @@ static const struct ol_column super_experts_columns[] = {
     {"unit", "unit", OL_COLUMN_TEXT},
     {"output", "max |output|", OL_COLUMN_MAGNITUDE},
     {"share_of_max", "of the largest, %", OL_COLUMN_PERCENT},
+    {"share_of_median", "times the median", OL_COLUMN_MAGNITUDE},
+    {"z", "robust z", OL_COLUMN_MAGNITUDE},
     {"feature", "feature", OL_COLUMN_LABEL},
     {"input", "max |input|", OL_COLUMN_MAGNITUDE},
     {"input_column", "input column", OL_COLUMN_LABEL},
@@ -33,6 +35,8 @@ static struct ol_grid *make_super_experts(const struct ol_report_results *r)
         ol_grid_text(g, name);
         ol_grid_real(g, e->output);
         ol_grid_real(g, e->share_of_max);
+        ol_grid_real(g, e->share_of_median);
+        ol_grid_real(g, e->z);
         ol_grid_int(g, e->feature);
         ol_grid_real(g, e->input);
         ol_grid_int(g, e->input_column);
@@ -54,6 +58,7 @@ static const struct ol_column robust_experts_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
     {"unit", "unit", OL_COLUMN_TEXT},
     {"output", "max |output|", OL_COLUMN_MAGNITUDE},
+    {"share_of_median", "times the median", OL_COLUMN_MAGNITUDE},
     {"z", "robust z", OL_COLUMN_MAGNITUDE},
     {0}};
 
@@ -70,6 +75,7 @@ static struct ol_grid *make_robust_experts(const struct ol_report_results *r)
         ol_grid_int(g, e->layer);
         ol_grid_text(g, name);
         ol_grid_real(g, e->output);
+        ol_grid_real(g, e->share_of_median);
         ol_grid_real(g, e->z);
         free(name);
     }

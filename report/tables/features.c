@@ -75,7 +75,8 @@ const struct ol_table_source ol_published_table = {"published", "Published and m
 static const struct ol_column features_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
     {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
-    {"layer_fraction", "layers, %", OL_COLUMN_PERCENT},
+    {"layer_fraction", "sites, %", OL_COLUMN_PERCENT},
+    {"distinct_layer_fraction", "layers, %", OL_COLUMN_PERCENT},
     {"position_fraction", "positions, %", OL_COLUMN_PERCENT},
     {"batches", "batches", OL_COLUMN_COUNT},
     {"occurrences", "occurrences", OL_COLUMN_COUNT},
@@ -92,6 +93,7 @@ static struct ol_grid *make_features(const struct ol_report_results *r)
         ol_grid_int(g, f->feature);
         ol_grid_real(g, f->max_magnitude);
         ol_grid_real(g, f->layer_fraction);
+        ol_grid_real(g, f->layers);
         ol_grid_real(g, f->position_fraction);
         ol_grid_int(g, f->batches);
         ol_grid_int(g, f->occurrences);

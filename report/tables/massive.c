@@ -12,7 +12,8 @@ static const struct ol_column distributions_columns[] = {
     {"n_zero", "zeros", OL_COLUMN_COUNT},
     {"mean", "mean", OL_COLUMN_MAGNITUDE},
     {"std", "std", OL_COLUMN_MAGNITUDE},
-    {"kurtosis", "kurtosis", OL_COLUMN_MAGNITUDE},
+    {"kurtosis_token_median", "kurtosis, median token", OL_COLUMN_MAGNITUDE},
+    {"kurtosis", "kurtosis, all values", OL_COLUMN_MAGNITUDE},
     {"median_magnitude", "median |x|", OL_COLUMN_MAGNITUDE},
     {"magnitude_99", "99 %", OL_COLUMN_MAGNITUDE},
     {"magnitude_999", "99.9 %", OL_COLUMN_MAGNITUDE},
@@ -47,6 +48,7 @@ static struct ol_grid *make_distributions(const struct ol_report_results *r)
         ol_grid_int(g, s->n_zero);
         ol_grid_real(g, s->mean);
         ol_grid_real(g, s->std);
+        ol_grid_real(g, s->kurtosis_token_median);
         ol_grid_real(g, s->kurtosis);
         ol_grid_real(g, quantile(d, s, 0.5));
         ol_grid_real(g, quantile(d, s, 0.99));

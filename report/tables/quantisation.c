@@ -10,6 +10,8 @@ static const struct ol_column quantisation_columns[] = {
     {"error", "error", OL_COLUMN_MAGNITUDE},
     {"error_without_dims", "without the worst dimensions", OL_COLUMN_MAGNITUDE},
     {"error_without_tokens", "without the worst tokens", OL_COLUMN_MAGNITUDE},
+    {"token_median", "median token's", OL_COLUMN_MAGNITUDE},
+    {"zeroed", "rounded to 0, %", OL_COLUMN_PERCENT},
     {0}};
 
 static double at(const struct ol_reals *values, int64_t i)
@@ -34,6 +36,8 @@ static struct ol_grid *make_quantisation(const struct ol_report_results *r)
             ol_grid_real(g, at(&s->error, m));
             ol_grid_real(g, at(&s->error_without_dims, m));
             ol_grid_real(g, at(&s->error_without_tokens, m));
+            ol_grid_real(g, at(&s->token_median, m));
+            ol_grid_real(g, at(&s->zeroed, m));
         }
     return g;
 }
@@ -42,9 +46,9 @@ const struct ol_table_source ol_quantisation_table = {
     "quantisation", "Relative error by site and number format", make_quantisation};
 
 static const struct ol_column quantisation_ranking_columns[] = {
+    {"method", "method", OL_COLUMN_TEXT},
     {"layer", "layer", OL_COLUMN_LABEL},
     {"site", "site", OL_COLUMN_TEXT},
-    {"method", "method", OL_COLUMN_TEXT},
     {"error", "relative error, %", OL_COLUMN_PERCENT},
     {0}};
 
@@ -56,16 +60,16 @@ static struct ol_grid *make_quantisation_ranking(const struct ol_report_results 
     const struct ol_quantised_rank *ranks = r->blocks.quantisation->ranking.items;
     for (int64_t i = 0; i < r->blocks.quantisation->ranking.n; i++) {
         const struct ol_quantised_rank *k = &ranks[i];
+        ol_grid_text(g, k->method);
         ol_grid_int(g, k->layer);
         ol_grid_text(g, k->site);
-        ol_grid_text(g, k->method);
         ol_grid_real(g, k->error);
     }
     return g;
 }
 
 const struct ol_table_source ol_quantisation_ranking_table = {
-    "quantisation_ranking", "Sites and formats, the worst first",
+    "quantisation_ranking", "Sites by number format, the worst first",
     make_quantisation_ranking};
 
 static const struct ol_column expert_quantisation_columns[] = {

@@ -57,7 +57,7 @@ for site, errors in zip(r["sites"], r["quantisation"]["sites"]):
     n += 1
     assert site["n_nan"] + site["n_inf"] > 0
     for key in ("error", "error_without_dims", "error_without_tokens"):
-        assert errors[key] == [None] * 6, (site, key, errors[key])
+        assert errors[key] == [None] * 7, (site, key, errors[key])
 assert n > 0'
 }
 

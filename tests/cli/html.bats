@@ -194,7 +194,7 @@ PY
     expect w1.json 'massive.layers[1].max_magnitude": expected a number, found a string'
     expect w2.json 'sweep.unique": 4080 values, expected 4320'
     expect w3.json 'links": expected an array, found an object'
-    expect w4.json 'quantisation.sites[0].error": 7 values for 6 methods'
+    expect w4.json 'quantisation.sites[0].error": 8 values for 7 methods'
     expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
     expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
     expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
@@ -203,7 +203,7 @@ PY
     expect w11.json 'position_map.features[1]": 21 values for 22 buckets'
     expect w12.json 'position_map.sites[2]": 23 values for 22 buckets'
     expect w13.json 'expert_quantisation.layers[1].n_tokens": 7 values for 8 experts'
-    expect w14.json 'expert_quantisation.layers[3].error": 40 values, expected 48'
+    expect w14.json 'expert_quantisation.layers[3].error": 48 values, expected 56'
     expect w8.json 'layer": expected an integer'
 }
 
@@ -297,7 +297,7 @@ def same(name, items, keys):
             assert row[key] == "" if value is None else row[key] == value if isinstance(value, str) else float(row[key]) == value, (name, key)
 same("massive_layers", results["massive"]["layers"], ["layer", "median_magnitude", "max_magnitude", "feature", "piece", "n_values"])
 same("massive_features", results["massive"]["features"], ["feature", "max_magnitude", "first_layer", "at_first_token"])
-same("super_experts", results["super_experts"]["experts"], ["layer", "output", "share_of_max", "piece", "input_column"])
+same("super_experts", results["super_experts"]["experts"], ["layer", "output", "share_of_max", "share_of_median", "z", "piece", "input_column"])
 same("units", [u for l in results["super_experts"]["layers"] for u in l["units"]], ["n_tokens", "gate_mean", "input", "output"])
 same("attribution", [w for f in results["attribution"]["features"] for w in f["writers"]], ["layer", "sum", "mean", "share"])
 same("tokens", results["tokens"]["pieces"], ["token_id", "piece", "n_tokens", "n_outliers", "per_token"])
@@ -310,11 +310,11 @@ assert [int(r["unique"]) for r in rows("sweep")] == flat(results["sweep"]["uniqu
 experts = results["expert_quantisation"]
 same("expert_ranking", experts["ranking"], ["method", "layer", "expert", "n_tokens", "error"])
 found = rows("expert_quantisation")
-for row, (l, e, m) in zip(found, [(l, e, m) for l in experts["layers"] for e in range(8) for m in range(6)]):
+for row, (l, e, m) in zip(found, [(l, e, m) for l in experts["layers"] for e in range(8) for m in range(7)]):
     assert (int(row["layer"]), int(row["expert"]), row["method"]) == (l["layer"], e, experts["methods"][m]), row
     assert int(row["n_tokens"]) == l["n_tokens"][e], row
     assert row["error"] == "" if l["error"][m][e] is None else float(row["error"]) == l["error"][m][e], row
-assert len(found) == 4 * 8 * 6
+assert len(found) == 4 * 8 * 7
 places = results["position_map"]
 assert [int(r["n_outliers"]) for r in rows("feature_positions")] == flat([f["n_outliers"] for f in places["features"]])
 assert [int(r["occurrences"]) for r in rows("site_positions")] == flat([s["occurrences"] for s in places["sites"]])

@@ -35,7 +35,7 @@ section() {
     section Onset | grep -q '^ln_attn  3636$'
     section Onset | grep -q '^ ln_mlp  3516$'
     section Onset | grep -Eq '^\| +3 \| +0 \| +3 \| +8 \|$'
-    section Distributions | grep -Eq '^\| +0 \| ln_attn \| +46\.54 \| .* \| 388\.0 \| +56\.78 \|$'
+    section Distributions | grep -Eq '^\| +0 \| ln_attn \| +46\.54 \| .* \| 388\.0 \| +[0-9.]+ \| +56\.78 \|$'
     [ "$(section Distributions | grep -c '^| *[0-9] | \(ln_attn\|ln_mlp\|output\) ')" -eq 12 ]
     section Positions | grep -Eq '^\| +64 \| +- \| +144 \| +1\.99 \|$'
     section Positions | grep -q '^ 3  ##############$'
@@ -43,7 +43,7 @@ section() {
     section Positions | grep -q '^1  88888889999998$'
     section 'Other criteria' | grep -Eq '^\| +6 \| +26 / 8 \| +26 / 8 \| +22 / 7 \| 6 / 3 \| 4 / 1 \| 4 / 1 \|$'
     [ "$(section Experts | grep -c '^| nvfp4 ')" -eq 3 ]
-    section Experts | grep -Eq '^\| int8_token +\| +0 \| +4 \| +32 \| +0\.[0-9]+ \|$'
+    section Experts | grep -Eq '^\| int8_token +\| +0 \| +4 \| +30 \| +0\.[0-9]+ \|$'
     # Rows are limited, lines too.
     "$PYTHON" "$TESTS/tools/make_results.py" > big.json
     "$REPORT" --top 5 big.json > report.md
@@ -462,4 +462,21 @@ PY
     [ ! -e other.png ]
     run "$REPORT" -f png planted.json
     [ "$status" -eq 2 ]
+}
+
+@test "counts come with their margin, super experts with what noise gives, sites with layers" {
+    "$REPORT" planted.json > report.md
+    section 'Super experts' | grep -q "by the published rule, .* (too few experts for the rule)"
+    section 'Super experts' | grep -q "the published rule cannot be meaningful"
+    section Uncertainty | tr '\n' ' ' | grep -q "The margin of the count: [0-9]* pairs at the threshold of 6, "
+    section Uncertainty | grep -Eq '^\| 1 bf16 step higher +\| +6\.031 \| +[0-9]+ \|$'
+    section Uncertainty | grep -Eq '^\| unique +\| +[0-9]+ \| +- \| +- \|$'
+    grep -q "^A layer has two sites; of the layers, that is mean " report.md
+    grep -q "^| feature .* | sites % | layers % | positions % |" report.md
+    "$REPORT" -f csv --table margin planted.json | grep -q ',1 bf16 step lower,5.96875,[0-9]*$'
+    "$REPORT" -f csv planted.json | sed -n 1p | grep -q ',distinct_layer_fraction$'
+    # Of many experts the rule has a meaning, and noise passes it all the same.
+    "$PYTHON" "$TESTS/tools/make_results.py" > big.json
+    "$REPORT" big.json > report.md
+    section 'Super experts' | tr '\n' ' ' | grep -q "of 6144 experts .* it would list 23.2 on average"
 }

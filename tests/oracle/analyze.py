@@ -113,6 +113,13 @@ def order(entry):
 def expected_results(criterion, paths):
     sequences, nll, router, experts = read(paths)
     sites = sorted(sequences[0], key=lambda s: (s[0], s[1] != "ln_attn"))
+    n_layers = len({layer for layer, _ in sites})
+
+    def distinct(group):
+        of_group = {o[1] for o in group}
+        layers = len({layer for layer, _ in of_group})
+        return {"n_sites": len(of_group), "n_layers": layers, "distinct_layer_fraction": layers / n_layers}
+
     lengths = [len(next(iter(t.values()))) for t in sequences]
     found = occurrences(sequences, criterion["threshold"])
     batches, pairs, counts = [], [], {}
@@ -128,8 +135,8 @@ def expected_results(criterion, paths):
                 features.append({
                     "feature": f, "max_magnitude": or_null(max(abs(o[4]) for o in group)),
                     "layer_fraction": layers, "position_fraction": positions,
-                    "occurrences": len(group)})
-                pairs.append((layers, positions))
+                    "occurrences": len(group), **distinct(group)})
+                pairs.append((layers, positions, features[-1]["distinct_layer_fraction"]))
                 counts[f] = counts.get(f, 0) + 1
         features.sort(key=order)
         batches.append({"sequences": members, "count": len(features), "features": features})
@@ -154,7 +161,8 @@ def expected_results(criterion, paths):
                 "feature": f, "batches": counts.get(f, 0),
                 "max_magnitude": or_null(max(abs(o[4]) for o in group)),
                 "layer_fraction": layers, "position_fraction": fraction,
-                "occurrences": len(group), "one_sided": len({o[4] > 0 for o in group}) == 1,
+                "occurrences": len(group), **distinct(group),
+                "one_sided": len({o[4] > 0 for o in group}) == 1,
                 "quartiles": quartiles([o[4] for o in group]), "sites": at})
     for features in blocks.values():
         features.sort(key=order)
@@ -164,8 +172,8 @@ def expected_results(criterion, paths):
         known = np.abs(values[~np.isnan(values)])
         site_list.append({
             "layer": layer, "site": site, "n_nan": int(np.isnan(values).sum()),
-            "n_inf": int(np.isinf(values).sum()), "max_magnitude": or_null(known.max()),
-            "occurrences": sum(o[1] == (layer, site) for o in found)})
+            "n_inf": int(np.isinf(values).sum()), "max_magnitude": or_null(known.max()) if len(known) else None,
+            "occurrences": sum(o[1] == (layer, site) for o in found) if len(known) else None})
     layers = []
     for layer, ids in sorted(router.items()):
         tokens = [ids.count(e) for e in range(experts)]
@@ -182,6 +190,8 @@ def expected_results(criterion, paths):
             "pairs": {"count": len(pairs),
                       "mean_layer_fraction": mean([p[0] for p in pairs]),
                       "mean_position_fraction": mean([p[1] for p in pairs]),
+                      "mean_distinct_layer_fraction": mean([p[2] for p in pairs]),
+                      "median_distinct_layer_fraction": median([p[2] for p in pairs]),
                       "median_layer_fraction": median([p[0] for p in pairs]),
                       "median_position_fraction": median([p[1] for p in pairs])},
             "batches": batches,

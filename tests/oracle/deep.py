@@ -4,8 +4,9 @@ expert_quantisation of a results file against plain loops over the tensors.
 
     deep.py RESULTS.json RUN.h5 [BLOCK]...
 
-RUN.h5 must hold bf16 tensors of ln_attn and ln_mlp, and summaries. With BLOCKs, sweep or
-quantisation, only these are checked, which need neither summaries nor bf16."""
+RUN.h5 must hold bf16 tensors of ln_attn and ln_mlp, and summaries. With BLOCKs (sweep,
+quantisation, uncertainty, expert_quantisation) only these are checked; the first two need
+neither summaries nor bf16."""
 import json
 import math
 import string
@@ -13,6 +14,8 @@ import sys
 
 import h5py
 import numpy as np
+
+from sampling import draw, weighted_median
 
 LAYERS = [(i + 1) / 20 for i in range(20)]
 POSITIONS = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
@@ -151,8 +154,16 @@ def check_uncertainty(run, resamples=60):
     found, _ = run.counts(everything)
     batches = run.batches()
     block = run.results["uncertainty"]
+    check_margin(run, block["margin"], found)
+    often = {}
+    for f in {p[0] for one in found for p in one}:
+        n = sum(f in {p[0] for p in one} for one in found)
+        often[n] = often.get(n, 0) + 1
+    same("consistency", block["consistency"], [{"batches": n, "n_features": often[n]} for n in sorted(often)])
+    same("pairs.value", block["pairs"]["value"], float(sum(map(len, found))))
     if len(batches) < 2:
-        assert block is None
+        assert block["split_half"] is None and block["resamples"] == 0
+        assert all(block[k]["low"] is None for k in ("pairs", "unique", "pooled", "mean_layer_fraction"))
         return
     hit = [
         [(np.abs(np.nan_to_num(x[s, : run.lengths[s]], nan=0)) >= run.threshold) for x in run.x]
@@ -179,21 +190,46 @@ def check_uncertainty(run, resamples=60):
         count([(next(random) >> 32) * len(batches) >> 32 for _ in batches])
     for key, values in numbers.items():
         values = [v for v in values if not math.isnan(v)]
-        low, high = np.percentile(values, [2.5, 97.5]) if values else (None, None)
+        low, high = np.percentile(values, [2.5, 97.5]) if values and key != "unique" else (None, None)
         same(f"{key}.low", block[key]["low"], low if low is None else float(low))
         same(f"{key}.high", block[key]["high"], high if high is None else float(high))
-    same("pairs.value", block["pairs"]["value"], float(sum(map(len, found))))
     a = {p[0] for b in found[0::2] for p in b}
     b = {p[0] for b in found[1::2] for p in b}
     same("split_half", block["split_half"], {
         "unique_a": len(a), "unique_b": len(b), "both": len(a & b),
         "jaccard": len(a & b) / len(a | b) if a | b else None,
     })
-    often = {}
-    for f in a | b:
-        n = sum(f in {p[0] for p in one} for one in found)
-        often[n] = often.get(n, 0) + 1
-    same("consistency", block["consistency"], [{"batches": n, "n_features": often[n]} for n in sorted(often)])
+
+
+def bf16_step(threshold, steps):
+    """The number so many codes from the smallest bf16 that reaches the threshold."""
+    bits = int(np.array(threshold, np.float32).view(np.uint32))
+    if float(np.array(threshold, np.float32)) < threshold:
+        bits += 1
+    code = (bits + 0xFFFF >> 16) + steps
+    return float(np.array(code << 16, np.uint32).view(np.float32))
+
+
+def check_margin(run, margin, found):
+    """Counts at thresholds nearby, one by one; and how many pairs have nothing to spare."""
+    everything = [np.ones(n, bool) for n in run.lengths]
+    t = run.threshold
+    thresholds = {"2 % lower": 0.98 * t, "1 bf16 step lower": bf16_step(t, -1), "1 bf16 step higher": bf16_step(t, 1), "2 % higher": 1.02 * t}
+    same("margin.counts", margin["counts"], [
+        {"change": change, "threshold": threshold, "pairs": sum(
+            len(run.qualify(b, everything, threshold, run.min_layers, run.min_positions, False)) for b in run.batches())}
+        for change, threshold in thresholds.items()
+    ])
+    n = len(run.sites)
+    least = min(k for k in range(1, n + 1) if k / n >= run.min_layers)
+    tight = 0
+    for b, one in zip(run.batches(), found):
+        longest = max(run.lengths[s] for s in b)
+        tight += sum((round(p[2] * longest) - 1) / longest < run.min_positions for p in one)
+    same("margin", {k: margin[k] for k in margin if k != "counts"}, {
+        "least_sites": least, "pairs_at_least_positions": tight,
+        "pairs_at_least_sites": sum(round(p[1] * n) == least for one in found for p in one),
+    })
 
 
 def check_tokens(run):
@@ -318,57 +354,91 @@ def nearest(x, table):
     return np.where(up, b, a)
 
 
-def quantised(method, x):
+def quantised(method, x, columns):
+    """x rounded; columns: the largest magnitude of each column of all rows that share scales."""
     f = np.float32
-    most = np.abs(x).max()
+    most = columns.max()
     if method.startswith("int8"):
-        axis = {"int8_tensor": None, "int8_token": 1, "int8_vector": 0}[method]
-        scale = (np.abs(x).max(axis=axis, keepdims=True) / f(127)).astype(f)
+        largest = {"int8_tensor": most, "int8_token": np.abs(x).max(axis=1, keepdims=True),
+                   "int8_vector": columns[None]}[method]
+        scale = (largest / f(127)).astype(f)
         scale = np.where(scale == 0, f(1), scale)
         return np.rint(x / scale).astype(f) * scale
     if method == "fp8_e4m3":
         scale = most / f(448) if most > 0 else f(1)
         return nearest(x / scale, E4M3).astype(f) * scale
     out = np.zeros_like(x)
-    width = 32 if method == "mxfp4" else 16
+    width = 16 if method == "nvfp4" else 32
     over = f(most / f(448 * 6))
     for c in range(0, x.shape[1], width):
         block = x[:, c : c + width]
-        top = np.abs(block).max(axis=1, keepdims=True)
-        if method == "mxfp4":
-            scale = np.where(top > 0, 2.0 ** (np.floor(np.log2(np.where(top > 0, top, 1))) - 2), 1).astype(f)
-        else:
-            scale = (nearest(top / f(6) / over, E4M3).astype(f) * over).astype(f) if over > 0 else np.ones_like(top)
+        top = np.abs(block).max(axis=1, keepdims=True).astype(float)
+        if method == "nvfp4":
+            scale = (nearest(top.astype(f) / f(6) / over, E4M3).astype(f) * over).astype(f) if over > 0 else np.ones_like(top, f)
             scale = np.where(scale > 0, scale, f(1))
+        else:
+            exponent = np.floor(np.log2(np.where(top > 0, top, 1)))
+            if method == "mxfp4 (even)":
+                exponent += top / 2**exponent >= 1.75
+            scale = np.where(top > 0, 2.0 ** (exponent - 2), 1).astype(f)
         out[:, c : c + width] = nearest(block / scale, E2M1).astype(f) * scale
     return out
+
+
+METHODS = ["int8_tensor", "int8_token", "int8_vector", "fp8_e4m3", "mxfp4 (floor)", "mxfp4 (even)", "nvfp4"]
+
+
+def cost(method, x, columns, weights, norm):
+    q = quantised(method, x, columns).astype(float)
+    off = ((q - x) ** 2).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = np.sqrt(off / (x.astype(float) ** 2).sum(axis=1))
+    return (float(np.sqrt((weights * off).sum()) / norm), weighted_median(each, weights),
+            float((weights * ((q == 0) & (x != 0)).mean(axis=1)).sum() / weights.sum()))
 
 
 def check_quantisation(run):
     block = run.results["quantisation"]
     tokens = [(s, p) for s, n in enumerate(run.lengths) for p in range(n)]
-    n = min(256, len(tokens))
-    assert block["sample_tokens"] == n
-    sample = [tokens[i * len(tokens) // n] for i in range(n)]
-    ranked = []
+    sample, weights, n_first = draw(tokens, 16, 240)
+    assert (block["sample_tokens"], block["sample_first"]) == (len(sample), n_first)
+    assert block["methods"] == METHODS and block["int8_divisor"] == 127
+    massive = {(s, p) for median, values in run.top.values() for s, n in enumerate(run.lengths) for p in range(n)
+               if ((values[s, p] > 100) & (values[s, p] >= 1000 * median)).any()}
+    assert block["kept_tokens"] == ("massive" if massive else "worst")
+    assert block["k_tokens"] == (len(massive) or math.ceil(len(tokens) / 1000))
+    ranked = {m: [] for m in METHODS}
+    run.columns = {}
     for site, (entry, name) in enumerate(zip(block["sites"], run.sites)):
         assert (entry["layer"], entry["site"]) == name
-        x = np.stack([run.x[site][s, p] for s, p in sample])
-        columns = np.argsort(-np.abs(x).max(axis=0), kind="stable")[: block["k_dims"]]
-        rows = np.argsort(-np.abs(x).max(axis=1), kind="stable")[: block["k_tokens"]]
-        for key in ("error", "error_without_dims", "error_without_tokens"):
-            kept = x.copy()
-            if key.endswith("dims"):
-                kept[:, columns] = 0
-            if key.endswith("tokens"):
-                kept[rows] = 0
-            norm = np.sqrt((x.astype(float) ** 2).sum())
-            for method, found in zip(block["methods"], entry[key]):
-                off = np.sqrt(((quantised(method, kept).astype(float) - kept) ** 2).sum())
-                same(f"{name}.{key}.{method}", found, float(off / norm), 2e-5)
+        rows = np.stack([run.x[site][t] for t in tokens])
+        x = np.stack([run.x[site][t] for t in sample])
+        largest = np.abs(rows).max(axis=0)
+        run.columns[name] = largest
+        kept = massive or {tokens[i] for i in np.argsort(-np.abs(rows).max(axis=1), kind="stable")[: block["k_tokens"]]}
+        others = [i for i, t in enumerate(tokens) if t not in kept]
+        dims = np.argsort(-largest, kind="stable")[: block["k_dims"]]
+        without_dims, without_tokens, left = x.copy(), x.copy(), largest.copy()
+        without_dims[:, dims] = left[dims] = 0
+        without_tokens[[i for i, t in enumerate(sample) if t in kept]] = 0
+        norm = np.sqrt((weights[:, None] * x.astype(float) ** 2).sum())
+        variants = {"error": (x, largest), "error_without_dims": (without_dims, left),
+                    "error_without_tokens": (without_tokens, np.abs(rows[others]).max(axis=0) if others else largest * 0)}
+        for key, (values, columns) in variants.items():
+            for m, method in enumerate(METHODS):
+                if not norm > 0:
+                    assert entry[key][m] is None, (name, key)
+                    continue
+                error, median, zeroed = cost(method, values, columns, weights, norm)
+                same(f"{name}.{key}.{method}", entry[key][m], error, 2e-5)
                 if key == "error":
-                    ranked.append(found)
-    same("ranking", [r["error"] for r in block["ranking"]], sorted(ranked, reverse=True)[:32])
+                    ranked[method].append((-entry[key][m], site))
+                    same(f"{name}.token_median.{method}", entry["token_median"][m], median, 2e-5)
+                    same(f"{name}.zeroed.{method}", entry["zeroed"][m], zeroed, 1e-9)
+    same("ranking", block["ranking"], [
+        {"layer": run.sites[site][0], "site": run.sites[site][1], "method": method, "error": -error}
+        for method in METHODS for error, site in sorted(ranked[method])[:8]
+    ])
 
 
 def check_expert_quantisation(run):
@@ -377,8 +447,8 @@ def check_expert_quantisation(run):
         assert block is None
         return
     assert block["n_experts"] == run.n_experts and block["most_tokens"] == 32
-    assert block["methods"] == run.results["quantisation"]["methods"]
-    found = {m: [] for m in block["methods"]}
+    assert block["methods"] == METHODS
+    found = {m: [] for m in METHODS}
     same("layers", [entry["layer"] for entry in block["layers"]], sorted(run.chosen))
     for entry in block["layers"]:
         l, x = entry["layer"], run.x[run.sites.index((entry["layer"], "ln_mlp"))]
@@ -386,20 +456,19 @@ def check_expert_quantisation(run):
             mine = [
                 (s, p) for s, n in enumerate(run.lengths) for p in range(n) for k in run.chosen[l][s, p] if k == e
             ]
-            n = min(32, len(mine))
-            same(f"{l}.{e}.n_tokens", entry["n_tokens"][e], n)
-            if n == 0:
+            tokens, weights, _ = draw(mine, 4, 28)
+            same(f"{l}.{e}.n_tokens", entry["n_tokens"][e], len(tokens))
+            if not tokens:
                 assert all(errors[e] is None for errors in entry["error"]), (l, e)
                 continue
-            rows = np.stack([x[mine[i * len(mine) // n]] for i in range(n)])
-            norm = np.sqrt((rows.astype(float) ** 2).sum())
-            for method, errors in zip(block["methods"], entry["error"]):
-                off = np.sqrt(((quantised(method, rows).astype(float) - rows) ** 2).sum())
-                same(f"{l}.{e}.{method}", errors[e], float(off / norm), 2e-5)
-                found[method].append((-errors[e], l, e, n))
+            rows = np.stack([x[t] for t in tokens])
+            norm = np.sqrt((weights[:, None] * rows.astype(float) ** 2).sum())
+            for method, errors in zip(METHODS, entry["error"]):
+                same(f"{l}.{e}.{method}", errors[e], cost(method, rows, run.columns[l, "ln_mlp"], weights, norm)[0], 2e-5)
+                found[method].append((-errors[e], l, e, len(tokens)))
     ranking = [
         {"method": m, "layer": l, "expert": e, "n_tokens": n, "error": -error}
-        for m in block["methods"] for error, l, e, n in sorted(found[m])[:16]
+        for m in METHODS for error, l, e, n in sorted(found[m])[:16]
     ]
     same("expert_quantisation.ranking", block["ranking"], ranking)
 
@@ -408,7 +477,8 @@ def main():
     run = Run(sys.argv[2], json.load(open(sys.argv[1])))
     if len(sys.argv) > 3:
         for name in sys.argv[3:]:
-            {"sweep": check_sweep, "quantisation": check_quantisation}[name](run)
+            {"sweep": check_sweep, "quantisation": check_quantisation, "uncertainty": check_uncertainty,
+             "expert_quantisation": check_expert_quantisation}[name](run)
         return
     check_uncertainty(run)
     check_positions(run, check_tokens(run))

@@ -14,6 +14,8 @@ import sys
 import h5py
 import numpy as np
 
+from sampling import draw, weighted_median
+
 TOLERANCE = 1e-10
 LN = ("ln_attn", "ln_mlp")
 LEVELS = ((0.5, 2), (0.9, 10), (0.99, 100), (0.999, 1000), (0.9999, 10000), (0.99999, 100000),
@@ -167,7 +169,31 @@ def moments(x):
     return average, math.sqrt(second), fourth / second**2 if second > 0 else None
 
 
-def distribution(layer, site):
+def token_kurtosis(run, layer, site):
+    """The median over drawn tokens; of the stream by the next layer's input."""
+    name, gains = f"layers/{layer.number:03d}/{site}", None
+    if site == "output":
+        after = f"layers/{layer.number + 1:03d}"
+        name = f"{after}/residual_attn"
+        if not run.has(name) and run.has(f"{after}/ln_attn") and run.has(f"{after}/summary/ln_attn"):
+            name, gains = f"{after}/ln_attn", run.files[0][f"{after}/summary/ln_attn/columns"][4]
+            if not np.isfinite(gains).all() or (gains == 0).any():
+                return None
+    if not run.has(name) or not any(run.has(f"layers/{l.number:03d}/{s}") for l in run.layers for s in LN):
+        return None  # without tensors of the ln sites a run is known from summaries alone
+    tokens, weights, _ = draw(run.places, 64, 4032)
+    rows = dict(zip(run.places, run.rows(name).astype(np.float64)))
+    values = []
+    for t in tokens:
+        x = rows[t] / gains if gains is not None else rows[t]
+        off = x - x.mean()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values.append((off**4).mean() / (off**2).mean() ** 2)
+    values = np.array(values)
+    return weighted_median(np.where(np.isfinite(values), values, np.nan), weights)
+
+
+def distribution(run, layer, site):
     x = layer.values[site]
     finite = x[np.isfinite(x)]
     order = np.sort(np.abs(finite))
@@ -180,15 +206,17 @@ def distribution(layer, site):
     return {
         "layer": layer.number, "site": site, "n": len(x), "n_nan": int(np.isnan(x).sum()),
         "n_inf": int(np.isinf(x).sum()), "n_zero": int((x == 0).sum()), "mean": average,
-        "std": deviation, "kurtosis": kurtosis,
+        "std": deviation, "kurtosis": kurtosis, "kurtosis_token_median": token_kurtosis(run, layer, site),
         "magnitudes": [float(order[n - (n // parts if parts else 0) - 1]) if n else None
                        for _, parts in LEVELS],
         "log2_counts": logs}
 
 
 def distributions(run):
-    return {"quantile_levels": [float(p) for p, _ in LEVELS], "first_exponent": -24,
-            "sites": [distribution(layer, site) for layer in run.layers for site in layer.values]}
+    sites = [distribution(run, layer, site) for layer in run.layers for site in layer.values]
+    known = any(s["kurtosis_token_median"] is not None for s in sites)
+    return {"quantile_levels": [float(p) for p, _ in LEVELS], "first_exponent": -24, "sites": sites,
+            "kurtosis_tokens": len(draw(run.places, 64, 4032)[0]) if known else None}
 
 
 # ---- massive ----
@@ -307,7 +335,29 @@ def super_list(run, everything):
     return limit, max(routed), found
 
 
-def robust(everything):
+def noise(run, everything):
+    """Chance alone: those above the percentile are anywhere among the routed experts."""
+    routed = [u for u in everything if u["kind"] == "expert" and u["n_tokens"] and math.isfinite(u["output"])]
+    n = len(routed)
+    early = sum(u["layer"] < 0.75 * run.n_layers for u in routed)
+    if n == 0:
+        return {"n_experts": 0, "n_above": 0, "expected": None, "probability": None, "meaningful": False}, None
+    above = n - 1 - math.floor(0.995 * (n - 1))
+    return {"n_experts": n, "n_above": above, "expected": above * early / n,
+            "probability": 1 - math.comb(n - early, above) / math.comb(n, above),
+            "meaningful": above > 1}, float(np.median([abs(u["output"]) for u in routed]))
+
+
+def z_scores(everything):
+    """By place in the list; NaN where there is no logarithm."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.array([math.log(abs(u["output"])) if u["n_tokens"] and math.isfinite(u["output"]) and u["output"]
+                         else math.nan for u in everything])
+        median = np.nanmedian(logs)
+        return 0.6745 * (logs - median) / np.nanmedian(np.abs(logs - median))
+
+
+def robust(everything, typical):
     used = [u for u in everything if u["n_tokens"] and math.isfinite(u["output"]) and u["output"] != 0]
     logs = np.log([abs(u["output"]) for u in used])
     if not used:
@@ -319,7 +369,9 @@ def robust(everything):
     found = [(u, s) for u, s in zip(used, z) if 10 <= s < math.inf]
     found.sort(key=lambda p: -abs(p[0]["output"]))
     return {"min_z": 10.0, "median": float(median), "mad": float(mad),
-            "experts": [{**named(u, "layer", "kind", "expert", "output"), "z": float(s)} for u, s in found]}
+            "experts": [{**named(u, "layer", "kind", "expert", "output"), "z": float(s),
+                         "share_of_median": number(abs(u["output"]) / typical) if typical else None}
+                        for u, s in found]}
 
 
 def super_experts(run):
@@ -327,15 +379,20 @@ def super_experts(run):
     if not any(u["kind"] == "expert" for u in everything):
         return None
     limit, largest, found = super_list(run, everything)
+    by_chance, typical = noise(run, everything)
+    scores = z_scores(everything) if found else None
     experts = []
     for u in found:
         row = run.places.index(u["place"])
         experts.append({
             **named(u, "layer", "kind", "expert", "output", "feature", "input", "input_column", "n_tokens"),
-            **run.place(row), "gate_mean": gate_mean(u), "share_of_max": number(abs(u["output"]) / largest)})
+            **run.place(row), "gate_mean": gate_mean(u), "share_of_max": number(abs(u["output"]) / largest),
+            "share_of_median": number(abs(u["output"]) / typical),
+            "z": number(scores[[v is u for v in everything].index(True)])})
     return {
         "criterion": {"percentile": 99.5, "min_share": 0.1, "first_layers": 0.75},
-        "limit": limit, "max_output": largest, "experts": experts, "robust": robust(everything),
+        "limit": limit, "max_output": largest, "experts": experts, "robust": robust(everything, typical),
+        "noise": by_chance, "median_output": typical,
         "layers": [{"layer": layer.number,
                     "units": [{**named(u, "kind", "expert", "n_tokens", "input", "output"),
                                "gate_mean": gate_mean(u)}

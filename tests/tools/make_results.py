@@ -13,7 +13,7 @@ import math
 import random
 
 SITES = ("ln_attn", "ln_mlp")
-METHODS = ["int8_tensor", "int8_token", "int8_vector", "fp8_e4m3", "mxfp4", "nvfp4"]
+METHODS = ["int8_tensor", "int8_token", "int8_vector", "fp8_e4m3", "mxfp4 (floor)", "mxfp4 (even)", "nvfp4"]
 LEVELS = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1]
 PIECES = ["<s>", ".", ",", "\n", " the", " of", "\n\n", " and", ":", " a", "(", " Anne"]
 HOSTILE = ["<script>alert(1)</script>", "]]>", "&amp;", "\"'><b>", "\u202eevil", "a\u0000b", "\x07",
@@ -61,7 +61,9 @@ class Maker:
         return {"feature": d, "batches": batches, "max_magnitude": top,
                 "layer_fraction": len(sites) / (2 * len(self.layers)),
                 "position_fraction": round(min(1, 0.06 + r.random() ** 2), 4),
-                "occurrences": sum(s["occurrences"] for s in sites),
+                "occurrences": sum(s["occurrences"] for s in sites), "n_sites": len(sites),
+                "n_layers": len({s["layer"] for s in sites}),
+                "distinct_layer_fraction": len({s["layer"] for s in sites}) / len(self.layers),
                 "one_sided": r.random() < 0.7, "quartiles": [6.1, 7.5, round(top / 2, 2)],
                 "sites": sites}
 
@@ -75,13 +77,16 @@ class Maker:
         for s in range(self.a.sequences):
             chosen = [f for f in features if f["batches"] > s]
             batches.append({"sequences": [s], "count": len(chosen), "features": [
-                {k: f[k] for k in ("feature", "max_magnitude", "layer_fraction", "position_fraction", "occurrences")}
+                {k: f[k] for k in ("feature", "max_magnitude", "layer_fraction", "position_fraction", "occurrences", "n_sites",
+                                   "n_layers", "distinct_layer_fraction")}
                 for f in chosen]})
         pairs = sum(b["count"] for b in batches)
         mean = (lambda k: sum(f[k] * f["batches"] for f in features) / pairs) if pairs else (lambda k: None)
         block = lambda fs: {"count": len(fs), "features": fs}
         return {"pairs": {"count": pairs, "mean_layer_fraction": mean("layer_fraction"),
                           "mean_position_fraction": mean("position_fraction"),
+                          "mean_distinct_layer_fraction": mean("distinct_layer_fraction"),
+                          "median_distinct_layer_fraction": mean("distinct_layer_fraction"),
                           "median_layer_fraction": mean("layer_fraction"),
                           "median_position_fraction": mean("position_fraction")},
                 "batches": batches, "unique": block(features), "pooled": block(pooled), "strict": block(strict)}
@@ -106,9 +111,10 @@ class Maker:
                     counts[i] += int(3000 / (1 + i - centre)) + 1
                 out.append({"layer": l, "site": site, "n": n, "n_nan": 0, "n_inf": 0, "n_zero": max(0, n - sum(counts)),
                             "mean": self.r.gauss(0, 0.01), "std": scale, "kurtosis": 3 + 4000 * self.level(l) * self.noise(),
+                            "kurtosis_token_median": None if site == "output" and l == self.layers[-1] else 3 + 90 * self.level(l) * self.noise(),
                             "magnitudes": [scale * m for m in (0.67, 1.6, 2.6, 4.1, 9.5, 40, 300 * self.level(l))],
                             "log2_counts": counts})
-        return {"quantile_levels": LEVELS, "first_exponent": -24, "sites": out}
+        return {"quantile_levels": LEVELS, "first_exponent": -24, "kurtosis_tokens": 4096, "sites": out}
 
     def massive(self):
         layers, on, off = [], None, None
@@ -141,6 +147,12 @@ class Maker:
                         "output": round(4 * self.noise(0.9) * big * (0.2 + self.level(layer)), 4) if n else None})
         return out
 
+    def chance(self):
+        n = len(self.layers) * self.a.experts
+        above = n - 1 - math.floor(0.995 * (n - 1)) if n else 0
+        return {"n_experts": n, "n_above": above, "expected": 0.75 * above if n else None,
+                "probability": 1 - 0.25 ** above if n else None, "meaningful": above > 1}
+
     def super_experts(self):
         chosen = [(max(0, len(self.layers) // 24), 1 % max(1, self.a.experts)), (max(0, len(self.layers) // 24), 68 % max(1, self.a.experts)),
                   (max(0, len(self.layers) // 16), 92 % max(1, self.a.experts))]
@@ -152,12 +164,13 @@ class Maker:
         experts = [{"layer": l, "kind": u["kind"], "expert": u["expert"], "output": u["output"], "feature": self.dims[0],
                     "sequence": 0, "position": 0, "token_id": 151643, "piece": self.piece(0), "input": u["input"],
                     "input_column": 77, "n_tokens": u["n_tokens"], "gate_mean": u["gate_mean"],
-                    "share_of_max": u["output"] / most} for l, u in top]
+                    "share_of_max": u["output"] / most, "share_of_median": u["output"] / 4, "z": 11.5} for l, u in top]
         self.top = experts
         return {"criterion": {"percentile": 99.5, "min_share": 0.1, "first_layers": 0.75},
-                "limit": most and most / 10, "max_output": most, "experts": experts,
+                "limit": most and most / 10, "max_output": most, "median_output": 4.0, "experts": experts,
+                "noise": self.chance(),
                 "robust": {"min_z": 10, "median": 1.4, "mad": 0.5, "experts": [
-                    {k: e[k] for k in ("layer", "kind", "expert", "output")} | {"z": 11.5} for e in experts]},
+                    {k: e[k] for k in ("layer", "kind", "expert", "output", "share_of_median")} | {"z": 11.5} for e in experts]},
                 "layers": layers}
 
     def writers(self, n):
@@ -246,7 +259,11 @@ class Maker:
     def uncertainty(self, int8):
         pairs, n = int8["pairs"]["count"], len(self.dims)
         i = lambda v, s: {"value": v, "low": v and v * (1 - s), "high": v and v * (1 + s)}
-        return {"resamples": 1000, "seed": 1, "level": 0.95, "pairs": i(pairs, 0.12), "unique": i(n, 0.08),
+        return {"resamples": 1000, "seed": 1, "level": 0.95, "pairs": i(pairs, 0.12),
+                "unique": {"value": n, "low": None, "high": None},
+                "margin": {"counts": [{"change": c, "threshold": 6 * f, "pairs": int(pairs * k)} for c, f, k in (
+                    ("2 % lower", 0.98, 1.1), ("1 bf16 step lower", 5.96875 / 6, 1.02), ("1 bf16 step higher", 6.03125 / 6, 0.97), ("2 % higher", 1.02, 0.8))],
+                    "least_sites": -(-len(self.layers) // 2), "pairs_at_least_sites": pairs // 7, "pairs_at_least_positions": pairs // 30},
                 "pooled": i(int8["pooled"]["count"], 0.1), "mean_layer_fraction": i(int8["pairs"]["mean_layer_fraction"], 0.05),
                 "mean_position_fraction": i(int8["pairs"]["mean_position_fraction"], 0.07),
                 "split_half": {"unique_a": n, "unique_b": max(0, n - 6), "both": max(0, n - 9), "jaccard": 0.85 if n else None},
@@ -254,22 +271,24 @@ class Maker:
                                 for b in range(1, self.a.sequences + 1)]}
 
     def quantisation(self):
-        base = [0.03, 0.012, 0.008, 0.027, 0.11, 0.095]
+        base = [0.03, 0.012, 0.008, 0.027, 0.13, 0.11, 0.095]
         sites = []
         for l in self.layers:
             for s in SITES:
                 k = 1 + 6 * self.level(l) * self.noise()
                 error = [b * (k if i == 0 else 1 + (k - 1) / 6) for i, b in enumerate(base)]
                 sites.append({"layer": l, "site": s, "error": error, "error_without_dims": [e * 0.4 for e in error],
-                              "error_without_tokens": [e * 0.8 for e in error]})
-        ranking = sorted(({"layer": s["layer"], "site": s["site"], "method": m, "error": e}
-                          for s in sites for m, e in zip(METHODS, s["error"])), key=lambda x: -x["error"])
-        return {"sample_tokens": 4096, "methods": METHODS, "sites": sites, "k_dims": 8, "k_tokens": 8, "ranking": ranking}
+                              "error_without_tokens": [e * 0.8 for e in error],
+                              "token_median": [e * 0.9 for e in error], "zeroed": [min(1, e * 2) for e in error]})
+        ranking = [{"layer": s["layer"], "site": s["site"], "method": m, "error": s["error"][i]}
+                   for i, m in enumerate(METHODS) for s in sorted(sites, key=lambda s: -s["error"][i])[:8]]
+        return {"sample_tokens": 256, "sample_first": 16, "seed": 1, "methods": METHODS, "sites": sites, "k_dims": 8, "k_tokens": 17,
+                "kept_tokens": "massive", "int8_divisor": 127, "ranking": ranking}
 
     def expert_quantisation(self):
         if self.dense:
             return None
-        base, layers = [0.03, 0.012, 0.008, 0.027, 0.11, 0.095], []
+        base, layers = [0.03, 0.012, 0.008, 0.027, 0.13, 0.11, 0.095], []
         for l in self.layers:
             n = [0 if self.r.random() < 0.02 else 32 if self.r.random() < 0.97 else self.r.randrange(1, 32) for _ in range(self.a.experts)]
             k = [(1 + 2 * self.level(l)) * self.noise() * (3 if (l, e) in self.super else 1) for e in range(self.a.experts)]

@@ -1,0 +1,177 @@
+#include "analyze/stats/margin.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/magnitude.h"
+
+enum { N_CHANGES = 4 };
+
+static const char *const changes[N_CHANGES] = {"2 % lower", "1 bf16 step lower",
+                                               "1 bf16 step higher", "2 % higher"};
+
+struct margin_thread {
+    struct ol_found found; /* values of at least the smallest threshold */
+    uint64_t *bits;        /* [N_CHANGES][d_model]: positions of the stretch at hand with
+                              an occurrence in any sequence of the batch */
+    int64_t *positions;    /* [N_CHANGES][d_model]: in the batch */
+    uint8_t *sites;        /* [N_CHANGES][d_model][n_sites]: an occurrence in the batch */
+};
+
+struct margin {
+    const struct ol_analysis *a;
+    size_t d_model, n_sites;
+    double thresholds[N_CHANGES];  /* NaN: there is no such number */
+    double least;                  /* the smallest of them */
+    struct margin_thread *threads; /* NULL: there are no tensors */
+    int64_t pairs[N_CHANGES];
+};
+
+/* The number whose bf16 code is so far from the smallest that reaches the threshold. */
+static double step_from(double threshold, int steps)
+{
+    const int64_t code = (int64_t)ol_least_bf16(threshold) + steps;
+    return code > 0 && code < (int64_t)OL_BF16_INFINITY
+               ? (double)ol_bf16_to_f32((uint16_t)code)
+               : (double)NAN;
+}
+
+struct margin *ol_margin_begin(const struct ol_analysis *a)
+{
+    struct margin *m = ol_xcalloc(1, sizeof *m);
+    const double threshold = a->criterion.threshold;
+    m->a = a;
+    m->d_model = (size_t)ol_parts_layout(a->parts)->d_model;
+    m->n_sites = (size_t)a->n_sites;
+    m->thresholds[0] = 0.98 * threshold;
+    m->thresholds[1] = step_from(threshold, -1);
+    m->thresholds[2] = step_from(threshold, 1);
+    m->thresholds[3] = 1.02 * threshold;
+    m->least = (double)INFINITY;
+    for (int k = 0; k < N_CHANGES; k++) {
+        if (!(m->thresholds[k] > 0 && m->thresholds[k] < (double)INFINITY))
+            m->thresholds[k] = (double)NAN;
+        m->least = fmin(m->least, m->thresholds[k]);
+    }
+    if (a->from_summaries || a->n_sites == 0)
+        return m;
+    const size_t n = N_CHANGES * m->d_model;
+    m->threads = ol_xcalloc((size_t)a->n_threads, sizeof *m->threads);
+    for (int i = 0; i < a->n_threads; i++) {
+        m->threads[i].bits = ol_xcalloc(n, sizeof *m->threads[i].bits);
+        m->threads[i].positions = ol_xcalloc(n, sizeof *m->threads[i].positions);
+        m->threads[i].sites = ol_xcalloc(n, m->n_sites);
+    }
+    return m;
+}
+
+void ol_margin_end(struct margin *m)
+{
+    for (int i = 0; m->threads != NULL && i < m->a->n_threads; i++) {
+        ol_found_clear(&m->threads[i].found);
+        free(m->threads[i].bits);
+        free(m->threads[i].positions);
+        free(m->threads[i].sites);
+    }
+    free(m->threads);
+    free(m);
+}
+
+static void end_stretch(const struct margin *m, struct margin_thread *t)
+{
+    for (size_t i = 0; i < N_CHANGES * m->d_model; i++) {
+        t->positions[i] += __builtin_popcountll(t->bits[i]);
+        t->bits[i] = 0;
+    }
+}
+
+void ol_margin_block(struct margin *m, int thread, const struct ol_block *b)
+{
+    struct margin_thread *t = &m->threads[thread];
+    ol_find(b->dtype, b->rows, (uint32_t)b->first_row, (uint32_t)b->n_rows,
+            (uint32_t)m->d_model, m->least, &t->found);
+    for (size_t i = 0; i < t->found.n; i++) {
+        const struct ol_occurrence *o = &t->found.occurrences[i];
+        const double magnitude = fabs((double)o->value);
+        for (int k = 0; k < N_CHANGES; k++) {
+            if (!(magnitude >= m->thresholds[k]))
+                continue;
+            const size_t at = (size_t)k * m->d_model + o->feature;
+            t->bits[at] |= (uint64_t)1 << o->row;
+            t->sites[at * m->n_sites + (size_t)b->site] = 1;
+        }
+    }
+    if (b->last_of_batch)
+        end_stretch(m, t);
+}
+
+/* What all threads saw of one threshold and feature, which they then forget. */
+static void take(struct margin *m, size_t at, int64_t *positions, int64_t *n_sites)
+{
+    *positions = *n_sites = 0;
+    for (int i = 0; i < m->a->n_threads; i++) {
+        *positions += m->threads[i].positions[at];
+        m->threads[i].positions[at] = 0;
+    }
+    for (size_t site = 0; *positions > 0 && site < m->n_sites; site++) {
+        uint8_t any = 0;
+        for (int i = 0; i < m->a->n_threads; i++) {
+            uint8_t *flag = &m->threads[i].sites[at * m->n_sites + site];
+            any |= *flag;
+            *flag = 0;
+        }
+        *n_sites += any;
+    }
+}
+
+void ol_margin_end_batch(struct margin *m, int64_t batch)
+{
+    const struct ol_criterion *c = &m->a->criterion;
+    const double longest = (double)ol_llm_int8_longest(m->a, batch);
+    for (size_t at = 0; at < N_CHANGES * m->d_model; at++) {
+        int64_t positions, n_sites;
+        take(m, at, &positions, &n_sites);
+        m->pairs[at / m->d_model] +=
+            (double)n_sites / (double)m->n_sites >= c->min_layers &&
+            (double)positions / longest >= c->min_positions;
+    }
+}
+
+/* ---- the results ---- */
+
+static struct ol_json *describe_counts(const struct margin *m)
+{
+    struct ol_json *list = ol_json_new_array();
+    for (int k = 0; k < N_CHANGES; k++) {
+        struct ol_json *one = ol_json_new_object();
+        const bool known = m->threads != NULL && !isnan(m->thresholds[k]);
+        ol_json_set(one, "change", ol_json_new_string(changes[k]));
+        ol_json_set(one, "threshold", ol_json_new_real(m->thresholds[k]));
+        ol_json_set(one, "pairs",
+                    known ? ol_json_new_int(m->pairs[k]) : ol_json_new_null());
+        ol_json_append(list, one);
+    }
+    return list;
+}
+
+struct ol_json *ol_margin_describe(const struct margin *m, const struct llm_int8 *s)
+{
+    const struct ol_criterion *c = &s->a->criterion;
+    int64_t at_sites = 0, at_positions = 0, least = 1;
+    while ((double)least / (double)s->n_sites < c->min_layers)
+        least++;
+    for (int64_t i = 0; i < s->a->n_batches; i++) {
+        const double longest = (double)ol_llm_int8_longest(s->a, i);
+        for (size_t k = 0; k < s->batches[i].n; k++) {
+            const struct pair *p = &s->batches[i].pairs[k];
+            at_sites += p->n_sites == least;
+            at_positions += (double)(p->n_positions - 1) / longest < c->min_positions;
+        }
+    }
+    struct ol_json *margin = ol_json_new_object();
+    ol_json_set(margin, "counts", describe_counts(m));
+    ol_json_set(margin, "least_sites", ol_json_new_int(least));
+    ol_json_set(margin, "pairs_at_least_sites", ol_json_new_int(at_sites));
+    ol_json_set(margin, "pairs_at_least_positions", ol_json_new_int(at_positions));
+    return margin;
+}

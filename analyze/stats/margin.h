@@ -1,0 +1,18 @@
+/* How the count of pairs hangs on the criterion's numbers: what it would be for
+ * thresholds nearby, and how many pairs qualify with nothing to spare. Private to stats/.
+ */
+#ifndef OL_ANALYZE_MARGIN_H
+#define OL_ANALYZE_MARGIN_H
+
+#include "analyze/stats/llm_int8.h"
+
+struct margin;
+struct margin *ol_margin_begin(const struct ol_analysis *a);
+void ol_margin_block(struct margin *m, int thread, const struct ol_block *b);
+void ol_margin_end_batch(struct margin *m, int64_t batch);
+void ol_margin_end(struct margin *m);
+
+/* Other thresholds need tensors: their pairs are null without. */
+struct ol_json *ol_margin_describe(const struct margin *m, const struct llm_int8 *s);
+
+#endif

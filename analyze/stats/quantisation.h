@@ -1,0 +1,14 @@
+/* What quantising needs to know of all tokens of a site, between the statistic that
+ * gathers it and that of the experts, which see the same rows. Private to stats/. */
+#ifndef OL_ANALYZE_QUANTISATION_H
+#define OL_ANALYZE_QUANTISATION_H
+
+#include "analyze/statistics.h"
+
+extern const struct ol_statistic ol_quantisation_statistic;
+
+/* state: of that statistic; columns [d_model]: the largest magnitude of each dimension at
+ * a site, over all tokens (NaN is larger than any). False: there are no tensors. */
+bool ol_quantisation_columns(const void *state, int site, float *columns);
+
+#endif

@@ -1,0 +1,115 @@
+#include "analyze/token_kurtosis.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MOST_FIRST = 64, MOST_OTHERS = 4032 };
+
+/* Rows that have the kurtosis that is asked for, once divided by the gains. */
+struct rows {
+    int i_layer;
+    enum ol_site site;
+    double *gains; /* [d_model], owned; NULL: they are as they should be */
+};
+
+struct ol_sample ol_token_kurtosis_sample(const struct ol_parts *parts)
+{
+    struct ol_sampler *sampler = ol_sampler_new(MOST_FIRST, MOST_OTHERS);
+    for (int64_t s = 0; s < parts->n_sequences; s++)
+        for (int64_t p = 0; p < parts->lengths[s]; p++)
+            ol_sampler_add(sampler, s, p);
+    return ol_sampler_finish(sampler);
+}
+
+/* What the norm of a site multiplied by; NULL where a dimension was lost by it. */
+static double *read_gains(const struct ol_parts *parts, int i_layer,
+                          enum ol_summary_site site)
+{
+    const size_t d = (size_t)ol_parts_layout(parts)->d_model;
+    double *columns = ol_xcalloc(OL_N_COLUMN_ROWS * d, sizeof *columns),
+           *gains = ol_xcalloc(d, sizeof *gains);
+    const struct ol_activation_summary summary = {.columns = columns};
+    bool whole = true;
+    ol_activation_read_summary(parts->files[0], i_layer, site, &summary);
+    for (size_t c = 0; c < d; c++) {
+        gains[c] = columns[OL_COLUMN_GAIN * d + c];
+        whole = whole && isfinite(gains[c]) && gains[c] != 0;
+    }
+    free(columns);
+    if (whole)
+        return gains;
+    free(gains);
+    return NULL;
+}
+
+static bool find_rows(const struct ol_parts *parts, int i_layer,
+                      enum ol_summary_site site, struct rows *rows)
+{
+    const struct ol_activation_layout *layout = ol_parts_layout(parts);
+    const struct ol_activation_layer *here = &layout->layers[i_layer], *next = here + 1;
+    *rows = (struct rows){.i_layer = i_layer};
+    if (site != OL_SUMMARY_OUTPUT) {
+        rows->site = site == OL_SUMMARY_LN_ATTN ? OL_SITE_LN_ATTN : OL_SITE_LN_MLP;
+        return here->sites[rows->site];
+    }
+    if (i_layer + 1 == layout->n_layers || next->number != here->number + 1)
+        return false;
+    rows->i_layer++;
+    rows->site = OL_SITE_RESIDUAL_ATTN;
+    if (next->sites[rows->site])
+        return true;
+    rows->site = OL_SITE_LN_ATTN;
+    if (!next->sites[rows->site] || !next->summary_sites[OL_SUMMARY_LN_ATTN])
+        return false;
+    rows->gains = read_gains(parts, rows->i_layer, OL_SUMMARY_LN_ATTN);
+    return rows->gains != NULL;
+}
+
+/* Fourth central moment over the square of the second; NaN of values that are all the
+ * same or not all finite. */
+static double kurtosis(const float *x, const double *gains, size_t d)
+{
+    double sum = 0, second = 0, fourth = 0;
+    for (size_t c = 0; c < d; c++)
+        sum += gains != NULL ? (double)x[c] / gains[c] : (double)x[c];
+    const double n = (double)d, mean = sum / n;
+    for (size_t c = 0; c < d; c++) {
+        const double off =
+            (gains != NULL ? (double)x[c] / gains[c] : (double)x[c]) - mean;
+        second += off * off;
+        fourth += off * off * off * off;
+    }
+    const double result = fourth / n / (second / n * (second / n));
+    return isfinite(result) ? result : (double)NAN;
+}
+
+double ol_token_kurtosis_median(const struct ol_analysis *a,
+                                const struct ol_sample *sample, int i_layer,
+                                enum ol_summary_site site)
+{
+    const struct ol_parts *parts = a->parts;
+    const enum ol_dtype dtype = ol_parts_layout(parts)->dtype;
+    const size_t d = (size_t)ol_parts_layout(parts)->d_model,
+                 row_bytes = d * ol_dtype_size(dtype);
+    struct rows rows;
+    if (a->from_summaries || !find_rows(parts, i_layer, site, &rows))
+        return (double)NAN;
+    float *x = ol_xcalloc(d, sizeof *x);
+    double *values = ol_xcalloc((size_t)sample->n, sizeof *values);
+    int64_t *weights = ol_xcalloc((size_t)sample->n, sizeof *weights);
+    for (int64_t i = 0; i < sample->n; i++) {
+        const struct ol_sampled *t = &sample->tokens[i];
+        const char *of_sequence =
+            ol_activation_site(parts->files[parts->file_of[t->sequence]], rows.i_layer,
+                               rows.site, parts->number_of[t->sequence]);
+        ol_to_f32(dtype, of_sequence + (size_t)t->position * row_bytes, x, d);
+        values[i] = kurtosis(x, rows.gains, d);
+        weights[i] = t->weight;
+    }
+    const double median = ol_weighted_median(values, weights, sample->n);
+    free(weights);
+    free(values);
+    free(x);
+    free(rows.gains);
+    return median;
+}
