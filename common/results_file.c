@@ -90,18 +90,22 @@ static int check_format(struct ol_json_section s, struct ol_error *err)
                    s.file, (long long)version, FORMAT_VERSION, written_by);
 }
 
-struct ol_json *ol_results_read(const char *path, struct ol_error *err)
+struct ol_json *ol_results_parse(const char *text, size_t bytes, const char *name,
+                                 struct ol_error *err)
 {
-    const bool from_stdin = strcmp(path, "-") == 0;
-    struct ol_json_section s = {.file = from_stdin ? "standard input" : path};
-    size_t bytes;
-    char *text = read_all(path, s.file, &bytes, err);
-    struct ol_json *json =
-        text != NULL ? ol_json_load_text(text, bytes, s.file, err) : NULL;
-    free(text);
-    s.json = json;
-    if (json != NULL && check_format(s, err) == 0)
+    struct ol_json *json = ol_json_load_text(text, bytes, name, err);
+    if (json != NULL && check_format((struct ol_json_section){name, json}, err) == 0)
         return json;
     ol_json_free(json);
     return NULL;
+}
+
+struct ol_json *ol_results_read(const char *path, struct ol_error *err)
+{
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    size_t bytes;
+    char *text = read_all(path, name, &bytes, err);
+    struct ol_json *json = text != NULL ? ol_results_parse(text, bytes, name, err) : NULL;
+    free(text);
+    return json;
 }

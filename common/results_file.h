@@ -17,5 +17,8 @@ int ol_results_write(const struct ol_json *results, const char *path,
  * name, with the version that it needs. Blocks that a reader does not know are simply
  * there. NULL on failure. */
 struct ol_json *ol_results_read(const char *path, struct ol_error *err);
+/* The same of a text; name is used in messages. */
+struct ol_json *ol_results_parse(const char *text, size_t bytes, const char *name,
+                                 struct ol_error *err);
 
 #endif

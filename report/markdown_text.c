@@ -63,7 +63,7 @@ char *ol_markdown_text(const char *given)
 {
     char *text = ol_utf8_visible(given, ""), *safe = ol_xmalloc(2 * strlen(text) + 1),
          *to = safe;
-    const char *mark = text[1] != '\0' ? line_mark(text) : NULL;
+    const char *mark = strlen(text) > 1 ? line_mark(text) : NULL;
     for (const char *c = text; *c != '\0'; c++) {
         if (c == mark || is_markup(text, c))
             *to++ = '\\';

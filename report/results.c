@@ -242,9 +242,15 @@ static int read_router(struct ol_report_results *r, struct ol_json_section s,
 
 int ol_report_read(struct ol_report_results *r, const char *file, struct ol_error *err)
 {
-    r->json = ol_results_read(file, err);
+    return ol_report_take(r, ol_results_read(file, err), file, err);
+}
+
+int ol_report_take(struct ol_report_results *r, struct ol_json *json, const char *file,
+                   struct ol_error *err)
+{
+    r->json = json;
     r->file = file;
-    if (r->json == NULL)
+    if (json == NULL)
         return -1;
     const struct ol_json_section top = {file, r->json};
     if (read_model(r, top, err) != 0 ||

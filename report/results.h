@@ -93,6 +93,9 @@ struct ol_report_results {
 
 /* Read a results file ("-" is stdin). Start from {0}; clear also after a failure. */
 int ol_report_read(struct ol_report_results *r, const char *file, struct ol_error *err);
+/* The same of a results object, which becomes r's; NULL fails. */
+int ol_report_take(struct ol_report_results *r, struct ol_json *json, const char *file,
+                   struct ol_error *err);
 void ol_report_clear(struct ol_report_results *r);
 
 /* The largest magnitude at any site; NAN: not known. */
