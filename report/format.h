@@ -44,5 +44,7 @@ void ol_svg_format_list(FILE *out);
 char *ol_report_parameters(int64_t n);
 /* "bf16 on cpu (device, processor)". The caller frees. */
 char *ol_report_run(const struct ol_report_results *r);
+/* Whether values hang on the kind of processor that computed them. */
+bool ol_report_rounds(const struct ol_report_results *r);
 
 #endif

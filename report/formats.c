@@ -1,5 +1,7 @@
 #include "report/format.h"
 
+#include <string.h>
+
 extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
     ol_html_format, ol_svg_format, ol_png_format, ol_study_format,
     ol_super_experts_format;
@@ -36,4 +38,9 @@ char *ol_report_run(const struct ol_report_results *r)
     const bool known = *r->run.processor != '\0';
     return ol_xasprintf("%s on %s (%s%s%s)", r->run.precision, r->run.backend,
                         r->run.device, known ? "; " : "", r->run.processor);
+}
+
+bool ol_report_rounds(const struct ol_report_results *r)
+{
+    return strcmp(r->run.precision, "bf16") == 0;
 }

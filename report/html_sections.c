@@ -27,9 +27,13 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
                        "It needs recorded tensors, or summaries made with the threshold "
                        "of this analysis.");
     else if (r->model.d_model > 0)
-        SAY(out, "%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.",
+        SAY(out,
+            "%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.%s",
             r->unique.count, r->model.d_model,
-            100 * (double)r->unique.count / (double)r->model.d_model);
+            100 * (double)r->unique.count / (double)r->model.d_model,
+            ol_report_rounds(r) ? " In bf16, other kinds of processors round sums "
+                                  "otherwise: counts may differ by a few."
+                                : "");
     ol_html_table(r, &ol_counts_table, top, out);
     const struct ol_phase_shift *p = r->blocks.phase_shift;
     if (p != NULL && p->n_features != OL_ABSENT)

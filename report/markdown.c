@@ -149,9 +149,13 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
                 percent(r->mean_distinct), percent(r->median_distinct));
     print_published(r, out);
     fprintf(out,
-            "\n%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.\n",
+            "\n%" PRId64 " of %" PRId64
+            " dimensions (%.2f %%) qualify at least once.%s\n",
             r->unique.count, r->model.d_model,
-            percent((double)r->unique.count / (double)r->model.d_model));
+            percent((double)r->unique.count / (double)r->model.d_model),
+            ol_report_rounds(r) ? " In bf16,\nother kinds of processors round sums "
+                                  "otherwise: counts may differ by a few."
+                                : "");
 }
 
 static void print_features(const struct ol_report_results *r, int64_t top, FILE *out)

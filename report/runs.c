@@ -266,7 +266,7 @@ static char *warn(const struct ol_run_fact *f, const struct ol_report *report)
 static bool any_bf16(const struct ol_report *report)
 {
     for (int i = 0; i < report->n; i++)
-        if (strcmp(report->results[i].run.precision, "f32") != 0)
+        if (ol_report_rounds(&report->results[i]))
             return true;
     return false;
 }

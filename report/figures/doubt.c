@@ -168,34 +168,35 @@ struct interval_row {
     double factor;
 };
 
-/* Each quantity has its own scale, from 0, because they have nothing in common. */
+/* Each quantity has its own scale, from 0, because they have nothing in common. The
+ * numbers stand before it, where a small screen shows them. */
 static void draw_interval(FILE *out, const struct interval_row *row, double top)
 {
     const struct ol_interval *i = row->interval;
-    const double left = 170, right = OL_FIGURE_WIDTH - 190, y = top + 14;
-    ol_svg_text(out, left - 12, y + 4, 'e', "", "%s", row->name);
+    const double left = 350, right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT, y = top + 14;
+    ol_svg_text(out, 12, y + 4, 's', "", "%s", row->name);
     if (i == NULL || isnan(i->value)) {
-        ol_svg_text(out, left, y + 4, 's', "mu", "not known");
+        ol_svg_text(out, 180, y + 4, 's', "mu", "not known");
         return;
     }
-    struct ol_axis axis = {.high = fmax(i->value, isnan(i->high) ? 0 : i->high),
-                           .start = left,
-                           .end = right};
+    const bool has_band = !isnan(i->low) && !isnan(i->high);
+    const double values[] = {i->value, i->high};
+    struct ol_axis axis = {
+        .low = INFINITY, .high = -INFINITY, .start = left, .end = right};
+    ol_axis_include(&axis, values, 2);
     ol_axis_round(&axis, true);
     ol_svg_line(out, left, y, right, y, "gr");
-    if (!isnan(i->low) && !isnan(i->high)) {
+    if (has_band) {
         const double low = ol_axis_at(&axis, i->low), high = ol_axis_at(&axis, i->high);
         ol_svg_rect(out, low, y - 4, fmax(1, high - low), 8, "c10", NULL);
+        ol_svg_text(out, 180, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
+                    row->factor * i->value, row->unit, row->factor * i->low,
+                    row->factor * i->high);
+    } else {
+        ol_svg_text(out, 180, y + 4, 's', "", "%.4g%s", row->factor * i->value,
+                    row->unit);
     }
     ol_svg_circle(out, ol_axis_at(&axis, i->value), y, 5, "f1", NULL);
-    if (isnan(i->low) || isnan(i->high)) {
-        ol_svg_text(out, right + 12, y + 4, 's', "", "%.4g%s", row->factor * i->value,
-                    row->unit);
-        return;
-    }
-    ol_svg_text(out, right + 12, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
-                row->factor * i->value, row->unit, row->factor * i->low,
-                row->factor * i->high);
 }
 
 static void draw_uncertainty(const struct ol_report_results *r, const struct ol_canvas *c)

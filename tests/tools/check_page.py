@@ -2,9 +2,10 @@
 
     check_page.py [--shots FOLDER] PAGE.html...
 
-Each page is opened light and dark at 390, 768 and 1280 pixels. Exit 1 when a page is
-wider than its window, writes to the console, loads anything, or has text whose contrast
-is below WCAG AA (4.5, large text 3). Needs nothing but Python and chromium: it speaks the
+Each page is opened light and dark at 390, 768, 1280 and 1600 pixels. Exit 1 when a page is
+wider than its window, writes to the console, loads anything, has text whose contrast is
+below WCAG AA (4.5, large text 3) or that is smaller than 11 pixels in a drawing, colours of
+a scale or a table's second column off the screen, or a table cut with room beside it. Needs nothing but Python and chromium: it speaks the
 DevTools protocol over --remote-debugging-pipe.
 """
 import argparse
@@ -38,6 +39,23 @@ PROBE = r"""
   for (const e of document.querySelectorAll('main *'))
     if (!e.closest('.scroll') && e.getBoundingClientRect().right > innerWidth + 1) out.wide.push(e.tagName + '.' + e.className);
   out.wide = out.wide.slice(0, 3);
+  // What is folded away has no size.
+  const seen2 = e => e.getBoundingClientRect().width > 0;
+  for (const g of [...document.querySelectorAll('svg')].filter(seen2)) {
+    const pixels = g.getBoundingClientRect().width / g.viewBox.baseVal.width * 12;
+    if (pixels < 10.9) out.wide.push('text of ' + pixels.toFixed(1) + ' px in ' + g.getAttribute('aria-label'));
+    if (g.querySelector(':scope>rect.c0')) for (const r of g.querySelectorAll(':scope>rect[class^=c]'))
+      if (r.getBoundingClientRect().right > innerWidth) { out.wide.push('colours of ' + g.getAttribute('aria-label') + ' begin off the screen'); break; }
+  }
+  for (const d of document.querySelectorAll('details')) d.open = true;
+  for (const t of document.querySelectorAll('.scroll>table')) {
+    const box = t.parentElement, r = box.getBoundingClientRect();
+    if (box.scrollWidth > box.clientWidth + 1 && r.right < innerWidth - 60)
+      out.wide.push('cut, with room beside it: ' + t.caption.textContent);
+    const second = t.tBodies[0].rows[0]?.cells[1];
+    if (second && second.getBoundingClientRect().left > innerWidth - 40)
+      out.wide.push('second column off the screen: ' + t.caption.textContent);
+  }
   return JSON.stringify(out);
 })()"""
 
