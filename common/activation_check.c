@@ -7,6 +7,7 @@
 
 #include "common/activation_content.h"
 #include "common/infile.h"
+#include "common/mapping.h"
 
 /* A shape in words: two lists of three numbers of up to 20 digits, and some words. */
 enum { SHAPE_TEXT = 256 };
@@ -569,29 +570,39 @@ static int read_list(const struct reader *r, struct ol_activation_list *list,
                : ol_activation_list_read(r->h, r->path, r->c->complete, list, err);
 }
 
+static int read_all(struct reader *r, struct ol_error *err)
+{
+    struct ol_activation_content *c = r->c;
+    struct ol_activation_list list = {0};
+    r->h = ol_h5_open(r->path, false, err);
+    if (r->h == NULL)
+        return -1;
+    int status = 0;
+    if (check_header(r, err) != 0 || read_list(r, &list, err) != 0 ||
+        ol_activation_get_attributes(r->h, &c->info, err) != 0 ||
+        ol_activation_receipt_read(r->h, &c->receipt, err) != 0 ||
+        read_input(r, err) != 0 || read_threshold(r, err) != 0 ||
+        read_layers(r, err) != 0 || read_nll(r, err) != 0 || read_outliers(r, err) != 0 ||
+        check_list(r, &list, err) != 0)
+        status = -1;
+    ol_activation_list_clear(&list);
+    if (status == 0)
+        return ol_h5_close(r->h, err);
+    ol_h5_free(r->h);
+    return -1;
+}
+
+/* There are headers that the library does not survive: then that is said. */
 int ol_activation_content_read(const char *path, struct ol_activation_content *c,
                                struct ol_error *err)
 {
     struct reader r = {.path = path, .c = c};
-    if (file_bytes(path, &r.file_bytes, err) != 0)
+    if (file_bytes(path, &r.file_bytes, err) != 0 || ol_h5_check(path, err) != 0)
         return -1;
-    r.h = ol_h5_open(path, false, err);
-    if (r.h == NULL)
-        return -1;
-    struct ol_activation_list list = {0};
-    int status = 0;
-    if (check_header(&r, err) != 0 || read_list(&r, &list, err) != 0 ||
-        ol_activation_get_attributes(r.h, &c->info, err) != 0 ||
-        ol_activation_receipt_read(r.h, &c->receipt, err) != 0 ||
-        read_input(&r, err) != 0 || read_threshold(&r, err) != 0 ||
-        read_layers(&r, err) != 0 || read_nll(&r, err) != 0 ||
-        read_outliers(&r, err) != 0 || check_list(&r, &list, err) != 0)
-        status = -1;
-    ol_activation_list_clear(&list);
-    if (status == 0)
-        return ol_h5_close(r.h, err);
-    ol_h5_free(r.h);
-    return -1;
+    ol_crash_guard_begin(path, "HDF5");
+    const int status = read_all(&r, err);
+    ol_crash_guard_end();
+    return status;
 }
 
 void ol_activation_content_clear(struct ol_activation_content *c)

@@ -3,7 +3,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "common/crc32.h"
 #include "common/file.h"
 #include "common/infile.h"
+#include "common/mapping.h"
 
 /* What was read of a chunk so far, if its checksum is known. */
 struct seen {
@@ -33,17 +33,14 @@ struct ol_activation_file {
 static int map(struct ol_activation_file *f, struct ol_error *err)
 {
     struct stat info;
-    void *bytes = MAP_FAILED;
     f->fd = ol_infile_descriptor(f->path, err);
     if (f->fd < 0 || ol_file_lock(f->fd, f->path, OL_LOCK_SHARED, err) != 0)
         return -1;
-    if (fstat(f->fd, &info) == 0)
-        bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, f->fd, 0);
-    if (bytes == MAP_FAILED)
-        return ol_fail_errno(err, "%s: cannot be mapped", f->path);
-    f->bytes = bytes;
+    if (fstat(f->fd, &info) != 0)
+        return ol_fail_errno(err, "%s: cannot be read", f->path);
     f->n_bytes = (size_t)info.st_size;
-    return 0;
+    f->bytes = ol_mapping_new(f->fd, f->path, f->n_bytes, err);
+    return f->bytes != NULL ? 0 : -1;
 }
 
 static int check_sealed(const struct ol_activation_file *f, struct ol_error *err)
@@ -78,8 +75,7 @@ void ol_activation_close(struct ol_activation_file *f)
 {
     if (f == NULL)
         return;
-    if (f->bytes != NULL)
-        munmap((void *)(uintptr_t)f->bytes, f->n_bytes);
+    ol_mapping_free(f->bytes, f->n_bytes);
     if (f->fd >= 0)
         close(f->fd);
     ol_activation_content_clear(&f->content);

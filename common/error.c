@@ -90,19 +90,37 @@ static size_t show(const char *text, char *at)
     return n > 0 ? n : 1;
 }
 
-/* One call to stdio per line, so that lines of several threads do not mix. */
-static void say(const char *format, va_list args)
+enum { TEXT_BYTES = OL_ERROR_TEXT_BYTES + 64, LINE_BYTES = TEXT_BYTES * 4 + 64 };
+
+/* PROGRAM: text, harmless and with its end of line; the bytes of it. */
+static size_t make_line(char line[LINE_BYTES], const char *format, va_list args)
 {
-    char text[OL_ERROR_TEXT_BYTES + 64];
-    char line[sizeof text * 4 + 64]; /* an escaped byte takes four */
+    char text[TEXT_BYTES]; /* an escaped byte takes four */
     vsnprintf(text, sizeof text, format, args);
     size_t used = (size_t)snprintf(line, 64, "%s: ", program);
-    for (const char *c = text; *c != '\0' && used + MOST_BYTES_SHOWN < sizeof line;) {
+    for (const char *c = text; *c != '\0' && used + MOST_BYTES_SHOWN < LINE_BYTES;) {
         c += show(c, line + used);
         used += strlen(line + used);
     }
     line[used++] = '\n';
-    fwrite(line, 1, used, stderr);
+    return used;
+}
+
+/* One call to stdio per line, so that lines of several threads do not mix. */
+static void say(const char *format, va_list args)
+{
+    char line[LINE_BYTES];
+    fwrite(line, 1, make_line(line, format, args), stderr);
+}
+
+char *ol_line(const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    const size_t n = make_line(line, format, args);
+    va_end(args);
+    return ol_xstrndup(line, n);
 }
 
 void ol_warn(const char *format, ...)

@@ -39,6 +39,10 @@ void ol_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ol_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ol_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The line that ol_warn would write, for those who cannot call it (handlers of signals);
+ * the caller frees it. */
+char *ol_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Flush and close stdout; fails when anything written there was lost (a full disk, say).
  */
 int ol_stdout_close(struct ol_error *err);

@@ -38,6 +38,11 @@ struct ol_h5_shape {
 
 struct ol_h5;
 
+/* Whether the first block of a file (its superblock) is one that the library can be
+ * given: it believes sizes and counts there. What is no HDF5 file is left to ol_h5_open.
+ */
+int ol_h5_check(const char *path, struct ol_error *err);
+
 /* Write into path, which is there, anew; objects of align_from bytes and more begin on
  * multiples of 4096. Or open it. Both: NULL on failure. Neither locks the file. */
 struct ol_h5 *ol_h5_create(const char *path, int64_t align_from, struct ol_error *err);

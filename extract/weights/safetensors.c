@@ -14,19 +14,19 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/infile.h"
 #include "common/json.h"
+#include "common/mapping.h"
 #include "common/stand_in.h"
 
 enum { LENGTH_BYTES = 8 };
 
 struct ol_safetensors {
     char *path;
-    void *map;
+    const void *map;
     uint64_t bytes;      /* of the file */
     uint64_t data_start; /* where the tensors' bytes begin */
     struct ol_stored_tensor *tensors;
@@ -292,9 +292,9 @@ static int check_layout(struct ol_safetensors *s, struct ol_error *err)
 
 static int map_file(struct ol_safetensors *s, int fd, int file, struct ol_error *err)
 {
-    void *map = mmap(NULL, (size_t)s->bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return ol_fail_errno(err, "%s: cannot be mapped", s->path);
+    const void *map = ol_mapping_new(fd, s->path, (size_t)s->bytes, err);
+    if (map == NULL)
+        return -1;
     s->map = map;
     for (int64_t i = 0; i < s->n_tensors; i++) {
         struct ol_stored_tensor *t = &s->tensors[i];
@@ -356,7 +356,7 @@ void ol_safetensors_close(struct ol_safetensors *s)
     if (s == NULL)
         return;
     if (s->map != NULL)
-        munmap(s->map, (size_t)s->bytes);
+        ol_mapping_free(s->map, (size_t)s->bytes);
     free(s->tensors);
     free(s->names);
     free(s->path);

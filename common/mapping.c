@@ -1,0 +1,144 @@
+/* Owns the handlers of signals that come of reading, and the list of what is mapped. The
+ * list is read by a handler: entries are filled in before they are in it, and stay. */
+#include "common/mapping.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/process.h"
+
+struct mapping {
+    _Atomic uintptr_t first, end; /* end 0: not in use */
+    _Atomic(char *) line;         /* what is said, with its end of line */
+    struct mapping *next;
+};
+
+static _Atomic(struct mapping *) mappings;
+
+static void end_with(const char *line)
+{
+    ol_process_remove_temporaries();
+    if (write(STDERR_FILENO, line, strlen(line)) < 0)
+        _exit(1);
+    _exit(1);
+}
+
+static void on_bus(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    const uintptr_t at = (uintptr_t)info->si_addr;
+    for (struct mapping *m = atomic_load(&mappings); m != NULL; m = m->next)
+        if (at >= atomic_load(&m->first) && at < atomic_load(&m->end))
+            end_with(atomic_load(&m->line));
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void catch_bus(void)
+{
+    static atomic_flag done = ATOMIC_FLAG_INIT;
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    if (atomic_flag_test_and_set(&done))
+        return;
+    action.sa_sigaction = on_bus;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, NULL);
+}
+
+/* An entry that is not in use, or a new one. */
+static struct mapping *take_entry(void)
+{
+    static const uintptr_t taken = 1; /* holds no address */
+    for (struct mapping *m = atomic_load(&mappings); m != NULL; m = m->next) {
+        uintptr_t unused = 0;
+        if (atomic_compare_exchange_strong(&m->end, &unused, taken))
+            return m;
+    }
+    struct mapping *new = ol_xcalloc(1, sizeof *new);
+    atomic_store(&new->end, taken);
+    new->next = atomic_load(&mappings);
+    while (!atomic_compare_exchange_weak(&mappings, &new->next, new))
+        continue;
+    return new;
+}
+
+const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *err)
+{
+    void *bytes = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED) {
+        ol_fail_errno(err, "%s: cannot be mapped", path);
+        return NULL;
+    }
+    catch_bus();
+    struct mapping *m = take_entry();
+    free(atomic_exchange(
+        &m->line,
+        ol_line("%s: cannot be read any more: it became shorter meanwhile, or its disk "
+                "fails",
+                path)));
+    atomic_store(&m->first, (uintptr_t)bytes);
+    atomic_store(&m->end, (uintptr_t)bytes + n);
+    return bytes;
+}
+
+void ol_mapping_free(const void *bytes, size_t n)
+{
+    if (bytes == NULL)
+        return;
+    for (struct mapping *m = atomic_load(&mappings); m != NULL; m = m->next)
+        if (atomic_load(&m->first) == (uintptr_t)bytes &&
+            atomic_load(&m->end) == (uintptr_t)bytes + n) {
+            atomic_store(&m->first, 0);
+            atomic_store(&m->end, 0);
+            break;
+        }
+    munmap((void *)(uintptr_t)bytes, n);
+}
+
+/* ---- libraries ---- */
+
+enum { STACK_BYTES = 1 << 16 };
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+enum { N_CRASHES = sizeof crashes / sizeof crashes[0] };
+
+static struct {
+    char *line;
+    struct sigaction before[N_CRASHES];
+    stack_t stack_before;
+    /* A stack that has no end leaves no room for the handler. */
+    char stack[STACK_BYTES];
+} guard;
+
+static void on_crash(int number)
+{
+    (void)number;
+    end_with(guard.line);
+}
+
+void ol_crash_guard_begin(const char *path, const char *library)
+{
+    const stack_t stack = {.ss_sp = guard.stack, .ss_size = sizeof guard.stack};
+    struct sigaction action = {.sa_flags = SA_ONSTACK};
+    guard.line = ol_line("%s: is damaged in a way that makes %s crash", path, library);
+    action.sa_handler = on_crash;
+    sigemptyset(&action.sa_mask);
+    sigaltstack(&stack, &guard.stack_before);
+    for (int i = 0; i < N_CRASHES; i++)
+        sigaction(crashes[i], &action, &guard.before[i]);
+}
+
+void ol_crash_guard_end(void)
+{
+    for (int i = 0; i < N_CRASHES; i++)
+        sigaction(crashes[i], &guard.before[i], NULL);
+    sigaltstack(&guard.stack_before, NULL);
+    free(guard.line);
+    guard.line = NULL;
+}

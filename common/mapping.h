@@ -1,0 +1,22 @@
+/* Files that are mapped, and what is said when they fail while they are read: the kernel
+ * answers a byte that is not there any more, or a disk that fails, by a signal. */
+#ifndef OL_MAPPING_H
+#define OL_MAPPING_H
+
+#include <stddef.h>
+
+#include "common/error.h"
+
+/* Map n bytes of an open file, for reading; NULL on failure. While they are mapped,
+ * SIGBUS at any of them ends the process with one line that names the file, its temporary
+ * files removed, and status 1. */
+const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *err);
+void ol_mapping_free(const void *bytes, size_t n); /* NULL is fine */
+
+/* The same of a library that reads a file: until the end, a signal that says that it
+ * crashed (SIGSEGV, SIGBUS, SIGFPE, SIGABRT, a stack without end) is the file's. Not to
+ * be nested, and of one thread at a time. */
+void ol_crash_guard_begin(const char *path, const char *library);
+void ol_crash_guard_end(void);
+
+#endif

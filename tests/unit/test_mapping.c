@@ -1,0 +1,145 @@
+/* A mapped file that becomes shorter, and a library that crashes on a file, end the
+ * process with one line that names it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/mapping.h"
+
+enum { BYTES = 1 << 16 };
+
+static char path[] = "/tmp/ol-test-mapping-XXXXXX";
+
+/* What a child that does this writes to stderr; it must exit with that status. */
+static void expect(void (*work)(void), int status, const char *said)
+{
+    int ends[2];
+    char text[512] = "";
+    size_t n = 0;
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        work();
+        _exit(0);
+    }
+    close(ends[1]);
+    for (ssize_t got; (got = read(ends[0], text + n, sizeof text - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(ends[0]);
+    int found;
+    assert_int_equal(waitpid(child, &found, 0), child);
+    assert_true(WIFEXITED(found));
+    assert_int_equal(WEXITSTATUS(found), status);
+    assert_string_equal(text, said);
+}
+
+static volatile const char *mapped;
+static int fd;
+
+static void map(void)
+{
+    struct ol_error err = {0};
+    fd = open(path, O_RDWR);
+    if (ftruncate(fd, BYTES) != 0)
+        _exit(3);
+    mapped = ol_mapping_new(fd, path, BYTES, &err);
+    if (mapped == NULL || mapped[BYTES - 1] != 0)
+        _exit(3);
+}
+
+static void read_what_is_gone(void)
+{
+    map();
+    if (ftruncate(fd, 100) != 0)
+        _exit(3);
+    (void)mapped[BYTES - 1];
+}
+
+static void read_after_another_was_freed(void)
+{
+    struct ol_error err = {0};
+    const int other = open("/dev/zero", O_RDWR);
+    const void *first = ol_mapping_new(other, "another file", BYTES, &err);
+    map();
+    ol_mapping_free(first, BYTES);
+    first = ol_mapping_new(other, "a third", BYTES, &err);
+    if (ftruncate(fd, 0) != 0)
+        _exit(3);
+    (void)mapped[0];
+    ol_mapping_free(first, BYTES);
+}
+
+static void crash(void)
+{
+    ol_crash_guard_begin("a\033file", "HDF5");
+    abort();
+}
+
+static int fill_stack(int depth)
+{
+    volatile char room[4096];
+    room[0] = (char)depth;
+    return depth < 0 ? 0 : fill_stack(depth + 1) + room[0];
+}
+
+static void fill_all_stack(void)
+{
+    ol_crash_guard_begin("file", "HDF5");
+    fill_stack(1);
+}
+
+static void crash_later(void)
+{
+    ol_crash_guard_begin("file", "HDF5");
+    ol_crash_guard_end();
+    signal(SIGABRT, SIG_DFL);
+    _exit(7);
+}
+
+static void test_mapping(void **state)
+{
+    (void)state;
+    char said[256];
+    snprintf(said, sizeof said,
+             "ol: %s: cannot be read any more: it became shorter meanwhile, or its disk "
+             "fails\n",
+             path);
+    expect(read_what_is_gone, 1, said);
+    expect(read_after_another_was_freed, 1, said);
+}
+
+static void test_guard(void **state)
+{
+    (void)state;
+    expect(crash, 1, "ol: a\\x1bfile: is damaged in a way that makes HDF5 crash\n");
+    expect(fill_all_stack, 1, "ol: file: is damaged in a way that makes HDF5 crash\n");
+    expect(crash_later, 7, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mapping),
+        cmocka_unit_test(test_guard),
+    };
+    const int made = mkstemp(path);
+    if (made < 0)
+        return 1;
+    close(made);
+    const int status = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return status;
+}
