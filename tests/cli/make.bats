@@ -8,6 +8,7 @@ bare_make() {
 }
 
 setup() {
+    unset ONLY JOBS # of the run that this test is part of
     cp -r "$ROOT/Makefile" "$ROOT/.gitignore" "$BATS_TEST_TMPDIR"
     cd "$BATS_TEST_TMPDIR"
     mkdir -p common extract analyze report data/models tests/cli tests/unit bin
