@@ -96,7 +96,7 @@ struct ol_json *ol_describe_tokens(const struct ol_parts *parts,
     for (size_t i = 0; i < tokens->n && i < most; i++) {
         struct ol_json *entry = ol_json_new_object();
         ol_describe_token(entry, parts, (int32_t)sorted[i].key);
-        ol_json_set(entry, "n_values", ol_json_new_int(sorted[i].n));
+        ol_json_set(entry, "n_tokens", ol_json_new_int(sorted[i].n));
         ol_json_append(list, entry);
     }
     free(sorted);

@@ -3,12 +3,9 @@
 #ifndef OL_ANALYZE_DESCRIBE_H
 #define OL_ANALYZE_DESCRIBE_H
 
-#include "analyze/parts.h"
-#include "common/tally.h"
+#include "analyze/stream.h"
 #include "common/json.h"
-
-/* The writer that is no unit of the MLP. */
-enum { OL_UNIT_ATTENTION = -1 };
+#include "common/tally.h"
 
 /* The token's id there; -1 when there is no such place. */
 int32_t ol_describe_token_id(const struct ol_parts *parts, int64_t sequence,
@@ -35,7 +32,7 @@ void ol_describe_unit(struct ol_json *object, const struct ol_parts *parts, int 
 /* A number, or null when it is negative: none. */
 struct ol_json *ol_describe_index(int64_t value);
 
-/* Values by token id, most first: the first `most`, with token_id, piece, n_values. */
+/* Tokens by id, most first: the first `most`, with token_id, piece, n_tokens. */
 struct ol_json *ol_describe_tokens(const struct ol_parts *parts,
                                    const struct ol_tally *tokens, size_t most);
 

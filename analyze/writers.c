@@ -4,126 +4,307 @@
 #include <stdlib.h>
 
 #include "analyze/describe.h"
-#include "analyze/massive.h"
+#include "analyze/outlying.h"
 
-struct cell {
-    int64_t n;
-    double sum;
-};
-
-struct search {
-    const struct ol_parts *parts;
-    struct ol_writers *w;
-    int *slot_of;         /* [d_model]: place among the features, -1: not asked for */
-    struct cell *cells;   /* [sum of (1 + units) of all layers, n_features] */
-    struct cell *current; /* of the layer */
-};
-
-/* One layer of one sequence, as it is stored. */
-struct rows {
-    const struct ol_activation_layer *layer;
-    int n_parts;
-    int64_t n_experts;        /* routed ones */
-    const uint16_t *features; /* [n_tokens, OL_TOP_FEATURES] */
-    const int32_t *token_ids; /* [n_tokens] */
-    const float *writes; /* [n_tokens, OL_TOP_FEATURES, OL_WRITES_PER_TOP + n_parts] */
-    const uint16_t *ids; /* [n_tokens, top_k]; NULL in a dense layer */
-};
-
-/* Which unit a part of a token's MLP is; -1: an expert that the layer has not. */
-static int unit_of(const struct rows *rows, int64_t token, int part)
+/* Moments in a pass through the layers. Moment 2 l is before the l-th layer's attention
+ * has written, 2 l + 1 between it and the MLP: a write of moment m is in the values of
+ * later moments. */
+static int before_attention(int l)
 {
-    if (!rows->layer->moe)
-        return 0;
-    if (part == rows->layer->top_k)
-        return rows->layer->n_units - 1;
-    const int id = rows->ids[token * rows->layer->top_k + part];
-    return id < rows->n_experts ? id : -1;
+    return 2 * l;
 }
 
-static void add(struct search *s, int slot, int unit, double write, bool known)
+static int before_mlp(int l)
 {
-    s->w->n_writes++;
-    if (!known || !isfinite(write)) {
-        s->w->n_unknown++;
+    return 2 * l + 1;
+}
+
+static int after_layer(int l)
+{
+    return 2 * (l + 1);
+}
+
+/* What a writer added along the events' signs, up to their peaks and after them. */
+struct cell {
+    int64_t n_before, n_after;
+    double before, after;
+};
+
+/* A value of the stream at which an event ends. */
+struct peak {
+    int moment;
+    double value; /* NaN: not known */
+};
+
+struct layer_mean {
+    int64_t n_attention, n_mlp;
+    double attention, mlp;
+};
+
+struct answer {
+    const struct ol_analysis *a;
+    const struct ol_massive *m;
+    const struct ol_stream *s;
+    const struct ol_occurrences *occurrences;
+    const struct ol_question *question;
+    struct ol_written *w;
+    struct cell *cells;       /* [n_layers of (1 + units)] */
+    struct cell **of;         /* [n_layers]: a layer's first */
+    struct layer_mean *means; /* [n_layers] */
+    /* Of the token at hand. */
+    int64_t sequence, position;
+    const float **rows; /* [n_layers]; NULL: not among the largest there */
+    struct peak *peaks; /* [2 n_layers], by rising moment */
+    int n_peaks;
+};
+
+/* ---- a token's peaks ---- */
+
+/* The value before the layer, as far as what the layer itself says of it goes. */
+static double value_before(const struct answer *k, int l)
+{
+    const float *row = k->rows[l];
+    return row != NULL ? (double)row[0] - ol_stream_mlp(k->s, l, row) - (double)row[1]
+                       : (double)NAN;
+}
+
+static double value_at(const struct answer *k, int moment)
+{
+    const int l = moment / 2;
+    const bool mlp = moment % 2 == 1;
+    double value = (double)NAN;
+    if (l > 0 && (l == k->s->n_layers || ol_stream_follows(k->s, l)) &&
+        k->rows[l - 1] != NULL)
+        value = (double)k->rows[l - 1][0];
+    if (l == k->s->n_layers)
+        return value;
+    if (mlp && isfinite(value))
+        value = k->rows[l] != NULL ? value + (double)k->rows[l][1] : (double)NAN;
+    if (isfinite(value))
+        return value;
+    if (mlp)
+        return k->rows[l] != NULL
+                   ? (double)k->rows[l][0] - ol_stream_mlp(k->s, l, k->rows[l])
+                   : (double)NAN;
+    return value_before(k, l);
+}
+
+static void add_peak(struct answer *k, int moment)
+{
+    k->peaks[k->n_peaks++] = (struct peak){moment, value_at(k, moment)};
+}
+
+/* The largest value after a layer, of those that are massive, or of all. */
+static void find_largest(struct answer *k, bool massive)
+{
+    int best = -1;
+    bool any = false;
+    for (int l = 0; l < k->s->n_layers; l++) {
+        const double magnitude =
+            k->rows[l] != NULL ? fabs((double)k->rows[l][0]) : (double)NAN;
+        if (isnan(magnitude) || (massive && !ol_massive_is(k->m, l, magnitude)))
+            continue;
+        any = true;
+        if (isfinite(magnitude) &&
+            (best < 0 || magnitude > fabs((double)k->rows[best][0])))
+            best = l;
+    }
+    if (best >= 0)
+        k->peaks[k->n_peaks++] =
+            (struct peak){after_layer(best), (double)k->rows[best][0]};
+    else if (any)
+        k->peaks[k->n_peaks++] = (struct peak){0, (double)NAN};
+}
+
+static int layer_of(const struct answer *k, int i_layer)
+{
+    for (int l = 0; l < k->s->n_layers; l++)
+        if (k->s->layers[l].i_layer == i_layer)
+            return l;
+    return -1;
+}
+
+static void add_site(struct answer *k, int site)
+{
+    const struct ol_site_of_run *at = &k->a->sites[site];
+    const int l = layer_of(k, at->i_layer);
+    if (l >= 0)
+        add_peak(k, at->site == OL_SITE_LN_ATTN ? before_attention(l) : before_mlp(l));
+    else
+        k->peaks[k->n_peaks++] = (struct peak){0, (double)NAN};
+}
+
+static void find_occurrences(struct answer *k)
+{
+    const struct ol_occurrences *o = k->occurrences;
+    const int i = k->question->occurrence;
+    if (o->at == NULL) {
+        int64_t bytes;
+        const uint8_t *bits =
+            ol_outlying_bits(k->a, k->sequence, (size_t)k->question->feature, &bytes);
+        if (o->sites[i] >= 0 && (bits[k->position / 8] >> k->position % 8 & 1) != 0)
+            add_site(k, o->sites[i]);
         return;
     }
-    struct cell *cell = &s->current[(1 + unit) * s->w->n_features + slot];
-    cell->n++;
-    cell->sum += write;
+    const uint8_t *bits =
+        o->at[i] + (o->starts[k->sequence] + k->position) * o->site_bytes;
+    for (int site = 0; site < k->a->n_sites; site++)
+        if ((bits[site / 8] >> site % 8 & 1) != 0)
+            add_site(k, site);
 }
 
-static void take_value(struct search *s, const struct rows *rows, int64_t token, int slot,
-                       const float *writes)
+static void find_peaks(struct answer *k)
 {
-    struct ol_written *written = &s->w->features[slot];
-    const double magnitude = fabs((double)writes[0]);
-    written->n_values++;
-    ol_tally_add(&written->tokens, (uint64_t)(uint32_t)rows->token_ids[token], 1);
-    if (!isnan(magnitude) && !(written->max_magnitude >= magnitude))
-        written->max_magnitude = magnitude;
-    add(s, slot, OL_UNIT_ATTENTION, (double)writes[1], true);
-    for (int p = 0; p < rows->n_parts; p++) {
-        const int unit = unit_of(rows, token, p);
-        add(s, slot, unit, (double)writes[OL_WRITES_PER_TOP + p], unit >= 0);
-    }
-}
-
-/* What was written into a token's largest dimension. */
-static void take_top(const float *writes, int n_parts, struct cell *attention,
-                     struct cell *mlp)
-{
-    double sum = 0;
-    for (int p = 0; p < n_parts; p++)
-        sum += (double)writes[OL_WRITES_PER_TOP + p];
-    if (isfinite(writes[1])) {
-        attention->n++;
-        attention->sum += fabs((double)writes[1]);
-    }
-    if (isfinite(sum)) {
-        mlp->n++;
-        mlp->sum += fabs(sum);
+    k->n_peaks = 0;
+    for (int l = 0; l < k->s->n_layers; l++)
+        k->rows[l] =
+            ol_stream_row(k->s, l, k->sequence, k->position, k->question->feature);
+    switch (k->question->event) {
+    case OL_EVENT_MASSIVE:
+        find_largest(k, true);
+        break;
+    case OL_EVENT_OUTLIER:
+        find_occurrences(k);
+        break;
+    case OL_EVENT_ALL:
+        find_largest(k, false);
+        break;
+    case OL_N_EVENTS:
+        break;
     }
 }
 
-static void take_sequence(struct search *s, const struct rows *rows, int64_t n_tokens,
-                          struct cell *attention, struct cell *mlp)
+/* ---- what was written ---- */
+
+static double sign_of(double value)
 {
-    const int64_t width = OL_WRITES_PER_TOP + rows->n_parts;
-    const int64_t d_model = ol_parts_layout(s->parts)->d_model;
-    for (int64_t t = 0; t < n_tokens; t++) {
-        const uint16_t *features = rows->features + t * OL_TOP_FEATURES;
-        const float *writes = rows->writes + t * OL_TOP_FEATURES * width;
-        take_top(writes, rows->n_parts, attention, mlp);
-        for (int i = 0; i < OL_TOP_FEATURES && features[i] < d_model; i++)
-            if (s->slot_of[features[i]] >= 0)
-                take_value(s, rows, t, s->slot_of[features[i]], writes + i * width);
+    return value < 0 ? -1 : 1;
+}
+
+/* Signs of the peaks that come after a moment, and of the others. */
+static void weigh(const struct answer *k, int moment, double *before, double *after)
+{
+    *before = *after = 0;
+    for (int i = 0; i < k->n_peaks; i++)
+        *(k->peaks[i].moment > moment ? before : after) += sign_of(k->peaks[i].value);
+}
+
+static void add_write(struct cell *cell, double write, double before, double after)
+{
+    if (before != 0) {
+        cell->n_before++;
+        cell->before += before * write;
+    }
+    if (after != 0) {
+        cell->n_after++;
+        cell->after += after * write;
     }
 }
 
-static void take_layer(struct search *s, int i_layer)
+/* The largest single write so far, along the sign of the token's last peak. */
+struct onset {
+    int l; /* -1: none */
+    double write;
+};
+
+static void look_for_onset(struct onset *onset, int l, double aligned)
 {
-    const struct ol_parts *parts = s->parts;
-    const struct ol_activation_layer *layer = &ol_parts_layout(parts)->layers[i_layer];
-    const int64_t n_experts = ol_parts_info(parts)->model.n_experts;
-    struct cell attention = {0}, mlp = {0};
-    for (int64_t k = 0; k < parts->n_sequences; k++) {
-        const struct ol_activation_file *f = parts->files[parts->file_of[k]];
-        const int64_t n = parts->number_of[k];
-        const struct rows rows = {
-            .layer = layer,
-            .n_parts = ol_activation_n_parts(layer, n_experts),
-            .n_experts = n_experts,
-            .features = ol_activation_top_features(f, i_layer, n),
-            .token_ids =
-                ol_activation_input(f)->token_ids + n * ol_activation_layout(f)->n_tokens,
-            .writes = ol_activation_writes(f, i_layer, n),
-            .ids = layer->top_k > 0 ? ol_activation_router_ids(f, i_layer, n) : NULL,
-        };
-        take_sequence(s, &rows, parts->lengths[k], &attention, &mlp);
+    if (aligned > onset->write)
+        *onset = (struct onset){l, aligned};
+}
+
+static void take_row(struct answer *k, int l, double sign, struct onset *onset)
+{
+    const float *row = k->rows[l];
+    const int last = k->peaks[k->n_peaks - 1].moment;
+    double before, after;
+    weigh(k, before_attention(l), &before, &after);
+    const double attention = (double)row[1];
+    if (isfinite(attention)) {
+        add_write(k->of[l], attention, before, after);
+        k->means[l].attention += sign * attention;
+        k->means[l].n_attention++;
+        if (before_attention(l) < last)
+            look_for_onset(onset, l, sign * attention);
     }
-    s->w->layers[s->w->n_layers++] = (struct ol_writers_layer){
-        i_layer, attention.sum / (double)attention.n, mlp.sum / (double)mlp.n};
+    weigh(k, before_mlp(l), &before, &after);
+    for (int part = 0; part < k->s->layers[l].n_parts; part++) {
+        const double write = (double)row[OL_WRITES_PER_TOP + part];
+        const int unit = ol_stream_unit(k->s, l, k->sequence, k->position, part);
+        if (!isfinite(write) || unit < 0)
+            continue;
+        add_write(k->of[l] + 1 + unit, write, before, after);
+        if (before_mlp(l) < last)
+            look_for_onset(onset, l, sign * write);
+    }
+    const double mlp = ol_stream_mlp(k->s, l, row);
+    if (isfinite(mlp)) {
+        k->means[l].mlp += sign * mlp;
+        k->means[l].n_mlp++;
+    }
+}
+
+/* Of each layer once, although both its norms may have a peak. */
+static void count_peaks(struct answer *k)
+{
+    int last = -1;
+    for (int i = 0; i < k->n_peaks; i++) {
+        const int l = k->question->event == OL_EVENT_OUTLIER ? k->peaks[i].moment / 2
+                                                             : k->peaks[i].moment / 2 - 1;
+        if (l != last)
+            k->w->peaks[l]++;
+        last = l;
+    }
+}
+
+static void add_values(struct answer *k)
+{
+    const double embedding =
+        ol_stream_follows(k->s, 0) ? value_before(k, 0) : (double)NAN;
+    for (int i = 0; i < k->n_peaks; i++) {
+        const double value = k->peaks[i].value;
+        k->w->n_values++;
+        k->w->n_positive += value >= 0;
+        k->w->magnitude += fabs(value);
+        if (isfinite(embedding))
+            k->w->embedding += sign_of(value) * embedding;
+    }
+}
+
+static int known_peaks(struct answer *k)
+{
+    int n = 0;
+    for (int i = 0; i < k->n_peaks; i++)
+        if (isfinite(k->peaks[i].value))
+            k->peaks[n++] = k->peaks[i];
+    return n;
+}
+
+static void take_token(struct answer *k)
+{
+    find_peaks(k);
+    if (k->n_peaks == 0)
+        return;
+    struct ol_written *w = k->w;
+    const int32_t id = ol_describe_token_id(k->a->parts, k->sequence, k->position);
+    w->n_tokens++;
+    w->at_first_token += k->position == 0;
+    if (id >= 0)
+        ol_tally_add(&w->tokens, (uint64_t)id, 1);
+    const int n_peaks = k->n_peaks;
+    k->n_peaks = known_peaks(k);
+    w->n_unknown_values += n_peaks - k->n_peaks;
+    if (k->n_peaks == 0)
+        return;
+    struct onset onset = {-1, 0};
+    const double sign = sign_of(k->peaks[k->n_peaks - 1].value);
+    add_values(k);
+    count_peaks(k);
+    for (int l = 0; l < k->s->n_layers; l++)
+        if (k->rows[l] != NULL)
+            take_row(k, l, sign, &onset);
+    if (onset.l >= 0)
+        w->onsets[onset.l]++;
 }
 
 /* ---- what the sums come to ---- */
@@ -138,77 +319,139 @@ static int compare(const void *a, const void *b)
     return x->unit < y->unit ? -1 : x->unit > y->unit;
 }
 
-static void list_writers(const struct search *s, int slot)
+static void append(struct ol_writer_list *list, struct ol_writer_sum writer,
+                   double magnitude)
 {
-    const struct ol_activation_layout *layout = ol_parts_layout(s->parts);
-    struct ol_written *written = &s->w->features[slot];
-    const struct cell *cell = s->cells + slot;
-    double total = 0;
-    for (int i = 0; i < s->w->n_layers; i++) {
-        const int l = s->w->layers[i].i_layer;
-        for (int unit = OL_UNIT_ATTENTION; unit < layout->layers[l].n_units; unit++) {
-            if (cell->n > 0) {
-                written->writers =
-                    ol_xrealloc_array(written->writers, (size_t)written->n_writers + 1,
-                                      sizeof *written->writers);
-                written->writers[written->n_writers++] = (struct ol_writer_sum){
-                    .i_layer = l, .unit = unit, .n = cell->n, .sum = cell->sum};
-                total += fabs(cell->sum);
-            }
-            cell += s->w->n_features;
-        }
-    }
-    for (int i = 0; i < written->n_writers; i++)
-        written->writers[i].share = fabs(written->writers[i].sum) / total;
-    if (written->n_writers > 0)
-        qsort(written->writers, (size_t)written->n_writers, sizeof *written->writers,
-              compare);
+    writer.share = writer.sum / magnitude;
+    list->writers =
+        ol_xrealloc_array(list->writers, (size_t)list->n + 1, sizeof *list->writers);
+    list->writers[list->n++] = writer;
 }
 
-void ol_writers_find(const struct ol_parts *parts, const int *features, int n,
-                     struct ol_writers *w)
+static void sort(struct ol_writer_list *list)
 {
-    const struct ol_activation_layout *layout = ol_parts_layout(parts);
+    if (list->n > 0)
+        qsort(list->writers, (size_t)list->n, sizeof *list->writers, compare);
+}
+
+static void list_writers(struct answer *k)
+{
+    struct ol_written *w = k->w;
+    double known = 0;
+    for (int l = 0; l < k->s->n_layers; l++)
+        for (int unit = OL_UNIT_ATTENTION; unit < k->s->layers[l].layer->n_units;
+             unit++) {
+            const struct cell *cell = k->of[l] + 1 + unit;
+            struct ol_writer_sum writer = {k->s->layers[l].i_layer, unit, cell->n_before,
+                                           cell->before, 0};
+            known += cell->before;
+            if (cell->before > 0)
+                append(&w->made_by, writer, w->magnitude);
+            else if (cell->before < 0)
+                append(&w->counteracted_by, writer, w->magnitude);
+            writer.n_tokens = cell->n_after;
+            writer.sum = cell->after;
+            if (cell->after < 0)
+                append(&w->erased_by, writer, w->magnitude);
+        }
+    w->unknown = w->magnitude - w->embedding - known;
+    sort(&w->made_by);
+    sort(&w->counteracted_by);
+    sort(&w->erased_by);
+}
+
+static void new_answer(struct answer *k)
+{
+    const size_t n = (size_t)k->s->n_layers;
     size_t n_cells = 0;
-    for (int l = 0; l < layout->n_layers; l++)
-        n_cells += (size_t)(1 + layout->layers[l].n_units) * (size_t)n;
-    *w = (struct ol_writers){
-        .n_features = n,
-        .features = ol_xcalloc((size_t)n, sizeof *w->features),
-        .layers = ol_xcalloc((size_t)layout->n_layers, sizeof *w->layers),
-    };
-    struct search s = {
-        .parts = parts,
-        .w = w,
-        .slot_of = ol_xcalloc((size_t)layout->d_model, sizeof *s.slot_of),
-        .cells = ol_xcalloc(n_cells, sizeof *s.cells),
-    };
-    for (int64_t f = 0; f < layout->d_model; f++)
-        s.slot_of[f] = -1;
-    for (int i = 0; i < n; i++) {
-        s.slot_of[features[i]] = i;
-        w->features[i] =
-            (struct ol_written){.feature = features[i], .max_magnitude = (double)NAN};
+    for (size_t l = 0; l < n; l++)
+        n_cells += (size_t)(1 + k->s->layers[l].layer->n_units);
+    k->cells = ol_xcalloc(n_cells, sizeof *k->cells);
+    k->of = ol_xcalloc(n, sizeof *k->of);
+    k->means = ol_xcalloc(n, sizeof *k->means);
+    k->rows = ol_xcalloc(n, sizeof *k->rows);
+    k->peaks = ol_xcalloc(2 * n + (size_t)k->a->n_sites, sizeof *k->peaks);
+    n_cells = 0;
+    for (size_t l = 0; l < n; l++) {
+        k->of[l] = k->cells + n_cells;
+        n_cells += (size_t)(1 + k->s->layers[l].layer->n_units);
     }
-    s.current = s.cells;
-    for (int l = 0; l < layout->n_layers; l++)
-        if (ol_massive_recorded(&layout->layers[l])) {
-            take_layer(&s, l);
-            s.current += (1 + layout->layers[l].n_units) * n;
-        }
-    for (int i = 0; i < n; i++)
-        list_writers(&s, i);
-    free(s.slot_of);
-    free(s.cells);
+    *k->w = (struct ol_written){
+        .feature = k->question->feature,
+        .event = k->question->event,
+        .peaks = ol_xcalloc(n, sizeof *k->w->peaks),
+        .onsets = ol_xcalloc(n, sizeof *k->w->onsets),
+        .attention = ol_xcalloc(n, sizeof *k->w->attention),
+        .mlp = ol_xcalloc(n, sizeof *k->w->mlp),
+    };
 }
 
-void ol_writers_clear(struct ol_writers *w)
+static void end_answer(struct answer *k)
 {
-    for (int i = 0; i < w->n_features; i++) {
-        ol_tally_clear(&w->features[i].tokens);
-        free(w->features[i].writers);
+    for (int l = 0; l < k->s->n_layers; l++) {
+        const struct layer_mean *mean = &k->means[l];
+        k->w->attention[l] = mean->attention / (double)mean->n_attention;
+        k->w->mlp[l] = mean->mlp / (double)mean->n_mlp;
     }
-    free(w->features);
-    free(w->layers);
-    *w = (struct ol_writers){0};
+    list_writers(k);
+    free(k->peaks);
+    free(k->rows);
+    free(k->means);
+    free(k->of);
+    free(k->cells);
+}
+
+struct questions {
+    const struct ol_analysis *a;
+    const struct ol_massive *m;
+    const struct ol_occurrences *occurrences;
+    const struct ol_question *questions;
+    struct ol_written *answers;
+};
+
+/* One question is one thread's, so that sums are in the order of the text. */
+static void answer(void *arg, int64_t i, int thread)
+{
+    const struct questions *q = arg;
+    struct answer k = {.a = q->a,
+                       .m = q->m,
+                       .s = &q->m->stream,
+                       .occurrences = q->occurrences,
+                       .question = &q->questions[i],
+                       .w = &q->answers[i]};
+    (void)thread;
+    new_answer(&k);
+    for (k.sequence = 0; k.sequence < q->a->parts->n_sequences; k.sequence++)
+        for (k.position = 0; k.position < q->a->parts->lengths[k.sequence]; k.position++)
+            take_token(&k);
+    end_answer(&k);
+}
+
+const char *ol_event_name(enum ol_event event)
+{
+    static const char *const names[] = {"massive", "outlier", "all"};
+    return names[event];
+}
+
+void ol_writers_find(const struct ol_analysis *a, const struct ol_massive *m,
+                     const struct ol_occurrences *occurrences,
+                     const struct ol_question *questions, int n,
+                     struct ol_written *answers)
+{
+    struct questions q = {a, m, occurrences, questions, answers};
+    if (n > 0)
+        ol_pool_run(a->pool, n, answer, &q);
+}
+
+void ol_written_clear(struct ol_written *w)
+{
+    free(w->made_by.writers);
+    free(w->counteracted_by.writers);
+    free(w->erased_by.writers);
+    free(w->peaks);
+    free(w->onsets);
+    free(w->attention);
+    free(w->mlp);
+    ol_tally_clear(&w->tokens);
+    *w = (struct ol_written){0};
 }

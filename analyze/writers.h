@@ -1,47 +1,79 @@
-/* Who writes into dimensions of the stream: what attention and each unit of the MLP added
- * to chosen features, summed over the (token, layer) pairs where the feature is among the
- * token's largest values (writes of ol-activations.5). */
+/* Who writes into dimensions of the stream, asked about events: the tokens on which a
+ * dimension is massive, those on which it has occurrences as an outlier feature, or all
+ * on which it is among the largest. Each event ends at a value of the stream, its peak;
+ * what was written up to there adds up to that value, what follows may erase it. */
 #ifndef OL_ANALYZE_WRITERS_H
 #define OL_ANALYZE_WRITERS_H
 
-#include "analyze/parts.h"
-#include "common/tally.h"
+#include "analyze/massive.h"
+#include "analyze/statistics.h"
+
+enum ol_event {
+    OL_EVENT_MASSIVE, /* tokens with a massive value; peak: the largest of these */
+    OL_EVENT_OUTLIER, /* tokens with an occurrence; peak: the stream before its site */
+    OL_EVENT_ALL,     /* tokens with it among their largest; peak: the largest of these */
+    OL_N_EVENTS,
+};
+const char *ol_event_name(enum ol_event event);
+
+/* Occurrences of the outlier features, [n] of them: which tokens have one, at which of
+ * the analysis' sites. */
+struct ol_occurrences {
+    int n;
+    const int *features;
+    int site_bytes;   /* of a token: bit i % 8 of byte i / 8 is site i */
+    int64_t *starts;  /* [n_sequences]: of a sequence's tokens among all */
+    uint8_t **at;     /* [n][n_tokens * site_bytes], from tensors; or NULL, and */
+    const int *sites; /* [n]: the site of the analysis with most; -1: none */
+};
 
 struct ol_writer_sum {
     int i_layer, unit; /* unit: OL_UNIT_ATTENTION or a number in the layer */
-    int64_t n;         /* writes that are known */
-    double sum;
-    double share; /* |sum| of the |sums| of all the feature's writers; NaN: all are 0 */
+    int64_t n_tokens;  /* on which it is known */
+    double sum;        /* along each event's sign */
+    double share;      /* of magnitude */
+};
+
+/* Writers, the largest share first, then in the order of the model with attention before
+ * the MLP. */
+struct ol_writer_list {
+    int n;
+    struct ol_writer_sum *writers; /* [n], owned */
 };
 
 struct ol_written {
     int feature;
-    int64_t n_values;       /* (token, layer) pairs */
-    double max_magnitude;   /* NaN where there is none */
-    struct ol_tally tokens; /* values by token id */
-    int n_writers;
-    struct ol_writer_sum *writers; /* [n_writers], by falling share, then in the order of
-                                      the model with attention before the MLP */
+    enum ol_event event;
+    int64_t n_tokens,
+        at_first_token; /* tokens of the event, and of these at position 0 */
+    /* Peaks, one of each token or of each occurrence: those in the sums, and those whose
+     * value is not known or not finite, which are in none. */
+    int64_t n_values, n_unknown_values;
+    int64_t n_positive; /* of n_values */
+    /* Sums over the peaks, along their signs: of the values, and what of them is of the
+     * embedding, and of no writer that is known. */
+    double magnitude, embedding, unknown;
+    struct ol_writer_list made_by, counteracted_by; /* up to the peak */
+    struct ol_writer_list erased_by;                /* after it */
+    int64_t *peaks, *onsets; /* [n_layers of the stream]: tokens by layer */
+    double *attention, *mlp; /* [n_layers]: mean of what is known, along the sign; NaN */
+    struct ol_tally tokens;  /* of the event, by id */
 };
 
-/* Mean magnitudes of what a layer's attention and its MLP as a whole wrote into the
- * tokens' largest dimension; NaN: not known of any token. */
-struct ol_writers_layer {
-    int i_layer;
-    double attention, mlp;
+/* What is to be asked: a dimension and an event; occurrence: its place among the
+ * occurrences' features when the event is OL_EVENT_OUTLIER. */
+struct ol_question {
+    int feature;
+    enum ol_event event;
+    int occurrence;
 };
 
-struct ol_writers {
-    int n_features;
-    struct ol_written *features; /* [n_features], in the order asked for */
-    int n_layers;
-    struct ol_writers_layer *layers; /* [n_layers] */
-    int64_t n_writes, n_unknown;     /* into the features; not known or not finite */
-};
-
-/* features [n], distinct. Layers without such tables are left out. Clear it. */
-void ol_writers_find(const struct ol_parts *parts, const int *features, int n,
-                     struct ol_writers *w);
-void ol_writers_clear(struct ol_writers *w);
+/* Answers [n] to questions [n], each by one thread. n_tokens is 0 where there is no such
+ * event. occurrences: NULL where none is asked for. Clear each. */
+void ol_writers_find(const struct ol_analysis *a, const struct ol_massive *m,
+                     const struct ol_occurrences *occurrences,
+                     const struct ol_question *questions, int n,
+                     struct ol_written *answers);
+void ol_written_clear(struct ol_written *w);
 
 #endif

@@ -165,13 +165,16 @@ void ol_axis_draw_y(FILE *out, const struct ol_axis *y, double left, double righ
 {
     double ticks[OL_MAX_TICKS];
     const int n = ol_axis_ticks(y, ticks);
+    double title = 48; /* left of the axis, and of its numbers */
     for (int i = 0; i < n; i++) {
         const double at = ol_axis_at(y, ticks[i]);
+        const struct ol_text text = ol_text_tick(ticks[i]);
         ol_svg_line(out, left, at, right, at, "gr");
-        ol_svg_text(out, left - 7, at + 4, 'e', "mu", "%s", ol_text_tick(ticks[i]).text);
+        ol_svg_text(out, left - 7, at + 4, 'e', "mu", "%s", text.text);
+        title = fmax(title, ol_chart_text_width(text.text) + 19);
     }
     if (y->zero)
         draw_y_zero(out, y, left, right);
     ol_svg_line(out, left, y->start, left, y->end, "ax");
-    ol_svg_text_up(out, left - 48, (y->start + y->end) / 2, y->title);
+    ol_svg_text_up(out, fmax(14, left - title), (y->start + y->end) / 2, y->title);
 }

@@ -44,31 +44,72 @@ static const struct ol_struct distributions_struct = {sizeof(struct ol_distribut
 
 #define S struct ol_massive_criterion
 static const struct ol_field massive_criterion_fields[] = {
-    REAL(min_magnitude), REAL(min_ratio), {0}};
+    REAL(min_magnitude), REAL(min_ratio), REAL(near_ratio), {0}};
 #undef S
 static const struct ol_struct massive_criterion_struct = {
     sizeof(struct ol_massive_criterion), massive_criterion_fields};
 
 #define S struct ol_massive_layer
-static const struct ol_field massive_layer_fields[] = {
-    COUNT(layer),        COUNT(feature),  COUNT(sequence), COUNT(position),
-    COUNT(token_id),     COUNT(n_values), COUNT(n_tokens), REAL(median_magnitude),
-    REAL(max_magnitude), TEXT(piece),     REALS(mean_top), {0}};
+static const struct ol_field massive_layer_fields[] = {COUNT(layer),
+                                                       COUNT(feature),
+                                                       COUNT(sequence),
+                                                       COUNT(position),
+                                                       COUNT(token_id),
+                                                       COUNT(n_values),
+                                                       COUNT(n_tokens),
+                                                       REAL(median_magnitude),
+                                                       REAL(max_magnitude),
+                                                       TEXT(piece),
+                                                       REALS(mean_top),
+                                                       REALS(mean_top_published),
+                                                       {0}};
 #undef S
 static const struct ol_struct massive_layer_struct = {sizeof(struct ol_massive_layer),
                                                       massive_layer_fields};
 
+#define S struct ol_massive_life
+static const struct ol_field massive_life_fields[] = {COUNT(layer),   COUNT(n_massive),
+                                                      COUNT(n_above), REAL(max_magnitude),
+                                                      REAL(ratio),    {0}};
+#undef S
+static const struct ol_struct massive_life_struct = {sizeof(struct ol_massive_life),
+                                                     massive_life_fields};
+
+#define S struct ol_counted_token
+static const struct ol_field counted_token_fields[] = {
+    COUNT(token_id), COUNT(n_tokens), TEXT(piece), {0}};
+#undef S
+static const struct ol_struct counted_token_struct = {sizeof(struct ol_counted_token),
+                                                      counted_token_fields};
+
 #define S struct ol_massive_feature
 static const struct ol_field massive_feature_fields[] = {
-    COUNT(feature),    COUNT(n_values),       COUNT(n_layers),     COUNT(first_layer),
-    COUNT(last_layer), COUNT(at_first_token), REAL(max_magnitude), {0}};
+    COUNT(feature),
+    COUNT(n_values),
+    COUNT(n_tokens),
+    COUNT(at_first_token),
+    COUNT(n_layers),
+    COUNT(first_layer),
+    COUNT(last_layer),
+    COUNT(max_layer),
+    COUNT(above_until),
+    REAL(max_magnitude),
+    REAL(max_ratio),
+    LIST(layers, massive_life_struct),
+    LIST(tokens, counted_token_struct),
+    {0}};
 #undef S
 static const struct ol_struct massive_feature_struct = {sizeof(struct ol_massive_feature),
                                                         massive_feature_fields};
 
 #define S struct ol_massive_token
-static const struct ol_field massive_token_fields[] = {
-    COUNT(token_id), COUNT(n_values), TEXT(piece), {0}};
+static const struct ol_field massive_token_fields[] = {COUNT(token_id),
+                                                       COUNT(at_first),
+                                                       COUNT(elsewhere),
+                                                       COUNT(text_at_first),
+                                                       COUNT(text_elsewhere),
+                                                       TEXT(piece),
+                                                       {0}};
 #undef S
 static const struct ol_struct massive_token_struct = {sizeof(struct ol_massive_token),
                                                       massive_token_fields};
@@ -78,6 +119,7 @@ static const struct ol_field massive_fields[] = {
     OBJECT(criterion, massive_criterion_struct),
     LIST(layers, massive_layer_struct),
     LIST(features, massive_feature_struct),
+    LIST(near, massive_feature_struct),
     LIST(tokens, massive_token_struct),
     COUNT(onset_layer),
     COUNT(offset_layer),
@@ -161,18 +203,53 @@ static const struct ol_struct super_experts_struct = {sizeof(struct ol_super_exp
 
 #define S struct ol_writer
 static const struct ol_field writer_fields[] = {
-    COUNT(layer), COUNT(expert), COUNT(n_values), TEXT(kind),
-    REAL(sum),    REAL(mean),    REAL(share),     {0}};
+    COUNT(layer), COUNT(expert), COUNT(n_tokens), TEXT(kind), REAL(sum), REAL(share),
+    {0}};
 #undef S
 static const struct ol_struct writer_struct = {sizeof(struct ol_writer), writer_fields};
+
+#define S struct ol_layer_tokens
+static const struct ol_field layer_tokens_fields[] = {COUNT(layer), COUNT(n_tokens), {0}};
+#undef S
+static const struct ol_struct layer_tokens_struct = {sizeof(struct ol_layer_tokens),
+                                                     layer_tokens_fields};
+
+#define S struct ol_other_writers
+static const struct ol_field other_writers_fields[] = {
+    COUNT(n_writers), REAL(sum), REAL(share), {0}};
+#undef S
+static const struct ol_struct other_writers_struct = {sizeof(struct ol_other_writers),
+                                                      other_writers_fields};
+
+#define S struct ol_others
+static const struct ol_field others_fields[] = {
+    OBJECT(made_by, other_writers_struct),
+    OBJECT(counteracted_by, other_writers_struct),
+    OBJECT(erased_by, other_writers_struct),
+    {0}};
+#undef S
+static const struct ol_struct others_struct = {sizeof(struct ol_others), others_fields};
 
 #define S struct ol_attributed_feature
 static const struct ol_field attributed_feature_fields[] = {
     COUNT(feature),
+    COUNT(n_tokens),
+    COUNT(at_first_token),
     COUNT(n_values),
+    COUNT(n_unknown_values),
+    TEXT(event),
+    TEXT(sign),
     REAL(max_magnitude),
-    LIST(writers, writer_struct),
-    LIST(tokens, massive_token_struct),
+    REAL(magnitude),
+    REAL(embedding),
+    REAL(unknown),
+    LIST(peak_layers, layer_tokens_struct),
+    LIST(onset_layers, layer_tokens_struct),
+    LIST(made_by, writer_struct),
+    LIST(counteracted_by, writer_struct),
+    LIST(erased_by, writer_struct),
+    OBJECT(others, others_struct),
+    LIST(tokens, counted_token_struct),
     {0}};
 #undef S
 static const struct ol_struct attributed_feature_struct = {
@@ -180,7 +257,7 @@ static const struct ol_struct attributed_feature_struct = {
 
 #define S struct ol_attribution_layer
 static const struct ol_field attribution_layer_fields[] = {
-    COUNT(layer), REAL(attention), REAL(mlp), {0}};
+    COUNT(feature), COUNT(layer), TEXT(event), REAL(attention), REAL(mlp), {0}};
 #undef S
 static const struct ol_struct attribution_layer_struct = {
     sizeof(struct ol_attribution_layer), attribution_layer_fields};
@@ -189,15 +266,13 @@ static const struct ol_struct attribution_layer_struct = {
 static const struct ol_field attribution_fields[] = {
     LIST(features, attributed_feature_struct),
     LIST(layers, attribution_layer_struct),
-    REAL(unknown_share),
     {0}};
 #undef S
 static const struct ol_struct attribution_struct = {sizeof(struct ol_attribution),
                                                     attribution_fields};
 
 #define S struct ol_link_site
-static const struct ol_field link_site_fields[] = {
-    COUNT(layer), TEXT(site), REAL(max_magnitude), {0}};
+static const struct ol_field link_site_fields[] = {COUNT(layer), TEXT(site), {0}};
 #undef S
 static const struct ol_struct link_site_struct = {sizeof(struct ol_link_site),
                                                   link_site_fields};
@@ -205,8 +280,12 @@ static const struct ol_struct link_site_struct = {sizeof(struct ol_link_site),
 #define S struct ol_link
 static const struct ol_field link_fields[] = {COUNT(feature),
                                               COUNT(onset_layer),
+                                              COUNT(event_tokens),
                                               REAL(max_magnitude),
                                               REAL(norm_gain),
+                                              REAL(normed_median),
+                                              REAL(normed_max),
+                                              REAL(share_with_occurrence),
                                               OBJECT(ln_site, link_site_struct),
                                               OBJECT(writer, writer_struct),
                                               BOOL(is_outlier_feature),
@@ -230,22 +309,23 @@ static const struct ol_struct routing_struct = {sizeof(struct ol_routing),
                                                 routing_fields};
 
 #define S struct ol_token_share
-static const struct ol_field token_share_fields[] = {COUNT(n), REAL(share), {0}};
+static const struct ol_field token_share_fields[] = {
+    COUNT(n), COUNT(n_tokens), REAL(share), REAL(base_rate), REAL(lift), {0}};
 #undef S
 static const struct ol_struct token_share_struct = {sizeof(struct ol_token_share),
                                                     token_share_fields};
 
 #define S struct ol_token_piece
-static const struct ol_field token_piece_fields[] = {COUNT(token_id),   COUNT(n_tokens),
-                                                     COUNT(n_outliers), TEXT(piece),
-                                                     REAL(per_token),   {0}};
+static const struct ol_field token_piece_fields[] = {
+    COUNT(token_id), COUNT(n_tokens), COUNT(n_outliers), TEXT(piece), REAL(per_token),
+    REAL(share),     REAL(base_rate), REAL(lift),        {0}};
 #undef S
 static const struct ol_struct token_piece_struct = {sizeof(struct ol_token_piece),
                                                     token_piece_fields};
 
 #define S struct ol_token_counts
 static const struct ol_field token_counts_fields[] = {
-    COUNT(pairs), COUNT(unique), COUNT(pooled), COUNT(n_sinks), {0}};
+    COUNT(pairs), COUNT(unique), COUNT(pooled), COUNT(n_tokens), {0}};
 #undef S
 static const struct ol_struct token_counts_struct = {sizeof(struct ol_token_counts),
                                                      token_counts_fields};
@@ -254,11 +334,12 @@ static const struct ol_struct token_counts_struct = {sizeof(struct ol_token_coun
 static const struct ol_field tokens_fields[] = {
     COUNT(n_tokens),
     COUNT(n_positions),
+    COUNT(min_tokens),
     OBJECT(first_token, token_share_struct),
     OBJECT(delimiters, token_share_struct),
     LIST(pieces, token_piece_struct),
     OBJECT(without_first, token_counts_struct),
-    OBJECT(without_sinks, token_counts_struct),
+    OBJECT(without_massive, token_counts_struct),
     {0}};
 #undef S
 static const struct ol_struct tokens_struct = {sizeof(struct ol_tokens), tokens_fields};
@@ -296,9 +377,30 @@ static const struct ol_field position_map_fields[] = {
 static const struct ol_struct position_map_struct = {sizeof(struct ol_position_map),
                                                      position_map_fields};
 
+#define S struct ol_onset_cause
+static const struct ol_field onset_cause_fields[] = {
+    REAL(normed_growth), REAL(gain_growth), REAL(stream_growth), TEXT(by), {0}};
+#undef S
+static const struct ol_struct onset_cause_struct = {sizeof(struct ol_onset_cause),
+                                                    onset_cause_fields};
+
+#define S struct ol_onset_at
+static const struct ol_field onset_at_fields[] = {
+    COUNT(layer),     TEXT(site),        REAL(share),      REAL(gain),
+    REAL(normed_rms), REAL(stream_mean), REAL(stream_rms), {0}};
+#undef S
+static const struct ol_struct onset_at_struct = {sizeof(struct ol_onset_at),
+                                                 onset_at_fields};
+
 #define S struct ol_onset_feature
-static const struct ol_field onset_feature_fields[] = {
-    COUNT(feature), COUNT(first_layer), COUNT(last_layer), COUNT(n_sites), {0}};
+static const struct ol_field onset_feature_fields[] = {COUNT(feature),
+                                                       COUNT(first_layer),
+                                                       COUNT(last_layer),
+                                                       COUNT(n_sites),
+                                                       TEXT(first_site),
+                                                       OBJECT(cause, onset_cause_struct),
+                                                       LIST(sites, onset_at_struct),
+                                                       {0}};
 #undef S
 static const struct ol_struct onset_feature_struct = {sizeof(struct ol_onset_feature),
                                                       onset_feature_fields};
@@ -311,8 +413,10 @@ static const struct ol_struct onset_site_struct = {sizeof(struct ol_onset_site),
                                                    onset_site_fields};
 
 #define S struct ol_onset
-static const struct ol_field onset_fields[] = {
-    LIST(features, onset_feature_struct), LIST(by_site, onset_site_struct), {0}};
+static const struct ol_field onset_fields[] = {REAL(min_share),
+                                               LIST(features, onset_feature_struct),
+                                               LIST(by_site, onset_site_struct),
+                                               {0}};
 #undef S
 static const struct ol_struct onset_struct = {sizeof(struct ol_onset), onset_fields};
 
@@ -379,9 +483,15 @@ static const struct ol_struct uncertainty_struct = {sizeof(struct ol_uncertainty
                                                     uncertainty_fields};
 
 #define S struct ol_phase_shift
-static const struct ol_field phase_shift_fields[] = {
-    REAL(min_layers), REAL(min_positions), TEXT(text), COUNT(n_features),
-    REALS(features),  BOOL(reached),       {0}};
+static const struct ol_field phase_shift_fields[] = {REAL(min_layers),
+                                                     REAL(min_positions),
+                                                     TEXT(text),
+                                                     COUNT(n_features),
+                                                     COUNT(n_features_by_layers),
+                                                     REALS(features),
+                                                     REALS(features_by_layers),
+                                                     BOOL(reached),
+                                                     {0}};
 #undef S
 static const struct ol_struct phase_shift_struct = {sizeof(struct ol_phase_shift),
                                                     phase_shift_fields};

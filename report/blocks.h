@@ -23,26 +23,39 @@ struct ol_distributions {
 };
 
 struct ol_massive_criterion {
-    double min_magnitude, min_ratio;
+    double min_magnitude, min_ratio, near_ratio;
 };
 struct ol_massive_layer {
     int64_t layer, feature, sequence, position, token_id, n_values, n_tokens;
     double median_magnitude, max_magnitude;
     const char *piece;
-    struct ol_reals mean_top; /* of the tokens' 1st..4th largest magnitudes */
+    struct ol_reals mean_top;           /* of the tokens' 1st..4th largest magnitudes */
+    struct ol_reals mean_top_published; /* of the sequences' */
+};
+struct ol_massive_life {
+    int64_t layer, n_massive, n_above;
+    double max_magnitude, ratio;
+};
+struct ol_counted_token {
+    int64_t token_id, n_tokens;
+    const char *piece;
 };
 struct ol_massive_feature {
-    int64_t feature, n_values, n_layers, first_layer, last_layer, at_first_token;
-    double max_magnitude;
+    int64_t feature, n_values, n_tokens, at_first_token, n_layers, first_layer,
+        last_layer, max_layer, above_until;
+    double max_magnitude, max_ratio;
+    struct ol_list layers; /* struct ol_massive_life; of massive dimensions */
+    struct ol_list tokens; /* struct ol_counted_token; of near misses */
 };
 struct ol_massive_token {
-    int64_t token_id, n_values;
+    int64_t token_id, at_first, elsewhere, text_at_first, text_elsewhere;
     const char *piece;
 };
 struct ol_massive {
     struct ol_massive_criterion *criterion;
     struct ol_list layers;   /* struct ol_massive_layer */
     struct ol_list features; /* struct ol_massive_feature */
+    struct ol_list near;     /* struct ol_massive_feature */
     struct ol_list tokens;   /* struct ol_massive_token */
     int64_t onset_layer, offset_layer;
 };
@@ -86,36 +99,50 @@ struct ol_super_experts {
 };
 
 struct ol_writer {
-    int64_t layer, expert, n_values;
+    int64_t layer, expert, n_tokens;
     const char *kind;
-    double sum, mean, share;
+    double sum, share;
+};
+struct ol_layer_tokens {
+    int64_t layer, n_tokens;
+};
+/* Writers that a list leaves out. */
+struct ol_other_writers {
+    int64_t n_writers;
+    double sum, share;
+};
+struct ol_others {
+    struct ol_other_writers *made_by, *counteracted_by, *erased_by;
 };
 struct ol_attributed_feature {
-    int64_t feature, n_values;
-    double max_magnitude;
-    struct ol_list writers; /* struct ol_writer, the largest share first */
-    struct ol_list tokens;  /* struct ol_massive_token, the most values first */
+    int64_t feature, n_tokens, at_first_token, n_values, n_unknown_values;
+    const char *event, *sign;
+    double max_magnitude, magnitude, embedding, unknown;
+    struct ol_list peak_layers, onset_layers;           /* struct ol_layer_tokens */
+    struct ol_list made_by, counteracted_by, erased_by; /* struct ol_writer, the largest
+                                                           share first */
+    struct ol_others *others;
+    struct ol_list tokens; /* struct ol_counted_token, the most first */
 };
 struct ol_attribution_layer {
-    int64_t layer;
+    int64_t feature, layer;
+    const char *event;
     double attention, mlp;
 };
 struct ol_attribution {
     struct ol_list features; /* struct ol_attributed_feature */
     struct ol_list layers;   /* struct ol_attribution_layer */
-    double unknown_share;
 };
 
 struct ol_link_site {
     int64_t layer;
     const char *site;
-    double max_magnitude;
 };
 struct ol_link {
-    int64_t feature, onset_layer;
-    double max_magnitude, norm_gain;
+    int64_t feature, onset_layer, event_tokens;
+    double max_magnitude, norm_gain, normed_median, normed_max, share_with_occurrence;
     struct ol_link_site *ln_site;
-    struct ol_writer *writer; /* layer, kind, expert */
+    struct ol_writer *writer; /* layer, kind, expert, share */
     bool is_outlier_feature, is_super_expert;
 };
 
@@ -131,22 +158,22 @@ struct ol_routing {
 /* ---- where and on which tokens ---- */
 
 struct ol_token_share {
-    int64_t n;
-    double share;
+    int64_t n, n_tokens;
+    double share, base_rate, lift;
 };
 struct ol_token_piece {
     int64_t token_id, n_tokens, n_outliers;
     const char *piece;
-    double per_token;
+    double per_token, share, base_rate, lift;
 };
 struct ol_token_counts {
-    int64_t pairs, unique, pooled, n_sinks;
+    int64_t pairs, unique, pooled, n_tokens;
 };
 struct ol_tokens {
-    int64_t n_tokens, n_positions;
+    int64_t n_tokens, n_positions, min_tokens;
     struct ol_token_share *first_token, *delimiters;
     struct ol_list pieces; /* struct ol_token_piece */
-    struct ol_token_counts *without_first, *without_sinks;
+    struct ol_token_counts *without_first, *without_massive;
 };
 
 struct ol_positions {
@@ -169,14 +196,27 @@ struct ol_position_map {
     struct ol_list sites;                   /* struct ol_position_site */
 };
 
+struct ol_onset_cause {
+    double normed_growth, gain_growth, stream_growth;
+    const char *by; /* "gain" or "stream" */
+};
+struct ol_onset_at {
+    int64_t layer;
+    const char *site;
+    double share, gain, normed_rms, stream_mean, stream_rms;
+};
 struct ol_onset_feature {
     int64_t feature, first_layer, last_layer, n_sites;
+    const char *first_site;
+    struct ol_onset_cause *cause;
+    struct ol_list sites; /* struct ol_onset_at */
 };
 struct ol_onset_site {
     int64_t layer, n_features, occurrences;
     const char *site;
 };
 struct ol_onset {
+    double min_share;
     struct ol_list features; /* struct ol_onset_feature */
     struct ol_list by_site;  /* struct ol_onset_site */
 };
@@ -220,8 +260,8 @@ struct ol_uncertainty {
 struct ol_phase_shift {
     double min_layers, min_positions;
     const char *text;
-    int64_t n_features;
-    struct ol_reals features;
+    int64_t n_features, n_features_by_layers;
+    struct ol_reals features, features_by_layers;
     bool reached;
 };
 

@@ -2,14 +2,26 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/html.h"
 #include "report/sentences.h"
+#include "report/sentences_stream.h"
 #include "report/text.h"
 
 /* A sentence in a paragraph of its own, escaped. */
 #define SAY(out, ...)                                                                    \
     (fputs("<p>", out), ol_text_print(out, __VA_ARGS__), fputs("</p>\n", out))
+
+/* More would be a list, which tables are better at. */
+enum { MOST_SENTENCES = 8 };
+
+static void say_taken(char *taken, FILE *out)
+{
+    if (taken != NULL)
+        SAY(out, "%s", taken);
+    free(taken);
+}
 
 static void features(const struct ol_report_results *r, int64_t top, FILE *out)
 {
@@ -43,7 +55,12 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
     ol_html_figure(r, &ol_features_figure, out);
     ol_html_table(r, &ol_features_table, top, out);
     ol_html_figure(r, &ol_onset_figure, out);
+    const struct ol_onset *onset = r->blocks.onset;
+    const struct ol_onset_feature *first = onset != NULL ? onset->features.items : NULL;
+    for (int64_t i = 0; onset != NULL && i < onset->features.n && i < MOST_SENTENCES; i++)
+        say_taken(ol_sentence_onset(&first[i]), out);
     ol_html_table(r, &ol_onset_table, top, out);
+    ol_html_table(r, &ol_onset_life_table, top, out);
     ol_html_numbers(r, &ol_onset_sites_table, top, out);
 }
 
@@ -78,13 +95,19 @@ static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
             m->criterion->min_magnitude, m->criterion->min_ratio);
     if (m->onset_layer == OL_ABSENT)
         SAY(out, "No layer has one.");
-    else
-        SAY(out,
-            "They appear after layer %" PRId64 " and are last seen after layer "
-            "%" PRId64 ".",
-            m->onset_layer,
-            m->offset_layer == OL_ABSENT ? m->onset_layer : m->offset_layer);
+    const struct ol_massive_feature *all = m->features.items;
+    for (int64_t i = 0; i < m->features.n && i < MOST_SENTENCES; i++)
+        say_taken(ol_sentence_massive(&all[i]), out);
     ol_html_table(r, &ol_massive_features_table, top, out);
+    ol_html_table(r, &ol_massive_life_table, top, out);
+    if (m->near.n > 0 && m->criterion != NULL)
+        SAY(out,
+            "Near misses are more than %g and %g to %g times the median: not massive by "
+            "the criterion, and often the same dimensions earlier, later or on other "
+            "tokens.",
+            m->criterion->min_magnitude, m->criterion->near_ratio,
+            m->criterion->min_ratio);
+    ol_html_table(r, &ol_massive_near_table, top, out);
     ol_html_table(r, &ol_massive_tokens_table, top, out);
 }
 
@@ -113,10 +136,19 @@ static void experts(const struct ol_report_results *r, int64_t top, FILE *out)
 static void attribution(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_attribution *a = r->blocks.attribution;
+    if (a != NULL) {
+        SAY(out, "Each dimension is asked about its own tokens: those where it is "
+                 "massive, or those with an occurrence. What was written along its sign "
+                 "up to its peak makes it; shares are of the sum of |x| at the peak.");
+        const struct ol_attributed_feature *all = a->features.items;
+        for (int64_t i = 0, n = 0; i < a->features.n && n < MOST_SENTENCES; i++)
+            if (all[i].event != NULL && strcmp(all[i].event, "all") != 0) {
+                say_taken(ol_sentence_event(&all[i]), out);
+                n++;
+            }
+    }
     ol_html_figure(r, &ol_attribution_figure, out);
-    if (a != NULL && !isnan(a->unknown_share))
-        SAY(out, "%s %% of what was written could not be told apart.",
-            ol_text_percent(a->unknown_share).text);
+    ol_html_table(r, &ol_attribution_events_table, top, out);
     ol_html_table(r, &ol_attribution_table, top, out);
     ol_html_table(r, &ol_attribution_tokens_table, top, out);
     ol_html_figure(r, &ol_writes_figure, out);
@@ -126,9 +158,9 @@ static void attribution(const struct ol_report_results *r, int64_t top, FILE *ou
     else if (r->blocks.links.n == 0)
         SAY(out, "No dimension is massive, so there is nothing to link.");
     else
-        SAY(out,
-            "Each row follows one massive dimension of the residual stream: the site "
-            "where it is largest after the norm, and who writes most of it.");
+        SAY(out, "Each row follows one massive dimension of the residual stream on its "
+                 "own tokens: who makes it, and what is left of it behind the norms. An "
+                 "outlier feature of the same number may be of other tokens.");
     ol_html_table(r, &ol_links_table, top, out);
 }
 
@@ -147,13 +179,15 @@ static void tokens(const struct ol_report_results *r, int64_t top, FILE *out)
                        "(ol-extract --threshold, without --no-summaries).");
         return;
     }
-    if (t->first_token != NULL && t->delimiters != NULL && !isnan(t->first_token->share))
-        SAY(out,
-            "The first token of a sequence carries %s %% of all occurrences of outlier "
-            "features, delimiters %s %%.",
-            ol_text_percent(t->first_token->share).text,
-            ol_text_percent(t->delimiters->share).text);
+    if (t->first_token != NULL)
+        say_taken(ol_sentence_share("First tokens", t->first_token), out);
+    if (t->delimiters != NULL)
+        say_taken(ol_sentence_share("Delimiters", t->delimiters), out);
+    ol_html_table(r, &ol_token_shares_table, top, out);
     ol_html_table(r, &ol_token_counts_table, top, out);
+    if (t->min_tokens != OL_ABSENT)
+        SAY(out, "Tokens that are %s times or more in the text.",
+            ol_text_count(t->min_tokens).text);
     ol_html_table(r, &ol_tokens_table, top, out);
 }
 

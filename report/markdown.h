@@ -9,6 +9,9 @@
 void ol_markdown_table(const struct ol_report_results *r,
                        const struct ol_table_source *table, int64_t top, FILE *out);
 
+/* One of a list, in lines of at most 88 characters; NULL is none. Frees the text. */
+void ol_markdown_item(char *taken, FILE *out);
+
 /* Sections of what a page shows as figures; each is nothing without its block. */
 void ol_markdown_onset(const struct ol_report_results *r, int64_t top, FILE *out);
 void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, FILE *out);

@@ -8,6 +8,7 @@
 #include "report/markdown.h"
 #include "report/markdown_text.h"
 #include "report/sentences.h"
+#include "report/sentences_stream.h"
 #include "report/text.h"
 
 void ol_markdown_table(const struct ol_report_results *r,
@@ -43,6 +44,31 @@ static void put_paragraph(const char *text, FILE *out)
     fputc('\n', out);
 }
 
+/* More would be a list, which tables are better at. */
+enum { MOST_SENTENCES = 8 };
+
+void ol_markdown_item(char *taken, FILE *out)
+{
+    enum { WIDTH = 88 };
+    size_t at = 1; /* characters of the line so far */
+    if (taken == NULL)
+        return;
+    fputc('-', out);
+    for (char *word = strtok(taken, " "); word != NULL; word = strtok(NULL, " ")) {
+        size_t n = 0;
+        for (const char *c = word; *c != '\0'; c++)
+            n += ((unsigned char)*c & 0xc0) != 0x80;
+        if (at + 1 + n > WIDTH) {
+            fputs("\n ", out);
+            at = 1;
+        }
+        fprintf(out, " %s", word);
+        at += 1 + n;
+    }
+    fputc('\n', out);
+    free(taken);
+}
+
 static void put_massive(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_massive *m = r->blocks.massive;
@@ -52,15 +78,23 @@ static void put_massive(const struct ol_report_results *r, int64_t top, FILE *ou
     if (m->criterion != NULL)
         fprintf(out,
                 "Values of the residual stream with |x| > %g and at least %g times the "
-                "median of their\nlayer (arXiv 2402.17762). ",
+                "median of their\nlayer (arXiv 2402.17762).",
                 m->criterion->min_magnitude, m->criterion->min_ratio);
-    if (m->onset_layer == OL_ABSENT)
-        fputs("No layer has one.\n", out);
-    else
-        fprintf(out, "First after layer %" PRId64 ", last after layer %" PRId64 ".\n",
-                m->onset_layer,
-                m->offset_layer == OL_ABSENT ? m->onset_layer : m->offset_layer);
+    fputs(m->onset_layer == OL_ABSENT ? " No layer has one.\n" : "\n\n", out);
+    const struct ol_massive_feature *features = m->features.items;
+    for (int64_t i = 0; i < m->features.n && i < MOST_SENTENCES; i++)
+        ol_markdown_item(ol_sentence_massive(&features[i]), out);
     ol_markdown_table(r, &ol_massive_features_table, top, out);
+    if (m->near.n > 0 && m->criterion != NULL)
+        fprintf(out,
+                "\n### Near misses\n\nMore than %g and %g to %g times the median: not "
+                "massive by the criterion, and often\nthe same dimensions earlier, later "
+                "or on other tokens.\n",
+                m->criterion->min_magnitude, m->criterion->near_ratio,
+                m->criterion->min_ratio);
+    ol_markdown_table(r, &ol_massive_near_table, top, out);
+    if (m->tokens.n > 0)
+        fputs("\n### Their tokens\n", out);
     ol_markdown_table(r, &ol_massive_tokens_table, top, out);
 }
 
@@ -86,40 +120,29 @@ static void put_experts(const struct ol_report_results *r, int64_t top, FILE *ou
     free(tile);
 }
 
-/* Of each feature its first writer and token: the rest is in HTML and CSV. */
+/* Each dimension about its own tokens; about all tokens, and every writer, in CSV. */
 static void put_attribution(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_attribution *a = r->blocks.attribution;
-    static const struct ol_column columns[] = {
-        {"feature", "feature", OL_COLUMN_LABEL},
-        {"max", "maximum |x|", OL_COLUMN_MAGNITUDE},
-        {"layer", "layer", OL_COLUMN_LABEL},
-        {"unit", "writes most", OL_COLUMN_TEXT},
-        {"share", "share, %", OL_COLUMN_PERCENT},
-        {"piece", "most often on", OL_COLUMN_PIECE},
-        {0}};
     if (a == NULL)
         return;
-    struct ol_grid *g = ol_grid_new(columns);
-    const struct ol_attributed_feature *features = a->features.items;
-    for (int64_t i = 0; i < a->features.n; i++) {
-        const struct ol_writer *w = features[i].writers.items;
-        const struct ol_massive_token *token = features[i].tokens.items;
-        const bool known = features[i].writers.n > 0;
-        char *unit = known ? ol_table_unit(w->kind, w->expert) : NULL;
-        ol_grid_int(g, features[i].feature);
-        ol_grid_real(g, features[i].max_magnitude);
-        ol_grid_int(g, known ? w->layer : OL_ABSENT);
-        ol_grid_text(g, unit);
-        ol_grid_real(g, known ? w->share : NAN);
-        ol_grid_text(g, features[i].tokens.n > 0 ? token->piece : NULL);
-        free(unit);
-    }
-    fputs("\n## Who writes them\n\nWhat adds most to the largest dimensions of the "
-          "residual stream.\n\n",
+    fputs("\n## Who writes them\n\nEach dimension is asked about its own tokens: those "
+          "where it is massive, or those with\nan occurrence. What was written along "
+          "its sign up to its peak makes it; shares are of\nthe sum of |x| at the "
+          "peak.\n\n",
           out);
-    ol_grid_markdown(g, top, out);
-    ol_grid_free(g);
+    const struct ol_attributed_feature *features = a->features.items;
+    int64_t own = 0; /* asked about its own tokens */
+    for (int64_t i = 0; i < a->features.n; i++)
+        if (features[i].event != NULL && strcmp(features[i].event, "all") != 0 &&
+            own++ < MOST_SENTENCES)
+            ol_markdown_item(ol_sentence_event(&features[i]), out);
+    ol_markdown_table(r, &ol_attribution_events_table, own > 0 && own < top ? own : top,
+                      out);
+    if (r->blocks.links.n > 0)
+        fputs("\n### What the norms make of them\n\nOn the same tokens, at any norm's "
+              "output.\n",
+              out);
     ol_markdown_table(r, &ol_links_table, top, out);
 }
 
@@ -128,13 +151,11 @@ static void put_tokens(const struct ol_report_results *r, int64_t top, FILE *out
     const struct ol_tokens *t = r->blocks.tokens;
     if (t == NULL)
         return;
-    fputs("\n## Tokens\n", out);
-    if (t->first_token != NULL && t->delimiters != NULL)
-        fprintf(out,
-                "\nThe first token of a sequence carries %s %% of the occurrences of "
-                "outlier features,\ndelimiters %s %%.\n",
-                ol_text_percent(t->first_token->share).text,
-                ol_text_percent(t->delimiters->share).text);
+    fputs("\n## Tokens\n\n", out);
+    if (t->first_token != NULL)
+        ol_markdown_item(ol_sentence_share("First tokens", t->first_token), out);
+    if (t->delimiters != NULL)
+        ol_markdown_item(ol_sentence_share("Delimiters", t->delimiters), out);
     ol_markdown_table(r, &ol_token_counts_table, top, out);
     ol_markdown_table(r, &ol_tokens_table, top, out);
 }

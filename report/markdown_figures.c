@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "report/markdown.h"
+#include "report/sentences_stream.h"
 #include "report/table.h"
 #include "report/text_map.h"
 
+enum { MOST_SENTENCES = 8 };
 enum { NAME_BYTES = 32, LAYERS_EVERY = 8, BUCKETS_EVERY = 8 };
 
 /* Room for n names and pointers to them; freed as free(names) and free(names[0]). */
@@ -67,11 +69,15 @@ void ol_markdown_onset(const struct ol_report_results *r, int64_t top, FILE *out
         return;
     }
     fputs(
-        "Outlier features that have an occurrence at each site, layer by layer: . none, "
-        "0 to 9\ntenths of them, # all.\n\n",
+        "Outlier features that have an occurrence on at least 1 % of the tokens at each "
+        "site,\nlayer by layer: . none, 0 to 9 tenths of them, # all.\n\n",
         out);
     if (r->model.n_layers > 0)
         print_onset_map(onset, r->model.n_layers, out);
+    const struct ol_onset_feature *features = onset->features.items;
+    fputc('\n', out);
+    for (int64_t i = 0; i < onset->features.n && i < MOST_SENTENCES; i++)
+        ol_markdown_item(ol_sentence_onset(&features[i]), out);
     ol_markdown_table(r, &ol_onset_table, top, out);
 }
 

@@ -55,7 +55,8 @@ struct ol_text ol_text_percent(double fraction)
     struct ol_text t;
     if (isnan(fraction))
         return (struct ol_text){"\xe2\x80\x93"};
-    snprintf(t.text, sizeof t.text, "%.1f", 100 * fraction);
+    /* Less than nothing that is shown as nothing has no sign. */
+    snprintf(t.text, sizeof t.text, "%.1f", fabs(fraction) < 0.0005 ? 0 : 100 * fraction);
     return t;
 }
 

@@ -1,89 +1,187 @@
-/* From a massive dimension of the stream to where the norms make an outlier feature of it
- * and to the part of the model that writes it. */
+/* From a massive dimension of the stream to what the norms make of it on the same tokens,
+ * and to the part of the model that makes it. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "analyze/describe.h"
 #include "analyze/features.h"
-#include "analyze/massive.h"
+#include "analyze/outlying.h"
 #include "analyze/units.h"
 #include "analyze/writers.h"
 
 /* Massive features whose writers are looked for: the largest. */
 enum { MAX_WRITTEN = 32 };
 
-/* The ln site where a dimension is largest. */
-struct largest {
-    int i_layer; /* -1: none */
-    enum ol_summary_site site;
-    double magnitude, gain; /* gain: of the norm there */
+/* What a massive dimension is behind the norms, on its own tokens. */
+struct normed {
+    size_t n;         /* tokens whose normed values are known, */
+    double *largest;  /* [n]: the largest magnitude of each over the sites */
+    int64_t n_tokens; /* of all its tokens, */
+    int64_t n_with;   /* and with an occurrence of it; -1: not known */
+    int site;         /* of the analysis, with the largest of all; -1: not known */
+    double max;
 };
 
 struct links {
-    const struct ol_parts *parts;
+    const struct ol_analysis *a;
     struct ol_massive massive;
     bool has_features;
     struct ol_features features;
     struct ol_units units;
     struct ol_super_experts super;
-    struct ol_writers writers; /* of the first massive features */
-    struct largest *largest;   /* [d_model] */
+    int n_written;
+    struct ol_written written[MAX_WRITTEN]; /* of the first massive features */
 };
-
-static void look_at_site(struct links *k, int i_layer, enum ol_summary_site site,
-                         double *columns)
-{
-    const int64_t d = ol_parts_layout(k->parts)->d_model;
-    for (int i = 0; i < k->parts->n_files; i++) {
-        const struct ol_activation_summary summary = {.columns = columns};
-        ol_activation_read_summary(k->parts->files[i], i_layer, site, &summary);
-        for (int64_t f = 0; f < d; f++) {
-            const double max = columns[OL_COLUMN_MAX * d + f],
-                         min = columns[OL_COLUMN_MIN * d + f];
-            const double magnitude = max > -min ? max : -min;
-            /* A dimension that is always NaN has its maximum below its minimum. */
-            if (max >= min &&
-                (k->largest[f].i_layer < 0 || magnitude > k->largest[f].magnitude))
-                k->largest[f] = (struct largest){i_layer, site, magnitude,
-                                                 columns[OL_COLUMN_GAIN * d + f]};
-        }
-    }
-}
-
-static void find_largest(struct links *k)
-{
-    const struct ol_activation_layout *layout = ol_parts_layout(k->parts);
-    const size_t d = (size_t)layout->d_model;
-    double *columns = ol_xcalloc(OL_N_COLUMN_ROWS * d, sizeof *columns);
-    k->largest = ol_xcalloc(d, sizeof *k->largest);
-    for (size_t f = 0; f < d; f++)
-        k->largest[f].i_layer = -1;
-    for (int l = 0; l < layout->n_layers; l++)
-        for (int site = OL_SUMMARY_LN_ATTN; site <= OL_SUMMARY_LN_MLP; site++)
-            if (layout->layers[l].summary_sites[site])
-                look_at_site(k, l, (enum ol_summary_site)site, columns);
-    free(columns);
-}
 
 static void find_writers(struct links *k)
 {
-    int features[MAX_WRITTEN], n = 0;
-    for (; n < k->massive.n_features && n < MAX_WRITTEN; n++)
-        features[n] = k->massive.features[n].feature;
-    ol_writers_find(k->parts, features, n, &k->writers);
+    struct ol_question questions[MAX_WRITTEN];
+    for (; k->n_written < k->massive.n_features && k->n_written < MAX_WRITTEN;
+         k->n_written++)
+        questions[k->n_written] = (struct ol_question){
+            k->massive.features[k->n_written].feature, OL_EVENT_MASSIVE, -1};
+    ol_writers_find(k->a, &k->massive, NULL, questions, k->n_written, k->written);
 }
 
-static struct ol_json *describe_site(const struct links *k, const struct largest *l)
+/* ---- behind the norms ---- */
+
+static bool has_massive(const struct links *k, int64_t sequence, int64_t position,
+                        int feature)
 {
-    if (l->i_layer < 0)
-        return ol_json_new_null();
-    struct ol_json *site = ol_json_new_object();
-    ol_json_set(site, "layer",
-                ol_json_new_int(ol_parts_layout(k->parts)->layers[l->i_layer].number));
-    ol_json_set(site, "site", ol_json_new_string(ol_summary_site_name(l->site)));
-    ol_json_set(site, "max_magnitude", ol_json_new_real(l->magnitude));
-    return site;
+    for (int l = 0; l < k->massive.stream.n_layers; l++) {
+        const float *row =
+            k->massive.layers[l].n_values > 0
+                ? ol_stream_row(&k->massive.stream, l, sequence, position, feature)
+                : NULL;
+        if (row != NULL && ol_massive_is(&k->massive, l, fabs((double)row[0])))
+            return true;
+    }
+    return false;
 }
+
+static double value_at(const struct links *k, int site, int64_t sequence,
+                       int64_t position, int feature)
+{
+    const struct ol_site_of_run *at = &k->a->sites[site];
+    const struct ol_activation_file *f =
+        k->a->parts->files[k->a->parts->file_of[sequence]];
+    const struct ol_activation_layout *layout = ol_activation_layout(f);
+    const void *rows =
+        ol_activation_site(f, at->i_layer, at->site, k->a->parts->number_of[sequence]);
+    const int64_t i = position * layout->d_model + feature;
+    return layout->dtype == OL_DTYPE_BF16
+               ? (double)ol_bf16_to_f32(((const uint16_t *)rows)[i])
+               : (double)((const float *)rows)[i];
+}
+
+/* NaN: no value of the token is known. */
+static double largest_of(const struct links *k, int64_t sequence, int64_t position,
+                         int feature, struct normed *normed)
+{
+    double largest = (double)NAN;
+    for (int site = 0; site < k->a->n_sites; site++) {
+        const double magnitude = fabs(value_at(k, site, sequence, position, feature));
+        largest = fmax(largest, magnitude);
+        if (!isnan(magnitude) && (normed->site < 0 || magnitude > normed->max)) {
+            normed->site = site;
+            normed->max = magnitude;
+        }
+    }
+    return largest;
+}
+
+static void add_token(const struct links *k, int64_t sequence, int64_t position,
+                      int feature, struct normed *normed)
+{
+    normed->n_tokens++;
+    if (k->has_features) {
+        int64_t bytes;
+        const uint8_t *bits = ol_outlying_bits(k->a, sequence, (size_t)feature, &bytes);
+        normed->n_with += bits[position / 8] >> position % 8 & 1;
+    }
+    if (k->a->from_summaries)
+        return;
+    const double largest = largest_of(k, sequence, position, feature, normed);
+    if (isnan(largest))
+        return;
+    if (!k->has_features)
+        normed->n_with += largest >= k->a->criterion.threshold;
+    normed->largest = ol_xrealloc_array(normed->largest, normed->n + 1, sizeof(double));
+    normed->largest[normed->n++] = largest;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void find_normed(const struct links *k, int feature, struct normed *normed)
+{
+    const struct ol_parts *parts = k->a->parts;
+    *normed = (struct normed){.site = -1};
+    for (int64_t s = 0; s < parts->n_sequences; s++)
+        for (int64_t p = 0; p < parts->lengths[s]; p++)
+            if (has_massive(k, s, p, feature))
+                add_token(k, s, p, feature, normed);
+    if (!k->has_features && (k->a->from_summaries || k->a->n_sites == 0))
+        normed->n_with = -1;
+    if (normed->n > 0)
+        qsort(normed->largest, normed->n, sizeof *normed->largest, by_value);
+}
+
+static double median(const struct normed *normed)
+{
+    return normed->n > 0
+               ? (normed->largest[(normed->n - 1) / 2] + normed->largest[normed->n / 2]) /
+                     2
+               : (double)NAN;
+}
+
+/* What the site's norm multiplies the dimension by. */
+static double gain(const struct links *k, int site, int feature)
+{
+    const struct ol_site_of_run *at = &k->a->sites[site];
+    const struct ol_activation_layout *layout = ol_parts_layout(k->a->parts);
+    if (!layout->layers[at->i_layer].summary_sites[ol_summary_site_of(at->site)])
+        return (double)NAN;
+    double *columns =
+        ol_xcalloc(OL_N_COLUMN_ROWS * (size_t)layout->d_model, sizeof *columns);
+    const struct ol_activation_summary summary = {.columns = columns};
+    ol_activation_read_summary(k->a->parts->files[0], at->i_layer,
+                               ol_summary_site_of(at->site), &summary);
+    const double value = columns[OL_COLUMN_GAIN * layout->d_model + feature];
+    free(columns);
+    return value;
+}
+
+static void describe_normed(struct ol_json *entry, const struct links *k, int feature)
+{
+    struct normed normed;
+    struct ol_json *site = ol_json_new_null();
+    find_normed(k, feature, &normed);
+    ol_json_set(entry, "event_tokens", ol_json_new_int(normed.n_tokens));
+    ol_json_set(entry, "normed_median", ol_json_new_real(median(&normed)));
+    ol_json_set(entry, "normed_max",
+                ol_json_new_real(normed.site >= 0 ? normed.max : (double)NAN));
+    ol_json_set(entry, "share_with_occurrence",
+                ol_json_new_real(normed.n_with >= 0
+                                     ? (double)normed.n_with / (double)normed.n_tokens
+                                     : (double)NAN));
+    if (normed.site >= 0) {
+        const struct ol_site_of_run *at = &k->a->sites[normed.site];
+        site = ol_json_new_object();
+        ol_json_set(site, "layer", ol_json_new_int(at->layer));
+        ol_json_set(site, "site", ol_json_new_string(ol_site_name(at->site)));
+    }
+    ol_json_set(entry, "ln_site", site);
+    ol_json_set(
+        entry, "norm_gain",
+        ol_json_new_real(normed.site >= 0 ? gain(k, normed.site, feature) : (double)NAN));
+    free(normed.largest);
+}
+
+/* ---- the chain ---- */
 
 static bool is_super(const struct links *k, const struct ol_writer_sum *w)
 {
@@ -104,8 +202,9 @@ static void describe_writer(struct ol_json *entry, const struct links *k,
     }
     struct ol_json *writer = ol_json_new_object();
     ol_json_set(writer, "layer",
-                ol_json_new_int(ol_parts_layout(k->parts)->layers[w->i_layer].number));
-    ol_describe_unit(writer, k->parts, w->i_layer, w->unit);
+                ol_json_new_int(ol_parts_layout(k->a->parts)->layers[w->i_layer].number));
+    ol_describe_unit(writer, k->a->parts, w->i_layer, w->unit);
+    ol_json_set(writer, "share", ol_json_new_real(w->share));
     ol_json_set(entry, "writer", writer);
     ol_json_set(entry, "is_super_expert", ol_json_new_bool(is_super(k, w)));
 }
@@ -121,49 +220,44 @@ static bool is_outlier(const struct ol_features *f, int feature)
 static struct ol_json *describe_link(const struct links *k, int i)
 {
     const struct ol_massive_feature *f = &k->massive.features[i];
-    const struct ol_written *written =
-        i < k->writers.n_features ? &k->writers.features[i] : NULL;
+    const struct ol_written *written = i < k->n_written ? &k->written[i] : NULL;
     struct ol_json *entry = ol_json_new_object();
     ol_json_set(entry, "feature", ol_json_new_int(f->feature));
     ol_json_set(entry, "max_magnitude", ol_json_new_real(f->max));
     ol_json_set(entry, "onset_layer", ol_json_new_int(f->first_layer));
-    const struct largest *at = &k->largest[f->feature];
-    ol_json_set(entry, "norm_gain",
-                at->i_layer >= 0 && isfinite(at->gain) ? ol_json_new_real(at->gain)
-                                                       : ol_json_new_null());
-    ol_json_set(entry, "ln_site", describe_site(k, &k->largest[f->feature]));
+    describe_normed(entry, k, f->feature);
     ol_json_set(entry, "is_outlier_feature",
                 k->has_features ? ol_json_new_bool(is_outlier(&k->features, f->feature))
                                 : ol_json_new_null());
-    describe_writer(entry, k,
-                    written != NULL && written->n_writers > 0 ? &written->writers[0]
-                                                              : NULL);
+    describe_writer(
+        entry, k,
+        written != NULL && written->made_by.n > 0 ? &written->made_by.writers[0] : NULL);
     return entry;
 }
 
 static struct ol_json *results(const struct ol_analysis *a, void *state)
 {
     (void)state;
-    struct links k = {.parts = a->parts};
-    if (!ol_massive_find(a->parts, &ol_massive_default, &k.massive))
-        return ol_json_new_null();
-    struct ol_json *list = ol_json_new_array();
-    if (k.massive.n_features > 0) {
-        k.has_features = ol_features_find(a, &k.features);
-        ol_units_read(a->parts, &k.units);
-        ol_units_super(a->parts, &k.units, &ol_super_default, &k.super);
-        find_largest(&k);
-        find_writers(&k);
-        for (int i = 0; i < k.massive.n_features; i++)
-            ol_json_append(list, describe_link(&k, i));
+    struct links *k = ol_xcalloc(1, sizeof *k);
+    struct ol_json *list = NULL;
+    k->a = a;
+    if (ol_massive_find(a->parts, &ol_massive_default, &k->massive)) {
+        list = ol_json_new_array();
+        k->has_features = ol_features_find(a, &k->features);
+        ol_units_read(a->parts, &k->units);
+        ol_units_super(a->parts, &k->units, &ol_super_default, &k->super);
+        find_writers(k);
+        for (int i = 0; i < k->massive.n_features; i++)
+            ol_json_append(list, describe_link(k, i));
+        ol_massive_clear(&k->massive);
     }
-    ol_features_clear(&k.features);
-    ol_units_super_clear(&k.super);
-    ol_units_clear(&k.units);
-    ol_writers_clear(&k.writers);
-    ol_massive_clear(&k.massive);
-    free(k.largest);
-    return list;
+    for (int i = 0; i < k->n_written; i++)
+        ol_written_clear(&k->written[i]);
+    ol_features_clear(&k->features);
+    ol_units_super_clear(&k->super);
+    ol_units_clear(&k->units);
+    free(k);
+    return list != NULL ? list : ol_json_new_null();
 }
 
 const struct ol_statistic ol_links_statistic = {.name = "links", .results = results};

@@ -61,7 +61,7 @@ static void find_marks(struct quantisation *q)
     uint8_t **marks = ol_xcalloc((size_t)parts->n_sequences, sizeof *marks);
     for (int64_t s = 0; s < parts->n_sequences; s++)
         marks[s] = ol_xcalloc((size_t)parts->lengths[s], 1);
-    ol_massive_mark(parts, &massive, marks);
+    ol_massive_mark(&massive, marks);
     ol_massive_clear(&massive);
     for (int64_t s = 0; s < parts->n_sequences; s++)
         for (int64_t p = 0; p < parts->lengths[s]; p++)

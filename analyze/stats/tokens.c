@@ -1,7 +1,7 @@
-/* On which tokens the outlier features (features.h) have their occurrences: the first of
- * a sequence, delimiters, which texts; and what the LLM.int8() counts are without the
- * first tokens and without sinks (tokens with a massive activation), which many models
- * give values of their own. */
+/* On which tokens the outlier features (features.h) have their occurrences, beside how
+ * often these tokens are in the text: the first of a sequence, delimiters, which texts;
+ * and what the LLM.int8() counts are without the first tokens and without tokens with a
+ * massive activation, which many models give values of their own. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,10 @@
 #include "analyze/outlying.h"
 #include "analyze/massive.h"
 
-enum { MOST_PIECES = 40 };
+enum {
+    MOST_PIECES = 40,
+    MIN_TOKENS = 10, /* of a piece in the text: of fewer a rate says little */
+};
 
 static struct ol_json *real_or_null(double x)
 {
@@ -26,9 +29,16 @@ struct piece {
     int64_t n_tokens, n_outliers;
 };
 
-static int by_outliers(const void *x, const void *y)
+static double per_token(const struct piece *p)
+{
+    return (double)p->n_outliers / (double)p->n_tokens;
+}
+
+static int by_rate(const void *x, const void *y)
 {
     const struct piece *a = x, *b = y;
+    if (per_token(a) != per_token(b))
+        return per_token(a) > per_token(b) ? -1 : 1;
     if (a->n_outliers != b->n_outliers)
         return a->n_outliers > b->n_outliers ? -1 : 1;
     return (a->id > b->id) - (a->id < b->id);
@@ -44,7 +54,7 @@ static bool is_delimiter(const char *piece)
     return piece[0] != '\0';
 }
 
-/* Counts by id; [*n], the most outliers first. The caller frees. */
+/* Counts by id; [*n], the most outliers per token first. The caller frees. */
 static struct piece *count_pieces(const struct ol_outlying *o, size_t *n)
 {
     const struct ol_parts *parts = o->a->parts;
@@ -65,7 +75,7 @@ static struct piece *count_pieces(const struct ol_outlying *o, size_t *n)
     }
     *n = tokens.n;
     if (*n > 0)
-        qsort(pieces, *n, sizeof *pieces, by_outliers);
+        qsort(pieces, *n, sizeof *pieces, by_rate);
     free(out);
     free(all);
     ol_tally_clear(&outliers);
@@ -73,49 +83,78 @@ static struct piece *count_pieces(const struct ol_outlying *o, size_t *n)
     return pieces;
 }
 
+/* Of the whole text. */
+struct totals {
+    int64_t n_tokens, n_outliers;
+};
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : (double)NAN;
+}
+
+/* Their share of the outliers, of the tokens, and the one by the other. */
+static void describe_lift(struct ol_json *entry, int64_t n_outliers, int64_t n_tokens,
+                          const struct totals *all)
+{
+    const double share = ratio((double)n_outliers, (double)all->n_outliers),
+                 base = ratio((double)n_tokens, (double)all->n_tokens);
+    ol_json_set(entry, "share", real_or_null(share));
+    ol_json_set(entry, "base_rate", real_or_null(base));
+    ol_json_set(entry, "lift", real_or_null(ratio(share, base)));
+}
+
 static struct ol_json *describe_pieces(const struct ol_parts *parts,
-                                       const struct piece *pieces, size_t n)
+                                       const struct piece *pieces, size_t n,
+                                       const struct totals *all)
 {
     struct ol_json *list = ol_json_new_array();
-    for (size_t i = 0; i < n && i < MOST_PIECES && pieces[i].n_outliers > 0; i++) {
+    for (size_t i = 0; i < n && ol_json_length(list) < MOST_PIECES; i++) {
+        if (pieces[i].n_outliers == 0 || pieces[i].n_tokens < MIN_TOKENS)
+            continue;
         struct ol_json *one = ol_json_new_object();
         ol_describe_token(one, parts, pieces[i].id);
         ol_json_set(one, "n_tokens", ol_json_new_int(pieces[i].n_tokens));
         ol_json_set(one, "n_outliers", ol_json_new_int(pieces[i].n_outliers));
-        ol_json_set(
-            one, "per_token",
-            ol_json_new_real((double)pieces[i].n_outliers / (double)pieces[i].n_tokens));
+        ol_json_set(one, "per_token", ol_json_new_real(per_token(&pieces[i])));
+        describe_lift(one, pieces[i].n_outliers, pieces[i].n_tokens, all);
         ol_json_append(list, one);
     }
     return list;
 }
 
-static struct ol_json *share(int64_t n, int64_t of)
+static struct ol_json *share(int64_t n_outliers, int64_t n_tokens,
+                             const struct totals *all)
 {
     struct ol_json *one = ol_json_new_object();
-    ol_json_set(one, "n", ol_json_new_int(n));
-    ol_json_set(one, "share", real_or_null(of > 0 ? (double)n / (double)of : NAN));
+    ol_json_set(one, "n", ol_json_new_int(n_outliers));
+    ol_json_set(one, "n_tokens", ol_json_new_int(n_tokens));
+    describe_lift(one, n_outliers, n_tokens, all);
     return one;
 }
 
 static struct ol_json *delimiters(const struct ol_parts *parts,
-                                  const struct piece *pieces, size_t n, int64_t all)
+                                  const struct piece *pieces, size_t n,
+                                  const struct totals *all)
 {
-    int64_t outliers = 0;
+    int64_t outliers = 0, tokens = 0;
     for (size_t i = 0; i < n; i++) {
         const char *text = ol_describe_piece(parts, pieces[i].id);
         if (text == NULL)
             return ol_json_new_null(); /* ids without a tokenizer */
-        outliers += is_delimiter(text) ? pieces[i].n_outliers : 0;
+        if (!is_delimiter(text))
+            continue;
+        outliers += pieces[i].n_outliers;
+        tokens += pieces[i].n_tokens;
     }
-    return share(outliers, all);
+    return share(outliers, tokens, all);
 }
 
 /* ---- without some tokens ---- */
 
-/* n_sinks: how many are marked; -1: not said. */
+/* n_tokens: how many are marked. */
 static struct ol_json *counts_without(const struct ol_analysis *a,
-                                      const uint8_t *const *skip, int64_t n_sinks)
+                                      const uint8_t *const *skip, int64_t n_tokens)
 {
     struct ol_counts_without c;
     if (!ol_outlying_without(a, skip, &c))
@@ -124,8 +163,7 @@ static struct ol_json *counts_without(const struct ol_analysis *a,
     ol_json_set(one, "pairs", ol_json_new_int(c.pairs));
     ol_json_set(one, "unique", ol_json_new_int(c.unique));
     ol_json_set(one, "pooled", ol_json_new_int(c.pooled));
-    if (n_sinks >= 0)
-        ol_json_set(one, "n_sinks", ol_json_new_int(n_sinks));
+    ol_json_set(one, "n_tokens", ol_json_new_int(n_tokens));
     return one;
 }
 
@@ -149,19 +187,20 @@ static struct ol_json *without_first(const struct ol_analysis *a)
     uint8_t **marks = new_marks(a->parts);
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         marks[s][0] = 1;
-    struct ol_json *one = counts_without(a, (const uint8_t *const *)marks, -1);
+    struct ol_json *one =
+        counts_without(a, (const uint8_t *const *)marks, a->parts->n_sequences);
     free_marks(a->parts, marks);
     return one;
 }
 
-static struct ol_json *without_sinks(const struct ol_analysis *a)
+static struct ol_json *without_massive(const struct ol_analysis *a)
 {
     struct ol_massive m;
     if (!ol_massive_find(a->parts, &ol_massive_default, &m))
         return ol_json_new_null();
     uint8_t **marks = new_marks(a->parts);
     int64_t n = 0;
-    ol_massive_mark(a->parts, &m, marks);
+    ol_massive_mark(&m, marks);
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         for (int64_t p = 0; p < a->parts->lengths[s]; p++)
             n += marks[s][p];
@@ -177,25 +216,27 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     struct ol_outlying o;
     if (!ol_outlying_find(a, &o))
         return ol_json_new_null();
-    int64_t all = 0, first = 0, places = 0;
+    struct totals all = {.n_tokens = a->parts->n_tokens};
+    int64_t first = 0, places = 0;
     for (int64_t s = 0; s < a->parts->n_sequences; s++) {
         first += o.counts[s][0];
         for (int64_t p = 0; p < a->parts->lengths[s]; p++) {
-            all += o.counts[s][p];
+            all.n_outliers += o.counts[s][p];
             places += o.counts[s][p] > 0;
         }
     }
     size_t n;
     struct piece *pieces = count_pieces(&o, &n);
     struct ol_json *block = ol_json_new_object();
-    ol_json_set(block, "n_tokens", ol_json_new_int(a->parts->n_tokens));
+    ol_json_set(block, "n_tokens", ol_json_new_int(all.n_tokens));
     ol_json_set(block, "n_positions", ol_json_new_int(places));
-    ol_json_set(block, "n_outliers", ol_json_new_int(all));
-    ol_json_set(block, "first_token", share(first, all));
-    ol_json_set(block, "delimiters", delimiters(a->parts, pieces, n, all));
-    ol_json_set(block, "pieces", describe_pieces(a->parts, pieces, n));
+    ol_json_set(block, "n_outliers", ol_json_new_int(all.n_outliers));
+    ol_json_set(block, "first_token", share(first, a->parts->n_sequences, &all));
+    ol_json_set(block, "delimiters", delimiters(a->parts, pieces, n, &all));
+    ol_json_set(block, "min_tokens", ol_json_new_int(MIN_TOKENS));
+    ol_json_set(block, "pieces", describe_pieces(a->parts, pieces, n, &all));
     ol_json_set(block, "without_first", without_first(a));
-    ol_json_set(block, "without_sinks", without_sinks(a));
+    ol_json_set(block, "without_massive", without_massive(a));
     free(pieces);
     ol_outlying_clear(&o);
     return block;

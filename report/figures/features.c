@@ -125,11 +125,13 @@ static void draw_onset(const struct ol_report_results *r, const struct ol_canvas
     free(x);
 }
 
-const struct ol_figure ol_onset_figure = {
-    "onset",
-    "Outlier features at each layer",
-    "How many of the outlier features have at least one occurrence at each site. A steep "
-    "rise marks the layers where outliers set in, a fall those that remove them.",
-    OL_NEEDS_FEATURES,
-    has_onset,
-    draw_onset};
+const struct ol_figure ol_onset_figure = {"onset",
+                                          "Outlier features at each layer",
+                                          "How many of the outlier features have an "
+                                          "occurrence on at least 1 % of the tokens at "
+                                          "each site. What sets a feature in may be a "
+                                          "write into the stream or the norm's gain: "
+                                          "see the table below.",
+                                          OL_NEEDS_FEATURES,
+                                          has_onset,
+                                          draw_onset};

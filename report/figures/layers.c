@@ -69,16 +69,17 @@ static void draw_stream(const struct ol_report_results *r, const struct ol_canva
     const size_t n = (size_t)list->n;
     double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(4 * n, sizeof *y);
     const struct ol_series series[] = {
-        {.name = "largest", .x = x, .y = y, .n = list->n},
-        {.name = "mean of the tokens' largest", .x = x, .y = y + n, .n = list->n},
-        {.name = "mean of their fourth largest", .x = x, .y = y + 2 * n, .n = list->n},
+        {.name = "largest of a sequence", .x = x, .y = y, .n = list->n},
+        {.name = "third largest", .x = x, .y = y + n, .n = list->n},
+        {.name = "largest of a token", .x = x, .y = y + 2 * n, .n = list->n},
         {.name = "median", .x = x, .y = y + 3 * n, .n = list->n}};
     for (size_t i = 0; i < n; i++) {
-        const struct ol_reals *top = &layers[i].mean_top;
+        const struct ol_reals *top = &layers[i].mean_top,
+                              *published = &layers[i].mean_top_published;
         x[i] = (double)layers[i].layer;
-        y[i] = layers[i].max_magnitude;
-        y[n + i] = top->n > 0 ? top->items[0] : NAN;
-        y[2 * n + i] = top->n > 3 ? top->items[3] : NAN;
+        y[i] = published->n > 0 ? published->items[0] : NAN;
+        y[n + i] = published->n > 2 ? published->items[2] : NAN;
+        y[2 * n + i] = top->n > 0 ? top->items[0] : NAN;
         y[3 * n + i] = layers[i].median_magnitude;
     }
     const struct ol_chart chart = {
@@ -95,9 +96,12 @@ static void draw_stream(const struct ol_report_results *r, const struct ol_canva
 const struct ol_figure ol_stream_figure = {
     "stream",
     "The residual stream after each layer",
-    "The largest magnitude of the stream, the mean over tokens of their largest and "
-    "fourth largest, and the median of all. Where the first line stands thousands of "
-    "times above the last, a few values carry the stream: massive activations.",
+    "The largest and the third largest magnitude of a sequence's stream, means over the "
+    "sequences (the published curve, arXiv 2402.17762), beside the mean over tokens of "
+    "their largest, and the median of all. Where the first line stands thousands of "
+    "times "
+    "above the last, and far above the third, a few values of few tokens carry the "
+    "stream: massive activations.",
     OL_NEEDS_SUMMARIES,
     has_stream,
     draw_stream};

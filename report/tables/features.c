@@ -137,9 +137,14 @@ const struct ol_table_source ol_sites_table = {"sites", "Sites", make_sites};
 
 static const struct ol_column onset_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
-    {"first_layer", "first layer", OL_COLUMN_LABEL},
-    {"last_layer", "last layer", OL_COLUMN_LABEL},
+    {"first_layer", "from", OL_COLUMN_LABEL},
+    {"first_site", "site", OL_COLUMN_TEXT},
+    {"last_layer", "to", OL_COLUMN_LABEL},
     {"n_sites", "sites", OL_COLUMN_COUNT},
+    {"by", "set in by", OL_COLUMN_TEXT},
+    {"normed_growth", "normed, x", OL_COLUMN_MAGNITUDE},
+    {"gain_growth", "gain, x", OL_COLUMN_MAGNITUDE},
+    {"stream_growth", "stream, x", OL_COLUMN_MAGNITUDE},
     {0}};
 
 static struct ol_grid *make_onset(const struct ol_report_results *r)
@@ -150,16 +155,61 @@ static struct ol_grid *make_onset(const struct ol_report_results *r)
     const struct ol_onset_feature *features = r->blocks.onset->features.items;
     for (int64_t i = 0; i < r->blocks.onset->features.n; i++) {
         const struct ol_onset_feature *f = &features[i];
+        const struct ol_onset_cause unknown = {NAN, NAN, NAN, NULL},
+                                    *cause = f->cause != NULL ? f->cause : &unknown;
         ol_grid_int(g, f->feature);
         ol_grid_int(g, f->first_layer);
+        ol_grid_text(g, f->first_site);
         ol_grid_int(g, f->last_layer);
         ol_grid_int(g, f->n_sites);
+        ol_grid_text(g, cause->by);
+        ol_grid_real(g, cause->normed_growth);
+        ol_grid_real(g, cause->gain_growth);
+        ol_grid_real(g, cause->stream_growth);
     }
     return g;
 }
 
 const struct ol_table_source ol_onset_table = {
-    "onset", "First and last layers of the features", make_onset};
+    "onset", "Where features set in, and what has grown since the layer before",
+    make_onset};
+
+static const struct ol_column onset_life_columns[] = {
+    {"feature", "feature", OL_COLUMN_LABEL},
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"site", "site", OL_COLUMN_TEXT},
+    {"share", "tokens with an occurrence, %", OL_COLUMN_PERCENT},
+    {"gain", "norm gain", OL_COLUMN_MAGNITUDE},
+    {"normed_rms", "normed |x| (rms)", OL_COLUMN_MAGNITUDE},
+    {"stream_mean", "stream before the layer, mean", OL_COLUMN_MAGNITUDE},
+    {"stream_rms", "rms", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static struct ol_grid *make_onset_life(const struct ol_report_results *r)
+{
+    if (r->blocks.onset == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(onset_life_columns);
+    const struct ol_onset_feature *features = r->blocks.onset->features.items;
+    for (int64_t i = 0; i < r->blocks.onset->features.n; i++) {
+        const struct ol_onset_at *at = features[i].sites.items;
+        for (int64_t k = 0; k < features[i].sites.n; k++) {
+            ol_grid_int(g, features[i].feature);
+            ol_grid_int(g, at[k].layer);
+            ol_grid_text(g, at[k].site);
+            ol_grid_real(g, at[k].share);
+            ol_grid_real(g, at[k].gain);
+            ol_grid_real(g, at[k].normed_rms);
+            ol_grid_real(g, at[k].stream_mean);
+            ol_grid_real(g, at[k].stream_rms);
+        }
+    }
+    return g;
+}
+
+const struct ol_table_source ol_onset_life_table = {
+    "onset_life", "Features, site by site: occurrences, the norm's gain, the stream",
+    make_onset_life};
 
 static const struct ol_column onset_sites_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},

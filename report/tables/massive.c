@@ -66,14 +66,23 @@ static const struct ol_column massive_layers_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
     {"median_magnitude", "median |x|", OL_COLUMN_MAGNITUDE},
     {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
-    {"feature", "feature", OL_COLUMN_LABEL},
+    {"feature", "dimension", OL_COLUMN_LABEL},
     {"sequence", "sequence", OL_COLUMN_LABEL},
     {"position", "position", OL_COLUMN_LABEL},
     {"token_id", "token", OL_COLUMN_LABEL},
     {"piece", "text", OL_COLUMN_PIECE},
     {"n_values", "massive values", OL_COLUMN_COUNT},
     {"n_tokens", "tokens with one", OL_COLUMN_COUNT},
+    {"token_top_1", "mean largest of a token", OL_COLUMN_MAGNITUDE},
+    {"sequence_top_1", "of a sequence (published)", OL_COLUMN_MAGNITUDE},
+    {"sequence_top_2", "2nd", OL_COLUMN_MAGNITUDE},
+    {"sequence_top_3", "3rd", OL_COLUMN_MAGNITUDE},
     {0}};
+
+static double at(const struct ol_reals *reals, int64_t i)
+{
+    return i < reals->n ? reals->items[i] : NAN;
+}
 
 static struct ol_grid *make_massive_layers(const struct ol_report_results *r)
 {
@@ -93,6 +102,9 @@ static struct ol_grid *make_massive_layers(const struct ol_report_results *r)
         ol_grid_text(g, l->piece);
         ol_grid_int(g, l->n_values);
         ol_grid_int(g, l->n_tokens);
+        ol_grid_real(g, at(&l->mean_top, 0));
+        for (int64_t k = 0; k < 3; k++)
+            ol_grid_real(g, at(&l->mean_top_published, k));
     }
     return g;
 }
@@ -101,13 +113,17 @@ const struct ol_table_source ol_massive_layers_table = {
     "massive_layers", "The residual stream after each layer", make_massive_layers};
 
 static const struct ol_column massive_features_columns[] = {
-    {"feature", "feature", OL_COLUMN_LABEL},
+    {"feature", "dimension", OL_COLUMN_LABEL},
     {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
-    {"n_values", "values", OL_COLUMN_COUNT},
+    {"max_layer", "after layer", OL_COLUMN_LABEL},
+    {"max_ratio", "x median", OL_COLUMN_MAGNITUDE},
+    {"n_tokens", "tokens", OL_COLUMN_COUNT},
+    {"at_first_token", "at position 0", OL_COLUMN_COUNT},
+    {"first_layer", "from layer", OL_COLUMN_LABEL},
+    {"last_layer", "to layer", OL_COLUMN_LABEL},
     {"n_layers", "layers", OL_COLUMN_COUNT},
-    {"first_layer", "first layer", OL_COLUMN_LABEL},
-    {"last_layer", "last layer", OL_COLUMN_LABEL},
-    {"at_first_token", "at the first token", OL_COLUMN_COUNT},
+    {"n_values", "values", OL_COLUMN_COUNT},
+    {"above_until", "above 100 until", OL_COLUMN_LABEL},
     {0}};
 
 static struct ol_grid *make_massive_features(const struct ol_report_results *r)
@@ -120,11 +136,15 @@ static struct ol_grid *make_massive_features(const struct ol_report_results *r)
         const struct ol_massive_feature *f = &features[i];
         ol_grid_int(g, f->feature);
         ol_grid_real(g, f->max_magnitude);
-        ol_grid_int(g, f->n_values);
-        ol_grid_int(g, f->n_layers);
+        ol_grid_int(g, f->max_layer);
+        ol_grid_real(g, f->max_ratio);
+        ol_grid_int(g, f->n_tokens);
+        ol_grid_int(g, f->at_first_token);
         ol_grid_int(g, f->first_layer);
         ol_grid_int(g, f->last_layer);
-        ol_grid_int(g, f->at_first_token);
+        ol_grid_int(g, f->n_layers);
+        ol_grid_int(g, f->n_values);
+        ol_grid_int(g, f->above_until);
     }
     return g;
 }
@@ -133,10 +153,85 @@ const struct ol_table_source ol_massive_features_table = {
     "massive_features", "Massive dimensions of the residual stream",
     make_massive_features};
 
+static const struct ol_column massive_life_columns[] = {
+    {"feature", "dimension", OL_COLUMN_LABEL},
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"max_magnitude", "maximum |x|, all tokens", OL_COLUMN_MAGNITUDE},
+    {"ratio", "times the median", OL_COLUMN_MAGNITUDE},
+    {"n_massive", "tokens where it is massive", OL_COLUMN_COUNT},
+    {"n_above", "of its tokens above 100", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_massive_life(const struct ol_report_results *r)
+{
+    if (r->blocks.massive == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(massive_life_columns);
+    const struct ol_massive_feature *features = r->blocks.massive->features.items;
+    for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
+        const struct ol_massive_life *life = features[i].layers.items;
+        for (int64_t k = 0; k < features[i].layers.n; k++) {
+            ol_grid_int(g, features[i].feature);
+            ol_grid_int(g, life[k].layer);
+            ol_grid_real(g, life[k].max_magnitude);
+            ol_grid_real(g, life[k].ratio);
+            ol_grid_int(g, life[k].n_massive);
+            ol_grid_int(g, life[k].n_above);
+        }
+    }
+    return g;
+}
+
+const struct ol_table_source ol_massive_life_table = {
+    "massive_life", "Massive dimensions, layer by layer", make_massive_life};
+
+static const struct ol_column massive_near_columns[] = {
+    {"feature", "dimension", OL_COLUMN_LABEL},
+    {"max_ratio", "x median", OL_COLUMN_MAGNITUDE},
+    {"max_magnitude", "largest near miss", OL_COLUMN_MAGNITUDE},
+    {"first_layer", "from layer", OL_COLUMN_LABEL},
+    {"last_layer", "to layer", OL_COLUMN_LABEL},
+    {"n_values", "values", OL_COLUMN_COUNT},
+    {"n_tokens", "tokens", OL_COLUMN_COUNT},
+    {"at_first_token", "at position 0", OL_COLUMN_COUNT},
+    {"piece", "most often on", OL_COLUMN_PIECE},
+    {"n_of_piece", "tokens", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_massive_near(const struct ol_report_results *r)
+{
+    if (r->blocks.massive == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(massive_near_columns);
+    const struct ol_massive_feature *near = r->blocks.massive->near.items;
+    for (int64_t i = 0; i < r->blocks.massive->near.n; i++) {
+        const struct ol_massive_feature *f = &near[i];
+        const struct ol_counted_token *first = f->tokens.n > 0 ? f->tokens.items : NULL;
+        ol_grid_int(g, f->feature);
+        ol_grid_real(g, f->max_ratio);
+        ol_grid_real(g, f->max_magnitude);
+        ol_grid_int(g, f->first_layer);
+        ol_grid_int(g, f->last_layer);
+        ol_grid_int(g, f->n_values);
+        ol_grid_int(g, f->n_tokens);
+        ol_grid_int(g, f->at_first_token);
+        ol_grid_text(g, first != NULL ? first->piece : NULL);
+        ol_grid_int(g, first != NULL ? first->n_tokens : OL_ABSENT);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_massive_near_table = {
+    "massive_near", "Near misses: values of 500 to 1000 times the median",
+    make_massive_near};
+
 static const struct ol_column massive_tokens_columns[] = {
     {"token_id", "token", OL_COLUMN_LABEL},
     {"piece", "text", OL_COLUMN_PIECE},
-    {"n_values", "values", OL_COLUMN_COUNT},
+    {"at_first", "massive at position 0", OL_COLUMN_COUNT},
+    {"text_at_first", "of these in the text", OL_COLUMN_COUNT},
+    {"elsewhere", "massive elsewhere", OL_COLUMN_COUNT},
+    {"text_elsewhere", "of these in the text", OL_COLUMN_COUNT},
     {0}};
 
 static struct ol_grid *make_massive_tokens(const struct ol_report_results *r)
@@ -149,7 +244,10 @@ static struct ol_grid *make_massive_tokens(const struct ol_report_results *r)
         const struct ol_massive_token *t = &tokens[i];
         ol_grid_int(g, t->token_id);
         ol_grid_text(g, t->piece);
-        ol_grid_int(g, t->n_values);
+        ol_grid_int(g, t->at_first);
+        ol_grid_int(g, t->text_at_first);
+        ol_grid_int(g, t->elsewhere);
+        ol_grid_int(g, t->text_elsewhere);
     }
     return g;
 }

@@ -9,6 +9,9 @@ static const struct ol_column tokens_columns[] = {
     {"n_tokens", "in the text", OL_COLUMN_COUNT},
     {"n_outliers", "outliers", OL_COLUMN_COUNT},
     {"per_token", "per token", OL_COLUMN_MAGNITUDE},
+    {"base_rate", "share of the text, %", OL_COLUMN_PERCENT},
+    {"share", "share of the outliers, %", OL_COLUMN_PERCENT},
+    {"lift", "lift", OL_COLUMN_MAGNITUDE},
     {0}};
 
 static struct ol_grid *make_tokens(const struct ol_report_results *r)
@@ -24,17 +27,55 @@ static struct ol_grid *make_tokens(const struct ol_report_results *r)
         ol_grid_int(g, p->n_tokens);
         ol_grid_int(g, p->n_outliers);
         ol_grid_real(g, p->per_token);
+        ol_grid_real(g, p->base_rate);
+        ol_grid_real(g, p->share);
+        ol_grid_real(g, p->lift);
     }
     return g;
 }
 
-const struct ol_table_source ol_tokens_table = {"tokens", "Tokens with the most outliers",
-                                                make_tokens};
+const struct ol_table_source ol_tokens_table = {
+    "tokens", "Tokens by how often they carry outliers", make_tokens};
+
+static const struct ol_column token_shares_columns[] = {
+    {"of", "tokens", OL_COLUMN_TEXT},
+    {"n_tokens", "in the text", OL_COLUMN_COUNT},
+    {"n_outliers", "outliers", OL_COLUMN_COUNT},
+    {"base_rate", "share of the text, %", OL_COLUMN_PERCENT},
+    {"share", "share of the outliers, %", OL_COLUMN_PERCENT},
+    {"lift", "lift", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static void put_share(struct ol_grid *g, const char *of, const struct ol_token_share *s)
+{
+    if (s == NULL)
+        return;
+    ol_grid_text(g, of);
+    ol_grid_int(g, s->n_tokens);
+    ol_grid_int(g, s->n);
+    ol_grid_real(g, s->base_rate);
+    ol_grid_real(g, s->share);
+    ol_grid_real(g, s->lift);
+}
+
+static struct ol_grid *make_token_shares(const struct ol_report_results *r)
+{
+    if (r->blocks.tokens == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(token_shares_columns);
+    put_share(g, "first of a sequence", r->blocks.tokens->first_token);
+    put_share(g, "delimiters", r->blocks.tokens->delimiters);
+    return g;
+}
+
+const struct ol_table_source ol_token_shares_table = {
+    "token_shares", "First tokens and delimiters: their share beside their base rate",
+    make_token_shares};
 
 static const struct ol_column token_counts_columns[] = {
-    {"left_out", "left out", OL_COLUMN_TEXT},    {"pairs", "pairs", OL_COLUMN_COUNT},
-    {"unique", "unique", OL_COLUMN_COUNT},       {"pooled", "pooled", OL_COLUMN_COUNT},
-    {"n_sinks", "sink tokens", OL_COLUMN_COUNT}, {0}};
+    {"left_out", "left out", OL_COLUMN_TEXT},     {"pairs", "pairs", OL_COLUMN_COUNT},
+    {"unique", "unique", OL_COLUMN_COUNT},        {"pooled", "pooled", OL_COLUMN_COUNT},
+    {"n_tokens", "such tokens", OL_COLUMN_COUNT}, {0}};
 
 static void put_counts(struct ol_grid *g, const char *what,
                        const struct ol_token_counts *c)
@@ -43,7 +84,7 @@ static void put_counts(struct ol_grid *g, const char *what,
     ol_grid_int(g, c->pairs);
     ol_grid_int(g, c->unique);
     ol_grid_int(g, c->pooled);
-    ol_grid_int(g, c->n_sinks);
+    ol_grid_int(g, c->n_tokens);
 }
 
 static struct ol_grid *make_token_counts(const struct ol_report_results *r)
@@ -58,13 +99,14 @@ static struct ol_grid *make_token_counts(const struct ol_report_results *r)
                                              OL_ABSENT});
     if (t->without_first != NULL)
         put_counts(g, "first token", t->without_first);
-    if (t->without_sinks != NULL)
-        put_counts(g, "sink tokens", t->without_sinks);
+    if (t->without_massive != NULL)
+        put_counts(g, "tokens with a massive activation", t->without_massive);
     return g;
 }
 
 const struct ol_table_source ol_token_counts_table = {
-    "token_counts", "Counts without the first token and without sink tokens",
+    "token_counts",
+    "Counts without first tokens and without tokens with a massive activation",
     make_token_counts};
 
 static const struct ol_column positions_columns[] = {

@@ -176,7 +176,7 @@ spoil("w3.json", lambda r: r.update(links={}))
 spoil("w4.json", lambda r: r["quantisation"]["sites"][0]["error"].append(1))
 spoil("w5.json", lambda r: r["distributions"]["sites"][2]["magnitudes"].pop())
 spoil("w6.json", lambda r: r["router"]["layers"][0]["tokens"].append(3))
-spoil("w7.json", lambda r: r["attribution"]["features"][0]["writers"][0].update(layer=-1))
+spoil("w7.json", lambda r: r["attribution"]["features"][0]["made_by"][0].update(layer=-1))
 spoil("w9.json", lambda r: r["model"].update(n_layers=2 ** 53))
 spoil("w10.json", lambda r: r["position_map"]["n_tokens"].pop())
 spoil("w11.json", lambda r: r["position_map"]["features"][1]["n_outliers"].pop())
@@ -197,7 +197,7 @@ PY
     expect w4.json 'quantisation.sites[0].error": 8 values for 7 methods'
     expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
     expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
-    expect w7.json 'attribution.features[0].writers[0].layer": expected an integer of at least 0'
+    expect w7.json 'attribution.features[0].made_by[0].layer": expected an integer of at least 0'
     expect w9.json 'n_layers" is 9007199254740992, expected 0 to 4096'
     expect w10.json 'position_map.n_tokens": 21 values for 22 buckets'
     expect w11.json 'position_map.features[1]": 21 values for 22 buckets'
@@ -299,10 +299,29 @@ same("massive_layers", results["massive"]["layers"], ["layer", "median_magnitude
 same("massive_features", results["massive"]["features"], ["feature", "max_magnitude", "first_layer", "at_first_token"])
 same("super_experts", results["super_experts"]["experts"], ["layer", "output", "share_of_max", "share_of_median", "z", "piece", "input_column"])
 same("units", [u for l in results["super_experts"]["layers"] for u in l["units"]], ["n_tokens", "gate_mean", "input", "output"])
-same("attribution", [w for f in results["attribution"]["features"] for w in f["writers"]], ["layer", "sum", "mean", "share"])
-same("tokens", results["tokens"]["pieces"], ["token_id", "piece", "n_tokens", "n_outliers", "per_token"])
+lists = (("made by", "made_by"), ("counteracted by", "counteracted_by"), ("erased by", "erased_by"))
+written = []
+for f in results["attribution"]["features"]:
+    for name, key in lists:
+        written += [dict(w, list=name) for w in f[key]] + [dict(f["others"][key], list=name, layer=None, n_tokens=None)]
+        if key == "counteracted_by":
+            written += [dict(list="up to the peak", layer=None, n_tokens=None, sum=f[k], share=f[k] / f["magnitude"]) for k in ("embedding", "unknown")]
+same("attribution", written, ["list", "layer", "n_tokens", "sum", "share"])
+# Up to the peak, all shares are the whole.
+for f in results["attribution"]["features"]:
+    here = [float(r["share"]) for r in rows("attribution") if int(r["feature"]) == f["feature"] and r["list"] != "erased by"
+            and r["event"] == {"massive": "where massive", "outlier": "with an occurrence", "all": "all tokens"}[f["event"]]]
+    assert abs(sum(here) - 1) < 1e-9, sum(here)
+same("attribution_events", results["attribution"]["features"], ["feature", "sign", "n_tokens", "at_first_token", "magnitude"])
+same("writes", results["attribution"]["layers"], ["feature", "layer", "attention", "mlp"])
+same("massive_life", [l for f in results["massive"]["features"] for l in f["layers"]], ["layer", "max_magnitude", "ratio", "n_massive", "n_above"])
+same("massive_near", results["massive"]["near"], ["feature", "max_magnitude", "max_ratio", "n_tokens", "at_first_token"])
+same("massive_tokens", results["massive"]["tokens"], ["token_id", "at_first", "elsewhere", "text_at_first", "text_elsewhere"])
+same("links", results["links"], ["feature", "event_tokens", "normed_median", "normed_max", "share_with_occurrence"])
+same("tokens", results["tokens"]["pieces"], ["token_id", "piece", "n_tokens", "n_outliers", "per_token", "share", "base_rate", "lift"])
 same("quantisation_ranking", results["quantisation"]["ranking"], ["layer", "site", "method", "error"])
-same("onset", results["onset"]["features"], ["feature", "first_layer", "last_layer", "n_sites"])
+same("onset", results["onset"]["features"], ["feature", "first_layer", "first_site", "last_layer", "n_sites"])
+same("onset_life", [s for f in results["onset"]["features"] for s in f["sites"]], ["layer", "site", "share", "gain", "normed_rms", "stream_mean", "stream_rms"])
 same("distributions", results["distributions"]["sites"], ["layer", "site", "n", "n_zero", "mean", "std", "kurtosis"])
 assert [float(r["max_magnitude"]) for r in rows("distributions")] == [s["magnitudes"][-1] for s in results["distributions"]["sites"]]
 flat = lambda x: [z for y in x for z in flat(y)] if isinstance(x, list) else [x]

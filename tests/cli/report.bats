@@ -34,7 +34,8 @@ section() {
     "$REPORT" planted.json > report.md
     section Onset | grep -q '^ln_attn  3636$'
     section Onset | grep -q '^ ln_mlp  3516$'
-    section Onset | grep -Eq '^\| +3 \| +0 \| +3 \| +8 \|$'
+    section Onset | grep -Eq '^\| +3 \| +0 \| ln_attn \| +3 \| +8 \| '
+    section Onset | grep -q '^- Feature 3 sets in at layer 0 (ln_attn) and lasts to layer 3, at 8 sites.$'
     section Distributions | grep -Eq '^\| +0 \| ln_attn \| +46\.54 \| .* \| 388\.0 \| +[0-9.]+ \| +56\.78 \|$'
     [ "$(section Distributions | grep -c '^| *[0-9] | \(ln_attn\|ln_mlp\|output\) ')" -eq 12 ]
     section Positions | grep -Eq '^\| +64 \| +- \| +144 \| +1\.99 \|$'

@@ -243,14 +243,20 @@ def check_tokens(run):
             hit |= np.abs(np.nan_to_num(x[s, :n], nan=0)) >= run.threshold
         outliers.append(hit[:, features].sum(axis=1))
     total = int(sum(o.sum() for o in outliers))
-    share = lambda n: {"n": n, "share": n / total if total else None}
+    n_all = sum(run.lengths)
+
+    def lift(n, tokens):
+        share, base = n / total if total else None, tokens / n_all
+        return {"share": share, "base_rate": base, "lift": share / base if total and base else None}
+
+    share = lambda n, tokens: {"n": n, "n_tokens": tokens, **lift(n, tokens)}
     by_id = {}
     for s, n in enumerate(run.lengths):
         for p in range(n):
             entry = by_id.setdefault(int(run.ids[s, p]), [0, 0])
             entry[0] += 1
             entry[1] += int(outliers[s][p])
-    ranked = sorted(by_id.items(), key=lambda item: (-item[1][1], item[0]))
+    ranked = sorted(by_id.items(), key=lambda item: (-item[1][1] / item[1][0], -item[1][1], item[0]))
     ascii_marks = set(string.punctuation + string.whitespace)
     marks = lambda i: run.pieces[i] != "" and all(c in ascii_marks for c in run.pieces[i])
     block = run.results["tokens"]
@@ -264,22 +270,25 @@ def check_tokens(run):
         }
 
     first = [np.arange(n) == 0 for n in run.lengths]
-    sinks = [np.zeros(n, bool) for n in run.lengths]
+    massive = [np.zeros(n, bool) for n in run.lengths]
     for median, values in run.top.values():
         for s, n in enumerate(run.lengths):
-            sinks[s] |= ((values[s, :n] > 100) & (values[s, :n] >= 1000 * median)).any(axis=1)
+            massive[s] |= ((values[s, :n] > 100) & (values[s, :n] >= 1000 * median)).any(axis=1)
     same("tokens", block, {
         "n_tokens": sum(run.lengths),
         "n_positions": int(sum((o > 0).sum() for o in outliers)),
         "n_outliers": total,
-        "first_token": share(int(sum(o[0] for o in outliers))),
-        "delimiters": share(sum(e[1] for i, e in by_id.items() if marks(i))) if run.pieces else None,
+        "first_token": share(int(sum(o[0] for o in outliers)), len(run.lengths)),
+        "delimiters": share(sum(e[1] for i, e in by_id.items() if marks(i)), sum(e[0] for i, e in by_id.items() if marks(i)))
+        if run.pieces else None,
+        "min_tokens": 10,
         "pieces": [
-            {"token_id": i, "piece": run.pieces.get(i), "n_tokens": n, "n_outliers": o, "per_token": o / n}
-            for i, (n, o) in ranked[:40] if o > 0
-        ],
-        "without_first": without(first),
-        "without_sinks": dict(without(sinks), n_sinks=int(sum(m.sum() for m in sinks))),
+            {"token_id": i, "piece": run.pieces.get(i), "n_tokens": n, "n_outliers": o, "per_token": o / n,
+             **lift(o, n)}
+            for i, (n, o) in ranked if o > 0 and n >= 10
+        ][:40],
+        "without_first": dict(without(first), n_tokens=len(run.lengths)),
+        "without_massive": dict(without(massive), n_tokens=int(sum(m.sum() for m in massive))),
     })
     return outliers
 

@@ -101,6 +101,7 @@ def plant_known(f):
     for sequence in range(3):
         put_site(f, 1, "ln_mlp", sequence, 7, 1, 40.0 + sequence)
         put_site(f, 2, "ln_attn", sequence, 7, 1, 30.0)
+    put_site(f, 2, "ln_attn", 3, 7, 1, 30.0)
     positions = f["summary/positions"][...]
     positions[:, 7, 0] = 0x03
     f["summary/positions"][...] = positions
@@ -115,12 +116,20 @@ def check_known(r):
     assert layer["n_values"] == 3 and layer["n_tokens"] == 3, layer
     assert m["layers"][2]["max_magnitude"] is None and m["layers"][2]["feature"] == 30
     assert [f["feature"] for f in m["features"]] == [30, 7, 9, 13], m["features"]
-    seven = {"feature": 7, "n_values": 3, "n_layers": 2, "first_layer": 1, "last_layer": 2,
-             "max_magnitude": 5000, "at_first_token": 3}
-    assert m["features"][1] == seven, m["features"][1]
+    seven = {"feature": 7, "max_magnitude": 5000, "max_layer": 1, "max_ratio": 40000, "n_values": 3, "n_tokens": 2,
+             "at_first_token": 2, "n_layers": 2, "first_layer": 1, "last_layer": 2, "above_until": 2}
+    found = dict(m["features"][1])
+    assert [(l["layer"], l["max_magnitude"], l["n_massive"], l["n_above"]) for l in found.pop("layers")] == [
+        (0, 0.125, 0, 0), (1, 5000, 2, 2), (2, 4000, 1, 1), (3, 0.125, 0, 0)], m["features"][1]
+    assert found == seven, found
+    # 124.5 is 996 times the median: a near miss.
+    near = [(n["feature"], n["max_magnitude"], n["max_ratio"], n["first_layer"], n["n_tokens"], n["at_first_token"])
+            for n in m["near"]]
+    assert near == [(11, 124.5, 996, 1, 1, 0)], near
+    assert [l["mean_top_published"][0] for l in m["layers"]][1] == (5000 + 3000 + 10 * 0.125) / 12
     assert m["features"][0]["max_magnitude"] is None
     assert (m["onset_layer"], m["offset_layer"]) == (0, 2)
-    assert sum(t["n_values"] for t in m["tokens"]) == 6
+    assert (sum(t["at_first"] for t in m["tokens"]), sum(t["elsewhere"] for t in m["tokens"])) == (2, 3)
     check_writers(r)
 
 
@@ -131,22 +140,41 @@ def check_writers(r):
     # 36 routed outputs: the 99.5th percentile is 0.825 of the way from 900 to 2000.
     assert abs(supers["limit"] - (900 + 0.825 * 1100)) < 1e-9, supers["limit"]
     assert found == [], found
-    seven = next(f for f in r["attribution"]["features"] if f["feature"] == 7)
-    first = seven["writers"][0]
-    assert (first["layer"], first["kind"], first["sum"], first["n_values"]) == (1, "expert", 4990, 1)
-    attention = [w for w in seven["writers"] if w["kind"] == "attention"]
-    assert [(w["layer"], w["sum"], w["n_values"]) for w in attention] == [(2, 500, 1), (1, 2, 1)]
-    shared = [w for w in seven["writers"] if w["kind"] == "shared"]
-    assert [(w["layer"], w["sum"], w["n_values"]) for w in shared] == [(2, -20, 1), (1, 7, 2)]
-    assert abs(first["share"] - 4990 / 5520) < 1e-12
+    check_events(r)
     link = next(k for k in r["links"] if k["feature"] == 7)
-    assert link["ln_site"] == {"layer": 1, "site": "ln_mlp", "max_magnitude": 42}, link
-    assert link["writer"] == {k: first[k] for k in ("layer", "kind", "expert")}, link
+    assert (link["event_tokens"], link["share_with_occurrence"], link["ln_site"], link["normed_max"]) == (2, 1, None, None), link
+    assert (link["writer"]["layer"], link["writer"]["kind"], link["writer"]["share"]) == (1, "expert", 4990 / 8000), link
     assert link["is_outlier_feature"] and not link["is_super_expert"] and link["onset_layer"] == 1
-    assert r["onset"]["features"] == [{"feature": 7, "first_layer": 1, "last_layer": 2, "n_sites": 2}]
+    (seven,) = r["onset"]["features"]
+    assert (seven["feature"], seven["first_layer"], seven["first_site"], seven["last_layer"], seven["n_sites"]) == (
+        7, 1, "ln_mlp", 2, 2), seven
     assert [(s["layer"], s["site"], s["occurrences"]) for s in r["onset"]["by_site"] if s["n_features"]] == [
-        (1, "ln_mlp", 3), (2, "ln_attn", 3)]
+        (1, "ln_mlp", 3), (2, "ln_attn", 4)]
     assert not r["phase_shift"]["reached"]
+
+
+def check_events(r):
+    """7 is +5000 at the first token of one sequence, -3000 at that of another, both after layer 1."""
+    asked = {(f["feature"], f["event"]): f for f in r["attribution"]["features"]}
+    seven = asked[7, "massive"]
+    brief = lambda writers: [(w["layer"], w["kind"], w["n_tokens"], w["sum"], w["share"]) for w in writers]
+    assert (seven["n_tokens"], seven["at_first_token"], seven["sign"], seven["magnitude"]) == (2, 2, "both", 8000), seven
+    assert seven["peak_layers"] == [{"layer": 1, "n_tokens": 2}] and seven["onset_layers"] == [{"layer": 1, "n_tokens": 1}]
+    assert brief(seven["made_by"]) == [(1, "expert", 1, 4990, 4990 / 8000), (1, "shared", 2, 7, 7 / 8000),
+                                       (1, "attention", 1, 2, 2 / 8000), (1, "expert", 1, 1, 1 / 8000)], seven["made_by"]
+    assert seven["counteracted_by"] == [] and seven["embedding"] == 0 and seven["unknown"] == 3000
+    # The 500 of layer 2 were written after the peak, along its sign: they neither make nor erase it.
+    assert brief(seven["erased_by"]) == [(2, "shared", 1, -20, -20 / 8000)], seven["erased_by"]
+    assert asked[30, "massive"]["n_values"] == 0 and asked[30, "massive"]["n_unknown_values"] == 1
+    assert asked[30, "massive"]["sign"] is None and asked[30, "massive"]["made_by"] == []
+    # Occurrences, by the bitmap: the first two tokens of each sequence (one has one), before layer 2's attention, where most are.
+    outlier = asked[7, "outlier"]
+    assert (outlier["n_tokens"], outlier["at_first_token"], outlier["n_values"], outlier["n_unknown_values"]) == (23, 12, 2, 21)
+    assert outlier["peak_layers"] == [{"layer": 2, "n_tokens": 2}] and outlier["magnitude"] == 8000
+    assert asked[7, "all"]["n_tokens"] == 2
+    layers = [l for l in r["attribution"]["layers"] if (l["feature"], l["event"]) == (7, "massive")]
+    # MLPs with an unknown part are not known as a whole: of layer 1 only the second token's is.
+    assert [(l["attention"], l["mlp"]) for l in layers] == [(None, None), (2, 0), (500, -20), (None, None)], layers
 
 
 def plant_super(f):
@@ -204,7 +232,10 @@ def plant_many(f):
 
 def check_many(r):
     assert [f["feature"] for f in r["massive"]["features"]] == list(range(36))
-    assert [f["feature"] for f in r["attribution"]["features"]] == list(range(32))
+    asked = r["attribution"]["features"]
+    assert [f["feature"] for f in asked if f["event"] == "massive"] == list(range(32))
+    assert [f["feature"] for f in asked if f["event"] == "all"] == list(range(32))
+    assert len(r["attribution"]["layers"]) == 8 * 4
     assert [k["writer"] is None for k in r["links"]] == [False] * 32 + [True] * 4
     assert [k["is_super_expert"] is None for k in r["links"]] == [False] * 32 + [True] * 4
     assert r["links"][0]["writer"]["kind"] == "expert"
@@ -217,7 +248,9 @@ def check_zero(r):
     assert r["super_experts"]["experts"] == [] and r["super_experts"]["limit"] == 0
     assert r["super_experts"]["robust"]["median"] is None
     assert r["links"] == [] and r["onset"]["features"] == []
-    assert all(w["share"] is None for f in r["attribution"]["features"] for w in f["writers"])
+    asked = r["attribution"]["features"]
+    assert asked and all(f["magnitude"] == 0 and f["made_by"] == f["erased_by"] == [] for f in asked)
+    assert all(f["others"]["made_by"]["share"] is None for f in asked)
 
 
 def check_nan(r):
@@ -227,8 +260,8 @@ def check_nan(r):
     assert r["massive"]["layers"][0]["median_magnitude"] is None
     assert r["massive"]["layers"][0]["mean_top"] == [None] * 4
     assert r["super_experts"]["limit"] is None and r["super_experts"]["experts"] == []
-    assert r["attribution"]["unknown_share"] == 1
-    assert r["attribution"]["layers"][0]["attention"] is None
+    assert all(f["n_values"] == 0 for f in r["attribution"]["features"])
+    assert all(l["attention"] is None for l in r["attribution"]["layers"])
 
 
 KINDS = {"known": (plant_known, check_known), "super": (plant_super, check_super),

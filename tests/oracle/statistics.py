@@ -76,7 +76,7 @@ class Layer:
 class Run:
     def __init__(self, paths, tables):
         files = [h5py.File(p) for p in paths]
-        self.files = files
+        self.files, self.tables = files, tables
         model = files[0]["model"].attrs
         self.n_layers, self.n_experts = int(model["n_layers"]), int(model["n_experts"])
         self.d = int(model["d_model"])
@@ -92,6 +92,7 @@ class Run:
             if "input/pieces" in f:
                 self.pieces.update(zip(f["input/piece_ids"][...].tolist(),
                                        (t.decode() for t in f["input/pieces"][...])))
+        self.starts = np.cumsum([0] + [n for _, _, n in self.spans]).tolist()
         self.layers = []
         if self.summaries:
             for name in sorted(files[0]["layers"]):
@@ -113,6 +114,10 @@ class Run:
         after = f"layers/{int(name) + 1:03d}/residual_attn"
         layer.values = {}
         layer.ln = {}
+        # As stored, for what is asked about every occurrence.
+        layer.tensors = {site: self.rows(f"{path}/{site}").astype(np.float64) for site in LN if self.has(f"{path}/{site}")}
+        layer.columns = {site: [f[f"{path}/summary/{site}/columns"][...] for f in self.files]
+                         for site in LN + ("output",) if self.has(f"{path}/summary/{site}")}
         for site in LN + ("output",):
             if not self.has(f"{path}/summary/{site}"):
                 continue
@@ -223,8 +228,8 @@ def distributions(run):
 
 
 def massive_values(run):
-    """(layer, row, feature, magnitude) of each, and each layer's median."""
-    found, medians = [], []
+    """(layer, row, feature, magnitude, ratio) of each, and the same of near misses, and each layer's median."""
+    found, near, medians = [], [], []
     for layer in run.layers:
         x = np.abs(layer.values["output"].astype(np.float64))
         x = x[np.isfinite(x)]
@@ -232,18 +237,44 @@ def massive_values(run):
         if medians[-1] is None:
             continue
         for row, k in np.argwhere(np.abs(layer.top_values) > 100):
-            v = abs(layer.top_values[row, k])
-            if layer.top[row, k] < run.d and v >= 1000 * medians[-1]:
-                found.append((layer.number, int(row), int(layer.top[row, k]), float(v)))
-    return found, medians
+            v, f = abs(float(layer.top_values[row, k])), int(layer.top[row, k])
+            if f >= run.d or v < 500 * medians[-1]:
+                continue
+            ratio = v / medians[-1] if medians[-1] else math.inf
+            (found if v >= 1000 * medians[-1] else near).append((layer.number, int(row), f, v, ratio))
+    return found, near, medians
+
+
+def exact_maxima(run, feature):
+    """After each layer, over all tokens: exact where a token has it among its largest, else of bf16."""
+    out = []
+    for layer in run.layers:
+        top = np.abs(layer.top_values[layer.top == feature])
+        top = top[~np.isnan(top)]
+        exact = float(top.max()) if len(top) else None
+        ends = [(c[0, feature], -c[1, feature]) for c in layer.columns["output"] if c[0, feature] >= c[1, feature]]
+        rounded = max((max(e) for e in ends), default=None)
+        if exact is not None and (rounded is None or rounded <= to_bf16(np.float32(exact))):
+            out.append(exact)
+        else:
+            out.append(rounded)
+    return out
+
+
+def largest(values):
+    known = [v for v in values if v is not None]
+    return max(known) if known else None
 
 
 def massive_layer(run, layer, median, found):
     v = np.where(layer.top < run.d, np.abs(layer.top_values), np.nan)
     here = [m for m in found if m[0] == layer.number]
+    by_sequence = [sorted(x[np.isfinite(x)].tolist(), reverse=True)
+                   for a, b in zip(run.starts, run.starts[1:]) for x in [v[a:b]]]
     entry = {"layer": layer.number, "median_magnitude": median, "max_magnitude": None,
              "feature": None, **run.place(None), "n_values": len(here),
-             "n_tokens": len({m[1] for m in here}), "mean_top": [mean(v[:, i]) for i in range(4)]}
+             "n_tokens": len({m[1] for m in here}), "mean_top": [mean(v[:, i]) for i in range(4)],
+             "mean_top_published": [mean([x[i] for x in by_sequence if len(x) > i]) for i in range(4)]}
     if not np.isnan(v).all():
         row, k = np.unravel_index(np.nanargmax(v), v.shape)
         entry.update(max_magnitude=number(v[row, k]), feature=int(layer.top[row, k]),
@@ -251,33 +282,85 @@ def massive_layer(run, layer, median, found):
     return entry
 
 
-def massive_features(run, found):
-    features = []
-    for f in {m[2] for m in found}:
-        mine = [m for m in found if m[2] == f]
-        layers = {m[0] for m in mine}
-        features.append({
-            "feature": f, "n_values": len(mine), "n_layers": len(layers),
-            "first_layer": min(layers), "last_layer": max(layers),
-            "max_magnitude": max(m[3] for m in mine),
-            "at_first_token": sum(run.places[m[1]][1] == 0 for m in mine)})
+def at_first(run, rows):
+    return sum(run.places[row][1] == 0 for row in rows)
+
+
+def values_of(run, f, found):
+    """What massive dimensions and near misses have in common."""
+    mine = [m for m in found if m[2] == f]
+    layers, rows, most = sorted({m[0] for m in mine}), {m[1] for m in mine}, max(m[3] for m in mine)
+    return rows, {
+        "feature": f, "max_magnitude": most, "max_layer": min(m[0] for m in mine if m[3] == most),
+        "max_ratio": number(max(m[4] for m in mine)), "n_values": len(mine), "n_tokens": len(rows),
+        "at_first_token": at_first(run, rows), "n_layers": len(layers), "first_layer": layers[0], "last_layer": layers[-1]}
+
+
+def life(run, f, rows, found, medians):
+    out = []
+    for layer, median, most in zip(run.layers, medians, exact_maxima(run, f)):
+        above = sum(bool((np.abs(layer.top_values[row][layer.top[row] == f]) > 100).any()) for row in rows)
+        ratio = None if most is None or not median else number(most / median)
+        out.append({"layer": layer.number, "max_magnitude": None if most is None else number(most), "ratio": ratio,
+                    "n_massive": sum(m[0] == layer.number and m[2] == f for m in found), "n_above": above})
+    return out
+
+
+def in_order(features):
     features.sort(key=lambda f: (-f["max_magnitude"], f["feature"]))
     for f in features:
         f["max_magnitude"] = number(f["max_magnitude"])
     return features
 
 
+def massive_features(run, found, medians):
+    features = []
+    for f in {m[2] for m in found}:
+        rows, entry = values_of(run, f, found)
+        maxima = exact_maxima(run, f)
+        most = largest(maxima)
+        if most is not None and most >= entry["max_magnitude"]:
+            entry.update(max_magnitude=most, max_layer=run.layers[maxima.index(most)].number)
+        layers = life(run, f, rows, found, medians)
+        entry["above_until"] = max((l["layer"] for l in layers if l["n_above"]), default=None)
+        features.append({**entry, "layers": layers})
+    return in_order(features)
+
+
+def counted(run, rows, most):
+    ids = [run.ids[row] for row in rows]
+    order = sorted(((i, ids.count(i)) for i in set(ids)), key=lambda t: (-t[1], t[0]))
+    return [{**run.token(i), "n_tokens": n} for i, n in order[:most]]
+
+
+def near_features(run, near):
+    features = []
+    for f in {m[2] for m in near}:
+        rows, entry = values_of(run, f, near)
+        features.append({**entry, "tokens": counted(run, rows, 8)})
+    return in_order(features)
+
+
+def massive_tokens(run, found):
+    rows = {m[1] for m in found}
+    out = []
+    for i in {run.ids[row] for row in rows}:
+        every = [row for row, j in enumerate(run.ids) if j == i]
+        mine = [row for row in every if row in rows]
+        out.append({**run.token(i), "at_first": at_first(run, mine), "elsewhere": len(mine) - at_first(run, mine),
+                    "text_at_first": at_first(run, every), "text_elsewhere": len(every) - at_first(run, every)})
+    out.sort(key=lambda t: (-t["at_first"] - t["elsewhere"], t["token_id"]))
+    return out[:20]
+
+
 def massive(run):
-    found, medians = massive_values(run)
-    ids = [run.ids[m[1]] for m in found]
-    tokens = sorted(((i, ids.count(i)) for i in set(ids)), key=lambda t: (-t[1], t[0]))
+    found, near, medians = massive_values(run)
     layers = sorted(m[0] for m in found) or [None]
     return {
-        "criterion": {"min_magnitude": 100.0, "min_ratio": 1000.0},
+        "criterion": {"min_magnitude": 100.0, "min_ratio": 1000.0, "near_ratio": 500.0},
         "layers": [massive_layer(run, l, m, found) for l, m in zip(run.layers, medians)],
-        "features": massive_features(run, found),
-        "tokens": [{**run.token(i), "n_values": n} for i, n in tokens[:20]],
-        "onset_layer": layers[0], "offset_layer": layers[-1]}
+        "features": massive_features(run, found, medians), "near": near_features(run, near),
+        "tokens": massive_tokens(run, found), "onset_layer": layers[0], "offset_layer": layers[-1]}
 
 
 # ---- super experts ----
@@ -409,25 +492,7 @@ def check_load(run):
 
 
 # ---- attribution ----
-
-
-def written(run, feature):
-    """What each writer added to a feature where it is among the largest: {writer: [values]}, and
-    its magnitudes and tokens."""
-    writes, magnitudes, ids, unknown, n = {}, [], [], 0, 0
-    for l, layer in enumerate(run.layers):
-        for row, k in np.argwhere(layer.top == feature):
-            magnitudes.append(abs(layer.top_values[row, k]))
-            ids.append(run.ids[row])
-            parts = [(("attention", None), layer.attention[row, k])]
-            parts += list(zip(layer.writers[row], layer.parts[row, k]))
-            for writer, value in parts:
-                n += 1
-                if math.isfinite(value):
-                    writes.setdefault((l, *writer), []).append(float(value))
-                else:
-                    unknown += 1
-    return writes, magnitudes, ids, unknown, n
+# Moments of a pass: 2 l is before layer l's attention has written, 2 l + 1 between it and the MLP.
 
 
 def writer_order(writer):
@@ -435,46 +500,168 @@ def writer_order(writer):
     return l, ("attention", "expert", "shared", "mlp").index(kind), expert or 0
 
 
-def writers(run, writes):
+def follows(run, l):
+    return run.layers[l].number == (run.layers[l - 1].number + 1 if l else 0)
+
+
+def value_at(run, at, row, moment):
+    """Of the stream at a moment: what the layer before left, else what the layer says it found; NaN: not known."""
+    l, mlp = divmod(moment, 2)
+    x = lambda i: float(run.layers[i].top_values[row, at[i]])
+    value = math.nan
+    if l > 0 and (l == len(run.layers) or follows(run, l)) and at[l - 1] is not None:
+        value = x(l - 1)
+    if l == len(run.layers):
+        return value
+    if mlp and math.isfinite(value):
+        value = value + float(run.layers[l].attention[row, at[l]]) if at[l] is not None else math.nan
+    if math.isfinite(value) or at[l] is None:
+        return value if math.isfinite(value) else math.nan
+    value = x(l) - float(run.layers[l].parts[row, at[l]].sum())
+    return value if mlp else value - float(run.layers[l].attention[row, at[l]])
+
+
+def largest_peak(run, at, row, good):
+    """(moment, value) of the largest finite good value after a layer; NaN when none is finite; [] when none is good."""
+    here = [(abs(float(run.layers[l].top_values[row, k])), l) for l, k in enumerate(at) if k is not None]
+    here = [(v, l) for v, l in here if not math.isnan(v) and good(l, v)]
+    finite = [(v, -l) for v, l in here if math.isfinite(v)]
+    if finite:
+        l = -max(finite)[1]
+        return [(2 * l + 2, float(run.layers[l].top_values[row, at[l]]))]
+    return [(0, math.nan)] if here else []
+
+
+def peaks_of(run, outliers, event, f, row, at, medians):
+    if event == "massive":
+        return largest_peak(run, at, row, lambda l, v: v > 100 and medians[l] is not None and v >= 1000 * medians[l])
+    if event == "all":
+        return largest_peak(run, at, row, lambda l, v: True)
+    return [(m, value_at(run, at, row, m)) for m in outliers.moments(run, f, row)]
+
+
+def sign(x):
+    return -1 if x < 0 else 1
+
+
+def ask(run, outliers, f, event, medians):
+    """Everything that is said of a dimension's event, but for what is listed."""
+    ats = []
+    for layer in run.layers:
+        at = [None] * len(run.places)
+        for row, k in np.argwhere(layer.top == f):
+            at[row] = int(k)
+        ats.append(at)
+    q = {"rows": [], "values": [], "unknown": 0, "peaks": {}, "onsets": {}, "embedding": [], "before": {}, "after": {},
+         "attention": [[] for _ in run.layers], "mlp": [[] for _ in run.layers]}
+    for row in range(len(run.places)):
+        at = [a[row] for a in ats]
+        every = peaks_of(run, outliers, event, f, row, at, medians)
+        peaks = [p for p in every if math.isfinite(p[1])]
+        if not every:
+            continue
+        q["rows"].append(row)
+        q["unknown"] += len(every) - len(peaks)
+        if peaks:
+            take_token(run, q, event, row, at, peaks)
+    return q
+
+
+def take_token(run, q, event, row, at, peaks):
+    q["values"] += [v for _, v in peaks]
+    for l in {m // 2 - (event != "outlier") for m, _ in peaks}:
+        q["peaks"][l] = q["peaks"].get(l, 0) + 1
+    embedding = value_at(run, at, row, 0) if run.layers[0].number == 0 else math.nan
+    if math.isfinite(embedding):
+        q["embedding"] += [sign(v) * embedding for _, v in peaks]
+    last, best = peaks[-1], (0, None)
+    for l, k in enumerate(at):
+        if k is None:
+            continue
+        layer = run.layers[l]
+        writes = [(2 * l, ("attention", None), float(layer.attention[row, k]))]
+        writes += [(2 * l + 1, w, float(x)) for w, x in zip(layer.writers[row], layer.parts[row, k])]
+        for moment, writer, x in writes:
+            if not math.isfinite(x):
+                continue
+            for when, sides in (("before", [v for m, v in peaks if m > moment]), ("after", [v for m, v in peaks if m <= moment])):
+                weight = sum(map(sign, sides))
+                if weight:
+                    q[when].setdefault((l, *writer), []).append(weight * x)
+            if moment < last[0] and sign(last[1]) * x > best[0]:
+                best = sign(last[1]) * x, l
+        mlp = float(layer.parts[row, k].sum())
+        q["attention"][l] += [sign(last[1]) * writes[0][2]]
+        q["mlp"][l] += [sign(last[1]) * mlp]
+    if best[1] is not None:
+        q["onsets"][best[1]] = q["onsets"].get(best[1], 0) + 1
+
+
+def listed(run, writes, magnitude, good):
     sums = {w: math.fsum(v) for w, v in writes.items()}
-    total = math.fsum(abs(s) for s in sums.values())
-    return [{"layer": run.layers[w[0]].number, "kind": w[1], "expert": w[2],
-             "n_values": len(writes[w]), "sum": sums[w], "mean": sums[w] / len(writes[w]),
-             "share": abs(sums[w]) / total if total else None}
-            for w in sorted(sums, key=lambda w: (-abs(sums[w]), writer_order(w)))]
+    return [{"layer": run.layers[w[0]].number, "kind": w[1], "expert": w[2], "n_tokens": len(writes[w]), "sum": sums[w],
+             "share": sums[w] / magnitude if magnitude else None}
+            for w in sorted(sums, key=lambda w: (-abs(sums[w]), writer_order(w))) if good(sums[w])]
 
 
-def chosen_features(run, outliers):
-    found, _ = massive_values(run)
-    features = [f["feature"] for f in massive_features(run, found)][:32]
+def others(writers, magnitude):
+    rest = math.fsum(w["sum"] for w in writers[16:])
+    return {"n_writers": len(writers[16:]), "sum": rest, "share": rest / magnitude if magnitude else None}
+
+
+def answer(run, outliers, f, event, medians):
+    q = ask(run, outliers, f, event, medians)
+    magnitude, embedding = math.fsum(map(abs, q["values"])), math.fsum(q["embedding"])
+    made = listed(run, q["before"], magnitude, lambda x: x > 0)
+    against = listed(run, q["before"], magnitude, lambda x: x < 0)
+    erased = listed(run, q["after"], magnitude, lambda x: x < 0)
+    positive = sum(v >= 0 for v in q["values"])
+    layers = lambda counts: [{"layer": run.layers[l].number, "n_tokens": counts[l]} for l in sorted(counts)]
+    most = largest(exact_maxima(run, f))
+    known = math.fsum(w["sum"] for w in made + against)
+    entry = {
+        "feature": f, "event": event, "max_magnitude": None if most is None else number(most), "n_tokens": len(q["rows"]),
+        "at_first_token": at_first(run, q["rows"]), "n_values": len(q["values"]), "n_unknown_values": q["unknown"],
+        "sign": None if not q["values"] else "+" if positive == len(q["values"]) else "both" if positive else "-",
+        "magnitude": magnitude, "peak_layers": layers(q["peaks"]), "onset_layers": layers(q["onsets"]),
+        "made_by": made[:16], "counteracted_by": against[:16], "erased_by": erased[:16],
+        "others": {"made_by": others(made, magnitude), "counteracted_by": others(against, magnitude),
+                   "erased_by": others(erased, magnitude)},
+        "embedding": embedding, "unknown": magnitude - embedding - known, "tokens": counted(run, q["rows"], 8)}
+    return entry, [{"feature": f, "event": event, "layer": layer.number, "attention": mean(a), "mlp": mean(m)}
+                   for layer, a, m in zip(run.layers, q["attention"], q["mlp"])]
+
+
+def questions(run, outliers, features):
+    """(dimension, event), as the man page has them."""
     last = run.layers[len(run.layers) - math.ceil(len(run.layers) / 4):]
     firsts = np.concatenate([layer.top[:, 0] for layer in last]).tolist()
-    others = sorted((f for f in set(firsts) if f not in features and f < run.d),
-                    key=lambda f: (-firsts.count(f), f))
-    if outliers.known:
-        tops = set(np.concatenate([layer.top.ravel() for layer in run.layers]).tolist())
-        more = [f for f in outliers.features if f in tops and f not in features]
-        features += more[: 48 - len(features)]
-    others = [f for f in others if f not in features]
-    return features + others[: 64 - len(features)]
+    tops = set(np.concatenate([layer.top.ravel() for layer in run.layers]).tolist())
+    some = [f["feature"] for f in features][:32]
+    out = outliers.features[:48] if outliers.known else []
+    others = sorted((f for f in set(firsts) if f < run.d), key=lambda f: (-firsts.count(f), f))
+    every = [f for f in dict.fromkeys(some + out + others) if f in tops][:64]
+    return [(f, "massive") for f in some] + [(f, "outlier") for f in out] + [(f, "all") for f in every]
 
 
 def attribution(run, outliers):
-    features, unknown, n = [], 0, 0
-    for f in chosen_features(run, outliers):
-        writes, magnitudes, ids, u, k = written(run, f)
-        tokens = sorted(((i, ids.count(i)) for i in set(ids)), key=lambda t: (-t[1], t[0]))
-        unknown, n = unknown + u, n + k
-        known = [m for m in magnitudes if not math.isnan(m)]
-        features.append({"feature": f, "max_magnitude": max(known) if known else None,
-                         "n_values": len(magnitudes), "writers": writers(run, writes)[:16],
-                         "tokens": [{**run.token(i), "n_values": n} for i, n in tokens[:8]]})
-    features.sort(key=lambda f: (-(-1 if f["max_magnitude"] is None else f["max_magnitude"]), f["feature"]))
-    for f in features:
-        f["max_magnitude"] = number(f["max_magnitude"])
-    layers = [{"layer": layer.number, "attention": mean(np.abs(layer.attention[:, 0])),
-               "mlp": mean(np.abs(layer.parts[:, 0].sum(axis=-1)))} for layer in run.layers]
-    return {"features": features, "layers": layers, "unknown_share": unknown / n if n else None}
+    found, _, medians = massive_values(run)
+    asked = questions(run, outliers, massive_features(run, found, medians))
+    answers = {q: answer(run, outliers, *q, medians) for q in asked}
+    most = lambda f: -1 if largest(exact_maxima(run, f)) is None else largest(exact_maxima(run, f))
+    order = sorted(asked, key=lambda q: (("massive", "outlier", "all").index(q[1]), -most(q[0]), q[0]))
+    for q in order:
+        check_whole(answers[q][0])
+    return {"features": [answers[q][0] for q in order], "layers": sum((answers[q][1] for q in order[:8]), [])}
+
+
+def check_whole(entry):
+    """Up to the peak, shares and what is not recorded are 100 %."""
+    if not entry["magnitude"]:
+        return
+    parts = [w["share"] for key in ("made_by", "counteracted_by") for w in entry[key] + [entry["others"][key]]]
+    whole = math.fsum(parts) + (entry["embedding"] + entry["unknown"]) / entry["magnitude"]
+    assert abs(whole - 1) < 1e-9, whole
 
 
 # ---- outlier features, from the tensors or, with --tables, from the summaries ----
@@ -493,6 +680,8 @@ class Outliers:
             self.from_tensors(run, criterion["threshold"])
         else:
             self.from_tables(run)
+        self.threshold = criterion["threshold"]
+        self.bits = [np.unpackbits(f["summary/positions"][...], axis=2, bitorder="little") for f in run.files]
         self.layer_fraction = (self.counts > 0).mean(axis=0)
         self.position_fraction = self.positions / len(run.places)
         self.features = self.select(criterion["min_layers"], criterion["min_positions"])
@@ -516,22 +705,77 @@ class Outliers:
         self.positions = sum(np.unpackbits(f["summary/positions"][...], axis=2).sum(axis=(0, 2)).astype(int)
                              for f in run.files)
 
+    def has_bit(self, run, f, row):
+        sequence, position = run.places[row]
+        file, number, _ = run.spans[sequence]
+        return bool(self.bits[run.files.index(file)][number, f, position])
+
+    def moments(self, run, f, row):
+        """Before which sites the token has an occurrence: each by itself from tensors; else, by the bitmap,
+        before the one that has most."""
+        moment = lambda layer, site: 2 * run.layers.index(layer) + LN.index(site)
+        tensors = [(layer, site) for layer in run.layers for site in LN if site in layer.tensors]
+        if tensors:
+            return [moment(*t) for t in tensors if abs(t[0].tensors[t[1]][row, f]) >= self.threshold]
+        most = max(range(len(self.sites)), key=lambda i: (self.counts[i, f], -i))
+        return [moment(*self.sites[most])] if self.has_bit(run, f, row) else []
+
     def select(self, min_layers, min_positions):
         found = [f for f in range(len(self.max)) if self.layer_fraction[f] >= min_layers
                  and self.position_fraction[f] >= min_positions]
         return sorted(found, key=lambda f: (-self.max[f], f))
 
 
-def onset(outliers):
+def columns(run, layer, site, f):
+    """Sum and sum of squares over all tokens, of bf16 values, and the gain."""
+    tables = layer.columns[site]
+    gain = float(tables[0][4, f])
+    if site in layer.ln or (site == "output" and len(layer.values["output"]) == len(run.places) * run.d and not run.tables):
+        x = layer.ln[site] if site in layer.ln else layer.values["output"].reshape(-1, run.d)
+        x = x[:, f].astype(np.float64)
+        return math.fsum(x), math.fsum(x * x), gain
+    return sum(float(t[2, f]) for t in tables), sum(float(t[3, f]) for t in tables), gain
+
+
+def onset_at(run, outliers, i, f):
+    layer, site = outliers.sites[i]
+    n, at = len(run.places), run.layers.index(layer)
+    _, squares, gain = columns(run, layer, site, f)
+    entry = {"layer": layer.number, "site": site, "share": int(outliers.counts[i, f]) / n, "gain": number(gain),
+             "normed_rms": number(math.sqrt(squares / n)), "stream_mean": None, "stream_rms": None}
+    if site == "ln_attn" and at > 0 and run.layers[at - 1].number == layer.number - 1:
+        total, squares, _ = columns(run, run.layers[at - 1], "output", f)
+        entry.update(stream_mean=number(total / n), stream_rms=number(math.sqrt(squares / n)))
+    return entry
+
+
+def cause(sites, first):
+    before = [s for s in sites[:first] if s["site"] == sites[first]["site"]]
+    if not before or before[-1]["layer"] + 1 != sites[first]["layer"]:
+        return None
+    with np.errstate(all="ignore"):
+        normed = np.float64(sites[first]["normed_rms"]) / before[-1]["normed_rms"]
+        gain = abs(np.float64(sites[first]["gain"]) / before[-1]["gain"])
+        stream = normed / gain
+    known = math.isfinite(gain) and math.isfinite(stream)
+    return {"normed_growth": number(normed), "gain_growth": number(gain), "stream_growth": number(stream),
+            "by": ("gain" if gain >= stream else "stream") if known else None}
+
+
+def onset(run, outliers):
     if not outliers.known:
         return None
     features = []
     for f in outliers.features:
-        at = [layer.number for (layer, _), n in zip(outliers.sites, outliers.counts[:, f]) if n]
-        features.append({"feature": f, "first_layer": min(at), "last_layer": max(at), "n_sites": len(at)})
+        sites = [onset_at(run, outliers, i, f) for i in range(len(outliers.sites))]
+        at = [i for i, s in enumerate(sites) if s["share"] >= 0.01]
+        features.append({
+            "feature": f, "first_layer": sites[at[0]]["layer"] if at else None, "first_site": sites[at[0]]["site"] if at else None,
+            "last_layer": sites[at[-1]]["layer"] if at else None, "n_sites": len(at),
+            "cause": cause(sites, at[0]) if at else None, "sites": sites})
     chosen = outliers.counts[:, outliers.features]
-    return {"features": features,
-            "by_site": [{"layer": layer.number, "site": site, "n_features": int((n > 0).sum()),
+    return {"min_share": 0.01, "features": features,
+            "by_site": [{"layer": layer.number, "site": site, "n_features": int((n / len(run.places) >= 0.01).sum()),
                          "occurrences": int(n.sum())}
                         for (layer, site), n in zip(outliers.sites, chosen)]}
 
@@ -539,47 +783,49 @@ def onset(outliers):
 def phase_shift(outliers, text):
     if not outliers.known:
         return None
-    found = outliers.select(1, 0.75)
+    found, layers = outliers.select(1, 0.75), {layer.number for layer, _ in outliers.sites}
+    by_layers = [f for f in outliers.select(0, 0.75)
+                 if {layer.number for (layer, _), n in zip(outliers.sites, outliers.counts[:, f]) if n} == layers]
     return {"min_layers": 1.0, "min_positions": 0.75, "text": text, "n_features": len(found),
-            "features": found, "reached": bool(found)}
+            "features": found, "reached": bool(found), "n_features_by_layers": len(by_layers),
+            "features_by_layers": by_layers}
 
 
-def ln_site(run, feature):
-    best = None
-    for layer in run.layers:
-        for site in LN:
-            if site not in layer.values:
-                continue
-            if site in layer.ln:
-                x = np.abs(layer.ln[site][:, feature])
-            else:
-                x = np.abs(np.concatenate([f[f"layers/{layer.number:03d}/summary/{site}/columns"][:2, feature]
-                                           for f in run.files]))
-            x = x[~np.isnan(x)]
-            if len(x) and (best is None or x.max() > best[0]):
-                best = x.max(), layer.number, site
-    return best and {"layer": best[1], "site": best[2], "max_magnitude": number(best[0])}
+def normed(run, outliers, f, rows, threshold):
+    """On a massive dimension's own tokens."""
+    sites = [(layer, site) for layer in run.layers for site in LN if site in layer.tensors]
+    x = np.array([[abs(layer.tensors[site][row, f]) for layer, site in sites] for row in rows]).reshape(len(rows), len(sites))
+    known = [v[~np.isnan(v)].max() for v in x if not np.isnan(v).all()]
+    entry = {"event_tokens": len(rows), "normed_median": number(np.median(known)) if known else None,
+             "normed_max": number(max(known)) if known else None, "share_with_occurrence": None, "ln_site": None, "norm_gain": None}
+    if outliers.known:
+        entry["share_with_occurrence"] = sum(outliers.has_bit(run, f, row) for row in rows) / len(rows)
+    elif sites:
+        entry["share_with_occurrence"] = sum(v >= threshold for v in known) / len(rows)
+    if known:
+        row, i = np.unravel_index(np.nanargmax(x), x.shape)
+        layer, site = sites[i]
+        entry["ln_site"] = {"layer": layer.number, "site": site}
+        if site in layer.columns:
+            entry["norm_gain"] = number(float(layer.columns[site][0][4, f]))
+    return entry
 
 
-def norm_gain(run, feature):
-    at = ln_site(run, feature)
-    path = at and f"layers/{at['layer']:03d}/summary/{at['site']}/columns"
-    return at and number(run.files[0][path][4, feature])
-
-
-def links(run, outliers):
-    found, _ = massive_values(run)
+def links(run, outliers, threshold):
+    found, _, medians = massive_values(run)
     _, _, supers = super_list(run, units(run))
     supers = {(u["layer"], u["kind"], u["expert"]) for u in supers}
     entries = []
-    for i, f in enumerate(massive_features(run, found)):
-        who = writers(run, written(run, f["feature"])[0]) if i < 32 else []
-        writer = {k: who[0][k] for k in ("layer", "kind", "expert")} if who else None
+    for i, f in enumerate(massive_features(run, found, medians)):
+        rows = sorted({m[1] for m in found if m[2] == f["feature"]})
+        made = answer(run, outliers, f["feature"], "massive", medians)[0]["made_by"] if i < 32 else []
+        writer = {k: made[0][k] for k in ("layer", "kind", "expert", "share")} if made else None
         entries.append({
             "feature": f["feature"], "max_magnitude": f["max_magnitude"], "onset_layer": f["first_layer"],
-            "norm_gain": norm_gain(run, f["feature"]), "ln_site": ln_site(run, f["feature"]),
+            **normed(run, outliers, f["feature"], rows, threshold),
             "is_outlier_feature": f["feature"] in outliers.features if outliers.known else None,
-            "writer": writer, "is_super_expert": tuple(writer.values()) in supers if writer else None})
+            "writer": writer,
+            "is_super_expert": (writer["layer"], writer["kind"], writer["expert"]) in supers if writer else None})
     return entries
 
 
@@ -601,7 +847,7 @@ def main():
     expected = {
         "distributions": distributions(run), "massive": massive(run),
         "super_experts": super_experts(run), "attribution": attribution(run, outliers),
-        "links": links(run, outliers), "onset": onset(outliers),
+        "links": links(run, outliers, results["criterion"]["threshold"]), "onset": onset(run, outliers),
         "phase_shift": phase_shift(outliers, text)}
     for block in blocks:
         same(block, results[block], expected[block])

@@ -128,13 +128,20 @@ class Maker:
             layers.append({"layer": l, "median_magnitude": median, "max_magnitude": top,
                            "feature": dims[0] if dims else 0, "sequence": 0, "position": 0, "token_id": 151643, "piece": self.piece(0),
                            "n_values": 23 if hit else 0, "n_tokens": 17 if hit else 0,
-                           "mean_top": [median * k * self.noise(0.05) for k in (8, 5, 4, 3.5)]})
-        features = [{"feature": d, "n_values": 300 // (i + 1), "n_layers": max(1, len(self.layers) - 4 - i),
-                     "first_layer": on, "last_layer": off, "max_magnitude": 9000 / (i + 1), "at_first_token": 256 // (i + 1)}
-                    for i, d in enumerate(dims)] if on is not None else []
-        tokens = [{"token_id": 100 + i, "piece": self.piece(i), "n_values": 800 // (i + 1) ** 2} for i in range(8)] if features else []
-        return {"criterion": {"min_magnitude": 100, "min_ratio": 1000}, "layers": layers, "features": features,
-                "tokens": tokens, "onset_layer": on, "offset_layer": off}
+                           "mean_top": [median * k * self.noise(0.05) for k in (8, 5, 4, 3.5)],
+                           "mean_top_published": [top * k for k in (0.9, 0.2, 0.1, 0.05)]})
+        life = lambda most: [{"layer": l["layer"], "max_magnitude": most * (1 if l["n_values"] else 0.01), "ratio": l["max_magnitude"] / l["median_magnitude"],
+                              "n_massive": 8 if l["n_values"] else 0, "n_above": 8} for l in layers]
+        values = lambda i, d: {"feature": d, "max_magnitude": 9000 / (i + 1), "max_layer": on, "max_ratio": 3500 / (i + 1), "n_values": 300 // (i + 1),
+                               "n_tokens": 300 // (i + 1), "at_first_token": 256 // (i + 1), "n_layers": max(1, len(self.layers) - 4 - i),
+                               "first_layer": on, "last_layer": off}
+        hits = list(enumerate(dims)) if on is not None else []
+        features = [values(i, d) | {"above_until": self.layers[-1], "layers": life(9000 / (i + 1))} for i, d in hits]
+        near = [values(i + 8, d) | {"tokens": [{"token_id": 100 + k, "piece": self.piece(k), "n_tokens": 9 - k} for k in range(3)]} for i, d in hits[:2]]
+        tokens = [{"token_id": 100 + i, "piece": self.piece(i), "at_first": 8 // (i + 1), "elsewhere": i, "text_at_first": 8,
+                   "text_elsewhere": 700 // (i + 1)} for i in range(8)] if features else []
+        return {"criterion": {"min_magnitude": 100, "min_ratio": 1000, "near_ratio": 500}, "layers": layers, "features": features,
+                "near": near, "tokens": tokens, "onset_layer": on, "offset_layer": off}
 
     def units(self, layer):
         kinds = [("mlp", None)] if self.dense else [("expert", e) for e in range(self.a.experts)] + [("shared", None)]
@@ -173,10 +180,11 @@ class Maker:
                     {k: e[k] for k in ("layer", "kind", "expert", "output", "share_of_median")} | {"z": 11.5} for e in experts]},
                 "layers": layers}
 
-    def writers(self, n):
-        out, left = [], 1.0
+    def writers(self, n, sign, total):
+        """Writers whose shares sum to total, times the sign."""
+        out, left = [], total
         for i in range(n):
-            share = left * (0.5 if i < 3 else 0.3)
+            share = left * (0.6 if i < 3 else 0.4)
             left -= share
             if i == 0 and self.top:
                 l, kind, e = self.top[0]["layer"], self.top[0]["kind"], self.top[0]["expert"]
@@ -184,30 +192,42 @@ class Maker:
                 l = self.r.choice(self.layers)
                 kind = self.r.choice(["attention"] + (["mlp"] if self.dense else ["expert", "expert", "shared"]))
                 e = self.r.randrange(self.a.experts) if kind == "expert" else None
-            total = share * 4000 * self.r.choice([-1, 1])
-            out.append({"layer": l, "kind": kind, "expert": e, "n_values": 40, "sum": total, "mean": total / 40, "share": share})
-        return out
+            out.append({"layer": l, "kind": kind, "expert": e, "n_tokens": 40, "sum": sign * share * 4000, "share": sign * share})
+        return out, {"n_writers": 30, "sum": sign * left * 4000, "share": sign * left}
+
+    def attributed(self, i, feature, event):
+        made, other_made = self.writers(16, 1, 1.05)
+        against, other_against = self.writers(8, -1, 0.08)
+        erased, other_erased = self.writers(16, -1, 0.7)
+        return {"feature": feature, "event": event, "max_magnitude": 9000 / (i + 1), "n_tokens": 400 // (i + 1), "at_first_token": 8, "n_values": 400 // (i + 1),
+                "n_unknown_values": i, "sign": ("+", "-", "both")[i % 3], "magnitude": 4000.0,
+                "peak_layers": [{"layer": self.layers[0], "n_tokens": 400 // (i + 1)}], "onset_layers": [{"layer": self.layers[0], "n_tokens": 400 // (i + 1)}],
+                "made_by": made, "counteracted_by": against, "erased_by": erased,
+                "others": {"made_by": other_made, "counteracted_by": other_against, "erased_by": other_erased},
+                "embedding": 40.0, "unknown": 80.0, "tokens": [{"token_id": 100 + k, "piece": self.piece(k), "n_tokens": 9 - k} for k in range(4)]}
 
     def attribution(self):
-        features = [{"feature": d, "max_magnitude": 9000 / (i + 1), "n_values": 400 // (i + 1), "writers": self.writers(16)}
-                    for i, d in enumerate(self.dims[:32])]
-        layers = [{"layer": l, "attention": 0.5 * self.noise(), "mlp": 0.8 * self.noise() * (1 + 8 * (l == 2))} for l in self.layers]
-        return {"features": features, "layers": layers, "unknown_share": 0.013}
+        events = [("massive", d) for d in self.dims[:4]] + [("outlier", d) for d in self.dims[:12]] + [("all", d) for d in self.dims[:16]]
+        features = [self.attributed(i, d, event) for i, (event, d) in enumerate(events)]
+        layers = [{"feature": f["feature"], "event": f["event"], "layer": l, "attention": self.r.gauss(0, 9), "mlp": self.r.gauss(0, 20) + 9000 * (l == 2)}
+                  for f in features[:8] for l in self.layers]
+        return {"features": features, "layers": layers}
 
     def links(self):
-        return [{"feature": d, "max_magnitude": 9000 / (i + 1), "onset_layer": min(2, self.layers[-1]), "norm_gain": None,
-                 "ln_site": {"layer": self.r.choice(self.layers), "site": "ln_mlp", "max_magnitude": 120.5 / (i + 1)},
-                 "is_outlier_feature": i < 3, "writer": {k: w[k] for k in ("layer", "kind", "expert")} if (w := self.writers(1)[0]) else None,
+        return [{"feature": d, "max_magnitude": 9000 / (i + 1), "onset_layer": min(2, self.layers[-1]), "event_tokens": 8, "normed_median": 1.1, "normed_max": 1.4,
+                 "share_with_occurrence": 0.25 * i, "norm_gain": None, "ln_site": {"layer": self.r.choice(self.layers), "site": "ln_mlp"},
+                 "is_outlier_feature": i < 3, "writer": {k: w[k] for k in ("layer", "kind", "expert", "share")} if (w := self.writers(1, 1, 1)[0][0]) else None,
                  "is_super_expert": i < 2} for i, d in enumerate(self.dims[:4])]
 
     def tokens(self):
         n = self.a.tokens * self.a.sequences
         counts = lambda k: {"pairs": len(self.dims) * 5 // k, "unique": len(self.dims) // k, "pooled": len(self.dims) // (2 * k)}
         pieces = [{"token_id": 11 + i, "piece": None if i == 3 else self.piece(i), "n_tokens": max(1, 2000 // (i + 1)),
-                   "n_outliers": 90000 // (i + 1) ** 2, "per_token": 45 / (i + 1)} for i in range(min(40, n))]
-        return {"n_tokens": n, "n_positions": n * 3 // 4, "n_outliers": n * 2, "first_token": {"n": self.a.sequences, "share": 0.18},
-                "delimiters": {"n": n // 9, "share": 0.31}, "pieces": pieces if self.dims else [],
-                "without_first": counts(1), "without_sinks": counts(2) | {"n_sinks": 40}}
+                   "n_outliers": 90000 // (i + 1) ** 2, "per_token": 45 / (i + 1), "share": 0.2 / (i + 1), "base_rate": 0.1 / (i + 1), "lift": 2.0} for i in range(min(40, n))]
+        share = lambda n, base, share: {"n": n, "n_tokens": max(1, n // 2), "share": share, "base_rate": base, "lift": share / base}
+        return {"n_tokens": n, "n_positions": n * 3 // 4, "n_outliers": n * 2, "first_token": share(self.a.sequences, 0.01, 0.18),
+                "delimiters": share(n // 9, 0.3, 0.31), "min_tokens": 10, "pieces": pieces if self.dims else [],
+                "without_first": counts(1) | {"n_tokens": self.a.sequences}, "without_massive": counts(2) | {"n_tokens": 40}}
 
     def positions(self):
         edges, n = [0, 1], self.a.tokens
@@ -235,15 +255,19 @@ class Maker:
         return {"bucket_edges": edges, "n_tokens": tokens, "features": features, "sites": sites}
 
     def onset(self, int8):
-        features = [{"feature": f["feature"], "first_layer": f["sites"][0]["layer"], "last_layer": f["sites"][-1]["layer"],
-                     "n_sites": len(f["sites"])} for f in int8["unique"]["features"]]
+        at = lambda s: {"layer": s["layer"], "site": s["site"], "share": 0.02, "gain": 0.4 * self.noise(), "normed_rms": 2 * self.noise(), "stream_mean": -60.0,
+                        "stream_rms": 61.5}
+        features = [{"feature": f["feature"], "first_layer": f["sites"][0]["layer"], "first_site": f["sites"][0]["site"],
+                     "last_layer": f["sites"][-1]["layer"], "n_sites": len(f["sites"]),
+                     "cause": {"normed_growth": 8.0, "gain_growth": 7.5, "stream_growth": 8 / 7.5, "by": "gain"} if i % 2 else None,
+                     "sites": [at(s) for s in f["sites"]]} for i, f in enumerate(int8["unique"]["features"])]
         by = {}
         for f in int8["unique"]["features"]:
             for s in f["sites"]:
                 n = by.setdefault((s["layer"], s["site"]), [0, 0])
                 n[0] += 1
                 n[1] += s["occurrences"]
-        return {"features": features, "by_site": [{"layer": l, "site": s, "n_features": n, "occurrences": o}
+        return {"min_share": 0.01, "features": features, "by_site": [{"layer": l, "site": s, "n_features": n, "occurrences": o}
                                                   for (l, s), (n, o) in sorted(by.items())]}
 
     def sweep(self):
@@ -337,7 +361,8 @@ class Maker:
                "tokens": self.tokens(), "positions": self.positions(), "onset": self.onset(int8), "sweep": self.sweep(),
                "uncertainty": self.uncertainty(int8),
                "phase_shift": {"min_layers": 1.0, "min_positions": 0.75, "text": "a feature on all layers and at 75 % of the positions or more",
-                               "n_features": min(2, len(self.dims)), "features": self.dims[:2], "reached": len(self.dims) > 0},
+                               "n_features": min(2, len(self.dims)), "features": self.dims[:2], "reached": len(self.dims) > 0,
+                               "n_features_by_layers": min(3, len(self.dims)), "features_by_layers": self.dims[:3]},
                "quantisation": self.quantisation()}
         for key in ("precision", "label", "processor"):
             if getattr(a, key):

@@ -1,0 +1,145 @@
+#include "report/sentences_stream.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/tables.h"
+#include "report/text.h"
+
+/* Below that share no single writer makes a dimension, */
+static const double most_of_it = 0.5;
+/* and below that one nobody erases it, and what is not recorded is not worth a word. */
+static const double worth_a_word = 0.05;
+/* A lift so near 1 is none. */
+static const double no_lift = 0.1;
+
+/* Whole numbers from a thousand on. */
+static struct ol_text amount(double x)
+{
+    return fabs(x) >= 1000 && fabs(x) < 1e15 ? ol_text_count(llround(x))
+                                             : ol_text_magnitude(x);
+}
+
+static char *tokens(int64_t n, int64_t at_first)
+{
+    return ol_xasprintf("%s token%s (%s at position 0)", ol_text_count(n).text,
+                        n == 1 ? "" : "s", ol_text_count(at_first).text);
+}
+
+char *ol_sentence_massive(const struct ol_massive_feature *f)
+{
+    char *on = tokens(f->n_tokens, f->at_first_token),
+         *when =
+             f->n_layers == 1
+                 ? ol_xasprintf("after layer %" PRId64, f->first_layer)
+                 : ol_xasprintf("after %" PRId64 " layers from %" PRId64 " to %" PRId64,
+                                f->n_layers, f->first_layer, f->last_layer),
+         *until =
+             f->above_until != OL_ABSENT
+                 ? ol_xasprintf("; still above 100 until layer %" PRId64, f->above_until)
+                 : ol_xstrdup("");
+    char *text = ol_xasprintf("Dimension %" PRId64
+                              " is massive on %s, %s: at most %s after layer %" PRId64
+                              ", up to %s times the median%s.",
+                              f->feature, on, when, amount(f->max_magnitude).text,
+                              f->max_layer, amount(f->max_ratio).text, until);
+    free(until);
+    free(when);
+    free(on);
+    return text;
+}
+
+static char *made(const struct ol_attributed_feature *f)
+{
+    if (f->n_values == 0)
+        return ol_xstrdup("of which the recording does not hold the stream's values");
+    if (f->made_by.n == 0)
+        return ol_xstrdup("no writer is known");
+    const struct ol_writer *w = f->made_by.items;
+    char *unit = ol_table_unit(w->kind, w->expert);
+    char *text =
+        w->share >= most_of_it
+            ? ol_xasprintf("made at layer %" PRId64 " by %s: %s of %s (%s %%)", w->layer,
+                           unit, amount(w->sum).text, amount(f->magnitude).text,
+                           ol_text_percent(w->share).text)
+            : ol_xasprintf("made by many, the largest part at layer %" PRId64
+                           " by %s: %s of %s (%s %%)",
+                           w->layer, unit, amount(w->sum).text, amount(f->magnitude).text,
+                           ol_text_percent(w->share).text);
+    free(unit);
+    return text;
+}
+
+static char *erased(const struct ol_attributed_feature *f)
+{
+    const struct ol_writer *w = f->erased_by.items;
+    if (f->n_values == 0)
+        return ol_xstrdup("");
+    if (f->erased_by.n == 0 || !(w->share <= -worth_a_word))
+        return ol_xstrdup("; erased by none of the recorded writes");
+    char *unit = ol_table_unit(w->kind, w->expert);
+    char *text = ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%)", w->layer,
+                              unit, amount(w->sum).text, ol_text_percent(-w->share).text);
+    free(unit);
+    return text;
+}
+
+char *ol_sentence_event(const struct ol_attributed_feature *f)
+{
+    char *on = tokens(f->n_tokens, f->at_first_token), *who = made(f), *end = erased(f),
+         *rest = fabs(f->unknown / f->magnitude) >= worth_a_word
+                     ? ol_xasprintf("; %s %% is not recorded",
+                                    ol_text_percent(f->unknown / f->magnitude).text)
+                     : ol_xstrdup("");
+    const bool massive = f->event != NULL && strcmp(f->event, "massive") == 0;
+    char *text =
+        ol_xasprintf("Dimension %" PRId64 "%s, %s, %s, %s%s%s.", f->feature,
+                     massive ? "" : " as an outlier feature",
+                     f->sign != NULL ? f->sign : "sign unknown", on, who, end, rest);
+    free(rest);
+    free(end);
+    free(who);
+    free(on);
+    return text;
+}
+
+char *ol_sentence_onset(const struct ol_onset_feature *f)
+{
+    if (f->first_layer == OL_ABSENT)
+        return ol_xasprintf("Feature %" PRId64
+                            " has an occurrence on 1 %% of the tokens at no site.",
+                            f->feature);
+    const struct ol_onset_cause *c = f->cause;
+    char *cause = ol_xstrdup("");
+    if (c != NULL && c->by != NULL) {
+        free(cause);
+        cause = ol_xasprintf(": since the layer before, the norm's gain has grown %s "
+                             "times and its part of "
+                             "the stream %s times, so the %s sets it in",
+                             ol_text_magnitude(c->gain_growth).text,
+                             ol_text_magnitude(c->stream_growth).text, c->by);
+    }
+    char *text = ol_xasprintf(
+        "Feature %" PRId64 " sets in at layer %" PRId64
+        " (%s) and lasts to layer %" PRId64 ", at %" PRId64 " sites%s.",
+        f->feature, f->first_layer, f->first_site != NULL ? f->first_site : "?",
+        f->last_layer, f->n_sites, cause);
+    free(cause);
+    return text;
+}
+
+char *ol_sentence_share(const char *who, const struct ol_token_share *s)
+{
+    if (isnan(s->lift))
+        return NULL;
+    return ol_xasprintf("%s are %s %% of the text and carry %s %% of the occurrences of "
+                        "outlier features: %s (lift %s).",
+                        who, ol_text_percent(s->base_rate).text,
+                        ol_text_percent(s->share).text,
+                        fabs(s->lift - 1) <= no_lift ? "no more and no less than others"
+                        : s->lift > 1                ? "more than others"
+                                                     : "less than others",
+                        ol_text_magnitude(s->lift).text);
+}
