@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/real_math.h"
+
 const struct ol_super_criterion ol_super_default = {
     .percentile = 99.5, .min_share = 0.1, .first_layers = 0.75, .min_z = 10};
 
@@ -170,7 +172,7 @@ static void find_spread(const struct ol_units *u, double *values,
     int64_t n = 0;
     for (int64_t i = 0; i < u->n; i++)
         if (has_logarithm(&u->units[i]))
-            values[n++] = log(fabs(u->units[i].output));
+            values[n++] = ol_real_log(fabs(u->units[i].output));
     s->median = median(values, n);
     for (int64_t i = 0; i < n; i++)
         values[i] = fabs(values[i] - s->median);
@@ -179,8 +181,9 @@ static void find_spread(const struct ol_units *u, double *values,
 
 double ol_units_z(const struct ol_super_experts *s, const struct ol_unit *unit)
 {
-    return has_logarithm(unit) ? 0.6745 * (log(fabs(unit->output)) - s->median) / s->mad
-                               : (double)NAN;
+    return has_logarithm(unit)
+               ? 0.6745 * (ol_real_log(fabs(unit->output)) - s->median) / s->mad
+               : (double)NAN;
 }
 
 /* By falling |output|; where they are equal, units are in the order of the model. */

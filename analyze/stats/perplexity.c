@@ -2,6 +2,8 @@
  * first of each sequence. */
 #include <math.h>
 
+#include "common/real_math.h"
+
 #include "analyze/statistics.h"
 
 static struct ol_json *results(const struct ol_analysis *a, void *state)
@@ -21,7 +23,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     if (n == 0)
         return ol_json_new_null();
     struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "value", ol_json_new_real(exp(sum / (double)n)));
+    ol_json_set(entry, "value", ol_json_new_real(ol_real_exp(sum / (double)n)));
     ol_json_set(entry, "mean_nll", ol_json_new_real(sum / (double)n));
     ol_json_set(entry, "n_tokens", ol_json_new_int(n));
     return entry;

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/real_math.h"
+
 #include "analyze/statistics.h"
 
 struct load {
@@ -40,7 +42,7 @@ static double entropy(const struct load *load, int64_t n_experts)
     for (int64_t e = 0; e < n_experts; e++) {
         const double p = (double)load->tokens[e] / (double)load->n_pairs;
         if (p > 0)
-            bits -= p * log2(p);
+            bits -= p * ol_real_log2(p);
     }
     return bits;
 }

@@ -12,6 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/real_math.h"
+
 #include "extract/cpu/gemm.h"
 
 enum { CHUNK = 64 };
@@ -91,10 +93,15 @@ static void make_unit(float *x, int64_t n, int64_t width, float scale)
     }
 }
 
+static inline float exponential(float x)
+{
+    return (float)ol_real_exp((double)x);
+}
+
 /* Linear from 20 on, as the reference's. */
 static double softplus(double x)
 {
-    return x > 20 ? x : log1p(exp(x));
+    return x > 20 ? x : ol_real_log1p(ol_real_exp(x));
 }
 
 static void load_chunk(const struct job *j, struct chunk *c, int64_t head, int64_t first,
@@ -114,7 +121,7 @@ static void load_chunk(const struct job *j, struct chunk *c, int64_t head, int64
     for (int64_t i = 0; i < n; i++) {
         const double beta = (double)load_one(j->args->beta, first + i, head);
         const double a = (double)load_one(j->args->decay, first + i, head);
-        c->beta[i] = ol_cpu_round(dtype, (float)(1 / (1 + exp(-beta))));
+        c->beta[i] = ol_cpu_round(dtype, (float)(1 / (1 + ol_real_exp(-beta))));
         sum -= (double)j->rate[head] * softplus(a + (double)j->dt_bias[head]);
         c->decay[i] = sum;
     }
@@ -138,7 +145,7 @@ static void decayed_products(struct chunk *c, const float *x, int64_t n, int64_t
     for (int64_t i = 0; i < n; i++) {
         float *row = c->product + i * CHUNK;
         for (int64_t k = 0; k <= i; k++)
-            row[k] *= expf((float)(c->decay[i] - c->decay[k]));
+            row[k] *= exponential((float)(c->decay[i] - c->decay[k]));
         for (int64_t k = i + 1; k < n; k++)
             row[k] = 0;
     }
@@ -184,7 +191,7 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
     /* U and W. */
     decayed_products(c, c->k, n, dk);
     for (int64_t i = 0; i < n; i++) {
-        const float kept = c->beta[i] * expf((float)c->decay[i]);
+        const float kept = c->beta[i] * exponential((float)c->decay[i]);
         for (int64_t w = 0; w < dv; w++)
             c->value[i * dv + w] *= c->beta[i];
         for (int64_t w = 0; w < dk; w++)
@@ -199,7 +206,7 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
     /* out */
     decayed_products(c, c->q, n, dk);
     for (int64_t i = 0; i < n; i++) {
-        const float kept = expf((float)c->decay[i]);
+        const float kept = exponential((float)c->decay[i]);
         for (int64_t w = 0; w < dk; w++)
             c->q[i * dk + w] *= kept;
     }
@@ -208,11 +215,11 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
     /* S */
     const double end = c->decay[n - 1];
     for (int64_t i = 0; i < n; i++) {
-        const float left = expf((float)(end - c->decay[i]));
+        const float left = exponential((float)(end - c->decay[i]));
         for (int64_t w = 0; w < dk; w++)
             c->turned[w * CHUNK + i] = left * c->k[i * dk + w];
     }
-    multiply(c, dk, dv, n, c->turned, CHUNK, c->value, expf((float)end), c->state);
+    multiply(c, dk, dv, n, c->turned, CHUNK, c->value, exponential((float)end), c->state);
 }
 
 static void task(void *arg, int64_t head, int thread)
@@ -245,7 +252,7 @@ int ol_cpu_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args,
     ol_cpu_decode_rounded(&args->dt_bias, b->dtype, 0, 1, dt_bias);
     ol_cpu_decode_rounded(&args->a_log, b->dtype, 0, 1, rate);
     for (int h = 0; h < n; h++)
-        rate[h] = expf(rate[h]);
+        rate[h] = exponential(rate[h]);
     struct job job = {ol_cpu_of(b), args, dt_bias, rate};
     ol_pool_run(job.cpu->pool, n, task, &job);
     free(rate);

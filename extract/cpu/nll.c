@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "common/real_math.h"
+
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/vector_math.h"
 
@@ -33,7 +35,7 @@ static void absorb(struct state *s, float *logits, int64_t first, int64_t n,
         s->target = (double)logits[target - first];
     const float top = ol_largest(logits, n, s->top);
     if (top > s->top) {
-        s->total *= exp((double)s->top - (double)top);
+        s->total *= ol_real_exp((double)s->top - (double)top);
         s->top = top;
     }
     s->total += (double)ol_exponentials(logits, n, s->top);
@@ -78,8 +80,8 @@ static void task(void *arg, int64_t number, int thread)
                    j->x.dtype);
     }
     for (int64_t i = 0; i < m; i++)
-        j->nll[row + i] =
-            (float)((double)states[i].top + log(states[i].total) - states[i].target);
+        j->nll[row + i] = (float)((double)states[i].top + ol_real_log(states[i].total) -
+                                  states[i].target);
 }
 
 int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/real_math.h"
+
 struct job {
     struct ol_cpu *cpu;
     enum ol_dtype dtype; /* of activations */
@@ -48,12 +50,13 @@ static void weigh_softmax(const struct ol_router_spec *router, const float *logi
     double total = 0;
     if (router->renormalize)
         for (int k = 0; k < router->top_k; k++)
-            total += exp((double)logits[ids[k]] - top);
+            total += ol_real_exp((double)logits[ids[k]] - top);
     else
         for (int e = 0; e < router->n_experts; e++)
-            total += exp((double)logits[e] - top);
+            total += ol_real_exp((double)logits[e] - top);
     for (int k = 0; k < router->top_k; k++)
-        weights[k] = (float)(exp((double)logits[ids[k]] - top) / total * router->scale);
+        weights[k] =
+            (float)(ol_real_exp((double)logits[ids[k]] - top) / total * router->scale);
 }
 
 /* -inf for the experts of all groups but the best. */
@@ -99,7 +102,7 @@ static void rank(const struct job *j, float *scores, float *choice)
     memcpy(choice, scores, (size_t)n * sizeof *choice);
     if (j->router->score == OL_ROUTER_SIGMOID)
         for (int e = 0; e < n; e++)
-            scores[e] = (float)(1 / (1 + exp(-(double)scores[e])));
+            scores[e] = (float)(1 / (1 + ol_real_exp(-(double)scores[e])));
     for (int e = 0; j->correction != NULL && e < n; e++)
         choice[e] = scores[e] + j->correction[e];
     if (j->router->n_group > 1)

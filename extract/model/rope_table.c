@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/real_math.h"
+
 static const double PI = 3.14159265358979323846;
 
 static float scale_llama3(const struct ol_rope_spec *rope, float inv)
@@ -21,8 +23,9 @@ static float scale_llama3(const struct ol_rope_spec *rope, float inv)
 /* The pair that turns `rotations` times within the original positions. */
 static double yarn_pair(const struct ol_rope_spec *rope, double rotations)
 {
-    return rope->rotary_dim * log(rope->original_position / (rotations * 2 * PI)) /
-           (2 * log(rope->theta));
+    return rope->rotary_dim *
+           ol_real_log(rope->original_position / (rotations * 2 * PI)) /
+           (2 * ol_real_log(rope->theta));
 }
 
 /* Pairs that turn often keep their frequency, those that turn seldom are slowed by the
@@ -48,7 +51,7 @@ void ol_rope_frequencies(const struct ol_rope_spec *rope, float *inv)
 {
     for (int i = 0; i < rope->rotary_dim / 2; i++) {
         const float exponent = (float)(2 * i) / (float)rope->rotary_dim;
-        inv[i] = 1.0f / (float)pow(rope->theta, (double)exponent);
+        inv[i] = 1.0f / (float)ol_real_pow(rope->theta, (double)exponent);
         if (rope->scaling == OL_ROPE_SCALING_LINEAR)
             inv[i] /= (float)rope->factor;
         else if (rope->scaling == OL_ROPE_SCALING_LLAMA3)
@@ -69,8 +72,10 @@ void ol_rope_fill(const struct ol_rope_spec *rope, int64_t n_positions, float *c
     for (int64_t p = 0; p < n_positions; p++)
         for (int i = 0; i < half; i++) {
             const double angle = (double)((float)p * inv[i]);
-            cos_table[p * half + i] = (float)cos(angle) * magnitude;
-            sin_table[p * half + i] = (float)sin(angle) * magnitude;
+            double sine, cosine;
+            ol_real_sincos(angle, &sine, &cosine);
+            cos_table[p * half + i] = (float)cosine * magnitude;
+            sin_table[p * half + i] = (float)sine * magnitude;
         }
     free(inv);
 }

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/real_math.h"
+
 #include "extract/model/rope_table.h"
 
 const struct ol_mixer_kind *ol_mixer_kind_of(const struct ol_spec *spec, int layer)
@@ -50,7 +52,8 @@ static void make_temperature(struct ol_mixer *m)
     m->temperature = ol_xcalloc((size_t)m->c.longest, sizeof *m->temperature);
     for (int64_t i = 0; i < m->c.longest; i++) {
         const float steps = floorf((float)(i + 1) / (float)a->temperature_floor);
-        m->temperature[i] = log1pf(steps) * (float)a->temperature_scale + 1;
+        m->temperature[i] =
+            (float)ol_real_log1p((double)steps) * (float)a->temperature_scale + 1;
     }
 }
 

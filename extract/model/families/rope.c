@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/real_math.h"
+
 /* Beyond these no published model is near, and arithmetic in float would overflow. */
 static const struct ol_config_range theta_range = {1, 1e15, false},
                                     factor_range = {1e-3, 1e6, false},
@@ -16,7 +18,7 @@ static const struct ol_config_range theta_range = {1, 1e15, false},
 
 double ol_family_yarn_magnitude(double factor, double mscale)
 {
-    return factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1;
+    return factor <= 1 ? 1 : 0.1 * mscale * ol_real_log(factor) + 1;
 }
 
 int ol_family_rope_section(struct ol_config config, struct ol_config *rope,
