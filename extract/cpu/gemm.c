@@ -1,290 +1,23 @@
-/* A block of b is packed once, COLS columns side by side, and stays in the second cache
- * with a block of rows of a, widened to float; a panel of COLS columns stays in the first
- * while the rows pass by, ROWS at a time. The sums of ROWS rows by COLS columns are kept
- * in registers over the block's depth.
- *
- *        b: panels of COLS columns          c
- *           +--+--+--+--+
- *     depth |  |  |  |  |
- *           +--+--+--+--+
- *   a: ROWS x depth          ->   ROWS x COLS, added up over blocks of depth
- *
- * Why not a library's product: those choose another order of summation, or another
- * kernel, for another number of rows, so that an activation's last bits tell what else
- * was in the run. */
+/* Products: which code runs them. */
 #include "extract/cpu/gemm.h"
-
-#include <string.h>
 
 #include "extract/cpu/gemm_bf16.h"
 
-#if defined(__AVX2__) && defined(__FMA__)
-#include <immintrin.h>
-#endif
+/* The best first; each fills in its part when the build has the instructions. */
+static const struct ol_gemm_kind *const kinds[] = {&ol_gemm_avx512, &ol_gemm_avx2,
+                                                   &ol_gemm_generic};
 
-#if defined(__AVX512F__)
-enum { LANES = 16, ROWS = 14 }; /* 28 registers of sums, 2 of b, 1 of a */
-typedef __m512 vector;
-#define LOAD  _mm512_loadu_ps
-#define STORE _mm512_storeu_ps
-#define ALL   _mm512_set1_ps
-#define FMA   _mm512_fmadd_ps
-#elif defined(__AVX2__) && defined(__FMA__)
-enum { LANES = 8, ROWS = 6 }; /* 12 registers of sums, 2 of b, 1 of a */
-typedef __m256 vector;
-#define LOAD  _mm256_loadu_ps
-#define STORE _mm256_storeu_ps
-#define ALL   _mm256_set1_ps
-#define FMA   _mm256_fmadd_ps
-#else
-/* What the compiler makes of vectors of four: two roundings instead of one. */
-enum { LANES = 4, ROWS = 6 };
-typedef float vector __attribute__((vector_size(16)));
-static inline vector LOAD(const float *x)
+const struct ol_gemm_kind *ol_gemm_kind(void)
 {
-    vector v;
-    memcpy(&v, x, sizeof v);
-    return v;
-}
-static inline void STORE(float *x, vector v)
-{
-    memcpy(x, &v, sizeof v);
-}
-static inline vector ALL(float x)
-{
-    return (vector){x, x, x, x};
-}
-static inline vector FMA(vector a, vector b, vector c)
-{
-    return a * b + c;
-}
-#endif
-
-/* Keeps b in a register: the compiler would rather load it again for every row. */
-#if defined(__AVX2__) && defined(__FMA__)
-#define STAY(x) __asm__("" : "+x"(x))
-#else
-#define STAY(x) ((void)0)
-#endif
-
-enum {
-    COLS = 2 * LANES,
-    DEPTH = OL_GEMM_DEPTH,
-    /* Rows at a distance of a power of two would meet in the same lines of the first
-     * cache. */
-    STRIDE = DEPTH + 16,
-};
-
-_Static_assert(OL_GEMM_ROWS % ROWS == 0 && OL_GEMM_COLUMNS % COLS == 0,
-               "blocks are whole");
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static const void *element(const void *x, enum ol_dtype dtype, int64_t i)
-{
-    return (const char *)x + (size_t)i * ol_dtype_size(dtype);
-}
-
-/* ---- packing ---- */
-
-#if defined(__AVX2__) && defined(__FMA__)
-
-static inline __m256 load8(const void *x, enum ol_dtype dtype)
-{
-    if (dtype == OL_DTYPE_F32)
-        return _mm256_loadu_ps(x);
-    const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(x));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 16));
-}
-
-/* to[k][i] = row i of x at k, of 8 rows at a distance of step and 8 values of each. */
-static inline __attribute__((always_inline)) void
-turn8(const void *x, enum ol_dtype dtype, int64_t step, float *to)
-{
-    __m256 r[8], t[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++)
-        r[i] = load8(element(x, dtype, i * step), dtype);
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 2
-    for (int i = 0; i < 8; i += 4) {
-        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        _mm256_storeu_ps(to + i * COLS, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-        _mm256_storeu_ps(to + (i + 4) * COLS,
-                         _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
-}
-
-#endif
-
-/* to[k][i] = row i of x at k, of n_rows rows at a distance of step and n values. */
-static void turn(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_rows,
-                 int64_t n, float *to)
-{
-    int64_t k = 0;
-#if defined(__AVX2__) && defined(__FMA__)
-    for (; n_rows == 8 && k + 8 <= n; k += 8)
-        turn8(element(x, dtype, k), dtype, step, to + k * COLS);
-#endif
-    for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t l = k; l < n; l++)
-            ol_to_f32(dtype, element(x, dtype, i * step + l), &to[l * COLS + i], 1);
-}
-
-/* Weights come from memory where no one has read them before, a piece of each row at a
- * time: the processor does not see what is next on its own. */
-static void fetch_ahead(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_rows,
-                        int64_t n)
-{
-    enum { LINE = 64 };
-    const int64_t bytes = n * (int64_t)ol_dtype_size(dtype);
-    for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t at = 0; at < bytes; at += LINE)
-            __builtin_prefetch((const char *)element(x, dtype, i * step) + at);
-}
-
-/* packed[k][column] of columns [first, first + COLS) and depth [at, at + depth); zero
- * behind the last column. */
-static void pack(const struct ol_gemm *g, int64_t first, int64_t at, int64_t depth,
-                 float *packed)
-{
-    const int64_t n = least(COLS, g->n - first);
-    if (n < COLS)
-        memset(packed, 0, (size_t)(depth * COLS) * sizeof *packed);
-    if (g->b_plain) {
-        for (int64_t k = 0; k < depth; k++)
-            ol_to_f32(g->b_dtype, element(g->b, g->b_dtype, (at + k) * g->ldb + first),
-                      packed + k * COLS, (size_t)n);
-        return;
-    }
-    for (int64_t i = 0; i < n; i += 8) {
-        const int64_t row = first + i, next = row + 8;
-        if (next < g->n)
-            fetch_ahead(element(g->b, g->b_dtype, next * g->ldb + at), g->b_dtype, g->ldb,
-                        least(8, g->n - next), depth);
-        turn(element(g->b, g->b_dtype, row * g->ldb + at), g->b_dtype, g->ldb,
-             least(8, n - i), depth, packed + i);
-    }
-}
-
-/* ---- sums ---- */
-
-/* out = rows of a at distance STRIDE x one packed panel. `rows` is a constant where this
- * is called, so that the sums become registers. */
-static inline __attribute__((always_inline)) void
-multiply(const float *a, const float *packed, int64_t depth, int rows, float (*out)[COLS])
-{
-    vector sums[ROWS][2];
-    for (int i = 0; i < rows; i++)
-        sums[i][0] = sums[i][1] = ALL(0);
-    for (int64_t k = 0; k < depth; k++, packed += COLS) {
-        vector b0 = LOAD(packed), b1 = LOAD(packed + LANES);
-        STAY(b0);
-        STAY(b1);
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            const vector x = ALL(a[i * STRIDE + k]);
-            sums[i][0] = FMA(x, b0, sums[i][0]);
-            sums[i][1] = FMA(x, b1, sums[i][1]);
-        }
-    }
-    for (int i = 0; i < rows; i++) {
-        STORE(out[i], sums[i][0]);
-        STORE(out[i] + LANES, sums[i][1]);
-    }
-}
-
-static void multiply_rows(const float *a, const float *packed, int64_t depth,
-                          int64_t rows, float (*out)[COLS])
-{
-    switch (rows) {
-#define CASE(n)                                                                          \
-    case n:                                                                              \
-        multiply(a, packed, depth, n, out);                                              \
-        break
-        CASE(1);
-        CASE(2);
-        CASE(3);
-        CASE(4);
-        CASE(5);
-        CASE(6);
-#if defined(__AVX512F__)
-        CASE(7);
-        CASE(8);
-        CASE(9);
-        CASE(10);
-        CASE(11);
-        CASE(12);
-        CASE(13);
-        CASE(14);
-#endif
-#undef CASE
-    }
-}
-
-/* c = beta c + out, or out alone, at that row and column. */
-static inline void store(const struct ol_gemm *g, float beta, int64_t row, int64_t rows,
-                         int64_t col, float (*out)[COLS])
-{
-    const int64_t n = least(COLS, g->n - col);
-    for (int64_t i = 0; i < rows; i++) {
-        float *c = g->c + (row + i) * g->ldc + col;
-        if (n == COLS && beta == 1) /* most of them */
-            for (int64_t j = 0; j < COLS; j++)
-                c[j] += out[i][j];
-        else
-            for (int64_t j = 0; j < n; j++)
-                c[j] = beta == 0 ? out[i][j] : beta * c[j] + out[i][j];
-    }
-}
-
-/* Columns [col, col + n) over one block of depth. */
-static void run_block(const struct ol_gemm *g, int64_t col, int64_t n, int64_t at,
-                      int64_t depth)
-{
-    const float beta = at == 0 ? g->beta : 1;
-    float *a = g->scratch, *packed = a + OL_GEMM_ROWS * STRIDE;
-    enum { AHEAD = 8 };
-    float out[ROWS][COLS];
-    for (int64_t p = 0; p < n; p += COLS)
-        pack(g, col + p, at, depth, packed + p * depth);
-    for (int64_t first = 0; first < g->m; first += OL_GEMM_ROWS) {
-        const int64_t m = least(OL_GEMM_ROWS, g->m - first);
-        for (int64_t i = 0; i < m; i++) {
-            const int64_t row = first + i;
-            if (row + AHEAD < g->m)
-                fetch_ahead(element(g->a, g->a_dtype, (row + AHEAD) * g->lda + at),
-                            g->a_dtype, g->lda, 1, depth);
-            ol_to_f32(g->a_dtype, element(g->a, g->a_dtype, row * g->lda + at),
-                      a + i * STRIDE, (size_t)depth);
-        }
-        /* Groups of nearly one size: a last one of few rows would wait for every sum. */
-        const int64_t groups = (m + ROWS - 1) / ROWS;
-        for (int64_t p = 0; p < n; p += COLS)
-            for (int64_t i = 0, row = 0, rows; i < groups; i++, row += rows) {
-                rows = (m - row) / (groups - i);
-                multiply_rows(a + row * STRIDE, packed + p * depth, depth, rows, out);
-                store(g, beta, first + row, rows, col + p, out);
-            }
-    }
+    int i = 0;
+    while (kinds[i]->run == NULL)
+        i++;
+    return kinds[i];
 }
 
 size_t ol_gemm_scratch(int64_t n, int64_t k)
 {
-    const size_t floats = (OL_GEMM_ROWS + OL_GEMM_COLUMNS) * STRIDE;
+    const size_t floats = (OL_GEMM_ROWS + OL_GEMM_COLUMNS) * OL_GEMM_STRIDE;
     const size_t halves = ol_gemm_bf16_scratch(n, k) / sizeof(float) + 15;
     return floats > halves ? floats : halves / 16 * 16;
 }
@@ -314,18 +47,8 @@ static void run_bf16(const struct ol_gemm *g)
 
 void ol_gemm_run(const struct ol_gemm *g)
 {
-    if (is_bf16(g)) {
+    if (is_bf16(g))
         run_bf16(g);
-        return;
-    }
-    for (int64_t col = 0; col < g->n; col += OL_GEMM_COLUMNS)
-        /* Once also for no depth at all: c = beta c. */
-        for (int64_t at = 0; at == 0 || at < g->k; at += DEPTH)
-            run_block(g, col, least(OL_GEMM_COLUMNS, g->n - col), at,
-                      least(DEPTH, g->k - at));
-}
-
-const char *ol_gemm_instructions(void)
-{
-    return LANES == 16 ? "AVX-512" : LANES == 8 ? "AVX2" : "vectors of 4";
+    else
+        ol_gemm_kind()->run(g);
 }

@@ -14,6 +14,9 @@ enum {
     OL_GEMM_DEPTH = 256,   /* of k at a time */
     OL_GEMM_ROWS = 42,     /* of a at a time */
     OL_GEMM_COLUMNS = 384, /* of b at a time */
+    /* Rows of blocks: at a distance of a power of two they would meet in the same lines
+     * of the first cache. */
+    OL_GEMM_STRIDE = OL_GEMM_DEPTH + 16,
 };
 
 /* Floats of scratch memory, 64-byte aligned, that a product needs: whole cache lines. */
@@ -40,7 +43,16 @@ struct ol_gemm {
 };
 void ol_gemm_run(const struct ol_gemm *g);
 
-/* "AVX2": what this build multiplies with, for --version. */
-const char *ol_gemm_instructions(void);
+/* One way for every kind of processor, all of the same bytes: each product and its sum
+ * are rounded once. They are for floats, and multiply what is bfloat16 as floats too.
+ * run: NULL in a build without the instructions. */
+struct ol_gemm_kind {
+    const char *name;
+    void (*run)(const struct ol_gemm *g);
+};
+extern const struct ol_gemm_kind ol_gemm_avx512, ol_gemm_avx2, ol_gemm_generic;
+
+/* What this build runs. */
+const struct ol_gemm_kind *ol_gemm_kind(void);
 
 #endif

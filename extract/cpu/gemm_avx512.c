@@ -1,0 +1,27 @@
+/* Products in float with AVX-512. */
+#include "extract/cpu/gemm.h"
+
+#if defined(__AVX512F__) && defined(__AVX2__) && defined(__FMA__)
+
+#include "extract/cpu/gemm_turn8.h"
+
+enum { LANES = 16, ROWS = 14 }; /* 28 registers of sums, 2 of b, 1 of a */
+#define OL_GEMM_ROWS_14
+typedef __m512 vector;
+#define LOAD                _mm512_loadu_ps
+#define STORE               _mm512_storeu_ps
+#define ALL                 _mm512_set1_ps
+#define FMA(a, b, c, exact) ((void)(exact), _mm512_fmadd_ps(a, b, c))
+#define EXACT_IS_FASTER     false
+/* Keeps b in a register: the compiler would rather load it again for every row. */
+#define STAY(x) __asm__("" : "+x"(x))
+
+#include "extract/cpu/gemm_kernel.h"
+
+const struct ol_gemm_kind ol_gemm_avx512 = {"avx512", run};
+
+#else
+
+const struct ol_gemm_kind ol_gemm_avx512 = {"avx512", NULL};
+
+#endif
