@@ -324,7 +324,13 @@ run: all
 bench: all $(TEST_TOOLS)
 	@BUILD=$(B) PYTHON=$(PYTHON) tests/bench/run
 
-# ---- check: format, shell, both compilers, cppcheck, the tests under sanitizers ----
+# ---- kinds: in f32 every kind of processor gives the same bytes ----
+
+.PHONY: kinds
+kinds:
+	@BUILD=$(B)-kinds MAKE='$(MAKE)' tests/kinds
+
+# ---- check: format, shell, both compilers, cppcheck, kinds of processors, the tests under sanitizers ----
 
 SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch] $(d)/*/*/*.[ch]) \
     extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc tests/gpu/*.cu)
@@ -343,6 +349,7 @@ check:
 	cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. \
 	    --enable=warning,portability --suppress=missingIncludeSystem $(LIBS)
 	$(MAKE) CC=clang CXX=clang++ CUDA=0 B=$(B)-clang all $(patsubst $(B)/%,$(B)-clang/%,$(UNIT) $(TEST_TOOLS))
+	$(MAKE) kinds
 	ASAN_OPTIONS=detect_leaks=1 $(MAKE) B=$(B)-sanitize \
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' \
 	    CFLAGS='-O1 -g' test
@@ -380,7 +387,7 @@ uninstall:
 
 # What can be made again, and never runs/.
 clean:
-	rm -rf $(B) $(B)-clang $(B)-sanitize $(B)-libfuzzer build-gpu
+	rm -rf $(B) $(B)-clang $(B)-sanitize $(B)-kinds $(B)-libfuzzer build-gpu
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

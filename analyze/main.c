@@ -162,6 +162,27 @@ static struct ol_json *describe_routing(const char *layers_json)
     return routing != NULL ? routing : ol_json_new_null();
 }
 
+/* Parts may have run on several kinds of processors. */
+static void set_processors(struct ol_json *run, const struct ol_parts *parts)
+{
+    char *all = ol_xstrdup("");
+    for (int i = 0; i < parts->n_files; i++) {
+        const char *next = ol_activation_info(parts->files[i])->processor;
+        bool known = false;
+        for (int k = 0; k < i; k++)
+            known |= strcmp(ol_activation_info(parts->files[k])->processor, next) == 0;
+        if (known)
+            continue;
+        char *longer = ol_xasprintf("%s%s%s", all, *all != '\0' ? ", " : "",
+                                    *next != '\0' ? next : "unknown");
+        free(all);
+        all = longer;
+    }
+    if (strcmp(all, "unknown") != 0)
+        set_text(run, "processor", all);
+    free(all);
+}
+
 static void describe_run(const struct ol_parts *parts, const struct command *command,
                          struct ol_json *results)
 {
@@ -178,6 +199,7 @@ static void describe_run(const struct ol_parts *parts, const struct command *com
     set_text(run, "backend", info->backend);
     set_text(run, "precision", info->precision);
     set_text(run, "device", info->device);
+    set_processors(run, parts);
     set_int(run, "parts", parts->n_files);
     ol_json_set(run, "receipt", describe_receipt(parts));
     set_text(model, "name", info->model.name);

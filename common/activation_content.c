@@ -77,7 +77,8 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o)
 
 /* ---- attributes ---- */
 
-enum kind { TEXT, INTEGER, BOOLEAN };
+/* LATER_TEXT: that files of the first versions do not have; "" then. */
+enum kind { TEXT, LATER_TEXT, INTEGER, BOOLEAN };
 
 static const struct attribute {
     const char *object, *name;
@@ -92,6 +93,7 @@ static const struct attribute {
     {"/", "backend", TEXT, AT(backend)},
     {"/", "precision", TEXT, AT(precision)},
     {"/", "device", TEXT, AT(device)},
+    {"/", "processor", LATER_TEXT, AT(processor)},
     {"/model", "name", TEXT, AT(model.name)},
     {"/model", "family", TEXT, AT(model.family)},
     {"/model", "config_json", TEXT, AT(model.config_json)},
@@ -115,6 +117,11 @@ static const struct attribute {
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
+static bool is_text(const struct attribute *a)
+{
+    return a->kind == TEXT || a->kind == LATER_TEXT;
+}
+
 static const void *member(const struct ol_activation_info *info,
                           const struct attribute *a)
 {
@@ -131,7 +138,7 @@ static const char *text_of(const struct ol_activation_info *info,
 void ol_activation_info_clear(struct ol_activation_info *info)
 {
     for (int i = 0; i < N_ATTRIBUTES; i++)
-        if (attributes[i].kind == TEXT)
+        if (is_text(&attributes[i]))
             free(*(char *const *)member(info, &attributes[i]));
     *info = (struct ol_activation_info){0};
 }
@@ -154,7 +161,7 @@ const char *ol_activation_info_difference(const struct ol_activation_info *a,
         const void *x = member(a, at), *y = member(b, at);
         if (strcmp(at->name, "created") == 0 || strcmp(at->name, "command_line") == 0)
             continue;
-        if (at->kind == TEXT      ? !same_text(text_of(a, at), text_of(b, at))
+        if (is_text(at)           ? !same_text(text_of(a, at), text_of(b, at))
             : at->kind == INTEGER ? *(const int64_t *)x != *(const int64_t *)y
                                   : *(const bool *)x != *(const bool *)y)
             return at->name;
@@ -179,7 +186,7 @@ static int put_attributes(struct ol_h5 *h, const struct ol_activation_info *info
         const struct attribute *a = &attributes[i];
         const void *value = member(info, a);
         int status = 0;
-        if (a->kind == TEXT)
+        if (is_text(a))
             status = put_text(h, a->object, a->name, text_of(info, a), err);
         else if (a->kind == INTEGER)
             status = ol_h5_put_int(h, a->object, a->name, *(const int64_t *)value, err);
@@ -197,8 +204,14 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
     for (int i = 0; i < N_ATTRIBUTES; i++) {
         const struct attribute *a = &attributes[i];
         char *value = (char *)info + a->offset;
+        bool there = true;
         int status = 0;
-        if (a->kind == TEXT)
+        if (a->kind == LATER_TEXT &&
+            ol_h5_has_attribute(h, a->object, a->name, &there, err) != 0)
+            return -1;
+        if (!there)
+            *(char **)(void *)value = ol_xstrdup("");
+        else if (is_text(a))
             status = ol_h5_get_text(h, a->object, a->name, (char **)(void *)value, err);
         else if (a->kind == INTEGER)
             status = ol_h5_get_int(h, a->object, a->name, (int64_t *)(void *)value, err);

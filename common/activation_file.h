@@ -87,6 +87,7 @@ enum ol_unit_column {
  * ol_activation_info_clear); NULL text is written as "". */
 struct ol_activation_info {
     char *tool, *tool_version, *command_line, *created, *backend, *precision, *device;
+    char *processor; /* "" in files that were written before it was recorded */
     struct {
         char *name, *family, *config_json, *weight_format, *config_sha256,
             *weights_sha256;

@@ -24,8 +24,8 @@ struct command {
 static void print_versions(void)
 {
     const char *cuda = ol_cuda_libraries();
-    printf("products: %s%s\ndevices: CPU%s%s\n", ol_gemm_instructions(),
-           ol_gemm_bf16_available() ? ", AVX512-BF16" : "",
+    printf("products: %s%s\ndevices: CPU%s%s\n", ol_gemm_kind()->name,
+           ol_gemm_bf16_available() ? ", avx512_bf16" : "",
            cuda != NULL ? ", " : " (built without CUDA)", cuda != NULL ? cuda : "");
 }
 

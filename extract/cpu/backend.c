@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "extract/cpu/gemm.h"
+#include "extract/cpu/gemm_bf16.h"
+
 /* Large buffers on large pages where the system has them: rows of a matrix lie on as many
  * pages as there are rows, and looking pages up would take longer than the rows. */
 static void *allocate(size_t bytes)
@@ -248,6 +251,9 @@ static void describe(struct ol_cpu *cpu)
         fclose(file);
     snprintf(cpu->device, sizeof cpu->device, "%s", model);
     cpu->base.device = cpu->device;
+    cpu->base.processor = cpu->base.dtype == OL_DTYPE_BF16 && ol_gemm_bf16_available()
+                              ? "avx512_bf16"
+                              : ol_gemm_kind()->name;
 }
 
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err)

@@ -252,6 +252,8 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
              (double)prop.totalGlobalMem / (double)(1 << 30), version / 1000,
              version % 1000 / 10);
     cuda->base.device = cuda->name;
+    snprintf(cuda->kind, sizeof cuda->kind, "sm_%d%d", prop.major, prop.minor);
+    cuda->base.processor = cuda->kind;
     cuda->total = (int64_t)prop.totalGlobalMem;
     cuda->most_shared = prop.sharedMemPerBlockOptin;
     cuda->unit = LEAST_UNIT;

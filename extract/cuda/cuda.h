@@ -89,6 +89,7 @@ struct ol_cuda {
      * nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
     char name[320];
+    char kind[16]; /* "sm_90" */
 };
 
 static inline struct ol_cuda *ol_cuda_of(struct ol_backend *b)

@@ -217,6 +217,7 @@ static void describe(struct run *r)
     info->backend = ol_xstrdup(r->devices.backends[0]->op->name);
     info->precision = ol_xstrdup(request->precision == OL_DTYPE_F32 ? "f32" : "bf16");
     info->device = ol_xstrdup(r->devices.backends[0]->device);
+    info->processor = ol_xstrdup(r->devices.backends[0]->processor);
     info->model.name = ol_xstrdup(m->name);
     info->model.family = ol_xstrdup(m->spec.family);
     info->model.config_json = ol_xstrdup(m->config_text);

@@ -8,7 +8,7 @@ import sys
 import h5py
 import numpy as np
 
-OF_THE_RUN = {"created", "command_line", "device", "peak_memory"}
+OF_THE_RUN = {"created", "command_line", "device", "processor", "peak_memory"}
 
 
 def content(path):
