@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "extract/model/role.h"
+#include "extract/weights/unused.h"
 #include "extract/weights/weight_format.h"
 
 enum { N_MISSING_NAMED = 5 };
@@ -87,6 +88,17 @@ static void warn_absent(const struct ol_checkpoint *c)
                 ol_checkpoint_directory(c), n, first);
 }
 
+static void warn_unused(const struct ol_weights *w, const struct ol_checkpoint *c)
+{
+    const char *first;
+    const int64_t n = ol_unused_count(w, w->spec, c, &first);
+    if (n > 0)
+        ol_warn(
+            "%s: the layers of model_type %s with this config.json do not use %" PRId64
+            " tensors that the checkpoint has for them, such as %s",
+            ol_checkpoint_directory(c), w->spec->family, n, first);
+}
+
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
                                    const struct ol_checkpoint *c, struct ol_error *err)
 {
@@ -109,6 +121,7 @@ struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
         goto fail;
     }
     warn_absent(c);
+    warn_unused(w, c);
     return w;
 fail:
     ol_weights_free(w);

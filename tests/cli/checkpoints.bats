@@ -181,3 +181,28 @@ PY
         rm -r model modelopt.h5
     done
 }
+
+@test "tensors of a layer that nothing reads are named, those that change nothing are not" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    # Biases that config.json no longer speaks of.
+    copy qwen3_moe-tied
+    sed -i 's/"attention_bias": true/"attention_bias": false/' model/config.json
+    f32 model --ids model/ids.txt -o a.h5 2> messages
+    [ "$(cat messages)" = "ol-extract: model: the layers of model_type qwen3_moe with this config.json do not use 12 tensors that the checkpoint has for them, such as model.layers.0.self_attn.k_proj.bias" ]
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import fuse_experts as f
+t = f.load("model/model.safetensors")
+for name, (dtype, shape, data) in list(t.items()):
+    if name.endswith(".bias"):
+        t[name] = (dtype, shape, bytes(len(data)))
+t["model.layers.0.self_attn.rotary_emb.inv_freq"] = ("F32", [1], b"abcd")
+t["model.layers.9.self_attn.q_proj.bias"] = ("F32", [1], b"abcd")  # of a layer it has not
+f.save("model/model.safetensors", t)
+PY
+    f32 model --ids model/ids.txt -o b.h5 2> messages
+    [ ! -s messages ]
+    for name in llama4 gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
+        "$EXTRACT" --plan "$GOLDEN/$name" -n 1 -l 8 2> messages > plan.json
+        [ ! -s messages ]
+    done
+}

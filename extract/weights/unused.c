@@ -1,0 +1,113 @@
+/* A tensor is used when some weight's bytes begin within it. */
+#include "extract/weights/unused.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "extract/model/role.h"
+
+/* The beginnings of all bytes that weights are made of. */
+struct begins {
+    uintptr_t *at;
+    size_t n, room;
+};
+
+static void add(struct begins *b, const void *data)
+{
+    if (b->n == b->room) {
+        b->room = 2 * b->room + 1024;
+        b->at = ol_xrealloc_array(b->at, b->room, sizeof *b->at);
+    }
+    b->at[b->n++] = (uintptr_t)data;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+    return (x > y) - (x < y);
+}
+
+static struct begins collect(const struct ol_weights *w, const struct ol_spec *spec)
+{
+    struct begins b = {0};
+    struct ol_role_tensor t = {.spec = spec};
+    while (ol_role_next(&t)) {
+        const struct ol_weight weight = ol_weights_get(w, t.role, t.layer, t.expert);
+        for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+            if (weight.spans[i].data != NULL)
+                add(&b, weight.spans[i].data);
+    }
+    if (b.n > 0)
+        qsort(b.at, b.n, sizeof *b.at, compare);
+    return b;
+}
+
+static bool is_used(const struct begins *b, const struct ol_stored_tensor *t)
+{
+    const uintptr_t begin = (uintptr_t)t->data;
+    size_t low = 0, high = b->n;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (b->at[middle] < begin)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < b->n && b->at[low] - begin < t->bytes;
+}
+
+/* "model.layers.7.mlp...": of a layer that the model has. */
+static bool is_of_layer(const struct ol_spec *spec, const char *name)
+{
+    static const char layers[] = "model.layers.";
+    const size_t n = spec->name_prefix != NULL ? strlen(spec->name_prefix) : 0;
+    if (n > 0 && strncmp(name, spec->name_prefix, n) != 0)
+        return false;
+    if (strncmp(name + n, layers, sizeof layers - 1) != 0)
+        return false;
+    const char *number = name + n + sizeof layers - 1;
+    char *end;
+    const long layer = strtol(number, &end, 10);
+    return end != number && *end == '.' && layer >= 0 && layer < spec->n_layers;
+}
+
+static bool is_harmless(const struct ol_stored_tensor *t)
+{
+    static const char *const suffixes[] = {
+        ".inv_freq",    ".input_scale",        ".output_scale", ".k_scale",
+        ".v_scale",     ".input_global_scale", ".q_scale",      ".weight_shape",
+        ".kv_scale",    ".activation_scale",   "_input_scale",  "_activation_scale",
+        ".prob_scale",  ".k_zero_point",       ".v_zero_point", ".input_zero_point",
+        ".masked_bias", ".output_zero_point",
+    };
+    enum { MOST_BYTES = 1 << 20 };
+    const size_t length = strlen(t->name);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        const size_t n = strlen(suffixes[i]);
+        if (length >= n && strcmp(t->name + length - n, suffixes[i]) == 0)
+            return true;
+    }
+    if (t->bytes > MOST_BYTES)
+        return false;
+    for (uint64_t i = 0; i < t->bytes; i++)
+        if (((const uint8_t *)t->data)[i] != 0)
+            return false;
+    return true;
+}
+
+int64_t ol_unused_count(const struct ol_weights *w, const struct ol_spec *spec,
+                        const struct ol_checkpoint *c, const char **first)
+{
+    struct begins b = collect(w, spec);
+    int64_t n = 0;
+    *first = NULL;
+    for (int64_t i = 0; i < ol_checkpoint_n_tensors(c); i++) {
+        const struct ol_stored_tensor *t = ol_checkpoint_tensor(c, i);
+        if (!is_of_layer(spec, t->name) || is_used(&b, t) || is_harmless(t))
+            continue;
+        if (n++ == 0)
+            *first = t->name;
+    }
+    free(b.at);
+    return n;
+}
