@@ -97,7 +97,8 @@ for paragraph in open("text.txt").read().split("\n\n"):
         done
     done
     for suite in $(sed -n '/is covered by/,/^$/p' .github/CONTRIBUTING.md | grep '^| `' | cut -d'|' -f3 | cut -d: -f1 | tr -d ','); do
-        [ -e "tests/unit/test_$suite.c" ] || [ -e "tests/cli/$suite.bats" ] || { echo "no suite $suite"; return 1; }
+        [ -e "tests/unit/test_$suite.c" ] || [ -e "tests/cli/$suite.bats" ] ||
+            [ -e "tests/fuzz/$suite.c" ] || { echo "no suite $suite"; return 1; }
     done
     # A word has one meaning.
     sed -n '/^## Words/,$p' .github/CONTRIBUTING.md | cut -d'|' -f2 | sort | uniq -d >"$BATS_TEST_TMPDIR/twice"
