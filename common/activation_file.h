@@ -123,14 +123,23 @@ int64_t ol_activation_n_inputs(int64_t n_experts, enum ol_input input);
  * experts in the order of their slots and, last, the shared one; or the dense MLP. */
 int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts);
 
+/* An arm of an ablation: what was changed, as it was asked for, and how many tokens its
+ * sequences lack at their beginning. */
+struct ol_activation_arm {
+    char *text;
+    int left_out;
+};
+
 struct ol_activation_layout {
     int64_t n_sequences, n_tokens, d_model; /* n_tokens: the longest sequence */
     enum ol_dtype dtype; /* of the tensors: OL_DTYPE_BF16 or OL_DTYPE_F32 */
     bool nll;            /* /input/nll exists */
     bool summary;        /* there are summaries, */
     double threshold;    /* whose occurrences are of at least this magnitude */
-    int n_layers;        /* recorded layers */
-    struct ol_activation_layer *layers; /* [n_layers], numbers ascending */
+    int n_arms;          /* of an ablation, */
+    const struct ol_activation_arm *arms; /* [n_arms] */
+    int n_layers;                         /* recorded layers */
+    struct ol_activation_layer *layers;   /* [n_layers], numbers ascending */
 };
 
 /* Whether two files record the same layers, sites and router tables. */
@@ -158,6 +167,23 @@ struct ol_activation_outliers {
     uint16_t *codes;   /* [n_values]: bf16 */
     int64_t *counts;   /* [n_values] */
 };
+/* What is recorded of all arms, each with the same sequences, one arm after another; the
+ * sites are the ln sites that have a summary, in the order of the layers, ln_attn before
+ * ln_mlp; positions are those of the arm's own tokens. */
+struct ol_activation_arms {
+    uint8_t *sites;     /* [n_arms * n_sequences, d_model, site bytes]: bit i % 8 of byte
+                           i / 8, an occurrence at site i */
+    uint8_t *positions; /* [n_arms * n_sequences, d_model, position bytes] */
+    int32_t *occurrences; /* [n_arms * n_sequences, d_model] */
+    float *maxima;        /* alike: of the occurrences; 0 without one */
+    float *nll;           /* [n_arms * n_sequences, n_tokens]; NaN where there is none */
+};
+/* Zeros, and likelihoods of NaN. */
+void ol_activation_arms_init(struct ol_activation_arms *a,
+                             const struct ol_activation_layout *layout);
+void ol_activation_arms_clear(struct ol_activation_arms *a);
+int64_t ol_activation_site_bytes(const struct ol_activation_layout *layout);
+
 int64_t ol_activation_position_bytes(const struct ol_activation_layout *layout);
 void ol_activation_outliers_clear(struct ol_activation_outliers *o);
 

@@ -204,6 +204,12 @@ struct ol_backend_operations {
     int (*pick)(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                 float *values, struct ol_error *err);
 
+    /* x[i][columns[j]] = round(values[j]) for every row; columns [k], all below x.n_cols,
+     * and values [k] of the host. */
+    int (*set_columns)(struct ol_backend *b, struct ol_tensor x, int k,
+                       const uint16_t *columns, const float *values,
+                       struct ol_error *err);
+
     /* sums[c] += x[i][c]^2 for i rising, in double; x [n, d], sums host [d]. */
     int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);

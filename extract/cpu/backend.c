@@ -232,6 +232,7 @@ static const struct ol_backend_operations operations = {
     .add_sum = ol_cpu_add_sum,
     .largest = ol_cpu_largest,
     .pick = ol_cpu_pick,
+    .set_columns = ol_cpu_set_columns,
     .add_squares = ol_cpu_add_squares,
     .digest = ol_cpu_digest,
     .take_histogram = ol_cpu_take_histogram,

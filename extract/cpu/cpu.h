@@ -124,6 +124,9 @@ int ol_cpu_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *co
                    float *values, struct ol_error *err);
 int ol_cpu_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                 float *values, struct ol_error *err);
+int ol_cpu_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
+                       const uint16_t *columns, const float *values,
+                       struct ol_error *err);
 int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
 int ol_cpu_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,

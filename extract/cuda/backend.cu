@@ -232,6 +232,7 @@ static const struct ol_backend_operations *operations(void)
     t.add_sum = ol_cuda_add_sum;
     t.largest = ol_cuda_largest;
     t.pick = ol_cuda_pick;
+    t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
     t.digest = ol_cuda_digest;
     t.take_histogram = ol_cuda_take_histogram;

@@ -46,7 +46,8 @@ struct ol_experts {
         int64_t begin, end;
         int n;
         int *experts;    /* [n_experts] */
-        int64_t *firsts; /* [n_experts + 1]: an expert's first pair, from begin */
+        int64_t *firsts; /* [n_experts + 1]: an expert's first pair, from begin, */
+        int64_t *ends;   /* [n_experts]: and behind its last of the baseline's */
     } group;
 };
 
@@ -134,6 +135,7 @@ struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
     x->products = ol_xcalloc(2 * n_experts, sizeof *x->products);
     x->group.experts = ol_xcalloc(n_experts, sizeof *x->group.experts);
     x->group.firsts = ol_xcalloc(n_experts + 1, sizeof *x->group.firsts);
+    x->group.ends = ol_xcalloc(n_experts, sizeof *x->group.ends);
     if (allocate(x, err) == 0)
         return x;
     ol_experts_free(x);
@@ -150,6 +152,7 @@ void ol_experts_free(struct ol_experts *x)
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         x->op->tensor_free(x->c.backend, tensors[i]);
     free(x->expected);
+    free(x->group.ends);
     free(x->group.firsts);
     free(x->group.experts);
     free(x->products);
@@ -198,7 +201,7 @@ const uint16_t *ol_experts_ids(const struct ol_experts *x)
     return x->ids;
 }
 
-const float *ol_experts_weights(const struct ol_experts *x)
+float *ol_experts_weights(const struct ol_experts *x)
 {
     return x->weights;
 }
@@ -310,13 +313,27 @@ static int see(struct ol_experts *x, enum ol_point point, int layer,
     return ol_tap(x->c.taps, &view, err);
 }
 
-static struct ol_component_rows group_rows_of(const struct ol_experts *x)
+/* Rows rise within an expert. */
+static void find_ends(struct ol_experts *x)
+{
+    struct group *g = &x->group;
+    const int32_t *rows = x->permutation.rows + g->begin;
+    for (int i = 0; i < g->n; i++) {
+        g->ends[i] = g->firsts[i + 1];
+        while (g->ends[i] > g->firsts[i] && rows[g->ends[i] - 1] >= x->c.n_baseline_rows)
+            g->ends[i]--;
+    }
+}
+
+static struct ol_component_rows group_rows_of(struct ol_experts *x)
 {
     const struct group *g = &x->group;
+    find_ends(x);
     return (struct ol_component_rows){
         .n = g->n,
         .components = g->experts,
         .firsts = g->firsts,
+        .ends = g->ends,
         .rows = x->permutation.rows + g->begin,
         .slots = x->permutation.slots + g->begin,
         .gates = x->scales,
@@ -437,10 +454,14 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
                                   none, down};
     const bool switched = scale.data != NULL;
     const int64_t firsts[] = {0, n};
+    const int64_t baseline = x->c.n_baseline_rows - first, end = baseline < 0   ? 0
+                                                                 : baseline < n ? baseline
+                                                                                : n;
     const struct ol_component_rows rows = {
         .n = 1,
         .components = &x->permutation.n_experts,
         .firsts = firsts,
+        .ends = &end,
         .rows = x->all_rows + first,
     };
     if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||

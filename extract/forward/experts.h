@@ -15,9 +15,10 @@ struct ol_experts_context {
     const struct ol_spec *spec; /* with experts */
     struct ol_backend *backend;
     struct ol_layer_weights weights;
-    int64_t n_rows;       /* of all sequences */
-    int64_t group_rows;   /* pairs that pass the experts at a time: all, or at least
-                             OL_PRODUCT_ROWS */
+    int64_t n_rows;          /* of all sequences, */
+    int64_t n_baseline_rows; /* of which the first are shown, others are of arms */
+    int64_t group_rows;      /* pairs that pass the experts at a time: all, or at least
+                                OL_PRODUCT_ROWS */
     int64_t weight_bytes; /* of experts that are waited for together; at least one is */
     struct ol_taps *taps;
     /* Called as work is done, with the share of ol_experts_run that it was. */
@@ -47,11 +48,11 @@ bool ol_experts_expected(const struct ol_experts *x, int layer);
 
 /* Choose the experts of every row of x [n_rows, d_model]; the router's weight must be
  * resident. Then: the choices ids [n_rows, top_k] and weights [n_rows, top_k], borrowed,
- * valid until the next call. */
+ * valid until the next call; weights may be changed before _run. */
 int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err);
 const uint16_t *ol_experts_ids(const struct ol_experts *x);
-const float *ol_experts_weights(const struct ol_experts *x);
+float *ol_experts_weights(const struct ol_experts *x);
 
 /* Queue the weights of the experts chosen by the last ol_experts_route. */
 int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err);

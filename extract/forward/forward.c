@@ -26,13 +26,8 @@
 static int see(struct ol_pass *p, enum ol_point point, const struct ol_block *block,
                struct ol_tensor x, struct ol_error *err)
 {
-    const struct ol_view view = {
-        .point = point,
-        .layer = block->layer,
-        .first = block->first,
-        .lengths = p->in->lengths + block->first_sequence,
-        .x = ol_tensor_rows(x, block->first, block->n),
-    };
+    struct ol_view view = ol_pass_view(p, point, block);
+    view.x = ol_tensor_rows(x, block->first, block->n);
     return ol_tap(p->taps, &view, err);
 }
 
@@ -44,6 +39,20 @@ static int join(struct ol_pass *p, int64_t first, struct ol_tensor x,
     const struct ol_tensor hidden = ol_tensor_rows(p->hidden, first, x.n_rows);
     return x.dtype == hidden.dtype ? p->op->add(p->b, hidden, x, err)
                                    : p->op->add_sum(p->b, hidden, x, err);
+}
+
+/* The stream has changed in all rows: what arms make of theirs. */
+static int intervene(struct ol_pass *p, struct ol_error *err)
+{
+    for (int arm = 1; arm <= p->in->arms->n; arm++) {
+        const struct ol_block rows = ol_pass_arm(p, 0, arm);
+        const struct ol_arm_stream stream = {
+            p->b, ol_tensor_rows(p->hidden, 0, p->arm_starts[1]),
+            ol_tensor_rows(p->hidden, rows.first, rows.n)};
+        if (ol_arm_change_stream(p->in->arms->arms[arm - 1], &stream, err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* normed = norm(hidden), with the weight of that role. */
@@ -64,8 +73,8 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
     const bool linear = p->spec->layers[block->layer].attention == OL_ATTENTION_LINEAR;
     const struct ol_tensor out = ol_tensor_rows(p->mixed, 0, block->n);
     const struct ol_mixer_block rows = {
+        .view = ol_pass_view(p, OL_POINT_ATTENTION, block),
         .layer = block->layer,
-        .first = block->first,
         .lengths = p->in->lengths + block->first_sequence,
         .n_sequences = block->n_sequences,
         .n_rows = block->n,
@@ -78,14 +87,9 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
         ol_mixer_run(linear ? p->linear_mixer : p->mixer, &rows, err) != 0 ||
         join(p, block->first, out, err) != 0)
         return -1;
-    const struct ol_view view = {
-        .point = OL_POINT_ATTENTION,
-        .layer = block->layer,
-        .first = block->first,
-        .lengths = rows.lengths,
-        .x = out,
-        .stream = ol_tensor_rows(p->hidden, block->first, block->n),
-    };
+    struct ol_view view = rows.view;
+    view.x = out;
+    view.stream = ol_tensor_rows(p->hidden, block->first, block->n);
     return ol_tap(p->taps, &view, err);
 }
 
@@ -100,9 +104,10 @@ static int mix(struct ol_pass *p, int layer, struct ol_error *err)
             return -1;
         ol_pass_progress(p, layer, cost * (double)block.n / (double)p->n_rows);
     }
-    if (ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0)
+    if (ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0 ||
+        ol_taps_settle(p->taps, err) != 0)
         return -1;
-    return ol_taps_settle(p->taps, err);
+    return intervene(p, err);
 }
 
 /* ---- MLP ---- */
@@ -134,9 +139,15 @@ static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
     const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer), none,
                                   down};
     const int component = 0;
-    const int64_t firsts[] = {0, n};
-    const struct ol_component_rows all = {
-        .n = 1, .components = &component, .firsts = firsts, .rows = p->all_rows + first};
+    const int64_t start = 0, baseline = p->arm_starts[1] - first,
+                  end = baseline < 0   ? 0
+                        : baseline < n ? baseline
+                                       : n;
+    const struct ol_component_rows all = {.n = 1,
+                                          .components = &component,
+                                          .firsts = &start,
+                                          .ends = &end,
+                                          .rows = p->all_rows + first};
     struct ol_view view = {.layer = layer, .components = &all, .x = gate};
     if (p->op->matmul(p->b, in, 2, err) != 0 ||
         p->op->glu(p->b, &p->spec->glu, gate, up, err) != 0)
@@ -166,17 +177,34 @@ static int dense_mlp(struct ol_pass *p, int layer, struct ol_error *err)
     return 0;
 }
 
+/* The weights of arms' rows may change, the choices not. */
+static void change_choices(struct ol_pass *p, int layer)
+{
+    const int top_k = p->spec->router.top_k;
+    for (int arm = 1; arm <= p->in->arms->n; arm++) {
+        const struct ol_block rows = ol_pass_arm(p, layer, arm);
+        const struct ol_arm_choices choices = {
+            .layer = layer,
+            .top_k = top_k,
+            .n_rows = rows.n,
+            .ids = ol_experts_ids(p->experts) + rows.first * top_k,
+            .weights = ol_experts_weights(p->experts) + rows.first * top_k,
+        };
+        ol_arm_change_choices(p->in->arms->arms[arm - 1], &choices);
+    }
+}
+
 static int route(struct ol_pass *p, int layer, struct ol_error *err)
 {
+    const struct ol_block baseline = ol_pass_arm(p, layer, 0);
     if (ol_pass_wait(p, OL_ROLE_ROUTER, OL_ROLE_ROUTER_CORRECTION, layer, err) != 0 ||
         ol_experts_route(p->experts, layer, p->normed, err) != 0)
         return -1;
     ol_pass_progress(p, layer, ol_cost_router(p->spec, layer, &p->tokens));
-    const struct ol_view view = {.point = OL_POINT_ROUTER,
-                                 .layer = layer,
-                                 .lengths = p->in->lengths,
-                                 .ids = ol_experts_ids(p->experts),
-                                 .values = ol_experts_weights(p->experts)};
+    struct ol_view view = ol_pass_view(p, OL_POINT_ROUTER, &baseline);
+    view.ids = ol_experts_ids(p->experts);
+    view.values = ol_experts_weights(p->experts);
+    change_choices(p, layer);
     return ol_tap(p->taps, &view, err);
 }
 
@@ -202,7 +230,7 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
      * once. */
     if (p->in->meet != NULL && p->in->meet(p->in->arg, err) != 0)
         return -1;
-    if ((moe ? moe_mlp : dense_mlp)(p, layer, err) != 0)
+    if ((moe ? moe_mlp : dense_mlp)(p, layer, err) != 0 || intervene(p, err) != 0)
         return -1;
     return ol_pass_send(p, OL_ROLE_ATTN_NORM, OL_ROLE_MLP_NORM, layer + 1, err);
 }
@@ -211,12 +239,12 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
 
 static int through_layer(struct ol_pass *p, int layer, struct ol_error *err)
 {
-    const struct ol_block all = ol_pass_all(p, layer);
+    const struct ol_block baseline = ol_pass_arm(p, layer, 0);
     if (ol_taps_begin_layer(p->taps, layer, err) != 0 || mix(p, layer, err) != 0 ||
         mlp_norm(p, layer, err) != 0 || mlp(p, layer, err) != 0 ||
         ol_taps_settle(p->taps, err) != 0 ||
         (ol_pass_goes_on(p, layer) &&
-         see(p, OL_POINT_RESIDUAL_OUT, &all, p->hidden, err) != 0))
+         see(p, OL_POINT_RESIDUAL_OUT, &baseline, p->hidden, err) != 0))
         return -1;
     return ol_taps_end_layer(p->taps, layer, p->hidden, err);
 }
@@ -255,11 +283,7 @@ static int head(struct ol_pass *p, struct ol_error *err)
 {
     int32_t *targets = ol_xmalloc((size_t)p->n_rows * sizeof *targets);
     float *nll = ol_xmalloc((size_t)p->n_rows * sizeof *nll);
-    const struct ol_block all = ol_pass_all(p, 0);
-    const struct ol_view view = {.point = OL_POINT_LIKELIHOOD,
-                                 .layer = p->spec->n_layers,
-                                 .lengths = p->in->lengths,
-                                 .values = nll};
+    const struct ol_block all = {.n_sequences = p->in->n_sequences, .n = p->n_rows};
     int status = -1;
     find_targets(p, targets);
     if (ol_pass_wait(p, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, err) != 0 ||
@@ -269,7 +293,13 @@ static int head(struct ol_pass *p, struct ol_error *err)
         goto out;
     ol_pass_progress(p, p->spec->n_layers, ol_cost_head(p->spec, &p->tokens));
     shift(p, nll);
-    status = ol_tap(p->taps, &view, err);
+    status = 0;
+    for (int arm = 0; arm <= p->in->arms->n && status == 0; arm++) {
+        const struct ol_block rows = ol_pass_arm(p, p->spec->n_layers, arm);
+        struct ol_view view = ol_pass_view(p, OL_POINT_LIKELIHOOD, &rows);
+        view.values = nll + rows.first;
+        status = ol_tap(p->taps, &view, err);
+    }
 out:
     free(nll);
     free(targets);
@@ -282,8 +312,10 @@ static int start_stream(struct ol_pass *p, struct ol_error *err)
     if (p->in->done >= 0)
         return p->op->upload(p->b, p->hidden, p->in->states, err);
     /* Rows are looked up where they are: most of the table is never touched. */
-    return p->op->embed(p->b, p->in->ids, ol_pass_weight(p, OL_ROLE_EMBEDDING, 0),
-                        p->hidden, err);
+    if (p->op->embed(p->b, p->in->ids, ol_pass_weight(p, OL_ROLE_EMBEDDING, 0), p->hidden,
+                     err) != 0)
+        return -1;
+    return intervene(p, err);
 }
 
 void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped)

@@ -4,6 +4,7 @@
 #define OL_FORWARD_H
 
 #include "extract/backend.h"
+#include "extract/forward/arms.h"
 #include "extract/forward/tap.h"
 #include "extract/weights/stream.h"
 
@@ -22,7 +23,9 @@ struct ol_forward_input {
     struct ol_backend *backend;
     struct ol_stream *stream;
     struct ol_taps *taps;
+    const struct ol_arms *arms; /* arms->n 0: none */
     const struct ol_forward_buffers *buffers;
+    /* Those of the arms among them, which follow those of the baseline. */
     int64_t n_sequences;
     const int32_t *lengths; /* [n_sequences], each >= 1 */
     /* Ids of all sequences one after another, without padding, all below vocab_size. */

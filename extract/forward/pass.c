@@ -14,7 +14,9 @@ bool ol_pass_next_block(const struct ol_pass *p, struct ol_block *block)
     block->first_sequence += block->n_sequences;
     block->first += block->n;
     block->n_sequences = block->n = 0;
-    while (block->first_sequence + block->n_sequences < p->in->n_sequences) {
+    if (block->first == p->arm_starts[block->arm + 1])
+        block->arm++;
+    while (block->first + block->n < p->arm_starts[block->arm + 1]) {
         const int32_t length = p->in->lengths[block->first_sequence + block->n_sequences];
         if (block->n_sequences > 0 && block->n + length > p->in->buffers->block_rows)
             break;
@@ -24,10 +26,31 @@ bool ol_pass_next_block(const struct ol_pass *p, struct ol_block *block)
     return block->n_sequences > 0;
 }
 
-struct ol_block ol_pass_all(const struct ol_pass *p, int layer)
+struct ol_block ol_pass_arm(const struct ol_pass *p, int layer, int arm)
 {
+    const int64_t n = p->in->n_sequences / (p->in->arms->n + 1);
     return (struct ol_block){
-        .layer = layer, .n_sequences = p->in->n_sequences, .n = p->n_rows};
+        .layer = layer,
+        .arm = arm,
+        .first_sequence = arm * n,
+        .n_sequences = n,
+        .first = p->arm_starts[arm],
+        .n = p->arm_starts[arm + 1] - p->arm_starts[arm],
+    };
+}
+
+struct ol_view ol_pass_view(const struct ol_pass *p, enum ol_point point,
+                            const struct ol_block *block)
+{
+    return (struct ol_view){
+        .point = point,
+        .layer = block->layer,
+        .arm = block->arm,
+        .first = block->first - p->arm_starts[block->arm],
+        .first_sequence = block->first_sequence -
+                          block->arm * (p->in->n_sequences / (p->in->arms->n + 1)),
+        .lengths = p->in->lengths + block->first_sequence,
+    };
 }
 
 /* ---- weights ---- */
@@ -146,6 +169,7 @@ static int make_experts(struct ol_pass *p, struct ol_error *err)
         .weights = p->stored,
         .taps = p->taps,
         .n_rows = p->n_rows,
+        .n_baseline_rows = p->arm_starts[1],
         .group_rows = p->in->buffers->group_rows,
         .weight_bytes = p->in->buffers->weight_bytes / 2,
         .progress = experts_progress,
@@ -169,9 +193,12 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
         .tokens = {in->n_sequences, in->lengths},
         .stored = {in->weights, in->stream, in->user},
     };
+    const int64_t n_arms = in->arms->n + 1, of_arm = in->n_sequences / n_arms;
+    p->arm_starts = ol_xcalloc((size_t)n_arms + 2, sizeof *p->arm_starts);
     for (int64_t i = 0; i < in->n_sequences; i++) {
         assert(in->lengths[i] >= 1);
         p->n_rows += in->lengths[i];
+        p->arm_starts[i / of_arm + 1] = p->n_rows;
         if (in->lengths[i] > p->longest)
             p->longest = in->lengths[i];
     }
@@ -192,5 +219,6 @@ void ol_pass_clear(struct ol_pass *p)
     ol_experts_free(p->experts);
     ol_mixer_free(p->mixer);
     ol_mixer_free(p->linear_mixer);
+    free(p->arm_starts);
     free(p->all_rows);
 }

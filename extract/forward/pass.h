@@ -17,6 +17,7 @@ struct ol_pass {
     struct ol_taps *taps;
     struct ol_cost_tokens tokens;
     int64_t n_rows, longest;
+    int64_t *arm_starts; /* [arms + 2]: the baseline's first row, each arm's, the end */
     struct ol_layer_weights stored;
     struct ol_mixer *mixer;        /* of layers with attention */
     struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
@@ -37,17 +38,21 @@ void ol_pass_clear(struct ol_pass *p);
 
 /* Rows of whole sequences. */
 struct ol_block {
-    int layer;
+    int layer, arm; /* arm 0: the baseline */
     int64_t first_sequence, n_sequences;
     int64_t first, n; /* rows */
 };
 
 /* The next block after this one, starting from {layer}: at least one sequence, at most
- * block_rows rows. False: there is none. */
+ * block_rows rows, all of one arm. False: there is none. */
 bool ol_pass_next_block(const struct ol_pass *p, struct ol_block *block);
 
-/* All rows. */
-struct ol_block ol_pass_all(const struct ol_pass *p, int layer);
+/* All rows of an arm. */
+struct ol_block ol_pass_arm(const struct ol_pass *p, int layer, int arm);
+
+/* How a tap sees rows of a block: x and stream are left to be filled in. */
+struct ol_view ol_pass_view(const struct ol_pass *p, enum ol_point point,
+                            const struct ol_block *block);
 
 /* ---- weights: queued in the order of their use, waited for, given back ---- */
 

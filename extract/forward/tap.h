@@ -28,13 +28,14 @@ enum ol_point {
 
 /* Rows of components of a layer's MLP (routed experts, the shared expert as number
  * n_experts, a dense MLP as number 0): component components[i] has the rows firsts[i] ..
- * firsts[i + 1] - 1 of what is seen, which belong to the tokens rows[] and, of these, to
- * the slots slots[]; gates[] (NULL: 1) are the router's weights, which multiply outputs
- * on their way into the stream unless the inputs were multiplied already. */
+ * ends[i] - 1 of what is seen, which belong to the tokens rows[] and, of these, to the
+ * slots slots[]; what lies behind them is of arms. gates[] (NULL: 1) are the router's
+ * weights, which multiply outputs on their way into the stream unless the inputs were
+ * multiplied already. */
 struct ol_component_rows {
     int n;
     const int *components;
-    const int64_t *firsts; /* [n + 1] */
+    const int64_t *firsts, *ends; /* [n] */
     const int32_t *rows;
     const int32_t *slots; /* NULL: the component that every token uses */
     const float *gates;
@@ -54,9 +55,12 @@ struct ol_pieces {
 struct ol_view {
     enum ol_point point;
     int layer; /* n_layers at LIKELIHOOD */
-    /* Rows `first` to first + x.n_rows - 1, counted from the first of this pass: whole
-     * sequences of lengths[0], lengths[1], ... tokens. */
-    int64_t first;
+    /* Of an ablation (arms.h), counted from 1, which are seen at LN_ATTN, LN_MLP and
+     * LIKELIHOOD alone; 0: the baseline. */
+    int arm;
+    /* Rows `first` to first + x.n_rows - 1, counted from the first of this pass and arm:
+     * whole sequences of lengths[0], lengths[1], ... tokens. */
+    int64_t first, first_sequence;
     const int32_t *lengths;
     const struct ol_component_rows *components; /* EXPERT_INPUT, DOWN_*: whose rows */
     const struct ol_pieces *pieces;             /* VALUES */

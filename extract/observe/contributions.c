@@ -17,6 +17,10 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "extract/observe/unit_table.h"
+
+extern const struct ol_observer ol_observe_contributions;
+
 enum {
     CANDIDATES = 8, /* dimensions of the stream before the MLP */
     OWN = 4,        /* largest outputs of a component */
@@ -98,8 +102,9 @@ static bool wants(const struct ol_observed *what,
 {
     (void)what;
     return recorded != NULL && recorded->n_units > 0 &&
-           (point == OL_POINT_ATTENTION || point == OL_POINT_DOWN_INPUT ||
-            point == OL_POINT_DOWN_OUTPUT || point == OL_POINT_RESIDUAL_OUT);
+           (point == OL_POINT_ATTENTION || point == OL_POINT_ROUTER ||
+            point == OL_POINT_DOWN_INPUT || point == OL_POINT_DOWN_OUTPUT ||
+            point == OL_POINT_RESIDUAL_OUT);
 }
 
 static void *new (const struct ol_observer_context *context)
@@ -192,7 +197,7 @@ static int see_inputs(struct contributions *w, const struct ol_component_rows *g
     if (w->b->op->largest(w->b, x, 1, w->columns, w->values, err) != 0)
         return -1;
     for (int i = 0; i < group->n; i++)
-        for (int64_t k = group->firsts[i]; k < group->firsts[i + 1]; k++)
+        for (int64_t k = group->firsts[i]; k < group->ends[i]; k++)
             keep(&w->components[group->components[i]].input, w->values[k], w->columns[k],
                  group->rows[k]);
     return 0;
@@ -217,7 +222,7 @@ static int keep_own(struct contributions *w, const struct ol_component_rows *gro
         return -1;
     for (int i = 0; i < group->n; i++) {
         struct component *component = &w->components[group->components[i]];
-        for (int64_t k = group->firsts[i]; k < group->firsts[i + 1]; k++) {
+        for (int64_t k = group->firsts[i]; k < group->ends[i]; k++) {
             const int64_t at = place_of(w, group, k) * OWN;
             const float scale = scale_of(group, k);
             keep(&component->output, w->values[k * OWN], w->columns[k * OWN],
@@ -236,18 +241,20 @@ static int keep_at_candidates(struct contributions *w,
                               const struct ol_component_rows *group, struct ol_tensor y,
                               struct ol_error *err)
 {
-    const int64_t n = group->firsts[group->n];
-    for (int64_t k = 0; k < n; k++)
-        memcpy(w->columns + k * CANDIDATES,
-               w->candidates + (int64_t)group->rows[k] * CANDIDATES,
-               CANDIDATES * sizeof *w->columns);
+    memset(w->columns, 0xff, (size_t)y.n_rows * CANDIDATES * sizeof *w->columns);
+    for (int i = 0; i < group->n; i++)
+        for (int64_t k = group->firsts[i]; k < group->ends[i]; k++)
+            memcpy(w->columns + k * CANDIDATES,
+                   w->candidates + (int64_t)group->rows[k] * CANDIDATES,
+                   CANDIDATES * sizeof *w->columns);
     if (w->b->op->pick(w->b, y, CANDIDATES, w->columns, w->values, err) != 0)
         return -1;
-    for (int64_t k = 0; k < n; k++) {
-        float *at = w->at_candidates + place_of(w, group, k) * CANDIDATES;
-        for (int c = 0; c < CANDIDATES; c++)
-            at[c] = scale_of(group, k) * w->values[k * CANDIDATES + c];
-    }
+    for (int i = 0; i < group->n; i++)
+        for (int64_t k = group->firsts[i]; k < group->ends[i]; k++) {
+            float *at = w->at_candidates + place_of(w, group, k) * CANDIDATES;
+            for (int c = 0; c < CANDIDATES; c++)
+                at[c] = scale_of(group, k) * w->values[k * CANDIDATES + c];
+        }
     return 0;
 }
 
@@ -260,7 +267,94 @@ static int see_outputs(struct contributions *w, const struct ol_component_rows *
     return keep_at_candidates(w, group, y, err);
 }
 
+/* ---- in the writer's thread ---- */
+
+struct shared {
+    const struct ol_recording *recording;
+    struct ol_unit_table components; /* what the layer's came to so far */
+};
+
+static void *share(const struct ol_recording *recording)
+{
+    const struct ol_activation_layout *layout = recording->to.layout;
+    struct shared *s = ol_xcalloc(1, sizeof *s);
+    int n = 0;
+    for (int l = 0; l < layout->n_layers; l++)
+        n = layout->layers[l].n_units > n ? layout->layers[l].n_units : n;
+    s->recording = recording;
+    ol_unit_table_init(&s->components, recording->starts,
+                       recording->to.spec->router.n_experts, n);
+    return s;
+}
+
+static void unshare(void *shared)
+{
+    struct shared *s = shared;
+    ol_unit_table_clear(&s->components);
+    free(s);
+}
+
+static int take_gates(void *shared, const struct ol_writer_job *job, struct ol_error *err)
+{
+    (void)err;
+    struct shared *s = shared;
+    ol_unit_table_add_gates(&s->components, job->first == 0,
+                            job->n * s->recording->to.spec->router.top_k, job->data,
+                            job->more);
+    return 0;
+}
+
+static int take_units(void *shared, const struct ol_writer_job *job, struct ol_error *err)
+{
+    struct shared *s = shared;
+    const struct ol_recording *r = s->recording;
+    const int n = job->what;
+    ol_unit_table_add(&s->components, job->first == 0, job->data, n);
+    if (!ol_recording_is_last(r, job))
+        return 0;
+    const bool routed = ol_recording_layer(r, job->layer)->top_k > 0;
+    double *table = ol_xcalloc((size_t)n * OL_N_UNIT_COLUMNS, sizeof *table);
+    ol_unit_table_fill(&s->components, n, routed, table);
+    const int status = ol_activation_write_units(r->file, job->layer, table, err);
+    free(table);
+    return status;
+}
+
+static int take_writes(void *shared, const struct ol_writer_job *job,
+                       struct ol_error *err)
+{
+    const struct ol_recording *r = ((struct shared *)shared)->recording;
+    const int64_t width = (int64_t)OL_TOP_FEATURES * (OL_WRITES_PER_TOP + job->what);
+    const uint16_t *features = job->data;
+    const float *writes = job->more;
+    struct ol_row_span s = {0};
+    while (ol_recording_next_span(r, job, &s))
+        if (ol_activation_write_writes(r->file, job->layer, s.sequence, s.token, s.n,
+                                       features + s.row * OL_TOP_FEATURES,
+                                       writes + s.row * width, err) != 0)
+            return -1;
+    return 0;
+}
+
 /* ---- the tables ---- */
+
+/* The router's weights, of which the components' gates are summed up. */
+static int see_router(struct contributions *w, const struct ol_view *view,
+                      struct ol_error *err)
+{
+    struct ol_writer_job job =
+        ol_observer_job(&w->c, view->layer, OL_STAGE_MLP, 0, w->n_rows);
+    const size_t n = (size_t)w->n_rows * (size_t)w->spec->router.top_k;
+    uint16_t *ids = ol_xcalloc(n, sizeof *ids);
+    float *weights = ol_xcalloc(n, sizeof *weights);
+    memcpy(ids, view->ids, n * sizeof *ids);
+    memcpy(weights, view->values, n * sizeof *weights);
+    job.take = take_gates;
+    job.shared = ol_recording_shared(w->c.recording, &ol_observe_contributions);
+    job.data = ids;
+    job.more = weights;
+    return ol_writer_put(w->c.writer, &job, err);
+}
 
 static int find(const uint16_t *columns, int n, uint16_t column)
 {
@@ -309,9 +403,11 @@ static int64_t row_of(const struct contributions *w, int64_t row)
     return row < 0 ? -1 : w->c.first_row + row;
 }
 
-static int hand_over_components(const struct contributions *w,
-                                const struct ol_writer_rows *at, struct ol_error *err)
+static int hand_over_components(const struct contributions *w, int layer,
+                                struct ol_error *err)
 {
+    struct ol_writer_job job =
+        ol_observer_job(&w->c, layer, OL_STAGE_COMPONENTS, 0, w->n_rows);
     struct ol_unit *units = ol_xcalloc((size_t)w->n_components, sizeof *units);
     for (int i = 0; i < w->n_components; i++) {
         const struct component *c = &w->components[i];
@@ -325,18 +421,23 @@ static int hand_over_components(const struct contributions *w,
             .output_row = row_of(w, c->output.row),
         };
     }
-    return ol_writer_take_units(w->c.writer, at, units, w->n_components, err);
+    job.take = take_units;
+    job.shared = ol_recording_shared(w->c.recording, &ol_observe_contributions);
+    job.what = w->n_components;
+    job.data = units;
+    return ol_writer_put(w->c.writer, &job, err);
 }
 
 /* Make the tables and hand them over. */
 static int see_output(struct contributions *w, const struct ol_view *view,
                       struct ol_error *err)
 {
-    const struct ol_writer_rows at = ol_observer_rows(&w->c, view->layer, 0, w->n_rows);
+    struct ol_writer_job job =
+        ol_observer_job(&w->c, view->layer, OL_STAGE_COMPONENTS, 0, w->n_rows);
     const size_t n = (size_t)w->n_rows * OL_TOP_FEATURES;
     const size_t writes_bytes =
         n * (size_t)(OL_WRITES_PER_TOP + w->n_slots) * sizeof(float);
-    float *writes = ol_writer_room(w->c.writer, w->c.part, writes_bytes, err);
+    float *writes = ol_observer_room(&w->c, writes_bytes, err);
     if (writes == NULL)
         return -1;
     uint16_t *features = ol_xcalloc(n, sizeof *features);
@@ -350,9 +451,15 @@ static int see_output(struct contributions *w, const struct ol_view *view,
             return -1;
         }
     }
-    if (ol_writer_take_writes(w->c.writer, &at, features, writes, writes_bytes, err) != 0)
+    job.take = take_writes;
+    job.shared = ol_recording_shared(w->c.recording, &ol_observe_contributions);
+    job.what = w->n_slots;
+    job.data = features;
+    job.more = writes;
+    job.bytes = writes_bytes;
+    if (ol_writer_put(w->c.writer, &job, err) != 0)
         return -1;
-    return hand_over_components(w, &at, err);
+    return hand_over_components(w, view->layer, err);
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
@@ -361,6 +468,8 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     switch (view->point) {
     case OL_POINT_ATTENTION:
         return see_attention(w, view, err);
+    case OL_POINT_ROUTER:
+        return see_router(w, view, err);
     case OL_POINT_DOWN_INPUT:
         return see_inputs(w, view->components, view->x, err);
     case OL_POINT_DOWN_OUTPUT:
@@ -378,4 +487,6 @@ const struct ol_observer ol_observe_contributions = {
     .free = free_all,
     .begin_layer = begin_layer,
     .see = see,
+    .share = share,
+    .unshare = unshare,
 };

@@ -168,23 +168,36 @@ static int add_components(struct input_squares *x, const struct ol_view *view,
         const enum ol_input input =
             input_at(x->c.what.spec, x->layer, view->point, c->components[i]);
         const bool routed = c->slots != NULL;
+        if (c->ends[i] == c->firsts[i])
+            continue;
         if (add(x, input, routed ? c->components[i] : 0,
-                ol_tensor_rows(view->x, c->firsts[i], c->firsts[i + 1] - c->firsts[i]),
+                ol_tensor_rows(view->x, c->firsts[i], c->ends[i] - c->firsts[i]),
                 err) != 0)
             return -1;
     }
     return 0;
 }
 
+/* Of a run on one device. */
+static int take(void *shared, const struct ol_writer_job *job, struct ol_error *err)
+{
+    const struct ol_recording *r = shared;
+    return ol_activation_write_squares(r->file, job->layer, (enum ol_input)job->what,
+                                       job->data, err);
+}
+
 static int hand_over(struct input_squares *x, struct ol_error *err)
 {
-    const struct ol_writer_rows at =
-        ol_observer_rows(&x->c, x->layer, 0, x->c.what.n_rows);
+    struct ol_writer_job job =
+        ol_observer_job(&x->c, x->layer, OL_STAGE_COMPONENTS, 0, x->c.what.n_rows);
+    job.take = take;
+    job.shared = x->c.recording;
     for (int i = 0; i < OL_N_INPUTS; i++) {
         double *sums = x->sums[i];
         x->sums[i] = NULL;
-        if (sums != NULL &&
-            ol_writer_take_squares(x->c.writer, &at, (enum ol_input)i, sums, err) != 0)
+        job.what = i;
+        job.data = sums;
+        if (sums != NULL && ol_writer_put(x->c.writer, &job, err) != 0)
             return -1;
     }
     return 0;

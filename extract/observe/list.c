@@ -5,14 +5,13 @@
 
 extern const struct ol_observer ol_observe_sites, ol_observe_router,
     ol_observe_contributions, ol_observe_input_squares, ol_observe_summaries,
-    ol_observe_likelihood, ol_observe_states;
+    ol_observe_likelihood, ol_observe_states, ol_observe_arms;
 
 /* The states are last: they speak for everything that was recorded before them. */
 const struct ol_observer *const ol_observers[] = {
-    &ol_observe_sites,         &ol_observe_router,
-    &ol_observe_contributions, &ol_observe_input_squares,
-    &ol_observe_summaries,     &ol_observe_likelihood,
-    &ol_observe_states,        NULL,
+    &ol_observe_sites,         &ol_observe_router,    &ol_observe_contributions,
+    &ol_observe_input_squares, &ol_observe_summaries, &ol_observe_likelihood,
+    &ol_observe_arms,          &ol_observe_states,    NULL,
 };
 
 enum { MOST_OBSERVERS = sizeof ol_observers / sizeof ol_observers[0] - 1 };
@@ -20,6 +19,7 @@ enum { MOST_OBSERVERS = sizeof ol_observers / sizeof ol_observers[0] - 1 };
 struct ol_taps {
     struct ol_observer_context context;
     void *selves[MOST_OBSERVERS];
+    uint32_t of_arms; /* bit i: observer i looks at arms */
     uint32_t *wanted; /* [n_layers + 1][OL_N_POINTS]: bit i, by observer i */
 };
 
@@ -95,6 +95,7 @@ struct ol_taps *ol_taps_new(const struct ol_observer_context *context)
                 who_wants(&context->what, l, (enum ol_point)point);
     for (int i = 0; i < MOST_OBSERVERS; i++) {
         const struct ol_observer *o = ol_observers[i];
+        taps->of_arms |= (uint32_t)o->of_arms << i;
         if (o->new == NULL)
             taps->selves[i] = &taps->context;
         else if (o->wants == NULL || (asked >> i & 1) != 0)
@@ -118,7 +119,8 @@ void ol_taps_free(struct ol_taps *taps)
 
 int ol_tap(struct ol_taps *taps, const struct ol_view *view, struct ol_error *err)
 {
-    uint32_t who = taps->wanted[(size_t)view->layer * OL_N_POINTS + view->point];
+    uint32_t who = taps->wanted[(size_t)view->layer * OL_N_POINTS + view->point] &
+                   (view->arm > 0 ? taps->of_arms : ~taps->of_arms);
     for (; who != 0; who &= who - 1) {
         const int i = __builtin_ctz(who);
         if (ol_observers[i]->see(taps->selves[i], view, err) != 0)

@@ -6,7 +6,7 @@
 
 #include "common/activation_file.h"
 #include "extract/forward/forward.h"
-#include "extract/run/writer.h"
+#include "extract/observe/recording.h"
 
 /* What is recorded of a model. */
 struct ol_observed {
@@ -18,15 +18,17 @@ struct ol_observed {
 
 /* Of one pass, over all sequences or over those of one of several devices. */
 struct ol_observer_context {
-    struct ol_observed what;    /* n_rows and n_sequences are those of the pass */
-    struct ol_backend *backend; /* borrowed */
-    struct ol_writer *writer;   /* borrowed */
-    int part;                   /* which of the passes, as the writer counts them */
-    int64_t first_row;          /* rows of all passes before it */
+    struct ol_observed what;        /* n_rows and n_sequences are those of the pass */
+    struct ol_backend *backend;     /* borrowed */
+    struct ol_writer *writer;       /* borrowed */
+    struct ol_recording *recording; /* borrowed, of the writer's thread */
+    int device;                     /* which of the passes, as the writer counts them */
+    int64_t first_row;              /* rows of all passes before it */
 };
 
 struct ol_observer {
     const char *name;
+    bool of_arms; /* it looks at the arms of an ablation, else at the baseline alone */
     /* Whether it wants to see a point of a layer; recorded is NULL in a layer of which
      * nothing is recorded, and after the last. */
     bool (*wants)(const struct ol_observed *what,
@@ -44,6 +46,13 @@ struct ol_observer {
     int (*settle)(void *self, struct ol_error *err);
     int (*end_layer)(void *self, int layer, struct ol_tensor stream,
                      struct ol_error *err);
+    /* What it shares with the same observer on other devices, in the writer's thread:
+     * made and freed; NULL where nothing is to be shared. What has been handed over by
+     * all of them up to a layer is kept for a run that is resumed. */
+    void *(*share)(const struct ol_recording *recording);
+    void (*unshare)(void *shared);
+    void (*save)(const void *shared, void **bytes, size_t *n);
+    int (*restore)(void *shared, const void *bytes, size_t n, struct ol_error *err);
 };
 
 /* All of them, NULL last; at each point they look in this order. */
@@ -67,11 +76,24 @@ const struct ol_activation_layer *ol_observed_layer(const struct ol_observed *wh
 struct ol_taps *ol_taps_new(const struct ol_observer_context *context);
 void ol_taps_free(struct ol_taps *taps); /* NULL is fine */
 
-/* Rows of the pass as the writer counts them. */
-static inline struct ol_writer_rows ol_observer_rows(const struct ol_observer_context *c,
-                                                     int layer, int64_t first, int64_t n)
+/* A job about n rows from `first` of the pass on; take, shared and data are left to be
+ * filled in. */
+static inline struct ol_writer_job ol_observer_job(const struct ol_observer_context *c,
+                                                   int layer, enum ol_writer_stage stage,
+                                                   int64_t first, int64_t n)
 {
-    return (struct ol_writer_rows){c->part, layer, c->first_row + first, n};
+    return (struct ol_writer_job){.device = c->device,
+                                  .layer = layer,
+                                  .stage = stage,
+                                  .first = c->first_row + first,
+                                  .n = n};
+}
+
+/* Room for rows or for what is made of them, as ol_writer_room. */
+static inline void *ol_observer_room(const struct ol_observer_context *c, size_t bytes,
+                                     struct ol_error *err)
+{
+    return ol_writer_room(c->writer, c->device, bytes, err);
 }
 
 #endif

@@ -8,6 +8,21 @@ static bool wants(const struct ol_observed *what,
     return point == OL_POINT_ROUTER && recorded != NULL && recorded->top_k > 0;
 }
 
+static int take(void *shared, const struct ol_writer_job *job, struct ol_error *err)
+{
+    const struct ol_recording *r = shared;
+    const int top_k = r->to.spec->router.top_k;
+    const uint16_t *ids = job->data;
+    const float *weights = job->more;
+    struct ol_row_span s = {0};
+    while (ol_recording_next_span(r, job, &s))
+        if (ol_activation_write_router(r->file, job->layer, s.sequence, s.token, s.n,
+                                       ids + s.row * top_k, weights + s.row * top_k,
+                                       err) != 0)
+            return -1;
+    return 0;
+}
+
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
 {
     const struct ol_observer_context *c = self;
@@ -16,8 +31,13 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     float *weights = ol_xcalloc(n, sizeof *weights);
     memcpy(ids, view->ids, n * sizeof *ids);
     memcpy(weights, view->values, n * sizeof *weights);
-    const struct ol_writer_rows at = ol_observer_rows(c, view->layer, 0, c->what.n_rows);
-    return ol_writer_take_router(c->writer, &at, ids, weights, err);
+    struct ol_writer_job job =
+        ol_observer_job(c, view->layer, OL_STAGE_MLP, 0, c->what.n_rows);
+    job.take = take;
+    job.shared = c->recording;
+    job.data = ids;
+    job.more = weights;
+    return ol_writer_put(c->writer, &job, err);
 }
 
 const struct ol_observer ol_observe_router = {

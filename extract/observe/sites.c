@@ -48,6 +48,27 @@ static void *new (const struct ol_observer_context *context)
     return s;
 }
 
+static enum ol_writer_stage stage_of(enum ol_site site)
+{
+    return site == OL_SITE_LN_ATTN || site == OL_SITE_RESIDUAL_ATTN ? OL_STAGE_ATTENTION
+                                                                    : OL_STAGE_MLP;
+}
+
+static int take(void *shared, const struct ol_writer_job *job, struct ol_error *err)
+{
+    const struct ol_recording *r = shared;
+    const size_t d = (size_t)r->to.layout->d_model, size = ol_dtype_size(r->to.dtype);
+    struct ol_row_span s = {0};
+    while (ol_recording_next_span(r, job, &s)) {
+        const char *rows = (const char *)job->data + (size_t)s.row * d * size;
+        if (ol_activation_write_site(
+                r->file, job->layer, (enum ol_site)job->what, s.sequence, s.token, s.n,
+                ol_recording_convert(r, rows, (size_t)s.n * d), err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Hand the oldest recording over. */
 static int settle_oldest(struct sites *s, struct ol_error *err)
 {
@@ -56,16 +77,21 @@ static int settle_oldest(struct sites *s, struct ol_error *err)
     struct ol_backend *b = s->c.backend;
     s->n--;
     memmove(s->recordings, s->recordings + 1, (size_t)s->n * sizeof *s->recordings);
-    void *copy = ol_writer_room(s->c.writer, s->c.part, ol_tensor_bytes(rows), err);
+    struct ol_writer_job job = ol_observer_job(&s->c, oldest.layer, stage_of(oldest.site),
+                                               oldest.first, rows.n_rows);
+    void *copy = ol_observer_room(&s->c, ol_tensor_bytes(rows), err);
     if (copy == NULL)
         return -1;
     if (b->op->download_end(b, &oldest.download, copy, err) != 0) {
         free(copy);
         return -1;
     }
-    const struct ol_writer_rows at =
-        ol_observer_rows(&s->c, oldest.layer, oldest.first, rows.n_rows);
-    return ol_writer_take_site(s->c.writer, &at, oldest.site, copy, err);
+    job.take = take;
+    job.shared = s->c.recording;
+    job.what = (int)oldest.site;
+    job.data = copy;
+    job.bytes = ol_tensor_bytes(rows);
+    return ol_writer_put(s->c.writer, &job, err);
 }
 
 static int settle(void *self, struct ol_error *err)

@@ -1,11 +1,15 @@
 /* What summaries keep of sites and of the stream after a layer (digest.h): gathered where
  * the rows are, sequence by sequence. */
-#include "extract/observe/observer.h"
+#include "extract/observe/summaries.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/magnitude.h"
+#include "extract/observe/observer.h"
 #include "extract/observe/summary.h"
+
+extern const struct ol_observer ol_observe_summaries;
 
 static enum ol_summary_site site_at(enum ol_point point)
 {
@@ -30,15 +34,125 @@ static int64_t bytes(const struct ol_observed *what)
                : 0;
 }
 
+/* ---- in the writer's thread ---- */
+
+/* What a norm multiplies by; the caller frees it. */
+static float *read_gains(const struct ol_recording *r, enum ol_role role, int layer)
+{
+    const struct ol_weight w = ol_weights_get(r->to.weights, role, layer, 0);
+    const size_t d = (size_t)r->to.spec->d_model, size = ol_dtype_size(w.dtype);
+    float *gains = ol_xcalloc(d, sizeof *gains);
+    for (size_t c = 0; c < d; c++) {
+        gains[c] = 1;
+        if (w.data == NULL)
+            continue;
+        float value;
+        ol_to_f32(w.dtype, (const char *)w.data + c * (size_t)w.col_step * size, &value,
+                  1);
+        gains[c] = r->to.spec->norm == OL_NORM_RMS_OFFSET ? 1 + value : value;
+    }
+    return gains;
+}
+
+struct shared {
+    const struct ol_recording *recording;
+    struct ol_summary *summary;
+};
+
+static void *share(const struct ol_recording *recording)
+{
+    if (!recording->to.layout->summary)
+        return NULL;
+    struct shared *s = ol_xcalloc(1, sizeof *s);
+    s->recording = recording;
+    s->summary = ol_summary_new(recording->to.layout);
+    return s;
+}
+
+static void unshare(void *shared)
+{
+    struct shared *s = shared;
+    ol_summary_free(s->summary);
+    free(s);
+}
+
+static void save(const void *shared, void **kept, size_t *n)
+{
+    ol_summary_save(((const struct shared *)shared)->summary, kept, n);
+}
+
+static int restore(void *shared, const void *kept, size_t n, struct ol_error *err)
+{
+    return ol_summary_restore(((struct shared *)shared)->summary, kept, n, err);
+}
+
 /* Of one sequence. */
-static int digest(const struct ol_observer_context *c, const struct ol_writer_rows *at,
+static int take_digest(void *shared, const struct ol_writer_job *job,
+                       struct ol_error *err)
+{
+    (void)err;
+    struct shared *s = shared;
+    struct ol_row_span span = {0};
+    ol_recording_next_span(s->recording, job, &span);
+    assert(span.token == 0 && span.n == job->n &&
+           span.n == s->recording->to.lengths[span.sequence]);
+    ol_summary_add(s->summary, span.sequence, job->data);
+    return 0;
+}
+
+/* After a site's digests; the last rows' complete its summary. */
+static int take_counts(void *shared, const struct ol_writer_job *job,
+                       struct ol_error *err)
+{
+    struct shared *s = shared;
+    const struct ol_recording *r = s->recording;
+    const enum ol_summary_site site = (enum ol_summary_site)job->what;
+    ol_summary_add_counts(s->summary, job->data);
+    if (!ol_recording_is_last(r, job))
+        return 0;
+    const bool normed = site != OL_SUMMARY_OUTPUT;
+    float *gains = normed ? read_gains(r,
+                                       site == OL_SUMMARY_LN_ATTN ? OL_ROLE_ATTN_NORM
+                                                                  : OL_ROLE_MLP_NORM,
+                                       job->layer)
+                          : NULL;
+    struct ol_activation_summary summary = *ol_summary_site(s->summary, gains);
+    free(gains);
+    if (!normed)
+        summary.counts = NULL, summary.maxima = NULL;
+    return ol_activation_write_summary(r->file, job->layer, site, &summary, err);
+}
+
+void ol_summaries_outliers(const struct ol_recording *r, struct ol_activation_outliers *o)
+{
+    const struct shared *s = ol_recording_shared(r, &ol_observe_summaries);
+    ol_summary_outliers(s->summary, o);
+}
+
+/* ---- in the pass ---- */
+
+static struct ol_writer_job job_of(const struct ol_observer_context *c, int layer,
+                                   enum ol_summary_site site, int64_t first, int64_t n)
+{
+    static const enum ol_writer_stage stages[OL_N_SUMMARY_SITES] = {
+        [OL_SUMMARY_LN_ATTN] = OL_STAGE_ATTENTION,
+        [OL_SUMMARY_LN_MLP] = OL_STAGE_MLP,
+        [OL_SUMMARY_OUTPUT] = OL_STAGE_OUTPUT};
+    struct ol_writer_job job = ol_observer_job(c, layer, stages[site], first, n);
+    job.shared = ol_recording_shared(c->recording, &ol_observe_summaries);
+    job.what = (int)site;
+    return job;
+}
+
+/* Of one sequence. */
+static int digest(const struct ol_observer_context *c, struct ol_writer_job *job,
                   enum ol_summary_site site, struct ol_tensor rows, struct ol_error *err)
 {
     /* In the stream itself nothing is an occurrence. */
     const uint32_t least =
         site == OL_SUMMARY_OUTPUT ? 0 : ol_least_bf16(c->what.layout->threshold);
-    void *room = ol_writer_room(c->writer, c->part,
-                                ol_digest_bytes(rows.n_rows, rows.n_cols), err);
+    const size_t bytes = ol_digest_bytes(rows.n_rows, rows.n_cols);
+    void *room = ol_observer_room(c, bytes, err);
     if (room == NULL)
         return -1;
     struct ol_digest *d = ol_digest_in(room, rows.n_rows, rows.n_cols);
@@ -46,19 +160,24 @@ static int digest(const struct ol_observer_context *c, const struct ol_writer_ro
         free(d);
         return -1;
     }
-    return ol_writer_take_digest(c->writer, at, site, d, err);
+    job->take = take_digest;
+    job->data = d;
+    job->bytes = bytes;
+    return ol_writer_put(c->writer, job, err);
 }
 
-static int take_counts(const struct ol_observer_context *c, int layer,
-                       enum ol_summary_site site, struct ol_error *err)
+static int hand_over_counts(const struct ol_observer_context *c, int layer,
+                            enum ol_summary_site site, struct ol_error *err)
 {
     int64_t *counts = ol_xcalloc(OL_N_CODES, sizeof *counts);
     if (c->backend->op->take_histogram(c->backend, counts, err) != 0) {
         free(counts);
         return -1;
     }
-    const struct ol_writer_rows at = ol_observer_rows(c, layer, 0, c->what.n_rows);
-    return ol_writer_take_counts(c->writer, &at, site, counts, err);
+    struct ol_writer_job job = job_of(c, layer, site, 0, c->what.n_rows);
+    job.take = take_counts;
+    job.data = counts;
+    return ol_writer_put(c->writer, &job, err);
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
@@ -67,15 +186,23 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     const enum ol_summary_site site = site_at(view->point);
     const int32_t *length = view->lengths;
     for (int64_t row = 0; row < view->x.n_rows; row += *length++) {
-        const struct ol_writer_rows at =
-            ol_observer_rows(c, view->layer, view->first + row, *length);
-        if (digest(c, &at, site, ol_tensor_rows(view->x, row, *length), err) != 0)
+        struct ol_writer_job job =
+            job_of(c, view->layer, site, view->first + row, *length);
+        if (digest(c, &job, site, ol_tensor_rows(view->x, row, *length), err) != 0)
             return -1;
     }
     return view->first + view->x.n_rows == c->what.n_rows
-               ? take_counts(c, view->layer, site, err)
+               ? hand_over_counts(c, view->layer, site, err)
                : 0;
 }
 
 const struct ol_observer ol_observe_summaries = {
-    .name = "summaries", .wants = wants, .bytes = bytes, .see = see};
+    .name = "summaries",
+    .wants = wants,
+    .bytes = bytes,
+    .see = see,
+    .share = share,
+    .unshare = unshare,
+    .save = save,
+    .restore = restore,
+};

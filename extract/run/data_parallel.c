@@ -150,7 +150,7 @@ static void *work(void *arg)
     struct ol_error err = {0};
     if (run_one(device, &err) != 0)
         fail(device, &err);
-    ol_writer_end_part(device->context.writer, device->context.part);
+    ol_writer_end_device(device->context.writer, device->context.device);
     return NULL;
 }
 
@@ -164,14 +164,18 @@ static void set_up(struct devices *all, const struct ol_data_parallel *run,
     for (int p = 0; p < all->n; p++) {
         struct device *device = &all->of[p];
         const int64_t n_rows = rows_in(in->lengths, starts[p], starts[p + 1]);
+        const bool arms = in->arms->n > 0; /* then on one device */
         device->all = all;
         device->progress = run->progress;
         device->told = err;
         device->context = (struct ol_observer_context){
-            .what = {in->spec, run->layout, n_rows, starts[p + 1] - starts[p]},
+            .what = {in->spec, run->layout,
+                     arms ? rows_in(in->lengths, 0, in->arms->n_sequences) : n_rows,
+                     arms ? in->arms->n_sequences : starts[p + 1] - starts[p]},
             .backend = run->backends[p],
             .writer = run->writer,
-            .part = p,
+            .recording = run->recording,
+            .device = p,
             .first_row = row,
         };
         device->in = *in;
@@ -224,7 +228,7 @@ int ol_data_parallel_run(const struct ol_data_parallel *run, struct ol_error *er
     ol_process_block_signals(&before);
     const int started = start_all(all);
     for (int p = started; p < all->n; p++)
-        ol_writer_end_part(run->writer, p);
+        ol_writer_end_device(run->writer, p);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (int p = 0; p < started; p++)
         pthread_join(all->of[p].thread, NULL);

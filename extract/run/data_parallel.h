@@ -23,6 +23,7 @@ struct ol_data_parallel {
     struct ol_backend *const *backends; /* [n_devices] */
     int n_devices;
     const struct ol_activation_layout *layout;
+    struct ol_recording *recording;
     struct ol_writer *writer;
     struct ol_progress *progress;
 };

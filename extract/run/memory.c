@@ -59,7 +59,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
      */
-    const int64_t tables = need->what.n_rows * (16 + (int64_t)spec->router.top_k * 20);
+    const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
     const int64_t logits =
         need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
     const int64_t blocks = plan->buffers.block_rows * (mixer_width(spec) + d) * size;
@@ -72,7 +72,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t rope =
         2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
-    const int64_t states = need->what.n_rows * d * size;
+    const int64_t states = need->n_rows * d * size;
     const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
     const int64_t observers = ol_observers_bytes(&need->what);
     const int64_t tensors =
@@ -97,7 +97,7 @@ static struct ol_memory_plan at_level(const struct ol_memory_need *need, int lev
     struct ol_memory_plan plan = {
         .buffers =
             {
-                .block_rows = ol_memory_block_rows(need->what.n_rows, need->longest),
+                .block_rows = ol_memory_block_rows(need->n_rows, need->longest),
                 .dense_rows = least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS),
                                     need->part_rows),
                 .group_rows =
@@ -169,6 +169,6 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
         given    ? "--memory"
         : device ? "free device memory"
                  : "free memory",
-        (long long)(budget / MIB), (long long)need->what.n_rows,
+        (long long)(budget / MIB), (long long)need->n_rows,
         (long long)(ol_memory_least(need) / MIB));
 }

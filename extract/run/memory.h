@@ -14,6 +14,7 @@
 
 struct ol_memory_need {
     struct ol_observed what; /* the model, and what is recorded of all sequences */
+    int64_t n_rows;          /* with those of arms */
     int64_t longest;         /* tokens of the longest sequence */
     enum ol_dtype dtype;     /* of activations */
     int64_t scratch_bytes;   /* of the backend: its scratch_bytes operation */

@@ -284,6 +284,7 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
     struct ol_memory_need need = {
         .what = {&r->model->spec, r->layout, r->n_sequences * r->length, r->n_sequences},
+        .n_rows = r->n_sequences * r->length,
         .longest = r->length,
         .dtype = r->backend->dtype,
         .scratch_bytes =

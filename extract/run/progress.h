@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "common/activation_file.h"
 #include "extract/backend.h"
 #include "extract/weights/stream.h"
 #include "extract/run/writer.h"

@@ -15,10 +15,14 @@
 #include "common/infile.h"
 #include "common/output.h"
 #include "common/version.h"
+#include "extract/run/ablation.h"
 #include "extract/run/devices.h"
 #include "extract/weights/hub.h"
 #include "extract/observe/contributions.h"
+#include "extract/observe/arms.h"
 #include "extract/observe/input_squares.h"
+#include "extract/observe/likelihood.h"
+#include "extract/observe/summaries.h"
 #include "extract/run/data_parallel.h"
 #include "extract/run/model.h"
 
@@ -41,11 +45,12 @@ struct run {
     bool created; /* the two files are this process's, not an earlier run's */
     int32_t *ids; /* without padding */
     int64_t n_rows;
-    struct ol_summary *summary;         /* NULL: none is made */
-    float *(*gains)[OL_SUMMARY_OUTPUT]; /* [n_layers], of the norms; with summary */
-    void *hidden;                       /* of a resumed run */
-    int done;                           /* layer of hidden, or -1 */
+    struct ol_recording *recording;
+
+    void *hidden; /* of a resumed run */
+    int done;     /* layer of hidden, or -1 */
     struct ol_memory_plan memory;
+    struct ol_ablation all; /* the sequences with those of all arms */
     struct ol_activation_receipt receipt;
 };
 
@@ -342,8 +347,8 @@ static int take_up(struct run *r, struct ol_error *err)
     void *extra = NULL;
     size_t n = 0;
     int status = ol_state_get(r->states, r->hidden, &r->done, &extra, &n, err);
-    if (status == 0 && r->summary != NULL && r->done >= 0)
-        status = ol_summary_restore(r->summary, extra, n, err);
+    if (status == 0 && r->done >= 0)
+        status = ol_recording_restore(r->recording, extra, n, err);
     free(extra);
     if (status == 0)
         ol_activation_go_on_after(r->file, r->done);
@@ -354,7 +359,7 @@ static int open_files(struct run *r, struct ol_error *err)
 {
     char hex[OL_SHA256_HEX_BYTES];
     identify(r, hex);
-    const struct ol_state_identity id = {hex, r->request->precision, r->n_rows,
+    const struct ol_state_identity id = {hex, r->request->precision, r->all.n_rows,
                                          r->model.spec.d_model};
     const char *partial = r->partial_path;
     const bool there = access(partial, F_OK) == 0;
@@ -368,7 +373,8 @@ static int open_files(struct run *r, struct ol_error *err)
         r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
         if (r->file != NULL)
             r->states = ol_state_open(r->state_path, &id, err);
-        r->hidden = ol_xcalloc((size_t)(r->n_rows * id.d_model), ol_dtype_size(id.dtype));
+        r->hidden =
+            ol_xcalloc((size_t)(r->all.n_rows * id.d_model), ol_dtype_size(id.dtype));
         if (r->file != NULL && r->states != NULL)
             status = take_up(r, err);
         if (status == 0)
@@ -444,6 +450,8 @@ static int64_t split_rows(struct run *r, int64_t longest)
     const struct ol_corpus *c = &r->corpus;
     const int n = r->devices.n;
     r->n_parts = n < c->n_sequences ? n : (int)c->n_sequences;
+    if (r->all.arms.n > 0)
+        return r->all.n_rows;
     return ol_data_parallel_most_rows(
         c->lengths, c->n_sequences, ol_memory_block_rows(r->n_rows, longest), r->n_parts);
 }
@@ -453,6 +461,7 @@ static int plan_memory(struct run *r, struct ol_error *err)
     const struct ol_corpus *c = &r->corpus;
     struct ol_memory_need need = {
         .what = {&r->model.spec, &r->layout, r->n_rows, c->n_sequences},
+        .n_rows = r->all.n_rows,
         .dtype = r->request->precision,
         .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(
             r->devices.backends[0], ol_spec_products(&r->model.spec)),
@@ -460,16 +469,16 @@ static int plan_memory(struct run *r, struct ol_error *err)
     };
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
-        need.other_bytes += r->n_rows * r->model.spec.d_model *
+        need.other_bytes += r->all.n_rows * r->model.spec.d_model *
                             (int64_t)ol_dtype_size(r->request->precision);
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];
     need.part_rows = split_rows(r, need.longest);
     /* Sums over parts would be in another order than those of one. */
-    if (r->request->imatrix && r->n_parts > 1)
-        return ol_fail(err, "--imatrix runs on one device, --devices %s names several",
-                       r->request->devices);
+    if ((r->request->imatrix || r->all.arms.n > 0) && r->n_parts > 1)
+        return ol_fail(err, "--%s runs on one device, --devices %s names several",
+                       r->request->imatrix ? "imatrix" : "ablate", r->request->devices);
     need.n_parts = r->n_parts;
     for (int i = 0; i < r->n_parts; i++) {
         int64_t bytes;
@@ -482,35 +491,17 @@ static int plan_memory(struct run *r, struct ol_error *err)
     return ol_memory_choose(&need, r->request->memory, &r->memory, err);
 }
 
-/* What a norm multiplies by. */
-static float *read_gains(const struct ol_model *m, enum ol_role role, int layer)
+static void begin_recording(struct run *r)
 {
-    const struct ol_weight w = ol_weights_get(m->weights, role, layer, 0);
-    const size_t d = (size_t)m->spec.d_model, size = ol_dtype_size(w.dtype);
-    float *gains = ol_xcalloc(d, sizeof *gains);
-    for (size_t c = 0; c < d; c++) {
-        gains[c] = 1;
-        if (w.data == NULL)
-            continue;
-        float value;
-        ol_to_f32(w.dtype, (const char *)w.data + c * (size_t)w.col_step * size, &value,
-                  1);
-        gains[c] = m->spec.norm == OL_NORM_RMS_OFFSET ? 1 + value : value;
-    }
-    return gains;
-}
-
-static void new_summary(struct run *r)
-{
-    if (!r->request->summary)
-        return;
-    const struct ol_model *m = &r->model;
-    r->gains = ol_xcalloc((size_t)m->spec.n_layers, sizeof *r->gains);
-    for (int l = 0; l < m->spec.n_layers; l++) {
-        r->gains[l][OL_SUMMARY_LN_ATTN] = read_gains(m, OL_ROLE_ATTN_NORM, l);
-        r->gains[l][OL_SUMMARY_LN_MLP] = read_gains(m, OL_ROLE_MLP_NORM, l);
-    }
-    r->summary = ol_summary_new(&r->layout);
+    const struct ol_recording_target target = {
+        .spec = &r->model.spec,
+        .weights = r->model.weights,
+        .layout = &r->layout,
+        .lengths = r->corpus.lengths,
+        .dtype = r->request->precision,
+        .n_devices = r->n_parts,
+    };
+    r->recording = ol_recording_new(&target);
 }
 
 static int compute(struct run *r, struct ol_error *err)
@@ -518,33 +509,25 @@ static int compute(struct run *r, struct ol_error *err)
     /* Where there was a choice. */
     if (r->request->backend == OL_BACKEND_AUTO && ol_cuda_libraries() != NULL)
         ol_note("running on %s", r->devices.backends[0]->device);
-    const struct ol_writer_target target = {
-        .file = r->file,
-        .layout = &r->layout,
-        .states = r->states,
-        .summary = r->summary,
-        .gains = (float *const(*)[OL_SUMMARY_OUTPUT])r->gains,
-        .lengths = r->corpus.lengths,
-        .dtype = r->request->precision,
-        .most_waiting = (size_t)(r->memory.writer_bytes / r->n_parts),
-        .n_parts = r->n_parts,
-        .n_experts = r->model.spec.router.n_experts,
-    };
+    r->recording->file = r->file;
+    r->recording->states = r->states;
     struct ol_data_parallel passes = {
         .forward =
             {
                 .spec = &r->model.spec,
                 .weights = r->model.weights,
+                .arms = &r->all.arms,
                 .buffers = &r->memory.buffers,
-                .n_sequences = r->corpus.n_sequences,
-                .lengths = r->corpus.lengths,
-                .ids = r->ids,
+                .n_sequences = r->all.n_sequences,
+                .lengths = r->all.lengths,
+                .ids = r->all.ids,
                 .done = r->done,
                 .states = r->hidden,
             },
         .backends = r->devices.backends,
         .n_devices = r->n_parts,
         .layout = &r->layout,
+        .recording = r->recording,
     };
     const struct ol_observed what = {&r->model.spec, &r->layout, r->n_rows,
                                      r->corpus.n_sequences};
@@ -552,7 +535,8 @@ static int compute(struct run *r, struct ol_error *err)
     int status = -1;
     passes.forward.stream = ol_stream_new(r->memory.buffers.weight_bytes, err);
     if (passes.forward.stream != NULL)
-        passes.writer = ol_writer_new(&target, err);
+        passes.writer =
+            ol_writer_new(r->n_parts, (size_t)(r->memory.writer_bytes / r->n_parts), err);
     if (passes.writer == NULL)
         goto out;
     ol_observers_extent(&what, &passes.forward);
@@ -560,13 +544,13 @@ static int compute(struct run *r, struct ol_error *err)
     const struct ol_progress_sources sources = {
         passes.forward.stream, r->devices.backends, r->n_parts, passes.writer};
     passes.progress =
-        ol_progress_new(r->n_rows, r->model.spec.n_layers, total, skipped, &sources);
+        ol_progress_new(r->all.n_rows, r->model.spec.n_layers, total, skipped, &sources);
     if (ol_data_parallel_run(&passes, err) != 0 ||
         ol_writer_finish(passes.writer, err) != 0)
         goto out;
     ol_progress_finish(passes.progress, &r->receipt);
     int64_t n_nll;
-    const double mean_nll = ol_writer_mean_nll(passes.writer, &n_nll);
+    const double mean_nll = ol_likelihood_mean(r->recording, &n_nll);
     if (n_nll > 0 && isnan(mean_nll))
         ol_note("the perplexity is not known: a token's probability is not a number");
     else if (n_nll > 0)
@@ -591,10 +575,10 @@ static int seal(struct run *r, struct ol_error *err)
     struct ol_activation_writer *file = r->file;
     struct ol_activation_outliers outliers = {0};
     r->file = NULL;
-    if (r->summary != NULL)
-        ol_summary_outliers(r->summary, &outliers);
+    if (r->layout.summary)
+        ol_summaries_outliers(r->recording, &outliers);
     const int status =
-        ol_activation_seal(file, r->summary != NULL ? &outliers : NULL, &r->receipt, err);
+        ol_activation_seal(file, r->layout.summary ? &outliers : NULL, &r->receipt, err);
     ol_activation_outliers_clear(&outliers);
     if (status != 0)
         return -1;
@@ -607,11 +591,7 @@ static void clear(struct run *r)
 {
     abandon(r);
     ol_state_close(r->states);
-    ol_summary_free(r->summary);
-    for (int l = 0; r->gains != NULL && l < r->model.spec.n_layers; l++)
-        for (int site = 0; site < OL_SUMMARY_OUTPUT; site++)
-            free(r->gains[l][site]);
-    free(r->gains);
+    ol_recording_free(r->recording);
     ol_activation_info_clear(&r->info);
     for (int64_t i = 0; i < r->input.n_pieces; i++)
         free((char *)(uintptr_t)r->input.pieces[i]);
@@ -619,6 +599,7 @@ static void clear(struct run *r)
     free((void *)(uintptr_t)r->input.piece_ids);
     free(r->layout.layers);
     free(r->hidden);
+    ol_ablation_clear(&r->all);
     free(r->ids);
     ol_devices_close(&r->devices);
     ol_corpus_clear(&r->corpus);
@@ -641,7 +622,10 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
         ol_model_open(&r.model, request->model, err) != 0 ||
         read_corpus(&r, r.model.directory, err) != 0 || check_names(&r, err) != 0 ||
-        join_ids(&r, err) != 0 || lay_out(&r, err) != 0)
+        join_ids(&r, err) != 0 || lay_out(&r, err) != 0 ||
+        ol_ablation_init(&r.all, &r.model.spec, request->ablate.items,
+                         (int)request->ablate.n, r.corpus.lengths, r.corpus.n_sequences,
+                         r.ids, err) != 0)
         goto out;
     name_pieces(&r);
     describe(&r);
@@ -660,7 +644,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     if (plan_memory(&r, err) != 0)
         goto out;
     tell_memory(&r);
-    new_summary(&r);
+    begin_recording(&r);
     if (open_files(&r, err) != 0 || compute(&r, err) != 0 || seal(&r, err) != 0)
         goto out;
     status = 0;

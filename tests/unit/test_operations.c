@@ -792,6 +792,45 @@ static size_t look(struct ol_backend *b, int n_rows, int n_cols, int k, char *by
     return n * sizeof *values;
 }
 
+static size_t set(struct ol_backend *b, int n_rows, int n_cols, int k, char *bytes)
+{
+    struct ol_error err = {0};
+    const size_t n = (size_t)(n_rows * n_cols);
+    float *input = ol_xcalloc(n, sizeof *input), *values = ol_xcalloc((size_t)k, 4);
+    uint16_t *columns = ol_xcalloc((size_t)k, sizeof *columns);
+    for (size_t i = 0; i < n; i++)
+        input[i] = (float)uniform();
+    for (int c = 0; c < k; c++) {
+        columns[c] = (uint16_t)((c * 7 + n_cols - 1) % n_cols); /* the last one too */
+        values[c] = c % 3 == 0 ? 0 : 1000.3f * (float)uniform();
+    }
+    struct ol_tensor x = tensor(b, b->dtype, n_rows, n_cols);
+    test_upload(b, x, input);
+    double *before = tensor_values(b, x);
+    OK(b->op->set_columns(b, x, k, columns, values, &err));
+    double *after = tensor_values(b, x);
+    for (int c = 0; c < k; c++)
+        for (int i = 0; i < n_rows; i++)
+            before[i * n_cols + columns[c]] =
+                b->dtype == OL_DTYPE_F32
+                    ? (double)values[c]
+                    : (double)ol_bf16_to_f32(ol_bf16_from_f32(values[c]));
+    assert_memory_equal(after, before, n * sizeof *after);
+    memcpy(bytes, after, n * sizeof *after);
+    free(input), free(values), free(columns), free(before), free(after);
+    b->op->tensor_free(b, &x);
+    return n * sizeof *after;
+}
+
+static size_t set_columns(struct ol_backend *b, void *bytes)
+{
+    char *at = bytes;
+    size_t n = set(b, 1, 1, 1, at);
+    n += set(b, 5, 13, 4, at + n);
+    n += set(b, 67, 130, 19, at + n);
+    return n;
+}
+
 static size_t largest_and_pick(struct ol_backend *b, void *bytes)
 {
     char *at = bytes;
@@ -876,6 +915,7 @@ static const struct {
     {"gate", gate},
     {"permute, gather, scatter_add", experts},
     {"largest, pick", largest_and_pick},
+    {"set_columns", set_columns},
     {"add_squares", add_squares},
     {"nll", nll},
 };

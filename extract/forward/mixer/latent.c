@@ -151,12 +151,10 @@ static int see_values(struct ol_mixer *m, const struct ol_mixer_block *block,
             return -1;
         /* The last time, the columns of the time before may stand behind these. */
         const struct ol_pieces pieces = {a->n_heads, at, width};
-        const struct ol_view view = {.point = OL_POINT_VALUES,
-                                     .layer = block->layer,
-                                     .first = block->first,
-                                     .lengths = block->lengths,
-                                     .pieces = &pieces,
-                                     .x = ol_mixer_rows(m, HEADS, block->n_rows)};
+        struct ol_view view = block->view;
+        view.point = OL_POINT_VALUES;
+        view.pieces = &pieces;
+        view.x = ol_mixer_rows(m, HEADS, block->n_rows);
         if (ol_tap(m->c.taps, &view, err) != 0)
             return -1;
     }

@@ -104,11 +104,9 @@ int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
                  const struct ol_mixer_block *block, struct ol_tensor x,
                  struct ol_error *err)
 {
-    const struct ol_view view = {.point = point,
-                                 .layer = block->layer,
-                                 .first = block->first,
-                                 .lengths = block->lengths,
-                                 .x = x};
+    struct ol_view view = block->view;
+    view.point = point;
+    view.x = x;
     return ol_tap(m->c.taps, &view, err);
 }
 

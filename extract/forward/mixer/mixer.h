@@ -31,8 +31,8 @@ struct ol_mixer {
 
 /* Whole sequences, one after another. */
 struct ol_mixer_block {
+    struct ol_view view; /* how a tap sees it */
     int layer;
-    int64_t first;          /* row of all rows */
     const int32_t *lengths; /* [n_sequences] */
     int64_t n_sequences;
     int64_t n_rows;       /* their sum */

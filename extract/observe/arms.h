@@ -1,0 +1,11 @@
+/* What came of the arms of an ablation. */
+#ifndef OL_OBSERVE_ARMS_H
+#define OL_OBSERVE_ARMS_H
+
+#include "extract/observe/recording.h"
+
+/* What is recorded of them, when everything was written; borrowed. NULL: there are
+ * none. */
+const struct ol_activation_arms *ol_arms_recorded(const struct ol_recording *r);
+
+#endif

@@ -1,0 +1,52 @@
+#include "extract/run/ablation.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The sequences of one arm, behind what is there. */
+static int append(struct ol_ablation *a, const char *text, int left_out,
+                  const int32_t *lengths, const int32_t *ids, struct ol_error *err)
+{
+    for (int64_t s = 0; s < a->arms.n_sequences; ids += lengths[s++]) {
+        const int32_t n = lengths[s] - left_out;
+        if (n < 1)
+            return ol_fail(err,
+                           "--ablate %s: sequence %" PRId64 " has %d tokens, at least %d "
+                           "are needed",
+                           text, s, lengths[s], left_out + 1);
+        a->lengths[a->n_sequences++] = n;
+        memcpy(a->ids + a->n_rows, ids + left_out, (size_t)n * sizeof *ids);
+        a->n_rows += n;
+    }
+    return 0;
+}
+
+int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
+                     const char *const *texts, int n, const int32_t *lengths,
+                     int64_t n_sequences, const int32_t *ids, struct ol_error *err)
+{
+    int64_t n_rows = 0;
+    *a = (struct ol_ablation){0};
+    if (ol_arms_parse(texts, n, spec, &a->arms, err) != 0)
+        return -1;
+    for (int64_t s = 0; s < n_sequences; s++)
+        n_rows += lengths[s];
+    a->arms.n_sequences = n_sequences;
+    a->lengths = ol_xcalloc((size_t)(n_sequences * (n + 1)), sizeof *a->lengths);
+    a->ids = ol_xcalloc((size_t)(n_rows * (n + 1)), sizeof *a->ids);
+    if (append(a, "", 0, lengths, ids, err) != 0)
+        return -1;
+    for (int i = 0; i < n; i++)
+        if (append(a, texts[i], ol_arm_left_out(a->arms.arms[i]), lengths, ids, err) != 0)
+            return -1;
+    return 0;
+}
+
+void ol_ablation_clear(struct ol_ablation *a)
+{
+    ol_arms_clear(&a->arms);
+    free(a->lengths);
+    free(a->ids);
+    *a = (struct ol_ablation){0};
+}

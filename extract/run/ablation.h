@@ -1,0 +1,23 @@
+/* The sequences of a run with those of its arms behind them, as the forward pass takes
+ * them. */
+#ifndef OL_ABLATION_H
+#define OL_ABLATION_H
+
+#include "extract/intervene/intervention.h"
+
+struct ol_ablation {
+    struct ol_arms arms;
+    /* The baseline's, and every arm's after it. */
+    int64_t n_sequences, n_rows;
+    int32_t *lengths; /* [n_sequences] */
+    int32_t *ids;     /* [n_rows], without padding */
+};
+
+/* texts [n]: what --ablate says of each arm; n may be 0. The baseline's lengths
+ * [n_sequences] and ids are copied. Clear it also when this fails. */
+int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
+                     const char *const *texts, int n, const int32_t *lengths,
+                     int64_t n_sequences, const int32_t *ids, struct ol_error *err);
+void ol_ablation_clear(struct ol_ablation *a);
+
+#endif
