@@ -1,5 +1,6 @@
-/* Owns the process's signal handlers and the list of files that it is to remove. The list
- * is read by handlers: a slot holds a whole pointer or NULL at any moment. */
+/* Owns the process's signal handlers, how it came by standard output, and the list of
+ * files that it is to remove. The list is read by handlers: a slot holds a whole pointer
+ * or NULL at any moment. */
 #include "common/process.h"
 
 #include <assert.h>
@@ -14,15 +15,16 @@
 #include <unistd.h>
 
 static _Atomic(const char *) temporaries[OL_MOST_TEMPORARIES];
+static bool stdout_closed;
 
 void ol_process_guard(const char *path)
 {
-    for (int i = 0; i < OL_MOST_TEMPORARIES; i++) {
-        const char *none = NULL;
+    int i = 0;
+    const char *none = NULL;
+    for (; i < OL_MOST_TEMPORARIES; i++, none = NULL)
         if (atomic_compare_exchange_strong(&temporaries[i], &none, path))
-            return;
-    }
-    assert(!"more temporary files than slots");
+            break;
+    assert(i < OL_MOST_TEMPORARIES);
 }
 
 void ol_process_release(const char *path)
@@ -80,11 +82,17 @@ static void fill_descriptors(void)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) != -1 || errno != EBADF)
             continue;
+        stdout_closed = stdout_closed || fd == STDOUT_FILENO;
         /* Those below are open: the lowest that is free is this one. */
         if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0 &&
             open("/", O_RDONLY | O_DIRECTORY) < 0)
             _exit(1);
     }
+}
+
+bool ol_process_stdout_closed(void)
+{
+    return stdout_closed;
 }
 
 void ol_process_begin(void)

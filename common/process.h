@@ -3,12 +3,17 @@
 #define OL_PROCESS_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 /* The first statement of every main. Descriptors 0 to 2 that came closed are opened on
  * /dev/null, the wrong way round, so that no file takes their place and what would be
  * lost there is an error. A limit of the file size (SIGXFSZ) becomes a write that fails.
  * Signals that end the process remove its temporary files first. */
 void ol_process_begin(void);
+
+/* Whether standard output came closed: who closed it does not want what is printed beside
+ * a file. */
+bool ol_process_stdout_closed(void);
 
 /* path, which stays the caller's and must not change, is removed if the process ends
  * before it is released: by exit() or by a signal that can be caught. At most

@@ -170,6 +170,10 @@ static int check(struct command *c, const struct ol_texts *operands)
         return ol_usage_error("--output -: an activation file is no stream");
     if (c->plan && c->tokenize)
         return ol_usage_error("--plan and --tokenize exclude each other");
+    if (r->output != NULL && (c->plan || c->tokenize))
+        return ol_usage_error("--output names an activation file; %s writes to standard "
+                              "output",
+                              c->plan ? "--plan" : "--tokenize");
     if (!c->plan && (c->texts.n > 0) == (r->corpus.ids_file != NULL))
         return ol_usage_error(c->texts.n > 0 ? "--text and --ids exclude each other"
                                              : "a text is missing: give --text or --ids");

@@ -14,6 +14,7 @@
 
 #include "common/infile.h"
 #include "common/output.h"
+#include "common/process.h"
 #include "common/version.h"
 #include "extract/run/ablation.h"
 #include "extract/run/devices.h"
@@ -268,6 +269,12 @@ static void identify(const struct run *r, char hex[OL_SHA256_HEX_BYTES])
     ol_sha256_finish(sha, hex);
 }
 
+/* The name of the file goes there when it is sealed. */
+static int check_stdout(struct ol_error *err)
+{
+    return ol_process_stdout_closed() ? 0 : ol_output_check(NULL, OL_OUTPUT_STREAM, err);
+}
+
 /* Names at which this run makes files must not be those of its inputs either. */
 static int check_names(const struct run *r, struct ol_error *err)
 {
@@ -277,7 +284,7 @@ static int check_names(const struct run *r, struct ol_error *err)
                                            ".partial.state.0",
                                            ".partial.state.1",
                                            ".partial.undo"};
-    int status = 0;
+    int status = check_stdout(err);
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && status == 0; i++) {
         char *name = ol_xasprintf("%s%s", r->path, suffixes[i]);
         struct stat file;
@@ -301,8 +308,7 @@ static int find_output(struct run *r, struct ol_error *err)
     r->name = r->request->output != NULL ? ol_xstrdup(r->request->output)
                                          : ol_xasprintf("%s.h5", short_name);
     free(short_name);
-    /* The name of the file goes there when it is sealed. */
-    if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0 ||
+    if (check_stdout(err) != 0 ||
         ol_output_find(r->name, OL_OUTPUT_FILE, &r->output, err) != 0)
         return -1;
     r->path = ol_xstrdup(r->output.path);
@@ -311,7 +317,8 @@ static int find_output(struct run *r, struct ol_error *err)
     return 0;
 }
 
-/* What replaces a file is for the same people's eyes, also while it is made. */
+/* What replaces a file is for the same people's eyes, also while it is made: so are the
+ * files beside it, none of which may be read by more than it. */
 static int keep_mode(const struct run *r, const char *path, struct ol_error *err)
 {
     const int fd = r->output.exists ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -364,6 +371,8 @@ static int open_files(struct run *r, struct ol_error *err)
     const char *partial = r->partial_path;
     const bool there = access(partial, F_OK) == 0;
     int status = -1;
+    if (r->output.exists)
+        umask(umask(0777) | (~r->output.mode & 0777));
     if (there && !r->request->resume) {
         ol_fail(err,
                 "%s: an unfinished run is there: go on with it (--resume), or remove it "
@@ -570,6 +579,12 @@ out:
     return status;
 }
 
+static void print_name(const struct run *r)
+{
+    if (!ol_process_stdout_closed())
+        printf("%s\n", r->name);
+}
+
 static int seal(struct run *r, struct ol_error *err)
 {
     struct ol_activation_writer *file = r->file;
@@ -583,7 +598,7 @@ static int seal(struct run *r, struct ol_error *err)
     if (status != 0)
         return -1;
     ol_state_remove(r->state_path);
-    printf("%s\n", r->name);
+    print_name(r);
     return 0;
 }
 
@@ -637,7 +652,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         goto out;
     if (complete) {
         ol_note("%s: already complete", r.name);
-        printf("%s\n", r.name);
+        print_name(&r);
         status = 0;
         goto out;
     }
@@ -731,7 +746,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     for (int site = 0; site < OL_N_SITES; site++)
         wanted.n_sites += request->sites[site];
     plan = ol_plan(&wanted, err);
-    if (plan != NULL)
+    if (plan != NULL && ol_output_check(NULL, OL_OUTPUT_STREAM, err) == 0)
         status = ol_json_dump(plan, 1, stdout, "stdout", err);
 out:
     ol_json_free(plan);

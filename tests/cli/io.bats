@@ -36,8 +36,14 @@ refused() {
     "$PYTHON" -c 'import json; json.load(open("a.json"))'
     "$REPORT" -f html a.json -o a.html 2>&- <&-
     [ "$(tail -n 1 a.html)" = '</html>' ]
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o c.h5 <&- >&- 2>&-
+    same_run c.h5 "$RUN"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o c.h5 --resume <&- >&- 2>&-
+    "$ANALYZE" c.h5 -o c.json <&- >&- 2>&-
+    "$REPORT" c.json -o c.md <&- >&- 2>&-
+    [ "$(wc -l < c.md)" -gt 10 ]
     # What would be lost is an error, and before the work.
-    for command in "$EXTRACT $PLANTED --ids $IDS -o c.h5" "$ANALYZE a.h5" "$REPORT a.json" \
+    for command in "$ANALYZE a.h5" "$REPORT a.json" \
         "$EXTRACT --help" "$ANALYZE --version" "$REPORT --figure help" \
         "$EXTRACT --tokenize --ids $IDS $PLANTED"; do
         status=0
@@ -46,7 +52,6 @@ refused() {
         [ "$status" -eq 1 ]
         grep -q 'standard output' err
     done
-    [ ! -e c.h5 ] && [ ! -e c.h5.partial ]
     status=0
     "$ANALYZE" <&- 2> err || status=$?
     [ "$status" -eq 1 ]
@@ -80,6 +85,8 @@ refused() {
     refused 1 'x.partial.state: is also an input' \
         "$EXTRACT" -q model -t x.partial.state -n 1 -l 8 -o x
     rm x.partial.state
+    refused 1 'also an input' sh -c "'$EXTRACT' -q model --ids ids.txt -o out.h5 >> ids.txt"
+    refused 1 'also an input' sh -c "'$EXTRACT' --plan model >> model/config.json"
     find . -type f ! -name before -exec sha256sum {} + | sort | cmp - <(grep -v ' ./before' before)
 }
 
@@ -136,7 +143,7 @@ refused() {
     while [ ! -e files/run.h5.partial.state ]; do sleep 0.005; done
     kill -STOP $pid
     sleep 0.02
-    modes=$(stat -c %a files/run.h5.partial)
+    modes=$(stat -c %a files/run.h5.partial files/run.h5.partial.state | sort -u)
     kill -KILL $pid
     wait $pid || true
     [ "$modes" = 640 ]
@@ -146,6 +153,18 @@ refused() {
     if [ "$(id -u)" -ne 0 ]; then
         refused 1 'cannot be written' "$REPORT" run.json -o files/run.md
     fi
+}
+
+@test "two that write one output at once leave one whole file" {
+    "$REPORT" -f html run.json > one.html
+    "$REPORT" run.json > one.md
+    for round in 1 2 3 4 5; do
+        "$REPORT" -f html run.json -o both &
+        "$REPORT" run.json -o both
+        wait $!
+        cmp both one.html || cmp both one.md
+        [ "$(ls | tr '\n' ' ')" = 'both one.html one.md run.json ' ]
+    done
 }
 
 @test "a finished run is not computed again" {
@@ -270,9 +289,11 @@ PY
         '--memory -1G' '--memory inf' '--memory 0x10G' '--memory 8Q' '--threads 0' \
         '--threads 1e3' '-n 0' '-n 1000000000 -l 100000000' '-l -5' '--threshold nan' \
         '--threshold 0' '--store half' '--bos yes' '--windowing all' '--precision f16' \
-        '--backend gpu' '--output -'; do
+        '--backend gpu' '--output -' '--output out.h5'; do
         refused 2 "(try 'ol-extract --help')" "$EXTRACT" nowhere --plan $options
     done
+    refused 2 '--tokenize writes to standard output' \
+        "$EXTRACT" nowhere --tokenize --ids nothing -o ids.txt
     for options in '--threads x' '--batch-size 0' '--batch-size 1.5' '--min-layers 2' \
         '--min-positions 0' '--threshold inf' '--statistics none' '--statistics sites,' \
         '--imatrix x --statistics sites' '--imatrix x --summaries' '--colour'; do
