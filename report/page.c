@@ -45,7 +45,8 @@ static const char *const style[] = {
     "left:0;top:0;bottom:0;width:15rem;padding:2.8rem 1rem 1rem 1.75rem;overflow:auto;"
     "border-right:1px solid var(--line)}body:not(.wide) nav ol{display:block}"
     "body:not(.wide) nav a{padding:.22rem 0}}\n"
-    "body.wide :is(header,main,footer){max-width:110rem}\n",
+    "body.wide :is(header,main,footer){max-width:110rem}\n"
+    "body.wide :is(th,td){padding:.28rem .45rem}\n",
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.6rem,1fr));"
     "gap:.7rem;margin:1.2rem 0;padding:0}\n"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:8px;"
@@ -69,7 +70,8 @@ static const char *const style[] = {
     "figcaption{font-size:.88rem;color:var(--mu);margin-top:.5rem;max-width:46rem}\n"
     "figcaption b{color:var(--fg)}\n"
     ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(23rem,100%),1fr)"
-    ");gap:0 1.2rem}.pair figure{min-width:0}.pair figure svg{min-width:20.7rem}\n"
+    ");gap:0 1.2rem}.pair figure{min-width:0;max-width:32rem}.pair figure "
+    "svg{min-width:20.7rem}\n"
     ".scroll{overflow-x:auto;max-width:100%;background-image:linear-gradient(90deg,var(--"
     "under) 30%,transparent),linear-gradient(270deg,var(--under) "
     "30%,transparent),linear-gradient(90deg,var(--shade),transparent),linear-gradient("

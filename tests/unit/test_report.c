@@ -389,10 +389,17 @@ static void test_svg(void **state)
     FILE *out = open_memstream(&buffer, &bytes);
     ol_svg_path(out, x, y, 4, "l", 0);
     ol_svg_rect(out, 1, 2, -3, 4.55, "f1", "a<b");
+    ol_svg_text(out, 1, 2, 'e', "mu", "%s", "<script>\x1b");
+    ol_svg_text_up(out, 1, 2, "]]>&");
     fclose(out);
     assert_string_equal(buffer, "<path class=\"l\" d=\"M0 1L10 0M30 2.3\"/>\n"
                                 "<rect x=\"1\" y=\"2\" width=\"0\" height=\"4.6\" "
-                                "class=\"f1\"><title>a&lt;b</title></rect>\n");
+                                "class=\"f1\"><title>a&lt;b</title></rect>\n"
+                                "<text x=\"1\" y=\"2\" text-anchor=\"end\" "
+                                "class=\"mu\">&lt;script&gt;\xe2\x90\x9b</text>\n"
+                                "<text class=\"mu\" text-anchor=\"middle\" "
+                                "transform=\"translate(1 2) rotate(-90)\">]]&gt;&amp;"
+                                "</text>\n");
     free(buffer);
 }
 
