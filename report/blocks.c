@@ -516,6 +516,22 @@ static const struct ol_field quantised_rank_fields[] = {
 static const struct ol_struct quantised_rank_struct = {sizeof(struct ol_quantised_rank),
                                                        quantised_rank_fields};
 
+#define S struct ol_down_input
+static const struct ol_field down_input_fields[] = {COUNT(layer),
+                                                    COUNT(expert),
+                                                    COUNT(n_tokens),
+                                                    COUNT(column),
+                                                    COUNT(energy_column),
+                                                    TEXT(kind),
+                                                    REAL(largest),
+                                                    REAL(share_of_median),
+                                                    REAL(rms),
+                                                    REAL(energy_share),
+                                                    {0}};
+#undef S
+static const struct ol_struct down_input_struct = {sizeof(struct ol_down_input),
+                                                   down_input_fields};
+
 #define S struct ol_quantisation
 static const struct ol_field quantisation_fields[] = {
     COUNT(sample_tokens),
@@ -527,6 +543,7 @@ static const struct ol_field quantisation_fields[] = {
     TEXTS(methods),
     LIST(sites, quantised_site_struct),
     LIST(ranking, quantised_rank_struct),
+    LIST(down, down_input_struct),
     {0}};
 #undef S
 static const struct ol_struct quantisation_struct = {sizeof(struct ol_quantisation),

@@ -276,11 +276,18 @@ struct ol_quantised_rank {
     const char *site, *method;
     double error;
 };
+/* What goes into a unit's down projection. */
+struct ol_down_input {
+    int64_t layer, expert, n_tokens, column, energy_column;
+    const char *kind;
+    double largest, share_of_median, rms, energy_share;
+};
 struct ol_quantisation {
     int64_t sample_tokens, sample_first, k_dims, k_tokens, int8_divisor;
     const char *kept_tokens; /* "massive", "worst": which k_tokens are kept apart */
     struct ol_list methods;  /* const char * */
     struct ol_list sites;    /* struct ol_quantised_site */
+    struct ol_list down;     /* struct ol_down_input, the largest first */
     struct ol_list ranking;  /* struct ol_quantised_rank: by method, the worst first */
 };
 

@@ -230,6 +230,9 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
     }
     ol_html_table(r, &ol_quantisation_ranking_table, top, out);
     ol_html_table(r, &ol_quantisation_table, top, out);
+    if (q != NULL && q->down.n > 0)
+        SAY(out, "%s", ol_text_down_inputs);
+    ol_html_table(r, &ol_down_inputs_table, top, out);
     if (r->model.n_experts == 0)
         return;
     const struct ol_expert_quantisation *e = r->blocks.expert_quantisation;

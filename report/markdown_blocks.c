@@ -202,7 +202,7 @@ static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE
 /* The worst few by each method, and what else is known of them. */
 static void put_quantisation(const struct ol_report_results *r, FILE *out)
 {
-    enum { MOST = 3 };
+    enum { MOST = 3, MOST_DOWN = 5 };
     static const struct ol_column columns[] = {
         {"method", "method", OL_COLUMN_TEXT},
         {"layer", "layer", OL_COLUMN_LABEL},
@@ -242,6 +242,11 @@ static void put_quantisation(const struct ol_report_results *r, FILE *out)
     ol_grid_markdown(g, INT64_MAX, out);
     ol_grid_free(g);
     free(about);
+    if (q->down.n == 0)
+        return;
+    fputs("\n### Inputs of the down projections\n\n", out);
+    put_paragraph(ol_text_down_inputs, out);
+    ol_markdown_table(r, &ol_down_inputs_table, MOST_DOWN, out);
 }
 
 /* The worst few by each method: the rest is in HTML and CSV. */

@@ -112,6 +112,12 @@ char *ol_text_quantisation(const struct ol_quantisation *q)
     return text;
 }
 
+const char ol_text_down_inputs[] =
+    "Into the down projections go the products of gate and up, where an outlier of a "
+    "layer may sit that no norm's output shows. Rows of them are not recorded, so that "
+    "the error of rounding them is not known: the largest values are, and, with "
+    "ol-extract --imatrix, how much of the energy (the sum of squares) one column has.";
+
 double ol_quantised_at(const struct ol_reals *values, int64_t i)
 {
     return i < values->n ? values->items[i] : NAN;

@@ -16,6 +16,9 @@ char *ol_text_margin(const struct ol_report_results *r);
 /* Which tokens were looked at and kept apart, and what the formats are. */
 char *ol_text_quantisation(const struct ol_quantisation *q);
 
+/* What is known of the down projections' inputs, and what not. */
+extern const char ol_text_down_inputs[];
+
 /* The sites with the largest errors by a method, at most `most`, into order; how many. */
 int ol_quantised_worst(const struct ol_quantisation *q, int64_t method, int most,
                        int64_t *order);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/down_inputs.h"
 #include "analyze/massive.h"
 #include "analyze/quantise.h"
 #include "analyze/sample.h"
@@ -430,6 +431,7 @@ static struct ol_json *describe(const struct job *j)
     ol_json_set(block, "methods", methods);
     ol_json_set(block, "sites", sites);
     ol_json_set(block, "ranking", ranking);
+    ol_json_set(block, "down", ol_down_inputs_describe(j->q->a->parts));
     return block;
 }
 

@@ -1,5 +1,6 @@
 /* What number formats would do to each site and to each expert. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "report/tables.h"
 
@@ -131,3 +132,42 @@ static struct ol_grid *make_expert_ranking(const struct ol_report_results *r)
 
 const struct ol_table_source ol_expert_ranking_table = {
     "expert_ranking", "Experts by number format, the worst first", make_expert_ranking};
+
+static const struct ol_column down_inputs_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"unit", "unit", OL_COLUMN_TEXT},
+    {"largest", "largest |x|", OL_COLUMN_MAGNITUDE},
+    {"column", "column", OL_COLUMN_LABEL},
+    {"share_of_median", "times median", OL_COLUMN_MAGNITUDE},
+    {"rms", "RMS", OL_COLUMN_MAGNITUDE},
+    {"energy_share", "energy, %", OL_COLUMN_PERCENT},
+    {"energy_column", "in column", OL_COLUMN_LABEL},
+    {"n_tokens", "tokens", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_down_inputs(const struct ol_report_results *r)
+{
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    if (q == NULL || q->down.n == 0)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(down_inputs_columns);
+    const struct ol_down_input *inputs = q->down.items;
+    for (int64_t i = 0; i < q->down.n; i++) {
+        const struct ol_down_input *d = &inputs[i];
+        char *name = ol_table_unit(d->kind, d->expert);
+        ol_grid_int(g, d->layer);
+        ol_grid_text(g, name);
+        ol_grid_real(g, d->largest);
+        ol_grid_int(g, d->column);
+        ol_grid_real(g, d->share_of_median);
+        ol_grid_real(g, d->rms);
+        ol_grid_real(g, d->energy_share);
+        ol_grid_int(g, d->energy_column);
+        ol_grid_int(g, d->n_tokens);
+        free(name);
+    }
+    return g;
+}
+
+const struct ol_table_source ol_down_inputs_table = {
+    "down_inputs", "Largest inputs of the down projections", make_down_inputs};

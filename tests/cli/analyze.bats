@@ -132,7 +132,7 @@ assert "uncertainty" in r and not {"llm_int8", "sites", "quantisation"} & set(r)
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 5 -l 131 -o demo.h5 --threshold 2.5
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o planted.h5
-    "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" -o golden.h5 --threshold 1.5
+    "$EXTRACT" -q "$GOLDEN/qwen2_moe" --ids "$GOLDEN/qwen2_moe/ids.txt" -o golden.h5 --threshold 1.5 --imatrix
     for batch in 1 2; do
         for run in "demo --threshold 2.5 --min-layers 0.1 --min-positions 0.01" planted \
             "golden --threshold 1.5"; do

@@ -481,3 +481,10 @@ PY
     "$REPORT" big.json > report.md
     section 'Super experts' | tr '\n' ' ' | grep -q "of 6144 experts .* it would list 23.2 on average"
 }
+
+@test "the inputs of down projections are shown as far as they are known" {
+    "$REPORT" planted.json > report.md
+    section 'Inputs of the down projections' | grep -q "the error of"
+    section 'Inputs of the down projections' | grep -Eq '^\| +[0-9]+ \| (expert [0-9]+|shared expert|MLP) '
+    "$REPORT" -f csv --table down_inputs planted.json | sed -n 1p | grep -q ',largest,column,share_of_median,'
+}

@@ -33,6 +33,12 @@ def tables(f):
     return list(zip(contents["tables"].asstr()[:], contents["chunks"][:]))
 
 
+def renew(f):
+    """Let the file prove what it holds now: for tests that put values into one."""
+    if "contents" in f:
+        f["contents/crc32"][:] = [zlib.crc32(chunk) for table, n in tables(f) for chunk in chunks(f[table], n)]
+
+
 def check(path):
     with h5py.File(path) as f:
         found, all_tables = [], []
@@ -93,4 +99,5 @@ def main():
         damage(sys.argv[1], sys.argv[2], sys.argv[3:])
 
 
-main()
+if __name__ == "__main__":
+    main()

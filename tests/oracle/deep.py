@@ -450,6 +450,33 @@ def check_quantisation(run):
     ])
 
 
+def check_down(run, path):
+    """The largest inputs of down projections, from the tables of units and of squares."""
+    found = []
+    with h5py.File(path) as f:
+        for name, layer in sorted(f["layers"].items()):
+            if "summary" not in layer:
+                continue
+            moe = layer.attrs["kind"] in ("moe", b"moe")
+            for u, row in enumerate(layer["summary/units"][...]):
+                if row[0] == 0:
+                    continue
+                kind = "mlp" if not moe else "expert" if u < run.n_experts else "shared"
+                table = {"mlp": "mlp_down", "expert": "experts_down", "shared": "shared_down"}[kind]
+                entry = {"layer": int(name), "kind": kind, "expert": u if kind == "expert" else None, "n_tokens": int(row[0]),
+                         "largest": float(abs(row[2])), "column": int(row[3]), "rms": None, "energy_column": None, "energy_share": None}
+                if f"summary/squares/{table}" in layer:
+                    squares = layer[f"summary/squares/{table}"][u if kind == "expert" else 0]
+                    entry.update(rms=float(np.sqrt(squares.sum() / (row[0] * len(squares)))), energy_column=int(squares.argmax()),
+                                 energy_share=float(squares.max() / squares.sum()))
+                found.append(entry)
+    median = float(np.median([e["largest"] for e in found]))
+    for e in found:
+        e["share_of_median"] = e["largest"] / median
+    found.sort(key=lambda e: -e["largest"])
+    same("down", run.results["quantisation"]["down"], found[:32] if found else None)
+
+
 def check_expert_quantisation(run):
     block = run.results["expert_quantisation"]
     if not run.chosen:
@@ -493,6 +520,7 @@ def main():
     check_positions(run, check_tokens(run))
     check_position_map(run)
     check_quantisation(run)
+    check_down(run, sys.argv[2])
     check_expert_quantisation(run)
     if run.batch == 1:
         check_sweep(run)

@@ -14,6 +14,8 @@ import sys
 import h5py
 import numpy as np
 
+from checksums import renew
+
 ONE, EIGHTH, NAN = 0x3F80, 0x3E00, 0x7FC0  # bf16
 TOP = 4
 
@@ -274,6 +276,7 @@ def main():
     if what == "plant":
         with h5py.File(path, "r+") as f:
             KINDS[kind][0](f)
+            renew(f)
     else:
         with open(path) as f:
             KINDS[kind][1](json.load(f))

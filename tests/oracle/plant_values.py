@@ -2,7 +2,7 @@
 """Put values that are no numbers, or counts that cannot be, into a recording; or look for
 what ol-analyze made of them.
 
-    plant_values.py nan|inf|zero|one RUN.h5      all values of all tensors
+    plant_values.py nan|inf|zero|one RUN.h5      all values of all tensors (nan: and likelihoods)
     plant_values.py unknown RESULTS.json          nothing is known: no site has a maximum
     plant_values.py damage NUMBER RUN.h5          a count that is none; prints its table
 
@@ -12,6 +12,8 @@ import sys
 
 import h5py
 import numpy as np
+
+from checksums import renew
 
 VALUES = {"nan": np.nan, "inf": np.inf, "zero": 0, "one": 1}
 DAMAGES = [
@@ -33,6 +35,9 @@ def plant(kind, path):
             for site in ("ln_attn", "ln_mlp", "residual_attn", "residual_mlp"):
                 if site in layer:
                     layer[site][...] = np.full(layer[site].shape, VALUES[kind], np.float32)
+        if "nll" in f["input"] and kind == "nan":
+            f["input/nll"][...] = np.nan
+        renew(f)
 
 
 def unknown(path):
@@ -48,6 +53,7 @@ def damage(number, path):
     with h5py.File(path, "r+") as f:
         table = table.format(l=sorted(f["layers"])[0])
         f[table][at] = value
+        renew(f)
     print("/" + table)
 
 

@@ -307,7 +307,10 @@ class Maker:
         ranking = [{"layer": s["layer"], "site": s["site"], "method": m, "error": s["error"][i]}
                    for i, m in enumerate(METHODS) for s in sorted(sites, key=lambda s: -s["error"][i])[:8]]
         return {"sample_tokens": 256, "sample_first": 16, "seed": 1, "methods": METHODS, "sites": sites, "k_dims": 8, "k_tokens": 17,
-                "kept_tokens": "massive", "int8_divisor": 127, "ranking": ranking}
+                "kept_tokens": "massive", "int8_divisor": 127, "ranking": ranking, "down": [
+                    {"layer": l, "kind": "mlp" if self.dense else "expert", "expert": None if self.dense else 0, "n_tokens": 40,
+                     "largest": 900.0 / (l + 1), "column": 5, "share_of_median": 120.0 / (l + 1), "rms": None, "energy_column": None,
+                     "energy_share": None} for l in self.layers[:32]]}
 
     def expert_quantisation(self):
         if self.dense:

@@ -1,0 +1,106 @@
+#include "analyze/down_inputs.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "analyze/describe.h"
+#include "analyze/units.h"
+
+enum { MOST_LISTED = 32 };
+
+/* Of a unit's columns over its tokens; NaN: not recorded. */
+struct squares {
+    double all, most; /* sums, of all columns and of that which has most */
+    int64_t column, width;
+};
+
+static enum ol_input input_of(const struct ol_parts *parts, const struct ol_unit *unit)
+{
+    if (!ol_parts_layout(parts)->layers[unit->i_layer].moe)
+        return OL_INPUT_MLP_DOWN;
+    return unit->routed ? OL_INPUT_EXPERTS_DOWN : OL_INPUT_SHARED_DOWN;
+}
+
+static struct squares read_squares(const struct ol_parts *parts,
+                                   const struct ol_unit *unit)
+{
+    const enum ol_input input = input_of(parts, unit);
+    const int64_t width =
+                      ol_parts_layout(parts)->layers[unit->i_layer].input_widths[input],
+                  n_rows = ol_activation_n_inputs(ol_parts_info(parts)->model.n_experts,
+                                                  input);
+    struct squares s = {(double)NAN, (double)NAN, -1, width};
+    if (width == 0)
+        return s;
+    double *table = ol_xcalloc((size_t)(n_rows * width), sizeof *table),
+           *sums = ol_xcalloc((size_t)width, sizeof *sums);
+    const double *row = table + (n_rows > 1 ? unit->number : 0) * width;
+    for (int file = 0; file < parts->n_files; file++) {
+        ol_activation_read_squares(parts->files[file], unit->i_layer, input, table);
+        for (int64_t c = 0; c < width; c++)
+            sums[c] += row[c];
+    }
+    s.all = 0;
+    for (int64_t c = 0; c < width; c++) {
+        s.all += sums[c];
+        if (s.column < 0 || sums[c] > s.most) {
+            s.most = sums[c];
+            s.column = c;
+        }
+    }
+    free(sums);
+    free(table);
+    return s;
+}
+
+static struct ol_json *describe(const struct ol_parts *parts, const struct ol_unit *unit,
+                                double median)
+{
+    const struct squares s = read_squares(parts, unit);
+    const double n_values = (double)unit->n_tokens * (double)s.width;
+    struct ol_json *one = ol_json_new_object();
+    ol_json_set(one, "layer", ol_json_new_int(unit->layer));
+    ol_describe_unit(one, parts, unit->i_layer, unit->number);
+    ol_json_set(one, "n_tokens", ol_json_new_int(unit->n_tokens));
+    ol_json_set(one, "largest", ol_json_new_real(fabs(unit->input)));
+    ol_json_set(one, "column", ol_describe_index(unit->input_column));
+    ol_json_set(one, "share_of_median", ol_json_new_real(fabs(unit->input) / median));
+    ol_json_set(one, "rms", ol_json_new_real(sqrt(s.all / n_values)));
+    ol_json_set(one, "energy_column", ol_describe_index(s.column));
+    ol_json_set(one, "energy_share", ol_json_new_real(s.most / s.all));
+    return one;
+}
+
+/* By falling magnitude (NaN first), then in the order of the model. */
+static int compare(const void *a, const void *b)
+{
+    const struct ol_unit *x = *(const struct ol_unit *const *)a,
+                         *y = *(const struct ol_unit *const *)b;
+    const double left = isnan(x->input) ? (double)INFINITY : fabs(x->input),
+                 right = isnan(y->input) ? (double)INFINITY : fabs(y->input);
+    if (left != right)
+        return left > right ? -1 : 1;
+    return (x > y) - (x < y);
+}
+
+struct ol_json *ol_down_inputs_describe(const struct ol_parts *parts)
+{
+    struct ol_units units;
+    ol_units_read(parts, &units);
+    const struct ol_unit **list = ol_xcalloc((size_t)units.n + 1, sizeof *list);
+    int64_t n = 0;
+    for (int64_t i = 0; i < units.n; i++)
+        if (units.units[i].n_tokens > 0)
+            list[n++] = &units.units[i];
+    struct ol_json *all = n > 0 ? ol_json_new_array() : ol_json_new_null();
+    if (n > 0) {
+        qsort(list, (size_t)n, sizeof *list, compare);
+        const double median =
+            (fabs(list[(n - 1) / 2]->input) + fabs(list[n / 2]->input)) / 2;
+        for (int64_t i = 0; i < n && i < MOST_LISTED; i++)
+            ol_json_append(all, describe(parts, list[i], median));
+    }
+    free(list);
+    ol_units_clear(&units);
+    return all;
+}

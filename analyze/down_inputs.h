@@ -1,0 +1,15 @@
+/* What goes into the down projections of the MLPs, where an outlier of a layer may sit
+ * that no norm's output shows. A recording has no rows of it, so that no error of
+ * rounding them can be told; but it knows each unit's largest value and, with ol-extract
+ * --imatrix, the sums of squares of its columns. */
+#ifndef OL_ANALYZE_DOWN_INPUTS_H
+#define OL_ANALYZE_DOWN_INPUTS_H
+
+#include "analyze/parts.h"
+#include "common/json.h"
+
+/* The units with the largest magnitudes (ol-results.5: quantisation.down); JSON null:
+ * there are no summaries. */
+struct ol_json *ol_down_inputs_describe(const struct ol_parts *parts);
+
+#endif
