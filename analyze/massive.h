@@ -33,7 +33,9 @@ struct ol_massive_layer {
 struct ol_massive_at {
     double max;        /* magnitude over all tokens; NaN: no number is known */
     int64_t n_massive; /* tokens with a massive value here */
-    int64_t n_above;   /* of the tokens with one after any layer: above min_magnitude */
+    /* Of the tokens with one after any layer: above min_magnitude, and those of which
+     * that is not known, because it is not among their largest, which all are above. */
+    int64_t n_above, n_unknown;
 };
 
 /* A dimension with massive values, or one with near misses. */
@@ -48,7 +50,9 @@ struct ol_massive_feature {
     double max;
     int max_layer;
     double max_ratio; /* of a massive value, or a near miss, to its layer's median */
-    int above_until;  /* last layer with n_above > 0; -1: none */
+    /* Last layer with n_above > 0, and with n_above or n_unknown > 0 where the
+     * dimension's maximum is above min_magnitude; -1: none. */
+    int above_until, above_until_at_most;
     struct ol_massive_at *layers; /* [n_layers of the whole], NULL for near misses */
     struct ol_tally tokens;       /* its tokens by id */
 };

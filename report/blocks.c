@@ -68,9 +68,13 @@ static const struct ol_struct massive_layer_struct = {sizeof(struct ol_massive_l
                                                       massive_layer_fields};
 
 #define S struct ol_massive_life
-static const struct ol_field massive_life_fields[] = {COUNT(layer),   COUNT(n_massive),
-                                                      COUNT(n_above), REAL(max_magnitude),
-                                                      REAL(ratio),    {0}};
+static const struct ol_field massive_life_fields[] = {COUNT(layer),
+                                                      COUNT(n_massive),
+                                                      COUNT(n_above),
+                                                      COUNT(n_unknown),
+                                                      REAL(max_magnitude),
+                                                      REAL(ratio),
+                                                      {0}};
 #undef S
 static const struct ol_struct massive_life_struct = {sizeof(struct ol_massive_life),
                                                      massive_life_fields};
@@ -93,6 +97,7 @@ static const struct ol_field massive_feature_fields[] = {
     COUNT(last_layer),
     COUNT(max_layer),
     COUNT(above_until),
+    COUNT(above_until_at_most),
     REAL(max_magnitude),
     REAL(max_ratio),
     LIST(layers, massive_life_struct),

@@ -33,7 +33,7 @@ struct ol_massive_layer {
     struct ol_reals mean_top_published; /* of the sequences' */
 };
 struct ol_massive_life {
-    int64_t layer, n_massive, n_above;
+    int64_t layer, n_massive, n_above, n_unknown;
     double max_magnitude, ratio;
 };
 struct ol_counted_token {
@@ -42,7 +42,7 @@ struct ol_counted_token {
 };
 struct ol_massive_feature {
     int64_t feature, n_values, n_tokens, at_first_token, n_layers, first_layer,
-        last_layer, max_layer, above_until;
+        last_layer, max_layer, above_until, above_until_at_most;
     double max_magnitude, max_ratio;
     struct ol_list layers; /* struct ol_massive_life; of massive dimensions */
     struct ol_list tokens; /* struct ol_counted_token; of near misses */

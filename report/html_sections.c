@@ -48,10 +48,14 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
                                 : "");
     ol_html_table(r, &ol_counts_table, top, out);
     const struct ol_phase_shift *p = r->blocks.phase_shift;
-    if (p != NULL && p->n_features != OL_ABSENT)
-        SAY(out, "Phase shift (%s): %s, with %" PRId64 " such features.",
-            p->text != NULL ? p->text : "features on all layers",
-            p->reached ? "reached" : "not reached", p->n_features);
+    if (p != NULL && p->n_features != OL_ABSENT && p->n_features_by_layers != OL_ABSENT)
+        SAY(out,
+            "Phase shift (%s): %s, with %s such features; by layers, as the paper "
+            "counts, "
+            "%s.",
+            p->text != NULL ? p->text : "features at all sites",
+            p->reached ? "reached" : "not reached", ol_text_count(p->n_features).text,
+            ol_text_count(p->n_features_by_layers).text);
     ol_html_figure(r, &ol_features_figure, out);
     ol_html_table(r, &ol_features_table, top, out);
     ol_html_figure(r, &ol_onset_figure, out);

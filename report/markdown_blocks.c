@@ -191,12 +191,13 @@ static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE
 {
     const struct ol_phase_shift *p = r->blocks.phase_shift;
     (void)top;
-    if (p == NULL || p->n_features == OL_ABSENT)
+    if (p == NULL || p->n_features == OL_ABSENT || p->n_features_by_layers == OL_ABSENT)
         return;
     fputs("\n## Phase shift\n\n", out);
-    ol_markdown_put(p->text != NULL ? p->text : "Features on all layers", out);
-    fprintf(out, ": %s, %" PRId64 " features.\n", p->reached ? "reached" : "not reached",
-            p->n_features);
+    ol_markdown_put(p->text != NULL ? p->text : "features at all sites", out);
+    fprintf(out, ": %s,\n%s features; by layers, as the paper counts, %s.\n",
+            p->reached ? "reached" : "not reached", ol_text_count(p->n_features).text,
+            ol_text_count(p->n_features_by_layers).text);
 }
 
 /* The worst few by each method, and what else is known of them. */

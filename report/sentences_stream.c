@@ -28,18 +28,35 @@ static char *tokens(int64_t n, int64_t at_first)
                         n == 1 ? "" : "s", ol_text_count(at_first).text);
 }
 
+static bool known(int64_t n)
+{
+    return n != OL_ABSENT;
+}
+
+/* What is not recorded leaves the end open. */
+static char *still_above(const struct ol_massive_feature *f)
+{
+    if (!known(f->above_until))
+        return ol_xstrdup("");
+    if (!known(f->above_until_at_most) || f->above_until_at_most == f->above_until)
+        return ol_xasprintf("; still above 100 until layer %" PRId64, f->above_until);
+    return ol_xasprintf("; still above 100 until layer %" PRId64 ", perhaps %" PRId64,
+                        f->above_until, f->above_until_at_most);
+}
+
 char *ol_sentence_massive(const struct ol_massive_feature *f)
 {
+    if (!known(f->feature) || !known(f->n_tokens) || !known(f->at_first_token) ||
+        !known(f->n_layers) || !known(f->first_layer) || !known(f->last_layer) ||
+        !known(f->max_layer))
+        return NULL;
     char *on = tokens(f->n_tokens, f->at_first_token),
          *when =
              f->n_layers == 1
                  ? ol_xasprintf("after layer %" PRId64, f->first_layer)
                  : ol_xasprintf("after %" PRId64 " layers from %" PRId64 " to %" PRId64,
                                 f->n_layers, f->first_layer, f->last_layer),
-         *until =
-             f->above_until != OL_ABSENT
-                 ? ol_xasprintf("; still above 100 until layer %" PRId64, f->above_until)
-                 : ol_xstrdup("");
+         *until = still_above(f);
     char *text = ol_xasprintf("Dimension %" PRId64
                               " is massive on %s, %s: at most %s after layer %" PRId64
                               ", up to %s times the median%s.",
@@ -55,9 +72,9 @@ static char *made(const struct ol_attributed_feature *f)
 {
     if (f->n_values == 0)
         return ol_xstrdup("of which the recording does not hold the stream's values");
-    if (f->made_by.n == 0)
-        return ol_xstrdup("no writer is known");
     const struct ol_writer *w = f->made_by.items;
+    if (f->made_by.n == 0 || !known(w->layer))
+        return ol_xstrdup("no writer is known");
     char *unit = ol_table_unit(w->kind, w->expert);
     char *text =
         w->share >= most_of_it
@@ -77,7 +94,7 @@ static char *erased(const struct ol_attributed_feature *f)
     const struct ol_writer *w = f->erased_by.items;
     if (f->n_values == 0)
         return ol_xstrdup("");
-    if (f->erased_by.n == 0 || !(w->share <= -worth_a_word))
+    if (f->erased_by.n == 0 || !known(w->layer) || !(w->share <= -worth_a_word))
         return ol_xstrdup("; erased by none of the recorded writes");
     char *unit = ol_table_unit(w->kind, w->expert);
     char *text = ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%)", w->layer,
@@ -88,6 +105,8 @@ static char *erased(const struct ol_attributed_feature *f)
 
 char *ol_sentence_event(const struct ol_attributed_feature *f)
 {
+    if (!known(f->feature) || !known(f->n_tokens) || !known(f->at_first_token))
+        return NULL;
     char *on = tokens(f->n_tokens, f->at_first_token), *who = made(f), *end = erased(f),
          *rest = fabs(f->unknown / f->magnitude) >= worth_a_word
                      ? ol_xasprintf("; %s %% is not recorded",
@@ -107,7 +126,9 @@ char *ol_sentence_event(const struct ol_attributed_feature *f)
 
 char *ol_sentence_onset(const struct ol_onset_feature *f)
 {
-    if (f->first_layer == OL_ABSENT)
+    if (!known(f->feature))
+        return NULL;
+    if (!known(f->first_layer) || !known(f->last_layer) || !known(f->n_sites))
         return ol_xasprintf("Feature %" PRId64
                             " has an occurrence on 1 %% of the tokens at no site.",
                             f->feature);

@@ -1,5 +1,6 @@
 /* What the blocks about massive activations, writers, onset and tokens come to, in words:
- * one sentence each, the same in every format. The caller frees; not escaped. */
+ * one sentence each, the same in every format. The caller frees; not escaped. NULL: the
+ * file has not what it needs. */
 #ifndef OL_REPORT_SENTENCES_STREAM_H
 #define OL_REPORT_SENTENCES_STREAM_H
 

@@ -47,6 +47,7 @@ static struct ol_json *describe_life(const struct ol_massive *m,
         ol_json_set(entry, "ratio", ol_json_new_real(at->max / m->layers[l].median));
         ol_json_set(entry, "n_massive", ol_json_new_int(at->n_massive));
         ol_json_set(entry, "n_above", ol_json_new_int(at->n_above));
+        ol_json_set(entry, "n_unknown", ol_json_new_int(at->n_unknown));
         ol_json_append(list, entry);
     }
     return list;
@@ -75,6 +76,8 @@ static struct ol_json *describe_features(const struct ol_massive *m)
     for (int i = 0; i < m->n_features; i++) {
         struct ol_json *entry = describe_values(&m->features[i]);
         ol_json_set(entry, "above_until", ol_describe_index(m->features[i].above_until));
+        ol_json_set(entry, "above_until_at_most",
+                    ol_describe_index(m->features[i].above_until_at_most));
         ol_json_set(entry, "layers", describe_life(m, &m->features[i]));
         ol_json_append(list, entry);
     }

@@ -144,21 +144,22 @@ static void draw_feature(FILE *out, const struct ol_attributed_feature *f, doubl
     }
 }
 
-/* Two features side by side. */
+/* Two features side by side, one alone. */
 static void draw_attribution(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_attributed_feature *features[MOST_FEATURES];
     const int64_t n = choose(&r->blocks.attribution->features, features);
-    const double block = HEAD + ROWS * ROW + GAP, half = OL_FIGURE_WIDTH / 2.0;
-    const struct scale s = scale_of(features, n, half - NAMES - 2 * SHARES);
-    ol_svg_open(c, OL_FIGURE_WIDTH, block * (double)((n + 1) / 2) + 34);
+    const int columns = n > 1 ? 2 : 1;
+    const double block = HEAD + ROWS * ROW + GAP, width = OL_FIGURE_WIDTH / columns;
+    const struct scale s = scale_of(features, n, width - NAMES - 2 * SHARES);
+    ol_svg_open(c, OL_FIGURE_WIDTH, block * (double)((n + columns - 1) / columns) + 34);
     const struct ol_series kinds[] = {{.name = "routed expert", .no_line = true},
                                       {.name = "attention", .no_line = true},
                                       {.name = "shared expert or MLP", .no_line = true}};
     ol_chart_legend(c->out, 8, 14, kinds, 3);
     for (int64_t i = 0; i < n; i++)
-        draw_feature(c->out, features[i], i % 2 == 0 ? 0 : half,
-                     34 + block * (double)(i / 2), &s);
+        draw_feature(c->out, features[i], width * (double)(i % columns),
+                     34 + block * (double)(i / columns), &s);
     ol_svg_close(c);
 }
 

@@ -124,6 +124,7 @@ static const struct ol_column massive_features_columns[] = {
     {"n_layers", "layers", OL_COLUMN_COUNT},
     {"n_values", "values", OL_COLUMN_COUNT},
     {"above_until", "above 100 until", OL_COLUMN_LABEL},
+    {"above_until_at_most", "or until", OL_COLUMN_LABEL},
     {0}};
 
 static struct ol_grid *make_massive_features(const struct ol_report_results *r)
@@ -145,6 +146,7 @@ static struct ol_grid *make_massive_features(const struct ol_report_results *r)
         ol_grid_int(g, f->n_layers);
         ol_grid_int(g, f->n_values);
         ol_grid_int(g, f->above_until);
+        ol_grid_int(g, f->above_until_at_most);
     }
     return g;
 }
@@ -160,6 +162,7 @@ static const struct ol_column massive_life_columns[] = {
     {"ratio", "times the median", OL_COLUMN_MAGNITUDE},
     {"n_massive", "tokens where it is massive", OL_COLUMN_COUNT},
     {"n_above", "of its tokens above 100", OL_COLUMN_COUNT},
+    {"n_unknown", "not known", OL_COLUMN_COUNT},
     {0}};
 
 static struct ol_grid *make_massive_life(const struct ol_report_results *r)
@@ -177,6 +180,7 @@ static struct ol_grid *make_massive_life(const struct ol_report_results *r)
             ol_grid_real(g, life[k].ratio);
             ol_grid_int(g, life[k].n_massive);
             ol_grid_int(g, life[k].n_above);
+            ol_grid_int(g, life[k].n_unknown);
         }
     }
     return g;

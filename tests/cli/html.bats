@@ -314,7 +314,7 @@ for f in results["attribution"]["features"]:
     assert abs(sum(here) - 1) < 1e-9, sum(here)
 same("attribution_events", results["attribution"]["features"], ["feature", "sign", "n_tokens", "at_first_token", "magnitude"])
 same("writes", results["attribution"]["layers"], ["feature", "layer", "attention", "mlp"])
-same("massive_life", [l for f in results["massive"]["features"] for l in f["layers"]], ["layer", "max_magnitude", "ratio", "n_massive", "n_above"])
+same("massive_life", [l for f in results["massive"]["features"] for l in f["layers"]], ["layer", "max_magnitude", "ratio", "n_massive", "n_above", "n_unknown"])
 same("massive_near", results["massive"]["near"], ["feature", "max_magnitude", "max_ratio", "n_tokens", "at_first_token"])
 same("massive_tokens", results["massive"]["tokens"], ["token_id", "at_first", "elsewhere", "text_at_first", "text_elsewhere"])
 same("links", results["links"], ["feature", "event_tokens", "normed_median", "normed_max", "share_with_occurrence"])

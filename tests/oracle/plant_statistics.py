@@ -119,7 +119,8 @@ def check_known(r):
     assert m["layers"][2]["max_magnitude"] is None and m["layers"][2]["feature"] == 30
     assert [f["feature"] for f in m["features"]] == [30, 7, 9, 13], m["features"]
     seven = {"feature": 7, "max_magnitude": 5000, "max_layer": 1, "max_ratio": 40000, "n_values": 3, "n_tokens": 2,
-             "at_first_token": 2, "n_layers": 2, "first_layer": 1, "last_layer": 2, "above_until": 2}
+             "at_first_token": 2, "n_layers": 2, "first_layer": 1, "last_layer": 2, "above_until": 2,
+             "above_until_at_most": 2}
     found = dict(m["features"][1])
     assert [(l["layer"], l["max_magnitude"], l["n_massive"], l["n_above"]) for l in found.pop("layers")] == [
         (0, 0.125, 0, 0), (1, 5000, 2, 2), (2, 4000, 1, 1), (3, 0.125, 0, 0)], m["features"][1]

