@@ -104,7 +104,7 @@ const struct ol_figure ol_quantisation_figure = {
     "quantisation",
     "Error of number formats by layer",
     "Relative error (RMS of the error over RMS of the values) if a site's activations "
-    "were stored in each number format, before attention and before the MLP; again with "
+    "were stored in each number format, at ln_attn and at ln_mlp; again with "
     "the worst dimensions kept in bf16, and with the worst tokens. Where the second map "
     "is much paler, a few outlier dimensions are to blame; where the third is, a few "
     "tokens, whose values set the scale of all others.",

@@ -267,6 +267,12 @@ run|backend|"cuda"|backend
 |n_tokens|100|tokens in sequences
 criterion|threshold|5|criterion
 END
+    # One text by another path is the same text.
+    change input source '"elsewhere/ids.txt"'
+    for command in "" diff; do
+        "$REPORT" $command base.json changed.json > report.md
+        ! grep -q 'differ in text' report.md
+    done
     # In f32 all processors agree.
     change run processor '"avx512_bf16"'
     sed -i 's/"precision": "bf16"/"precision": "f32"/' base.json changed.json
