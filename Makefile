@@ -208,7 +208,13 @@ deps:
 
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS := $(patsubst tests/tools/%.c,$(B)/tests/%,$(wildcard tests/tools/*.c)) \
-    $(B)/tests/ol-extract-sim
+    $(B)/tests/ol-extract-sim $(B)/tests/fault.so
+
+# Calls of the system that fail, preloaded.
+$(B)/tests/fault.so: tests/faults/fault.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=c11 -O1 $(WARNINGS) -shared -fPIC -o $@ $< -ldl
 
 # On simulated devices, whatever the program is built for.
 TEST_LIBS := $(LIBS:%=$(B)/lib%.a) $(B)/libcudasim.a
@@ -269,6 +275,11 @@ else
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' fuzz-files
 	@for name in $(notdir $(call only,$(FUZZERS))); do echo $$name; \
 	    $(B)-sanitize/tests/fuzz/$$name -s $(FUZZ_FIRST) -t $(FUZZ_SECONDS) || exit 1; done
+endif
+ifeq ($(ONLY),)
+	$(MAKE) all $(B)/tests/fault.so
+	@for python in /usr/bin/python3 $(PYTHON); do $$python -c 'import h5py' 2>/dev/null && \
+	    exec $$python tests/faults/sweep.py $(B); done; echo 'skip: no Python with h5py for tests/faults'
 endif
 
 fuzz-files: $(call only,$(FUZZERS))

@@ -497,6 +497,13 @@ int ol_activation_outliers_write(struct ol_h5 *h,
 
 /* ---- writing ---- */
 
+/* NULL: they have their room, and are not known. */
+static int write_ids(struct ol_h5 *h, const char *path, const int32_t *ids,
+                     struct ol_error *err)
+{
+    return ids != NULL ? ol_h5_write(h, path, OL_H5_I32, ids, err) : 0;
+}
+
 static int write_input(struct ol_h5 *h, const struct ol_activation_layout *layout,
                        const struct ol_activation_input *input, struct ol_error *err)
 {
@@ -510,9 +517,9 @@ static int write_input(struct ol_h5 *h, const struct ol_activation_layout *layou
         .type = OL_H5_TEXT, .rank = 1, .dims = {input->n_pieces}};
     const struct ol_h5_shape nll = ol_activation_nll_shape(layout);
     if (ol_h5_make_dataset(h, "/input/token_ids", &ids, err) != 0 ||
-        ol_h5_write(h, "/input/token_ids", OL_H5_I32, input->token_ids, err) != 0 ||
+        write_ids(h, "/input/token_ids", input->token_ids, err) != 0 ||
         ol_h5_make_dataset(h, "/input/lengths", &lengths, err) != 0 ||
-        ol_h5_write(h, "/input/lengths", OL_H5_I32, input->lengths, err) != 0)
+        write_ids(h, "/input/lengths", input->lengths, err) != 0)
         return -1;
     if (input->n_pieces > 0 &&
         (ol_h5_make_dataset(h, "/input/piece_ids", &piece_ids, err) != 0 ||
@@ -616,7 +623,8 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
     if (h == NULL)
         return -1;
     ol_activation_list_make(&c);
-    ol_activation_sum_input(&c);
+    if (input->token_ids != NULL)
+        ol_activation_sum_input(&c);
     int status = write_all(h, &c, err);
     ol_activation_list_clear(&c.list);
     if (status == 0)

@@ -201,6 +201,16 @@ struct ol_activation_receipt {
 
 struct ol_activation_writer;
 
+/* Bytes on the disk that such a file takes, with what is kept while it is sealed; the
+ * outliers, which nobody knows before, by their likely number. It lays a file of holes
+ * out. -1 on failure. */
+int64_t ol_activation_disk_bytes(const struct ol_activation_info *info,
+                                 const struct ol_activation_layout *layout,
+                                 const struct ol_activation_input *input,
+                                 struct ol_error *err);
+/* Values of outliers that room is planned for. */
+int64_t ol_activation_likely_values(const struct ol_activation_layout *layout);
+
 /* Create PATH.partial with everything but the tensors' bytes, and lock it. Fails, naming
  * the directory or the bytes needed and free, when PATH's directory is missing or the
  * disk is too small, and when PATH.partial is there, unless it is to be begun anew. */

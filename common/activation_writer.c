@@ -61,23 +61,34 @@ static int read_partial(struct ol_activation_writer *w, struct ol_error *err)
     return 0;
 }
 
-/* Take the disk's room now: a run of hours must not end for want of it. */
+/* Take the disk's room now: a run of hours must not end for want of it. Behind the end of
+ * the file lies what sealing will need. */
 static int reserve(const struct ol_activation_writer *w, struct ol_error *err)
 {
     struct stat file;
     struct statvfs disk;
-    if (fstat(w->fd, &file) != 0)
+    const int64_t bytes = ol_activation_room(w->fd, &w->content.layout);
+    if (bytes < 0 || fstat(w->fd, &file) != 0)
         return ol_fail_errno(err, "%s: cannot be read", w->partial);
-    if (fallocate(w->fd, 0, 0, file.st_size) == 0 || errno == EOPNOTSUPP ||
+    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, bytes) == 0 || errno == EOPNOTSUPP ||
         errno == ENOSYS)
         return 0;
     if (errno == ENOSPC && fstatvfs(w->fd, &disk) == 0)
         return ol_fail(err, "%s: the disk is too small: %lld bytes are needed, %lld free",
-                       w->partial, (long long)file.st_size,
+                       w->partial, (long long)bytes,
                        (long long)(disk.f_bavail * disk.f_frsize) +
                            (long long)file.st_blocks * 512);
-    return ol_fail_errno(err, "%s: no room for %lld bytes", w->partial,
-                         (long long)file.st_size);
+    return ol_fail_errno(err, "%s: no room for %lld bytes", w->partial, (long long)bytes);
+}
+
+/* Give back what was reserved behind the file's end, just before it is needed. */
+static int release(const struct ol_activation_writer *w, struct ol_error *err)
+{
+    struct stat file;
+    return fstat(w->fd, &file) == 0 && ftruncate(w->fd, file.st_size) == 0
+               ? 0
+               : ol_fail_errno(err, "%s: its reserved room cannot be given back",
+                               w->partial);
 }
 
 /* Whoever held the file before may have given it its final name meanwhile. */
@@ -435,7 +446,7 @@ int ol_activation_seal(struct ol_activation_writer *w,
 {
     int status = -1;
     /* The mark must not reach the disk before what it vouches for. */
-    if (ol_activation_sync(w, err) == 0 &&
+    if (ol_activation_sync(w, err) == 0 && release(w, err) == 0 &&
         ol_activation_undo_keep(w->partial, &w->content, err) == 0 &&
         mark_complete(w, outliers, receipt, err) == 0 &&
         ol_activation_sync(w, err) == 0 && read_back(w, outliers, receipt, err) == 0) {

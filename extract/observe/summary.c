@@ -169,6 +169,13 @@ void ol_summary_outliers(const struct ol_summary *s, struct ol_activation_outlie
     free(sorted);
 }
 
+size_t ol_summary_saved_bytes(const struct ol_activation_layout *layout, int64_t n)
+{
+    const size_t positions = (size_t)(layout->n_sequences * layout->d_model *
+                                      ol_activation_position_bytes(layout));
+    return layout->summary ? positions + sizeof(int64_t) * (size_t)(1 + 2 * n) : 0;
+}
+
 /* [positions][n values][feature, code, count of each] */
 void ol_summary_save(const struct ol_summary *s, void **bytes, size_t *n)
 {
@@ -176,7 +183,7 @@ void ol_summary_save(const struct ol_summary *s, void **bytes, size_t *n)
     ol_summary_outliers(s, &o);
     const size_t positions =
         (size_t)(s->layout->n_sequences * s->d_model * s->position_bytes);
-    *n = positions + sizeof(int64_t) * (size_t)(1 + 2 * o.n_values);
+    *n = ol_summary_saved_bytes(s->layout, o.n_values);
     *bytes = ol_xmalloc(*n);
     char *at = *bytes;
     memcpy(at, o.positions, positions);
@@ -198,7 +205,7 @@ int ol_summary_restore(struct ol_summary *s, const void *bytes, size_t n,
     int64_t n_values = -1;
     if (n >= positions + sizeof n_values)
         memcpy(&n_values, at + positions, sizeof n_values);
-    if (n_values < 0 || n != positions + sizeof(int64_t) * (size_t)(1 + 2 * n_values))
+    if (n_values < 0 || n != ol_summary_saved_bytes(s->layout, n_values))
         return ol_fail(err,
                        "the summary of the unfinished run has %zu bytes, expected "
                        "%zu and its values",

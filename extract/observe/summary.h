@@ -31,7 +31,9 @@ const struct ol_activation_summary *ol_summary_site(struct ol_summary *s,
 /* Of all ln sites so far. The caller clears it. */
 void ol_summary_outliers(const struct ol_summary *s, struct ol_activation_outliers *o);
 
-/* The same to and from bytes, for a run that is resumed. The caller frees *bytes. */
+/* The same to and from bytes, for a run that is resumed. The caller frees *bytes. With n
+ * values they are as many as ol_summary_saved_bytes says (0 without summaries). */
+size_t ol_summary_saved_bytes(const struct ol_activation_layout *layout, int64_t n);
 void ol_summary_save(const struct ol_summary *s, void **bytes, size_t *n);
 int ol_summary_restore(struct ol_summary *s, const void *bytes, size_t n,
                        struct ol_error *err);

@@ -8,6 +8,7 @@
 
 #include "common/activation_file.h"
 #include "extract/model/cost.h"
+#include "extract/observe/summary.h"
 #include "extract/model/modules.h"
 #include "extract/model/role.h"
 
@@ -217,29 +218,49 @@ static double operations(const struct ol_plan_request *r)
     return n * (double)r->n_sequences;
 }
 
-/* Tensors and router tables of the file, and the state that --resume needs. */
-static int64_t disk_bytes(const struct ol_plan_request *r)
+/* Bytes of the file with its first n sequences. */
+static int64_t file_bytes(const struct ol_plan_request *r, int64_t n,
+                          struct ol_error *err)
 {
-    const struct ol_spec *spec = &r->model->spec;
-    const int64_t tokens = r->n_sequences * r->length;
-    const int64_t row = spec->d_model * (int64_t)ol_dtype_size(r->stored);
-    const int64_t tensors =
-        r->stores_tensors ? (int64_t)r->n_recorded * r->n_sites * row : 0;
-    const int64_t routers =
-        spec->router.n_experts > 0 ? (int64_t)r->n_recorded * spec->router.top_k * 6 : 0;
-    const int64_t states = 2 * spec->d_model * (int64_t)ol_dtype_size(r->backend->dtype);
-    if (!r->summary)
-        return tokens * (tensors + routers + states + 12);
-    const int64_t n_parts =
-        spec->router.n_experts > 0 ? spec->router.top_k + (spec->d_shared > 0) : 1;
-    const int64_t writes = (int64_t)r->n_recorded * OL_TOP_FEATURES *
-                           (2 + 4 * (OL_WRITES_PER_TOP + n_parts));
-    const int64_t units = spec->router.n_experts > 0 ? spec->router.n_experts + 1 : 1;
-    const int64_t sites = OL_N_SUMMARY_SITES * 8 *
-                              (OL_N_CODES + OL_N_COLUMN_ROWS * (int64_t)spec->d_model) +
-                          2 * 8 * r->n_sequences * (int64_t)spec->d_model;
-    return tokens * (tensors + routers + states + 12 + writes) +
-           (int64_t)r->n_recorded * (sites + units * OL_N_UNIT_COLUMNS * 8);
+    /* Of texts that nobody has read yet: an id in two has another one than all before,
+     * and few are longer than this. */
+    static const char piece[] = "longer than most";
+    struct ol_activation_layout layout = *r->layout;
+    const int64_t n_tokens = n * r->length, vocab_size = r->model->spec.vocab_size,
+                  n_pieces = n_tokens < vocab_size ? n_tokens : vocab_size;
+    int32_t *ids = ol_xcalloc((size_t)n_pieces, sizeof *ids);
+    const char **pieces = ol_xcalloc((size_t)n_pieces, sizeof *pieces);
+    for (int64_t i = 0; i < n_pieces; i++)
+        pieces[i] = piece;
+    const struct ol_activation_input input = {
+        .n_pieces = n_pieces, .piece_ids = ids, .pieces = pieces};
+    layout.n_sequences = n;
+    const int64_t bytes = ol_activation_disk_bytes(r->info, &layout, &input, err);
+    free(pieces);
+    free(ids);
+    return bytes;
+}
+
+/* The file, and the state that --resume needs. Thousands of sequences are not laid out:
+ * each takes what the one before it takes. */
+static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
+{
+    enum { FEW = 64 };
+    const struct ol_state_identity id = {
+        "", r->backend->dtype, r->n_sequences * r->length, r->model->spec.d_model};
+    const int64_t n = r->n_sequences;
+    int64_t bytes = file_bytes(r, n < 2 * FEW ? n : 2 * FEW, err);
+    if (bytes >= 0 && n > 2 * FEW) {
+        const int64_t fewer = file_bytes(r, FEW, err);
+        if (fewer < 0)
+            return -1;
+        bytes += (bytes - fewer) / FEW * (n - 2 * FEW);
+    }
+    return bytes < 0
+               ? -1
+               : bytes + ol_state_disk_bytes(
+                             &id, ol_summary_saved_bytes(
+                                      r->layout, ol_activation_likely_values(r->layout)));
 }
 
 static struct ol_json *describe_time(const struct ol_plan_request *r, double n_operations,
@@ -298,6 +319,9 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
         ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
         return NULL;
+    const int64_t on_disk = disk_bytes(r, err);
+    if (on_disk < 0)
+        return NULL;
     const struct weights w = count_weights(r);
     const double n_operations = operations(r);
     struct ol_json *time = describe_time(r, n_operations, w.read, err);
@@ -323,7 +347,7 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     ol_json_set(run, "length", ol_json_new_int(r->length));
     ol_json_set(run, "bytes_read", ol_json_new_int(w.read));
     ol_json_set(run, "flops", ol_json_new_real(n_operations));
-    ol_json_set(run, "disk_bytes", ol_json_new_int(disk_bytes(r)));
+    ol_json_set(run, "disk_bytes", ol_json_new_int(on_disk));
     ol_json_set(plan, "run", run);
     const char *least = memory.device > 0 ? "least_device_bytes" : "least_ram_bytes";
     ol_json_set(ram, "ram_bytes", ol_json_new_int(memory.total));

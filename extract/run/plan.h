@@ -14,10 +14,9 @@ struct ol_plan_request {
     struct ol_backend *backend;   /* whose speed is measured; tensors come and go */
     const struct ol_activation_layout *layout; /* what is recorded */
     int64_t n_sequences, length;
-    int n_sites; /* stored per layer */
-    int last_recorded, n_recorded;
-    enum ol_dtype stored;
-    bool stores_tensors, perplexity, summary;
+    const struct ol_activation_info *info; /* as far as it is known */
+    int last_recorded;
+    bool perplexity, summary;
     int64_t memory_budget; /* 0: what is free */
 };
 

@@ -17,6 +17,7 @@
 #include "common/process.h"
 #include "common/version.h"
 #include "extract/run/ablation.h"
+#include "extract/observe/summary.h"
 #include "extract/run/devices.h"
 #include "extract/weights/hub.h"
 #include "extract/observe/contributions.h"
@@ -210,6 +211,24 @@ static char *utc_now(void)
     return ol_xstrdup(text);
 }
 
+/* What is known of a model from its config alone. */
+static void describe_config(struct run *r)
+{
+    const struct ol_model *m = &r->model;
+    struct ol_activation_info *info = &r->info;
+    info->model.name = ol_xstrdup(m->name);
+    info->model.family = ol_xstrdup(m->spec.family);
+    info->model.config_json = ol_xstrdup(m->config_text);
+    struct ol_json *layers = ol_spec_layers_json(&m->spec);
+    info->model.layers_json = ol_json_dump_text(layers, 0);
+    ol_json_free(layers);
+    info->model.n_layers = m->spec.n_layers;
+    info->model.d_model = m->spec.d_model;
+    info->model.vocab_size = m->spec.vocab_size;
+    info->model.n_experts = m->spec.router.n_experts;
+    info->model.top_k = m->spec.router.top_k;
+}
+
 static void describe(struct run *r)
 {
     const struct ol_model *m = &r->model;
@@ -224,21 +243,11 @@ static void describe(struct run *r)
     info->precision = ol_xstrdup(request->precision == OL_DTYPE_F32 ? "f32" : "bf16");
     info->device = ol_xstrdup(r->devices.backends[0]->device);
     info->processor = ol_xstrdup(r->devices.backends[0]->processor);
-    info->model.name = ol_xstrdup(m->name);
-    info->model.family = ol_xstrdup(m->spec.family);
-    info->model.config_json = ol_xstrdup(m->config_text);
+    describe_config(r);
     info->model.weight_format = ol_weights_format(m->weights);
     info->model.config_sha256 = ol_xstrdup(m->config_sha256);
     ol_checkpoint_sha256(m->checkpoint, sha);
     info->model.weights_sha256 = ol_xstrdup(sha);
-    struct ol_json *layers = ol_spec_layers_json(&m->spec);
-    info->model.layers_json = ol_json_dump_text(layers, 0);
-    ol_json_free(layers);
-    info->model.n_layers = m->spec.n_layers;
-    info->model.d_model = m->spec.d_model;
-    info->model.vocab_size = m->spec.vocab_size;
-    info->model.n_experts = m->spec.router.n_experts;
-    info->model.top_k = m->spec.router.top_k;
     ol_weights_parameters(m->weights, &info->model.total_parameters,
                           &info->model.active_parameters);
     info->input.source = ol_xstrdup(r->corpus.source);
@@ -395,7 +404,11 @@ static int open_files(struct run *r, struct ol_error *err)
                                        &r->input, err);
         r->created = r->file != NULL;
         if (r->file != NULL && keep_mode(r, partial, err) == 0)
-            r->states = ol_state_create(r->state_path, &id, err);
+            r->states =
+                ol_state_create(r->state_path, &id,
+                                ol_summary_saved_bytes(
+                                    &r->layout, ol_activation_likely_values(&r->layout)),
+                                err);
         status = r->states != NULL ? keep_mode(r, r->state_path, err) : -1;
     }
     return status;
@@ -729,6 +742,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         goto out;
     if (ol_devices_open(&r.devices, request, 1, err) != 0)
         goto out;
+    describe_config(&r);
     struct ol_plan_request wanted = {
         .model = &r.model,
         .backend = r.devices.backends[0],
@@ -736,15 +750,11 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         .n_sequences = request->corpus.n_sequences,
         .length = request->corpus.length,
         .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,
-        .n_recorded = (int)r.layout.n_layers,
-        .stored = r.layout.dtype,
-        .stores_tensors = request->store != OL_STORE_NONE,
+        .info = &r.info,
         .perplexity = request->perplexity,
         .summary = request->summary,
         .memory_budget = request->memory,
     };
-    for (int site = 0; site < OL_N_SITES; site++)
-        wanted.n_sites += request->sites[site];
     plan = ol_plan(&wanted, err);
     if (plan != NULL && ol_output_check(NULL, OL_OUTPUT_STREAM, err) == 0)
         status = ol_json_dump(plan, 1, stdout, "stdout", err);

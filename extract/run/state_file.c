@@ -41,13 +41,18 @@ static int64_t slot_at(const struct ol_state_file *s, int slot)
     return PAGE_BYTES + slot * (PAGE_BYTES + (int64_t)s->bytes);
 }
 
+static size_t rows_bytes(const struct ol_state_identity *id)
+{
+    return (size_t)id->n_rows * (size_t)id->d_model * ol_dtype_size(id->dtype);
+}
+
 static struct ol_state_file *new_file(const char *path,
                                       const struct ol_state_identity *id, int flags,
                                       struct ol_error *err)
 {
     struct ol_state_file *s = ol_xcalloc(1, sizeof *s);
     s->path = ol_xstrdup(path);
-    s->bytes = (size_t)id->n_rows * (size_t)id->d_model * ol_dtype_size(id->dtype);
+    s->bytes = rows_bytes(id);
     snprintf(s->header, sizeof s->header,
              "%s run %s dtype %s rows %" PRId64 " d_model %" PRId64 "\n", magic, id->run,
              ol_dtype_name(id->dtype), id->n_rows, id->d_model);
@@ -57,6 +62,12 @@ static struct ol_state_file *new_file(const char *path,
         return s;
     ol_state_close(s);
     return NULL;
+}
+
+int64_t ol_state_disk_bytes(const struct ol_state_identity *id, size_t extra)
+{
+    const struct ol_state_file s = {.bytes = rows_bytes(id)};
+    return slot_at(&s, N_SLOTS) + N_SLOTS * (int64_t)extra;
 }
 
 /* Its whole room, and last the header. */
@@ -72,15 +83,41 @@ static int lay_out(const struct ol_state_file *s, struct ol_error *err)
     return write_at(s, s->header, sizeof s->header, 0, err);
 }
 
+/* In room of the caller's: this is also asked for when nothing can be allocated. */
+static const char *extra_path(const char *path, int slot, char room[PATH_MAX])
+{
+    const int n = snprintf(room, PATH_MAX, "%s.%d", path, slot);
+    return n > 0 && n < PATH_MAX ? room : "";
+}
+
+static int reserve_extra(const struct ol_state_file *s, int slot, size_t n,
+                         struct ol_error *err)
+{
+    char room[PATH_MAX];
+    const char *path = extra_path(s->path, slot, room);
+    const int fd = ol_file_open(path, O_WRONLY | O_CREAT, err);
+    if (fd < 0)
+        return -1;
+    const int code = posix_fallocate(fd, 0, (off_t)n);
+    close(fd);
+    errno = code;
+    return code == 0 ? 0 : ol_fail_errno(err, "%s: no room for %zu bytes", path, n);
+}
+
 struct ol_state_file *ol_state_create(const char *path,
-                                      const struct ol_state_identity *id,
+                                      const struct ol_state_identity *id, size_t extra,
                                       struct ol_error *err)
 {
     struct ol_state_file *s = new_file(path, id, O_RDWR | O_CREAT, err);
-    if (s == NULL || lay_out(s, err) == 0)
+    if (s == NULL)
+        return NULL;
+    int status = lay_out(s, err);
+    for (int i = 0; i < N_SLOTS && extra > 0 && status == 0; i++)
+        status = reserve_extra(s, i, extra, err);
+    if (status == 0)
         return s;
     ol_state_close(s);
-    unlink(path);
+    ol_state_remove(path);
     return NULL;
 }
 
@@ -134,19 +171,12 @@ static void checksum(const void *rows, size_t bytes, char hex[OL_SHA256_HEX_BYTE
     ol_sha256_finish(sha, hex);
 }
 
-/* In room of the caller's: this is also asked for when nothing can be allocated. */
-static const char *extra_path(const char *path, int slot, char room[PATH_MAX])
-{
-    const int n = snprintf(room, PATH_MAX, "%s.%d", path, slot);
-    return n > 0 && n < PATH_MAX ? room : "";
-}
-
 static int put_extra(const struct ol_state_file *s, int slot, const void *extra, size_t n,
                      struct ol_error *err)
 {
     char room[PATH_MAX];
     const char *path = extra_path(s->path, slot, room);
-    const int fd = ol_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, err);
+    const int fd = ol_file_open(path, O_WRONLY | O_CREAT, err);
     int status = -1;
     if (fd >= 0 && ol_file_write_at(fd, path, extra, n, 0, err) == 0)
         status = fdatasync(fd) == 0 ? 0 : ol_fail_errno(err, "%s: cannot be kept", path);

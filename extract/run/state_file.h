@@ -25,10 +25,14 @@ struct ol_state_identity {
     int64_t n_rows, d_model;
 };
 
-/* Create path (replacing what is there) with its whole room on the disk, or open it and
- * check that it is of this run. NULL on failure. */
+/* Bytes on the disk of such a file and those beside it, with that many bytes of `extra`
+ * after each layer. */
+int64_t ol_state_disk_bytes(const struct ol_state_identity *id, size_t extra);
+
+/* Create path (replacing what is there) with its whole room on the disk, `extra` as
+ * above, or open it and check that it is of this run. NULL on failure. */
 struct ol_state_file *ol_state_create(const char *path,
-                                      const struct ol_state_identity *id,
+                                      const struct ol_state_identity *id, size_t extra,
                                       struct ol_error *err);
 struct ol_state_file *ol_state_open(const char *path, const struct ol_state_identity *id,
                                     struct ol_error *err);

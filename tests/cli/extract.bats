@@ -223,40 +223,54 @@ for a, b in zip(rows, rows[1:]):
 PY
 }
 
-# A run in small/, on a disk of that many pages of 4 KiB.
-on_disk() {
-    mount -t tmpfs -o size=$(($1 * 4))k tmpfs small
-    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o small/run.h5 --perplexity 2> err
+# What seals the file is written last.
+@test "a write that fails while the file is sealed does not lose the run" {
+    cd "$BATS_TEST_TMPDIR"
+    sanitized && skip "the shim is no sanitizer's"
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o calm.h5 --perplexity
+    failing() { FAULT_CALL=pwrite FAULT_ERROR=ENOSPC FAULT_ON_FROM=1 LD_PRELOAD=$TOOLS/tests/fault.so "$@"; }
+    FAULT_COUNT=$PWD/calls FAULT_AT=0 failing "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity
+    rm run.h5
+    local n sealed=0
+    n=$(cat calls)
+    for before in 0 1 2 5 20; do
+        status=0
+        FAULT_AT=$((n - before)) failing "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity 2> err || status=$?
+        [ "$status" -eq 1 ]
+        [ "$(wc -l < err)" -eq 1 ]
+        grep -q 'No space left on device' err
+        [ -e run.h5.partial ]
+        [ ! -e run.h5.partial.undo ] || sealed=$((sealed + 1))
+        "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --resume
+        [ "$(ls run.h5*)" = run.h5 ]
+        same_run calm.h5 run.h5
+        rm run.h5
+    done
+    [ $sealed -ge 1 ]
 }
 
-# What seals the file is written last: on a disk that is just too small.
-@test "a disk that is full while the file is sealed does not lose the run" {
+# --plan says it, and the beginning of the run takes it: no run ends for want of it.
+@test "the room that is planned is the room that is needed" {
     cd "$BATS_TEST_TMPDIR"
     mkdir small
     mount -t tmpfs tmpfs small 2>/dev/null || skip "no right to mount"
     umount small
-    local few=100 enough=4096 sealed=0
-    on_disk $enough
-    mv small/run.h5 calm.h5
-    umount small
-    while [ $((few + 1)) -lt $enough ]; do
-        local middle=$(((few + enough) / 2))
-        if on_disk $middle; then enough=$middle; else few=$middle; fi
-        umount small
-    done
-    for pages in $few $((few - 1)) $((few - 2)) $((few - 40)); do
-        not on_disk $pages
-        [ "$(wc -l < err)" -eq 1 ]
-        [ -e small/run.h5.partial ]
-        [ ! -e small/run.h5.partial.undo ] || sealed=$((sealed + 1))
-        mount -o remount,size=64m small
-        "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o small/run.h5 --perplexity --resume
+    local page=4096 slack=65536 # the directory, and the ends of files
+    for options in "-n 2 -l 64" "-n 2 -l 64 --imatrix --perplexity" "-n 40 -l 8 --store f32"; do
+        planned=$("$EXTRACT" --plan $options "$DEMO" | sed -n 's/ *"disk_bytes": \([0-9]*\).*/\1/p')
+        mount -t tmpfs -o size=$((planned / page * page + slack)) tmpfs small
+        "$EXTRACT" -q $options "$DEMO" -t "$HELDOUT" -o small/run.h5
         [ "$(ls small)" = run.h5 ]
-        mv small/run.h5 run.h5
         umount small
-        same_run calm.h5 run.h5
+        mount -t tmpfs -o size=$((planned * 9 / 10 / page * page)) tmpfs small
+        run "$EXTRACT" -q $options "$DEMO" -t "$HELDOUT" -o small/run.h5
+        left=$(ls small)
+        umount small
+        [ "$status" -eq 1 ]
+        [ -z "$left" ]
+        [ "${#lines[@]}" -eq 1 ]
+        [[ $output == *"too small"* || $output == *"no room for"* ]]
     done
-    [ $sealed -ge 1 ]
 }
 
 @test "a full disk stops the run with one line and --resume finishes it" {

@@ -75,7 +75,7 @@ static bool hit(const char *name)
     return true;
 }
 
-#define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+#define REAL(name) (__extension__(__typeof__(name) *) dlsym(RTLD_NEXT, #name))
 
 /* A call that moves n bytes, of which half may pass: `all` and `half` are the real calls.
  */

@@ -77,7 +77,7 @@ static void the_last_whole_layer(void **state)
 {
     (void)state;
     struct ol_error err = {0};
-    struct ol_state_file *s = ol_state_create(path, &id, &err);
+    struct ol_state_file *s = ol_state_create(path, &id, 5, &err);
     assert_non_null(s);
     ol_state_close(s);
     expect(-1);

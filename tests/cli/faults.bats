@@ -1,0 +1,21 @@
+# Some of the calls of the system that `make fuzz` lets fail, all of them: tests/faults.
+load common
+
+@test "a call of the system that fails is never silent" {
+    cd "$BATS_TEST_TMPDIR"
+    sanitized && skip "the shim is no sanitizer's"
+    "$PYTHON" "$TESTS/faults/sweep.py" "$TOOLS" 53
+}
+
+@test "without locks on the file system it is said once, and the run is done" {
+    cd "$BATS_TEST_TMPDIR"
+    sanitized && skip "the shim is no sanitizer's"
+    FAULT_CALL=flock FAULT_AT=1 FAULT_ON_FROM=1 FAULT_ERROR=ENOLCK LD_PRELOAD=$TOOLS/tests/fault.so \
+        "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 2> err
+    cat err
+    [ "$(wc -l < err)" -eq 1 ]
+    grep -q '^ol-extract: run.h5.partial: cannot be locked (No locks available): ' err
+    FAULT_CALL=flock FAULT_AT=1 FAULT_ON_FROM=1 FAULT_ERROR=ENOLCK LD_PRELOAD=$TOOLS/tests/fault.so \
+        "$ANALYZE" --verify run.h5 2> err
+    [ "$(wc -l < err)" -eq 1 ]
+}
