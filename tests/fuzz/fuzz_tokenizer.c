@@ -30,7 +30,8 @@ static void use(struct ol_tokenizer *t)
     struct ol_error err = {0};
     struct ol_ids ids = {0};
     size_t bytes;
-    fuzz_compare_pieces(t, text, sizeof text - 1, 9);
+    for (size_t longest = 1; longest < sizeof text; longest *= 3)
+        fuzz_compare_pieces(t, text, sizeof text - 1, longest);
     if (ol_tokenizer_encode(t, text, sizeof text - 1, 0, &ids, &err) == 0) {
         char *back = ol_tokenizer_decode(t, ids.ids, ids.n, true, &bytes);
         if (!ol_utf8_valid(back, bytes, NULL))
