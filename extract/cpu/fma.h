@@ -20,7 +20,7 @@ static inline float ol_fma_by_doubles(float a, float b, float c)
     memcpy(&bits, &sum, sizeof bits);
     const int inexact = (lost > 0) | (lost < 0);
     const uint64_t step = (lost > 0) == (sum > 0) ? 1 : UINT64_MAX;
-    bits += inexact & !(bits & 1) ? step : 0;
+    bits += inexact && !(bits & 1) ? step : 0;
     memcpy(&sum, &bits, sizeof sum);
     return (float)sum;
 }

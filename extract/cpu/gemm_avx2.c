@@ -5,7 +5,8 @@
 
 #include "extract/cpu/gemm_turn8.h"
 
-enum { LANES = 8, ROWS = 6 }; /* 12 registers of sums, 2 of b, 1 of a */
+#define MOST_ROWS 6
+enum { LANES = 8, ROWS = MOST_ROWS }; /* 12 registers of sums, 2 of b, 1 of a */
 typedef __m256 vector;
 #define LOAD                _mm256_loadu_ps
 #define STORE               _mm256_storeu_ps

@@ -5,8 +5,8 @@
 
 #include "extract/cpu/gemm_turn8.h"
 
-enum { LANES = 16, ROWS = 14 }; /* 28 registers of sums, 2 of b, 1 of a */
-#define OL_GEMM_ROWS_14
+#define MOST_ROWS 14
+enum { LANES = 16, ROWS = MOST_ROWS }; /* 28 registers of sums, 2 of b, 1 of a */
 typedef __m512 vector;
 #define LOAD                _mm512_loadu_ps
 #define STORE               _mm512_storeu_ps

@@ -3,7 +3,8 @@
 
 #include "extract/cpu/fma.h"
 
-enum { LANES = 4, ROWS = 6 };
+#define MOST_ROWS 6
+enum { LANES = 4, ROWS = MOST_ROWS };
 typedef float vector __attribute__((vector_size(16)));
 
 static inline vector LOAD(const float *x)
@@ -27,7 +28,7 @@ static inline vector FMA(vector a, vector b, vector c, bool exact)
 {
     if (exact)
         return a * b + c;
-    vector v;
+    vector v = c;
     for (int l = 0; l < LANES; l++)
         v[l] = ol_fma(a[l], b[l], c[l]);
     return v;

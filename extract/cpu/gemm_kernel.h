@@ -137,7 +137,7 @@ multiply_so_many(const float *a, const float *packed, int64_t depth, int64_t row
         CASE(4);
         CASE(5);
         CASE(6);
-#ifdef OL_GEMM_ROWS_14
+#if MOST_ROWS > 6
         CASE(7);
         CASE(8);
         CASE(9);
