@@ -266,11 +266,15 @@ static char *warn(const struct ol_run_fact *f, const struct ol_report *report)
     return whole;
 }
 
-static bool any_bf16(const struct ol_report *report)
+/* f32 gives the same bytes on every kind, and its kinds have other names. */
+static bool processors_matter(const struct ol_run_fact *f, const struct ol_report *report)
 {
     for (int i = 0; i < report->n; i++)
-        if (ol_report_rounds(&report->results[i]))
-            return true;
+        for (int k = 0; k < i; k++)
+            if (ol_report_rounds(&report->results[i]) &&
+                ol_report_rounds(&report->results[k]) &&
+                ol_run_fact_differs(f, &report->results[i], &report->results[k]))
+                return true;
     return false;
 }
 
@@ -278,8 +282,8 @@ char *ol_runs_warning(const struct ol_report *report, int *state)
 {
     for (const struct ol_run_fact *f = &ol_run_facts[*state]; f->key != NULL; f++) {
         (*state)++;
-        if (f->text == processor && !any_bf16(report))
-            continue; /* f32 gives the same bytes on every kind */
+        if (f->text == processor && !processors_matter(f, report))
+            continue;
         if (consequence(f->doubt) != NULL && ol_run_fact_varies(f, report))
             return warn(f, report);
     }
