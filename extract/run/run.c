@@ -353,6 +353,8 @@ static int look_for_complete(const struct run *r, bool *complete, struct ol_erro
                        "%s: is complete, but belongs to another run, its %s differs; "
                        "remove it, or give another --output",
                        r->name, what);
+    /* What a run leaves that ended between the file's name and its own end. */
+    ol_state_remove(r->state_path);
     *complete = true;
     return 0;
 }
