@@ -16,7 +16,7 @@ EXPERTS = 4
 
 
 class Truth:
-    """Of every token (row): stream [layers + 1][rows, d], and at dimensions of interest the writes."""
+    """Of every token (row): normed [sites][rows, dims], rounded to bf16 as occurrences are; stream [layers + 1][rows, d], and at dimensions of interest the writes."""
 
     def __init__(self, folder, ids, dims):
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -45,7 +45,7 @@ class Truth:
             hooks.append(layer.self_attn.register_forward_hook(lambda _, a, y: attention.append(y[0][0][:, self.dims].numpy().copy())))
             hooks.append(down.register_forward_pre_hook(neurons))
             for norm in (layer.input_layernorm, layer.post_attention_layernorm):
-                hooks.append(norm.register_forward_hook(lambda _, a, y: normed.append(y[0][:, self.dims].numpy().copy())))
+                hooks.append(norm.register_forward_hook(lambda _, a, y: normed.append(y[0][:, self.dims].bfloat16().float().numpy())))
         hooks.append(self.model.model.norm.register_forward_pre_hook(lambda _, a: stream.append(a[0][0].numpy().copy())))
         with torch.no_grad():
             self.model.model(tokens)
