@@ -80,7 +80,7 @@ static int check_units(const struct check *c, int i_layer, struct ol_error *err)
     const int64_t most = c->n_tokens * (layer->top_k > 0 ? layer->top_k : 1);
     double *units = ol_xcalloc((size_t)layer->n_units * OL_N_UNIT_COLUMNS, sizeof *units);
     int status = 0;
-    ol_activation_read_units(c->f, i_layer, units);
+    ol_activation_copy(c->f, OL_TABLE_UNITS, i_layer, units);
     for (int i = 0; i < layer->n_units && status == 0; i++) {
         const double n = units[i * OL_N_UNIT_COLUMNS + OL_UNIT_TOKENS];
         if (!(n >= 0 && n <= (double)most))

@@ -36,7 +36,8 @@ static struct squares read_squares(const struct ol_parts *parts,
            *sums = ol_xcalloc((size_t)width, sizeof *sums);
     const double *row = table + (n_rows > 1 ? unit->number : 0) * width;
     for (int file = 0; file < parts->n_files; file++) {
-        ol_activation_read_squares(parts->files[file], unit->i_layer, input, table);
+        ol_activation_copy(parts->files[file], ol_table_of_input(input), unit->i_layer,
+                           table);
         for (int64_t c = 0; c < width; c++)
             sums[c] += row[c];
     }

@@ -138,7 +138,7 @@ static void add_expert_tokens(const struct imatrix *m, const struct entry *e,
         &ol_parts_layout(m->parts)->layers[e->i_layer];
     double *units = ol_xcalloc((size_t)layer->n_units * OL_N_UNIT_COLUMNS, sizeof *units);
     for (int i = 0; i < m->parts->n_files; i++) {
-        ol_activation_read_units(m->parts->files[i], e->i_layer, units);
+        ol_activation_copy(m->parts->files[i], OL_TABLE_UNITS, e->i_layer, units);
         for (int64_t k = 0; k < e->n_matrices; k++)
             counts[k] += units[k * OL_N_UNIT_COLUMNS + OL_UNIT_TOKENS];
     }
@@ -156,7 +156,8 @@ static void read_entry(const struct imatrix *m, const struct entry *e, double *s
         const struct ol_activation_file *f = m->parts->files[i];
         const double *from = some;
         if (e->source < OL_N_INPUTS) {
-            ol_activation_read_squares(f, e->i_layer, (enum ol_input)e->source, some);
+            ol_activation_copy(f, ol_table_of_input((enum ol_input)e->source), e->i_layer,
+                               some);
         } else {
             const struct ol_activation_summary summary = {.columns = some};
             ol_activation_read_summary(

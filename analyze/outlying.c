@@ -67,9 +67,9 @@ static void take_away(struct without *w, int64_t sequence, size_t site)
 {
     const struct ol_parts *parts = w->a->parts;
     const struct ol_site_of_run *at = &w->a->sites[site];
-    const uint16_t *rows =
-        ol_activation_site(parts->files[parts->file_of[sequence]], at->i_layer, at->site,
-                           parts->number_of[sequence]);
+    const uint16_t *rows = ol_activation_get(parts->files[parts->file_of[sequence]],
+                                             ol_table_of_site(at->site), at->i_layer,
+                                             parts->number_of[sequence]);
     for (int64_t p = 0; p < parts->lengths[sequence]; p++) {
         if (!w->skip[sequence][p])
             continue;

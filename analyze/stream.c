@@ -32,21 +32,25 @@ void ol_stream_clear(struct ol_stream *s)
     *s = (struct ol_stream){0};
 }
 
+/* A table of a sequence of any part. */
+static const void *get(const struct ol_stream *s, int table, int l, int64_t sequence)
+{
+    return ol_activation_get(s->parts->files[s->parts->file_of[sequence]], table,
+                             s->layers[l].i_layer, s->parts->number_of[sequence]);
+}
+
 const uint16_t *ol_stream_features(const struct ol_stream *s, int l, int64_t sequence,
                                    int64_t position)
 {
-    return ol_activation_top_features(s->parts->files[s->parts->file_of[sequence]],
-                                      s->layers[l].i_layer,
-                                      s->parts->number_of[sequence]) +
-           position * OL_TOP_FEATURES;
+    const uint16_t *features = get(s, OL_TABLE_TOP_FEATURES, l, sequence);
+    return features + position * OL_TOP_FEATURES;
 }
 
 const float *ol_stream_rows(const struct ol_stream *s, int l, int64_t sequence,
                             int64_t position)
 {
-    return ol_activation_writes(s->parts->files[s->parts->file_of[sequence]],
-                                s->layers[l].i_layer, s->parts->number_of[sequence]) +
-           position * OL_TOP_FEATURES * s->layers[l].width;
+    const float *rows = get(s, OL_TABLE_WRITES, l, sequence);
+    return rows + position * OL_TOP_FEATURES * s->layers[l].width;
 }
 
 const float *ol_stream_row(const struct ol_stream *s, int l, int64_t sequence,
@@ -67,9 +71,8 @@ int ol_stream_unit(const struct ol_stream *s, int l, int64_t sequence, int64_t p
         return 0;
     if (part == layer->top_k)
         return layer->n_units - 1;
-    const int id = ol_activation_router_ids(
-        s->parts->files[s->parts->file_of[sequence]], s->layers[l].i_layer,
-        s->parts->number_of[sequence])[position * layer->top_k + part];
+    const uint16_t *ids = get(s, OL_TABLE_ROUTER_IDS, l, sequence);
+    const int id = ids[position * layer->top_k + part];
     return id < s->n_experts ? id : -1;
 }
 

@@ -99,9 +99,9 @@ double ol_token_kurtosis_median(const struct ol_analysis *a,
     int64_t *weights = ol_xcalloc((size_t)sample->n, sizeof *weights);
     for (int64_t i = 0; i < sample->n; i++) {
         const struct ol_sampled *t = &sample->tokens[i];
-        const char *of_sequence =
-            ol_activation_site(parts->files[parts->file_of[t->sequence]], rows.i_layer,
-                               rows.site, parts->number_of[t->sequence]);
+        const char *of_sequence = ol_activation_get(
+            parts->files[parts->file_of[t->sequence]], ol_table_of_site(rows.site),
+            rows.i_layer, parts->number_of[t->sequence]);
         ol_to_f32(dtype, of_sequence + (size_t)t->position * row_bytes, x, d);
         values[i] = kurtosis(x, rows.gains, d);
         weights[i] = t->weight;

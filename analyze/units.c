@@ -64,7 +64,7 @@ static void read_layer(const struct ol_parts *parts, int i_layer, struct ol_unit
     for (int file = 0; file < parts->n_files; file++) {
         const struct ol_activation_layout *layout =
             ol_activation_layout(parts->files[file]);
-        ol_activation_read_units(parts->files[file], i_layer, table);
+        ol_activation_copy(parts->files[file], OL_TABLE_UNITS, i_layer, table);
         for (int i = 0; i < layer->n_units; i++)
             add_unit(&units[i], table + (int64_t)i * OL_N_UNIT_COLUMNS, layout,
                      first_sequence);

@@ -82,46 +82,54 @@ static int check_shape(const struct reader *r, const char *dataset,
     return ol_fail(err, "%s: %s: found %s, expected %s", r->path, dataset, have, want);
 }
 
-static int read_ids(const struct reader *r, const char *dataset,
-                    const struct ol_h5_shape *shape, int32_t **ids, struct ol_error *err)
+/* All of a table of BEGUN or SEALED, into its member. */
+static int read_whole(const struct reader *r, int table, struct ol_error *err)
 {
-    if (check_shape(r, dataset, shape, err) != 0)
+    struct ol_activation_content *c = r->c;
+    const struct ol_h5_shape shape = ol_table_shape(c, NULL, table);
+    const char *path = ol_table_file_path(table);
+    if (check_shape(r, path, &shape, err) != 0)
         return -1;
-    int64_t n = 1;
-    for (int i = 0; i < shape->rank; i++)
-        n *= shape->dims[i];
-    *ids = ol_xcalloc((size_t)n, sizeof **ids);
-    return ol_h5_read(r->h, dataset, OL_H5_I32, *ids, err);
+    const size_t bytes = ol_table_memory_bytes(c, table);
+    void **memory = ol_table_memory(c, table);
+    *memory = calloc(bytes > 0 ? bytes : 1, 1);
+    if (*memory == NULL)
+        return ol_fail(err, "%s: out of memory: %s has %zu bytes", r->path, path, bytes);
+    if (bytes > 0 && ol_h5_read(r->h, path, shape.type, *memory, err) != 0)
+        return -1;
+    char **texts = *memory;
+    for (int64_t i = 0; shape.type == OL_H5_TEXT && i < shape.dims[0]; i++)
+        if (texts[i] == NULL)
+            texts[i] = ol_xstrdup("");
+    return 0;
 }
 
-static int read_pieces(const struct reader *r, struct ol_error *err)
+static int read_stored(const struct reader *r, enum ol_table_storage storage,
+                       struct ol_error *err)
 {
-    struct ol_activation_input *input = &r->c->input;
+    for (struct ol_table_place p = {0}; ol_tables_next(r->c, &p);)
+        if (ol_table_storage(p.table) == storage && read_whole(r, p.table, err) != 0)
+            return -1;
+    return 0;
+}
+
+/* How many entries a list has; 0 without it. */
+static int read_length(const struct reader *r, int table, int64_t *n,
+                       struct ol_error *err)
+{
+    const char *path = ol_table_file_path(table);
     struct ol_h5_shape shape;
     bool there;
-    if (ol_h5_exists(r->h, "/input/piece_ids", &there, err) != 0)
+    if (ol_h5_exists(r->h, path, &there, err) != 0)
         return -1;
     if (!there)
         return 0;
-    if (ol_h5_describe(r->h, "/input/piece_ids", &shape, err) != 0)
+    if (ol_h5_describe(r->h, path, &shape, err) != 0)
         return -1;
-    const struct ol_h5_shape ids_shape = {
-        .type = OL_H5_I32, .rank = 1, .dims = {shape.dims[0]}};
-    const struct ol_h5_shape text_shape = {
-        .type = OL_H5_TEXT, .rank = 1, .dims = {shape.dims[0]}};
-    int32_t *ids = NULL;
-    const int status = read_ids(r, "/input/piece_ids", &ids_shape, &ids, err);
-    input->piece_ids = ids;
-    if (status != 0 || check_shape(r, "/input/pieces", &text_shape, err) != 0)
-        return -1;
-    input->n_pieces = shape.dims[0];
-    char **pieces = ol_xcalloc((size_t)input->n_pieces, sizeof *pieces);
-    input->pieces = (const char *const *)pieces;
-    if (ol_h5_read(r->h, "/input/pieces", OL_H5_TEXT, pieces, err) != 0)
-        return -1;
-    for (int64_t i = 0; i < input->n_pieces; i++)
-        if (pieces[i] == NULL)
-            pieces[i] = ol_xstrdup("");
+    if (shape.rank != 1 || shape.dims[0] > INT32_MAX ||
+        (uint64_t)shape.dims[0] > r->file_bytes)
+        return ol_fail(err, "%s: %s: expected a list", r->path, path);
+    *n = shape.dims[0];
     return 0;
 }
 
@@ -154,7 +162,7 @@ static int read_input(const struct reader *r, struct ol_error *err)
 {
     struct ol_activation_layout *layout = &r->c->layout;
     struct ol_h5_shape shape;
-    int32_t *ids = NULL;
+    int64_t n_arms = 0;
     if (ol_h5_describe(r->h, "/input/token_ids", &shape, err) != 0)
         return -1;
     if (shape.rank != 2 || shape.dims[0] < 1 || shape.dims[1] < 1)
@@ -175,19 +183,14 @@ static int read_input(const struct reader *r, struct ol_error *err)
             "bytes",
             r->path, (long long)layout->n_sequences, (long long)layout->n_tokens,
             (unsigned long long)r->file_bytes);
-    const struct ol_h5_shape ids_shape = {
-        .type = OL_H5_I32, .rank = 2, .dims = {layout->n_sequences, layout->n_tokens}};
-    const struct ol_h5_shape lengths_shape = {
-        .type = OL_H5_I32, .rank = 1, .dims = {layout->n_sequences}};
-    int status = read_ids(r, "/input/token_ids", &ids_shape, &ids, err);
-    r->c->input.token_ids = ids;
-    ids = NULL;
-    if (status == 0)
-        status = read_ids(r, "/input/lengths", &lengths_shape, &ids, err);
-    r->c->input.lengths = ids;
-    if (status != 0 || check_ids(r, err) != 0)
+    if (read_length(r, OL_TABLE_PIECE_IDS, &r->c->input.n_pieces, err) != 0 ||
+        read_length(r, OL_TABLE_ARMS, &n_arms, err) != 0)
         return -1;
-    return read_pieces(r, err);
+    layout->n_arms = (int)n_arms;
+    if (layout->n_arms * layout->n_sequences > INT32_MAX)
+        return ol_fail(err, "%s: /ablation/arms: %d arms of %lld sequences are too many",
+                       r->path, layout->n_arms, (long long)layout->n_sequences);
+    return read_stored(r, OL_STORED_BEGUN, err) != 0 ? -1 : check_ids(r, err);
 }
 
 /* Offsets of a table's chunks, `count` of n bytes each, inside the file, and aligned when
@@ -257,7 +260,7 @@ static int find_tables(const struct reader *r, struct ol_activation_layer *layer
     char path[64];
     struct ol_h5_shape shape;
     for (int site = 0; site < OL_N_SITES; site++) {
-        ol_activation_table_path(path, layer->number, site);
+        ol_table_path(path, layer->number, ol_table_of_site((enum ol_site)site));
         if (ol_h5_exists(r->h, path, &layer->sites[site], err) != 0)
             return -1;
         if (!layer->sites[site] || *have_dtype)
@@ -267,7 +270,7 @@ static int find_tables(const struct reader *r, struct ol_activation_layer *layer
         r->c->layout.dtype = shape.type == OL_H5_F32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
         *have_dtype = true;
     }
-    ol_activation_table_path(path, layer->number, OL_TABLE_ROUTER_IDS);
+    ol_table_path(path, layer->number, OL_TABLE_ROUTER_IDS);
     bool there;
     if (ol_h5_exists(r->h, path, &there, err) != 0)
         return -1;
@@ -289,7 +292,7 @@ static int find_squares(const struct reader *r, struct ol_activation_layer *laye
     struct ol_h5_shape shape;
     for (int input = 0; input < OL_N_INPUTS; input++) {
         bool there;
-        ol_activation_table_path(path, layer->number, OL_TABLE_INPUTS + input);
+        ol_table_path(path, layer->number, ol_table_of_input((enum ol_input)input));
         if (ol_h5_exists(r->h, path, &there, err) != 0)
             return -1;
         if (!there)
@@ -319,7 +322,7 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
                    ? ol_fail(err, "%s: %s is missing, but there is /summary", r->path,
                              path)
                    : 0;
-    ol_activation_table_path(path, layer->number, OL_TABLE_UNITS);
+    ol_table_path(path, layer->number, OL_TABLE_UNITS);
     if (ol_h5_describe(r->h, path, &shape, err) != 0)
         return -1;
     if (shape.dims[0] < n_experts || shape.dims[0] > n_experts + layer->moe)
@@ -336,21 +339,22 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
     return find_squares(r, layer, err);
 }
 
-static int read_tables(const struct reader *r, int l, struct ol_error *err)
+/* Where the tables lie that are written as they come. */
+static int read_places(const struct reader *r, struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
-    const struct ol_activation_layer *layer = &c->layout.layers[l];
-    char path[64];
-    for (int t = 0; t < OL_N_TABLES; t++) {
-        if (!ol_activation_has_table(layer, t))
+    char path[OL_TABLE_PATH];
+    c->offsets = ol_xcalloc((size_t)ol_tables_n(&c->layout), sizeof *c->offsets);
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);) {
+        const enum ol_table_storage storage = ol_table_storage(p.table);
+        if (storage != OL_STORED_ROWS && storage != OL_STORED_WHOLE)
             continue;
-        const bool mapped = t < OL_TABLE_WHOLE;
-        const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, t);
-        ol_activation_table_path(path, layer->number, t);
+        const struct ol_h5_shape shape = ol_table_shape(c, p.layer, p.table);
+        ol_table_path(path, p.layer != NULL ? p.layer->number : 0, p.table);
         if (check_shape(r, path, &shape, err) != 0 ||
-            read_chunks(r, path, mapped ? c->layout.n_sequences : 1,
-                        ol_activation_chunk_bytes(c, layer, t), mapped,
-                        &c->offsets[l * OL_N_TABLES + t], err) != 0)
+            read_chunks(r, path, ol_table_n_chunks(c, p.table),
+                        ol_table_chunk_bytes(c, p.layer, p.table),
+                        storage == OL_STORED_ROWS, &c->offsets[p.index], err) != 0)
             return -1;
     }
     return 0;
@@ -384,7 +388,6 @@ static int read_layers(const struct reader *r, struct ol_error *err)
                          r->path, (long long)n, OL_ACTIVATION_MAX_LAYER);
     c->layout.dtype = OL_DTYPE_BF16;
     c->layout.layers = ol_xcalloc((size_t)n, sizeof *c->layout.layers);
-    c->offsets = ol_xcalloc((size_t)n * OL_N_TABLES, sizeof *c->offsets);
     for (int64_t i = 0; i < n && status == 0; i++) {
         struct ol_activation_layer *layer = &c->layout.layers[i];
         layer->number = layer_number(r, names[i], err);
@@ -395,51 +398,13 @@ static int read_layers(const struct reader *r, struct ol_error *err)
                      : 0;
         c->layout.n_layers++;
     }
-    for (int l = 0; l < c->layout.n_layers && status == 0; l++)
-        status = read_tables(r, l, err);
     for (int64_t i = 0; i < n; i++)
         free(names[i]);
     free(names);
     return status;
 }
 
-static int read_nll(const struct reader *r, struct ol_error *err)
-{
-    struct ol_activation_layout *layout = &r->c->layout;
-    if (ol_h5_exists(r->h, "/input/nll", &layout->nll, err) != 0)
-        return -1;
-    if (!layout->nll)
-        return 0;
-    const struct ol_h5_shape shape = ol_activation_nll_shape(layout);
-    if (check_shape(r, "/input/nll", &shape, err) != 0)
-        return -1;
-    return read_chunks(r, "/input/nll", layout->n_sequences,
-                       (uint64_t)layout->n_tokens * 4, true, &r->c->nll_offsets, err);
-}
-
 /* ---- outliers ---- */
-
-/* The dataset's contents, allocated; NULL on failure. */
-static void *read_outlier_table(const struct reader *r, int table, int64_t n_values,
-                                size_t size, struct ol_error *err)
-{
-    const char *path = ol_activation_outlier_path(table);
-    const struct ol_h5_shape shape =
-        ol_activation_outlier_shape(&r->c->layout, n_values, table);
-    if (check_shape(r, path, &shape, err) != 0)
-        return NULL;
-    for (int i = 0; i < shape.rank; i++)
-        size *= (size_t)shape.dims[i];
-    void *data = malloc(size > 0 ? size : 1);
-    if (data == NULL) {
-        ol_fail(err, "%s: out of memory: %s has %zu bytes", r->path, path, size);
-        return NULL;
-    }
-    if (size == 0 || ol_h5_read(r->h, path, shape.type, data, err) == 0)
-        return data;
-    free(data);
-    return NULL;
-}
 
 static int check_outliers(const struct reader *r, struct ol_error *err)
 {
@@ -459,26 +424,13 @@ static int check_outliers(const struct reader *r, struct ol_error *err)
     return 0;
 }
 
-static int read_outliers(const struct reader *r, struct ol_error *err)
+static int read_sealed(const struct reader *r, struct ol_error *err)
 {
-    struct ol_activation_outliers *o = &r->c->outliers;
-    struct ol_h5_shape shape;
-    const char *features = ol_activation_outlier_path(OL_OUTLIER_FEATURES);
-    if (!r->c->layout.summary || !r->c->complete)
+    struct ol_activation_content *c = r->c;
+    if (!c->complete)
         return 0;
-    if (ol_h5_describe(r->h, features, &shape, err) != 0)
-        return -1;
-    o->n_values = shape.dims[0];
-    const int64_t n = o->n_values;
-    o->positions = read_outlier_table(r, OL_OUTLIER_POSITIONS, n, 1, err);
-    if (o->positions != NULL)
-        o->features =
-            read_outlier_table(r, OL_OUTLIER_FEATURES, n, sizeof *o->features, err);
-    if (o->features != NULL)
-        o->codes = read_outlier_table(r, OL_OUTLIER_CODES, n, sizeof *o->codes, err);
-    if (o->codes != NULL)
-        o->counts = read_outlier_table(r, OL_OUTLIER_COUNTS, n, sizeof *o->counts, err);
-    if (o->counts == NULL)
+    if (read_length(r, OL_TABLE_VALUE_FEATURES, &c->outliers.n_values, err) != 0 ||
+        read_stored(r, OL_STORED_SEALED, err) != 0)
         return -1;
     return check_outliers(r, err);
 }
@@ -525,7 +477,8 @@ static int check_sites(const struct reader *r, struct ol_error *err)
             n += layout->layers[l].sites[site];
             without = layout->layers[l].sites[site] ? without : l;
         }
-        ol_activation_table_path(path, layout->layers[without].number, site);
+        ol_table_path(path, layout->layers[without].number,
+                      ol_table_of_site((enum ol_site)site));
         if (n > 0 && n < layout->n_layers)
             return ol_fail(err, "%s: %s is missing: other layers have it", r->path, path);
     }
@@ -582,8 +535,9 @@ static int read_all(struct reader *r, struct ol_error *err)
         ol_activation_get_attributes(r->h, &c->info, err) != 0 ||
         ol_activation_receipt_read(r->h, &c->receipt, err) != 0 ||
         read_input(r, err) != 0 || read_threshold(r, err) != 0 ||
-        read_layers(r, err) != 0 || read_nll(r, err) != 0 || read_outliers(r, err) != 0 ||
-        check_list(r, &list, err) != 0)
+        ol_h5_exists(r->h, ol_table_file_path(OL_TABLE_NLL), &c->layout.nll, err) != 0 ||
+        read_layers(r, err) != 0 || read_places(r, err) != 0 ||
+        read_sealed(r, err) != 0 || check_list(r, &list, err) != 0)
         status = -1;
     ol_activation_list_clear(&list);
     if (status == 0)
@@ -607,19 +561,20 @@ int ol_activation_content_read(const char *path, struct ol_activation_content *c
 
 void ol_activation_content_clear(struct ol_activation_content *c)
 {
-    if (c->input.pieces != NULL)
-        for (int64_t i = 0; i < c->input.n_pieces; i++)
-            free((void *)(uintptr_t)c->input.pieces[i]);
-    free((void *)(uintptr_t)c->input.pieces);
-    free((void *)(uintptr_t)c->input.piece_ids);
-    free((void *)(uintptr_t)c->input.token_ids);
-    free((void *)(uintptr_t)c->input.lengths);
-    if (c->offsets != NULL)
-        for (int i = 0; i < c->layout.n_layers * OL_N_TABLES; i++)
-            free(c->offsets[i]);
+    for (int64_t i = 0; c->offsets != NULL && i < ol_tables_n(&c->layout); i++)
+        free(c->offsets[i]);
     free(c->offsets);
-    free(c->nll_offsets);
-    ol_activation_outliers_clear(&c->outliers);
+    for (int t = 0; t < OL_N_FILE_TABLES; t++) {
+        const enum ol_table_storage storage = ol_table_storage(t);
+        if (storage != OL_STORED_BEGUN && storage != OL_STORED_SEALED)
+            continue;
+        char **texts = *ol_table_memory(c, t);
+        const struct ol_h5_shape shape = ol_table_shape(c, NULL, t);
+        for (int64_t i = 0;
+             shape.type == OL_H5_TEXT && texts != NULL && i < shape.dims[0]; i++)
+            free(texts[i]);
+        free(texts);
+    }
     ol_activation_list_clear(&c->list);
     free(c->layout.layers);
     ol_activation_info_clear(&c->info);

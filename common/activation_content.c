@@ -246,336 +246,102 @@ bool ol_activation_same_layers(const struct ol_activation_layout *a,
     return true;
 }
 
-/* Which site's summary, and which of its tables. */
-static enum ol_summary_site site_of(int table)
-{
-    return (enum ol_summary_site)((table - OL_TABLE_SUMMARIES) / OL_N_SUMMARY_TABLES);
-}
-
-static enum ol_summary_table kind_of(int table)
-{
-    return (enum ol_summary_table)((table - OL_TABLE_SUMMARIES) % OL_N_SUMMARY_TABLES);
-}
-
-void ol_activation_table_path(char path[64], int layer, int table)
-{
-    static const char *const names[OL_TABLE_SUMMARIES] = {
-        [OL_TABLE_ROUTER_IDS] = "router_ids",
-        [OL_TABLE_ROUTER_WEIGHTS] = "router_weights",
-        [OL_TABLE_TOP_FEATURES] = "summary/top_features",
-        [OL_TABLE_WRITES] = "summary/writes",
-        [OL_TABLE_UNITS] = "summary/units",
-    };
-    static const char *const kinds[OL_N_SUMMARY_TABLES] = {
-        [OL_SUMMARY_HISTOGRAM] = "histogram",
-        [OL_SUMMARY_COLUMNS] = "columns",
-        [OL_SUMMARY_COUNTS] = "counts",
-        [OL_SUMMARY_MAXIMA] = "maxima",
-    };
-    if (table >= OL_TABLE_INPUTS)
-        snprintf(path, 64, "/layers/%03d/summary/squares/%s", layer,
-                 ol_input_name((enum ol_input)(table - OL_TABLE_INPUTS)));
-    else if (table >= OL_TABLE_SUMMARIES)
-        snprintf(path, 64, "/layers/%03d/summary/%s/%s", layer,
-                 ol_summary_site_name(site_of(table)), kinds[kind_of(table)]);
-    else
-        snprintf(path, 64, "/layers/%03d/%s", layer,
-                 table < OL_N_SITES ? ol_site_name((enum ol_site)table) : names[table]);
-}
-
-bool ol_activation_has_table(const struct ol_activation_layer *layer, int table)
-{
-    if (table < OL_N_SITES)
-        return layer->sites[table];
-    if (table < OL_TABLE_TOP_FEATURES)
-        return layer->top_k > 0;
-    if (table < OL_TABLE_SUMMARIES)
-        return layer->n_units > 0;
-    if (table >= OL_TABLE_INPUTS)
-        return layer->input_widths[table - OL_TABLE_INPUTS] > 0;
-    return layer->summary_sites[site_of(table)] &&
-           (site_of(table) != OL_SUMMARY_OUTPUT || kind_of(table) < OL_SUMMARY_COUNTS);
-}
-
-static struct ol_h5_shape per_sequence(const struct ol_activation_layout *layout,
-                                       enum ol_h5_type type, int64_t width)
-{
-    return (struct ol_h5_shape){.type = type,
-                                .rank = 3,
-                                .dims = {layout->n_sequences, layout->n_tokens, width},
-                                .chunked = true,
-                                .chunk = {1, layout->n_tokens, width}};
-}
-
-static struct ol_h5_shape whole(enum ol_h5_type type, int64_t n, int64_t width)
-{
-    return (struct ol_h5_shape){.type = type,
-                                .rank = 2,
-                                .dims = {n, width},
-                                .chunked = true,
-                                .chunk = {n, width}};
-}
-
-static struct ol_h5_shape summary_shape(const struct ol_activation_layout *layout,
-                                        int table)
-{
-    switch (kind_of(table)) {
-    case OL_SUMMARY_COLUMNS:
-        return whole(OL_H5_F64, OL_N_COLUMN_ROWS, layout->d_model);
-    case OL_SUMMARY_COUNTS:
-        return whole(OL_H5_I32, layout->n_sequences, layout->d_model);
-    case OL_SUMMARY_MAXIMA:
-        return whole(OL_H5_F32, layout->n_sequences, layout->d_model);
-    default:
-        return (struct ol_h5_shape){.type = OL_H5_I64,
-                                    .rank = 1,
-                                    .dims = {OL_N_CODES},
-                                    .chunked = true,
-                                    .chunk = {OL_N_CODES}};
-    }
-}
-
-struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_content *c,
-                                             const struct ol_activation_layer *layer,
-                                             int table)
-{
-    const struct ol_activation_layout *layout = &c->layout;
-    const int n_parts = ol_activation_n_parts(layer, c->info.model.n_experts);
-    switch (table) {
-    case OL_TABLE_ROUTER_IDS:
-        return per_sequence(layout, OL_H5_U16, layer->top_k);
-    case OL_TABLE_ROUTER_WEIGHTS:
-        return per_sequence(layout, OL_H5_F32, layer->top_k);
-    case OL_TABLE_TOP_FEATURES:
-        return per_sequence(layout, OL_H5_U16, OL_TOP_FEATURES);
-    case OL_TABLE_WRITES:
-        return per_sequence(layout, OL_H5_F32,
-                            (int64_t)OL_TOP_FEATURES * (OL_WRITES_PER_TOP + n_parts));
-    case OL_TABLE_UNITS:
-        return whole(OL_H5_F64, layer->n_units, OL_N_UNIT_COLUMNS);
-    default:
-        if (table >= OL_TABLE_INPUTS)
-            return whole(OL_H5_F64,
-                         ol_activation_n_inputs(c->info.model.n_experts,
-                                                (enum ol_input)(table - OL_TABLE_INPUTS)),
-                         layer->input_widths[table - OL_TABLE_INPUTS]);
-        return table >= OL_TABLE_SUMMARIES
-                   ? summary_shape(layout, table)
-                   : per_sequence(layout,
-                                  layout->dtype == OL_DTYPE_F32 ? OL_H5_F32 : OL_H5_BF16,
-                                  layout->d_model);
-    }
-}
-
-struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *layout)
-{
-    return (struct ol_h5_shape){
-        .type = OL_H5_F32,
-        .rank = 2,
-        .dims = {layout->n_sequences, layout->n_tokens},
-        .chunked = true,
-        .chunk = {1, layout->n_tokens},
-    };
-}
-
-static size_t type_bytes(enum ol_h5_type type)
-{
-    switch (type) {
-    case OL_H5_I64:
-    case OL_H5_F64:
-        return 8;
-    case OL_H5_F32:
-    case OL_H5_I32:
-    case OL_H5_U32:
-        return 4;
-    case OL_H5_U8:
-        return 1;
-    default:
-        return 2;
-    }
-}
-
-size_t ol_activation_row_bytes(const struct ol_activation_content *c,
-                               const struct ol_activation_layer *layer, int table)
-{
-    const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, table);
-    return (size_t)shape.dims[2] * type_bytes(shape.type);
-}
-
-size_t ol_activation_chunk_bytes(const struct ol_activation_content *c,
-                                 const struct ol_activation_layer *layer, int table)
-{
-    const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, table);
-    size_t bytes = type_bytes(shape.type);
-    for (int i = 0; i < shape.rank; i++)
-        bytes *= (size_t)shape.chunk[i];
-    return bytes;
-}
-
 /* Bytes of the smallest mapped chunk: everything from that size on is aligned. */
 static int64_t smallest_chunk(const struct ol_activation_content *c)
 {
-    const struct ol_activation_layout *layout = &c->layout;
-    int64_t smallest = layout->nll ? layout->n_tokens * 4 : OL_ACTIVATION_ALIGNMENT;
-    for (int l = 0; l < layout->n_layers; l++)
-        for (int t = 0; t < OL_TABLE_WHOLE; t++) {
-            const struct ol_activation_layer *layer = &layout->layers[l];
-            if (!ol_activation_has_table(layer, t))
-                continue;
-            const int64_t bytes = (int64_t)ol_activation_chunk_bytes(c, layer, t);
-            smallest = bytes < smallest ? bytes : smallest;
-        }
+    int64_t smallest = OL_ACTIVATION_ALIGNMENT;
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);) {
+        if (ol_table_storage(p.table) != OL_STORED_ROWS)
+            continue;
+        const int64_t bytes = (int64_t)ol_table_chunk_bytes(c, p.layer, p.table);
+        smallest = bytes < smallest ? bytes : smallest;
+    }
     return smallest;
 }
 
-/* ---- outliers ---- */
+/* ---- writing ---- */
 
-const char *ol_activation_outlier_path(int table)
+/* The groups that a table lies in. */
+static int make_groups(struct ol_h5 *h, const char *path, struct ol_error *err)
 {
-    static const char *const paths[OL_N_OUTLIER_TABLES] = {
-        [OL_OUTLIER_POSITIONS] = "/summary/positions",
-        [OL_OUTLIER_FEATURES] = "/summary/value_features",
-        [OL_OUTLIER_CODES] = "/summary/value_codes",
-        [OL_OUTLIER_COUNTS] = "/summary/value_counts",
-    };
-    return paths[table];
-}
-
-struct ol_h5_shape ol_activation_outlier_shape(const struct ol_activation_layout *layout,
-                                               int64_t n_values, int table)
-{
-    static const enum ol_h5_type types[OL_N_OUTLIER_TABLES] = {
-        [OL_OUTLIER_POSITIONS] = OL_H5_U8,
-        [OL_OUTLIER_FEATURES] = OL_H5_I32,
-        [OL_OUTLIER_CODES] = OL_H5_U16,
-        [OL_OUTLIER_COUNTS] = OL_H5_I64,
-    };
-    const int64_t bytes = ol_activation_position_bytes(layout);
-    if (table == OL_OUTLIER_POSITIONS)
-        return (struct ol_h5_shape){
-            .type = OL_H5_U8,
-            .rank = 3,
-            .dims = {layout->n_sequences, layout->d_model, bytes},
-            .chunked = true,
-            .chunk = {1, layout->d_model, bytes},
-            .compressed = true,
-        };
-    return (struct ol_h5_shape){.type = types[table],
-                                .rank = 1,
-                                .dims = {n_values},
-                                .chunked = n_values > 0,
-                                .chunk = {n_values},
-                                .compressed = n_values > 0};
-}
-
-int ol_activation_outliers_write(struct ol_h5 *h,
-                                 const struct ol_activation_layout *layout,
-                                 const struct ol_activation_outliers *outliers,
-                                 struct ol_error *err)
-{
-    const void *const data[OL_N_OUTLIER_TABLES] = {
-        [OL_OUTLIER_POSITIONS] = outliers->positions,
-        [OL_OUTLIER_FEATURES] = outliers->features,
-        [OL_OUTLIER_CODES] = outliers->codes,
-        [OL_OUTLIER_COUNTS] = outliers->counts,
-    };
-    for (int t = 0; t < OL_N_OUTLIER_TABLES; t++) {
-        const struct ol_h5_shape shape =
-            ol_activation_outlier_shape(layout, outliers->n_values, t);
-        const char *path = ol_activation_outlier_path(t);
-        /* There already when an earlier try was cut off before the file was complete. */
+    char group[OL_TABLE_PATH];
+    for (const char *at = strchr(path + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
         bool there;
-        if (ol_h5_exists(h, path, &there, err) != 0 ||
-            (there && ol_h5_remove(h, path, err) != 0))
-            return -1;
-        if (ol_h5_make_dataset(h, path, &shape, err) != 0 ||
-            (shape.dims[0] > 0 && ol_h5_write(h, path, shape.type, data[t], err) != 0))
+        snprintf(group, sizeof group, "%.*s", (int)(at - path), path);
+        if (ol_h5_exists(h, group, &there, err) != 0 ||
+            (!there && ol_h5_make_group(h, group, err) != 0))
             return -1;
     }
     return 0;
 }
 
-/* ---- writing ---- */
-
-/* NULL: they have their room, and are not known. */
-static int write_ids(struct ol_h5 *h, const char *path, const int32_t *ids,
-                     struct ol_error *err)
+static void path_of(char path[OL_TABLE_PATH], const struct ol_table_place *p)
 {
-    return ids != NULL ? ol_h5_write(h, path, OL_H5_I32, ids, err) : 0;
+    ol_table_path(path, p->layer != NULL ? p->layer->number : 0, p->table);
 }
 
-static int write_input(struct ol_h5 *h, const struct ol_activation_layout *layout,
-                       const struct ol_activation_input *input, struct ol_error *err)
+static int make_table(struct ol_h5 *h, const struct ol_activation_content *c,
+                      const struct ol_table_place *p, struct ol_error *err)
 {
-    const struct ol_h5_shape ids = {
-        .type = OL_H5_I32, .rank = 2, .dims = {layout->n_sequences, layout->n_tokens}};
-    const struct ol_h5_shape lengths = {
-        .type = OL_H5_I32, .rank = 1, .dims = {layout->n_sequences}};
-    const struct ol_h5_shape piece_ids = {
-        .type = OL_H5_I32, .rank = 1, .dims = {input->n_pieces}};
-    const struct ol_h5_shape pieces = {
-        .type = OL_H5_TEXT, .rank = 1, .dims = {input->n_pieces}};
-    const struct ol_h5_shape nll = ol_activation_nll_shape(layout);
-    if (ol_h5_make_dataset(h, "/input/token_ids", &ids, err) != 0 ||
-        write_ids(h, "/input/token_ids", input->token_ids, err) != 0 ||
-        ol_h5_make_dataset(h, "/input/lengths", &lengths, err) != 0 ||
-        write_ids(h, "/input/lengths", input->lengths, err) != 0)
-        return -1;
-    if (input->n_pieces > 0 &&
-        (ol_h5_make_dataset(h, "/input/piece_ids", &piece_ids, err) != 0 ||
-         ol_h5_write(h, "/input/piece_ids", OL_H5_I32, input->piece_ids, err) != 0 ||
-         ol_h5_make_dataset(h, "/input/pieces", &pieces, err) != 0 ||
-         ol_h5_write(h, "/input/pieces", OL_H5_TEXT, input->pieces, err) != 0))
-        return -1;
-    return layout->nll ? ol_h5_make_dataset(h, "/input/nll", &nll, err) : 0;
+    const struct ol_h5_shape shape = ol_table_shape(c, p->layer, p->table);
+    char path[OL_TABLE_PATH];
+    path_of(path, p);
+    return make_groups(h, path, err) != 0 ? -1 : ol_h5_make_dataset(h, path, &shape, err);
 }
 
-static int write_groups(struct ol_h5 *h, const struct ol_activation_layer *layer,
-                        struct ol_error *err)
+static int write_table(struct ol_h5 *h, const struct ol_activation_content *c,
+                       const struct ol_table_place *p, struct ol_error *err)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/layers/%03d", layer->number);
-    if (ol_h5_make_group(h, path, err) != 0 ||
-        ol_h5_put_text(h, path, "kind", layer->moe ? "moe" : "dense", err) != 0 ||
-        ol_h5_put_text(h, path, "attention", layer->attention, err) != 0)
+    const struct ol_h5_shape shape = ol_table_shape(c, NULL, p->table);
+    const char *path = ol_table_file_path(p->table);
+    bool there;
+    /* There already when an earlier try was cut off before the file was complete. */
+    if (ol_h5_exists(h, path, &there, err) != 0 ||
+        (there && ol_h5_remove(h, path, err) != 0) || make_table(h, c, p, err) != 0)
         return -1;
-    if (layer->n_units == 0)
-        return 0;
-    snprintf(path, sizeof path, "/layers/%03d/summary", layer->number);
-    if (ol_h5_make_group(h, path, err) != 0)
-        return -1;
-    bool squares = false;
-    for (int input = 0; input < OL_N_INPUTS; input++)
-        squares = squares || layer->input_widths[input] > 0;
-    snprintf(path, sizeof path, "/layers/%03d/summary/squares", layer->number);
-    if (squares && ol_h5_make_group(h, path, err) != 0)
-        return -1;
-    for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
-        if (!layer->summary_sites[site])
-            continue;
-        snprintf(path, sizeof path, "/layers/%03d/summary/%s", layer->number,
-                 ol_summary_site_name((enum ol_summary_site)site));
-        if (ol_h5_make_group(h, path, err) != 0)
+    return shape.dims[0] == 0
+               ? 0
+               : ol_h5_write(h, path, shape.type, *ol_table_memory(c, p->table), err);
+}
+
+int ol_activation_write_tables(struct ol_h5 *h, const struct ol_activation_content *c,
+                               enum ol_table_storage storage, struct ol_error *err)
+{
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);)
+        if (ol_table_storage(p.table) == storage && write_table(h, c, &p, err) != 0)
             return -1;
-    }
+    return 0;
+}
+
+/* Those of a layer, or with NULL of the whole file, that are written as they come: the
+ * groups, then the tables. */
+static int make_tables(struct ol_h5 *h, const struct ol_activation_content *c,
+                       const struct ol_activation_layer *layer, struct ol_error *err)
+{
+    for (int groups = 1; groups >= 0; groups--)
+        for (struct ol_table_place p = {0}; ol_tables_next(c, &p);) {
+            const enum ol_table_storage storage = ol_table_storage(p.table);
+            char path[OL_TABLE_PATH];
+            if (p.layer != layer ||
+                (storage != OL_STORED_ROWS && storage != OL_STORED_WHOLE))
+                continue;
+            path_of(path, &p);
+            if ((groups ? make_groups(h, path, err) : make_table(h, c, &p, err)) != 0)
+                return -1;
+        }
     return 0;
 }
 
 static int write_layer(struct ol_h5 *h, const struct ol_activation_content *c,
                        const struct ol_activation_layer *layer, struct ol_error *err)
 {
-    char path[64];
-    if (write_groups(h, layer, err) != 0)
+    char path[OL_TABLE_PATH];
+    snprintf(path, sizeof path, "/layers/%03d", layer->number);
+    if (ol_h5_make_group(h, path, err) != 0 ||
+        ol_h5_put_text(h, path, "kind", layer->moe ? "moe" : "dense", err) != 0 ||
+        ol_h5_put_text(h, path, "attention", layer->attention, err) != 0)
         return -1;
-    for (int t = 0; t < OL_N_TABLES; t++) {
-        if (!ol_activation_has_table(layer, t))
-            continue;
-        const struct ol_h5_shape shape = ol_activation_table_shape(c, layer, t);
-        ol_activation_table_path(path, layer->number, t);
-        if (ol_h5_make_dataset(h, path, &shape, err) != 0)
-            return -1;
-    }
-    return 0;
+    return make_tables(h, c, layer, err);
 }
 
 static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
@@ -592,7 +358,8 @@ static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
         ol_activation_receipt_write(h, &c->receipt, err) != 0 ||
         put_attributes(h, &c->info, err) != 0 ||
         ol_activation_list_write(h, &c->list, err) != 0 ||
-        write_input(h, layout, &c->input, err) != 0)
+        ol_activation_write_tables(h, c, OL_STORED_BEGUN, err) != 0 ||
+        make_tables(h, c, NULL, err) != 0)
         return -1;
     if (layout->summary &&
         (ol_h5_make_group(h, "/summary", err) != 0 ||
@@ -624,7 +391,7 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
         return -1;
     ol_activation_list_make(&c);
     if (input->token_ids != NULL)
-        ol_activation_sum_input(&c);
+        ol_activation_sum(&c, OL_STORED_BEGUN);
     int status = write_all(h, &c, err);
     ol_activation_list_clear(&c.list);
     if (status == 0)

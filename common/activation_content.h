@@ -14,39 +14,13 @@ enum {
 };
 enum { OL_ACTIVATION_ALIGNMENT = 4096, OL_ACTIVATION_MAX_LAYER = 999 };
 
-/* The tables of a layer: those before OL_TABLE_WHOLE have one chunk per sequence, which
- * is mapped; the others have one in all, and are copied. */
-enum ol_table {
-    OL_TABLE_SITES, /* + enum ol_site */
-    OL_TABLE_ROUTER_IDS = OL_N_SITES,
-    OL_TABLE_ROUTER_WEIGHTS,
-    OL_TABLE_TOP_FEATURES,
-    OL_TABLE_WRITES,
-    OL_TABLE_WHOLE,
-    OL_TABLE_UNITS = OL_TABLE_WHOLE,
-    OL_TABLE_SUMMARIES, /* + OL_N_SUMMARY_TABLES * enum ol_summary_site */
-    OL_TABLE_INPUTS = OL_TABLE_SUMMARIES + 4 * OL_N_SUMMARY_SITES, /* + enum ol_input */
-    OL_N_TABLES = OL_TABLE_INPUTS + OL_N_INPUTS,
-};
+enum { OL_TABLE_PATH = 64 };
 
-/* Of every site's summary. */
-enum ol_summary_table {
-    OL_SUMMARY_HISTOGRAM,
-    OL_SUMMARY_COLUMNS,
-    OL_SUMMARY_COUNTS,
-    OL_SUMMARY_MAXIMA,
-    OL_N_SUMMARY_TABLES,
-};
-
-/* Tables beside the layers', in the order of the list. */
-enum ol_other_table {
-    OL_OTHER_TOKEN_IDS,
-    OL_OTHER_LENGTHS,
-    OL_OTHER_PIECE_IDS,
-    OL_OTHER_PIECES,
-    OL_OTHER_NLL,
-    OL_OTHER_OUTLIERS, /* + enum ol_outlier_table */
-    OL_N_OTHER_TABLES = OL_OTHER_OUTLIERS + 4,
+enum ol_table_storage { /* tables.h says what they are */
+                        OL_STORED_ROWS,
+                        OL_STORED_WHOLE,
+                        OL_STORED_BEGUN,
+                        OL_STORED_SEALED,
 };
 
 /* Every table that the file was meant to hold, and a checksum of each of its chunks (of
@@ -60,8 +34,7 @@ struct ol_activation_list {
     char (*paths)[64];             /* [n_tables] */
     int64_t *n_chunks;             /* [n_tables] */
     _Atomic uint32_t *checksums;   /* [n_checksums]; of zeros, until there is more */
-    /* Where a table's checksums begin; -1: there is no such table. */
-    int64_t of_others[OL_N_OTHER_TABLES], *of_layers; /* [n_layers * OL_N_TABLES] */
+    int64_t *at; /* [ol_tables_n]: where a table's begin; -1: there is no such table */
 };
 
 /* A file's whole description, owned. */
@@ -72,11 +45,11 @@ struct ol_activation_content {
     struct ol_activation_input input;
     struct ol_activation_receipt receipt;
     bool complete;
-    /* Chunk offsets in the file: [n_layers * OL_N_TABLES][n_sequences or 1], NULL where
-     * there is no table, and those of the likelihoods. */
+    /* Chunk offsets in the file: [ol_tables_n][n_sequences or 1], NULL where there is no
+     * table of ROWS or WHOLE. */
     uint64_t **offsets;
-    uint64_t *nll_offsets;
     struct ol_activation_outliers outliers; /* of a complete file with summaries */
+    struct ol_activation_arms arms;         /* of a complete file with an ablation */
     struct ol_activation_list list;
     uint64_t checksums_at; /* their offset in the file */
 };
@@ -92,12 +65,38 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
 int ol_activation_content_read(const char *path, struct ol_activation_content *c,
                                struct ol_error *err);
 
-/* Which tables there are, where, and of what shape. */
-bool ol_activation_has_table(const struct ol_activation_layer *layer, int table);
-void ol_activation_table_path(char path[64], int layer, int table);
-struct ol_h5_shape ol_activation_table_shape(const struct ol_activation_content *c,
-                                             const struct ol_activation_layer *layer,
-                                             int table);
+/* ---- tables (tables.c); `layer` is NULL for those of the whole file ---- */
+
+enum ol_table_storage ol_table_storage(int table);
+bool ol_table_is_there(const struct ol_activation_content *c,
+                       const struct ol_activation_layer *layer, int table);
+void ol_table_path(char path[OL_TABLE_PATH], int layer, int table);
+const char *ol_table_file_path(int table); /* of one of the whole file */
+struct ol_h5_shape ol_table_shape(const struct ol_activation_content *c,
+                                  const struct ol_activation_layer *layer, int table);
+/* Bytes of one token's row of ROWS, and of a chunk; how many chunks there are. */
+size_t ol_table_row_bytes(const struct ol_activation_content *c,
+                          const struct ol_activation_layer *layer, int table);
+size_t ol_table_chunk_bytes(const struct ol_activation_content *c,
+                            const struct ol_activation_layer *layer, int table);
+int64_t ol_table_n_chunks(const struct ol_activation_content *c, int table);
+/* Of BEGUN and SEALED: the member that holds all of it, and its bytes (of texts: those of
+ * the pointers). */
+void **ol_table_memory(const struct ol_activation_content *c, int table);
+size_t ol_table_memory_bytes(const struct ol_activation_content *c, int table);
+
+/* The tables that a file has, one after another as they stand in it; start from {0}. */
+struct ol_table_place {
+    bool begun;
+    int table, i_layer;
+    const struct ol_activation_layer *layer; /* NULL: of the whole file */
+    int64_t index;                           /* below ol_tables_n */
+};
+bool ol_tables_next(const struct ol_activation_content *c, struct ol_table_place *p);
+int64_t ol_tables_n(const struct ol_activation_layout *layout);
+int64_t ol_table_index(int i_layer, int table);
+
+/* ---- the list ---- */
 
 /* The list: what a file of that description is meant to hold, every checksum that of
  * zeros; written before anything else has been, read, and compared with the tables that
@@ -116,30 +115,14 @@ int ol_activation_list_accept(struct ol_activation_content *c, const char *path,
                               struct ol_activation_list *found, struct ol_error *err);
 const char *ol_activation_checksums_path(void);
 
-/* Checksums of the tables that HDF5 writes, from memory. */
-void ol_activation_sum_input(struct ol_activation_content *c);
-void ol_activation_sum_outliers(struct ol_activation_list *list,
-                                const struct ol_activation_layout *layout,
-                                const struct ol_activation_outliers *outliers);
+/* Checksums of the tables that HDF5 writes, from memory: those of BEGUN, or of SEALED. */
+void ol_activation_sum(struct ol_activation_content *c, enum ol_table_storage storage);
 /* The first table that is not what its checksum says, or NULL. */
 const char *ol_activation_damaged_table(const struct ol_activation_content *c);
 
-/* Datasets of the outliers: /summary/NAME. */
-enum ol_outlier_table {
-    OL_OUTLIER_POSITIONS,
-    OL_OUTLIER_FEATURES,
-    OL_OUTLIER_CODES,
-    OL_OUTLIER_COUNTS,
-    OL_N_OUTLIER_TABLES,
-};
-const char *ol_activation_outlier_path(int table);
-struct ol_h5_shape ol_activation_outlier_shape(const struct ol_activation_layout *layout,
-                                               int64_t n_values, int table);
-int ol_activation_outliers_write(struct ol_h5 *h,
-                                 const struct ol_activation_layout *layout,
-                                 const struct ol_activation_outliers *outliers,
-                                 struct ol_error *err);
-struct ol_h5_shape ol_activation_nll_shape(const struct ol_activation_layout *layout);
+/* Make the datasets of BEGUN, or of SEALED, and write them from memory. */
+int ol_activation_write_tables(struct ol_h5 *h, const struct ol_activation_content *c,
+                               enum ol_table_storage storage, struct ol_error *err);
 
 /* All attributes of the file but format, format_version and complete. */
 int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
@@ -153,13 +136,6 @@ int ol_activation_receipt_write(struct ol_h5 *h,
 int ol_activation_receipt_read(const struct ol_h5 *h,
                                struct ol_activation_receipt *receipt,
                                struct ol_error *err);
-
-/* Bytes of one row (token) of a table with one chunk per sequence, and of a chunk of any
- * table. */
-size_t ol_activation_row_bytes(const struct ol_activation_content *c,
-                               const struct ol_activation_layer *layer, int table);
-size_t ol_activation_chunk_bytes(const struct ol_activation_content *c,
-                                 const struct ol_activation_layer *layer, int table);
 
 /* Name of the first attribute (except `created` and `command_line`) in which two
  * descriptions differ, or NULL. */

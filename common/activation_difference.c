@@ -12,6 +12,15 @@ static bool stores_tensors(const struct ol_activation_layout *a)
     return false;
 }
 
+static bool same_arms(const struct ol_activation_layout *a,
+                      const struct ol_activation_layout *b)
+{
+    bool same = a->n_arms == b->n_arms;
+    for (int i = 0; same && i < a->n_arms; i++)
+        same = strcmp(a->arms[i], b->arms[i]) == 0 && a->left_out[i] == b->left_out[i];
+    return same;
+}
+
 static bool same_pieces(const struct ol_activation_input *a,
                         const struct ol_activation_input *b)
 {
@@ -41,6 +50,8 @@ const char *ol_activation_run_difference(const struct ol_activation_content *c,
         return "choice of summaries or their threshold";
     if (!ol_activation_same_layers(have, layout))
         return "choice of layers or sites";
+    if (!same_arms(have, layout))
+        return "choice of --ablate";
     const size_t n = (size_t)(layout->n_sequences * layout->n_tokens);
     if (memcmp(c->input.token_ids, input->token_ids, n * sizeof(int32_t)) != 0)
         return "tokens";
@@ -53,32 +64,29 @@ const char *ol_activation_run_difference(const struct ol_activation_content *c,
 static bool same_offsets(const struct ol_activation_content *a,
                          const struct ol_activation_content *b)
 {
-    const size_t n = (size_t)a->layout.n_sequences;
-    bool same = true;
-    for (int i = 0; same && i < a->layout.n_layers * OL_N_TABLES; i++)
-        if (a->offsets[i] != NULL)
-            same = memcmp(a->offsets[i], b->offsets[i],
-                          (i % OL_N_TABLES < OL_TABLE_WHOLE ? n : 1) *
-                              sizeof(uint64_t)) == 0;
-    if (same && a->nll_offsets != NULL)
-        same = memcmp(a->nll_offsets, b->nll_offsets, n * sizeof(uint64_t)) == 0;
-    return same;
+    for (struct ol_table_place p = {0}; ol_tables_next(a, &p);)
+        if (a->offsets[p.index] != NULL &&
+            memcmp(a->offsets[p.index], b->offsets[p.index],
+                   (size_t)ol_table_n_chunks(a, p.table) * sizeof(uint64_t)) != 0)
+            return false;
+    return true;
 }
 
-static bool same_outliers(const struct ol_activation_content *a,
-                          const struct ol_activation_content *b)
+/* Those that are written when the file is sealed. */
+static bool same_sealed(const struct ol_activation_content *a,
+                        const struct ol_activation_content *b)
 {
-    const struct ol_activation_outliers *x = &a->outliers, *y = &b->outliers;
-    const size_t n = (size_t)x->n_values,
-                 positions = (size_t)(a->layout.n_sequences * a->layout.d_model *
-                                      ol_activation_position_bytes(&a->layout));
-    if (x->positions == NULL || y->positions == NULL)
-        return x->positions == y->positions;
-    return x->n_values == y->n_values &&
-           memcmp(x->positions, y->positions, positions) == 0 &&
-           memcmp(x->features, y->features, n * sizeof *x->features) == 0 &&
-           memcmp(x->codes, y->codes, n * sizeof *x->codes) == 0 &&
-           memcmp(x->counts, y->counts, n * sizeof *x->counts) == 0;
+    if (a->outliers.n_values != b->outliers.n_values)
+        return false;
+    for (struct ol_table_place p = {0}; ol_tables_next(a, &p);) {
+        if (ol_table_storage(p.table) != OL_STORED_SEALED)
+            continue;
+        const void *x = *ol_table_memory(a, p.table), *y = *ol_table_memory(b, p.table);
+        if ((x == NULL) != (y == NULL) ||
+            (x != NULL && memcmp(x, y, ol_table_memory_bytes(a, p.table)) != 0))
+            return false;
+    }
+    return true;
 }
 
 const char *ol_activation_difference(const struct ol_activation_content *a,
@@ -96,8 +104,8 @@ const char *ol_activation_difference(const struct ol_activation_content *a,
         memcmp((const void *)a->list.checksums, (const void *)b->list.checksums,
                (size_t)a->list.n_checksums * sizeof(uint32_t)) != 0)
         return "list of checksums";
-    if (!same_outliers(a, b))
-        return "table of outliers";
+    if (!same_sealed(a, b))
+        return "table of outliers or arms";
     if (memcmp(&a->receipt, &b->receipt, sizeof a->receipt) != 0)
         return "receipt";
     return a->complete == b->complete ? NULL : "attribute complete";

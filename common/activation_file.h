@@ -13,6 +13,7 @@
 #include "common/dtype.h"
 #include "common/error.h"
 #include "common/sha256.h"
+#include "common/tables.h"
 
 enum ol_site {
     OL_SITE_LN_ATTN,       /* output of the norm before attention */
@@ -123,23 +124,20 @@ int64_t ol_activation_n_inputs(int64_t n_experts, enum ol_input input);
  * experts in the order of their slots and, last, the shared one; or the dense MLP. */
 int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts);
 
-/* An arm of an ablation: what was changed, as it was asked for, and how many tokens its
- * sequences lack at their beginning. */
-struct ol_activation_arm {
-    char *text;
-    int left_out;
-};
-
 struct ol_activation_layout {
     int64_t n_sequences, n_tokens, d_model; /* n_tokens: the longest sequence */
     enum ol_dtype dtype; /* of the tensors: OL_DTYPE_BF16 or OL_DTYPE_F32 */
     bool nll;            /* /input/nll exists */
     bool summary;        /* there are summaries, */
     double threshold;    /* whose occurrences are of at least this magnitude */
-    int n_arms;          /* of an ablation, */
-    const struct ol_activation_arm *arms; /* [n_arms] */
-    int n_layers;                         /* recorded layers */
-    struct ol_activation_layer *layers;   /* [n_layers], numbers ascending */
+    /* Arms of an ablation, in a file with summaries: what was changed, as it was asked
+     * for, and how many tokens its sequences lack at their beginning; both [n_arms],
+     * borrowed by the writer, owned by the reader's file. */
+    int n_arms;
+    const char *const *arms;
+    const int32_t *left_out;
+    int n_layers;                       /* recorded layers */
+    struct ol_activation_layer *layers; /* [n_layers], numbers ascending */
 };
 
 /* Whether two files record the same layers, sites and router tables. */
@@ -238,23 +236,17 @@ int ol_activation_compare(const char *path, const struct ol_activation_info *inf
  * a reopened run goes on after that layer (-1: from the first). */
 void ol_activation_go_on_after(struct ol_activation_writer *w, int layer);
 
-/* Rows token..token+n-1 of one sequence: [n, d_model] in layout->dtype; layer is the
- * layer's number in the model and must be recorded with that site. Thread-safe (pwrite).
- */
-int ol_activation_write_site(struct ol_activation_writer *w, int layer, enum ol_site site,
-                             int64_t sequence, int64_t token, int64_t n, const void *rows,
-                             struct ol_error *err);
+/* Tokens token .. token + n - 1 of a sequence. */
+struct ol_activation_rows {
+    int64_t sequence, token, n;
+};
 
-/* The router tables' rows of one sequence: ids [n, top_k] uint16, weights [n, top_k]
- * float32. */
-int ol_activation_write_router(struct ol_activation_writer *w, int layer,
-                               int64_t sequence, int64_t token, int64_t n,
-                               const uint16_t *ids, const float *weights,
-                               struct ol_error *err);
-
-/* One sequence's negative log-likelihoods, [n_tokens] float32. */
-int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
-                            const float *nll, struct ol_error *err);
+/* Write into a table (tables.h) of ROWS those rows, or with rows NULL all of one of
+ * WHOLE. layer is the layer's number in the model, which must be recorded with that
+ * table; of tables of the whole file it means nothing. Thread-safe (pwrite). */
+int ol_activation_put(struct ol_activation_writer *w, enum ol_table table, int layer,
+                      const struct ol_activation_rows *rows, const void *data,
+                      struct ol_error *err);
 
 /* A site's summary over all sequences: histogram [OL_N_CODES], columns
  * [OL_N_COLUMN_ROWS, d_model]; counts and maxima of occurrences [n_sequences, d_model],
@@ -265,36 +257,21 @@ struct ol_activation_summary {
     int32_t *counts;
     float *maxima;
 };
-int ol_activation_write_summary(struct ol_activation_writer *w, int layer,
-                                enum ol_summary_site site,
-                                const struct ol_activation_summary *summary,
-                                struct ol_error *err);
-
-/* Of one sequence: features [n, OL_TOP_FEATURES], writes [n, OL_TOP_FEATURES,
- * OL_WRITES_PER_TOP + n_parts]. */
-int ol_activation_write_writes(struct ol_activation_writer *w, int layer,
-                               int64_t sequence, int64_t token, int64_t n,
-                               const uint16_t *features, const float *writes,
-                               struct ol_error *err);
-
-/* [n_units, OL_N_UNIT_COLUMNS] */
-int ol_activation_write_units(struct ol_activation_writer *w, int layer,
-                              const double *units, struct ol_error *err);
-
-/* Sums of squares of each column of an input, [rows, width]. */
-int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
-                                enum ol_input input, const double *squares,
-                                struct ol_error *err);
+int ol_activation_put_summary(struct ol_activation_writer *w, int layer,
+                              enum ol_summary_site site,
+                              const struct ol_activation_summary *summary,
+                              struct ol_error *err);
 
 /* Make everything written so far durable (fdatasync). */
 int ol_activation_sync(struct ol_activation_writer *w, struct ol_error *err);
 
-/* Write the outliers (NULL in a file without summaries), the receipt (NULL: nothing is
- * known), the checksums and `complete`, make it durable, read back what HDF5 wrote,
- * rename PATH.partial to PATH, and free the writer, also when it fails (then PATH.partial
- * stays). */
+/* Write the outliers (NULL in a file without summaries), what is recorded of the arms
+ * (NULL without an ablation), the receipt (NULL: nothing is known), the checksums and
+ * `complete`, make it durable, read back what HDF5 wrote, rename PATH.partial to PATH,
+ * and free the writer, also when it fails (then PATH.partial stays). */
 int ol_activation_seal(struct ol_activation_writer *w,
                        const struct ol_activation_outliers *outliers,
+                       const struct ol_activation_arms *arms,
                        const struct ol_activation_receipt *receipt, struct ol_error *err);
 
 /* Free without sealing; PATH.partial stays for a later resume. NULL is fine. */
@@ -329,24 +306,30 @@ const struct ol_activation_input *ol_activation_input(const struct ol_activation
 const struct ol_activation_receipt *
 ol_activation_receipt(const struct ol_activation_file *f);
 
-/* Mapped rows [n_tokens, d_model] of one sequence in layout->dtype, aligned for it.
- * i_layer is an index into layout->layers, whose sites[site] must be true. Thread-safe.
- */
-const void *ol_activation_site(const struct ol_activation_file *f, int i_layer,
-                               enum ol_site site, int64_t sequence);
+/* A table (tables.h) that is there: of ROWS one sequence's, mapped, aligned for its type;
+ * of WHOLE all of it (sequence 0), mapped, not aligned: copy it. i_layer is an index into
+ * layout->layers, 0 for tables of the whole file. Thread-safe. */
+const void *ol_activation_get(const struct ol_activation_file *f, int table, int i_layer,
+                              int64_t sequence);
+void ol_activation_copy(const struct ol_activation_file *f, int table, int i_layer,
+                        void *to);
 
-/* [n_tokens, top_k] of one sequence; layout->layers[i_layer].top_k must be > 0.
- * Thread-safe. */
-/* The same from the file itself: n of them from `first` on, into `rows`. It costs less
- * than to be the first who looks at mapped ones. Threads may call it at the same time. */
+/* The tables of a site, of a site's summary, of an input's squares. */
+static inline int ol_table_of_site(enum ol_site site)
+{
+    return (int)OL_TABLE_LN_ATTN + (int)site;
+}
+static inline int ol_table_of_input(enum ol_input input)
+{
+    return (int)OL_TABLE_SQUARES_MIXED + (int)input;
+}
+
+/* Rows of a site from the file itself: n of them from `first` on, into `rows`. It costs
+ * less than to be the first who looks at mapped ones. Threads may call it at the same
+ * time. */
 int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
                             enum ol_site site, int64_t sequence, int64_t first, int64_t n,
                             void *rows, struct ol_error *err);
-
-const uint16_t *ol_activation_router_ids(const struct ol_activation_file *f, int i_layer,
-                                         int64_t sequence);
-const float *ol_activation_router_weights(const struct ol_activation_file *f, int i_layer,
-                                          int64_t sequence);
 
 /* A site's summary, in memory of the caller's (members that are NULL are left out);
  * layout->summary and, for the ln sites, the layer's summary_sites must be true. */
@@ -357,23 +340,12 @@ void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
 void ol_activation_read_occurrences(const struct ol_activation_file *f, int i_layer,
                                     enum ol_summary_site site, int64_t sequence,
                                     int32_t *counts, float *maxima);
-void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
-                              double *units);
-
-void ol_activation_read_squares(const struct ol_activation_file *f, int i_layer,
-                                enum ol_input input, double *squares);
-
-/* Of one sequence, as written; the layer's n_units must be > 0. Thread-safe. */
-const uint16_t *ol_activation_top_features(const struct ol_activation_file *f,
-                                           int i_layer, int64_t sequence);
-const float *ol_activation_writes(const struct ol_activation_file *f, int i_layer,
-                                  int64_t sequence);
 
 /* layout->summary must be true; borrowed. */
 const struct ol_activation_outliers *
 ol_activation_outliers(const struct ol_activation_file *f);
 
-/* [n_tokens] of one sequence; layout->nll must be true. Thread-safe. */
-const float *ol_activation_nll(const struct ol_activation_file *f, int64_t sequence);
+/* layout->n_arms must be more than 0; borrowed. */
+const struct ol_activation_arms *ol_activation_arms(const struct ol_activation_file *f);
 
 #endif

@@ -21,38 +21,11 @@ void ol_activation_list_clear(struct ol_activation_list *list)
     free(list->paths);
     free(list->n_chunks);
     free(list->checksums);
-    free(list->of_layers);
+    free(list->at);
     *list = (struct ol_activation_list){0};
 }
 
 /* ---- what there is to be ---- */
-
-static const char *other_path(int table)
-{
-    static const char *const paths[OL_OTHER_OUTLIERS] = {
-        [OL_OTHER_TOKEN_IDS] = "/input/token_ids",
-        [OL_OTHER_LENGTHS] = "/input/lengths",
-        [OL_OTHER_PIECE_IDS] = "/input/piece_ids",
-        [OL_OTHER_PIECES] = "/input/pieces",
-        [OL_OTHER_NLL] = "/input/nll",
-    };
-    return table < OL_OTHER_OUTLIERS
-               ? paths[table]
-               : ol_activation_outlier_path(table - OL_OTHER_OUTLIERS);
-}
-
-static bool has_other(const struct ol_activation_content *c, int table)
-{
-    switch (table) {
-    case OL_OTHER_PIECE_IDS:
-    case OL_OTHER_PIECES:
-        return c->input.n_pieces > 0;
-    case OL_OTHER_NLL:
-        return c->layout.nll;
-    default:
-        return table < OL_OTHER_OUTLIERS || c->layout.summary;
-    }
-}
 
 /* n checksums of chunks of that many bytes; what is known of it when nothing is
  * written. Returns where they begin. */
@@ -77,30 +50,20 @@ static int64_t append(struct ol_activation_list *list, const char *path, int64_t
 
 void ol_activation_list_make(struct ol_activation_content *c)
 {
-    const struct ol_activation_layout *layout = &c->layout;
     struct ol_activation_list *list = &c->list;
-    char path[64];
-    *list = (struct ol_activation_list){0};
-    list->of_layers =
-        ol_xcalloc((size_t)layout->n_layers * OL_N_TABLES, sizeof *list->of_layers);
-    for (int t = 0; t < OL_N_OTHER_TABLES; t++) {
-        const bool chunked = t == OL_OTHER_NLL;
-        list->of_others[t] =
-            has_other(c, t)
-                ? append(list, other_path(t), chunked ? layout->n_sequences : 1,
-                         chunked ? (uint64_t)layout->n_tokens * 4 : 0)
-                : -1;
+    const int64_t n = ol_tables_n(&c->layout);
+    char path[OL_TABLE_PATH];
+    *list = (struct ol_activation_list){.at = ol_xcalloc((size_t)n, sizeof *list->at)};
+    for (int64_t i = 0; i < n; i++)
+        list->at[i] = -1;
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);) {
+        const enum ol_table_storage storage = ol_table_storage(p.table);
+        const bool chunked = storage == OL_STORED_ROWS || storage == OL_STORED_WHOLE;
+        ol_table_path(path, p.layer != NULL ? p.layer->number : 0, p.table);
+        list->at[p.index] =
+            append(list, path, ol_table_n_chunks(c, p.table),
+                   chunked ? ol_table_chunk_bytes(c, p.layer, p.table) : 0);
     }
-    for (int l = 0; l < layout->n_layers; l++)
-        for (int t = 0; t < OL_N_TABLES; t++) {
-            const struct ol_activation_layer *layer = &layout->layers[l];
-            ol_activation_table_path(path, layer->number, t);
-            list->of_layers[l * OL_N_TABLES + t] =
-                ol_activation_has_table(layer, t)
-                    ? append(list, path, t < OL_TABLE_WHOLE ? layout->n_sequences : 1,
-                             ol_activation_chunk_bytes(c, layer, t))
-                    : -1;
-        }
 }
 
 /* ---- in the file ---- */
@@ -156,8 +119,9 @@ static int check_table(const struct ol_h5 *h, const char *path, const char *tabl
                        bool complete, struct ol_error *err)
 {
     bool there;
-    for (int t = 0; t < OL_N_OUTLIER_TABLES && !complete; t++)
-        if (strcmp(table, ol_activation_outlier_path(t)) == 0)
+    for (int t = 0; t < OL_N_FILE_TABLES && !complete; t++)
+        if (ol_table_storage(t) == OL_STORED_SEALED &&
+            strcmp(table, ol_table_file_path(t)) == 0)
             return 0;
     if (table[0] != '/' || strlen(table) >= 64)
         return ol_fail(err, "%s: %s: \"%.80s\" is no table", path, tables_path, table);
@@ -244,67 +208,29 @@ static uint32_t sum_texts(const char *const *texts, int64_t n)
     return sum;
 }
 
-static uint32_t sum_input(const struct ol_activation_content *c, int table)
+static uint32_t sum_table(const struct ol_activation_content *c, int table)
 {
-    const size_t n_sequences = (size_t)c->layout.n_sequences,
-                 n = n_sequences * (size_t)c->layout.n_tokens;
-    switch (table) {
-    case OL_OTHER_TOKEN_IDS:
-        return ol_crc32(c->input.token_ids, n * sizeof(int32_t));
-    case OL_OTHER_LENGTHS:
-        return ol_crc32(c->input.lengths, n_sequences * sizeof(int32_t));
-    case OL_OTHER_PIECE_IDS:
-        return ol_crc32(c->input.piece_ids, (size_t)c->input.n_pieces * sizeof(int32_t));
-    default:
-        return sum_texts(c->input.pieces, c->input.n_pieces);
-    }
+    const struct ol_h5_shape shape = ol_table_shape(c, NULL, table);
+    const void *memory = *ol_table_memory(c, table);
+    return shape.type == OL_H5_TEXT ? sum_texts(memory, shape.dims[0])
+                                    : ol_crc32(memory, ol_table_memory_bytes(c, table));
 }
 
-static uint32_t sum_outliers(const struct ol_activation_layout *layout,
-                             const struct ol_activation_outliers *o, int table)
+void ol_activation_sum(struct ol_activation_content *c, enum ol_table_storage storage)
 {
-    const size_t n = (size_t)o->n_values;
-    switch (table) {
-    case OL_OUTLIER_POSITIONS:
-        return ol_crc32(o->positions, (size_t)(layout->n_sequences * layout->d_model *
-                                               ol_activation_position_bytes(layout)));
-    case OL_OUTLIER_FEATURES:
-        return ol_crc32(o->features, n * sizeof *o->features);
-    case OL_OUTLIER_CODES:
-        return ol_crc32(o->codes, n * sizeof *o->codes);
-    default:
-        return ol_crc32(o->counts, n * sizeof *o->counts);
-    }
-}
-
-void ol_activation_sum_input(struct ol_activation_content *c)
-{
-    for (int t = 0; t < OL_OTHER_NLL; t++)
-        if (c->list.of_others[t] >= 0)
-            c->list.checksums[c->list.of_others[t]] = sum_input(c, t);
-}
-
-void ol_activation_sum_outliers(struct ol_activation_list *list,
-                                const struct ol_activation_layout *layout,
-                                const struct ol_activation_outliers *outliers)
-{
-    for (int t = 0; t < OL_N_OUTLIER_TABLES; t++)
-        list->checksums[list->of_others[OL_OTHER_OUTLIERS + t]] =
-            sum_outliers(layout, outliers, t);
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);)
+        if (ol_table_storage(p.table) == storage)
+            c->list.checksums[c->list.at[p.index]] = sum_table(c, p.table);
 }
 
 const char *ol_activation_damaged_table(const struct ol_activation_content *c)
 {
-    for (int t = 0; t < OL_N_OTHER_TABLES && c->list.n_tables > 0; t++) {
-        const int64_t at = c->list.of_others[t];
-        const bool outliers = t >= OL_OTHER_OUTLIERS;
-        if (at < 0 || t == OL_OTHER_NLL || (outliers && !c->complete))
-            continue;
-        const uint32_t sum =
-            outliers ? sum_outliers(&c->layout, &c->outliers, t - OL_OTHER_OUTLIERS)
-                     : sum_input(c, t);
-        if (sum != c->list.checksums[at])
-            return other_path(t);
+    for (struct ol_table_place p = {0}; c->list.n_tables > 0 && ol_tables_next(c, &p);) {
+        const enum ol_table_storage storage = ol_table_storage(p.table);
+        const bool read =
+            storage == OL_STORED_BEGUN || (storage == OL_STORED_SEALED && c->complete);
+        if (read && sum_table(c, p.table) != c->list.checksums[c->list.at[p.index]])
+            return ol_table_file_path(p.table);
     }
     return NULL;
 }

@@ -119,47 +119,41 @@ ol_activation_receipt(const struct ol_activation_file *f)
 
 /* ---- that what is read is what was written ---- */
 
-/* The likelihoods have no layer. */
-enum { NO_LAYER = -1 };
-
 struct chunk {
     int i_layer, table;
     int64_t sequence, checksum;
     uint64_t offset, bytes;
 };
 
+static const struct ol_activation_layer *layer_of(const struct ol_activation_file *f,
+                                                  int i_layer, int table)
+{
+    return table < OL_N_FILE_TABLES ? NULL : &f->content.layout.layers[i_layer];
+}
+
 static struct chunk find_chunk(const struct ol_activation_file *f, int i_layer, int table,
                                int64_t sequence)
 {
     const struct ol_activation_content *c = &f->content;
-    const int64_t i = (int64_t)i_layer * OL_N_TABLES + table;
-    const bool listed = f->seen != NULL;
-    if (i_layer == NO_LAYER)
-        return (struct chunk){
-            .i_layer = i_layer,
-            .sequence = sequence,
-            .checksum = listed ? c->list.of_others[OL_OTHER_NLL] + sequence : -1,
-            .offset = c->nll_offsets[sequence],
-            .bytes = (uint64_t)c->layout.n_tokens * sizeof(float)};
+    const int64_t i = ol_table_index(i_layer, table);
     return (struct chunk){
         .i_layer = i_layer,
         .table = table,
         .sequence = sequence,
-        .checksum = listed ? c->list.of_layers[i] + sequence : -1,
+        .checksum = f->seen != NULL ? c->list.at[i] + sequence : -1,
         .offset = c->offsets[i][sequence],
-        .bytes = ol_activation_chunk_bytes(c, &c->layout.layers[i_layer], table)};
+        .bytes = ol_table_chunk_bytes(c, layer_of(f, i_layer, table), table)};
 }
 
 /* The file's user asks for it in the end (ol_activation_intact). */
 static void note_damage(const struct ol_activation_file *f, const struct chunk *k)
 {
     struct ol_activation_file *file = (struct ol_activation_file *)(uintptr_t)f;
-    char path[64] = "/input/nll";
-    if (k->i_layer != NO_LAYER)
-        ol_activation_table_path(path, f->content.layout.layers[k->i_layer].number,
-                                 k->table);
+    const struct ol_activation_layer *layer = layer_of(f, k->i_layer, k->table);
+    char path[OL_TABLE_PATH];
+    ol_table_path(path, layer != NULL ? layer->number : 0, k->table);
     pthread_mutex_lock(&file->mutex);
-    if (k->i_layer != NO_LAYER && k->table >= OL_TABLE_WHOLE)
+    if (ol_table_storage(k->table) == OL_STORED_WHOLE)
         ol_fail(&file->damage, "%s: %s is damaged: it is not what its checksum says",
                 f->path, path);
     else
@@ -181,10 +175,18 @@ static const void *check_mapped(const struct ol_activation_file *f, struct chunk
     return at;
 }
 
-static const void *chunk(const struct ol_activation_file *f, int i_layer, int table,
-                         int64_t sequence)
+const void *ol_activation_get(const struct ol_activation_file *f, int table, int i_layer,
+                              int64_t sequence)
 {
     return check_mapped(f, find_chunk(f, i_layer, table, sequence));
+}
+
+void ol_activation_copy(const struct ol_activation_file *f, int table, int i_layer,
+                        void *to)
+{
+    if (to != NULL)
+        memcpy(to, ol_activation_get(f, table, i_layer, 0),
+               ol_table_chunk_bytes(&f->content, layer_of(f, i_layer, table), table));
 }
 
 /* Rows that were read: when all of a sequence have been, once, so has its chunk. */
@@ -224,7 +226,8 @@ int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *er
         for (int site = 0; site < OL_N_SITES; site++)
             for (int64_t s = 0; layout->layers[l].sites[site] && s < layout->n_sequences;
                  s++) {
-                const struct chunk k = find_chunk(f, l, OL_TABLE_SITES + site, s);
+                const struct chunk k =
+                    find_chunk(f, l, ol_table_of_site((enum ol_site)site), s);
                 check_rows(f, &k);
             }
     return f->damage.text[0] == '\0' ? 0 : ol_fail(err, "%s", f->damage.text);
@@ -232,27 +235,17 @@ int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *er
 
 int64_t ol_activation_verify(const struct ol_activation_file *f, struct ol_error *err)
 {
-    const struct ol_activation_layout *layout = &f->content.layout;
     if (f->seen == NULL)
         return 0;
-    for (int64_t s = 0; layout->nll && s < layout->n_sequences; s++)
-        ol_activation_nll(f, s);
-    for (int l = 0; l < layout->n_layers; l++)
-        for (int t = 0; t < OL_N_TABLES; t++)
-            for (int64_t s = 0; s < (t < OL_TABLE_WHOLE ? layout->n_sequences : 1) &&
-                                ol_activation_has_table(&layout->layers[l], t);
-                 s++)
-                chunk(f, l, t, s);
+    for (struct ol_table_place p = {0}; ol_tables_next(&f->content, &p);)
+        for (int64_t s = 0; f->content.offsets[p.index] != NULL &&
+                            s < ol_table_n_chunks(&f->content, p.table);
+             s++)
+            ol_activation_get(f, p.table, p.i_layer, s);
     return ol_activation_intact(f, err) == 0 ? f->content.list.n_checksums : -1;
 }
 
 /* ---- tables ---- */
-
-const void *ol_activation_site(const struct ol_activation_file *f, int i_layer,
-                               enum ol_site site, int64_t sequence)
-{
-    return chunk(f, i_layer, OL_TABLE_SITES + (int)site, sequence);
-}
 
 int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
                             enum ol_site site, int64_t sequence, int64_t first, int64_t n,
@@ -260,7 +253,7 @@ int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
 {
     const struct ol_activation_layout *layout = &f->content.layout;
     const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
-    const struct chunk k = find_chunk(f, i_layer, OL_TABLE_SITES + (int)site, sequence);
+    const struct chunk k = find_chunk(f, i_layer, ol_table_of_site(site), sequence);
     const uint64_t at = (uint64_t)first * row_bytes, bytes = (uint64_t)n * row_bytes;
     if (ol_file_read_at(f->fd, f->path, rows, (size_t)bytes, k.offset + at, err) != 0)
         return -1;
@@ -268,73 +261,40 @@ int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
     return 0;
 }
 
-const uint16_t *ol_activation_router_ids(const struct ol_activation_file *f, int i_layer,
-                                         int64_t sequence)
+/* The first of the tables of a site's summary: histogram, columns, counts, maxima. */
+static int summary_table(enum ol_summary_site site)
 {
-    return chunk(f, i_layer, OL_TABLE_ROUTER_IDS, sequence);
-}
-
-const float *ol_activation_router_weights(const struct ol_activation_file *f, int i_layer,
-                                          int64_t sequence)
-{
-    return chunk(f, i_layer, OL_TABLE_ROUTER_WEIGHTS, sequence);
-}
-
-const uint16_t *ol_activation_top_features(const struct ol_activation_file *f,
-                                           int i_layer, int64_t sequence)
-{
-    return chunk(f, i_layer, OL_TABLE_TOP_FEATURES, sequence);
-}
-
-const float *ol_activation_writes(const struct ol_activation_file *f, int i_layer,
-                                  int64_t sequence)
-{
-    return chunk(f, i_layer, OL_TABLE_WRITES, sequence);
-}
-
-/* Such a table need not be aligned for its type. */
-static void copy_whole(const struct ol_activation_file *f, int i_layer, int table,
-                       void *to)
-{
-    if (to != NULL)
-        memcpy(to, chunk(f, i_layer, table, 0),
-               ol_activation_chunk_bytes(&f->content, &f->content.layout.layers[i_layer],
-                                         table));
+    static const enum ol_table first[OL_N_SUMMARY_SITES] = {
+        [OL_SUMMARY_LN_ATTN] = OL_TABLE_LN_ATTN_HISTOGRAM,
+        [OL_SUMMARY_LN_MLP] = OL_TABLE_LN_MLP_HISTOGRAM,
+        [OL_SUMMARY_OUTPUT] = OL_TABLE_OUTPUT_HISTOGRAM,
+    };
+    return (int)first[site];
 }
 
 void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
                                 enum ol_summary_site site,
                                 const struct ol_activation_summary *summary)
 {
-    const int first = OL_TABLE_SUMMARIES + OL_N_SUMMARY_TABLES * (int)site;
-    copy_whole(f, i_layer, first + OL_SUMMARY_HISTOGRAM, summary->histogram);
-    copy_whole(f, i_layer, first + OL_SUMMARY_COLUMNS, summary->columns);
-    copy_whole(f, i_layer, first + OL_SUMMARY_COUNTS, summary->counts);
-    copy_whole(f, i_layer, first + OL_SUMMARY_MAXIMA, summary->maxima);
+    const int first = summary_table(site);
+    ol_activation_copy(f, first, i_layer, summary->histogram);
+    ol_activation_copy(f, first + 1, i_layer, summary->columns);
+    if (site == OL_SUMMARY_OUTPUT)
+        return;
+    ol_activation_copy(f, first + 2, i_layer, summary->counts);
+    ol_activation_copy(f, first + 3, i_layer, summary->maxima);
 }
 
 void ol_activation_read_occurrences(const struct ol_activation_file *f, int i_layer,
                                     enum ol_summary_site site, int64_t sequence,
                                     int32_t *counts, float *maxima)
 {
-    const int first = OL_TABLE_SUMMARIES + OL_N_SUMMARY_TABLES * (int)site;
+    const int first = summary_table(site);
     const size_t bytes = (size_t)f->content.layout.d_model * 4;
-    const char *rows = chunk(f, i_layer, first + OL_SUMMARY_COUNTS, 0);
+    const char *rows = ol_activation_get(f, first + 2, i_layer, 0);
     memcpy(counts, rows + (size_t)sequence * bytes, bytes);
-    rows = chunk(f, i_layer, first + OL_SUMMARY_MAXIMA, 0);
+    rows = ol_activation_get(f, first + 3, i_layer, 0);
     memcpy(maxima, rows + (size_t)sequence * bytes, bytes);
-}
-
-void ol_activation_read_units(const struct ol_activation_file *f, int i_layer,
-                              double *units)
-{
-    copy_whole(f, i_layer, OL_TABLE_UNITS, units);
-}
-
-void ol_activation_read_squares(const struct ol_activation_file *f, int i_layer,
-                                enum ol_input input, double *squares)
-{
-    copy_whole(f, i_layer, OL_TABLE_INPUTS + (int)input, squares);
 }
 
 const struct ol_activation_outliers *
@@ -343,7 +303,7 @@ ol_activation_outliers(const struct ol_activation_file *f)
     return &f->content.outliers;
 }
 
-const float *ol_activation_nll(const struct ol_activation_file *f, int64_t sequence)
+const struct ol_activation_arms *ol_activation_arms(const struct ol_activation_file *f)
 {
-    return chunk(f, NO_LAYER, 0, sequence);
+    return &f->content.arms;
 }

@@ -18,15 +18,19 @@ int64_t ol_activation_likely_values(const struct ol_activation_layout *layout)
            (n_tokens < VALUES_PER_DIMENSION ? n_tokens : VALUES_PER_DIMENSION);
 }
 
-/* Of the outliers, which are compressed when they are written: more than they come to. */
-static int64_t outlier_bytes(const struct ol_activation_layout *layout)
+/* Of the outliers and of arms, which are compressed when they are written: more than they
+ * come to. */
+static int64_t sealed_bytes(const struct ol_activation_layout *layout)
 {
     enum { VALUE_BYTES = 4 + 2 + 8, HEADERS = 1 << 14 };
     const int64_t chunk = layout->d_model * ol_activation_position_bytes(layout);
+    const int64_t arm = chunk + layout->d_model * (ol_activation_site_bytes(layout) + 8) +
+                        layout->n_tokens * 4 + 4 * OL_ACTIVATION_ALIGNMENT;
+    const int64_t all = chunk + OL_ACTIVATION_ALIGNMENT + layout->n_arms * arm;
     if (!layout->summary)
         return 0;
     /* Deflate never adds more than a 1000th and a few bytes (zlib's compressBound). */
-    return layout->n_sequences * (chunk + chunk / 1000 + OL_ACTIVATION_ALIGNMENT) +
+    return layout->n_sequences * (all + all / 1000) +
            ol_activation_likely_values(layout) * VALUE_BYTES + HEADERS;
 }
 
@@ -38,7 +42,7 @@ int64_t ol_activation_room(int fd, const struct ol_activation_layout *layout)
     if (fstat(fd, &file) != 0)
         return -1;
     return (int64_t)file.st_size + (int64_t)file.st_blocks * BLOCK_BYTES +
-           outlier_bytes(layout);
+           sealed_bytes(layout);
 }
 
 /* An empty file that is all holes, in memory where there is room for such: a disk's files

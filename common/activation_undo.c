@@ -30,22 +30,16 @@ static int by_offset(const void *a, const void *b)
 static struct stretch *list_chunks(const struct ol_activation_content *c, uint64_t end,
                                    size_t *n)
 {
-    const struct ol_activation_layout *layout = &c->layout;
     const size_t most =
-        ((size_t)layout->n_layers * OL_N_TABLES + 1) * (size_t)layout->n_sequences + 1;
+        (size_t)ol_tables_n(&c->layout) * (size_t)c->layout.n_sequences + 1;
     struct stretch *chunks = ol_xcalloc(most, sizeof *chunks);
     *n = 0;
-    for (int l = 0; l < layout->n_layers; l++)
-        for (int t = 0; t < OL_N_TABLES; t++) {
-            const uint64_t *offsets = c->offsets[l * OL_N_TABLES + t];
-            const int64_t of = t < OL_TABLE_WHOLE ? layout->n_sequences : 1;
-            for (int64_t i = 0; offsets != NULL && i < of; i++)
-                chunks[(*n)++] = (struct stretch){
-                    offsets[i], ol_activation_chunk_bytes(c, &layout->layers[l], t)};
-        }
-    for (int64_t i = 0; c->nll_offsets != NULL && i < layout->n_sequences; i++)
-        chunks[(*n)++] = (struct stretch){c->nll_offsets[i],
-                                          (uint64_t)layout->n_tokens * sizeof(float)};
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);) {
+        const uint64_t *offsets = c->offsets[p.index];
+        for (int64_t i = 0; offsets != NULL && i < ol_table_n_chunks(c, p.table); i++)
+            chunks[(*n)++] =
+                (struct stretch){offsets[i], ol_table_chunk_bytes(c, p.layer, p.table)};
+    }
     qsort(chunks, *n, sizeof *chunks, by_offset);
     chunks[(*n)++].offset = end;
     return chunks;

@@ -213,115 +213,51 @@ static int write_piece(struct ol_activation_writer *w, struct piece p, const voi
     return 0;
 }
 
-/* The layer's chunk of a table, whole. */
-static int find_chunk(const struct ol_activation_writer *w, int number, int table,
-                      int64_t sequence, struct piece *p, struct ol_error *err)
-{
-    const struct ol_activation_content *c = &w->content;
-    const int l = w->index[number], i = l * OL_N_TABLES + table;
-    if (l < 0 || c->offsets[i] == NULL)
-        return ol_fail(err, "%s: layer %d has no such table", w->partial, number);
-    p->chunk = c->offsets[i][sequence];
-    p->chunk_bytes = p->bytes = ol_activation_chunk_bytes(c, &c->layout.layers[l], table);
-    p->checksum = c->list.of_layers[i] + sequence;
-    return 0;
-}
-
-static int write_rows(struct ol_activation_writer *w, int number, int table,
-                      int64_t sequence, int64_t token, int64_t n, const void *rows,
+int ol_activation_put(struct ol_activation_writer *w, enum ol_table table, int layer,
+                      const struct ol_activation_rows *rows, const void *data,
                       struct ol_error *err)
 {
-    struct piece p = {0};
-    if (find_chunk(w, number, table, sequence, &p, err) != 0)
-        return -1;
-    const size_t row = ol_activation_row_bytes(
-        &w->content, &w->content.layout.layers[w->index[number]], table);
-    p.at = (uint64_t)token * row;
-    p.bytes = (uint64_t)n * row;
-    return write_piece(w, p, rows, err);
+    const struct ol_activation_content *c = &w->content;
+    const bool of_file = table < OL_N_FILE_TABLES;
+    const int l = of_file ? 0 : w->index[layer];
+    const int64_t i = ol_table_index(l, (int)table),
+                  chunk = rows != NULL ? rows->sequence : 0;
+    if (l < 0 || c->offsets[i] == NULL)
+        return ol_fail(err, "%s: layer %d has no such table", w->partial, layer);
+    const struct ol_activation_layer *at = of_file ? NULL : &c->layout.layers[l];
+    const uint64_t bytes = ol_table_chunk_bytes(c, at, (int)table);
+    struct piece p = {.chunk = c->offsets[i][chunk],
+                      .chunk_bytes = bytes,
+                      .bytes = bytes,
+                      .checksum = c->list.at[i] + chunk};
+    if (rows != NULL) {
+        const uint64_t row = ol_table_row_bytes(c, at, (int)table);
+        p.at = (uint64_t)rows->token * row;
+        p.bytes = (uint64_t)rows->n * row;
+    }
+    return write_piece(w, p, data, err);
 }
 
-int ol_activation_write_site(struct ol_activation_writer *w, int layer, enum ol_site site,
-                             int64_t sequence, int64_t token, int64_t n, const void *rows,
-                             struct ol_error *err)
+int ol_activation_put_summary(struct ol_activation_writer *w, int layer,
+                              enum ol_summary_site site,
+                              const struct ol_activation_summary *summary,
+                              struct ol_error *err)
 {
-    return write_rows(w, layer, OL_TABLE_SITES + (int)site, sequence, token, n, rows,
-                      err);
-}
-
-int ol_activation_write_router(struct ol_activation_writer *w, int layer,
-                               int64_t sequence, int64_t token, int64_t n,
-                               const uint16_t *ids, const float *weights,
-                               struct ol_error *err)
-{
-    if (write_rows(w, layer, OL_TABLE_ROUTER_IDS, sequence, token, n, ids, err) != 0)
-        return -1;
-    return write_rows(w, layer, OL_TABLE_ROUTER_WEIGHTS, sequence, token, n, weights,
-                      err);
-}
-
-static int write_whole(struct ol_activation_writer *w, int number, int table,
-                       const void *data, struct ol_error *err)
-{
-    struct piece p = {0};
-    return find_chunk(w, number, table, 0, &p, err) == 0 ? write_piece(w, p, data, err)
-                                                         : -1;
-}
-
-int ol_activation_write_summary(struct ol_activation_writer *w, int layer,
-                                enum ol_summary_site site,
-                                const struct ol_activation_summary *summary,
-                                struct ol_error *err)
-{
-    const void *const data[OL_N_SUMMARY_TABLES] = {
-        [OL_SUMMARY_HISTOGRAM] = summary->histogram,
-        [OL_SUMMARY_COLUMNS] = summary->columns,
-        [OL_SUMMARY_COUNTS] = summary->counts,
-        [OL_SUMMARY_MAXIMA] = summary->maxima,
+    enum { TABLES = 4 };
+    static const enum ol_table tables[OL_N_SUMMARY_SITES][TABLES] = {
+        [OL_SUMMARY_LN_ATTN] = {OL_TABLE_LN_ATTN_HISTOGRAM, OL_TABLE_LN_ATTN_COLUMNS,
+                                OL_TABLE_LN_ATTN_COUNTS, OL_TABLE_LN_ATTN_MAXIMA},
+        [OL_SUMMARY_LN_MLP] = {OL_TABLE_LN_MLP_HISTOGRAM, OL_TABLE_LN_MLP_COLUMNS,
+                               OL_TABLE_LN_MLP_COUNTS, OL_TABLE_LN_MLP_MAXIMA},
+        [OL_SUMMARY_OUTPUT] = {OL_TABLE_OUTPUT_HISTOGRAM, OL_TABLE_OUTPUT_COLUMNS},
     };
-    for (int t = 0; t < OL_N_SUMMARY_TABLES; t++)
+    const void *const data[TABLES] = {summary->histogram, summary->columns,
+                                      summary->counts, summary->maxima};
+    for (int t = 0; t < TABLES; t++)
         if (data[t] != NULL &&
-            write_whole(w, layer,
-                        OL_TABLE_SUMMARIES + OL_N_SUMMARY_TABLES * (int)site + t, data[t],
-                        err) != 0)
+            ol_activation_put(w, tables[site][t], layer, NULL, data[t], err) != 0)
             return -1;
     return 0;
-}
-
-int ol_activation_write_writes(struct ol_activation_writer *w, int layer,
-                               int64_t sequence, int64_t token, int64_t n,
-                               const uint16_t *features, const float *writes,
-                               struct ol_error *err)
-{
-    if (write_rows(w, layer, OL_TABLE_TOP_FEATURES, sequence, token, n, features, err) !=
-        0)
-        return -1;
-    return write_rows(w, layer, OL_TABLE_WRITES, sequence, token, n, writes, err);
-}
-
-int ol_activation_write_units(struct ol_activation_writer *w, int layer,
-                              const double *units, struct ol_error *err)
-{
-    return write_whole(w, layer, OL_TABLE_UNITS, units, err);
-}
-
-int ol_activation_write_squares(struct ol_activation_writer *w, int layer,
-                                enum ol_input input, const double *squares,
-                                struct ol_error *err)
-{
-    return write_whole(w, layer, OL_TABLE_INPUTS + (int)input, squares, err);
-}
-
-int ol_activation_write_nll(struct ol_activation_writer *w, int64_t sequence,
-                            const float *nll, struct ol_error *err)
-{
-    const struct ol_activation_content *c = &w->content;
-    const uint64_t bytes = (uint64_t)c->layout.n_tokens * sizeof *nll;
-    const struct piece p = {.chunk = c->nll_offsets[sequence],
-                            .chunk_bytes = bytes,
-                            .bytes = bytes,
-                            .checksum = c->list.of_others[OL_OTHER_NLL] + sequence};
-    return write_piece(w, p, nll, err);
 }
 
 /* The checksum of a table's chunks before anything is written into them. */
@@ -341,16 +277,10 @@ static void forget(struct ol_activation_writer *w, int64_t first, int64_t n,
 void ol_activation_go_on_after(struct ol_activation_writer *w, int layer)
 {
     const struct ol_activation_content *c = &w->content;
-    const struct ol_activation_layout *layout = &c->layout;
-    forget(w, c->list.of_others[OL_OTHER_NLL], layout->n_sequences,
-           (uint64_t)layout->n_tokens * sizeof(float));
-    for (int l = 0; l < layout->n_layers; l++)
-        for (int t = 0; t < OL_N_TABLES; t++)
-            if (layout->layers[l].number > layer &&
-                ol_activation_has_table(&layout->layers[l], t))
-                forget(w, c->list.of_layers[l * OL_N_TABLES + t],
-                       t < OL_TABLE_WHOLE ? layout->n_sequences : 1,
-                       ol_activation_chunk_bytes(c, &layout->layers[l], t));
+    for (struct ol_table_place p = {0}; ol_tables_next(c, &p);)
+        if (c->offsets[p.index] != NULL && (p.layer == NULL || p.layer->number > layer))
+            forget(w, c->list.at[p.index], ol_table_n_chunks(c, p.table),
+                   ol_table_chunk_bytes(c, p.layer, p.table));
 }
 
 static int write_checksums(struct ol_activation_writer *w, struct ol_error *err)
@@ -397,22 +327,35 @@ static int sync_directory(const char *path, struct ol_error *err)
     return status;
 }
 
-static int mark_complete(struct ol_activation_writer *w,
-                         const struct ol_activation_outliers *outliers,
-                         const struct ol_activation_receipt *receipt,
+/* What the file is to say when it is sealed; borrows from all of them. */
+static struct ol_activation_content sealed(const struct ol_activation_writer *w,
+                                           const struct ol_activation_outliers *outliers,
+                                           const struct ol_activation_arms *arms,
+                                           const struct ol_activation_receipt *receipt)
+{
+    struct ol_activation_content c = w->content;
+    c.complete = true;
+    if (receipt != NULL)
+        c.receipt = *receipt;
+    if (outliers != NULL)
+        c.outliers = *outliers;
+    if (arms != NULL)
+        c.arms = *arms;
+    return c;
+}
+
+static int mark_complete(const struct ol_activation_writer *w,
+                         struct ol_activation_content *c, bool receipt,
                          struct ol_error *err)
 {
-    struct ol_activation_list *list = &w->content.list;
     struct ol_h5 *h = ol_h5_open(w->partial, true, err);
     if (h == NULL)
         return -1;
-    if (outliers != NULL)
-        ol_activation_sum_outliers(list, &w->content.layout, outliers);
-    if ((outliers != NULL &&
-         ol_activation_outliers_write(h, &w->content.layout, outliers, err) != 0) ||
-        (receipt != NULL && ol_activation_receipt_write(h, receipt, err) != 0) ||
+    ol_activation_sum(c, OL_STORED_SEALED);
+    if (ol_activation_write_tables(h, c, OL_STORED_SEALED, err) != 0 ||
+        (receipt && ol_activation_receipt_write(h, &c->receipt, err) != 0) ||
         ol_h5_write(h, ol_activation_checksums_path(), OL_H5_U32,
-                    (const void *)list->checksums, err) != 0 ||
+                    (const void *)c->list.checksums, err) != 0 ||
         ol_h5_put_bool(h, "/", "complete", true, err) != 0) {
         ol_h5_free(h);
         return -1;
@@ -422,17 +365,11 @@ static int mark_complete(struct ol_activation_writer *w,
 
 /* What HDF5 wrote it may have lost without a word: a sealed file was read again. */
 static int read_back(const struct ol_activation_writer *w,
-                     const struct ol_activation_outliers *outliers,
-                     const struct ol_activation_receipt *receipt, struct ol_error *err)
+                     const struct ol_activation_content *expected, struct ol_error *err)
 {
-    struct ol_activation_content expected = w->content, found = {0};
-    expected.complete = true;
-    if (receipt != NULL)
-        expected.receipt = *receipt;
-    if (outliers != NULL)
-        expected.outliers = *outliers;
+    struct ol_activation_content found = {0};
     int status = ol_activation_content_read(w->partial, &found, err);
-    const char *what = status == 0 ? ol_activation_difference(&found, &expected) : NULL;
+    const char *what = status == 0 ? ol_activation_difference(&found, expected) : NULL;
     if (what != NULL)
         status = ol_fail(err, "%s: was not written as it should be: its %s differs",
                          w->partial, what);
@@ -442,14 +379,16 @@ static int read_back(const struct ol_activation_writer *w,
 
 int ol_activation_seal(struct ol_activation_writer *w,
                        const struct ol_activation_outliers *outliers,
+                       const struct ol_activation_arms *arms,
                        const struct ol_activation_receipt *receipt, struct ol_error *err)
 {
+    struct ol_activation_content c = sealed(w, outliers, arms, receipt);
     int status = -1;
     /* The mark must not reach the disk before what it vouches for. */
     if (ol_activation_sync(w, err) == 0 && release(w, err) == 0 &&
         ol_activation_undo_keep(w->partial, &w->content, err) == 0 &&
-        mark_complete(w, outliers, receipt, err) == 0 &&
-        ol_activation_sync(w, err) == 0 && read_back(w, outliers, receipt, err) == 0) {
+        mark_complete(w, &c, receipt != NULL, err) == 0 &&
+        ol_activation_sync(w, err) == 0 && read_back(w, &c, err) == 0) {
         ol_activation_undo_forget(w->partial);
         if (rename(w->partial, w->path) != 0)
             ol_fail_errno(err, "%s: cannot be renamed to %s", w->partial, w->path);

@@ -54,8 +54,9 @@ static void choose_sample(void *arg, int64_t layer, int thread)
     for (int e = 0; e < j->n_experts; e++)
         experts[e].sampler = ol_sampler_new(MOST_FIRST, MOST_OTHERS);
     for (int64_t s = 0; s < parts->n_sequences; s++) {
-        const uint16_t *ids = ol_activation_router_ids(parts->files[parts->file_of[s]],
-                                                       i_layer, parts->number_of[s]);
+        const uint16_t *ids =
+            ol_activation_get(parts->files[parts->file_of[s]], OL_TABLE_ROUTER_IDS,
+                              i_layer, parts->number_of[s]);
         for (int64_t i = 0; i < parts->lengths[s] * top_k; i++)
             if (ids[i] < j->n_experts)
                 ol_sampler_add(experts[ids[i]].sampler, s, i / top_k);
@@ -87,9 +88,9 @@ static void measure(void *arg, int64_t i, int thread)
     struct buffers *b = &j->buffers[thread];
     for (int64_t t = 0; t < e->sample.n; t++) {
         const struct ol_sampled *at = &e->sample.tokens[t];
-        const char *rows =
-            ol_activation_site(parts->files[parts->file_of[at->sequence]], i_layer,
-                               OL_SITE_LN_MLP, parts->number_of[at->sequence]);
+        const char *rows = ol_activation_get(parts->files[parts->file_of[at->sequence]],
+                                             ol_table_of_site(OL_SITE_LN_MLP), i_layer,
+                                             parts->number_of[at->sequence]);
         ol_to_f32(dtype, rows + (size_t)at->position * row_bytes,
                   b->x + (size_t)t * j->d_model, j->d_model);
         b->weights[t] = at->weight;

@@ -66,8 +66,8 @@ static double value_at(const struct links *k, int site, int64_t sequence,
     const struct ol_activation_file *f =
         k->a->parts->files[k->a->parts->file_of[sequence]];
     const struct ol_activation_layout *layout = ol_activation_layout(f);
-    const void *rows =
-        ol_activation_site(f, at->i_layer, at->site, k->a->parts->number_of[sequence]);
+    const void *rows = ol_activation_get(f, ol_table_of_site(at->site), at->i_layer,
+                                         k->a->parts->number_of[sequence]);
     const int64_t i = position * layout->d_model + feature;
     return layout->dtype == OL_DTYPE_BF16
                ? (double)ol_bf16_to_f32(((const uint16_t *)rows)[i])

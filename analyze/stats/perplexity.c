@@ -15,8 +15,8 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     double sum = 0;
     int64_t n = 0;
     for (int64_t s = 0; s < parts->n_sequences; s++) {
-        const float *nll =
-            ol_activation_nll(parts->files[parts->file_of[s]], parts->number_of[s]);
+        const float *nll = ol_activation_get(parts->files[parts->file_of[s]],
+                                             OL_TABLE_NLL, 0, parts->number_of[s]);
         for (int32_t t = 1; t < parts->lengths[s]; t++, n++)
             sum += (double)nll[t];
     }

@@ -217,9 +217,9 @@ static const char *row_of(const struct quantisation *q, int site, int64_t sequen
 {
     const struct ol_parts *parts = q->a->parts;
     const struct ol_site_of_run *at = &q->a->sites[site];
-    const char *rows =
-        ol_activation_site(parts->files[parts->file_of[sequence]], at->i_layer, at->site,
-                           parts->number_of[sequence]);
+    const char *rows = ol_activation_get(parts->files[parts->file_of[sequence]],
+                                         ol_table_of_site(at->site), at->i_layer,
+                                         parts->number_of[sequence]);
     return rows +
            (size_t)position * q->d_model * ol_dtype_size(ol_parts_layout(parts)->dtype);
 }

@@ -20,9 +20,10 @@ static void count(const struct ol_analysis *a, int i_layer, struct load *load)
     const int top_k = ol_parts_layout(parts)->layers[i_layer].top_k;
     for (int64_t s = 0; s < parts->n_sequences; s++) {
         const struct ol_activation_file *f = parts->files[parts->file_of[s]];
-        const uint16_t *ids = ol_activation_router_ids(f, i_layer, parts->number_of[s]);
+        const uint16_t *ids =
+            ol_activation_get(f, OL_TABLE_ROUTER_IDS, i_layer, parts->number_of[s]);
         const float *weights =
-            ol_activation_router_weights(f, i_layer, parts->number_of[s]);
+            ol_activation_get(f, OL_TABLE_ROUTER_WEIGHTS, i_layer, parts->number_of[s]);
         for (int64_t i = 0; i < (int64_t)parts->lengths[s] * top_k; i++) {
             if (ids[i] >= n_experts) {
                 load->n_outside++;

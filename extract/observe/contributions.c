@@ -315,7 +315,8 @@ static int take_units(void *shared, const struct ol_writer_job *job, struct ol_e
     const bool routed = ol_recording_layer(r, job->layer)->top_k > 0;
     double *table = ol_xcalloc((size_t)n * OL_N_UNIT_COLUMNS, sizeof *table);
     ol_unit_table_fill(&s->components, n, routed, table);
-    const int status = ol_activation_write_units(r->file, job->layer, table, err);
+    const int status =
+        ol_activation_put(r->file, OL_TABLE_UNITS, job->layer, NULL, table, err);
     free(table);
     return status;
 }
@@ -328,11 +329,14 @@ static int take_writes(void *shared, const struct ol_writer_job *job,
     const uint16_t *features = job->data;
     const float *writes = job->more;
     struct ol_row_span s = {0};
-    while (ol_recording_next_span(r, job, &s))
-        if (ol_activation_write_writes(r->file, job->layer, s.sequence, s.token, s.n,
-                                       features + s.row * OL_TOP_FEATURES,
-                                       writes + s.row * width, err) != 0)
+    while (ol_recording_next_span(r, job, &s)) {
+        const struct ol_activation_rows rows = {s.sequence, s.token, s.n};
+        if (ol_activation_put(r->file, OL_TABLE_TOP_FEATURES, job->layer, &rows,
+                              features + s.row * OL_TOP_FEATURES, err) != 0 ||
+            ol_activation_put(r->file, OL_TABLE_WRITES, job->layer, &rows,
+                              writes + s.row * width, err) != 0)
             return -1;
+    }
     return 0;
 }
 

@@ -182,8 +182,9 @@ static int add_components(struct input_squares *x, const struct ol_view *view,
 static int take(void *shared, const struct ol_writer_job *job, struct ol_error *err)
 {
     const struct ol_recording *r = shared;
-    return ol_activation_write_squares(r->file, job->layer, (enum ol_input)job->what,
-                                       job->data, err);
+    return ol_activation_put(r->file,
+                             (enum ol_table)ol_table_of_input((enum ol_input)job->what),
+                             job->layer, NULL, job->data, err);
 }
 
 static int hand_over(struct input_squares *x, struct ol_error *err)

@@ -43,7 +43,8 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
             sum->nll += (double)row[t];
         for (int64_t t = s.n; t < n_tokens; t++)
             row[t] = NAN;
-        status = ol_activation_write_nll(r->file, s.sequence, row, err);
+        const struct ol_activation_rows rows = {s.sequence, 0, n_tokens};
+        status = ol_activation_put(r->file, OL_TABLE_NLL, 0, &rows, row, err);
     }
     free(row);
     return status;

@@ -15,11 +15,14 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
     const uint16_t *ids = job->data;
     const float *weights = job->more;
     struct ol_row_span s = {0};
-    while (ol_recording_next_span(r, job, &s))
-        if (ol_activation_write_router(r->file, job->layer, s.sequence, s.token, s.n,
-                                       ids + s.row * top_k, weights + s.row * top_k,
-                                       err) != 0)
+    while (ol_recording_next_span(r, job, &s)) {
+        const struct ol_activation_rows rows = {s.sequence, s.token, s.n};
+        if (ol_activation_put(r->file, OL_TABLE_ROUTER_IDS, job->layer, &rows,
+                              ids + s.row * top_k, err) != 0 ||
+            ol_activation_put(r->file, OL_TABLE_ROUTER_WEIGHTS, job->layer, &rows,
+                              weights + s.row * top_k, err) != 0)
             return -1;
+    }
     return 0;
 }
 

@@ -60,10 +60,12 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
     const size_t d = (size_t)r->to.layout->d_model, size = ol_dtype_size(r->to.dtype);
     struct ol_row_span s = {0};
     while (ol_recording_next_span(r, job, &s)) {
-        const char *rows = (const char *)job->data + (size_t)s.row * d * size;
-        if (ol_activation_write_site(
-                r->file, job->layer, (enum ol_site)job->what, s.sequence, s.token, s.n,
-                ol_recording_convert(r, rows, (size_t)s.n * d), err) != 0)
+        const char *data = (const char *)job->data + (size_t)s.row * d * size;
+        const struct ol_activation_rows rows = {s.sequence, s.token, s.n};
+        if (ol_activation_put(r->file,
+                              (enum ol_table)ol_table_of_site((enum ol_site)job->what),
+                              job->layer, &rows,
+                              ol_recording_convert(r, data, (size_t)s.n * d), err) != 0)
             return -1;
     }
     return 0;

@@ -120,7 +120,7 @@ static int take_counts(void *shared, const struct ol_writer_job *job,
     free(gains);
     if (!normed)
         summary.counts = NULL, summary.maxima = NULL;
-    return ol_activation_write_summary(r->file, job->layer, site, &summary, err);
+    return ol_activation_put_summary(r->file, job->layer, site, &summary, err);
 }
 
 void ol_summaries_outliers(const struct ol_recording *r, struct ol_activation_outliers *o)

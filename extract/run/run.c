@@ -608,7 +608,8 @@ static int seal(struct run *r, struct ol_error *err)
     if (r->layout.summary)
         ol_summaries_outliers(r->recording, &outliers);
     const int status =
-        ol_activation_seal(file, r->layout.summary ? &outliers : NULL, &r->receipt, err);
+        ol_activation_seal(file, r->layout.summary ? &outliers : NULL,
+                           ol_arms_recorded(r->recording), &r->receipt, err);
     ol_activation_outliers_clear(&outliers);
     if (status != 0)
         return -1;

@@ -63,21 +63,28 @@ static int write_sequence(struct maker *m, struct ol_activation_writer *w, int64
     float nll[1 << 16];
     for (int64_t t = 0; t < m->layout.n_tokens; t++)
         nll[t] = t > 0 && t < length ? 3.0F + small(m) / 2 : NAN;
-    int status = ol_activation_write_nll(w, s, nll, err);
+    const struct ol_activation_rows tokens = {s, 0, m->layout.n_tokens},
+                                    there = {s, 0, length};
+    int status = ol_activation_put(w, OL_TABLE_NLL, 0, &tokens, nll, err);
     for (int l = 0; l < m->layout.n_layers && status == 0; l++) {
         for (int site = OL_SITE_LN_ATTN; site <= OL_SITE_LN_MLP && status == 0; site++) {
             for (size_t i = 0; i < n; i++)
                 rows[i] = value(m, 2 * l + site, (int64_t)(i % (size_t)d));
             ol_from_f32(m->layout.dtype, rows, stored, n);
-            status = ol_activation_write_site(w, l, (enum ol_site)site, s, 0, length,
-                                              stored, err);
+            status =
+                ol_activation_put(w, (enum ol_table)ol_table_of_site((enum ol_site)site),
+                                  l, &there, stored, err);
         }
         for (int32_t t = 0; t < length && status == 0 && m->layout.layers[l].top_k > 0;
              t++) {
             const uint16_t first = (uint16_t)(next(m) % 5);
             const uint16_t ids[2] = {first, (uint16_t)((first + 1 + next(m) % 4) % 6)};
             const float weights[2] = {0.75F, 0.25F};
-            status = ol_activation_write_router(w, l, s, t, 1, ids, weights, err);
+            const struct ol_activation_rows row = {s, t, 1};
+            status = ol_activation_put(w, OL_TABLE_ROUTER_IDS, l, &row, ids, err);
+            if (status == 0)
+                status =
+                    ol_activation_put(w, OL_TABLE_ROUTER_WEIGHTS, l, &row, weights, err);
         }
     }
     free(stored);
@@ -150,7 +157,7 @@ int main(int argc, char **argv)
         status = write_sequence(&m, w, s, lengths[s], &err);
     }
     if (status == 0)
-        status = ol_activation_seal(w, NULL, NULL, &err);
+        status = ol_activation_seal(w, NULL, NULL, NULL, &err);
     if (status != 0)
         fprintf(stderr, "make_activations: %s\n", err.text);
     free(lengths);

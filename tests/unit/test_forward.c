@@ -117,7 +117,7 @@ static void compare_site(const struct ol_activation_file *f,
     double difference = 0, size = 0;
     int64_t i = 0;
     for (int64_t s = 0; s < layout->n_sequences; s++) {
-        const char *rows = ol_activation_site(f, l, site, s);
+        const char *rows = ol_activation_get(f, ol_table_of_site(site), l, s);
         const size_t bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
         if (pooled->turned[s]) {
             i += lengths[s] * layout->d_model;
@@ -165,7 +165,9 @@ static void compare_router(const struct ol_activation_file *f,
             for (int k = 0; k < top_k; k++) {
                 int32_t id;
                 memcpy(&id, (const char *)ids + 4 * (row * top_k + k), 4);
-                const uint16_t *found = ol_activation_router_ids(f, l, s) + t * top_k;
+                const uint16_t *found = ol_activation_get(f, OL_TABLE_ROUTER_IDS, l, s);
+                const float *gates = ol_activation_get(f, OL_TABLE_ROUTER_WEIGHTS, l, s);
+                found += t * top_k;
                 int slot = k;
                 if (!exact)
                     for (slot = 0; slot < top_k - 1 && found[slot] != id;)
@@ -180,8 +182,7 @@ static void compare_router(const struct ol_activation_file *f,
                 if (found[slot] != id)
                     fail_msg("layer %d row %d slot %d: expert %d, expected %d", layer,
                              (int)row, k, found[slot], id);
-                const double x =
-                    (double)ol_activation_router_weights(f, l, s)[t * top_k + slot];
+                const double x = (double)gates[t * top_k + slot];
                 const double y = (double)at(weights, row * top_k + k);
                 if (exact && !(fabs(x - y) <= F32_WEIGHT_ERROR))
                     fail_msg("layer %d row %d slot %d: weight %g, expected %g", layer,
@@ -206,7 +207,8 @@ static void compare_nll(const struct ol_activation_file *f, const struct ol_chec
     int64_t i = 0, n = 0;
     for (int64_t s = 0; s < layout->n_sequences; s++)
         for (int64_t t = 0; t < layout->n_tokens; t++) {
-            const double x = (double)ol_activation_nll(f, s)[t];
+            const float *nll = ol_activation_get(f, OL_TABLE_NLL, 0, s);
+            const double x = (double)nll[t];
             /* Of the first token, and behind the end of a sequence. */
             if (t == 0 || t >= lengths[s]) {
                 assert_true(isnan(x));
@@ -238,10 +240,11 @@ static void compare_residual(const struct ol_activation_file *f, int l)
     if (layout->dtype != OL_DTYPE_F32)
         return;
     for (int k = 0; k < 2; k++) {
-        const float *x = ol_activation_site(
-            f, l, k == 0 ? OL_SITE_RESIDUAL_ATTN : OL_SITE_RESIDUAL_MLP, 0);
-        const float *y =
-            ol_activation_site(f, l, k == 0 ? OL_SITE_LN_ATTN : OL_SITE_LN_MLP, 0);
+        const float *x = ol_activation_get(
+            f, ol_table_of_site(k == 0 ? OL_SITE_RESIDUAL_ATTN : OL_SITE_RESIDUAL_MLP), l,
+            0);
+        const float *y = ol_activation_get(
+            f, ol_table_of_site(k == 0 ? OL_SITE_LN_ATTN : OL_SITE_LN_MLP), l, 0);
         /* y[0][c] / x[0][c] = weight[c] r[0]: the ratio to row 1's is one number. */
         const double ratio = (double)(y[0] / x[0]) / (double)(y[d] / x[d]);
         for (int64_t c = 1; c < d; c++) {
