@@ -299,9 +299,11 @@ static int write_table(struct ol_h5 *h, const struct ol_activation_content *c,
     if (ol_h5_exists(h, path, &there, err) != 0 ||
         (there && ol_h5_remove(h, path, err) != 0) || make_table(h, c, p, err) != 0)
         return -1;
-    return shape.dims[0] == 0
+    /* In a plan what is not known has its room alone. */
+    const void *memory = *ol_table_memory(c, p->table);
+    return shape.dims[0] == 0 || memory == NULL
                ? 0
-               : ol_h5_write(h, path, shape.type, *ol_table_memory(c, p->table), err);
+               : ol_h5_write(h, path, shape.type, memory, err);
 }
 
 int ol_activation_write_tables(struct ol_h5 *h, const struct ol_activation_content *c,

@@ -219,7 +219,7 @@ static uint32_t sum_table(const struct ol_activation_content *c, int table)
 void ol_activation_sum(struct ol_activation_content *c, enum ol_table_storage storage)
 {
     for (struct ol_table_place p = {0}; ol_tables_next(c, &p);)
-        if (ol_table_storage(p.table) == storage)
+        if (ol_table_storage(p.table) == storage && *ol_table_memory(c, p.table) != NULL)
             c->list.checksums[c->list.at[p.index]] = sum_table(c, p.table);
 }
 
