@@ -9,12 +9,13 @@
 #               line that says what is missing; KEEP=FOLDER keeps the model for another time
 # make fuzz     the fuzz targets for long, ONLY=fuzz_config one of them, FUZZ_SECONDS=60 each
 # make bench    speed and memory, side by side with others where they are installed
+# make schema   the JSON Schema of results, from the tables of fields in common/results
 # make gpu-check  the CUDA backend on a real device: right, then fast
 # make install  PREFIX=/usr/local, DESTDIR=
 #
 # As many jobs as there are cores, unless -j says otherwise.
 
-COMMANDS := deps run test test-real fuzz bench check format install uninstall clean gpu-pack gpu-check
+COMMANDS := deps run test test-real fuzz bench check format schema install uninstall clean gpu-pack gpu-check
 .PHONY: all deps-check $(COMMANDS)
 all:
 
@@ -370,6 +371,12 @@ check:
 	    SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' \
 	    CFLAGS='-O1 -g' test
 
+# ---- schema ----
+
+SCHEMA := report/ol-results.schema.json
+schema: $(B)/tests/print_schema
+	$< $(SCHEMA) >$(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
+
 # ---- install ----
 
 MAN1 := $(wildcard $(TOOLS:%=%/*.1))
@@ -379,7 +386,6 @@ MANDIR := $(DESTDIR)$(PREFIX)/share/man
 SHAREDIR := $(DESTDIR)$(PREFIX)/share/outliers
 MODELDIR := $(SHAREDIR)/models
 MODELS := $(wildcard data/models/*.json)
-SCHEMA := report/ol-results.schema.json
 
 .PHONY: install-files
 install:

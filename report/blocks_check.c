@@ -1,4 +1,4 @@
-/* Arrays of a results file that belong together must have the lengths they need. */
+/* Reading blocks; arrays that belong together must have the lengths they need. */
 #include "report/blocks.h"
 
 #include <inttypes.h>
@@ -123,8 +123,7 @@ static int check_experts(const struct ol_expert_quantisation *q, const char *fil
     return 0;
 }
 
-int ol_blocks_check(const struct ol_blocks *blocks, const char *file,
-                    struct ol_error *err)
+static int check(const struct ol_blocks *blocks, const char *file, struct ol_error *err)
 {
     if (blocks->distributions != NULL &&
         check_distributions(blocks->distributions, file, err) != 0)
@@ -142,4 +141,12 @@ int ol_blocks_check(const struct ol_blocks *blocks, const char *file,
     return blocks->quantisation != NULL
                ? check_quantisation(blocks->quantisation, file, err)
                : 0;
+}
+
+int ol_blocks_read(struct ol_blocks *blocks, struct ol_json_section top,
+                   struct ol_arena *arena, struct ol_error *err)
+{
+    if (ol_fields_read(ol_blocks_struct(), top, blocks, arena, err) != 0)
+        return -1;
+    return check(blocks, top.file, err);
 }

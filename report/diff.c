@@ -43,7 +43,7 @@ static enum ol_diff_change change_of(const struct ol_report_feature *a,
 
 /* ---- super experts ---- */
 
-static const struct ol_super_expert *find_expert(const struct ol_super_experts *s,
+static const struct ol_super_expert *find_expert(const struct ol_super_block *s,
                                                  const struct ol_super_expert *wanted)
 {
     const struct ol_super_expert *experts = s->experts.items;
@@ -60,8 +60,8 @@ static const struct ol_super_expert *find_expert(const struct ol_super_experts *
 
 static void count_experts(struct ol_diff *d)
 {
-    const struct ol_super_experts *a = d->a->blocks.super_experts,
-                                  *b = d->b->blocks.super_experts;
+    const struct ol_super_block *a = d->a->blocks.super_experts,
+                                *b = d->b->blocks.super_experts;
     d->has_experts = a != NULL && b != NULL;
     if (!d->has_experts)
         return;
@@ -286,8 +286,8 @@ struct ol_grid *ol_diff_experts(const struct ol_diff *d)
     struct ol_grid *g = ol_grid_new(expert_columns);
     if (!d->has_experts)
         return g;
-    const struct ol_super_experts *a = d->a->blocks.super_experts,
-                                  *b = d->b->blocks.super_experts;
+    const struct ol_super_block *a = d->a->blocks.super_experts,
+                                *b = d->b->blocks.super_experts;
     const struct ol_super_expert *in_a = a->experts.items, *in_b = b->experts.items;
     for (int64_t i = 0; i < a->experts.n; i++)
         put_expert(g, &in_a[i], &in_a[i], find_expert(b, &in_a[i]));

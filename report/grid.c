@@ -8,7 +8,7 @@
 
 #include "common/error.h"
 #include "report/csv_text.h"
-#include "report/fields.h"
+#include "common/results/field.h"
 #include "report/format.h"
 #include "report/markdown_text.h"
 #include "report/table.h"

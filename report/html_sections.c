@@ -85,7 +85,7 @@ static void distributions(const struct ol_report_results *r, int64_t top, FILE *
 
 static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    const struct ol_massive *m = r->blocks.massive;
+    const struct ol_massive_block *m = r->blocks.massive;
     if (m == NULL) {
         ol_page_absent(out, "The list of massive activations", OL_NEEDS_SUMMARIES);
         return;
@@ -99,7 +99,7 @@ static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
             m->criterion->min_magnitude, m->criterion->min_ratio);
     if (m->onset_layer == OL_ABSENT)
         SAY(out, "No layer has one.");
-    const struct ol_massive_feature *all = m->features.items;
+    const struct ol_massive_dimension *all = m->features.items;
     for (int64_t i = 0; i < m->features.n && i < MOST_SENTENCES; i++)
         say_taken(ol_sentence_massive(&all[i]), out);
     ol_html_table(r, &ol_massive_features_table, top, out);
@@ -117,7 +117,7 @@ static void massive(const struct ol_report_results *r, int64_t top, FILE *out)
 
 static void experts(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    const struct ol_super_experts *s = r->blocks.super_experts;
+    const struct ol_super_block *s = r->blocks.super_experts;
     if (s != NULL && s->criterion != NULL)
         SAY(out,
             "A super expert puts out a magnitude above the %g-th percentile of all "

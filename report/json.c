@@ -60,17 +60,13 @@ static struct ol_json *describe(const struct ol_report_results *r, int64_t top)
     static const char *const copied[] = {"model",       "run",       "input",
                                          "criterion",   "n_sites",   "n_tokens",
                                          "n_sequences", "perplexity"};
-    static const char *const blocks[] = {
-        "router", "distributions", "massive",     "super_experts", "attribution",
-        "links",  "tokens",        "positions",   "position_map",  "onset",
-        "sweep",  "uncertainty",   "phase_shift", "quantisation",  "expert_quantisation"};
     struct ol_json *model = ol_json_new_object(), *warnings = ol_json_new_array();
     for (size_t i = 0; i < sizeof copied / sizeof copied[0]; i++)
         ol_json_set(model, copied[i], copy(r, copied[i]));
     ol_json_set(model, "outliers", describe_outliers(r, top));
     ol_json_set(model, "sites", copy(r, "sites"));
-    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
-        ol_json_set(model, blocks[i], copy(r, blocks[i]));
+    for (const struct ol_field *f = ol_blocks_struct()->fields; f->key != NULL; f++)
+        ol_json_set(model, f->key, copy(r, f->key));
     int state = 0;
     char *text;
     while ((text = ol_report_warning(r, &state)) != NULL) {

@@ -71,7 +71,7 @@ void ol_markdown_item(char *taken, FILE *out)
 
 static void put_massive(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    const struct ol_massive *m = r->blocks.massive;
+    const struct ol_massive_block *m = r->blocks.massive;
     if (m == NULL)
         return;
     fputs("\n## Massive activations\n\n", out);
@@ -81,7 +81,7 @@ static void put_massive(const struct ol_report_results *r, int64_t top, FILE *ou
                 "median of their\nlayer (arXiv 2402.17762).",
                 m->criterion->min_magnitude, m->criterion->min_ratio);
     fputs(m->onset_layer == OL_ABSENT ? " No layer has one.\n" : "\n\n", out);
-    const struct ol_massive_feature *features = m->features.items;
+    const struct ol_massive_dimension *features = m->features.items;
     for (int64_t i = 0; i < m->features.n && i < MOST_SENTENCES; i++)
         ol_markdown_item(ol_sentence_massive(&features[i]), out);
     ol_markdown_table(r, &ol_massive_features_table, top, out);
@@ -100,7 +100,7 @@ static void put_massive(const struct ol_report_results *r, int64_t top, FILE *ou
 
 static void put_experts(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    const struct ol_super_experts *s = r->blocks.super_experts;
+    const struct ol_super_block *s = r->blocks.super_experts;
     if (s == NULL)
         return;
     char *tile = ol_text_super_experts(s), *noise = ol_text_super_noise(s);

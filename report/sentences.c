@@ -9,7 +9,7 @@
 
 /* ---- super experts ---- */
 
-char *ol_text_super_experts(const struct ol_super_experts *s)
+char *ol_text_super_experts(const struct ol_super_block *s)
 {
     char *robust = s->robust != NULL
                        ? ol_xasprintf(", %" PRId64 " with z \xe2\x89\xa5 %g",
@@ -22,7 +22,7 @@ char *ol_text_super_experts(const struct ol_super_experts *s)
     return text;
 }
 
-char *ol_text_super_noise(const struct ol_super_experts *s)
+char *ol_text_super_noise(const struct ol_super_block *s)
 {
     const struct ol_super_noise *n = s->noise;
     if (n == NULL || isnan(n->expected))

@@ -6,9 +6,9 @@
 #include "report/results.h"
 
 /* "1 by the published rule, 0 with z >= 10 (the rule lists the largest of any 120)" */
-char *ol_text_super_experts(const struct ol_super_experts *s);
+char *ol_text_super_experts(const struct ol_super_block *s);
 /* What chance alone would give; NULL: not known. */
-char *ol_text_super_noise(const struct ol_super_experts *s);
+char *ol_text_super_noise(const struct ol_super_block *s);
 
 /* How the count of pairs hangs on the criterion; NULL: not known. */
 char *ol_text_margin(const struct ol_report_results *r);

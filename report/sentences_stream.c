@@ -34,7 +34,7 @@ static bool known(int64_t n)
 }
 
 /* What is not recorded leaves the end open. */
-static char *still_above(const struct ol_massive_feature *f)
+static char *still_above(const struct ol_massive_dimension *f)
 {
     if (!known(f->above_until))
         return ol_xstrdup("");
@@ -44,7 +44,7 @@ static char *still_above(const struct ol_massive_feature *f)
                         f->above_until, f->above_until_at_most);
 }
 
-char *ol_sentence_massive(const struct ol_massive_feature *f)
+char *ol_sentence_massive(const struct ol_massive_dimension *f)
 {
     if (!known(f->feature) || !known(f->n_tokens) || !known(f->at_first_token) ||
         !known(f->n_layers) || !known(f->first_layer) || !known(f->last_layer) ||
@@ -72,7 +72,7 @@ static char *made(const struct ol_attributed_feature *f)
 {
     if (f->n_values == 0)
         return ol_xstrdup("of which the recording does not hold the stream's values");
-    const struct ol_writer *w = f->made_by.items;
+    const struct ol_stream_writer *w = f->made_by.items;
     if (f->made_by.n == 0 || !known(w->layer))
         return ol_xstrdup("no writer is known");
     char *unit = ol_table_unit(w->kind, w->expert);
@@ -91,7 +91,7 @@ static char *made(const struct ol_attributed_feature *f)
 
 static char *erased(const struct ol_attributed_feature *f)
 {
-    const struct ol_writer *w = f->erased_by.items;
+    const struct ol_stream_writer *w = f->erased_by.items;
     if (f->n_values == 0)
         return ol_xstrdup("");
     if (f->erased_by.n == 0 || !known(w->layer) || !(w->share <= -worth_a_word))

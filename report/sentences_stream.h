@@ -7,7 +7,7 @@
 #include "report/blocks.h"
 
 /* "Dimension 507 is massive on 8 tokens (8 at position 0), after layers 11 to 27 ..." */
-char *ol_sentence_massive(const struct ol_massive_feature *f);
+char *ol_sentence_massive(const struct ol_massive_dimension *f);
 /* "Dimension 507, +, 8 tokens (8 at position 0), made at layer 11 by expert 3: ..." */
 char *ol_sentence_event(const struct ol_attributed_feature *f);
 /* "Feature 247 sets in at layer 9 ..." */

@@ -55,7 +55,7 @@ static struct ol_json *describe(const struct ol_super_expert *e, int64_t rank)
 
 static void write(const struct ol_report *report, FILE *out)
 {
-    const struct ol_super_experts *s = report->results[0].blocks.super_experts;
+    const struct ol_super_block *s = report->results[0].blocks.super_experts;
     const struct ol_super_expert *experts = s->experts.items;
     struct ol_json *list = ol_json_new_array();
     for (int64_t i = 0; i < s->experts.n; i++)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "report/compare.h"
-#include "report/fields.h"
+#include "common/results/field.h"
 #include "report/runs.h"
 #include "report/survey.h"
 

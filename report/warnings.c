@@ -77,25 +77,24 @@ static char *not_counted(const struct ol_report_results *r)
                             "threshold of this analysis.");
 }
 
+/* Add the name of a statistic that was left out to a list, which is taken. */
+static char *add_left_out(const struct ol_report_results *r, char *list, const char *name)
+{
+    if (ol_report_computed(r, name))
+        return list;
+    char *longer = list == NULL ? ol_xstrdup(name) : ol_xasprintf("%s, %s", list, name);
+    free(list);
+    return longer;
+}
+
 /* Of ol-analyze --statistics. */
 static char *left_out(const struct ol_report_results *r)
 {
-    static const char *const names[] = {
-        "llm_int8",      "uncertainty",  "sweep",
-        "onset",         "phase_shift",  "tokens",
-        "positions",     "position_map", "sites",
-        "distributions", "massive",      "quantisation",
-        "super_experts", "attribution",  "links",
-        "router",        "perplexity",   "expert_quantisation"};
-    char *list = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (ol_report_computed(r, names[i]))
-            continue;
-        char *longer =
-            list == NULL ? ol_xstrdup(names[i]) : ol_xasprintf("%s, %s", list, names[i]);
-        free(list);
-        list = longer;
-    }
+    char *list = add_left_out(r, NULL, "llm_int8");
+    for (const struct ol_field *f = ol_blocks_struct()->fields; f->key != NULL; f++)
+        list = add_left_out(r, list, f->key);
+    list = add_left_out(r, list, "sites");
+    list = add_left_out(r, list, "perplexity");
     if (list == NULL)
         return NULL;
     char *text = ol_xasprintf("Not among the statistics of this analysis (ol-analyze "

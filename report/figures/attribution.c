@@ -84,7 +84,7 @@ static double place(const struct scale *s, double share)
     return s->width * (inside - s->low) / (s->high - s->low);
 }
 
-static void draw_writer(FILE *out, const char *prefix, const struct ol_writer *w,
+static void draw_writer(FILE *out, const char *prefix, const struct ol_stream_writer *w,
                         double x, double y, const struct scale *s)
 {
     const double left = x + NAMES + SHARES, zero = left + place(s, 0),
@@ -112,7 +112,7 @@ static struct scale scale_of(const struct ol_attributed_feature *const *features
         struct lists lists[3];
         lists_of(features[i], lists);
         for (int k = 0; k < 3; k++) {
-            const struct ol_writer *w = lists[k].list->items;
+            const struct ol_stream_writer *w = lists[k].list->items;
             for (int64_t j = 0; j < at_most(lists[k].list->n, lists[k].most); j++) {
                 s.high = fmax(s.high, w[j].share); /* passes over NAN */
                 s.low = fmin(s.low, w[j].share);
@@ -136,7 +136,7 @@ static void draw_feature(FILE *out, const struct ol_attributed_feature *f, doubl
     ol_svg_line(out, x + NAMES + SHARES + place(s, 0), at,
                 x + NAMES + SHARES + place(s, 0), at + ROWS * ROW, "ax");
     for (int k = 0; k < 3; k++) {
-        const struct ol_writer *w = lists[k].list->items;
+        const struct ol_stream_writer *w = lists[k].list->items;
         for (int64_t j = 0; j < at_most(lists[k].list->n, lists[k].most); j++) {
             draw_writer(out, lists[k].name, &w[j], x, at, s);
             at += ROW;

@@ -131,7 +131,7 @@ static int64_t row_of(const char *kind, int64_t expert, int64_t n_routed)
     return n_routed;
 }
 
-static void mark(const struct ol_super_experts *s, int64_t n_routed, int64_t columns,
+static void mark(const struct ol_super_block *s, int64_t n_routed, int64_t columns,
                  bool *marked)
 {
     const struct ol_super_expert *experts = s->experts.items;
@@ -143,14 +143,14 @@ static void mark(const struct ol_super_experts *s, int64_t n_routed, int64_t col
 
 static void draw_experts(const struct ol_report_results *r, const struct ol_canvas *c)
 {
-    const struct ol_super_experts *s = r->blocks.super_experts;
+    const struct ol_super_block *s = r->blocks.super_experts;
     const struct ol_super_layer *layers = s->layers.items;
     const int64_t columns = n_layers(r), n_routed = r->model.n_experts;
     bool others = n_routed == 0;
     double *values = blank(n_routed + 1, columns);
     bool *marked = ol_xcalloc((size_t)((n_routed + 1) * columns), sizeof *marked);
     for (int64_t i = 0; i < s->layers.n; i++) {
-        const struct ol_unit *units = layers[i].units.items;
+        const struct ol_super_unit *units = layers[i].units.items;
         for (int64_t k = 0;
              k < layers[i].units.n && layers[i].layer >= 0 && layers[i].layer < columns;
              k++) {

@@ -65,7 +65,7 @@ static bool has_stream(const struct ol_report_results *r)
 static void draw_stream(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_list *list = &r->blocks.massive->layers;
-    const struct ol_massive_layer *layers = list->items;
+    const struct ol_massive_after *layers = list->items;
     const size_t n = (size_t)list->n;
     double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(4 * n, sizeof *y);
     const struct ol_series series[] = {

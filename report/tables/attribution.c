@@ -39,7 +39,7 @@ const char *ol_table_event(const char *event)
 
 static void put_writer(struct ol_grid *g, const struct ol_list *list)
 {
-    const struct ol_writer *w = list->n > 0 ? list->items : NULL;
+    const struct ol_stream_writer *w = list->n > 0 ? list->items : NULL;
     char *name = w != NULL ? ol_table_unit(w->kind, w->expert) : NULL;
     ol_grid_int(g, w != NULL ? w->layer : OL_ABSENT);
     ol_grid_text(g, name);
@@ -109,7 +109,7 @@ static void put_list(struct ol_grid *g, const struct ol_attributed_feature *f,
                      const char *name, const struct ol_list *list,
                      const struct ol_other_writers *others)
 {
-    const struct ol_writer *w = list->items;
+    const struct ol_stream_writer *w = list->items;
     for (int64_t k = 0; k < list->n; k++) {
         char *unit = ol_table_unit(w[k].kind, w[k].expert);
         put_row(

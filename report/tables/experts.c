@@ -67,10 +67,10 @@ static struct ol_grid *make_robust_experts(const struct ol_report_results *r)
     if (r->blocks.super_experts == NULL || r->blocks.super_experts->robust == NULL)
         return NULL;
     struct ol_grid *g = ol_grid_new(robust_experts_columns);
-    const struct ol_super_expert *experts =
+    const struct ol_robust_expert *experts =
         r->blocks.super_experts->robust->experts.items;
     for (int64_t i = 0; i < r->blocks.super_experts->robust->experts.n; i++) {
-        const struct ol_super_expert *e = &experts[i];
+        const struct ol_robust_expert *e = &experts[i];
         char *name = ol_table_unit(e->kind, e->expert);
         ol_grid_int(g, e->layer);
         ol_grid_text(g, name);
@@ -101,7 +101,7 @@ static struct ol_grid *make_units(const struct ol_report_results *r)
     struct ol_grid *g = ol_grid_new(units_columns);
     const struct ol_super_layer *layers = r->blocks.super_experts->layers.items;
     for (int64_t i = 0; i < r->blocks.super_experts->layers.n; i++) {
-        const struct ol_unit *units = layers[i].units.items;
+        const struct ol_super_unit *units = layers[i].units.items;
         for (int64_t k = 0; k < layers[i].units.n; k++) {
             char *name = ol_table_unit(units[k].kind, units[k].expert);
             ol_grid_int(g, layers[i].layer);

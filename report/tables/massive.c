@@ -89,9 +89,9 @@ static struct ol_grid *make_massive_layers(const struct ol_report_results *r)
     if (r->blocks.massive == NULL)
         return NULL;
     struct ol_grid *g = ol_grid_new(massive_layers_columns);
-    const struct ol_massive_layer *layers = r->blocks.massive->layers.items;
+    const struct ol_massive_after *layers = r->blocks.massive->layers.items;
     for (int64_t i = 0; i < r->blocks.massive->layers.n; i++) {
-        const struct ol_massive_layer *l = &layers[i];
+        const struct ol_massive_after *l = &layers[i];
         ol_grid_int(g, l->layer);
         ol_grid_real(g, l->median_magnitude);
         ol_grid_real(g, l->max_magnitude);
@@ -132,9 +132,9 @@ static struct ol_grid *make_massive_features(const struct ol_report_results *r)
     if (r->blocks.massive == NULL)
         return NULL;
     struct ol_grid *g = ol_grid_new(massive_features_columns);
-    const struct ol_massive_feature *features = r->blocks.massive->features.items;
+    const struct ol_massive_dimension *features = r->blocks.massive->features.items;
     for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
-        const struct ol_massive_feature *f = &features[i];
+        const struct ol_massive_dimension *f = &features[i];
         ol_grid_int(g, f->feature);
         ol_grid_real(g, f->max_magnitude);
         ol_grid_int(g, f->max_layer);
@@ -170,7 +170,7 @@ static struct ol_grid *make_massive_life(const struct ol_report_results *r)
     if (r->blocks.massive == NULL)
         return NULL;
     struct ol_grid *g = ol_grid_new(massive_life_columns);
-    const struct ol_massive_feature *features = r->blocks.massive->features.items;
+    const struct ol_massive_dimension *features = r->blocks.massive->features.items;
     for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
         const struct ol_massive_life *life = features[i].layers.items;
         for (int64_t k = 0; k < features[i].layers.n; k++) {
@@ -207,9 +207,9 @@ static struct ol_grid *make_massive_near(const struct ol_report_results *r)
     if (r->blocks.massive == NULL)
         return NULL;
     struct ol_grid *g = ol_grid_new(massive_near_columns);
-    const struct ol_massive_feature *near = r->blocks.massive->near.items;
+    const struct ol_massive_miss *near = r->blocks.massive->near.items;
     for (int64_t i = 0; i < r->blocks.massive->near.n; i++) {
-        const struct ol_massive_feature *f = &near[i];
+        const struct ol_massive_miss *f = &near[i];
         const struct ol_counted_token *first = f->tokens.n > 0 ? f->tokens.items : NULL;
         ol_grid_int(g, f->feature);
         ol_grid_real(g, f->max_ratio);
@@ -243,9 +243,9 @@ static struct ol_grid *make_massive_tokens(const struct ol_report_results *r)
     if (r->blocks.massive == NULL)
         return NULL;
     struct ol_grid *g = ol_grid_new(massive_tokens_columns);
-    const struct ol_massive_token *tokens = r->blocks.massive->tokens.items;
+    const struct ol_massive_id *tokens = r->blocks.massive->tokens.items;
     for (int64_t i = 0; i < r->blocks.massive->tokens.n; i++) {
-        const struct ol_massive_token *t = &tokens[i];
+        const struct ol_massive_id *t = &tokens[i];
         ol_grid_int(g, t->token_id);
         ol_grid_text(g, t->piece);
         ol_grid_int(g, t->at_first);

@@ -407,6 +407,11 @@ PY
     [ "$status" -eq 1 ]
 }
 
+@test "the schema is what the tables of fields say" {
+    "$TOOLS/tests/print_schema" "$ROOT/report/ol-results.schema.json" > printed.json
+    cmp printed.json "$ROOT/report/ol-results.schema.json"
+}
+
 @test "in a browser: no overflow, no console, contrast, light and dark" {
     command -v chromium > /dev/null || skip "chromium is not installed"
     "$PYTHON" "$TESTS/tools/check_page.py" small.html planted.html hostile.html nulls.html survey.html diff.html

@@ -15,7 +15,7 @@
 #include "report/axis.h"
 #include "report/colours.h"
 #include "report/csv_text.h"
-#include "report/fields.h"
+#include "common/results/field.h"
 #include "report/grid.h"
 #include "report/markdown_text.h"
 #include "report/svg.h"
@@ -291,45 +291,37 @@ static void test_colours(void **state)
 
 /* ---- fields ---- */
 
-struct inner {
-    double x;
-    const char *name;
-};
-struct outer {
-    int64_t n;
-    struct ol_list items; /* struct inner */
-    struct ol_reals values;
-    struct inner *one;
-    bool yes;
-};
-static const struct ol_field inner_fields[] = {
-    {"x", OL_FIELD_REAL, offsetof(struct inner, x), NULL},
-    {"name", OL_FIELD_TEXT, offsetof(struct inner, name), NULL},
-    {0}};
-static const struct ol_struct inner_struct = {sizeof(struct inner), inner_fields};
-static const struct ol_field outer_fields[] = {
-    {"n", OL_FIELD_COUNT, offsetof(struct outer, n), NULL},
-    {"items", OL_FIELD_LIST, offsetof(struct outer, items), &inner_struct},
-    {"values", OL_FIELD_REALS, offsetof(struct outer, values), NULL},
-    {"one", OL_FIELD_OBJECT, offsetof(struct outer, one), &inner_struct},
-    {"yes", OL_FIELD_BOOL, offsetof(struct outer, yes), NULL},
-    {0}};
-static const struct ol_struct outer_struct = {sizeof(struct outer), outer_fields};
+/* clang-format off */
+#define INNER_FIELDS(F)                \
+    F(REAL, x, OL_NULL, "metres")      \
+    F(TEXT, name, OL_NULL | OL_OLD, "")
+OL_STRUCT(ol_inner, INNER_FIELDS, "")
+
+#define OUTER_FIELDS(F)                            \
+    F(COUNT, n, 0, "")                             \
+    F(LIST(ol_inner), items, OL_NULL, "")             \
+    F(REALS(2), values, OL_NULLS, "")              \
+    F(OBJECT(ol_inner), one, OL_OLD, "")              \
+    F(BOOL, yes, 0, "")                            \
+    F(WORD("up|down"), way, OL_NULL, "")           \
+    F(COUNTS(1), counts, OL_NULL | OL_AT_MOST(3), "")
+OL_STRUCT(ol_outer, OUTER_FIELDS, "")
+/* clang-format on */
 
 /* 0, or -1 with the message in err; the caller frees json and arena. */
-static int read_outer(const char *text, struct outer *o, struct ol_json **json,
+static int read_outer(const char *text, struct ol_outer *o, struct ol_json **json,
                       struct ol_arena *arena, struct ol_error *err)
 {
-    *o = (struct outer){0};
+    *o = (struct ol_outer){0};
     *json = ol_json_load_text(text, strlen(text), "f", err);
     assert_non_null(*json);
-    return ol_fields_read(&outer_struct, (struct ol_json_section){"f", *json}, o, arena,
-                          err);
+    return ol_fields_read(ol_outer_struct(), (struct ol_json_section){"f", *json}, o,
+                          arena, err);
 }
 
 static void test_fields(void **state)
 {
-    struct outer o;
+    struct ol_outer o;
     struct ol_json *json;
     struct ol_arena arena = {0};
     struct ol_error err = {0};
@@ -339,7 +331,7 @@ static void test_fields(void **state)
                                 "[2]], \"yes\": true, \"more\": {}}",
                                 &o, &json, &arena, &err),
                      0);
-    const struct inner *items = o.items.items;
+    const struct ol_inner *items = o.items.items;
     assert_true(o.n == 3 && o.items.n == 2 && items[0].x == 1.5 && isnan(items[1].x));
     assert_string_equal(items[0].name, "a\xe2\x90\x80"
                                        "b");
@@ -350,6 +342,59 @@ static void test_fields(void **state)
     assert_true(o.n == OL_ABSENT && o.items.items == NULL && o.values.items == NULL);
     ol_json_free(json);
     ol_arena_clear(&arena);
+}
+
+/* What was read is written as it was, in the order of the table. */
+static void test_written_fields(void **state)
+{
+    static const char *const texts[] = {
+        "{\"n\": 3, \"items\": [{\"x\": 1.5, \"name\": \"a\"}, {\"x\": null, \"name\": "
+        "null}], \"values\": [[1.0, null], [2.0, 0.5]], \"one\": {\"x\": 1.0, \"name\": "
+        "\"b\"}, \"yes\": true, \"way\": \"up\", \"counts\": [1, 9007199254740991]}",
+        "{\"n\": 0, \"items\": [], \"values\": [], \"yes\": false, \"way\": null, "
+        "\"counts\": null}",
+        "{\"n\": 0, \"items\": null, \"values\": [], \"yes\": false, \"way\": "
+        "\"down\", \"counts\": []}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct ol_outer o;
+        struct ol_json *json;
+        struct ol_arena arena = {0};
+        struct ol_error err = {0};
+        assert_int_equal(read_outer(texts[i], &o, &json, &arena, &err), 0);
+        o.values.inner[0] = 2;
+        struct ol_json *written = ol_fields_write(ol_outer_struct(), &o);
+        char *text = ol_json_dump_text(written, 0), *wanted = ol_json_dump_text(json, 0);
+        assert_string_equal(text, wanted);
+        free(wanted);
+        free(text);
+        ol_json_free(written);
+        ol_json_free(json);
+        ol_arena_clear(&arena);
+    }
+}
+
+static void test_described_fields(void **state)
+{
+    struct ol_json *defs = ol_json_new_object();
+    (void)state;
+    ol_fields_schema(ol_outer_struct(), defs);
+    char *text = ol_json_dump_text(defs, 0);
+    assert_string_equal(
+        text,
+        "{\"outer\":{\"type\":\"object\",\"required\":[\"n\",\"items\",\"values\",\""
+        "yes\",\"way\",\"counts\"],\"properties\":{\"n\":{\"type\":\"integer\",\"mi"
+        "nimum\":0},\"items\":{\"type\":[\"array\",\"null\"],\"items\":{\"$ref\":\""
+        "#/$defs/inner\"}},\"values\":{\"type\":\"array\",\"items\":{\"type\":\"a"
+        "rray\",\"items\":{\"type\":[\"number\",\"null\"]}}},\"one\":{\"$ref\":\"#/"
+        "$defs/inner\"},\"yes\":{\"type\":\"boolean\"},\"way\":{\"enum\":[\"up\",\""
+        "down\",null]},\"counts\":{\"type\":[\"array\",\"null\"],\"maxItems\":3,"
+        "\"items\":{\"type\":\"integer\",\"minimum\":0}}}},\"inner\":{\"type\":\"o"
+        "bject\",\"required\":[\"x\"],\"properties\":{\"x\":{\"type\":[\"number\","
+        "\"null\"],\"description\":\"metres\"},\"name\":{\"type\":[\"string\",\"nu"
+        "ll\"]}}}}");
+    free(text);
+    ol_json_free(defs);
 }
 
 static void test_wrong_fields(void **state)
@@ -367,7 +412,7 @@ static void test_wrong_fields(void **state)
         {"{\"yes\": 1}", "f: key \"yes\": expected true or false, found an integer"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct outer o;
+        struct ol_outer o;
         struct ol_json *json;
         struct ol_arena arena = {0};
         struct ol_error err = {0};
@@ -475,12 +520,13 @@ static void test_text_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),        cmocka_unit_test(test_visible),
-        cmocka_unit_test(test_csv_text),      cmocka_unit_test(test_shortest_numbers),
-        cmocka_unit_test(test_markdown_text), cmocka_unit_test(test_json_text),
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_colours),       cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_wrong_fields),  cmocka_unit_test(test_svg),
-        cmocka_unit_test(test_grid),          cmocka_unit_test(test_text_map)};
+        cmocka_unit_test(test_escape),         cmocka_unit_test(test_visible),
+        cmocka_unit_test(test_csv_text),       cmocka_unit_test(test_shortest_numbers),
+        cmocka_unit_test(test_markdown_text),  cmocka_unit_test(test_json_text),
+        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_colours),        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_written_fields), cmocka_unit_test(test_described_fields),
+        cmocka_unit_test(test_wrong_fields),   cmocka_unit_test(test_svg),
+        cmocka_unit_test(test_grid),           cmocka_unit_test(test_text_map)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

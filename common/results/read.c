@@ -1,4 +1,5 @@
-#include "report/fields.h"
+/* The reader: JSON objects into structs, by their tables. */
+#include "common/results/field.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -193,13 +194,17 @@ static int read_value(const struct reader *r, const struct ol_field *f,
     switch (f->kind) {
     case OL_FIELD_INT:
     case OL_FIELD_COUNT:
+    case OL_FIELD_ORDINAL:
         return read_int(r, json, at, f->kind == OL_FIELD_INT, to);
     case OL_FIELD_REAL:
+    case OL_FIELD_SIZE:
+    case OL_FIELD_SHARE:
         if (kind != OL_JSON_INT && kind != OL_JSON_REAL)
             return wrong(r, at, json, "a number");
         *(double *)to = ol_json_real(json);
         return 0;
     case OL_FIELD_TEXT:
+    case OL_FIELD_WORD:
         return read_text(r, json, at, to);
     case OL_FIELD_TEXTS:
         return read_texts(r, json, at, to);
@@ -208,22 +213,38 @@ static int read_value(const struct reader *r, const struct ol_field *f,
             return wrong(r, at, json, "true or false");
         *(bool *)to = ol_json_bool(json);
         return 0;
-    case OL_FIELD_REALS:
+    case OL_FIELD_NUMBERS:
         return read_reals(r, json, at, to);
     case OL_FIELD_OBJECT:
-        return read_object(r, f->element, json, at, to);
+        return read_object(r, f->element(), json, at, to);
     case OL_FIELD_LIST:
-        return read_list(r, f->element, json, at, to);
+        return read_list(r, f->element(), json, at, to);
     }
     return 0;
 }
 
 static void set_absent(const struct ol_field *f, void *to)
 {
-    if (f->kind == OL_FIELD_INT || f->kind == OL_FIELD_COUNT)
+    switch (f->kind) {
+    case OL_FIELD_INT:
+    case OL_FIELD_COUNT:
+    case OL_FIELD_ORDINAL:
         *(int64_t *)to = OL_ABSENT;
-    else if (f->kind == OL_FIELD_REAL)
+        break;
+    case OL_FIELD_REAL:
+    case OL_FIELD_SIZE:
+    case OL_FIELD_SHARE:
         *(double *)to = NAN;
+        break;
+    case OL_FIELD_TEXT:
+    case OL_FIELD_WORD:
+    case OL_FIELD_TEXTS:
+    case OL_FIELD_BOOL:
+    case OL_FIELD_NUMBERS:
+    case OL_FIELD_OBJECT:
+    case OL_FIELD_LIST:
+        break; /* by zero, as the arena has it */
+    }
 }
 
 static int read_struct(const struct reader *r, const struct ol_struct *kind,

@@ -1,0 +1,42 @@
+/* Every block of the results beyond the counts of LLM.int8: one line each. What reads,
+ * describes or lists blocks goes through this table. */
+#ifndef OL_RESULTS_BLOCKS_H
+#define OL_RESULTS_BLOCKS_H
+
+#include "common/results/attribution.h"
+#include "common/results/distributions.h"
+#include "common/results/expert_quantisation.h"
+#include "common/results/links.h"
+#include "common/results/massive.h"
+#include "common/results/onset.h"
+#include "common/results/phase_shift.h"
+#include "common/results/position_map.h"
+#include "common/results/positions.h"
+#include "common/results/quantisation.h"
+#include "common/results/router.h"
+#include "common/results/super_experts.h"
+#include "common/results/sweep.h"
+#include "common/results/tokens.h"
+#include "common/results/uncertainty.h"
+
+/* clang-format off */
+#define OL_BLOCKS_FIELDS(F)                                                      \
+    F(OBJECT(ol_routing), router, OL_NULL | OL_OLD, "")                          \
+    F(OBJECT(ol_distributions), distributions, OL_NULL | OL_OLD, "")             \
+    F(OBJECT(ol_massive_block), massive, OL_NULL | OL_OLD, "")                   \
+    F(OBJECT(ol_super_block), super_experts, OL_NULL | OL_OLD, "")               \
+    F(OBJECT(ol_attribution), attribution, OL_NULL | OL_OLD, "")                 \
+    F(LIST(ol_link), links, OL_NULL | OL_OLD, "")                                \
+    F(OBJECT(ol_tokens), tokens, OL_NULL | OL_OLD, "")                           \
+    F(OBJECT(ol_positions), positions, OL_NULL | OL_OLD, "")                     \
+    F(OBJECT(ol_position_map), position_map, OL_NULL | OL_OLD, "")               \
+    F(OBJECT(ol_onset), onset, OL_NULL | OL_OLD, "")                             \
+    F(OBJECT(ol_sweep), sweep, OL_NULL | OL_OLD, "")                             \
+    F(OBJECT(ol_uncertainty), uncertainty, OL_NULL | OL_OLD, "")                 \
+    F(OBJECT(ol_phase_shift), phase_shift, OL_NULL | OL_OLD, "")                 \
+    F(OBJECT(ol_quantisation), quantisation, OL_NULL | OL_OLD, "")               \
+    F(OBJECT(ol_expert_quantisation), expert_quantisation, OL_NULL | OL_OLD, "")
+OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")
+/* clang-format on */
+
+#endif

@@ -1,0 +1,36 @@
+/* The block "links" of the results (ol-results.5). */
+#ifndef OL_RESULTS_LINKS_H
+#define OL_RESULTS_LINKS_H
+
+#include "common/results/field.h"
+
+/* clang-format off */
+#define OL_LINK_SITE_FIELDS(F) \
+    F(COUNT, layer, 0, "")     \
+    F(SITE, site, 0, "")
+OL_STRUCT(ol_link_site, OL_LINK_SITE_FIELDS, "")
+
+#define OL_LINK_WRITER_FIELDS(F)  \
+    F(COUNT, layer, 0, "")        \
+    F(UNIT, kind, 0, "")          \
+    F(COUNT, expert, OL_NULL, "") \
+    F(REAL, share, OL_NULL, "")
+OL_STRUCT(ol_link_writer, OL_LINK_WRITER_FIELDS, "")
+
+#define OL_LINK_FIELDS(F)                          \
+    F(COUNT, feature, 0, "")                       \
+    F(REAL, max_magnitude, OL_NULL, "")            \
+    F(COUNT, onset_layer, 0, "")                   \
+    F(COUNT, event_tokens, 0, "")                  \
+    F(SIZE, normed_median, OL_NULL, "")            \
+    F(SIZE, normed_max, OL_NULL, "")               \
+    F(SHARE, share_with_occurrence, OL_NULL, "")   \
+    F(OBJECT(ol_link_site), ln_site, OL_NULL, "")  \
+    F(REAL, norm_gain, OL_NULL, "")                \
+    F(BOOL, is_outlier_feature, OL_NULL, "")       \
+    F(OBJECT(ol_link_writer), writer, OL_NULL, "") \
+    F(BOOL, is_super_expert, OL_NULL, "")
+OL_STRUCT(ol_link, OL_LINK_FIELDS, "")
+/* clang-format on */
+
+#endif
