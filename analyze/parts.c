@@ -5,6 +5,15 @@
 
 #include "analyze/counts.h"
 
+static bool same_arms(const struct ol_activation_layout *a,
+                      const struct ol_activation_layout *b)
+{
+    bool same = a->n_arms == b->n_arms;
+    for (int i = 0; same && i < a->n_arms; i++)
+        same = strcmp(a->arms[i], b->arms[i]) == 0;
+    return same;
+}
+
 /* What keeps two files from being parts of one run, or NULL. */
 static const char *difference(const struct ol_activation_file *a,
                               const struct ol_activation_file *b)
@@ -25,7 +34,9 @@ static const char *difference(const struct ol_activation_file *a,
         return "the precision or the type of the tensors";
     if (p->summary != q->summary || p->threshold != q->threshold)
         return "the presence of summaries or their threshold";
-    return p->nll != q->nll ? "the presence of /input/nll" : NULL;
+    if (p->nll != q->nll)
+        return "the presence of /input/nll";
+    return same_arms(p, q) ? NULL : "the arms of the ablation";
 }
 
 static void add_sequences(struct ol_parts *parts, int file)

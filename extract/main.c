@@ -110,6 +110,11 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "magnitude of an occurrence in summaries\n(default: 6.0)", 0, 0, NULL},
         {0, "perplexity", OL_OPTION_FLAG, &r->perplexity, NULL,
          "run to the logits and store each token's negative\nlog-likelihood", 0, 0, NULL},
+        {0, "ablate", OL_OPTION_TEXTS, &r->ablate, "ARM",
+         "run the sequences once more with a change, and record\ntheir likelihoods and "
+         "outliers; repeatable, each ARM of\nzero:DIMENSION[,...], mean:DIMENSION[,...],"
+         "\ndrop:LAYER.EXPERT[,...], first, or several joined by +",
+         0, 0, NULL},
         {0, "tokenize", OL_OPTION_FLAG, &c->tokenize, NULL,
          "print the token ids in the format of --ids and stop;\nwithout -n and -l: all, "
          "one line per document",
@@ -180,6 +185,9 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (!(r->threshold > 0))
         return ol_usage_error("--threshold must be greater than 0");
     r->summary = !c->no_summaries;
+    if (r->ablate.n > 0 && c->no_summaries)
+        return ol_usage_error("--ablate needs the summaries");
+    r->perplexity |= r->ablate.n > 0;
     if (r->imatrix && c->no_summaries)
         return ol_usage_error("--imatrix needs the summaries");
     r->model = operands->items[0];

@@ -2,6 +2,7 @@
  * likelihoods. */
 #include "extract/observe/arms.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/magnitude.h"
@@ -53,6 +54,12 @@ static void unshare(void *shared)
     ol_arm_tally_free(shared);
 }
 
+static size_t saved_bytes(const struct ol_activation_layout *layout, int64_t n_values)
+{
+    (void)n_values;
+    return layout->n_arms > 0 ? (size_t)ol_arm_tally_bytes(layout) : 0;
+}
+
 static void save(const void *shared, void **kept, size_t *n)
 {
     ol_arm_tally_save(shared, kept, n);
@@ -84,6 +91,21 @@ const struct ol_activation_arms *ol_arms_recorded(const struct ol_recording *r)
 {
     const struct ol_arm_tally *tally = ol_recording_shared(r, &ol_observe_arms);
     return tally != NULL ? ol_arm_tally_arms(tally) : NULL;
+}
+
+double ol_arms_mean_nll(const struct ol_recording *r, int arm, int64_t *n)
+{
+    const struct ol_activation_layout *layout = r->to.layout;
+    const int64_t n_tokens = layout->n_sequences * layout->n_tokens;
+    const float *nll = ol_arms_recorded(r)->nll + arm * n_tokens;
+    double sum = 0;
+    *n = 0;
+    for (int64_t i = 0; i < n_tokens; i++)
+        if (!isnan(nll[i])) {
+            sum += (double)nll[i];
+            ++*n;
+        }
+    return sum / (double)*n;
 }
 
 /* ---- in the pass ---- */
@@ -176,6 +198,7 @@ const struct ol_observer ol_observe_arms = {
     .see = see,
     .share = share,
     .unshare = unshare,
+    .saved_bytes = saved_bytes,
     .save = save,
     .restore = restore,
 };

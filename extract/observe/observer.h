@@ -51,6 +51,7 @@ struct ol_observer {
      * all of them up to a layer is kept for a run that is resumed. */
     void *(*share)(const struct ol_recording *recording);
     void (*unshare)(void *shared);
+    size_t (*saved_bytes)(const struct ol_activation_layout *layout, int64_t n_values);
     void (*save)(const void *shared, void **bytes, size_t *n);
     int (*restore)(void *shared, const void *bytes, size_t n, struct ol_error *err);
 };

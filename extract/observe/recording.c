@@ -54,6 +54,17 @@ void *ol_recording_shared(const struct ol_recording *r, const struct ol_observer
 
 /* ---- what is kept of an unfinished run: [bytes of one observer, the bytes] each ---- */
 
+size_t ol_recording_saved_bytes(const struct ol_activation_layout *layout, int64_t n)
+{
+    size_t bytes = 0;
+    for (int i = 0; ol_observers[i] != NULL; i++)
+        if (ol_observers[i]->saved_bytes != NULL) {
+            const size_t one = ol_observers[i]->saved_bytes(layout, n);
+            bytes += one > 0 ? sizeof(uint64_t) + one : 0;
+        }
+    return bytes;
+}
+
 void ol_recording_save(const struct ol_recording *r, void **bytes, size_t *n)
 {
     char *all = NULL;

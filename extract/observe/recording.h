@@ -37,7 +37,9 @@ void ol_recording_free(struct ol_recording *r); /* NULL is fine */
 /* What an observer shares over all devices. */
 void *ol_recording_shared(const struct ol_recording *r, const struct ol_observer *o);
 
-/* All of it to and from bytes, for a run that is resumed. The caller frees *bytes. */
+/* All of it to and from bytes, for a run that is resumed. The caller frees *bytes. With
+ * n values among the outliers they are as many as _saved_bytes says. */
+size_t ol_recording_saved_bytes(const struct ol_activation_layout *layout, int64_t n);
 void ol_recording_save(const struct ol_recording *r, void **bytes, size_t *n);
 int ol_recording_restore(struct ol_recording *r, const void *bytes, size_t n,
                          struct ol_error *err);

@@ -203,6 +203,7 @@ const struct ol_observer ol_observe_summaries = {
     .see = see,
     .share = share,
     .unshare = unshare,
+    .saved_bytes = ol_summary_saved_bytes,
     .save = save,
     .restore = restore,
 };

@@ -11,10 +11,13 @@ struct ol_ablation {
     int64_t n_sequences, n_rows;
     int32_t *lengths; /* [n_sequences] */
     int32_t *ids;     /* [n_rows], without padding */
+    /* Of each arm, as the file has it: [arms.n]. */
+    const char **texts;
+    int32_t *left_out;
 };
 
 /* texts [n]: what --ablate says of each arm; n may be 0. The baseline's lengths
- * [n_sequences] and ids are copied. Clear it also when this fails. */
+ * [n_sequences] and ids are copied; NULL: arms alone. Clear it also when this fails. */
 int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
                      const char *const *texts, int n, const int32_t *lengths,
                      int64_t n_sequences, const int32_t *ids, struct ol_error *err);

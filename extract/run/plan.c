@@ -202,6 +202,12 @@ static struct ol_json *describe_model(const struct ol_plan_request *r,
     return model;
 }
 
+/* The sequences pass once, and once for every arm of an ablation. */
+static int64_t n_passes(const struct ol_plan_request *r)
+{
+    return r->layout->n_arms + 1;
+}
+
 /* Of one sequence, as many times as there are sequences. */
 static double operations(const struct ol_plan_request *r)
 {
@@ -215,7 +221,7 @@ static double operations(const struct ol_plan_request *r)
         if (l < last || r->perplexity || r->summary)
             n += ol_cost_mlp(spec, l, &tokens);
     }
-    return n * (double)r->n_sequences;
+    return n * (double)(r->n_sequences * n_passes(r));
 }
 
 /* Bytes of the file with its first n sequences. */
@@ -246,8 +252,9 @@ static int64_t file_bytes(const struct ol_plan_request *r, int64_t n,
 static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
 {
     enum { FEW = 64 };
-    const struct ol_state_identity id = {
-        "", r->backend->dtype, r->n_sequences * r->length, r->model->spec.d_model};
+    const struct ol_state_identity id = {"", r->backend->dtype,
+                                         r->n_sequences * r->length * n_passes(r),
+                                         r->model->spec.d_model};
     const int64_t n = r->n_sequences;
     int64_t bytes = file_bytes(r, n < 2 * FEW ? n : 2 * FEW, err);
     if (bytes >= 0 && n > 2 * FEW) {
@@ -259,7 +266,7 @@ static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
     return bytes < 0
                ? -1
                : bytes + ol_state_disk_bytes(
-                             &id, ol_summary_saved_bytes(
+                             &id, ol_recording_saved_bytes(
                                       r->layout, ol_activation_likely_values(r->layout)));
 }
 
@@ -290,7 +297,8 @@ static int check_size(const struct ol_plan_request *r, struct ol_error *err)
 {
     /* More than the file, the stream and the buffers hold of one value of one layer. */
     const double bytes_per_value = 64,
-                 tokens = (double)r->n_sequences * (double)r->length,
+                 tokens =
+                     (double)r->n_sequences * (double)r->length * (double)n_passes(r),
                  bytes = tokens * r->model->spec.d_model * r->model->spec.n_layers *
                          bytes_per_value;
     return bytes < 0x1p62
@@ -305,14 +313,14 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
     struct ol_memory_need need = {
         .what = {&r->model->spec, r->layout, r->n_sequences * r->length, r->n_sequences},
-        .n_rows = r->n_sequences * r->length,
+        .n_rows = r->n_sequences * r->length * n_passes(r),
         .longest = r->length,
         .dtype = r->backend->dtype,
         .scratch_bytes =
             r->backend->op->scratch_bytes(r->backend, ol_spec_products(&r->model->spec)),
         .other_bytes = ol_memory_resident(),
         .n_parts = 1,
-        .part_rows = r->n_sequences * r->length,
+        .part_rows = r->n_sequences * r->length * n_passes(r),
     };
     struct ol_memory_plan memory;
     if (check_size(r, err) != 0 ||

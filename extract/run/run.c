@@ -127,6 +127,19 @@ static int lay_out(struct run *r, struct ol_error *err)
     return status;
 }
 
+/* The sequences once more for every arm; the file holds what arms come to. */
+static int add_arms(struct run *r, struct ol_error *err)
+{
+    const struct ol_texts *ablate = &r->request->ablate;
+    if (ol_ablation_init(&r->all, &r->model.spec, ablate->items, (int)ablate->n,
+                         r->corpus.lengths, r->corpus.n_sequences, r->ids, err) != 0)
+        return -1;
+    r->layout.n_arms = r->all.arms.n;
+    r->layout.arms = r->all.texts;
+    r->layout.left_out = r->all.left_out;
+    return 0;
+}
+
 /* ---- the input ---- */
 
 static int compare_ids(const void *a, const void *b)
@@ -408,7 +421,7 @@ static int open_files(struct run *r, struct ol_error *err)
         if (r->file != NULL && keep_mode(r, partial, err) == 0)
             r->states =
                 ol_state_create(r->state_path, &id,
-                                ol_summary_saved_bytes(
+                                ol_recording_saved_bytes(
                                     &r->layout, ol_activation_likely_values(&r->layout)),
                                 err);
         status = r->states != NULL ? keep_mode(r, r->state_path, err) : -1;
@@ -528,6 +541,18 @@ static void begin_recording(struct run *r)
     r->recording = ol_recording_new(&target);
 }
 
+static void tell_arms(const struct run *r)
+{
+    for (int arm = 0; arm < r->layout.n_arms; arm++) {
+        int64_t n;
+        const double mean = ol_arms_mean_nll(r->recording, arm, &n);
+        if (n > 0)
+            ol_note("%s: perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
+                    " tokens)",
+                    r->layout.arms[arm], exp(mean), mean, n);
+    }
+}
+
 static int compute(struct run *r, struct ol_error *err)
 {
     /* Where there was a choice. */
@@ -581,6 +606,7 @@ static int compute(struct run *r, struct ol_error *err)
         ol_note("perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
                 " tokens)",
                 exp(mean_nll), mean_nll, n_nll);
+    tell_arms(r);
     status = 0;
 out:
     /* What waits is still worth writing: a resumed run then starts later. */
@@ -653,10 +679,7 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
         ol_model_open(&r.model, request->model, err) != 0 ||
         read_corpus(&r, r.model.directory, err) != 0 || check_names(&r, err) != 0 ||
-        join_ids(&r, err) != 0 || lay_out(&r, err) != 0 ||
-        ol_ablation_init(&r.all, &r.model.spec, request->ablate.items,
-                         (int)request->ablate.n, r.corpus.lengths, r.corpus.n_sequences,
-                         r.ids, err) != 0)
+        join_ids(&r, err) != 0 || lay_out(&r, err) != 0 || add_arms(&r, err) != 0)
         goto out;
     name_pieces(&r);
     describe(&r);
@@ -741,7 +764,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         goto out;
     r.corpus.n_sequences = request->corpus.n_sequences;
     r.corpus.n_tokens = request->corpus.length;
-    if (lay_out(&r, err) != 0)
+    if (lay_out(&r, err) != 0 || add_arms(&r, err) != 0)
         goto out;
     if (ol_devices_open(&r.devices, request, 1, err) != 0)
         goto out;

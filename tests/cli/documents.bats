@@ -135,3 +135,15 @@ EOF
         [ -z "$(groff -man -ww -z -rLL=100n "$page" 2>&1 | grep -v 'cannot adjust\|cannot break' | tee /dev/stderr)" ]
     done
 }
+
+@test "documents: every table of an activation file is described" {
+    paths=$(tr -d '\\\n' <"$ROOT/common/tables.h" | grep -o 'T([A-Z_]*, *"[^"]*"' | sed 's/.*"\(.*\)"/\1/')
+    [ "$(echo "$paths" | wc -l)" -gt 30 ]
+    for path in $paths; do
+        path=$(echo "$path" | sed -E 's|%03d|NNN|; s|/summary/(ln_attn\|ln_mlp\|output)/|/summary/SITE/|')
+        case $path in
+            */squares/*) grep -q "\b$(basename "$path")\b" "$ROOT/common/ol-activations.5"; path=/layers/NNN/summary/squares/INPUT ;;
+        esac
+        grep -qE "^$path( |,|$)" "$ROOT/common/ol-activations.5" || { echo "$path is not in ol-activations.5"; false; }
+    done
+}
