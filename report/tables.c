@@ -43,6 +43,7 @@ const struct ol_table_source *const ol_table_sources[] = {&ol_counts_table,
                                                           &ol_expert_ranking_table,
                                                           &ol_router_table,
                                                           &ol_loads_table,
+                                                          &ol_ablation_table,
                                                           NULL};
 
 const struct ol_table_source *ol_table_find(const char *name)

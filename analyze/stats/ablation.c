@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analyze/statistics.h"
+#include "common/results/ablation.h"
 #include "common/real_math.h"
 
 /* Of one arm, or of the baseline (-1). */
@@ -63,14 +64,14 @@ static const float *nll_of(const struct counter *c, int64_t sequence)
                      row_of(c, sequence) * ol_activation_layout(f)->n_tokens;
 }
 
-static struct ol_json *known(double value, int64_t n)
+static double known(double value, int64_t n)
 {
-    return n > 0 && isfinite(value) ? ol_json_new_real(value) : ol_json_new_null();
+    return n > 0 && isfinite(value) ? value : NAN;
 }
 
 /* The first token of a sequence has none; the arm's token t is the baseline's token t +
  * left_out. */
-static void put_likelihoods(const struct counter *c, struct ol_json *entry)
+static void find_likelihoods(const struct counter *c, struct ol_ablation_run *run)
 {
     const struct counter baseline = {.a = c->a, .arm = -1};
     double sum = 0, difference = 0;
@@ -82,11 +83,10 @@ static void put_likelihoods(const struct counter *c, struct ol_json *entry)
             difference += (double)nll[t] - (double)before[t + c->left_out];
         }
     }
-    ol_json_set(entry, "n_tokens", ol_json_new_int(n));
-    ol_json_set(entry, "mean_nll", known(sum / (double)n, n));
-    ol_json_set(entry, "perplexity", known(ol_real_exp(sum / (double)n), n));
-    if (c->arm >= 0)
-        ol_json_set(entry, "mean_nll_difference", known(difference / (double)n, n));
+    run->n_tokens = n;
+    run->mean_nll = known(sum / (double)n, n);
+    run->perplexity = known(ol_real_exp(sum / (double)n), n);
+    run->mean_nll_difference = c->arm >= 0 ? known(difference / (double)n, n) : NAN;
 }
 
 /* ---- counts ---- */
@@ -165,10 +165,6 @@ static struct extent extent_of(const struct counter *c, int64_t first, int64_t e
     return e;
 }
 
-struct counts {
-    int64_t pairs, unique, pooled, strict;
-};
-
 /* Buffers of a counter's. */
 struct room {
     uint8_t *sites, *positions;
@@ -184,7 +180,7 @@ static int64_t longest_of(const struct counter *c, int64_t first, int64_t end)
 }
 
 static void count_batch(const struct counter *c, int64_t first, int64_t end,
-                        const struct room *room, struct counts *n)
+                        const struct room *room, struct ol_ablation_run *n)
 {
     const struct ol_criterion *criterion = &c->a->criterion;
     const double n_sites = c->a->n_sites, n_tokens = (double)longest_of(c, first, end);
@@ -200,7 +196,7 @@ static void count_batch(const struct counter *c, int64_t first, int64_t end,
 }
 
 static void count_pooled(const struct counter *c, const struct room *room,
-                         struct counts *n)
+                         struct ol_ablation_run *n)
 {
     const struct ol_criterion *criterion = &c->a->criterion;
     const double n_sites = c->a->n_sites;
@@ -231,50 +227,37 @@ static bool has_counts(const struct ol_analysis *a)
     return a->n_sites > 0;
 }
 
-static void put_counts(struct counter *c, struct ol_json *entry)
+static void find_counts(struct counter *c, struct ol_ablation_run *run)
 {
     const struct ol_parts *parts = c->a->parts;
-    const bool known_counts = has_counts(c->a);
-    struct counts n = {0};
-    if (known_counts) {
-        size_t most = 0;
-        for (int i = 0; i < parts->n_files; i++) {
-            const size_t bytes = (size_t)ol_activation_position_bytes(
-                ol_activation_layout(parts->files[i]));
-            most = bytes > most ? bytes : most;
-        }
-        const struct room room = {ol_xcalloc(c->site_bytes, 1), ol_xcalloc(most, 1),
-                                  ol_xcalloc((size_t)c->d_model, 1)};
-        if (c->arm < 0)
-            sum_up_baseline(c);
-        const int64_t size = c->a->criterion.batch_size;
-        for (int64_t first = 0; first < parts->n_sequences; first += size)
-            count_batch(c, first,
-                        first + size < parts->n_sequences ? first + size
-                                                          : parts->n_sequences,
-                        &room, &n);
-        count_pooled(c, &room, &n);
-        free(room.sites);
-        free(room.positions);
-        free(room.qualified);
-        free(c->sites);
-        free(c->occurrences);
+    const int64_t size = c->a->criterion.batch_size, n = parts->n_sequences;
+    size_t most = 0;
+    run->pairs = run->unique = run->pooled = run->strict = OL_ABSENT;
+    if (!has_counts(c->a))
+        return;
+    for (int i = 0; i < parts->n_files; i++) {
+        const size_t bytes =
+            (size_t)ol_activation_position_bytes(ol_activation_layout(parts->files[i]));
+        most = bytes > most ? bytes : most;
     }
-    const struct {
-        const char *name;
-        int64_t n;
-    } all[] = {{"pairs", n.pairs},
-               {"unique", n.unique},
-               {"pooled", n.pooled},
-               {"strict", n.strict}};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        ol_json_set(entry, all[i].name,
-                    known_counts ? ol_json_new_int(all[i].n) : ol_json_new_null());
+    const struct room room = {ol_xcalloc(c->site_bytes, 1), ol_xcalloc(most, 1),
+                              ol_xcalloc((size_t)c->d_model, 1)};
+    if (c->arm < 0)
+        sum_up_baseline(c);
+    run->pairs = run->unique = run->pooled = run->strict = 0;
+    for (int64_t first = 0; first < n; first += size)
+        count_batch(c, first, first + size < n ? first + size : n, &room, run);
+    count_pooled(c, &room, run);
+    free(room.sites);
+    free(room.positions);
+    free(room.qualified);
+    free(c->sites);
+    free(c->occurrences);
 }
 
 /* ---- the block ---- */
 
-static struct ol_json *describe(const struct ol_analysis *a, int arm, int left_out)
+static struct ol_ablation_run describe(const struct ol_analysis *a, int arm, int left_out)
 {
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
     struct counter c = {.a = a,
@@ -282,12 +265,10 @@ static struct ol_json *describe(const struct ol_analysis *a, int arm, int left_o
                         .left_out = left_out,
                         .d_model = layout->d_model,
                         .site_bytes = (size_t)ol_activation_site_bytes(layout)};
-    struct ol_json *entry = ol_json_new_object();
-    if (arm >= 0)
-        ol_json_set(entry, "arm", ol_json_new_string(layout->arms[arm]));
-    put_likelihoods(&c, entry);
-    put_counts(&c, entry);
-    return entry;
+    struct ol_ablation_run run = {.arm = arm >= 0 ? layout->arms[arm] : NULL};
+    find_likelihoods(&c, &run);
+    find_counts(&c, &run);
+    return run;
 }
 
 static struct ol_json *results(const struct ol_analysis *a, void *state)
@@ -296,12 +277,14 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
     if (layout->n_arms == 0)
         return ol_json_new_null();
-    struct ol_json *block = ol_json_new_object(), *arms = ol_json_new_array();
-    ol_json_set(block, "baseline", describe(a, -1, 0));
+    struct ol_ablation_run baseline = describe(a, -1, 0),
+                           *arms = ol_xcalloc((size_t)layout->n_arms, sizeof *arms);
     for (int i = 0; i < layout->n_arms; i++)
-        ol_json_append(arms, describe(a, i, layout->left_out[i]));
-    ol_json_set(block, "arms", arms);
-    return block;
+        arms[i] = describe(a, i, layout->left_out[i]);
+    const struct ol_ablation block = {&baseline, {arms, layout->n_arms}};
+    struct ol_json *json = ol_fields_write(ol_ablation_struct(), &block);
+    free(arms);
+    return json;
 }
 
 const struct ol_statistic ol_ablation_statistic = {.name = "ablation",

@@ -3,6 +3,7 @@
 #ifndef OL_RESULTS_BLOCKS_H
 #define OL_RESULTS_BLOCKS_H
 
+#include "common/results/ablation.h"
 #include "common/results/attribution.h"
 #include "common/results/distributions.h"
 #include "common/results/expert_quantisation.h"
@@ -35,7 +36,8 @@
     F(OBJECT(ol_uncertainty), uncertainty, OL_NULL | OL_OLD, "")                 \
     F(OBJECT(ol_phase_shift), phase_shift, OL_NULL | OL_OLD, "")                 \
     F(OBJECT(ol_quantisation), quantisation, OL_NULL | OL_OLD, "")               \
-    F(OBJECT(ol_expert_quantisation), expert_quantisation, OL_NULL | OL_OLD, "")
+    F(OBJECT(ol_expert_quantisation), expert_quantisation, OL_NULL | OL_OLD, "") \
+    F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")
 /* clang-format on */
 

@@ -28,6 +28,9 @@ check() { "$PYTHON" "$TESTS/oracle/ablation.py" "$1" "$2" "$TESTS/golden/ablatio
         done
         "$ANALYZE" --threshold 5 $model.h5 | grep -q '"pairs": null'
     done
+    "$REPORT" mixtral.json | grep -qE '^\| zero:3 .* 479\.0 \| +0\.074 '
+    "$REPORT" -f csv --table ablation mixtral.json | grep -q 'zero:3'
+    "$REPORT" -f html mixtral.json | grep -q 'id="ablation"'
 }
 
 @test "the baseline is what it is without arms, and the same on a simulated device" {

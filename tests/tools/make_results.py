@@ -328,6 +328,14 @@ class Maker:
                         for x, l, e, n in sorted(all, key=lambda y: (-y[0], y[1:3]))[:16]]
         return {"most_tokens": 32, "n_experts": self.a.experts, "methods": METHODS, "layers": layers, "ranking": ranking}
 
+    def ablation(self, arm):
+        run = {"arm": None, "n_tokens": 100, "mean_nll": 2.1, "perplexity": 8.166, "mean_nll_difference": None,
+               "pairs": 9, "unique": 4, "pooled": 3, "strict": 1}
+        return {"baseline": run, "arms": [
+            dict(run, arm=arm, mean_nll=2.35, perplexity=10.486, mean_nll_difference=0.25, pairs=2),
+            dict(run, arm="first", n_tokens=96, mean_nll=None, perplexity=None, pairs=None, unique=None,
+                 pooled=None, strict=None)]}
+
     def router(self):
         if self.dense:
             return None
@@ -379,13 +387,14 @@ class Maker:
             out["model"].update(family=EVIL, weight_format=EVIL, routing=EVIL)
             out["input"].update(source=EVIL, windowing=EVIL)
             out["phase_shift"]["text"] = out["command_line"] = out["tool_version"] = EVIL
+        out["ablation"] = self.ablation(EVIL if a.edge == "hostile" else "zero:5")
         out["position_map"], out["expert_quantisation"] = self.position_map(), self.expert_quantisation()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-          "position_map", "expert_quantisation")
+          "position_map", "expert_quantisation", "ablation")
 
 
 def main():
