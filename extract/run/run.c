@@ -242,7 +242,7 @@ static void describe_config(struct run *r)
     info->model.top_k = m->spec.router.top_k;
 }
 
-static void describe(struct run *r)
+static int describe(struct run *r, struct ol_error *err)
 {
     const struct ol_model *m = &r->model;
     const struct ol_run_request *request = r->request;
@@ -259,7 +259,8 @@ static void describe(struct run *r)
     describe_config(r);
     info->model.weight_format = ol_weights_format(m->weights);
     info->model.config_sha256 = ol_xstrdup(m->config_sha256);
-    ol_checkpoint_sha256(m->checkpoint, sha);
+    if (ol_checkpoint_sha256(m->checkpoint, sha, err) != 0)
+        return -1;
     info->model.weights_sha256 = ol_xstrdup(sha);
     ol_weights_parameters(m->weights, &info->model.total_parameters,
                           &info->model.active_parameters);
@@ -272,6 +273,7 @@ static void describe(struct run *r)
                    : request->corpus.windowing == OL_WINDOWING_REFERENCE ? "reference"
                                                                          : "contiguous");
     info->input.bos = r->corpus.bos;
+    return 0;
 }
 
 /* ---- files ---- */
@@ -682,7 +684,8 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         join_ids(&r, err) != 0 || lay_out(&r, err) != 0 || add_arms(&r, err) != 0)
         goto out;
     name_pieces(&r);
-    describe(&r);
+    if (describe(&r, err) != 0)
+        goto out;
     /* Not needed any more, and large. */
     ol_tokenizer_close(r.tokenizer);
     r.tokenizer = NULL;

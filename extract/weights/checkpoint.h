@@ -54,8 +54,11 @@ const struct ol_stored_tensor *ol_checkpoint_tensor(const struct ol_checkpoint *
 const char *ol_checkpoint_directory(const struct ol_checkpoint *c);
 const char *ol_checkpoint_path(const struct ol_checkpoint *c, int file);
 
-/* SHA-256 over each file's header (its 8 length bytes and its JSON) and the file's size
- * (8 bytes, little endian), in file-name order. */
-void ol_checkpoint_sha256(const struct ol_checkpoint *c, char hex[OL_SHA256_HEX_BYTES]);
+/* What tells these weights from others: SHA-256 over the digest (64 hexadecimal digits)
+ * of each file's header (its 8 length bytes and its JSON) and the file's size (8 bytes,
+ * little endian), in file-name order; then 64 bytes from the middle of the tensors, or of
+ * 2048 of them where there are more, by file and offset. Reads them: -1 on failure. */
+int ol_checkpoint_sha256(const struct ol_checkpoint *c, char hex[OL_SHA256_HEX_BYTES],
+                         struct ol_error *err);
 
 #endif

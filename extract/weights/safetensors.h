@@ -23,6 +23,10 @@ void ol_safetensors_close(struct ol_safetensors *s);
 /* All tensors by rising offset; owned by s. */
 const struct ol_stored_tensor *ol_safetensors_tensors(const struct ol_safetensors *s,
                                                       int64_t *n);
+/* Add a few bytes from the middle of every step-th tensor, the first among them, to *sha:
+ * headers alone do not tell two trainings of one model apart. */
+int ol_safetensors_sample(const struct ol_safetensors *s, int64_t step,
+                          struct ol_sha256 *sha, struct ol_error *err);
 const char *ol_safetensors_path(const struct ol_safetensors *s);
 
 #endif

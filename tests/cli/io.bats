@@ -191,6 +191,31 @@ refused() {
     [ "$(stat -c '%i %Y' run.h5)" != "$before" ]
 }
 
+@test "other weights of the same shapes are another run" {
+    cp -r "$PLANTED" model
+    "$EXTRACT" -q model --ids "$IDS" -o run.h5
+    # As a training that goes on, and saves over its last checkpoint.
+    "$PYTHON" - <<'PY'
+import json, struct
+with open("model/model.safetensors", "rb") as f:
+    data = bytearray(f.read())
+start = 8 + struct.unpack("<Q", data[:8])[0]
+tensors = json.loads(data[8:start])
+name = sorted(n for n in tensors if n.endswith("q_proj.weight"))[0]
+first, end = (start + offset for offset in tensors[name]["data_offsets"])
+for i in range(first + 1, end, 2):
+    data[i] ^= 0x80
+with open("model/model.safetensors", "wb") as f:
+    f.write(data)
+PY
+    refused 1 'run.h5: is complete, but belongs to another run, its weights_sha256 differs' \
+        "$EXTRACT" model --ids "$IDS" -o run.h5 --resume
+    "$EXTRACT" -q model --ids "$IDS" -o other.h5
+    "$ANALYZE" run.h5 > a.json
+    "$ANALYZE" other.h5 > b.json
+    "$REPORT" diff a.json b.json | grep -q 'different models, as their weights differ'
+}
+
 @test "a FIFO is waited for only where a stream is meant" {
     for file in config.json model.safetensors.index.json model.safetensors tokenizer.json; do
         rm -rf model
