@@ -115,6 +115,10 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "outliers; repeatable, each ARM of\nzero:DIMENSION[,...], mean:DIMENSION[,...],"
          "\ndrop:LAYER.EXPERT[,...], first, or several joined by +",
          0, 0, NULL},
+        {0, "ablate-from", OL_OPTION_TEXT, &r->ablate_from, "RESULTS",
+         "arms of what ol-analyze found: the massive dimensions\nat zero, at their mean, "
+         "and without the super experts",
+         0, 0, NULL},
         {0, "tokenize", OL_OPTION_FLAG, &c->tokenize, NULL,
          "print the token ids in the format of --ids and stop;\nwithout -n and -l: all, "
          "one line per document",
@@ -185,9 +189,10 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (!(r->threshold > 0))
         return ol_usage_error("--threshold must be greater than 0");
     r->summary = !c->no_summaries;
-    if (r->ablate.n > 0 && c->no_summaries)
+    const bool ablates = r->ablate.n > 0 || r->ablate_from != NULL;
+    if (ablates && c->no_summaries)
         return ol_usage_error("--ablate needs the summaries");
-    r->perplexity |= r->ablate.n > 0;
+    r->perplexity |= ablates;
     if (r->imatrix && c->no_summaries)
         return ol_usage_error("--imatrix needs the summaries");
     r->model = operands->items[0];

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { MOST_DIMENSIONS = 256 };
+enum { MOST_DIMENSIONS = OL_ARM_MOST_ITEMS };
 
 struct dimensions {
     int n;

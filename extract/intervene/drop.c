@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { MOST_EXPERTS = 256 };
+enum { MOST_EXPERTS = OL_ARM_MOST_ITEMS };
 
 struct experts {
     int n;

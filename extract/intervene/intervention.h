@@ -4,6 +4,8 @@
 
 #include "extract/forward/arms.h"
 
+enum { OL_ARM_MOST_ITEMS = 256 }; /* dimensions or experts of an intervention */
+
 struct ol_intervention {
     const char *name; /* what stands before the colon */
     const char

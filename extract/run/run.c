@@ -16,6 +16,7 @@
 #include "common/output.h"
 #include "common/process.h"
 #include "common/version.h"
+#include "extract/run/ablate_from.h"
 #include "extract/run/ablation.h"
 #include "extract/observe/summary.h"
 #include "extract/run/devices.h"
@@ -130,9 +131,25 @@ static int lay_out(struct run *r, struct ol_error *err)
 /* The sequences once more for every arm; the file holds what arms come to. */
 static int add_arms(struct run *r, struct ol_error *err)
 {
-    const struct ol_texts *ablate = &r->request->ablate;
-    if (ol_ablation_init(&r->all, &r->model.spec, ablate->items, (int)ablate->n,
-                         r->corpus.lengths, r->corpus.n_sequences, r->ids, err) != 0)
+    const struct ol_texts *asked = &r->request->ablate;
+    struct ol_texts all = {0};
+    char *found[OL_FOUND_ARMS];
+    int n_found = 0;
+    int status = 0;
+    for (size_t i = 0; i < asked->n; i++)
+        ol_texts_append(&all, asked->items[i]);
+    if (r->request->ablate_from != NULL)
+        status = ol_ablate_from(r->request->ablate_from, r->model.config_sha256, found,
+                                &n_found, err);
+    for (int i = 0; i < n_found; i++)
+        ol_texts_append(&all, found[i]);
+    if (status == 0)
+        status = ol_ablation_init(&r->all, &r->model.spec, all.items, (int)all.n,
+                                  r->corpus.lengths, r->corpus.n_sequences, r->ids, err);
+    for (int i = 0; i < n_found; i++)
+        free(found[i]);
+    ol_texts_free(&all);
+    if (status != 0)
         return -1;
     r->layout.n_arms = r->all.arms.n;
     r->layout.arms = r->all.texts;

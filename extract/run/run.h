@@ -32,10 +32,11 @@ struct ol_run_request {
     int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
                        free, less a reserve */
     bool perplexity, resume;
-    struct ol_texts ablate; /* an arm each */
-    bool imatrix;           /* sum up the squares of products' inputs; with summaries */
-    bool summary;           /* make summaries, */
-    double threshold;       /* whose occurrences are of at least this magnitude */
+    struct ol_texts ablate;  /* an arm each */
+    const char *ablate_from; /* results whose findings are further arms; NULL: none */
+    bool imatrix;            /* sum up the squares of products' inputs; with summaries */
+    bool summary;            /* make summaries, */
+    double threshold;        /* whose occurrences are of at least this magnitude */
 };
 
 /* Run it and print the sealed file's name on stdout. */

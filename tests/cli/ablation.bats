@@ -90,3 +90,31 @@ check() { "$PYTHON" "$TESTS/oracle/ablation.py" "$1" "$2" "$TESTS/golden/ablatio
     run "$EXTRACT" "$GOLDEN/mixtral" --ids ids.txt --ablate first --no-summaries -o run.h5
     [ "$status" -eq 2 ]
 }
+
+@test "arms are made of what an analysis found, of the same model alone" {
+    cd "$BATS_TEST_TMPDIR"
+    several mixtral >ids.txt
+    extract_arms mixtral -o run.h5
+    "$ANALYZE" run.h5 -o run.json
+    run "$EXTRACT" "$GOLDEN/mixtral" --ids ids.txt --ablate-from run.json -o none.h5
+    [ "$status" -eq 1 ] && [[ $output == *'neither massive dimensions nor super experts'* ]] ||
+        [[ $output == *'drop:'* ]]
+    "$PYTHON" - <<'PY'
+import json
+results = json.load(open("run.json"))
+dimension = {"feature": 7, "max_magnitude": 900.0, "max_layer": 1, "max_ratio": 2000.0, "n_values": 1, "n_tokens": 1,
+             "at_first_token": 1, "n_layers": 1, "first_layer": 1, "last_layer": 1, "above_until": None,
+             "above_until_at_most": None, "tokens": [], "layers": []}
+results["massive"]["features"] = [dimension, dict(dimension, feature=2)]
+unit = {"layer": 1, "kind": "expert", "expert": 3, "n_tokens": 5}
+results["super_experts"]["experts"] = [unit, dict(unit, kind="shared", expert=None)]
+json.dump(results, open("found.json", "w"))
+PY
+    run "$EXTRACT" "$GOLDEN/mixtral" --ids ids.txt --ablate-from found.json --ablate first -o found.h5
+    echo "$output"
+    [ "$status" -eq 0 ]
+    arms=$(h5dump -d /ablation/arms found.h5 | grep '(0)')
+    [[ $arms == *'"first", "zero:7,2", "mean:7,2", "drop:1.3"'* ]]
+    run "$EXTRACT" "$GOLDEN/llama" --ids ids.txt --ablate-from found.json -o other.h5
+    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *'is of another model'* ]]
+}
