@@ -22,25 +22,6 @@
 
 #include "extract/forward/pass.h"
 
-/* Show rows of a block; the block's own, of a tensor of all. */
-static int see(struct ol_pass *p, enum ol_point point, const struct ol_block *block,
-               struct ol_tensor x, struct ol_error *err)
-{
-    struct ol_view view = ol_pass_view(p, point, block);
-    view.x = ol_tensor_rows(x, block->first, block->n);
-    return ol_tap(p->taps, &view, err);
-}
-
-/* The only place where the stream changes: rows first .. first + x.n_rows - 1 of it, by x
- * of the activations' type, or by a float sum of all experts. */
-static int join(struct ol_pass *p, int64_t first, struct ol_tensor x,
-                struct ol_error *err)
-{
-    const struct ol_tensor hidden = ol_tensor_rows(p->hidden, first, x.n_rows);
-    return x.dtype == hidden.dtype ? p->op->add(p->b, hidden, x, err)
-                                   : p->op->add_sum(p->b, hidden, x, err);
-}
-
 /* The stream has changed in all rows: what arms make of theirs. */
 static int intervene(struct ol_pass *p, struct ol_error *err)
 {
@@ -53,16 +34,6 @@ static int intervene(struct ol_pass *p, struct ol_error *err)
             return -1;
     }
     return 0;
-}
-
-/* normed = norm(hidden), with the weight of that role. */
-static int norm(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
-                struct ol_error *err)
-{
-    return p->op->norm(p->b, p->spec->norm, p->spec->norm_eps,
-                       ol_tensor_rows(p->hidden, block->first, block->n),
-                       ol_pass_weight(p, role, block->layer),
-                       ol_tensor_rows(p->normed, block->first, block->n), err);
 }
 
 /* ---- mixing of tokens ---- */
@@ -81,11 +52,11 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
         .x = ol_tensor_rows(p->normed, block->first, block->n),
         .out = out,
     };
-    if (see(p, OL_POINT_RESIDUAL_ATTN, block, p->hidden, err) != 0 ||
-        norm(p, OL_ROLE_ATTN_NORM, block, err) != 0 ||
-        see(p, OL_POINT_LN_ATTN, block, p->normed, err) != 0 ||
+    if (ol_pass_see(p, OL_POINT_RESIDUAL_ATTN, block, p->hidden, err) != 0 ||
+        ol_pass_norm(p, OL_ROLE_ATTN_NORM, block, err) != 0 ||
+        ol_pass_see(p, OL_POINT_LN_ATTN, block, p->normed, err) != 0 ||
         ol_mixer_run(linear ? p->linear_mixer : p->mixer, &rows, err) != 0 ||
-        join(p, block->first, out, err) != 0)
+        ol_pass_join(p, block->first, out, err) != 0)
         return -1;
     struct ol_view view = rows.view;
     view.x = out;
@@ -118,62 +89,10 @@ static int mlp_norm(struct ol_pass *p, int layer, struct ol_error *err)
         return -1;
     struct ol_block block = {.layer = layer};
     while (ol_pass_next_block(p, &block))
-        if (see(p, OL_POINT_RESIDUAL_MLP, &block, p->hidden, err) != 0 ||
-            norm(p, OL_ROLE_MLP_NORM, &block, err) != 0 ||
-            see(p, OL_POINT_LN_MLP, &block, p->normed, err) != 0)
+        if (ol_pass_see(p, OL_POINT_RESIDUAL_MLP, &block, p->hidden, err) != 0 ||
+            ol_pass_norm(p, OL_ROLE_MLP_NORM, &block, err) != 0 ||
+            ol_pass_see(p, OL_POINT_LN_MLP, &block, p->normed, err) != 0)
             return -1;
-    return 0;
-}
-
-static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
-                      struct ol_error *err)
-{
-    const struct ol_tensor x = ol_tensor_rows(p->normed, first, n),
-                           gate = ol_tensor_rows(p->dense_gate, 0, n),
-                           up = ol_tensor_rows(p->dense_up, 0, n),
-                           down = ol_tensor_rows(p->dense_down, 0, n);
-    const struct ol_weight none = {0};
-    const struct ol_matmul in[] = {
-        {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, gate},
-        {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, up}};
-    const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer), none,
-                                  down};
-    const int component = 0;
-    const int64_t start = 0, baseline = p->arm_starts[1] - first,
-                  end = baseline < 0   ? 0
-                        : baseline < n ? baseline
-                                       : n;
-    const struct ol_component_rows all = {.n = 1,
-                                          .components = &component,
-                                          .firsts = &start,
-                                          .ends = &end,
-                                          .rows = p->all_rows + first};
-    struct ol_view view = {.layer = layer, .components = &all, .x = gate};
-    if (p->op->matmul(p->b, in, 2, err) != 0 ||
-        p->op->glu(p->b, &p->spec->glu, gate, up, err) != 0)
-        return -1;
-    view.point = OL_POINT_DOWN_INPUT;
-    if (ol_tap(p->taps, &view, err) != 0 || p->op->matmul(p->b, &out, 1, err) != 0)
-        return -1;
-    view.point = OL_POINT_DOWN_OUTPUT;
-    view.x = down;
-    if (ol_tap(p->taps, &view, err) != 0)
-        return -1;
-    return join(p, first, down, err);
-}
-
-static int dense_mlp(struct ol_pass *p, int layer, struct ol_error *err)
-{
-    if (ol_pass_wait(p, OL_ROLE_GATE, OL_ROLE_DOWN, layer, err) != 0)
-        return -1;
-    const double cost = ol_cost_mlp(p->spec, layer, &p->tokens);
-    const int64_t most = p->dense_gate.n_rows;
-    for (int64_t first = 0, n; first < p->n_rows; first += n) {
-        n = p->n_rows - first < most ? p->n_rows - first : most;
-        if (dense_rows(p, layer, first, n, err) != 0)
-            return -1;
-        ol_pass_progress(p, layer, cost * (double)n / (double)p->n_rows);
-    }
     return 0;
 }
 
@@ -213,7 +132,7 @@ static int moe_mlp(struct ol_pass *p, int layer, struct ol_error *err)
     struct ol_tensor sum;
     if (ol_experts_run(p->experts, layer, p->normed, &sum, err) != 0)
         return -1;
-    return join(p, 0, sum, err);
+    return ol_pass_join(p, 0, sum, err);
 }
 
 static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
@@ -230,7 +149,7 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
      * once. */
     if (p->in->meet != NULL && p->in->meet(p->in->arg, err) != 0)
         return -1;
-    if ((moe ? moe_mlp : dense_mlp)(p, layer, err) != 0 || intervene(p, err) != 0)
+    if ((moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err) != 0 || intervene(p, err) != 0)
         return -1;
     return ol_pass_send(p, OL_ROLE_ATTN_NORM, OL_ROLE_MLP_NORM, layer + 1, err);
 }
@@ -244,7 +163,7 @@ static int through_layer(struct ol_pass *p, int layer, struct ol_error *err)
         mlp_norm(p, layer, err) != 0 || mlp(p, layer, err) != 0 ||
         ol_taps_settle(p->taps, err) != 0 ||
         (ol_pass_goes_on(p, layer) &&
-         see(p, OL_POINT_RESIDUAL_OUT, &baseline, p->hidden, err) != 0))
+         ol_pass_see(p, OL_POINT_RESIDUAL_OUT, &baseline, p->hidden, err) != 0))
         return -1;
     return ol_taps_end_layer(p->taps, layer, p->hidden, err);
 }
@@ -254,55 +173,6 @@ static int one_layer(struct ol_pass *p, int layer, struct ol_error *err)
     ol_pass_prefetch_next(p, layer, false);
     const int status = through_layer(p, layer, err);
     ol_pass_release(p, layer);
-    return status;
-}
-
-/* targets [n_rows]: the token after each; -1 after the last of a sequence. */
-static void find_targets(const struct ol_pass *p, int32_t *targets)
-{
-    for (int64_t s = 0, row = 0; s < p->in->n_sequences; row += p->in->lengths[s++]) {
-        const int64_t last = row + p->in->lengths[s] - 1;
-        for (int64_t i = row; i < last; i++)
-            targets[i] = p->in->ids[i + 1];
-        targets[last] = -1;
-    }
-}
-
-/* A row predicts the token after it; the last row's NaN becomes the first token's. */
-static void shift(const struct ol_pass *p, float *nll)
-{
-    for (int64_t s = 0, row = 0; s < p->in->n_sequences; row += p->in->lengths[s++]) {
-        const int32_t length = p->in->lengths[s];
-        const float none = nll[row + length - 1];
-        memmove(nll + row + 1, nll + row, (size_t)(length - 1) * sizeof *nll);
-        nll[row] = none;
-    }
-}
-
-static int head(struct ol_pass *p, struct ol_error *err)
-{
-    int32_t *targets = ol_xmalloc((size_t)p->n_rows * sizeof *targets);
-    float *nll = ol_xmalloc((size_t)p->n_rows * sizeof *nll);
-    const struct ol_block all = {.n_sequences = p->in->n_sequences, .n = p->n_rows};
-    int status = -1;
-    find_targets(p, targets);
-    if (ol_pass_wait(p, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, err) != 0 ||
-        norm(p, OL_ROLE_FINAL_NORM, &all, err) != 0 ||
-        p->op->nll(p->b, p->normed, ol_pass_weight(p, OL_ROLE_LM_HEAD, 0), targets, nll,
-                   err) != 0)
-        goto out;
-    ol_pass_progress(p, p->spec->n_layers, ol_cost_head(p->spec, &p->tokens));
-    shift(p, nll);
-    status = 0;
-    for (int arm = 0; arm <= p->in->arms->n && status == 0; arm++) {
-        const struct ol_block rows = ol_pass_arm(p, p->spec->n_layers, arm);
-        struct ol_view view = ol_pass_view(p, OL_POINT_LIKELIHOOD, &rows);
-        view.values = nll + rows.first;
-        status = ol_tap(p->taps, &view, err);
-    }
-out:
-    free(nll);
-    free(targets);
     return status;
 }
 
@@ -318,22 +188,6 @@ static int start_stream(struct ol_pass *p, struct ol_error *err)
     return intervene(p, err);
 }
 
-void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped)
-{
-    const struct ol_pass p = {.in = in, .tokens = {in->n_sequences, in->lengths}};
-    *total = *skipped = 0;
-    for (int l = 0; l <= in->last_layer; l++) {
-        *total += ol_cost_mixer(in->spec, l, &p.tokens) +
-                  ol_cost_router(in->spec, l, &p.tokens);
-        if (ol_pass_goes_on(&p, l))
-            *total += ol_cost_mlp(in->spec, l, &p.tokens);
-        if (l == in->done)
-            *skipped = *total;
-    }
-    if (in->likelihood)
-        *total += ol_cost_head(in->spec, &p.tokens);
-}
-
 int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err)
 {
     struct ol_pass p;
@@ -347,7 +201,7 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err)
         if ((in->meet != NULL && in->meet(in->arg, err) != 0) ||
             one_layer(&p, layer, err) != 0)
             goto out;
-    if (in->likelihood && head(&p, err) != 0)
+    if (in->likelihood && ol_pass_head(&p, err) != 0)
         goto out;
     status = 0;
 out:

@@ -109,6 +109,33 @@ void ol_pass_progress(const struct ol_pass *p, int layer, double operations)
         p->in->progress(p->in->arg, layer, operations);
 }
 
+/* ---- the stream ---- */
+
+int ol_pass_see(struct ol_pass *p, enum ol_point point, const struct ol_block *block,
+                struct ol_tensor x, struct ol_error *err)
+{
+    struct ol_view view = ol_pass_view(p, point, block);
+    view.x = ol_tensor_rows(x, block->first, block->n);
+    return ol_tap(p->taps, &view, err);
+}
+
+int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
+                 struct ol_error *err)
+{
+    const struct ol_tensor hidden = ol_tensor_rows(p->hidden, first, x.n_rows);
+    return x.dtype == hidden.dtype ? p->op->add(p->b, hidden, x, err)
+                                   : p->op->add_sum(p->b, hidden, x, err);
+}
+
+int ol_pass_norm(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
+                 struct ol_error *err)
+{
+    return p->op->norm(p->b, p->spec->norm, p->spec->norm_eps,
+                       ol_tensor_rows(p->hidden, block->first, block->n),
+                       ol_pass_weight(p, role, block->layer),
+                       ol_tensor_rows(p->normed, block->first, block->n), err);
+}
+
 /* ---- begin and end ---- */
 
 static int make_tensors(struct ol_pass *p, struct ol_error *err)
@@ -221,4 +248,20 @@ void ol_pass_clear(struct ol_pass *p)
     ol_mixer_free(p->linear_mixer);
     free(p->arm_starts);
     free(p->all_rows);
+}
+
+void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped)
+{
+    const struct ol_pass p = {.in = in, .tokens = {in->n_sequences, in->lengths}};
+    *total = *skipped = 0;
+    for (int l = 0; l <= in->last_layer; l++) {
+        *total += ol_cost_mixer(in->spec, l, &p.tokens) +
+                  ol_cost_router(in->spec, l, &p.tokens);
+        if (ol_pass_goes_on(&p, l))
+            *total += ol_cost_mlp(in->spec, l, &p.tokens);
+        if (l == in->done)
+            *skipped = *total;
+    }
+    if (in->likelihood)
+        *total += ol_cost_head(in->spec, &p.tokens);
 }

@@ -73,6 +73,26 @@ void ol_pass_release(const struct ol_pass *p, int layer);
 /* Whether what comes after the router of that layer is computed. */
 bool ol_pass_goes_on(const struct ol_pass *p, int layer);
 
+/* ---- the stream ---- */
+
+/* Show rows of a block: the block's own, of a tensor of all. */
+int ol_pass_see(struct ol_pass *p, enum ol_point point, const struct ol_block *block,
+                struct ol_tensor x, struct ol_error *err);
+
+/* The only place where the stream changes: rows first .. first + x.n_rows - 1 of it, by x
+ * of the activations' type, or by a float sum of all experts. */
+int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
+                 struct ol_error *err);
+
+/* normed = norm(hidden), with the weight of that role. */
+int ol_pass_norm(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
+                 struct ol_error *err);
+
+/* A dense layer's MLP joins the stream (dense.c); the likelihoods after the last layer
+ * are shown (head.c). */
+int ol_pass_dense_mlp(struct ol_pass *p, int layer, struct ol_error *err);
+int ol_pass_head(struct ol_pass *p, struct ol_error *err);
+
 /* The share of a layer's work that is done. */
 void ol_pass_progress(const struct ol_pass *p, int layer, double operations);
 

@@ -1,0 +1,54 @@
+/* A dense MLP: hidden += down(glu(gate(normed), up(normed))), some rows at a time. */
+#include "extract/forward/pass.h"
+
+static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
+                      struct ol_error *err)
+{
+    const struct ol_tensor x = ol_tensor_rows(p->normed, first, n),
+                           gate = ol_tensor_rows(p->dense_gate, 0, n),
+                           up = ol_tensor_rows(p->dense_up, 0, n),
+                           down = ol_tensor_rows(p->dense_down, 0, n);
+    const struct ol_weight none = {0};
+    const struct ol_matmul in[] = {
+        {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, gate},
+        {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, up}};
+    const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer), none,
+                                  down};
+    const int component = 0;
+    const int64_t start = 0, baseline = p->arm_starts[1] - first,
+                  end = baseline < 0   ? 0
+                        : baseline < n ? baseline
+                                       : n;
+    const struct ol_component_rows all = {.n = 1,
+                                          .components = &component,
+                                          .firsts = &start,
+                                          .ends = &end,
+                                          .rows = p->all_rows + first};
+    struct ol_view view = {.layer = layer, .components = &all, .x = gate};
+    if (p->op->matmul(p->b, in, 2, err) != 0 ||
+        p->op->glu(p->b, &p->spec->glu, gate, up, err) != 0)
+        return -1;
+    view.point = OL_POINT_DOWN_INPUT;
+    if (ol_tap(p->taps, &view, err) != 0 || p->op->matmul(p->b, &out, 1, err) != 0)
+        return -1;
+    view.point = OL_POINT_DOWN_OUTPUT;
+    view.x = down;
+    if (ol_tap(p->taps, &view, err) != 0)
+        return -1;
+    return ol_pass_join(p, first, down, err);
+}
+
+int ol_pass_dense_mlp(struct ol_pass *p, int layer, struct ol_error *err)
+{
+    if (ol_pass_wait(p, OL_ROLE_GATE, OL_ROLE_DOWN, layer, err) != 0)
+        return -1;
+    const double cost = ol_cost_mlp(p->spec, layer, &p->tokens);
+    const int64_t most = p->dense_gate.n_rows;
+    for (int64_t first = 0, n; first < p->n_rows; first += n) {
+        n = p->n_rows - first < most ? p->n_rows - first : most;
+        if (dense_rows(p, layer, first, n, err) != 0)
+            return -1;
+        ol_pass_progress(p, layer, cost * (double)n / (double)p->n_rows);
+    }
+    return 0;
+}
