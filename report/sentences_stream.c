@@ -134,12 +134,12 @@ char *ol_sentence_onset(const struct ol_onset_feature *f)
                             f->feature);
     const struct ol_onset_cause *c = f->cause;
     char *cause = ol_xstrdup("");
-    if (c != NULL && c->by != NULL) {
+    if (c != NULL && c->by != NULL && known(c->since_layer)) {
         free(cause);
-        cause = ol_xasprintf(": since the layer before, the norm's gain has grown %s "
-                             "times and its part of "
+        cause = ol_xasprintf(": since layer %" PRId64 ", where it was half as large or "
+                             "less, the norm's gain has grown %s times and its part of "
                              "the stream %s times, so the %s sets it in",
-                             ol_text_magnitude(c->gain_growth).text,
+                             c->since_layer, ol_text_magnitude(c->gain_growth).text,
                              ol_text_magnitude(c->stream_growth).text, c->by);
     }
     char *text = ol_xasprintf(

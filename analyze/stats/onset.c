@@ -86,26 +86,30 @@ static void look_at_site(struct onset *o, int site)
 
 /* ---- what is said ---- */
 
-/* The site of the same kind in the layer before; -1: not recorded. */
-static int site_before(const struct ol_features *f, int site)
+/* The last site of the same kind at which the normed value was at most half as large; -1:
+ * none. The layer before an onset may hold it just below the threshold: what has grown
+ * since then is an accident of that, not what made the feature. */
+static int site_before(const struct ol_features *f, const struct at *at, int site)
 {
     for (int i = site - 1; i >= 0; i--)
-        if (f->sites[i].site == f->sites[site].site)
-            return f->sites[i].layer + 1 == f->sites[site].layer ? i : -1;
+        if (f->sites[i].site == f->sites[site].site &&
+            2 * at[i].normed_rms <= at[site].normed_rms)
+            return i;
     return -1;
 }
 
-/* What has grown since the layer before: the norm's gain, or the dimension's part of the
- * stream, which is the rest of what the normed value has grown by. */
+/* What has grown since then: the norm's gain, or the dimension's part of the stream,
+ * which is the rest of what the normed value has grown by. */
 static struct ol_json *describe_cause(const struct ol_features *f, const struct at *at,
                                       int site)
 {
-    const int before = site_before(f, site);
+    const int before = site_before(f, at, site);
     if (before < 0)
         return ol_json_new_null();
     const double normed = at[site].normed_rms / at[before].normed_rms,
                  gain = fabs(at[site].gain / at[before].gain), stream = normed / gain;
     struct ol_json *cause = ol_json_new_object();
+    ol_json_set(cause, "since_layer", ol_json_new_int(f->sites[before].layer));
     ol_json_set(cause, "normed_growth", ol_json_new_real(normed));
     ol_json_set(cause, "gain_growth", ol_json_new_real(gain));
     ol_json_set(cause, "stream_growth", ol_json_new_real(stream));

@@ -6,6 +6,7 @@
 
 /* clang-format off */
 #define OL_ONSET_CAUSE_FIELDS(F)            \
+    F(COUNT, since_layer, OL_NULL, "")      \
     F(REAL, normed_growth, OL_NULL, "")     \
     F(REAL, gain_growth, OL_NULL, "")       \
     F(REAL, stream_growth, OL_NULL, "")     \

@@ -142,6 +142,7 @@ static const struct ol_column onset_columns[] = {
     {"last_layer", "to", OL_COLUMN_LABEL},
     {"n_sites", "sites", OL_COLUMN_COUNT},
     {"by", "set in by", OL_COLUMN_TEXT},
+    {"since_layer", "since", OL_COLUMN_LABEL},
     {"normed_growth", "normed, x", OL_COLUMN_MAGNITUDE},
     {"gain_growth", "gain, x", OL_COLUMN_MAGNITUDE},
     {"stream_growth", "stream, x", OL_COLUMN_MAGNITUDE},
@@ -155,7 +156,7 @@ static struct ol_grid *make_onset(const struct ol_report_results *r)
     const struct ol_onset_feature *features = r->blocks.onset->features.items;
     for (int64_t i = 0; i < r->blocks.onset->features.n; i++) {
         const struct ol_onset_feature *f = &features[i];
-        const struct ol_onset_cause unknown = {NAN, NAN, NAN, NULL},
+        const struct ol_onset_cause unknown = {OL_ABSENT, NAN, NAN, NAN, NULL},
                                     *cause = f->cause != NULL ? f->cause : &unknown;
         ol_grid_int(g, f->feature);
         ol_grid_int(g, f->first_layer);
@@ -163,6 +164,7 @@ static struct ol_grid *make_onset(const struct ol_report_results *r)
         ol_grid_int(g, f->last_layer);
         ol_grid_int(g, f->n_sites);
         ol_grid_text(g, cause->by);
+        ol_grid_int(g, cause->since_layer);
         ol_grid_real(g, cause->normed_growth);
         ol_grid_real(g, cause->gain_growth);
         ol_grid_real(g, cause->stream_growth);
@@ -171,8 +173,7 @@ static struct ol_grid *make_onset(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_onset_table = {
-    "onset", "Where features set in, and what has grown since the layer before",
-    make_onset};
+    "onset", "Where features set in, and what has grown", make_onset};
 
 static const struct ol_column onset_life_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},

@@ -755,15 +755,16 @@ def onset_at(run, outliers, i, f):
 
 
 def cause(sites, first):
-    before = [s for s in sites[:first] if s["site"] == sites[first]["site"]]
-    if not before or before[-1]["layer"] + 1 != sites[first]["layer"]:
+    before = [s for s in sites[:first] if s["site"] == sites[first]["site"] and s["normed_rms"] is not None
+              and 2 * s["normed_rms"] <= (sites[first]["normed_rms"] or 0)]
+    if not before:
         return None
     with np.errstate(all="ignore"):
         normed = np.float64(sites[first]["normed_rms"]) / before[-1]["normed_rms"]
         gain = abs(np.float64(sites[first]["gain"]) / before[-1]["gain"])
         stream = normed / gain
     known = math.isfinite(gain) and math.isfinite(stream)
-    return {"normed_growth": number(normed), "gain_growth": number(gain), "stream_growth": number(stream),
+    return {"since_layer": before[-1]["layer"], "normed_growth": number(normed), "gain_growth": number(gain), "stream_growth": number(stream),
             "by": ("gain" if gain >= stream else "stream") if known else None}
 
 

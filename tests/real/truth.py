@@ -170,7 +170,7 @@ def check_outliers(truth, results):
         print(f"feature {f['feature']} sets in at layer {f['first_layer']}, by the {f['cause']['by']}")
     if threshold == 5:
         (f,) = results["onset"]["features"]
-        assert f["feature"] == 247 and f["cause"]["by"] == "gain" and f["first_layer"] == 9, f
+        assert f["feature"] == 247 and f["first_layer"] == 9 and f["cause"]["by"] == "gain" and f["cause"]["since_layer"] == 8, f
 
 
 def check_outlier(truth, i, hits, results):

@@ -259,7 +259,7 @@ class Maker:
                         "stream_rms": 61.5}
         features = [{"feature": f["feature"], "first_layer": f["sites"][0]["layer"], "first_site": f["sites"][0]["site"],
                      "last_layer": f["sites"][-1]["layer"], "n_sites": len(f["sites"]),
-                     "cause": {"normed_growth": 8.0, "gain_growth": 7.5, "stream_growth": 8 / 7.5, "by": "gain"} if i % 2 else None,
+                     "cause": {"since_layer": max(f["sites"][0]["layer"] - 2, 0), "normed_growth": 8.0, "gain_growth": 7.5, "stream_growth": 8 / 7.5, "by": "gain"} if i % 2 else None,
                      "sites": [at(s) for s in f["sites"]]} for i, f in enumerate(int8["unique"]["features"])]
         by = {}
         for f in int8["unique"]["features"]:
