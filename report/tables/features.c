@@ -141,7 +141,7 @@ static const struct ol_column onset_columns[] = {
     {"first_site", "site", OL_COLUMN_TEXT},
     {"last_layer", "to", OL_COLUMN_LABEL},
     {"n_sites", "sites", OL_COLUMN_COUNT},
-    {"by", "set in by", OL_COLUMN_TEXT},
+    {"by", "set by", OL_COLUMN_TEXT},
     {"since_layer", "since", OL_COLUMN_LABEL},
     {"normed_growth", "normed, x", OL_COLUMN_MAGNITUDE},
     {"gain_growth", "gain, x", OL_COLUMN_MAGNITUDE},
