@@ -141,11 +141,11 @@ static const struct ol_column onset_columns[] = {
     {"first_site", "site", OL_COLUMN_TEXT},
     {"last_layer", "to", OL_COLUMN_LABEL},
     {"n_sites", "sites", OL_COLUMN_COUNT},
-    {"by", "set by", OL_COLUMN_TEXT},
+    {"by", "by", OL_COLUMN_TEXT},
     {"since_layer", "since", OL_COLUMN_LABEL},
-    {"normed_growth", "normed, x", OL_COLUMN_MAGNITUDE},
-    {"gain_growth", "gain, x", OL_COLUMN_MAGNITUDE},
-    {"stream_growth", "stream, x", OL_COLUMN_MAGNITUDE},
+    {"normed_growth", "value x", OL_COLUMN_MAGNITUDE},
+    {"gain_growth", "gain x", OL_COLUMN_MAGNITUDE},
+    {"stream_growth", "stream x", OL_COLUMN_MAGNITUDE},
     {0}};
 
 static struct ol_grid *make_onset(const struct ol_report_results *r)
