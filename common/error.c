@@ -110,7 +110,8 @@ static size_t make_line(char line[LINE_BYTES], const char *format, va_list args)
 static void say(const char *format, va_list args)
 {
     char line[LINE_BYTES];
-    fwrite(line, 1, make_line(line, format, args), stderr);
+    const size_t n = make_line(line, format, args);
+    fwrite(line, 1, n, stderr);
 }
 
 char *ol_line(const char *format, ...)

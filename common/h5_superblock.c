@@ -49,7 +49,7 @@ int ol_h5_check(const char *path, struct ol_error *err)
 {
     static const unsigned char signature[] = {0x89, 'H',  'D',  'F',
                                               '\r', '\n', 0x1a, '\n'};
-    unsigned char block[BLOCK_BYTES];
+    unsigned char block[BLOCK_BYTES] = {0};
     struct stat info;
     const int fd = ol_file_open(path, O_RDONLY, err);
     if (fd < 0)

@@ -30,22 +30,22 @@ int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
     *a = (struct ol_ablation){0};
     if (ol_arms_parse(texts, n, spec, &a->arms, err) != 0)
         return -1;
-    /* In a plan sequences are not known yet. */
-    if (lengths == NULL)
-        n_sequences = 0;
-    for (int64_t s = 0; s < n_sequences; s++)
+    for (int64_t s = 0; lengths != NULL && s < n_sequences; s++)
         n_rows += lengths[s];
     a->arms.n_sequences = n_sequences;
     a->lengths = ol_xcalloc((size_t)(n_sequences * (n + 1)), sizeof *a->lengths);
     a->ids = ol_xcalloc((size_t)(n_rows * (n + 1)), sizeof *a->ids);
-    if (append(a, "", 0, lengths, ids, err) != 0)
-        return -1;
     a->texts = ol_xcalloc((size_t)n, sizeof *a->texts);
     a->left_out = ol_xcalloc((size_t)n, sizeof *a->left_out);
     for (int i = 0; i < n; i++) {
         a->texts[i] = ol_arm_text(a->arms.arms[i]);
         a->left_out[i] = ol_arm_left_out(a->arms.arms[i]);
     }
+    /* In a plan sequences are not known yet. */
+    if (lengths == NULL)
+        return 0;
+    if (append(a, "", 0, lengths, ids, err) != 0)
+        return -1;
     for (int i = 0; i < n; i++)
         if (append(a, texts[i], ol_arm_left_out(a->arms.arms[i]), lengths, ids, err) != 0)
             return -1;
