@@ -115,7 +115,7 @@ void ol_text_escape(const char *text, FILE *out)
     size_t left = strlen(text);
     while (left > 0) {
         uint32_t code;
-        char symbol[4];
+        char symbol[4] = "";
         const size_t bytes = ol_utf8_decode(text, left, &code);
         if (bytes == 0)
             fputs("\xef\xbf\xbd", out);

@@ -315,7 +315,7 @@ static struct ol_json *describe(const struct ol_massive *m,
 {
     struct ol_json *block = ol_json_new_object(), *features = ol_json_new_array(),
                    *layers = ol_json_new_array();
-    struct entry entries[MAX_QUESTIONS];
+    struct entry entries[MAX_QUESTIONS] = {{NULL, 0}};
     for (int i = 0; i < n; i++)
         entries[i] =
             (struct entry){&answers[i], ol_massive_maximum(m, answers[i].feature, NULL)};
