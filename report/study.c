@@ -156,6 +156,26 @@ static struct ol_json *describe_top(const struct ol_json *pairs)
     return list;
 }
 
+/* The layers that have a recorded site, once each. */
+static struct ol_json *list_layers(const struct ol_report_results *r)
+{
+    struct ol_json *list = ol_json_new_array();
+    int64_t last = -1;
+    for (int64_t i = 0; i < r->n_listed_sites; i++)
+        if (r->sites[i].layer > last)
+            ol_json_append(list, ol_json_new_int(last = r->sites[i].layer));
+    return list;
+}
+
+/* The first and the last sequence, of those that the text was cut into. */
+static struct ol_json *describe_range(const struct ol_report_results *r)
+{
+    struct ol_json *range = ol_json_new_array();
+    ol_json_append(range, ol_json_new_int(0));
+    ol_json_append(range, ol_json_new_int(r->n_sequences - 1));
+    return range;
+}
+
 /* The study's plots look for "model" near the beginning of the file. */
 static struct ol_json *describe_config(const struct ol_report_results *r)
 {
@@ -169,6 +189,9 @@ static struct ol_json *describe_config(const struct ol_report_results *r)
                      : ol_json_new_null());
     ol_json_set(config, "batch_size", ol_json_new_int(r->criterion.batch_size));
     ol_json_set(config, "threshold", ol_json_new_real(r->criterion.threshold));
+    ol_json_set(config, "layers", list_layers(r));
+    ol_json_set(config, "shard_range_inclusive", describe_range(r));
+    ol_json_set(config, "experiment_name", ol_json_new_string(r->run.label));
     return config;
 }
 
@@ -203,6 +226,7 @@ static void write(const struct ol_report *report, FILE *out)
             ol_json_new_int((int64_t)ol_json_length(ol_json_get(batch, "sequences"))));
         ol_json_set(one, "systematic_outliers", describe_pairs(batch));
         ol_json_set(one, "analysis_params", describe_parameters(r));
+        ol_json_set(one, "timestamp", ol_json_new_string(r->run.created));
         ol_json_append(each, one);
     }
     ol_json_set(top, "analysis_summary", describe_summary(r));

@@ -3,7 +3,7 @@ load common
 @test "the study's file holds every pair, the super experts' file what their code reads" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
-    "$ANALYZE" run.h5 -o run.json
+    "$ANALYZE" run.h5 --label arm -o run.json
     "$REPORT" -f study run.json > study.json
     "$REPORT" -f super-experts run.json > experts.json
     "$PYTHON" - <<'PY'
@@ -20,6 +20,10 @@ assert [b["systematic_outliers"] for b in study["batch_results"]] != []
 assert sum((b["systematic_outliers"] for b in study["batch_results"]), []) == found
 assert study["analysis_summary"]["total_systematic_outliers"] == 22
 assert [b["batch_id"] for b in study["batch_results"]] == [1, 2, 3, 4]
+config = study["run_config"]
+assert config["layers"] == sorted({s["layer"] for s in run["sites"]}) == list(range(run["model"]["n_layers"]))
+assert config["shard_range_inclusive"] == [0, run["n_sequences"] - 1] and config["experiment_name"] == "arm"
+assert all(b["timestamp"] == run["run"]["created"] for b in study["batch_results"])
 tops = {}
 for f in found:
     tops.setdefault(f["feature_dim"], []).append(f["max_magnitude"])
