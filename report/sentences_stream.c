@@ -68,6 +68,19 @@ char *ol_sentence_massive(const struct ol_massive_dimension *f)
     return text;
 }
 
+/* A layer's attention writes on every token: where that is known on some alone, its share
+ * is of a part. Of an expert it is not said, which need not have been chosen on the rest.
+ */
+static char *as_far_as_known(const struct ol_attributed_feature *f,
+                             const struct ol_stream_writer *w)
+{
+    const bool chosen = w->kind == NULL || strcmp(w->kind, "expert") == 0;
+    return chosen || (double)w->n_tokens >= (1 - worth_a_word) * (double)f->n_tokens
+               ? ol_xstrdup("")
+               : ol_xasprintf("; known on %s of these tokens",
+                              ol_text_count(w->n_tokens).text);
+}
+
 static char *made(const struct ol_attributed_feature *f)
 {
     if (f->n_values == 0)
@@ -75,16 +88,13 @@ static char *made(const struct ol_attributed_feature *f)
     const struct ol_stream_writer *w = f->made_by.items;
     if (f->made_by.n == 0 || !known(w->layer))
         return ol_xstrdup("no writer is known");
-    char *unit = ol_table_unit(w->kind, w->expert);
+    char *unit = ol_table_unit(w->kind, w->expert), *part = as_far_as_known(f, w);
     char *text =
-        w->share >= most_of_it
-            ? ol_xasprintf("made at layer %" PRId64 " by %s: %s of %s (%s %%)", w->layer,
-                           unit, amount(w->sum).text, amount(f->magnitude).text,
-                           ol_text_percent(w->share).text)
-            : ol_xasprintf("made by many, the largest part at layer %" PRId64
-                           " by %s: %s of %s (%s %%)",
-                           w->layer, unit, amount(w->sum).text, amount(f->magnitude).text,
-                           ol_text_percent(w->share).text);
+        ol_xasprintf("%s at layer %" PRId64 " by %s: %s of %s (%s %%%s)",
+                     w->share >= most_of_it ? "made" : "made by many, the largest part",
+                     w->layer, unit, amount(w->sum).text, amount(f->magnitude).text,
+                     ol_text_percent(w->share).text, part);
+    free(part);
     free(unit);
     return text;
 }
@@ -96,9 +106,11 @@ static char *erased(const struct ol_attributed_feature *f)
         return ol_xstrdup("");
     if (f->erased_by.n == 0 || !known(w->layer) || !(w->share <= -worth_a_word))
         return ol_xstrdup("; erased by none of the recorded writes");
-    char *unit = ol_table_unit(w->kind, w->expert);
-    char *text = ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%)", w->layer,
-                              unit, amount(w->sum).text, ol_text_percent(-w->share).text);
+    char *unit = ol_table_unit(w->kind, w->expert), *part = as_far_as_known(f, w);
+    char *text =
+        ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%%s)", w->layer, unit,
+                     amount(w->sum).text, ol_text_percent(-w->share).text, part);
+    free(part);
     free(unit);
     return text;
 }

@@ -241,6 +241,25 @@ PY
     done
 }
 
+@test "of what is known on some tokens alone, a sentence says so" {
+    "$PYTHON" - <<'PY'
+import json
+results = json.load(open("planted.json"))
+feature = results["attribution"]["features"][0]
+writer = {"layer": 1, "kind": "attention", "expert": None, "n_tokens": feature["n_tokens"],
+          "sum": 0.6 * feature["magnitude"], "share": 0.6}
+feature["made_by"] = [writer]
+feature["erased_by"] = [{**writer, "layer": 2, "n_tokens": feature["n_tokens"] // 2, "sum": -0.3 * feature["magnitude"], "share": -0.3}]
+json.dump(results, open("attention.json", "w"))
+feature["erased_by"][0].update(kind="expert", expert=0)
+json.dump(results, open("expert.json", "w"))
+PY
+    half=$("$PYTHON" -c 'import json; print(json.load(open("planted.json"))["attribution"]["features"][0]["n_tokens"] // 2)')
+    "$REPORT" -f html attention.json | grep -q "(60.0 %); erased at layer 2 by attention: [^ ]* (30.0 %; known on $half of these tokens)"
+    # An expert need not have been chosen on the rest.
+    "$REPORT" -f html expert.json | grep -q '(60.0 %); erased at layer 2 by expert 0: [^ ]* (30.0 %)'
+}
+
 @test "other texts, amounts, windowing, BOS and processors are pointed out" {
     change() {
         "$PYTHON" - "$1" "$2" "$3" <<'PY'
