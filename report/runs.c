@@ -164,7 +164,7 @@ static char *tell_apart(const struct ol_report *report, int i)
                 same[k] = false;
                 n_same--;
             }
-        char *fact = n_same < before ? f->text(r) : NULL;
+        char *fact = n_same < before ? (f->text == text ? short_text : f->text)(r) : NULL;
         if (fact == NULL)
             continue;
         char *longer = ol_xasprintf("%s%s%s%s", told, *told != '\0' ? ", " : "",
@@ -250,6 +250,18 @@ static const char *consequence(enum ol_run_doubt doubt)
     return NULL;
 }
 
+/* Whether some result differs in the fact from both a and b. */
+static bool has_third(const struct ol_run_fact *f, const struct ol_report *report,
+                      const struct ol_report_results *a,
+                      const struct ol_report_results *b)
+{
+    for (int i = 0; i < report->n; i++)
+        if (ol_run_fact_differs(f, &report->results[i], a) &&
+            ol_run_fact_differs(f, &report->results[i], b))
+            return true;
+    return false;
+}
+
 /* The first two of the values that differ. */
 static char *warn(const struct ol_run_fact *f, const struct ol_report *report)
 {
@@ -258,9 +270,10 @@ static char *warn(const struct ol_run_fact *f, const struct ol_report *report)
         if (++other == report->n)
             return ol_xasprintf("The results differ in %s: %s", f->title,
                                 consequence(f->doubt));
+    const bool more = has_third(f, report, &report->results[0], &report->results[other]);
     char *a = f->text(&report->results[0]), *b = f->text(&report->results[other]);
     char *whole = ol_xasprintf("The results differ in %s (%s; %s%s): %s", f->title, a, b,
-                               report->n > 2 ? "; ..." : "", consequence(f->doubt));
+                               more ? "; ..." : "", consequence(f->doubt));
     free(b);
     free(a);
     return whole;

@@ -293,6 +293,14 @@ END
         "$REPORT" $command base.json changed.json > report.md
         ! grep -q 'differ in text' report.md
     done
+    # Names have texts without their folders; "..." stands for a third value, not for a file.
+    change input text_sha256 '"0123456789"'
+    sed -i 's|"source": "|"source": "/some/folder/|' changed.json
+    "$REPORT" base.json changed.json base.json > report.md
+    section Architectures | grep -q '^| planted (ids.txt (01234567)) '
+    grep -q 'Warning.*differ in text ([^;]*; /some/folder/[^;]*)' report.md
+    sed 's/0123456789/third/' changed.json > third.json
+    "$REPORT" base.json changed.json third.json | grep -q 'differ in text ([^;]*; [^;]*; \.\.\.)'
     # In f32 all processors agree.
     change run processor '"another kind"'
     sed -i 's/"precision": "bf16"/"precision": "f32"/' base.json changed.json
