@@ -6,6 +6,7 @@
 #include "common/real_math.h"
 
 #include "analyze/statistics.h"
+#include "common/results/router.h"
 
 struct load {
     int64_t *tokens;            /* [n_experts] */
@@ -48,32 +49,32 @@ static double entropy(const struct load *load, int64_t n_experts)
     return bits;
 }
 
-static struct ol_json *describe(const struct load *load, int layer, int64_t n_experts)
+static struct ol_reals reals(struct ol_arena *arena, int64_t n)
 {
-    struct ol_json *entry = ol_json_new_object(), *tokens = ol_json_new_array(),
-                   *weights = ol_json_new_array(), *never = ol_json_new_array();
+    return (struct ol_reals){.items = ol_arena_calloc(arena, (size_t)n, sizeof(double)),
+                             .n = n};
+}
+
+static void describe(const struct load *load, int64_t n_experts, struct ol_arena *arena,
+                     struct ol_router_loads *entry)
+{
     int64_t most = 0;
+    entry->n_pairs = load->n_pairs;
+    entry->n_outside = load->n_outside;
+    entry->entropy = entropy(load, n_experts);
+    entry->tokens = reals(arena, n_experts);
+    entry->mean_weight = reals(arena, n_experts);
+    entry->never_chosen = reals(arena, n_experts);
+    entry->never_chosen.n = 0;
     for (int64_t e = 0; e < n_experts; e++) {
-        ol_json_append(tokens, ol_json_new_int(load->tokens[e]));
-        ol_json_append(weights,
-                       load->tokens[e] > 0
-                           ? ol_json_new_real(load->weights[e] / (double)load->tokens[e])
-                           : ol_json_new_null());
-        if (load->tokens[e] == 0)
-            ol_json_append(never, ol_json_new_int(e));
+        const double n = (double)load->tokens[e];
+        entry->tokens.items[e] = n;
+        entry->mean_weight.items[e] = n > 0 ? load->weights[e] / n : (double)NAN;
+        if (n == 0)
+            entry->never_chosen.items[entry->never_chosen.n++] = (double)e;
         most = load->tokens[e] > most ? load->tokens[e] : most;
     }
-    ol_json_set(entry, "layer", ol_json_new_int(layer));
-    ol_json_set(entry, "n_pairs", ol_json_new_int(load->n_pairs));
-    ol_json_set(entry, "entropy", ol_json_new_real(entropy(load, n_experts)));
-    ol_json_set(
-        entry, "max_load",
-        ol_json_new_real((double)most * (double)n_experts / (double)load->n_pairs));
-    ol_json_set(entry, "n_outside", ol_json_new_int(load->n_outside));
-    ol_json_set(entry, "never_chosen", never);
-    ol_json_set(entry, "tokens", tokens);
-    ol_json_set(entry, "mean_weight", weights);
-    return entry;
+    entry->max_load = (double)most * (double)n_experts / (double)load->n_pairs;
 }
 
 static struct ol_json *results(const struct ol_analysis *a, void *state)
@@ -82,26 +83,28 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
     const struct ol_activation_info *info = ol_parts_info(a->parts);
     const int64_t n_experts = info->model.n_experts;
-    struct ol_json *layers = ol_json_new_array();
+    struct ol_arena arena = {0};
+    struct ol_router_loads *layers =
+        ol_arena_calloc(&arena, (size_t)layout->n_layers, sizeof *layers);
+    struct ol_routing router = {
+        .n_experts = n_experts, .top_k = info->model.top_k, .layers = {layers, 0}};
     for (int l = 0; l < layout->n_layers; l++) {
         if (layout->layers[l].top_k == 0)
             continue;
         struct load load = {.tokens = ol_xcalloc((size_t)n_experts, sizeof(int64_t)),
                             .weights = ol_xcalloc((size_t)n_experts, sizeof(double))};
+        struct ol_router_loads *entry = &layers[router.layers.n++];
         count(a, l, &load);
-        ol_json_append(layers, describe(&load, layout->layers[l].number, n_experts));
+        entry->layer = layout->layers[l].number;
+        describe(&load, n_experts, &arena, entry);
         free(load.weights);
         free(load.tokens);
     }
-    if (ol_json_length(layers) == 0) {
-        ol_json_free(layers);
-        return ol_json_new_null();
-    }
-    struct ol_json *router = ol_json_new_object();
-    ol_json_set(router, "n_experts", ol_json_new_int(n_experts));
-    ol_json_set(router, "top_k", ol_json_new_int(info->model.top_k));
-    ol_json_set(router, "layers", layers);
-    return router;
+    struct ol_json *block = router.layers.n > 0
+                                ? ol_fields_write(ol_routing_struct(), &router)
+                                : ol_json_new_null();
+    ol_arena_clear(&arena);
+    return block;
 }
 
 const struct ol_statistic ol_router_statistic = {.name = "router", .results = results};
