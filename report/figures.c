@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-const struct ol_figure *const ol_figures[] = {
+#include "report/section.h"
+
+static const struct ol_figure *const figures[] = {
     &ol_features_figure,       &ol_onset_figure,        &ol_magnitudes_figure,
     &ol_stream_figure,         &ol_positions_figure,    &ol_feature_positions_figure,
     &ol_site_positions_figure, &ol_histograms_figure,   &ol_kurtosis_figure,
@@ -11,10 +13,23 @@ const struct ol_figure *const ol_figures[] = {
     &ol_consistency_figure,    &ol_quantisation_figure, &ol_expert_quantisation_figure,
     &ol_load_figure,           &ol_entropy_figure,      NULL};
 
+const struct ol_figure *ol_figure_at(int i)
+{
+    const int n = (int)(sizeof figures / sizeof figures[0]) - 1;
+    if (i < n)
+        return figures[i];
+    i -= n;
+    for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
+        for (int k = 0; (*s)->figures[k] != NULL; k++)
+            if (i-- == 0)
+                return (*s)->figures[k];
+    return NULL;
+}
+
 const struct ol_figure *ol_figure_find(const char *name)
 {
-    for (int i = 0; ol_figures[i] != NULL; i++)
-        if (strcmp(ol_figures[i]->name, name) == 0)
-            return ol_figures[i];
-    return NULL;
+    int i = 0;
+    while (ol_figure_at(i) != NULL && strcmp(ol_figure_at(i)->name, name) != 0)
+        i++;
+    return ol_figure_at(i);
 }

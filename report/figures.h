@@ -16,7 +16,8 @@ struct ol_figure {
     void (*draw)(const struct ol_report_results *r, const struct ol_canvas *c);
 };
 
-extern const struct ol_figure *const ol_figures[]; /* ends with NULL */
+/* The i-th of all, those of sections last; NULL: there are not so many. */
+const struct ol_figure *ol_figure_at(int i);
 /* NULL: there is none of that name. */
 const struct ol_figure *ol_figure_find(const char *name);
 

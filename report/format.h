@@ -31,6 +31,8 @@ char *ol_report_warning(const struct ol_report_results *r, int *state);
 
 /* The sections of a Markdown report after its layers. */
 void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *out);
+/* The sections of neutral parts (section.h). */
+void ol_markdown_sections(const struct ol_report_results *r, int64_t top, FILE *out);
 void ol_diff_markdown(const struct ol_report *report, FILE *out);
 void ol_diff_html(const struct ol_report *report, FILE *out);
 

@@ -8,6 +8,7 @@
 #include "common/version.h"
 #include "report/compare.h"
 #include "report/page.h"
+#include "report/section.h"
 #include "report/sentences.h"
 #include "report/text.h"
 
@@ -207,12 +208,48 @@ void ol_html_summary(const struct ol_report_results *r, int64_t top, FILE *out)
     put_published(r, out);
 }
 
+/* ---- sections of neutral parts ---- */
+
+static void say(struct ol_section_out *to, const char *text)
+{
+    fputs("<p>", to->out);
+    ol_text_escape(text, to->out);
+    fputs("</p>\n", to->out);
+}
+
+static void show_figure(struct ol_section_out *to, const struct ol_figure *figure,
+                        const struct ol_table_source *numbers)
+{
+    ol_html_figure(to->r, figure, to->out);
+    ol_html_numbers(to->r, numbers, to->top, to->out);
+}
+
+static void show_table(struct ol_section_out *to, const struct ol_table_source *table)
+{
+    ol_html_table(to->r, table, to->top, to->out);
+}
+
+const struct ol_section_format ol_html_section_format = {
+    .say = say, .item = say, .figure = show_figure, .table = show_table};
+
+static void write_section(const struct ol_section *s, const struct ol_report_results *r,
+                          int64_t top, FILE *out)
+{
+    struct ol_section_out to = {&ol_html_section_format, r, top, out, false};
+    ol_page_begin_section(out, &(struct ol_page_section){s->id, s->title});
+    s->write(r, &to);
+    ol_page_end_section(out);
+}
+
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     struct ol_page_section contents[OL_HTML_MOST_SECTIONS + 1] = {{0}};
     int n = 0;
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL; s++)
         contents[n++] = s->contents;
+    for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
+        if ((*s)->has(r))
+            contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
     const bool labelled = *r->run.label != '\0';
     char *title = ol_xasprintf("Outlier features of %s%s%s%s", r->model.name,
                                labelled ? " (" : "", r->run.label, labelled ? ")" : "");
@@ -231,6 +268,9 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         s->write(r, top, out);
         ol_page_end_section(out);
     }
+    for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
+        if ((*s)->has(r))
+            write_section(*s, r, top, out);
     char *origin = ol_xasprintf(
         "Made by ol-report %s from results of ol-analyze %s (%s), activations "
         "of %s.",

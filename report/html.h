@@ -7,7 +7,7 @@
 #include "report/page.h"
 #include "report/tables.h"
 
-enum { OL_HTML_MOST_SECTIONS = 16 };
+enum { OL_HTML_MOST_SECTIONS = 32 };
 
 struct ol_html_section {
     struct ol_page_section contents;

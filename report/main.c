@@ -72,8 +72,8 @@ static bool print_lists(const struct command *c)
     if (is(c->figure, "help"))
         ol_svg_format_list(stdout);
     if (is(c->table, "help"))
-        for (int i = 0; ol_table_sources[i] != NULL; i++)
-            printf("%-22s %s\n", ol_table_sources[i]->name, ol_table_sources[i]->title);
+        for (int i = 0; ol_table_at(i) != NULL; i++)
+            printf("%-22s %s\n", ol_table_at(i)->name, ol_table_at(i)->title);
     return is(c->figure, "help") || is(c->table, "help");
 }
 

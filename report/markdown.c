@@ -293,6 +293,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     print_layers(r, out);
     ol_markdown_blocks(r, top, out);
     print_router(r, out);
+    ol_markdown_sections(r, top, out);
 }
 
 /* ---- several ---- */

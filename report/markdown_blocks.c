@@ -7,6 +7,7 @@
 #include "report/format.h"
 #include "report/markdown.h"
 #include "report/markdown_text.h"
+#include "report/section.h"
 #include "report/sentences.h"
 #include "report/sentences_stream.h"
 #include "report/text.h"
@@ -313,4 +314,48 @@ void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *ou
     put_quantisation(r, out);
     put_expert_quantisation(r, out);
     put_ablation(r, top, out);
+}
+
+/* ---- sections of neutral parts ---- */
+
+static void say(struct ol_section_out *to, const char *text)
+{
+    char *escaped = ol_markdown_text(text);
+    fputc('\n', to->out);
+    put_paragraph(escaped, to->out);
+    free(escaped);
+}
+
+static void list(struct ol_section_out *to, const char *text)
+{
+    if (!to->in_list)
+        fputc('\n', to->out);
+    ol_markdown_item(ol_markdown_text(text), to->out);
+}
+
+/* Its numbers alone. */
+static void show_figure(struct ol_section_out *to, const struct ol_figure *figure,
+                        const struct ol_table_source *numbers)
+{
+    (void)figure;
+    ol_markdown_table(to->r, numbers, to->top, to->out);
+}
+
+static void show_table(struct ol_section_out *to, const struct ol_table_source *table)
+{
+    ol_markdown_table(to->r, table, to->top, to->out);
+}
+
+const struct ol_section_format ol_markdown_section_format = {
+    .say = say, .item = list, .figure = show_figure, .table = show_table};
+
+void ol_markdown_sections(const struct ol_report_results *r, int64_t top, FILE *out)
+{
+    struct ol_section_out to = {&ol_markdown_section_format, r, top, out, false};
+    for (const struct ol_section *const *s = ol_sections; *s != NULL; s++) {
+        if (!(*s)->has(r))
+            continue;
+        fprintf(out, "\n## %s\n", (*s)->title);
+        (*s)->write(r, &to);
+    }
 }

@@ -19,8 +19,8 @@ int ol_svg_format_find(const char *name)
 void ol_svg_format_list(FILE *out)
 {
     fputs("Of one model:\n", out);
-    for (int i = 0; ol_figures[i] != NULL; i++)
-        fprintf(out, "  %-18s %s\n", ol_figures[i]->name, ol_figures[i]->title);
+    for (int i = 0; ol_figure_at(i) != NULL; i++)
+        fprintf(out, "  %-18s %s\n", ol_figure_at(i)->name, ol_figure_at(i)->title);
     fputs("Of several models:\n", out);
     for (const struct ol_survey_figure *f = ol_survey_figures; f->name != NULL; f++)
         fprintf(out, "  %-18s %s\n", f->name, f->title);

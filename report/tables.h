@@ -12,7 +12,8 @@ struct ol_table_source {
     struct ol_grid *(*make)(const struct ol_report_results *r);
 };
 
-extern const struct ol_table_source *const ol_table_sources[]; /* ends with NULL */
+/* The i-th of all, those of sections last; NULL: there are not so many. */
+const struct ol_table_source *ol_table_at(int i);
 /* NULL: there is none of that name. */
 const struct ol_table_source *ol_table_find(const char *name);
 

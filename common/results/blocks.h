@@ -5,6 +5,7 @@
 
 #include "common/results/ablation.h"
 #include "common/results/attribution.h"
+#include "common/results/co_activation.h"
 #include "common/results/distributions.h"
 #include "common/results/expert_quantisation.h"
 #include "common/results/links.h"
@@ -37,7 +38,8 @@
     F(OBJECT(ol_phase_shift), phase_shift, OL_NULL | OL_OLD, "")                 \
     F(OBJECT(ol_quantisation), quantisation, OL_NULL | OL_OLD, "")               \
     F(OBJECT(ol_expert_quantisation), expert_quantisation, OL_NULL | OL_OLD, "") \
-    F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")
+    F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")                      \
+    F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")
 /* clang-format on */
 

@@ -127,7 +127,7 @@ import json
 results = json.load(open("small.json"))
 for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens",
               "positions", "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-              "expert_quantisation"):
+              "expert_quantisation", "co_activation"):
     del results[block]
 json.dump(results, open("old.json", "w"))
 PY
@@ -392,7 +392,7 @@ for name, model in zip(("small.json", "nulls.json"), models):
     results = json.load(open(name))
     for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
                   "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "expert_quantisation",
-                  "sites", "perplexity"):
+                  "co_activation", "sites", "perplexity"):
         assert model[block] == results[block], (name, block)
 PY
 }

@@ -108,3 +108,25 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
         oracle --tables run.json run.h5
     done
 }
+
+@test "which experts are chosen together, from the choices alone" {
+    cd "$BATS_TEST_TMPDIR"
+    together() { "$PYTHON" "$TESTS/oracle/co_activation.py" "$@"; }
+    for model in qwen2_moe deepseek_v3 qwen3 llama4; do
+        extract $model "$GOLDEN/$model/ids.txt" run.h5
+        "$ANALYZE" --statistics co_activation run.h5 -o run.json
+        together check run.json run.h5
+    done
+    head -n 2 "$GOLDEN/qwen2_moe/ids.txt" > a.txt
+    tail -n +3 "$GOLDEN/qwen2_moe/ids.txt" > b.txt
+    extract qwen2_moe a.txt a.h5
+    extract qwen2_moe b.txt b.h5
+    "$ANALYZE" --statistics co_activation a.h5 b.h5 --threads 3 -o run.json
+    together check run.json a.h5 b.h5
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o known.h5
+    together plant known.h5
+    "$ANALYZE" --statistics co_activation known.h5 -o known.json
+    together known known.json
+    together check known.json known.h5
+    "$REPORT" known.json | grep -q 'layer 0: expert 5$'
+}

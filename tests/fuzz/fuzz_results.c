@@ -34,14 +34,14 @@ static void print_all(struct ol_report report)
             print(ol_formats[i], &report);
     for (int i = 0; ol_formats[i] != NULL; i++) {
         if (strcmp(ol_formats[i]->name, "csv") == 0)
-            for (int k = 0; ol_table_sources[k] != NULL; k++) {
-                report.table = ol_table_sources[k]->name;
+            for (int k = 0; ol_table_at(k) != NULL; k++) {
+                report.table = ol_table_at(k)->name;
                 print(ol_formats[i], &report);
             }
         if (strcmp(ol_formats[i]->name, "svg") != 0)
             continue;
-        for (int k = 0; report.n == 1 && ol_figures[k] != NULL; k++) {
-            report.figure = ol_figures[k]->name;
+        for (int k = 0; report.n == 1 && ol_figure_at(k) != NULL; k++) {
+            report.figure = ol_figure_at(k)->name;
             print(ol_formats[i], &report);
         }
         for (int k = 0; report.n > 1 && ol_survey_figures[k].name != NULL; k++) {

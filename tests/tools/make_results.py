@@ -351,6 +351,23 @@ class Maker:
                            "mean_weight": [0.125 * self.noise() if t else None for t in tokens]})
         return {"n_experts": self.a.experts, "top_k": k, "layers": layers}
 
+    def co_activation(self):
+        if self.dense:
+            return None
+        layers, n = [], self.a.experts
+        for l in self.layers:
+            w = sorted((self.noise(0.9) for _ in range(n)), reverse=True)
+            coverage = [sum(w[:m + 1]) / sum(w) for m in range(n)]
+            coverage[-1] = 1
+            members = [self.r.randrange(n)] if self.r.random() < 0.3 else []
+            a = self.r.randrange(max(1, n - 1))
+            layers.append({"layer": l, "n_tokens": self.a.tokens * self.a.sequences,
+                           "committee": [{"expert": e, "n_tokens": 9, "share": 0.9 + 0.1 * self.r.random()} for e in members],
+                           "n_for_half": 1 + sum(c < 0.5 for c in coverage), "n_for_most": 1 + sum(c < 0.9 for c in coverage),
+                           "coverage": coverage, "complete": [c ** 4 for c in coverage],
+                           "pairs": [{"a": a, "b": a + 1, "n_both": 40, "share_a": 0.4, "share_b": 0.2, "lift": 3.5, "excess": 0.01}][:n - 1]})
+        return {"n_experts": n, "min_share": 0.9, "layers": layers}
+
     def results(self):
         a = self.a
         int8 = self.llm_int8()
@@ -389,12 +406,13 @@ class Maker:
             out["phase_shift"]["text"] = out["command_line"] = out["tool_version"] = EVIL
         out["ablation"] = self.ablation(EVIL if a.edge == "hostile" else "zero:5")
         out["position_map"], out["expert_quantisation"] = self.position_map(), self.expert_quantisation()
+        out["co_activation"] = self.co_activation()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-          "position_map", "expert_quantisation", "ablation")
+          "position_map", "expert_quantisation", "ablation", "co_activation")
 
 
 def main():
