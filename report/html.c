@@ -248,8 +248,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL; s++)
         contents[n++] = s->contents;
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
-        if ((*s)->has(r))
-            contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
+        contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
     const bool labelled = *r->run.label != '\0';
     char *title = ol_xasprintf("Outlier features of %s%s%s%s", r->model.name,
                                labelled ? " (" : "", r->run.label, labelled ? ")" : "");
@@ -269,8 +268,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         ol_page_end_section(out);
     }
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
-        if ((*s)->has(r))
-            write_section(*s, r, top, out);
+        write_section(*s, r, top, out);
     char *origin = ol_xasprintf(
         "Made by ol-report %s from results of ol-analyze %s (%s), activations "
         "of %s.",

@@ -262,15 +262,6 @@ static void routers(const struct ol_report_results *r, int64_t top, FILE *out)
     ol_html_numbers(r, &ol_loads_table, top, out);
 }
 
-static void ablation(const struct ol_report_results *r, int64_t top, FILE *out)
-{
-    SAY(out, "%s",
-        r->blocks.ablation != NULL
-            ? ol_text_ablation
-            : "Nothing was changed: this needs arms of ol-extract --ablate.");
-    ol_html_table(r, &ol_ablation_table, top, out);
-}
-
 const struct ol_html_section ol_html_sections[] = {
     {{"summary", "Summary"}, ol_html_summary},
     {{"features", "Outlier features"}, features},
@@ -284,5 +275,4 @@ const struct ol_html_section ol_html_sections[] = {
     {{"uncertainty", "Uncertainty"}, uncertainty},
     {{"quantisation", "Quantisation"}, quantisation},
     {{"routers", "Router load"}, routers},
-    {{"ablation", "Ablation"}, ablation},
     {{NULL, NULL}, NULL}};

@@ -188,15 +188,6 @@ static void put_uncertainty(const struct ol_report_results *r, int64_t top, FILE
     ol_markdown_table(r, &ol_margin_table, top, out);
 }
 
-static void put_ablation(const struct ol_report_results *r, int64_t top, FILE *out)
-{
-    if (r->blocks.ablation == NULL)
-        return;
-    fputs("\n## Ablation\n\n", out);
-    put_paragraph(ol_text_ablation, out);
-    ol_markdown_table(r, &ol_ablation_table, top, out);
-}
-
 static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     const struct ol_phase_shift *p = r->blocks.phase_shift;
@@ -313,7 +304,6 @@ void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *ou
     put_uncertainty(r, top, out);
     put_quantisation(r, out);
     put_expert_quantisation(r, out);
-    put_ablation(r, top, out);
 }
 
 /* ---- sections of neutral parts ---- */

@@ -16,7 +16,8 @@ struct ol_section {
     const char *id, *title;
     const struct ol_table_source *const *tables; /* end with NULL */
     const struct ol_figure *const *figures;
-    /* Whether there can be anything to say of this model. */
+    /* Whether the results have what it tells. HTML has all sections, and says what would
+     * be needed; Markdown has these alone. */
     bool (*has)(const struct ol_report_results *r);
     void (*write)(const struct ol_report_results *r, struct ol_section_out *to);
 };

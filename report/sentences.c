@@ -143,9 +143,3 @@ int ol_quantised_worst(const struct ol_quantisation *q, int64_t method, int most
     }
     return n;
 }
-
-const char ol_text_ablation[] = "The same sequences once more, each time with a change: "
-                                "dimensions of the stream held "
-                                "at 0 or at their mean, experts left out, or no first "
-                                "tokens. Likelihoods are compared "
-                                "on the tokens that have one in both.";

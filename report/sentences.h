@@ -24,7 +24,4 @@ int ol_quantised_worst(const struct ol_quantisation *q, int64_t method, int most
                        int64_t *order);
 double ol_quantised_at(const struct ol_reals *values, int64_t i); /* NAN: not there */
 
-/* What the arms of an ablation are. */
-extern const char ol_text_ablation[];
-
 #endif

@@ -42,7 +42,6 @@ static const struct ol_table_source *const sources[] = {&ol_counts_table,
                                                         &ol_down_inputs_table,
                                                         &ol_expert_quantisation_table,
                                                         &ol_expert_ranking_table,
-                                                        &ol_ablation_table,
                                                         &ol_router_table,
                                                         &ol_loads_table,
                                                         NULL};

@@ -29,8 +29,7 @@ extern const struct ol_table_source ol_counts_table, ol_published_table,
     ol_token_counts_table, ol_token_shares_table, ol_positions_table, ol_sweep_table,
     ol_uncertainty_table, ol_margin_table, ol_quantisation_table,
     ol_quantisation_ranking_table, ol_down_inputs_table, ol_expert_quantisation_table,
-    ol_expert_ranking_table, ol_feature_positions_table, ol_site_positions_table,
-    ol_ablation_table;
+    ol_expert_ranking_table, ol_feature_positions_table, ol_site_positions_table;
 
 /* "expert 12", "shared expert", "MLP", "attention". The caller frees. */
 char *ol_table_unit(const char *kind, int64_t expert);

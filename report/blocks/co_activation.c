@@ -170,11 +170,6 @@ static const struct ol_figure committees_figure = {
 
 /* ---- section ---- */
 
-static bool has(const struct ol_report_results *r)
-{
-    return r->model.n_experts > 0;
-}
-
 /* More would be a list, which tables are better at. */
 enum { MOST_SENTENCES = 8 };
 
@@ -202,10 +197,14 @@ static void say_committees(const struct ol_co_activation *c, struct ol_section_o
 
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
-    if (r->blocks.co_activation != NULL)
+    if (r->model.n_experts == 0) {
+        ol_section_say(to, "This is a dense model: it has no routers.");
+        return;
+    }
+    if (has_layers(r))
         say_committees(r->blocks.co_activation, to);
     ol_section_figure(to, &committees_figure, &committees_table);
-    if (r->blocks.co_activation != NULL)
+    if (has_layers(r))
         ol_section_say(to, "Pairs of experts that more tokens choose than would if "
                            "experts were chosen independently of each other. As a token "
                            "chooses a fixed number, most pairs are below that.");
@@ -217,4 +216,4 @@ static const struct ol_table_source *const tables[] = {&committees_table, &pairs
 static const struct ol_figure *const figures[] = {&committees_figure, NULL};
 
 const struct ol_section ol_co_activation_section = {
-    "co_activation", "Experts chosen together", tables, figures, has, write};
+    "co_activation", "Experts chosen together", tables, figures, has_layers, write};

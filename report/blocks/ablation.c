@@ -1,5 +1,5 @@
 /* What the arms of an ablation come to, the baseline first. */
-#include "report/tables.h"
+#include "report/section.h"
 
 static const struct ol_column columns[] = {
     {"arm", "arm", OL_COLUMN_TEXT},
@@ -38,5 +38,27 @@ static struct ol_grid *make(const struct ol_report_results *r)
     return g;
 }
 
-const struct ol_table_source ol_ablation_table = {
+static const struct ol_table_source table = {
     "ablation", "Ablation: the run with a change, beside the baseline", make};
+
+static bool has(const struct ol_report_results *r)
+{
+    return r->blocks.ablation != NULL;
+}
+
+static void write(const struct ol_report_results *r, struct ol_section_out *to)
+{
+    ol_section_say(
+        to, "%s",
+        has(r) ? "The same sequences once more, each time with a change: dimensions of "
+                 "the stream held at 0 or at their mean, experts left out, or no first "
+                 "tokens. Likelihoods are compared on the tokens that have one in both."
+               : "Nothing was changed: this needs arms of ol-extract --ablate.");
+    ol_section_table(to, &table);
+}
+
+static const struct ol_table_source *const tables[] = {&table, NULL};
+static const struct ol_figure *const figures[] = {NULL};
+
+const struct ol_section ol_ablation_section = {"ablation", "Ablation", tables,
+                                               figures,    has,        write};
