@@ -266,14 +266,15 @@ static void tell_details(const struct ol_parts *parts)
 static int verify(const struct ol_parts *parts, struct ol_error *err)
 {
     for (int i = 0; i < parts->n_files; i++) {
-        const char *path = ol_activation_path(parts->files[i]);
         const int64_t n = ol_activation_verify(parts->files[i], err);
         if (n < 0)
             return -1;
+        char *shown = ol_shown(ol_activation_path(parts->files[i]));
         if (n == 0)
-            printf("%s: format version 1, without checksums\n", path);
+            printf("%s: format version 1, without checksums\n", shown);
         else
-            printf("%s: intact by %lld checksums\n", path, (long long)n);
+            printf("%s: intact by %lld checksums\n", shown, (long long)n);
+        free(shown);
     }
     return 0;
 }

@@ -114,6 +114,18 @@ static void say(const char *format, va_list args)
     fwrite(line, 1, n, stderr);
 }
 
+char *ol_shown(const char *text)
+{
+    const size_t room =
+        strlen(text) * 4 + MOST_BYTES_SHOWN; /* an escaped byte takes four */
+    char *shown = ol_xmalloc(room + 1);
+    size_t used = 0;
+    for (const char *c = text; *c != '\0'; used += strlen(shown + used))
+        c += show(c, shown + used);
+    shown[used] = '\0';
+    return shown;
+}
+
 char *ol_line(const char *format, ...)
 {
     char line[LINE_BYTES];

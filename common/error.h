@@ -39,6 +39,10 @@ void ol_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ol_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ol_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A name as messages show it, without what would act on a terminal, for what is printed
+ * otherwise. The caller frees. */
+char *ol_shown(const char *text);
+
 /* The line that ol_warn would write, for those who cannot call it (handlers of signals);
  * the caller frees it. */
 char *ol_line(const char *format, ...) __attribute__((format(printf, 1, 2)));

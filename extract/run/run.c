@@ -639,10 +639,14 @@ out:
     return status;
 }
 
+/* As it is for whoever reads it from a pipe, harmless on a terminal. */
 static void print_name(const struct run *r)
 {
-    if (!ol_process_stdout_closed())
-        printf("%s\n", r->name);
+    if (ol_process_stdout_closed())
+        return;
+    char *name = isatty(STDOUT_FILENO) == 1 ? ol_shown(r->name) : ol_xstrdup(r->name);
+    printf("%s\n", name);
+    free(name);
 }
 
 static int seal(struct run *r, struct ol_error *err)

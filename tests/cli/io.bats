@@ -191,6 +191,19 @@ refused() {
     [ "$(stat -c '%i %Y' run.h5)" != "$before" ]
 }
 
+@test "what is printed of a file's name does not act on a terminal" {
+    name=$'a\e[31m\u202eb.h5'
+    # A pipe gets the name as it is.
+    [ "$("$EXTRACT" -q "$PLANTED" --ids "$IDS" -o "$name")" = "$name" ]
+    run "$ANALYZE" --verify "$name"
+    [[ $output == 'a\x1b[31m\u202eb.h5: intact by '* ]]
+    rm "$name"
+    run "$PYTHON" -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' \
+        "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o "$name"
+    [ "$status" -eq 0 ]
+    [[ $output == 'a\x1b[31m\u202eb.h5'* ]]
+}
+
 @test "other weights of the same shapes are another run" {
     cp -r "$PLANTED" model
     "$EXTRACT" -q model --ids "$IDS" -o run.h5
