@@ -62,11 +62,12 @@ char *ol_text_margin(const struct ol_report_results *r)
         counts = longer;
     }
     char *text = ol_xasprintf(
-        "The margin of the count: %" PRId64 " pairs at the threshold of %g%s%s. Of the "
-        "pairs, %" PRId64 " qualify with exactly the least number of sites (%" PRId64
-        " of %" PRId64 "), %" PRId64 " with exactly that of positions.",
-        r->n_pairs, r->criterion.threshold, *counts != '\0' ? ", " : "", counts,
-        m->pairs_at_least_sites, m->least_sites, r->n_sites, m->pairs_at_least_positions);
+        "The margin of the count: %" PRId64 " pair%s at the threshold of %g%s%s. Pairs "
+        "with exactly the least number of sites (%" PRId64 " of %" PRId64 "): %" PRId64
+        ", with exactly that of positions: %" PRId64 ".",
+        r->n_pairs, r->n_pairs == 1 ? "" : "s", r->criterion.threshold,
+        *counts != '\0' ? ", " : "", counts, m->least_sites, r->n_sites,
+        m->pairs_at_least_sites, m->pairs_at_least_positions);
     free(counts);
     return text;
 }

@@ -156,9 +156,9 @@ char *ol_sentence_onset(const struct ol_onset_feature *f)
     }
     char *text = ol_xasprintf(
         "Feature %" PRId64 " sets in at layer %" PRId64
-        " (%s) and lasts to layer %" PRId64 ", at %" PRId64 " sites%s.",
+        " (%s) and lasts to layer %" PRId64 ", at %" PRId64 " site%s%s.",
         f->feature, f->first_layer, f->first_site != NULL ? f->first_site : "?",
-        f->last_layer, f->n_sites, cause);
+        f->last_layer, f->n_sites, f->n_sites == 1 ? "" : "s", cause);
     free(cause);
     return text;
 }
