@@ -358,7 +358,7 @@ again, given = json.load(open("hostile.report"))["models"][0], json.load(open("h
 assert again["run"] == given["run"] and again["tokens"] == given["tokens"] and again["model"] == given["model"]
 PY
     # Messages are one line, whatever the file is called.
-    name=$'evil\n\e[31m\u202e.json'
+    name=$'evil\n\e[31m\xe2\x80\xae.json'
     echo '{' > "$name"
     run "$REPORT" "$name"
     [ "$status" -eq 1 ]
