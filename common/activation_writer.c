@@ -383,12 +383,14 @@ int ol_activation_seal(struct ol_activation_writer *w,
                        const struct ol_activation_receipt *receipt, struct ol_error *err)
 {
     struct ol_activation_content c = sealed(w, outliers, arms, receipt);
+    /* By an earlier process, which ended before the file had its name. */
+    const bool was_sealed = w->content.complete;
     int status = -1;
     /* The mark must not reach the disk before what it vouches for. */
     if (ol_activation_sync(w, err) == 0 && release(w, err) == 0 &&
-        ol_activation_undo_keep(w->partial, &w->content, err) == 0 &&
-        mark_complete(w, &c, receipt != NULL, err) == 0 &&
-        ol_activation_sync(w, err) == 0 && read_back(w, &c, err) == 0) {
+        (was_sealed || (ol_activation_undo_keep(w->partial, &w->content, err) == 0 &&
+                        mark_complete(w, &c, receipt != NULL, err) == 0 &&
+                        ol_activation_sync(w, err) == 0 && read_back(w, &c, err) == 0))) {
         ol_activation_undo_forget(w->partial);
         if (rename(w->partial, w->path) != 0)
             ol_fail_errno(err, "%s: cannot be renamed to %s", w->partial, w->path);

@@ -19,3 +19,17 @@ load common
         "$ANALYZE" --verify run.h5 2> err
     [ "$(wc -l < err)" -eq 1 ]
 }
+
+@test "a run that is killed just before its file has its name goes on to the same bytes" {
+    cd "$BATS_TEST_TMPDIR"
+    sanitized && skip "the shim is no sanitizer's"
+    mkdir calm killed
+    (cd calm && "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 -o run.h5)
+    cd killed
+    for at in 1 2 3; do
+        FAULT_CALL=rename FAULT_AT=$at FAULT_ERROR=KILL LD_PRELOAD=$TOOLS/tests/fault.so \
+            "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 --resume -o run.h5 || true
+    done
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 --resume -o run.h5
+    same_run ../calm/run.h5 run.h5
+}
