@@ -195,6 +195,23 @@ struct ol_activation_receipt {
     double disk_seconds, link_seconds, compute_seconds, writer_seconds; /* host waited */
 };
 
+/* The tables of a site, of a site's summary, of an input's squares. */
+static inline int ol_table_of_site(enum ol_site site)
+{
+    return (int)OL_TABLE_LN_ATTN + (int)site;
+}
+/* The first of four in a row: histogram, columns, counts, maxima; of OUTPUT two. */
+static inline int ol_table_of_summary(enum ol_summary_site site)
+{
+    return site == OL_SUMMARY_LN_ATTN  ? OL_TABLE_LN_ATTN_HISTOGRAM
+           : site == OL_SUMMARY_LN_MLP ? OL_TABLE_LN_MLP_HISTOGRAM
+                                       : OL_TABLE_OUTPUT_HISTOGRAM;
+}
+static inline int ol_table_of_input(enum ol_input input)
+{
+    return (int)OL_TABLE_SQUARES_MIXED + (int)input;
+}
+
 /* ---- writer ---- */
 
 struct ol_activation_writer;
@@ -313,16 +330,6 @@ const void *ol_activation_get(const struct ol_activation_file *f, int table, int
                               int64_t sequence);
 void ol_activation_copy(const struct ol_activation_file *f, int table, int i_layer,
                         void *to);
-
-/* The tables of a site, of a site's summary, of an input's squares. */
-static inline int ol_table_of_site(enum ol_site site)
-{
-    return (int)OL_TABLE_LN_ATTN + (int)site;
-}
-static inline int ol_table_of_input(enum ol_input input)
-{
-    return (int)OL_TABLE_SQUARES_MIXED + (int)input;
-}
 
 /* Rows of a site from the file itself: n of them from `first` on, into `rows`. It costs
  * less than to be the first who looks at mapped ones. Threads may call it at the same

@@ -261,22 +261,11 @@ int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
     return 0;
 }
 
-/* The first of the tables of a site's summary: histogram, columns, counts, maxima. */
-static int summary_table(enum ol_summary_site site)
-{
-    static const enum ol_table first[OL_N_SUMMARY_SITES] = {
-        [OL_SUMMARY_LN_ATTN] = OL_TABLE_LN_ATTN_HISTOGRAM,
-        [OL_SUMMARY_LN_MLP] = OL_TABLE_LN_MLP_HISTOGRAM,
-        [OL_SUMMARY_OUTPUT] = OL_TABLE_OUTPUT_HISTOGRAM,
-    };
-    return (int)first[site];
-}
-
 void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,
                                 enum ol_summary_site site,
                                 const struct ol_activation_summary *summary)
 {
-    const int first = summary_table(site);
+    const int first = ol_table_of_summary(site);
     ol_activation_copy(f, first, i_layer, summary->histogram);
     ol_activation_copy(f, first + 1, i_layer, summary->columns);
     if (site == OL_SUMMARY_OUTPUT)
@@ -289,7 +278,7 @@ void ol_activation_read_occurrences(const struct ol_activation_file *f, int i_la
                                     enum ol_summary_site site, int64_t sequence,
                                     int32_t *counts, float *maxima)
 {
-    const int first = summary_table(site);
+    const int first = ol_table_of_summary(site);
     const size_t bytes = (size_t)f->content.layout.d_model * 4;
     const char *rows = ol_activation_get(f, first + 2, i_layer, 0);
     memcpy(counts, rows + (size_t)sequence * bytes, bytes);

@@ -244,18 +244,12 @@ int ol_activation_put_summary(struct ol_activation_writer *w, int layer,
                               struct ol_error *err)
 {
     enum { TABLES = 4 };
-    static const enum ol_table tables[OL_N_SUMMARY_SITES][TABLES] = {
-        [OL_SUMMARY_LN_ATTN] = {OL_TABLE_LN_ATTN_HISTOGRAM, OL_TABLE_LN_ATTN_COLUMNS,
-                                OL_TABLE_LN_ATTN_COUNTS, OL_TABLE_LN_ATTN_MAXIMA},
-        [OL_SUMMARY_LN_MLP] = {OL_TABLE_LN_MLP_HISTOGRAM, OL_TABLE_LN_MLP_COLUMNS,
-                               OL_TABLE_LN_MLP_COUNTS, OL_TABLE_LN_MLP_MAXIMA},
-        [OL_SUMMARY_OUTPUT] = {OL_TABLE_OUTPUT_HISTOGRAM, OL_TABLE_OUTPUT_COLUMNS},
-    };
     const void *const data[TABLES] = {summary->histogram, summary->columns,
                                       summary->counts, summary->maxima};
     for (int t = 0; t < TABLES; t++)
         if (data[t] != NULL &&
-            ol_activation_put(w, tables[site][t], layer, NULL, data[t], err) != 0)
+            ol_activation_put(w, (enum ol_table)(ol_table_of_summary(site) + t), layer,
+                              NULL, data[t], err) != 0)
             return -1;
     return 0;
 }
