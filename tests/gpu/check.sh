@@ -1,91 +1,163 @@
 #!/bin/bash
 # The CUDA backend on a real device, by one command, in about nine minutes:
 #
-#     tests/gpu/check.sh [OUT]
+#     tests/gpu/check.sh [STAGE...]
 #
-# every operation, stored format and golden; compute-sanitizer on a part; then speed beside
-# the device's peaks and beside transformers with hooks, as OUT/check.md and OUT/check.json
-# (OUT: build-gpu/check). Needs nvcc's cuBLAS, and for the comparison PYTHON with torch,
-# transformers and h5py. Where HDF5, jansson and the others are not installed, run
-# `make gpu-pack` on a machine that has them and bring build-gpu/pack.tar.gz along.
+#     smoke      the device's peaks, streaming of weights, goldens of two families, one short run
+#     tests      every operation, stored format and golden
+#     speed      whole runs beside the device's peaks, and beside transformers with hooks
+#     kernels    where the device's time goes in a layer, by ncu
+#     sanitizer  compute-sanitizer's memcheck, racecheck and synccheck on a part
+#
+# Without a name, all in this order; a stage that does not fit into the time left is left out
+# and said. What is measured goes to OUT/check.md and OUT/check.json at once, the logs to
+# OUT/logs.tar.gz after each stage, so that a run cut short loses little.
+#
+# OUT (build-gpu/check), LIMIT (540 seconds in all), WORK (a folder for 14 GB of files), LAYERS
+# (4: of the larger models), PYTHON (with torch, transformers and h5py, for the comparison).
+# Where HDF5, jansson and the others are not installed, run `make gpu-pack` on a machine that
+# has them and bring build-gpu/pack.tar.gz along.
+# shellcheck disable=SC2317 # the stages are called by name
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 B=${BUILD:-build-gpu}
-OUT=${1:-$B/check}
+OUT=${OUT:-$B/check}
 PYTHON=${PYTHON:-python3}
-LAYERS=${LAYERS:-4} # of the larger model: as many as memory for files has room for
+LAYERS=${LAYERS:-4}
+LIMIT=${LIMIT:-540}
 WORK=${WORK:-/tmp/ol-gpu-check}
-export LD_LIBRARY_PATH="$PWD/$B/lib:${CUDA_HOME:-/usr/local/cuda}/lib64:${LD_LIBRARY_PATH:-}"
-mkdir -p "$OUT" "$WORK"
+LOGS=$WORK/logs
+mkdir -p "$OUT" "$LOGS" || exit 1
 [ -x "$B/gpu/test_operations" ] || [ ! -e "$B/pack.tar.gz" ] || tar -xzf "$B/pack.tar.gz" || exit 1
 [ -x "$B/gpu/test_operations" ] || make gpu-pack || exit 1
+trap 'rm -rf "$WORK"' EXIT
 
-failed=0 table='' json=''
-# row KEY NAME VALUE NOTE: a line of the table and a member of the object.
-row() {
-    table="$table| $2 | $3 | $4 |
-"
-    json="$json${json:+,
-}  \"$1\": {\"name\": \"$2\", \"value\": \"$3\", \"note\": \"$4\"}"
-    printf '%-52s %14s  %s\n' "$2" "$3" "$4"
-}
-
-peaks=$("$B/gpu/peaks") || { echo "check.sh: no CUDA device can be used here" >&2; exit 1; }
-IFS='|' read -r device link product <<<"$peaks"
-row device "device" "$device" ""
-row link "copies to the device, pinned" "$link GB/s" ""
-row product "cuBLAS bf16, 8192 cubed" "$product TFLOP/s" ""
-
-# ---- right ----
-
-for test in test_feeding test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward; do
-    [ -x "$B/gpu/$test" ] || continue
-    CMOCKA_MESSAGE_OUTPUT=TAP timeout 200 "$B/gpu/$test" >"$OUT/$test.log" 2>&1
-    status=$?
-    ok=$(grep -c '^ok ' "$OUT/$test.log")
-    bad=$(grep -c '^not ok ' "$OUT/$test.log")
-    [ "$status" -eq 0 ] || failed=1
-    row "$test" "$test" "$ok passed" "$bad failed, exit status $status"
-done
-if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck synccheck; do
-        timeout 90 compute-sanitizer --tool $tool --error-exitcode 9 \
-            "$B/gpu/test_mixer_operations" >"$OUT/$tool.log" 2>&1
-        status=$?
-        [ "$status" -eq 0 ] || failed=1
-        row "$tool" "compute-sanitizer $tool" "exit status $status" "delta net, convolution, rope, gather, glu"
-    done
-fi
-
-# ---- fast ----
-
-ids() { # FILE VOCABULARY
-    awk -v v="$2" 'BEGIN { srand(3); for (s = 0; s < 16; s++) { line = "";
-        for (t = 0; t < 2048; t++) line = line " " int(rand() * v); print line } }' >"$1"
-}
+left() { echo $((LIMIT - SECONDS)); }
 now() { date +%s.%N; }
 calculate() { awk "BEGIN { printf \"%.2f\", $1 }"; }
 
-# receipt KEY NAME LOG: what the run itself says it waited for.
-receipt() {
-    line=$(grep 'to and from the device' "$3" | sed 's/^ol-extract: //' | tr -d '"')
-    [ -z "$line" ] || row "$1_receipt" "$2, the run's receipt" "$(sed -n 's/.*device (\([0-9.]* GB.s\)).*/\1/p' <<<"$line")" "$line"
+# Where cuBLAS is: the toolkit's, or the one of Python's packages.
+cublas=${CUDA_HOME:-/usr/local/cuda}/lib64
+if ! ls "$cublas"/libcublas.so.* >/dev/null 2>&1 && ! ldconfig -p 2>/dev/null | grep -q libcublas.so; then
+    cublas=$(dirname "$("$PYTHON" - 2>/dev/null <<'PY'
+import glob, sysconfig
+print(next(iter(sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib/libcublas.so.*"))), "/none/"))
+PY
+    )")
+fi
+# ours COMMAND...: with the libraries of the pack. torch brings its own.
+ours() { LD_LIBRARY_PATH="$PWD/$B/lib:$cublas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@"; }
+
+# row KEY NAME VALUE NOTE: a line of the table and a member of the object.
+failed=0 json=''
+row() {
+    local note=${4//|/,}
+    note=${note//\"/}
+    note=${note//\\/}
+    printf '| %s | %s | %s |\n' "$2" "$3" "$note" >>"$OUT/check.md"
+    json="$json${json:+,
+}  \"$1\": {\"name\": \"$2\", \"value\": \"$3\", \"note\": \"$note\"}"
+    printf '{\n%s\n}\n' "$json" >"$OUT/check.json"
+    printf '%5d s  %-56s %16s  %s\n' "$SECONDS" "$2" "$3" "$note"
+}
+fail() {
+    failed=1
+    row "$@"
 }
 
-# several KEY NAME: the same run on all devices, where there are several: the same bytes?
+# last FILE: what a failed command said at last, short.
+last() { tail -n 1 "$1" 2>/dev/null | cut -c 1-240; }
+
+# ---- smoke ----
+
+# unit TEST [SECONDS]: one program of tests, all of it.
+unit() {
+    local log=$LOGS/$1.log
+    [ -x "$B/gpu/$1" ] || { fail "$1" "$1" "not built" ""; return; }
+    CMOCKA_MESSAGE_OUTPUT=TAP ours timeout "${2:-120}" "$B/gpu/$1" >"$log" 2>&1
+    local status=$? say=row
+    [ "$status" -eq 0 ] || say=fail
+    $say "$1" "$1" "$(grep -c '^ok ' "$log") passed" "$(grep -c '^not ok ' "$log") failed, exit status $status$([ "$status" -eq 0 ] || echo ": $(grep -m1 -A3 '^not ok ' "$log" | tr '\n' ' ' | cut -c 1-200)")"
+}
+
+peaks() {
+    local answer
+    if ! answer=$(ours "$B/gpu/peaks" 2>"$LOGS/peaks.log"); then
+        echo "check.sh: no CUDA device can be used here: $(last "$LOGS/peaks.log")" >&2
+        ours ldd "$B/gpu/peaks" >&2
+        nvidia-smi >&2 || echo "check.sh: nvidia-smi does not answer either" >&2
+        exit 1
+    fi
+    IFS='|' read -r device link product <<<"$answer"
+    row device "device" "$device" "$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 | sed 's/^/driver /'), $(nproc) cores"
+    row link "copies to the device, pinned" "$link GB/s" ""
+    row product "cuBLAS bf16, 8192 cubed" "$product TFLOP/s" ""
+}
+
+# config MODEL LAYERS: a model's config with so many layers, as WORK/config.json.
+config() {
+    "$PYTHON" -c 'import json, sys
+c = json.load(open("data/models/" + sys.argv[1] + ".json"))["config"]
+c["num_hidden_layers"] = int(sys.argv[2])
+print(json.dumps(c))' "$1" "$2" >"$WORK/config.json"
+}
+
+# model MODEL LAYERS NAME: random weights of its shape, in WORK/NAME.
+model() {
+    config "$1" "$2" || return 1
+    [ -e "$WORK/$3/config.json" ] || ours "$B/tests/make_checkpoint" "$WORK/config.json" "$WORK/$3" >"$LOGS/$3-make.log" 2>&1 && return
+    fail "$3_make" "weights of $3" "failed" "$(last "$LOGS/$3-make.log")"
+    return 1
+}
+
+# ids FILE VOCABULARY SEQUENCES: so many of 2048 random tokens.
+ids() {
+    awk -v v="$2" -v n="$3" 'BEGIN { srand(3); for (s = 0; s < n; s++) { line = "";
+        for (t = 0; t < 2048; t++) line = line " " int(rand() * v); print line } }' >"$1"
+}
+
+# run KEY NAME MODEL OPTION...: ol-extract on WORK/ids; its time to `took`.
+run() {
+    local key=$1 name=$2 dir=$WORK/$3 log=$LOGS/$1.log start
+    shift 3
+    rm -f "$WORK"/run.h5*
+    start=$(now)
+    if ! ours timeout "$(left)" "$B/ol-extract" "$dir" --ids "$WORK/ids" --backend cuda -o "$WORK/run.h5" "$@" >"$log" 2>&1; then
+        fail "$key" "$name" "failed" "$(last "$log")"
+        return 1
+    fi
+    took=$(calculate "$(now) - $start")
+    row "$key" "$name" "$took s" "$(grep 'to and from the device' "$log" | sed 's/^ol-extract: //' | tr -d '"')"
+}
+
+smoke() {
+    peaks
+    unit test_feeding 60
+    model qwen3-30b-a3b 1 qwen3-1 || return
+    ids "$WORK/ids" 151936 2
+    run smoke_run "Qwen3-30B-A3B shape, 1 layer, 2 x 2048 tokens" qwen3-1
+    rm -rf "$WORK/qwen3-1"
+}
+
+# ---- tests ----
+
+tests() {
+    for test in test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward; do
+        [ "$(left)" -gt 20 ] && unit "$test" "$(($(left) < 120 ? $(left) : 120))"
+    done
+}
+
+# ---- speed ----
+
+# several KEY NAME MODEL: the same run on all devices, where there are several: the same bytes?
 several() {
-    local n=1 list took differ
+    local n=1 list differ
     command -v nvidia-smi >/dev/null && n=$(nvidia-smi -L | grep -c '^GPU')
     [ "$n" -gt 1 ] || return
     list=$(seq -s , 0 $((n - 1)))
-    start=$(now)
-    if ! "$B/ol-extract" "$WORK/$1" --ids "$WORK/ids" --backend cuda --devices "$list" -o "$WORK/several.h5" >/dev/null 2>"$OUT/$1-several.log"; then
-        failed=1
-        row "$1_several" "$2, $n devices" "failed" "$(tail -n 1 "$OUT/$1-several.log" | tr -d '"')"
-        return
-    fi
-    took=$(calculate "$(now) - $start")
-    differ=$("$PYTHON" - "$WORK/run.h5" "$WORK/several.h5" 2>/dev/null <<'PY'
+    mv "$WORK/run.h5" "$WORK/one.h5"
+    run "$1_several" "$2, $n devices" "$3" --devices "$list" || return
+    differ=$("$PYTHON" - "$WORK/one.h5" "$WORK/run.h5" 2>/dev/null <<'PY'
 import h5py, sys
 a, b = (h5py.File(name) for name in sys.argv[1:])
 names = []
@@ -93,55 +165,114 @@ a.visititems(lambda name, x: names.append(name) if isinstance(x, h5py.Dataset) e
 print(sum(a[n][()].tobytes() != b[n][()].tobytes() for n in names), "of", len(names))
 PY
     )
-    row "$1_several" "$2, $n devices" "$took s" "${differ:-an unknown number of} datasets differ from one device's"
-    rm -f "$WORK/several.h5"
+    row "$1_several_bytes" "$2, datasets that differ from one device's" "${differ:-unknown}" ""
+    rm -f "$WORK/one.h5"
 }
 
-# speed KEY NAME VOCABULARY: ours twice (the second with warm files), then transformers.
-speed() {
-    dir=$WORK/$1 bytes=$(cat "$WORK/$1"/*.safetensors | wc -c)
-    ids "$WORK/ids" "$3"
-    for run in first second; do
-        rm -f "$WORK"/run.h5*
-        start=$(now)
-        if ! "$B/ol-extract" "$dir" --ids "$WORK/ids" --backend cuda -o "$WORK/run.h5" >/dev/null 2>"$OUT/$1-$run.log"; then
-            failed=1
-            row "$1" "$2, ol-extract" "failed" "$(tail -n 1 "$OUT/$1-$run.log" | tr -d '"')"
-            return
-        fi
-        ours=$(calculate "$(now) - $start")
-        row "$1_$run" "$2, ol-extract, $run run" "$ours s" "$(calculate "32768 / $ours") tokens/s, $(calculate "$bytes / $ours / 1e9") GB/s of weights"
-    done
-    receipt "$1" "$2" "$OUT/$1-second.log"
-    several "$1" "$2"
-    "$PYTHON" -c 'import torch, transformers, h5py' 2>/dev/null || return
+# agreement: what both wrote, the last layer's the furthest apart.
+agreement() {
+    local agreed=0
+    while IFS='|' read -r name value note; do
+        row "agreement_$((agreed += 1))" "$name" "$value" "$note"
+    done < <("$PYTHON" tests/gpu/agreement.py "$WORK/run.h5" "$WORK/hooks.h5" 2>&1)
+}
+
+# hooks KEY NAME MODEL HOW SECONDS: transformers, by hooks; beside `took` of ours.
+hooks() {
+    local start theirs log=$LOGS/$1.log
+    "$PYTHON" -c 'import torch, transformers, h5py' 2>"$log" || { row "$1" "$2" "not measured" "$(last "$log")"; return; }
     start=$(now)
-    if timeout 150 "$PYTHON" tests/bench/transformers_hooks.py "$dir" "$WORK/ids" "$WORK/hooks.h5" bf16 0 cuda >"$OUT/$1-transformers.log" 2>&1; then
+    if timeout "$(($(left) < 120 ? $(left) : 120))" "$PYTHON" tests/bench/transformers_hooks.py "$WORK/$3" "$WORK/ids" "$WORK/hooks.h5" bf16 0 cuda "$4" >"$log" 2>&1; then
         theirs=$(calculate "$(now) - $start")
-        row "$1_transformers" "$2, transformers with hooks" "$theirs s" "$(calculate "$theirs / $ours") times as long"
+        [ "$4" != fair ] || agreement
+        row "$1" "$2" "$theirs s" "$(calculate "$theirs / $took") times as long; $(last "$log")"
     else
-        row "$1_transformers" "$2, transformers with hooks" "not measured" "see $1-transformers.log"
+        row "$1" "$2" "not measured" "$(last "$log")"
     fi
     rm -f "$WORK/hooks.h5"
 }
 
-config() { # MODEL LAYERS: its config with so many layers
-    "$PYTHON" -c 'import json, sys
-c = json.load(open("data/models/" + sys.argv[1] + ".json"))["config"]
-c["num_hidden_layers"] = int(sys.argv[2])
-print(json.dumps(c))' "$1" "$2" >"$WORK/config.json"
+# cold FOLDER: its files leave the machine's cache, where we may.
+cold() {
+    sync
+    [ -w /proc/sys/vm/drop_caches ] && echo 3 2>/dev/null >/proc/sys/vm/drop_caches
 }
 
-config olmoe-1b-7b-0125 16
-"$B/tests/make_checkpoint" "$WORK/config.json" "$WORK/olmoe" >/dev/null && speed olmoe "OLMoE-1B-7B shape, 16 x 2048 tokens" 50304
-rm -rf "$WORK/olmoe"
-config qwen3-30b-a3b "$LAYERS"
-"$B/tests/make_checkpoint" "$WORK/config.json" "$WORK/qwen3" >/dev/null && speed qwen3 "Qwen3-30B-A3B shape, $LAYERS layers, 16 x 2048 tokens" 151936
-rm -rf "$WORK"
+speed() {
+    local what
+    model qwen3-30b-a3b "$LAYERS" qwen3 || return
+    ids "$WORK/ids" 151936 16
+    what="Qwen3-30B-A3B shape, $LAYERS layers, 16 x 2048 tokens"
+    run qwen3_first "$what" qwen3
+    run qwen3_second "$what, again" qwen3
+    run qwen3_summaries "$what, --store none" qwen3 --store none
+    run qwen3_8g "$what, --memory 8G" qwen3 --memory 8G
+    cold && run qwen3_cold "$what, from the disk" qwen3
+    run qwen3_last "$what, again" qwen3 || return
+    several qwen3 "$what" qwen3
+    [ "$(left)" -gt 60 ] && hooks qwen3_hooks "$what, transformers, hooks kept on the device" qwen3 fair
+    [ "$(left)" -gt 60 ] && hooks qwen3_hooks_usual "$what, transformers, hooks as usually written" qwen3 usual
+    rm -rf "$WORK/qwen3"
+}
 
-{
-    printf '| measured on %s | value | |\n|---|---:|---|\n%s' "$device" "$table"
-} >"$OUT/check.md"
-printf '{\n%s\n}\n' "$json" >"$OUT/check.json"
+# ---- kernels ----
+
+kernels() {
+    local kernel=0
+    command -v ncu >/dev/null || { row kernels "kernels by ncu" "not available" ""; return; }
+    model qwen3-30b-a3b 1 qwen3-1 || return
+    ids "$WORK/ids" 151936 4
+    ours timeout "$(($(left) < 150 ? $(left) : 150))" ncu --clock-control none --metrics gpu__time_duration.sum --csv --log-file "$LOGS/kernels.csv" \
+        "$B/ol-extract" "$WORK/qwen3-1" --ids "$WORK/ids" --backend cuda -o "$WORK/run.h5" >"$LOGS/kernels.log" 2>&1
+    "$PYTHON" tests/gpu/kernels.py "$LOGS/kernels.csv" >"$LOGS/kernels.txt" 2>&1
+    while IFS='|' read -r name share note; do
+        row "kernel_$((kernel += 1))" "$name" "$share" "$note"
+    done <"$LOGS/kernels.txt"
+}
+
+# ---- sanitizer ----
+
+# sanitize TOOL TEST [FILTER]
+sanitize() {
+    local log=$LOGS/$1-$2.log status
+    ours env OL_TEST_FILTER="${3:-}" timeout "$(($(left) < 60 ? $(left) : 60))" compute-sanitizer --tool "$1" --error-exitcode 9 "$B/gpu/$2" >"$log" 2>&1
+    status=$?
+    case $status in
+    0) row "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "clean" "" ;;
+    124) row "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "ran out of time" "$(grep -c '========= ' "$log") lines" ;;
+    *) if grep -q 'not supported' "$log"; then
+        row "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "not available" "$(grep -m1 'not supported' "$log")"
+    else
+        fail "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "status $status" "$(last "$log")"
+    fi ;;
+    esac
+}
+
+sanitizer() {
+    command -v compute-sanitizer >/dev/null || { row sanitizer "compute-sanitizer" "not available" ""; return; }
+    sanitize memcheck test_cuda_kernels test_attention
+    sanitize racecheck test_cuda_kernels test_attention
+    sanitize memcheck test_mixer_operations
+    sanitize racecheck test_mixer_operations
+    sanitize synccheck test_mixer_operations
+    sanitize memcheck test_cuda_kernels test_permute
+    sanitize racecheck test_cuda_kernels test_permute
+}
+
+# ---- all ----
+
+printf '| measured | value | |\n|---|---:|---|\n' >"$OUT/check.md"
+[ $# -gt 0 ] || set -- smoke tests speed kernels sanitizer
+for stage in "$@"; do
+    if [ "$(left)" -lt 30 ]; then
+        row "$stage" "stage $stage" "left out" "$(left) s were left"
+        continue
+    fi
+    case $stage in
+    smoke | tests | speed | kernels | sanitizer) echo "== $stage, $(left) s left" && $stage ;;
+    *) echo "check.sh: there is no stage '$stage': smoke, tests, speed, kernels or sanitizer" >&2; exit 2 ;;
+    esac
+    tar -czf "$OUT/logs.tar.gz" -C "$WORK" logs
+done
 [ "$failed" -eq 0 ] && echo "all passed: $OUT/check.md" || echo "FAILED: see $OUT"
 exit "$failed"
