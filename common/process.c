@@ -77,6 +77,47 @@ static void catch_signals(void)
     signal(SIGXFSZ, SIG_IGN);
 }
 
+/* ---- SIGTERM that waits ---- */
+
+static volatile sig_atomic_t term_came;
+
+static void set_term(void (*handler)(int), int flags)
+{
+    struct sigaction action = {.sa_flags = flags}, before;
+    action.sa_handler = handler;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGTERM, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGTERM, &action, NULL);
+}
+
+static void on_deferred_term(int number)
+{
+    (void)number;
+    term_came = 1;
+    set_term(on_signal, (int)SA_RESETHAND);
+}
+
+void ol_process_defer_term(void)
+{
+    set_term(on_deferred_term, SA_RESTART);
+}
+
+void ol_process_undefer_term(void)
+{
+    set_term(on_signal, (int)SA_RESETHAND);
+}
+
+bool ol_process_term_came(void)
+{
+    return term_came != 0;
+}
+
+void ol_process_end_by_term(void)
+{
+    ol_process_undefer_term();
+    raise(SIGTERM);
+}
+
 static void fill_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {

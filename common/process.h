@@ -28,6 +28,16 @@ void ol_process_release(const char *path);
  * process without their handler. Undone by pthread_sigmask(SIG_SETMASK, before, NULL). */
 void ol_process_block_signals(sigset_t *before);
 
+/* While it is deferred, SIGTERM is only noted, and ends the process when it comes again:
+ * for work that can be left where it may be taken up again. _undefer() raises nothing; a
+ * SIGTERM that is ignored stays ignored. */
+void ol_process_defer_term(void);
+void ol_process_undefer_term(void);
+bool ol_process_term_came(void);
+
+/* End as that signal would have. */
+void ol_process_end_by_term(void);
+
 /* Remove all of them now. Async-signal-safe: for handlers of other signals. */
 void ol_process_remove_temporaries(void);
 

@@ -128,6 +128,11 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "MODEL "
          "may be a config.json alone",
          0, 0, NULL},
+        {0, "keep-every", OL_OPTION_REAL, &r->keep_seconds, "SECONDS",
+         "how often the states of a run under way are kept\nfor --resume (default: 20; "
+         "0: "
+         "after every layer)",
+         0, 1e9, NULL},
         {0, "resume", OL_OPTION_FLAG, &r->resume, NULL,
          "go on with an unfinished run of the same command", 0, 0, NULL},
         {0},
@@ -226,7 +231,7 @@ static int check(struct command *c, const struct ol_texts *operands)
 int main(int argc, char **argv)
 {
     ol_process_begin();
-    struct command command = {.request = {.threshold = 6.0}};
+    struct command command = {.request = {.threshold = 6.0, .keep_seconds = 20}};
     struct ol_texts operands = {0};
     struct ol_error err = {0};
     enum ol_options_result result;
@@ -246,6 +251,8 @@ int main(int argc, char **argv)
     if (done != 0 || ol_stdout_close(&err) != 0) {
         ol_warn("%s", err.text);
         status = 1;
+        if (ol_process_term_came())
+            ol_process_end_by_term();
     }
 out:
     ol_texts_free(&command.texts);

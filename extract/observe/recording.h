@@ -19,6 +19,7 @@ struct ol_recording_target {
     const int32_t *lengths; /* [layout->n_sequences] */
     enum ol_dtype dtype;    /* of the rows that are handed over */
     int n_devices;
+    double keep_seconds; /* between two states that are kept of the stream */
 };
 
 struct ol_recording {

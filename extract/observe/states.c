@@ -1,8 +1,14 @@
-/* The stream after every layer, from which an unfinished run goes on. It wants no point:
- * nothing is computed for it. */
+/* The stream after a layer, from which an unfinished run goes on: every so many seconds,
+ * and when the process is asked to end. It wants no point: nothing is computed for it. */
 #include "extract/observe/observer.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
+
+#include "common/process.h"
+
+enum decision { UNDECIDED, GO_ON, KEEP, KEEP_AND_STOP };
 
 /* The states of several devices. */
 struct states {
@@ -10,23 +16,42 @@ struct states {
     char *rows;      /* [n_rows, d_model]; NULL: not needed yet */
     int layer;       /* after that layer, */
     int64_t n_there; /* so many rows, without a gap */
+
+    /* All passes do the same: the first that has done a layer decides. */
+    pthread_mutex_t mutex;
+    uint8_t *decisions; /* [n_layers] */
+    double kept;        /* when the last was, or the run began */
 };
 
 extern const struct ol_observer ol_observe_states;
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
 
 static void *share(const struct ol_recording *recording)
 {
     struct states *s = ol_xcalloc(1, sizeof *s);
     s->recording = recording;
+    s->decisions = ol_xcalloc((size_t)recording->to.spec->n_layers, 1);
+    s->kept = seconds_now();
+    pthread_mutex_init(&s->mutex, NULL);
     return s;
 }
 
-static void unshare(void *shared)
+static void free_shared(void *shared)
 {
     struct states *s = shared;
+    pthread_mutex_destroy(&s->mutex);
+    free(s->decisions);
     free(s->rows);
     free(s);
 }
+
+/* ---- in the writer's thread ---- */
 
 /* The states of all devices; NULL while one's are missing, as they stay when it failed.
  */
@@ -69,9 +94,30 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
     return status;
 }
 
-static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)
+/* ---- in the passes ---- */
+
+static enum decision decide(struct states *s, int layer)
 {
-    const struct ol_observer_context *c = self;
+    const struct ol_recording *r = s->recording;
+    pthread_mutex_lock(&s->mutex);
+    if (s->decisions[layer] == UNDECIDED) {
+        const double now = seconds_now();
+        const bool last = layer == r->to.spec->n_layers - 1;
+        const bool stops = ol_process_term_came() && !last;
+        s->decisions[layer] = stops                                 ? KEEP_AND_STOP
+                              : now - s->kept >= r->to.keep_seconds ? KEEP
+                                                                    : GO_ON;
+        if (s->decisions[layer] != GO_ON)
+            s->kept = now;
+    }
+    const enum decision decision = (enum decision)s->decisions[layer];
+    pthread_mutex_unlock(&s->mutex);
+    return decision;
+}
+
+static int hand_over(const struct ol_observer_context *c, int layer,
+                     struct ol_tensor stream, struct ol_error *err)
+{
     struct ol_writer_job job =
         ol_observer_job(c, layer, OL_STAGE_OUTPUT, 0, stream.n_rows);
     void *copy = ol_observer_room(c, ol_tensor_bytes(stream), err);
@@ -88,5 +134,21 @@ static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_e
     return ol_writer_put(c->writer, &job, err);
 }
 
+static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)
+{
+    const struct ol_observer_context *c = self;
+    const enum decision decision =
+        decide(ol_recording_shared(c->recording, &ol_observe_states), layer);
+    if (decision == GO_ON)
+        return 0;
+    if (hand_over(c, layer, stream, err) != 0)
+        return -1;
+    return decision == KEEP ? 0
+                            : ol_fail(err,
+                                      "asked to end (SIGTERM): stopped after layer %d, "
+                                      "--resume goes on from there",
+                                      layer);
+}
+
 const struct ol_observer ol_observe_states = {
-    .name = "states", .end_layer = end_layer, .share = share, .unshare = unshare};
+    .name = "states", .end_layer = end_layer, .share = share, .unshare = free_shared};

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/process.h"
 #include "extract/run/session.h"
 
 /* What --verbose is for: which model, text, device and memory these are. */
@@ -93,6 +94,7 @@ static void begin_recording(struct ol_session *r)
         .lengths = r->corpus.lengths,
         .dtype = r->request->precision,
         .n_devices = r->n_parts,
+        .keep_seconds = r->request->keep_seconds,
     };
     r->recording = ol_recording_new(&target);
 }
@@ -234,10 +236,11 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         goto out;
     tell_memory(&r);
     begin_recording(&r);
-    if (ol_session_open_files(&r, err) != 0 || compute(&r, err) != 0 ||
-        ol_session_seal(&r, err) != 0)
-        goto out;
-    status = 0;
+    ol_process_defer_term();
+    if (ol_session_open_files(&r, err) == 0 && compute(&r, err) == 0 &&
+        ol_session_seal(&r, err) == 0)
+        status = 0;
+    ol_process_undefer_term();
 out:
     clear(&r);
     return status;

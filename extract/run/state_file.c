@@ -21,6 +21,7 @@ struct ol_state_file {
     char *path;
     int fd;
     size_t bytes; /* of the rows */
+    int next;     /* slot that is written: never the one with the latest states */
     char header[PAGE_BYTES];
 };
 
@@ -208,22 +209,24 @@ static int get_extra(const struct ol_state_file *s, int slot, size_t n, void **e
 int ol_state_put(struct ol_state_file *s, int layer, const void *rows, const void *extra,
                  size_t n, struct ol_error *err)
 {
-    const int64_t at = slot_at(s, layer % N_SLOTS);
+    const int slot = s->next;
+    const int64_t at = slot_at(s, slot);
     char page[PAGE_BYTES] = "", hex[OL_SHA256_HEX_BYTES], extra_hex[OL_SHA256_HEX_BYTES];
     checksum(rows, s->bytes, hex);
     checksum(extra, n, extra_hex);
-    /* The page's old words must not outlive the rows they speak of. */
-    if (write_at(s, page, sizeof page, at, err) != 0 || fdatasync(s->fd) != 0 ||
-        write_at(s, rows, s->bytes, at + PAGE_BYTES, err) != 0 || fdatasync(s->fd) != 0)
-        return ol_fail_errno(err, "%s: cannot keep the states of layer %d", s->path,
-                             layer);
-    if (n > 0 && put_extra(s, layer % N_SLOTS, extra, n, err) != 0)
+    /* What was half written, in whatever order the disk took it, has other checksums; the
+     * other slot is whole then. */
+    if (write_at(s, page, sizeof page, at, err) != 0 ||
+        write_at(s, rows, s->bytes, at + PAGE_BYTES, err) != 0)
+        return -1;
+    if (n > 0 && put_extra(s, slot, extra, n, err) != 0)
         return -1;
     snprintf(page, sizeof page, "layer %d sha256 %s and %zu bytes, sha256 %s\n", layer,
              hex, n, extra_hex);
     if (write_at(s, page, sizeof page, at, err) != 0 || fdatasync(s->fd) != 0)
         return ol_fail_errno(err, "%s: cannot keep the states of layer %d", s->path,
                              layer);
+    s->next = (slot + 1) % N_SLOTS;
     return 0;
 }
 
@@ -288,12 +291,13 @@ int ol_state_get(struct ol_state_file *s, void *rows, int *layer, void **extra, 
         if (slot->layer < 0 || !load_slot(s, order[i], slot, rows, extra))
             continue;
         *layer = slot->layer;
+        s->next = !order[i];
         *n = slot->extra_bytes;
     }
     return 0;
 }
 
-/* A slot's page names a layer only after its rows are on the disk. */
+/* A slot's page names a layer only after its rows are written. */
 bool ol_state_is_kept(const struct ol_state_file *s)
 {
     struct ol_error ignored = {0};

@@ -51,7 +51,7 @@ check() { "$PYTHON" "$TESTS/oracle/ablation.py" "$1" "$2" "$TESTS/golden/ablatio
     mkdir calm killed
     run_it() {
         exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 4 -l 128 --ablate zero:5 --ablate drop:2.3 \
-            --resume -o run.h5
+            --resume --keep-every 0 -o run.h5
     }
     (cd calm && run_it)
     cd killed

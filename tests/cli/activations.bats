@@ -8,7 +8,7 @@ load common
     "$PYTHON" "$TESTS/oracle/checksums.py" planted.h5
     "$TOOLS/tests/make_activations" edges.h5 3 5 100 23 f32 7 edges
     "$PYTHON" "$TESTS/oracle/checksums.py" edges.h5
-    run_it() { exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 8 -l 256 --imatrix --perplexity --resume -o run.h5; }
+    run_it() { exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 8 -l 256 --imatrix --perplexity --resume --keep-every 0 -o run.h5; }
     for delay in 0.05 0.1 0.15 0.2; do
         run_it >/dev/null 2>&1 &
         pid=$!

@@ -11,7 +11,8 @@ sanitized && FAMILIES="qwen3_moe gpt_oss-mxfp4"
 # golden MODEL FILE OPTION...: a whole run of a golden.
 golden() {
     "$SIM" -q "$GOLDEN/$1" --ids "$GOLDEN/$1/ids.txt" -o "$2" --backend cuda --perplexity \
-        --sites ln_attn,ln_mlp,residual_attn,residual_mlp --threshold 1.5 "${@:3}"
+        --sites ln_attn,ln_mlp,residual_attn,residual_mlp --threshold 1.5 \
+        --keep-every 0 "${@:3}"
 }
 
 @test "cuda: summaries are what the tensors say, whenever devices do their work" {
@@ -52,7 +53,7 @@ golden() {
     # exec: the signal must hit the tool, not a shell around it.
     run_it() {
         exec "$SIM" -q "$GOLDEN/qwen3_next" --ids "$GOLDEN/qwen3_next/ids.txt" -o run.h5 \
-            --backend cuda --perplexity --resume
+            --backend cuda --perplexity --resume --keep-every 0
     }
     (cd calm && run_it)
     cd killed

@@ -17,7 +17,7 @@ load common
     cd "$BATS_TEST_TMPDIR"
     mkdir calm killed
     # exec: the signal must hit the tool, not a shell around it.
-    run_it() { exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity --resume -o run.h5; }
+    run_it() { exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity --resume --keep-every 0 -o run.h5; }
     (cd calm && run_it)
     cd killed
     kills=0
@@ -34,6 +34,37 @@ load common
     [ -e run.h5 ] || (run_it)
     [ ! -e run.h5.partial ] && [ ! -e run.h5.partial.state ]
     same_run ../calm/run.h5 run.h5
+}
+
+@test "SIGTERM: the layer is finished and kept; without it the states are kept by time" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir calm
+    run_it() { exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity --threads 1 -o run.h5 "$@"; }
+    (cd calm && run_it)
+    run_it 2> err &
+    pid=$!
+    while [ ! -e run.h5.partial.state ]; do sleep 0.005; done
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    cat err
+    [ "$status" -eq 143 ]
+    grep -q 'asked to end (SIGTERM): stopped after layer [0-9]*, --resume goes on from there$' err
+    [ ! -e run.h5 ] && [ -e run.h5.partial ]
+    cat run.h5.partial.state | tr -d '\0' | grep -aq 'layer [0-9]* sha256'
+    (run_it --resume)
+    same_run calm/run.h5 run.h5
+    # Killed within the first 20 seconds it begins anew.
+    rm run.h5
+    run_it --resume &
+    pid=$!
+    while [ ! -e run.h5.partial.state ]; do sleep 0.005; done
+    sleep 0.1
+    kill -KILL $pid
+    wait $pid || true
+    ! cat run.h5.partial.state | tr -d '\0' | grep -aq 'layer [0-9]* sha256'
+    (run_it --resume)
+    same_run calm/run.h5 run.h5
 }
 
 @test "a memory budget changes no result, and one that is too small names the least" {
@@ -235,7 +266,7 @@ PY
     n=$(cat calls)
     for before in 0 1 2 5 20; do
         status=0
-        FAULT_AT=$((n - before)) failing "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity 2> err || status=$?
+        FAULT_AT=$((n - before)) failing "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --keep-every 0 2> err || status=$?
         [ "$status" -eq 1 ]
         [ "$(wc -l < err)" -eq 1 ]
         grep -q 'No space left on device' err

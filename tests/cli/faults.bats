@@ -28,7 +28,7 @@ load common
     cd killed
     for at in 1 2 3; do
         FAULT_CALL=rename FAULT_AT=$at FAULT_ERROR=KILL LD_PRELOAD=$TOOLS/tests/fault.so \
-            "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 --resume -o run.h5 || true
+            "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 --resume --keep-every 0 -o run.h5 || true
     done
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 --resume -o run.h5
     same_run ../calm/run.h5 run.h5

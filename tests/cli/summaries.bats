@@ -10,7 +10,7 @@ sanitized && FAMILIES="qwen3_moe gpt_oss-mxfp4"
 
 # run_golden MODEL FILE OPTION...
 run_golden() {
-    "$SIM" -q "$GOLDEN/$1" --ids "$GOLDEN/$1/ids.txt" -o "$2" --backend cuda --threshold 1.5 "${@:3}"
+    "$SIM" -q "$GOLDEN/$1" --ids "$GOLDEN/$1/ids.txt" -o "$2" --backend cuda --threshold 1.5 --keep-every 0 "${@:3}"
 }
 
 same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
@@ -90,7 +90,7 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     # exec: the signal must hit the tool, not a shell around it.
     run_none() {
         exec "$SIM" -q "$GOLDEN/qwen3_next" --ids "$GOLDEN/qwen3_next/ids.txt" -o none.h5 \
-            --backend cuda --threshold 1.5 --store none --devices 0,1 --resume
+            --backend cuda --threshold 1.5 --store none --devices 0,1 --resume --keep-every 0
     }
     kills=0
     for delay in 0.15 0.25 0.35 0.45 0.55; do
@@ -112,7 +112,7 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
         CUDASIM_FAILURE=$call run run_golden qwen3_next none.h5 --store none --devices 0,1
         [ "$status" -eq 1 ] || break # past the last call
         [ -e none.h5.partial ] || continue
-        run_golden qwen3_next none.h5 --store none --devices 0,1 --resume
+        run_golden qwen3_next none.h5 --store none --devices 0,1 --resume --keep-every 0
         same none.h5 all.h5
         resumed=$((resumed + 1))
     done

@@ -68,7 +68,7 @@ class Sweep:
         with open(os.path.join(PLANTED, "ids.txt")) as lines, open(self.ids, "w") as ids:
             for _ in range(2):
                 ids.write(" ".join(next(lines).split()[:20]) + "\n")
-        self.extract = [f"{self.build}/ol-extract", "-q", PLANTED, "--ids", self.ids, "--perplexity", "-o", "run.h5"]
+        self.extract = [f"{self.build}/ol-extract", "-q", PLANTED, "--ids", self.ids, "--perplexity", "--keep-every", "0", "-o", "run.h5"]
         self.analyze = [f"{self.build}/ol-analyze", "--threads", "1", "run.h5"]
         self.n = 0
 

@@ -73,6 +73,25 @@ static void spoil(int layer)
     fclose(file);
 }
 
+/* A run that goes on from `after` keeps `layer`, which is spoilt: the one before is
+ * whole. */
+static void put_next(int layer, int after)
+{
+    struct ol_error err = {0};
+    float rows[ROWS * WIDTH];
+    void *extra;
+    size_t n;
+    int found;
+    struct ol_state_file *s = ol_state_open(path, &id, &err);
+    assert_int_equal(ol_state_get(s, rows, &found, &extra, &n, &err), 0);
+    assert_int_equal(found, after);
+    free(extra);
+    put(s, layer);
+    ol_state_close(s);
+    spoil(layer);
+    expect(after);
+}
+
 static void the_last_whole_layer(void **state)
 {
     (void)state;
@@ -88,6 +107,14 @@ static void the_last_whole_layer(void **state)
     expect(4);
     spoil(4);
     expect(3);
+    /* Not every layer is kept. */
+    s = ol_state_create(path, &id, 5, &err);
+    for (int layer = 1; layer <= 5; layer += 2)
+        put(s, layer);
+    ol_state_close(s);
+    spoil(5);
+    expect(3);
+    put_next(7, 3);
     spoil(3);
     expect(-1);
 }
