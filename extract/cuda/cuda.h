@@ -57,7 +57,7 @@ int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *er
 
 struct ol_cuda_stage;    /* stage.cu: the ways between the host and the device */
 struct ol_cuda_arena;    /* scratch.cu: device memory of one operation */
-struct ol_cuda_arrivals; /* weight.cu: device memory in which weights arrive */
+struct ol_cuda_arrivals; /* arrivals.cu: device memory in which weights arrive */
 
 /* lanes.cu: on which products run beside each other. */
 enum { OL_CUDA_LANES = 4 };
@@ -201,7 +201,7 @@ int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
 int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
                          struct ol_error *err);
 
-/* weight.cu: device memory in which weights wait. */
+/* arrivals.cu: device memory in which weights wait. */
 int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
                      struct ol_error *err);
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
