@@ -6,10 +6,11 @@
 
 #include "analyze/sample.h"
 #include "common/magnitude.h"
+#include "common/narrow.h"
 
 enum { MXFP4_BLOCK = 32, NVFP4_BLOCK = 16 };
 
-static const float int8_largest = OL_INT8_DIVISOR, e4m3_largest = 448, e2m1_largest = 6;
+static const float int8_largest = OL_INT8_DIVISOR;
 
 const char *ol_quantised_name(enum ol_quantised method)
 {
@@ -31,49 +32,6 @@ static inline float nearest(float x)
 {
     const float shift = 0x1.8p23f;
     return (x + shift) - shift;
-}
-
-static inline float clamp(float x, float limit)
-{
-    x = x > limit ? limit : x;
-    return x < -limit ? -limit : x;
-}
-
-/* To `n_bits` behind the leading one; from 2^least down all numbers are as far apart as
- * there. What is added and taken away again has no bits for anything smaller than that
- * distance. Without branches, which values near an edge would mislead. */
-static inline float round_to(float x, uint32_t n_bits, int32_t least)
-{
-    const uint32_t smallest = (uint32_t)(least + 127) << 23;
-    uint32_t bits;
-    float shift;
-    memcpy(&bits, &x, sizeof bits);
-    bits &= 0x7f800000u;
-    bits = bits < smallest ? smallest : bits;
-    bits += (23 - n_bits) << 23 | 0x400000u; /* times 1.5 * 2^(23 - n_bits) */
-    memcpy(&shift, &bits, sizeof shift);
-    return (x + shift) - shift;
-}
-
-/* Of magnitudes that round to 448 at most. */
-static inline float round_e4m3(float x)
-{
-    return round_to(x, 3, -6);
-}
-
-static inline float round_e2m1(float x)
-{
-    return clamp(round_to(x, 1, 0), e2m1_largest);
-}
-
-float ol_round_e4m3(float x)
-{
-    return round_e4m3(clamp(x, e4m3_largest));
-}
-
-float ol_round_e2m1(float x)
-{
-    return round_e2m1(clamp(x, e2m1_largest));
 }
 
 /* What x / scale is multiplied by instead. The largest of all values is about 1 (see
@@ -103,7 +61,7 @@ static void to_fp8(const float *restrict x, int64_t n, float scale, float *restr
 {
     const float inverse = inverse_of(scale);
     for (int64_t i = 0; i < n; i++)
-        q[i] = round_e4m3(x[i] * inverse) * scale;
+        q[i] = ol_e4m3_round(x[i] * inverse) * scale;
 }
 
 static inline void to_fp4(const float *restrict x, int64_t n, float scale,
@@ -111,17 +69,7 @@ static inline void to_fp4(const float *restrict x, int64_t n, float scale,
 {
     const float inverse = inverse_of(scale);
     for (int64_t i = 0; i < n; i++)
-        q[i] = round_e2m1(x[i] * inverse) * scale;
-}
-
-/* The largest power of two that is not above x; of subnormal numbers 0. */
-static inline float power_of_two_below(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits &= 0x7f800000u;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+        q[i] = ol_e2m1_round(x[i] * inverse) * scale;
 }
 
 /* With the digit behind the leading one rounded up, as E2M1 has one: 1.75 and more carry
@@ -140,7 +88,7 @@ static inline void mxfp4_block(const float *restrict x, int64_t n, bool even,
                                float *restrict q)
 {
     const float most = ol_largest_magnitude(x, n);
-    to_fp4(x, n, power_of_two_below(even ? rounded_digit(most) : most) / 4, q);
+    to_fp4(x, n, ol_e8m0_round_down(even ? rounded_digit(most) : most) / 4, q);
 }
 
 /* Whole blocks are of a length that the compiler knows: no loops over the rest of one. */
@@ -166,7 +114,7 @@ static void nvfp4_run(const float *restrict x, int64_t n, float over, float *res
     if (left > 0)
         scales[whole] = ol_largest_magnitude(x + whole * NVFP4_BLOCK, left);
     for (int64_t i = 0; i < whole + (left > 0); i++)
-        scales[i] = round_e4m3(scales[i] / e2m1_largest / over) * over;
+        scales[i] = ol_e4m3_round(scales[i] / ol_e2m1_largest / over) * over;
     for (int64_t i = 0; i < whole; i++)
         to_fp4(x + i * NVFP4_BLOCK, NVFP4_BLOCK, scales[i], q + i * NVFP4_BLOCK);
     if (left > 0)
@@ -242,7 +190,7 @@ static void quantise_row(enum ol_quantised method, const struct scales *s, const
         to_int8_columns(x, n, s->columns, s->inverses, q);
         return;
     case OL_FP8_E4M3:
-        to_fp8(x, n, s->largest / e4m3_largest, q);
+        to_fp8(x, n, s->largest / ol_e4m3_largest, q);
         return;
     case OL_MXFP4_FLOOR:
         to_mxfp4(x, n, false, q);
@@ -251,7 +199,7 @@ static void quantise_row(enum ol_quantised method, const struct scales *s, const
         to_mxfp4(x, n, true, q);
         return;
     case OL_NVFP4:
-        to_nvfp4(x, n, s->largest / (e4m3_largest * e2m1_largest), q);
+        to_nvfp4(x, n, s->largest / (ol_e4m3_largest * ol_e2m1_largest), q);
         return;
     case OL_N_QUANTISED:
         return;

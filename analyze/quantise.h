@@ -26,11 +26,6 @@ const char *ol_quantised_name(enum ol_quantised method);
 /* What the largest magnitude is divided by for the scale of 8-bit integers. */
 enum { OL_INT8_DIVISOR = 127 };
 
-/* Nearest E4M3 (OCP OFP8, ties to even) and E2M1; larger magnitudes become the largest,
- * 448 and 6. */
-float ol_round_e4m3(float x);
-float ol_round_e2m1(float x);
-
 struct ol_quantise_input {
     const float *x;         /* [n_rows, n_cols] */
     const int64_t *weights; /* [n_rows]: what each row stands for; NULL: the same */

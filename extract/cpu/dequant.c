@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/narrow.h"
 #include "extract/cpu/lookup.h"
 
 /* Rows that are decoded to float at a time: a word's worth, so that formats that pack
@@ -72,22 +73,6 @@ static void plain_rows(const struct ol_weight *w, int64_t row, int64_t n, float 
 
 /* ---- FP8 ---- */
 
-/* E4M3 without infinities. The bits of the exponent and the mantissa, put where float has
- * them, are the value times 2^-120, subnormal ones too. */
-static inline float e4m3(uint8_t code)
-{
-    const uint32_t magnitude = code & 0x7fu, sign = (uint32_t)(code & 0x80u) << 24;
-    const uint32_t bits = magnitude == 0x7f ? 0x7fc00000u : magnitude << 20;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    value *= 0x1p120f;
-    uint32_t with_sign;
-    memcpy(&with_sign, &value, sizeof with_sign);
-    with_sign |= sign;
-    memcpy(&value, &with_sign, sizeof value);
-    return value;
-}
-
 static void fp8_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
 {
     const int64_t blocks = (w->n_cols + w->block_cols - 1) / w->block_cols;
@@ -98,7 +83,7 @@ static void fp8_rows(const struct ol_weight *w, int64_t row, int64_t n, float *d
             const int64_t first = g * w->block_cols, left = w->n_cols - first;
             const int64_t end = first + (left < w->block_cols ? left : w->block_cols);
             for (int64_t c = first; c < end; c++)
-                dst[c] = e4m3(codes[c]) * scale;
+                dst[c] = ol_e4m3_value(codes[c]) * scale;
             if (w->rounds && w->dtype != OL_DTYPE_F32)
                 for (int64_t c = first; c < end; c++)
                     dst[c] = rounded(w, dst[c]);
@@ -119,7 +104,7 @@ static void fp8_rows_bf16(const struct ol_weight *w, int64_t row, int64_t n,
             if (r == row || r % w->block_rows == 0) {
                 const float scale = load_scale(w, r / w->block_rows * blocks + g);
                 for (int i = 0; i < 128; i++)
-                    l->table[i] = ol_bf16_from_f32(e4m3((uint8_t)i) * scale);
+                    l->table[i] = ol_bf16_from_f32(ol_e4m3_value((uint32_t)i) * scale);
                 ol_lookup_prepare(l);
             }
             const int64_t first = g * w->block_cols, left = w->n_cols - first;
@@ -140,26 +125,12 @@ static bool lookups_fit(const struct ol_weight *w)
 
 /* ---- MXFP4 and NVFP4 ---- */
 
-static const float e2m1[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
-                               -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
-
-/* 2^(code - 127); the smallest is subnormal in float, 255 is NaN. */
-static float e8m0(uint8_t code)
-{
-    const uint32_t bits = code == 0     ? 0x00400000u
-                          : code == 255 ? 0x7fc00000u
-                                        : (uint32_t)code << 23;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* Of a group of E2M1 codes. */
 static float group_scale(const struct ol_weight *w, uint8_t code)
 {
     if (w->encoding == OL_ENCODING_MXFP4)
-        return e8m0(code);
-    return w->divides ? e4m3(code) / w->factor : e4m3(code) * w->factor;
+        return ol_e8m0_value(code);
+    return w->divides ? ol_e4m3_value(code) / w->factor : ol_e4m3_value(code) * w->factor;
 }
 
 static void fp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
@@ -173,7 +144,7 @@ static void fp4_rows(const struct ol_weight *w, int64_t row, int64_t n, float *d
             const float scale = group_scale(w, scales[g]);
             float table[16];
             for (int i = 0; i < 16; i++)
-                table[i] = e2m1[i] * scale;
+                table[i] = ol_e2m1_value((uint32_t)i) * scale;
             for (int64_t i = 0; i < half; i++) {
                 const uint8_t byte = codes[g * half + i];
                 dst[g * w->block_cols + 2 * i] = table[byte & 15];
@@ -193,7 +164,8 @@ static const uint16_t *fp4_numbers(const struct ol_weight *w, struct fp4_tables 
                                    uint8_t scale)
 {
     for (int i = 0; i < 16 && !t->known[scale]; i++)
-        t->numbers[scale][i] = ol_bf16_from_f32(e2m1[i] * group_scale(w, scale));
+        t->numbers[scale][i] =
+            ol_bf16_from_f32(ol_e2m1_value((uint32_t)i) * group_scale(w, scale));
     t->known[scale] = true;
     return t->numbers[scale];
 }

@@ -6,6 +6,8 @@
  * loads and stores are whole lines, and there is no format that is worth more beside the
  * copy that brings it here. Transposed matrices pass shared memory in squares. */
 #include "extract/cuda/cuda.h"
+
+#include "common/narrow.h"
 #include "extract/cuda/pack.h"
 
 enum { THREADS = 256, PER_THREAD = 4, SQUARE = 32, SQUARE_ROWS = 8 };
@@ -66,37 +68,12 @@ static __device__ float rounded(const struct ol_cuda_weight &w, float x)
                                     : f16_value(f16_bits(x));
 }
 
-/* E4M3 without infinities. The bits of the exponent and the mantissa, put where float has
- * them, are the value times 2^-120, subnormal ones too. */
-static __device__ float e4m3(unsigned code)
-{
-    const unsigned magnitude = code & 0x7fu, sign = (code & 0x80u) << 24;
-    const float value =
-        __uint_as_float(magnitude == 0x7f ? 0x7fc00000u : magnitude << 20) * 0x1p120f;
-    return __uint_as_float(__float_as_uint(value) | sign);
-}
-
-/* 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their opposites: the same trick, 2^-126 smaller. */
-static __device__ float e2m1(unsigned code)
-{
-    const float value = __uint_as_float((code & 7u) << 22) * 0x1p126f;
-    return __uint_as_float(__float_as_uint(value) | (code & 8u) << 28);
-}
-
-/* 2^(code - 127); the smallest is subnormal in float, 255 is NaN. */
-static __device__ float e8m0(unsigned code)
-{
-    return __uint_as_float(code == 0     ? 0x00400000u
-                           : code == 255 ? 0x7fc00000u
-                                         : code << 23);
-}
-
 /* Of a group of E2M1 codes. */
 static __device__ float group_scale(const struct ol_cuda_weight &w, unsigned code)
 {
     if (w.encoding == OL_ENCODING_MXFP4)
-        return e8m0(code);
-    return w.divides ? e4m3(code) / w.factor : e4m3(code) * w.factor;
+        return ol_e8m0_value(code);
+    return w.divides ? ol_e4m3_value(code) / w.factor : ol_e4m3_value(code) * w.factor;
 }
 
 static __device__ int64_t group_of(const struct ol_cuda_weight &w, int64_t c)
@@ -143,14 +120,14 @@ static __device__ float value_of(const struct ol_cuda_weight &w, int64_t r, int6
         const float scale =
             load(w.scales, w.dtype, block * w.n_groups + ol_divide(c, w.block_cols));
         const unsigned code = static_cast<const uint8_t *>(w.data)[r * w.n_cols + c];
-        return rounded(w, e4m3(code) * scale);
+        return rounded(w, ol_e4m3_value(code) * scale);
     }
     case OL_ENCODING_MXFP4:
     case OL_ENCODING_NVFP4: {
         const uint8_t *scales = static_cast<const uint8_t *>(w.scales);
         const unsigned both =
             static_cast<const uint8_t *>(w.data)[r * (w.n_cols / 2) + c / 2];
-        return e2m1(c % 2 == 0 ? both & 15 : both >> 4) *
+        return ol_e2m1_value(c % 2 == 0 ? both & 15 : both >> 4) *
                group_scale(w, scales[r * w.n_groups + ol_divide(c, w.block_cols)]);
     }
     case OL_ENCODING_INT4:
