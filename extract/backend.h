@@ -37,6 +37,7 @@ struct ol_backend_usage {
 };
 
 struct ol_backend;
+struct ol_contribution_tables;
 
 struct ol_backend_operations {
     const char *name; /* "cpu" */
@@ -203,6 +204,34 @@ struct ol_backend_operations {
     /* values[i][j] = x[i][columns[i][j]], 0 for OL_NO_COLUMN; both host [n, k]. */
     int (*pick)(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                 float *values, struct ol_error *err);
+
+    /* Tables of contributions, of the backend's; NULL with err. */
+    struct ol_contribution_tables *(*contributions_new)(
+        struct ol_backend *b, const struct ol_contribution_sizes *sizes,
+        struct ol_error *err);
+    void (*contributions_free)(struct ol_backend *b,
+                               struct ol_contribution_tables *t); /* NULL is fine */
+    /* A layer begins: no component has rows. */
+    int (*contributions_begin)(struct ol_backend *b, struct ol_contribution_tables *t,
+                               struct ol_error *err);
+    /* Rows first .. first + x.n_rows - 1: x is what the mixer added, stream what came of
+     * it. The stream's largest dimensions become candidates. */
+    int (*contributions_attention)(struct ol_backend *b, struct ol_contribution_tables *t,
+                                   int64_t first, struct ol_tensor stream,
+                                   struct ol_tensor x, struct ol_error *err);
+    /* What goes into components' down projections, and what comes out, of which kept is
+     * what is multiplied with the gates; n_slots of this layer. */
+    int (*contributions_inputs)(struct ol_backend *b, struct ol_contribution_tables *t,
+                                const struct ol_component_rows *rows, struct ol_tensor x,
+                                struct ol_error *err);
+    int (*contributions_outputs)(struct ol_backend *b, struct ol_contribution_tables *t,
+                                 const struct ol_component_rows *rows, int n_slots,
+                                 struct ol_tensor y, struct ol_error *err);
+    /* The layer ends with that stream [n_rows, d]: fill in `made`. */
+    int (*contributions_take)(struct ol_backend *b, struct ol_contribution_tables *t,
+                              struct ol_tensor stream,
+                              const struct ol_contributions_made *made,
+                              struct ol_error *err);
 
     /* x[i][columns[j]] = round(values[j]) for every row; columns [k], all below x.n_cols,
      * and values [k] of the host. */

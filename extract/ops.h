@@ -147,6 +147,58 @@ struct ol_delta_net_args {
 
 enum { OL_NO_COLUMN = 0xffff, OL_MOST_LARGEST = 16 };
 
+/* Rows of components of a layer's MLP (routed experts, the shared expert as number
+ * n_experts, a dense MLP as number 0): component components[i] has the rows firsts[i] ..
+ * ends[i] - 1 of what is seen, which belong to the tokens rows[] and, of these, to the
+ * slots slots[]; what lies behind them is of arms. gates[] (NULL: 1) are the router's
+ * weights, which multiply outputs on their way into the stream unless the inputs were
+ * multiplied already. */
+struct ol_component_rows {
+    int n;
+    const int *components;
+    const int64_t *firsts, *ends; /* [n] */
+    const int32_t *rows;
+    const int32_t *slots; /* NULL: the component that every token uses */
+    const float *gates;
+    bool scales_outputs;
+};
+
+/* Who writes into the stream: what is kept of the rows of a pass until the layer is done
+ * (observe/contributions.h). A token's own components are counted by slot: its top_k
+ * experts and, last, the shared one; or the dense MLP. */
+enum {
+    OL_CANDIDATES = 8,  /* largest dimensions of a token's stream before the MLP */
+    OL_OWN_LARGEST = 4, /* largest outputs of each of its components */
+};
+
+struct ol_contribution_sizes {
+    int64_t n_rows;                  /* rows beyond are of arms: passed over */
+    int most_slots, most_components; /* of a layer */
+};
+
+/* A component's value of the largest magnitude, the first row's of equals; NaN is larger
+ * than any. row is -1 where it had no rows. */
+struct ol_extreme {
+    float value;
+    int column;
+    int64_t row;
+};
+
+struct ol_component {
+    int64_t n_tokens;
+    struct ol_extreme input, output; /* of its down projection */
+};
+
+/* What a layer came to. Host memory of the caller's: the `k` largest dimensions of each
+ * row of the stream after the layer, falling; of each its value, what attention wrote to
+ * it, and what each of the n_slots components did, NaN where that is not known. */
+struct ol_contributions_made {
+    int k, n_slots, n_components;
+    uint16_t *features;              /* [n_rows, k] */
+    float *writes;                   /* [n_rows, k, 2 + n_slots] */
+    struct ol_component *components; /* [n_components] */
+};
+
 /* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
  * rows and slots, in rising order of the row. Host memory, owned by the caller, filled by
  * `permute`. */

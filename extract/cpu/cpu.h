@@ -124,6 +124,25 @@ int ol_cpu_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *co
                    float *values, struct ol_error *err);
 int ol_cpu_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                 float *values, struct ol_error *err);
+struct ol_contribution_tables *
+ol_cpu_contributions_new(struct ol_backend *b, const struct ol_contribution_sizes *sizes,
+                         struct ol_error *err);
+void ol_cpu_contributions_free(struct ol_backend *b, struct ol_contribution_tables *t);
+int ol_cpu_contributions_begin(struct ol_backend *b, struct ol_contribution_tables *t,
+                               struct ol_error *err);
+int ol_cpu_contributions_attention(struct ol_backend *b, struct ol_contribution_tables *t,
+                                   int64_t first, struct ol_tensor stream,
+                                   struct ol_tensor x, struct ol_error *err);
+int ol_cpu_contributions_inputs(struct ol_backend *b, struct ol_contribution_tables *t,
+                                const struct ol_component_rows *rows, struct ol_tensor x,
+                                struct ol_error *err);
+int ol_cpu_contributions_outputs(struct ol_backend *b, struct ol_contribution_tables *t,
+                                 const struct ol_component_rows *rows, int n_slots,
+                                 struct ol_tensor y, struct ol_error *err);
+int ol_cpu_contributions_take(struct ol_backend *b, struct ol_contribution_tables *t,
+                              struct ol_tensor stream,
+                              const struct ol_contributions_made *made,
+                              struct ol_error *err);
 int ol_cpu_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                        const uint16_t *columns, const float *values,
                        struct ol_error *err);

@@ -232,6 +232,13 @@ static const struct ol_backend_operations *operations(void)
     t.add_sum = ol_cuda_add_sum;
     t.largest = ol_cuda_largest;
     t.pick = ol_cuda_pick;
+    t.contributions_new = ol_cuda_contributions_new;
+    t.contributions_free = ol_cuda_contributions_free;
+    t.contributions_begin = ol_cuda_contributions_begin;
+    t.contributions_attention = ol_cuda_contributions_attention;
+    t.contributions_inputs = ol_cuda_contributions_inputs;
+    t.contributions_outputs = ol_cuda_contributions_outputs;
+    t.contributions_take = ol_cuda_contributions_take;
     t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
     t.digest = ol_cuda_digest;

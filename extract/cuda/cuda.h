@@ -220,6 +220,12 @@ void ol_cuda_lanes_free(struct ol_cuda *cuda);
 int ol_cuda_fork(struct ol_cuda *cuda, int n, struct ol_error *err);
 int ol_cuda_join(struct ol_cuda *cuda, int n, struct ol_error *err);
 
+/* largest.cu: the operations largest and pick with columns and values on the device. */
+int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
+                         uint16_t *columns, float *values, struct ol_error *err);
+int ol_cuda_pick_from(struct ol_cuda *cuda, struct ol_tensor x, int k,
+                      const uint16_t *columns, float *values, struct ol_error *err);
+
 /* digest.cu: zeros on the device, counted in cuda->reserved. */
 int ol_cuda_new_histogram(struct ol_cuda *cuda, struct ol_error *err);
 
@@ -333,6 +339,26 @@ int ol_cuda_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *c
                     float *values, struct ol_error *err);
 int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                  float *values, struct ol_error *err);
+struct ol_contribution_tables *
+ol_cuda_contributions_new(struct ol_backend *b, const struct ol_contribution_sizes *sizes,
+                          struct ol_error *err);
+void ol_cuda_contributions_free(struct ol_backend *b, struct ol_contribution_tables *t);
+int ol_cuda_contributions_begin(struct ol_backend *b, struct ol_contribution_tables *t,
+                                struct ol_error *err);
+int ol_cuda_contributions_attention(struct ol_backend *b,
+                                    struct ol_contribution_tables *t, int64_t first,
+                                    struct ol_tensor stream, struct ol_tensor x,
+                                    struct ol_error *err);
+int ol_cuda_contributions_inputs(struct ol_backend *b, struct ol_contribution_tables *t,
+                                 const struct ol_component_rows *rows, struct ol_tensor x,
+                                 struct ol_error *err);
+int ol_cuda_contributions_outputs(struct ol_backend *b, struct ol_contribution_tables *t,
+                                  const struct ol_component_rows *rows, int n_slots,
+                                  struct ol_tensor y, struct ol_error *err);
+int ol_cuda_contributions_take(struct ol_backend *b, struct ol_contribution_tables *t,
+                               struct ol_tensor stream,
+                               const struct ol_contributions_made *made,
+                               struct ol_error *err);
 int ol_cuda_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                         const uint16_t *columns, const float *values,
                         struct ol_error *err);

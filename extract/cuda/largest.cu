@@ -60,15 +60,23 @@ static int run_largest(struct ol_cuda *cuda, struct ol_tensor x, int k, uint16_t
                      (const T *)x.data, x.n_rows, x.n_cols, k, columns, values);
 }
 
+int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
+                         uint16_t *columns, float *values, struct ol_error *err)
+{
+    assert(k >= 1 && k <= OL_MOST_LARGEST);
+    if (x.n_cols >= OL_NO_COLUMN)
+        return ol_fail(err, "rows of %lld values: at most %d can be looked at",
+                       (long long)x.n_cols, OL_NO_COLUMN - 1);
+    return x.dtype == OL_DTYPE_BF16
+               ? run_largest<struct ol_bf16>(cuda, x, k, columns, values, err)
+               : run_largest<float>(cuda, x, k, columns, values, err);
+}
+
 int ol_cuda_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,
                     float *values, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     const size_t n = (size_t)(x.n_rows * k);
-    assert(k >= 1 && k <= OL_MOST_LARGEST);
-    if (x.n_cols >= OL_NO_COLUMN)
-        return ol_fail(err, "rows of %lld values: at most %d can be looked at",
-                       (long long)x.n_cols, OL_NO_COLUMN - 1);
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
     uint16_t *found = (uint16_t *)ol_cuda_scratch(cuda, n * sizeof *found, err);
@@ -77,11 +85,8 @@ int ol_cuda_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *c
                       : NULL;
     if (found_values == NULL)
         return -1;
-    const int status =
-        x.dtype == OL_DTYPE_BF16
-            ? run_largest<struct ol_bf16>(cuda, x, k, found, found_values, err)
-            : run_largest<float>(cuda, x, k, found, found_values, err);
-    if (status != 0 || ol_cuda_get(cuda, found, columns, n * sizeof *found, err) != 0)
+    if (ol_cuda_find_largest(cuda, x, k, found, found_values, err) != 0 ||
+        ol_cuda_get(cuda, found, columns, n * sizeof *found, err) != 0)
         return -1;
     return ol_cuda_get(cuda, found_values, values, n * sizeof *values, err);
 }
@@ -106,6 +111,14 @@ static int run_pick(struct ol_cuda *cuda, struct ol_tensor x, int k,
                      n);
 }
 
+int ol_cuda_pick_from(struct ol_cuda *cuda, struct ol_tensor x, int k,
+                      const uint16_t *columns, float *values, struct ol_error *err)
+{
+    return x.dtype == OL_DTYPE_BF16
+               ? run_pick<struct ol_bf16>(cuda, x, k, columns, values, err)
+               : run_pick<float>(cuda, x, k, columns, values, err);
+}
+
 int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
                  float *values, struct ol_error *err)
 {
@@ -119,8 +132,7 @@ int ol_cuda_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t
         wanted != NULL ? (float *)ol_cuda_scratch(cuda, n * sizeof *found, err) : NULL;
     if (found == NULL)
         return -1;
-    const int status = x.dtype == OL_DTYPE_BF16
-                           ? run_pick<struct ol_bf16>(cuda, x, k, wanted, found, err)
-                           : run_pick<float>(cuda, x, k, wanted, found, err);
-    return status == 0 ? ol_cuda_get(cuda, found, values, n * sizeof *values, err) : -1;
+    return ol_cuda_pick_from(cuda, x, k, wanted, found, err) == 0
+               ? ol_cuda_get(cuda, found, values, n * sizeof *values, err)
+               : -1;
 }

@@ -26,22 +26,6 @@ enum ol_point {
     OL_N_POINTS,
 };
 
-/* Rows of components of a layer's MLP (routed experts, the shared expert as number
- * n_experts, a dense MLP as number 0): component components[i] has the rows firsts[i] ..
- * ends[i] - 1 of what is seen, which belong to the tokens rows[] and, of these, to the
- * slots slots[]; what lies behind them is of arms. gates[] (NULL: 1) are the router's
- * weights, which multiply outputs on their way into the stream unless the inputs were
- * multiplied already. */
-struct ol_component_rows {
-    int n;
-    const int *components;
-    const int64_t *firsts, *ends; /* [n] */
-    const int32_t *rows;
-    const int32_t *slots; /* NULL: the component that every token uses */
-    const float *gates;
-    bool scales_outputs;
-};
-
 /* Some columns of an input that consists of n pieces (one per head) of equal width: width
  * columns of each from first on. In the tensor, whose width is that of n pieces too, they
  * stand at the beginning of each piece; what is behind them is left out. */

@@ -75,6 +75,15 @@ int64_t ol_observers_bytes(const struct ol_observed *what)
     return bytes;
 }
 
+int64_t ol_observers_backend_bytes(const struct ol_observed *what)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < MOST_OBSERVERS; i++)
+        if (ol_observers[i]->backend_bytes != NULL)
+            bytes += ol_observers[i]->backend_bytes(what);
+    return bytes;
+}
+
 bool ol_taps_want(const struct ol_taps *taps, int layer, enum ol_point point)
 {
     return taps->wanted[(size_t)layer * OL_N_POINTS + point] != 0;

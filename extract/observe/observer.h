@@ -36,6 +36,8 @@ struct ol_observer {
     /* Bytes of the host that it takes, with what of it is on its way to the file. NULL:
      * no more than the writer's room. */
     int64_t (*bytes)(const struct ol_observed *what);
+    /* Bytes of the memory that tensors are in; NULL: none. */
+    int64_t (*backend_bytes)(const struct ol_observed *what);
     /* What it holds during a pass. NULL, with its free: the context alone. */
     void *(*new)(const struct ol_observer_context *context);
     void (*free)(void *self);
@@ -68,6 +70,7 @@ void ol_observers_extent(const struct ol_observed *what, struct ol_forward_input
 
 /* Bytes of all. */
 int64_t ol_observers_bytes(const struct ol_observed *what);
+int64_t ol_observers_backend_bytes(const struct ol_observed *what);
 
 /* The row of the layout that is of that layer; NULL: none. */
 const struct ol_activation_layer *ol_observed_layer(const struct ol_observed *what,

@@ -75,8 +75,10 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t states = need->n_rows * d * size;
     const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
     const int64_t observers = ol_observers_bytes(&need->what);
-    const int64_t tensors =
-        need->scratch_bytes + stream + sums + logits + blocks + dense + experts + rope;
+    struct ol_observed part = need->what;
+    part.n_rows = need->part_rows;
+    const int64_t tensors = need->scratch_bytes + stream + sums + logits + blocks +
+                            dense + experts + rope + ol_observers_backend_bytes(&part);
     const bool device = need->device_bytes > 0;
     const int64_t downloads =
         need->n_parts * OL_DOWNLOADS * plan->buffers.block_rows * d * size;
