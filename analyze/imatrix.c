@@ -227,8 +227,9 @@ static void put_header(const struct imatrix *m, FILE *out)
     put_string(out, "imatrix.datasets");
     put_bytes(out, KV_ARRAY, 4);
     put_bytes(out, KV_STRING, 4);
-    put_bytes(out, (uint64_t)m->parts->n_files, 8);
-    for (int i = 0; i < m->parts->n_files; i++)
+    const int n_inputs = ol_parts_n_inputs(m->parts);
+    put_bytes(out, (uint64_t)n_inputs, 8);
+    for (int i = 0; i < n_inputs; i++)
         put_string(out, ol_activation_info(m->parts->files[i])->input.source);
     put_u32(out, "imatrix.chunk_count", (uint32_t)m->parts->n_sequences);
     put_u32(out, "imatrix.chunk_size", (uint32_t)longest(m->parts));
@@ -373,7 +374,7 @@ static int64_t header_bytes(const struct imatrix *m)
     int64_t n = 4 + 4 + 8 + 8;
     n += string_bytes("general.type") + 4 + string_bytes("imatrix");
     n += string_bytes("imatrix.datasets") + 4 + 4 + 8;
-    for (int i = 0; i < m->parts->n_files; i++)
+    for (int i = 0; i < ol_parts_n_inputs(m->parts); i++)
         n += string_bytes(ol_activation_info(m->parts->files[i])->input.source);
     n += string_bytes("imatrix.chunk_count") + 8 + string_bytes("imatrix.chunk_size") + 8;
     for (size_t i = 0; i < m->n; i++)

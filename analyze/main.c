@@ -295,6 +295,8 @@ static int analyse(const struct command *c, const struct ol_texts *files,
         ol_parts_clear(&parts);
         return status;
     }
+    if (status == 0)
+        status = ol_parts_join(&parts, err);
     if (status == 0 && c->imatrix != NULL)
         status = ol_imatrix_write(&parts, c->imatrix, err);
     if (status != 0 || (c->imatrix != NULL && c->output == NULL)) {

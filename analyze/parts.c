@@ -1,5 +1,6 @@
 #include "analyze/parts.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,125 @@ static int check_other(const struct ol_parts *parts, const char *path,
     return 0;
 }
 
+/* ---- files that say which part of a run they are ---- */
+
+static int64_t number_of(const struct ol_activation_file *f)
+{
+    return ol_activation_info(f)->part.number;
+}
+
+static int64_t parts_of(const struct ol_activation_file *f)
+{
+    return ol_activation_info(f)->part.n_parts;
+}
+
+/* Whether they say so of one run. */
+static int check_run(const struct ol_activation_file *a,
+                     const struct ol_activation_file *b, struct ol_error *err)
+{
+    const struct ol_activation_info *x = ol_activation_info(a),
+                                    *y = ol_activation_info(b);
+    const char *one = ol_activation_path(a), *other = ol_activation_path(b);
+    if ((parts_of(a) == 0) != (parts_of(b) == 0))
+        return ol_fail(err,
+                       "%s is part %" PRId64 " of %" PRId64
+                       " of a run, %s is not said to be a part",
+                       parts_of(a) != 0 ? one : other, number_of(a) + number_of(b),
+                       parts_of(a) + parts_of(b), parts_of(a) != 0 ? other : one);
+    if (parts_of(a) != parts_of(b))
+        return ol_fail(err,
+                       "%s is part %" PRId64 " of %" PRId64 ", %s is part %" PRId64
+                       " of %" PRId64 ": they are no parts of one run",
+                       one, number_of(a), parts_of(a), other, number_of(b), parts_of(b));
+    if (parts_of(a) != 0 && strcmp(x->part.run_sha256, y->part.run_sha256) != 0)
+        return ol_fail(err,
+                       "%s and %s are no parts of one run: run_sha256, the run's tokens, "
+                       "differs",
+                       one, other);
+    return 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const int64_t x = number_of(*(struct ol_activation_file *const *)a),
+                  y = number_of(*(struct ol_activation_file *const *)b);
+    return (x > y) - (x < y);
+}
+
+/* After what was said of a file's name: the same for another part, where it has one. */
+static char *name_of_part(const struct ol_activation_file *f, int64_t number)
+{
+    char *own = ol_xasprintf(".part-%" PRId64 "-of-", number_of(f));
+    const char *path = ol_activation_path(f), *at = strstr(path, own);
+    char *name = at != NULL
+                     ? ol_xasprintf("%.*s.part-%" PRId64 "-of-%s", (int)(at - path), path,
+                                    number, at + strlen(own))
+                     : ol_xasprintf("a file");
+    free(own);
+    return name;
+}
+
+static int check_doubled(const struct ol_parts *parts, struct ol_error *err)
+{
+    for (int i = 1; i < parts->n_files; i++)
+        if (number_of(parts->files[i]) == number_of(parts->files[i - 1]))
+            return ol_fail(err, "%s and %s are both part %" PRId64 " of %" PRId64,
+                           ol_activation_path(parts->files[i - 1]),
+                           ol_activation_path(parts->files[i]),
+                           number_of(parts->files[i]), parts_of(parts->files[i]));
+    return 0;
+}
+
+static int check_missing(const struct ol_parts *parts, struct ol_error *err)
+{
+    const struct ol_activation_file *first = parts->files[0];
+    int64_t missing = 1;
+    while (missing <= parts->n_files && number_of(parts->files[missing - 1]) == missing)
+        missing++;
+    if (missing > parts_of(first))
+        return 0;
+    char *name = name_of_part(first, missing);
+    ol_fail(err, "part %" PRId64 " of %" PRId64 " of the run is missing: %s, beside %s",
+            missing, parts_of(first), name, ol_activation_path(first));
+    free(name);
+    return -1;
+}
+
+/* Each begins where the one before it ends, the last ends where the run does. */
+static int check_sequences(const struct ol_parts *parts, struct ol_error *err)
+{
+    int64_t next = 0;
+    for (int i = 0; i < parts->n_files; i++) {
+        const struct ol_activation_file *f = parts->files[i];
+        const struct ol_activation_info *info = ol_activation_info(f);
+        const int64_t n = ol_activation_layout(f)->n_sequences;
+        const int64_t behind =
+            i + 1 < parts->n_files ? next + n : info->part.run_sequences;
+        if (info->part.first_sequence != next || next + n != behind)
+            return ol_fail(err,
+                           "%s: %" PRId64 " sequences from first_sequence %" PRId64
+                           " on, expected %" PRId64 " from %" PRId64 " on",
+                           ol_activation_path(f), n, info->part.first_sequence,
+                           behind - next, next);
+        next += n;
+    }
+    return 0;
+}
+
+int ol_parts_join(struct ol_parts *parts, struct ol_error *err)
+{
+    if (parts_of(parts->files[0]) > 0) {
+        qsort(parts->files, (size_t)parts->n_files, sizeof *parts->files,
+              compare_numbers);
+        if (check_doubled(parts, err) != 0 || check_missing(parts, err) != 0 ||
+            check_sequences(parts, err) != 0)
+            return -1;
+    }
+    for (int i = 0; i < parts->n_files; i++)
+        add_sequences(parts, i);
+    return 0;
+}
+
 int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
                   struct ol_error *err)
 {
@@ -82,9 +202,10 @@ int ol_parts_open(struct ol_parts *parts, const char *const *paths, int n,
         if (what != NULL)
             return ol_fail(err, "%s and %s are no parts of one run: %s differs", paths[0],
                            paths[i], what);
+        if (check_run(parts->files[0], parts->files[i], err) != 0)
+            return -1;
         if (ol_counts_check(parts->files[i], err) != 0)
             return -1;
-        add_sequences(parts, i);
     }
     return 0;
 }
@@ -116,6 +237,11 @@ const struct ol_activation_info *ol_parts_info(const struct ol_parts *parts)
 const struct ol_activation_layout *ol_parts_layout(const struct ol_parts *parts)
 {
     return ol_activation_layout(parts->files[0]);
+}
+
+int ol_parts_n_inputs(const struct ol_parts *parts)
+{
+    return parts_of(parts->files[0]) > 0 ? 1 : parts->n_files;
 }
 
 static int64_t larger(int64_t a, int64_t b)

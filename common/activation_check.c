@@ -183,6 +183,8 @@ static int read_input(const struct reader *r, struct ol_error *err)
             "bytes",
             r->path, (long long)layout->n_sequences, (long long)layout->n_tokens,
             (unsigned long long)r->file_bytes);
+    if (ol_activation_check_part(r->path, &r->c->info, layout->n_sequences, err) != 0)
+        return -1;
     if (read_length(r, OL_TABLE_PIECE_IDS, &r->c->input.n_pieces, err) != 0 ||
         read_length(r, OL_TABLE_ARMS, &n_arms, err) != 0)
         return -1;

@@ -77,8 +77,9 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o)
 
 /* ---- attributes ---- */
 
-/* LATER_TEXT: that files of the first versions do not have; "" then. */
-enum kind { TEXT, LATER_TEXT, INTEGER, BOOLEAN };
+/* LATER_TEXT: that files of the first versions do not have; "" then. PART: of files that
+ * hold a part of a run alone; 0 or "" in others. */
+enum kind { TEXT, LATER_TEXT, INTEGER, BOOLEAN, PART_TEXT, PART_INTEGER };
 
 static const struct attribute {
     const char *object, *name;
@@ -113,13 +114,28 @@ static const struct attribute {
     {"/input", "tokenizer_sha256", TEXT, AT(input.tokenizer_sha256)},
     {"/input", "windowing", TEXT, AT(input.windowing)},
     {"/input", "bos", BOOLEAN, AT(input.bos)},
+    {"/input", "part", PART_INTEGER, AT(part.number)},
+    {"/input", "n_parts", PART_INTEGER, AT(part.n_parts)},
+    {"/input", "first_sequence", PART_INTEGER, AT(part.first_sequence)},
+    {"/input", "run_sequences", PART_INTEGER, AT(part.run_sequences)},
+    {"/input", "run_sha256", PART_TEXT, AT(part.run_sha256)},
 #undef AT
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
 static bool is_text(const struct attribute *a)
 {
-    return a->kind == TEXT || a->kind == LATER_TEXT;
+    return a->kind == TEXT || a->kind == LATER_TEXT || a->kind == PART_TEXT;
+}
+
+static bool is_integer(const struct attribute *a)
+{
+    return a->kind == INTEGER || a->kind == PART_INTEGER;
+}
+
+static bool is_of_part(const struct attribute *a)
+{
+    return a->kind == PART_TEXT || a->kind == PART_INTEGER;
 }
 
 static const void *member(const struct ol_activation_info *info,
@@ -161,9 +177,9 @@ const char *ol_activation_info_difference(const struct ol_activation_info *a,
         const void *x = member(a, at), *y = member(b, at);
         if (strcmp(at->name, "created") == 0 || strcmp(at->name, "command_line") == 0)
             continue;
-        if (is_text(at)           ? !same_text(text_of(a, at), text_of(b, at))
-            : at->kind == INTEGER ? *(const int64_t *)x != *(const int64_t *)y
-                                  : *(const bool *)x != *(const bool *)y)
+        if (is_text(at)      ? !same_text(text_of(a, at), text_of(b, at))
+            : is_integer(at) ? *(const int64_t *)x != *(const int64_t *)y
+                             : *(const bool *)x != *(const bool *)y)
             return at->name;
     }
     return NULL;
@@ -186,9 +202,11 @@ static int put_attributes(struct ol_h5 *h, const struct ol_activation_info *info
         const struct attribute *a = &attributes[i];
         const void *value = member(info, a);
         int status = 0;
+        if (is_of_part(a) && info->part.n_parts == 0)
+            continue;
         if (is_text(a))
             status = put_text(h, a->object, a->name, text_of(info, a), err);
-        else if (a->kind == INTEGER)
+        else if (is_integer(a))
             status = ol_h5_put_int(h, a->object, a->name, *(const int64_t *)value, err);
         else
             status = ol_h5_put_bool(h, a->object, a->name, *(const bool *)value, err);
@@ -206,14 +224,16 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
         char *value = (char *)info + a->offset;
         bool there = true;
         int status = 0;
-        if (a->kind == LATER_TEXT &&
+        if ((a->kind == LATER_TEXT || is_of_part(a)) &&
             ol_h5_has_attribute(h, a->object, a->name, &there, err) != 0)
             return -1;
-        if (!there)
+        if (!there && is_text(a))
             *(char **)(void *)value = ol_xstrdup("");
+        else if (!there)
+            *(int64_t *)(void *)value = 0;
         else if (is_text(a))
             status = ol_h5_get_text(h, a->object, a->name, (char **)(void *)value, err);
-        else if (a->kind == INTEGER)
+        else if (is_integer(a))
             status = ol_h5_get_int(h, a->object, a->name, (int64_t *)(void *)value, err);
         else
             status = ol_h5_get_bool(h, a->object, a->name, (bool *)(void *)value, err);

@@ -127,6 +127,9 @@ int ol_activation_write_tables(struct ol_h5 *h, const struct ol_activation_conte
 /* All attributes of the file but format, format_version and complete. */
 int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_info *info,
                                  struct ol_error *err);
+/* That a part is one: which of the run's sequences it says it holds. */
+int ol_activation_check_part(const char *path, const struct ol_activation_info *info,
+                             int64_t n_sequences, struct ol_error *err);
 
 /* The receipt's attributes have their room from the beginning, and are written again when
  * it is known. A file may be without. */

@@ -100,6 +100,13 @@ struct ol_activation_info {
         char *source, *text_sha256, *tokenizer_sha256, *windowing;
         bool bos;
     } input;
+    /* Of a file that holds a part of a run's sequences, one after another; n_parts 0, and
+     * nothing of this in the file: it holds all of them. */
+    struct {
+        int64_t number, n_parts; /* 1 .. n_parts */
+        int64_t first_sequence, run_sequences;
+        char *run_sha256; /* of the lengths and token ids of the whole run */
+    } part;
 };
 void ol_activation_info_clear(struct ol_activation_info *info);
 

@@ -17,7 +17,7 @@ struct command {
     struct ol_texts texts;
     int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
-    const char *sites;
+    const char *sites, *part;
     bool tokenize, plan, no_summaries;
 };
 
@@ -76,6 +76,10 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "sequences (default: 16; with --ids what it holds)", 1, 1e9, NULL},
         {'l', "length", OL_OPTION_INT, &c->length, "L",
          "tokens per sequence (default: 2048)", 1, 1e9, NULL},
+        {0, "part", OL_OPTION_TEXT, &c->part, "I/P",
+         "the I-th of P parts of the run's sequences, like 1/4,\nin a file of its own, "
+         "NAME.part-1-of-4.h5; ol-analyze\ntakes all of them as one run",
+         0, 0, NULL},
         {0, "windowing", OL_OPTION_CHOICE, &c->windowing, "MODE",
          "contiguous (default) or reference", 0, 0, windowings},
         {0, "bos", OL_OPTION_CHOICE, &c->bos, "MODE",
@@ -173,6 +177,21 @@ static int check_tokens(const struct ol_run_request *r)
                                 (long long)n, (long long)length, OL_MOST_TOKENS);
 }
 
+/* Which of the run's sequences; 0, or the exit status of a usage error. */
+static int check_part(struct command *c)
+{
+    struct ol_error err = {0};
+    if (c->part == NULL)
+        return 0;
+    if (ol_part_parse(c->part, &c->request.part, &err) != 0)
+        return ol_usage_error("%s", err.text);
+    if (c->tokenize && c->n_sequences == 0 && c->length == 0 &&
+        c->request.corpus.ids_file == NULL)
+        return ol_usage_error(
+            "--tokenize of all documents has no --part: give -n and -l");
+    return 0;
+}
+
 /* Options that do not go together; 0, or the exit status of a usage error. */
 static int check(struct command *c, const struct ol_texts *operands)
 {
@@ -218,7 +237,7 @@ static int check(struct command *c, const struct ol_texts *operands)
         return ol_usage_error("--layers %s: expected numbers and rising ranges like "
                               "0-7,12",
                               r->layers);
-    if (check_devices(r) != 0 || check_tokens(r) != 0)
+    if (check_devices(r) != 0 || check_tokens(r) != 0 || check_part(c) != 0)
         return 2;
     const int status =
         parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);

@@ -137,6 +137,14 @@ int ol_arm_left_out(const struct ol_arm *arm)
     return arm->left_out;
 }
 
+bool ol_arm_is_of_run(const struct ol_arm *arm)
+{
+    bool of_run = false;
+    for (int i = 0; i < arm->n; i++)
+        of_run |= arm->kinds[i]->of_run;
+    return of_run;
+}
+
 int ol_arm_change_stream(const struct ol_arm *arm, const struct ol_arm_stream *s,
                          struct ol_error *err)
 {

@@ -90,4 +90,5 @@ const struct ol_intervention ol_intervene_mean = {
     .parse = parse,
     .free = free,
     .change_stream = mean,
+    .of_run = true,
 };

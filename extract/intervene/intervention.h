@@ -18,6 +18,7 @@ struct ol_intervention {
                          struct ol_error *err);
     void (*change_choices)(const void *self, const struct ol_arm_choices *c);
     int left_out; /* tokens at the beginning of each sequence */
+    bool of_run;  /* what it does follows from all tokens of the run */
 };
 
 /* All kinds, NULL last. */
@@ -28,6 +29,8 @@ extern const struct ol_intervention *const ol_interventions[];
 struct ol_arm *ol_arm_parse(const char *text, const struct ol_spec *spec,
                             struct ol_error *err);
 void ol_arm_free(struct ol_arm *arm); /* NULL is fine */
+/* Whether a part of a run cannot know what the arm does in the run. */
+bool ol_arm_is_of_run(const struct ol_arm *arm);
 
 /* All arms of a run; frees what it has made when it fails. Clear it with _clear. */
 int ol_arms_parse(const char *const *texts, int n, const struct ol_spec *spec,

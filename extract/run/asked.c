@@ -90,6 +90,12 @@ int ol_session_add_arms(struct ol_session *r, struct ol_error *err)
     if (status == 0)
         status = ol_ablation_init(&r->all, &r->model.spec, all.items, (int)all.n,
                                   r->corpus.lengths, r->corpus.n_sequences, r->ids, err);
+    for (int i = 0; i < r->all.arms.n && status == 0 && r->request->part.n > 0; i++)
+        if (ol_arm_is_of_run(r->all.arms.arms[i]))
+            status = ol_fail(err,
+                             "--ablate %s: it follows from all tokens of the run, --part "
+                             "has some of them",
+                             ol_arm_text(r->all.arms.arms[i]));
     for (int i = 0; i < n_found; i++)
         free(found[i]);
     ol_texts_free(&all);

@@ -55,8 +55,10 @@ int ol_session_check_names(const struct ol_session *r, struct ol_error *err)
 int ol_session_find_output(struct ol_session *r, struct ol_error *err)
 {
     char *short_name = ol_model_short_name(r->request->model);
-    r->name = r->request->output != NULL ? ol_xstrdup(r->request->output)
-                                         : ol_xasprintf("%s.h5", short_name);
+    char *name = r->request->output != NULL ? ol_xstrdup(r->request->output)
+                                            : ol_xasprintf("%s.h5", short_name);
+    r->name = ol_part_path(&r->request->part, name);
+    free(name);
     free(short_name);
     if (check_stdout(err) != 0 ||
         ol_output_find(r->name, OL_OUTPUT_FILE, &r->output, err) != 0)

@@ -72,5 +72,7 @@ int ol_session_read_corpus(struct ol_session *r, const char *directory,
         }
     }
     free(path);
-    return ol_corpus_read(&request, r->tokenizer, &r->corpus, err);
+    return ol_corpus_read(&request, r->tokenizer, &r->corpus, err) != 0
+               ? -1
+               : ol_session_take_part(r, err);
 }

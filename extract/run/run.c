@@ -301,7 +301,10 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     int status = -1;
     if (ol_model_open_config(&r.model, request->model, err) != 0)
         goto out;
-    r.corpus.n_sequences = request->corpus.n_sequences;
+    int64_t first;
+    if (ol_part_sequences(&request->part, request->corpus.n_sequences, &first,
+                          &r.corpus.n_sequences, err) != 0)
+        goto out;
     r.corpus.n_tokens = request->corpus.length;
     if (ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
         goto out;
@@ -312,7 +315,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         .model = &r.model,
         .backend = r.devices.backends[0],
         .layout = &r.layout,
-        .n_sequences = request->corpus.n_sequences,
+        .n_sequences = r.corpus.n_sequences,
         .length = request->corpus.length,
         .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,
         .info = &r.info,

@@ -8,6 +8,7 @@
 #include "common/activation_file.h"
 #include "common/options.h"
 #include "extract/backend.h"
+#include "extract/run/part.h"
 #include "extract/text/corpus.h"
 
 enum ol_store { OL_STORE_BF16, OL_STORE_F32, OL_STORE_NONE };
@@ -21,6 +22,7 @@ struct ol_run_request {
     const char *output; /* NULL: SHORT_NAME.h5 */
     const char *command_line;
     struct ol_corpus_request corpus; /* bos is set from bos_auto here */
+    struct ol_part part;             /* which of the run's sequences */
     bool bos_auto;
     enum ol_dtype precision; /* BF16 or F32 */
     const char *layers;      /* "0-7,12", checked to be a list; NULL: all */

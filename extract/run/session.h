@@ -67,6 +67,11 @@ int ol_session_join_ids(struct ol_session *r, struct ol_error *err);
 /* The text of every id that occurs; none without a tokenizer. */
 void ol_session_name_pieces(struct ol_session *r);
 
+/* ---- part.c ---- */
+
+/* Of the run's sequences those of the part that was asked for. */
+int ol_session_take_part(struct ol_session *r, struct ol_error *err);
+
 /* ---- describe.c ---- */
 
 /* What is known of the model from its config and the request. */
