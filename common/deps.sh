@@ -18,6 +18,7 @@ check() {
         pkg-config --exists zlib || note zlib zlib1g-dev
         pkg-config --exists libzstd || note zstd libzstd-dev
         pkg-config --exists libcrypto || note 'OpenSSL libcrypto' libssl-dev
+        pkg-config --exists libcurl || note libcurl libcurl4-openssl-dev
     fi
     [ -z "$missing" ] && return 0
     printf 'These libraries are missing:\n%s' "$missing" >&2

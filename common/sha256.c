@@ -1,5 +1,6 @@
 #include "common/sha256.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,22 +12,36 @@ struct ol_sha256 {
     EVP_MD_CTX *context;
 };
 
-/* EVP calls fail only when the library has no SHA-256 or no memory: nothing to recover
- * from. */
+/* EVP calls fail only when the library has no such digest or no memory: nothing to
+ * recover from. */
 static void must(int ok)
 {
     if (ok != 1) {
-        ol_warn("the cryptography library cannot compute SHA-256");
+        ol_warn("the cryptography library cannot compute SHA-256 or SHA-1");
         exit(1);
     }
 }
 
-struct ol_sha256 *ol_sha256_new(void)
+static struct ol_sha256 *begin(const EVP_MD *kind)
 {
     struct ol_sha256 *sha = ol_xcalloc(1, sizeof *sha);
     sha->context = EVP_MD_CTX_new();
     must(sha->context != NULL);
-    must(EVP_DigestInit_ex(sha->context, EVP_sha256(), NULL));
+    must(EVP_DigestInit_ex(sha->context, kind, NULL));
+    return sha;
+}
+
+struct ol_sha256 *ol_sha256_new(void)
+{
+    return begin(EVP_sha256());
+}
+
+struct ol_sha256 *ol_sha256_new_git(uint64_t bytes)
+{
+    char header[32];
+    struct ol_sha256 *sha = begin(EVP_sha1());
+    const int n = snprintf(header, sizeof header, "blob %" PRIu64, bytes);
+    ol_sha256_update(sha, header, (size_t)n + 1);
     return sha;
 }
 

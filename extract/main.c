@@ -18,7 +18,7 @@ struct command {
     int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
     const char *sites, *part;
-    bool tokenize, plan, no_summaries;
+    bool tokenize, plan, download, no_summaries;
 };
 
 static void print_versions(void)
@@ -132,6 +132,9 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "MODEL "
          "may be a config.json alone",
          0, 0, NULL},
+        {0, "download", OL_OPTION_FLAG, &c->download, NULL,
+         "fetch MODEL from the Hub into its local cache, print the\ndirectory, and stop",
+         0, 0, NULL},
         {0, "keep-every", OL_OPTION_REAL, &r->keep_seconds, "SECONDS",
          "how often the states of a run under way are kept\nfor --resume (default: 20; "
          "0: "
@@ -144,9 +147,11 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
     const struct ol_tool tool = {
         .name = "ol-extract",
         .usage = "[options] MODEL",
-        .summary = "Run MODEL over a text and record activations.\n"
-                   "MODEL is a directory with config.json and *.safetensors, or a name "
-                   "in the\nlocal Hub cache.",
+        .summary =
+            "Run MODEL over a text and record activations.\n"
+            "MODEL is a directory with config.json and *.safetensors, or a name "
+            "at the Hub,\norg/name[@revision], which is downloaded unless it is in "
+            "the local cache.",
         .options = options,
         .print_versions = print_versions,
     };
@@ -201,13 +206,19 @@ static int check(struct command *c, const struct ol_texts *operands)
                                                : "more than one MODEL");
     if (r->output != NULL && strcmp(r->output, "-") == 0)
         return ol_usage_error("--output -: an activation file is no stream");
-    if (c->plan && c->tokenize)
-        return ol_usage_error("--plan and --tokenize exclude each other");
-    if (r->output != NULL && (c->plan || c->tokenize))
+    if (c->plan + c->tokenize + c->download > 1)
+        return ol_usage_error("%s and %s exclude each other",
+                              c->plan ? "--plan" : "--tokenize",
+                              c->download ? "--download" : "--tokenize");
+    if (c->download && (c->texts.n > 0 || r->corpus.ids_file != NULL))
+        return ol_usage_error("--download takes no text: it fetches MODEL and stops");
+    if (r->output != NULL && (c->plan || c->tokenize || c->download))
         return ol_usage_error("--output names an activation file; %s writes to standard "
                               "output",
-                              c->plan ? "--plan" : "--tokenize");
-    if (!c->plan && (c->texts.n > 0) == (r->corpus.ids_file != NULL))
+                              c->plan       ? "--plan"
+                              : c->tokenize ? "--tokenize"
+                                            : "--download");
+    if (!c->plan && !c->download && (c->texts.n > 0) == (r->corpus.ids_file != NULL))
         return ol_usage_error(c->texts.n > 0 ? "--text and --ids exclude each other"
                                              : "a text is missing: give --text or --ids");
     if (!(r->threshold > 0))
@@ -264,9 +275,10 @@ int main(int argc, char **argv)
     status = check(&command, &operands);
     if (status != 0)
         goto out;
-    const int done = command.tokenize ? ol_run_tokenize(&command.request, &err)
-                     : command.plan   ? ol_run_plan(&command.request, &err)
-                                      : ol_run(&command.request, &err);
+    const int done = command.tokenize   ? ol_run_tokenize(&command.request, &err)
+                     : command.plan     ? ol_run_plan(&command.request, &err)
+                     : command.download ? ol_run_download(command.request.model, &err)
+                                        : ol_run(&command.request, &err);
     if (done != 0 || ol_stdout_close(&err) != 0) {
         ol_warn("%s", err.text);
         status = 1;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/infile.h"
-#include "extract/weights/hub.h"
+#include "extract/hub/hub.h"
 
 /* More than any config.json; a checkpoint by mistake is not read whole. */
 enum { MAX_CONFIG_BYTES = 64 << 20 };
@@ -163,7 +163,7 @@ int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error 
         m->name = config_name(m, model);
         return 0;
     }
-    m->directory = ol_hub_resolve(model, err);
+    m->directory = ol_hub_resolve(model, OL_HUB_CONFIG, err);
     if (m->directory == NULL || read_directory_config(m, err) != 0)
         return -1;
     m->name = directory_name(m, model);
@@ -174,9 +174,12 @@ int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error 
     return complete == 1 ? open_weights(m, err) : complete;
 }
 
-int ol_model_open(struct ol_model *m, const char *model, struct ol_error *err)
+int ol_model_open(struct ol_model *m, const char *model, bool with_tokenizer,
+                  struct ol_error *err)
 {
-    m->directory = ol_hub_resolve(model, err);
+    m->directory = ol_hub_resolve(
+        model, OL_HUB_CONFIG | OL_HUB_WEIGHTS | (with_tokenizer ? OL_HUB_TOKENIZER : 0u),
+        err);
     if (m->directory == NULL || read_directory_config(m, err) != 0)
         return -1;
     m->name = directory_name(m, model);

@@ -2,6 +2,7 @@
 #ifndef OL_MODEL_H
 #define OL_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/sha256.h"
@@ -25,9 +26,10 @@ struct ol_model {
  * "config" (data/models). */
 int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error *err);
 
-/* model: a directory or a Hub name (hub.h). Start from {0}; clear also after a failure.
- */
-int ol_model_open(struct ol_model *m, const char *model, struct ol_error *err);
+/* model: a directory or a Hub name (hub.h), whose tokenizer is needed or not. Start from
+ * {0}; clear also after a failure. */
+int ol_model_open(struct ol_model *m, const char *model, bool with_tokenizer,
+                  struct ol_error *err);
 void ol_model_clear(struct ol_model *m);
 
 /* The name of what --output is by default made of: what follows the last "/" of a Hub

@@ -212,7 +212,8 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     /* Before anything that takes long. */
     if (ol_session_find_output(&r, err) != 0 ||
         ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
-        ol_model_open(&r.model, request->model, err) != 0 ||
+        ol_model_open(&r.model, request->model, request->corpus.ids_file == NULL, err) !=
+            0 ||
         ol_session_read_corpus(&r, r.model.directory, err) != 0 ||
         ol_session_check_names(&r, err) != 0 || ol_session_join_ids(&r, err) != 0 ||
         ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
@@ -271,7 +272,8 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
         ol_infile_expect(corpus.ids_file);
     if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0)
         return -1;
-    char *directory = ol_hub_resolve(request->model, err);
+    char *directory =
+        ol_hub_resolve(request->model, OL_HUB_CONFIG | OL_HUB_TOKENIZER, err);
     bool begun = false;
     int status = -1;
     if (directory == NULL) {
@@ -290,6 +292,20 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
     free(directory);
     clear(&r);
     return status;
+}
+
+/* ---- --download ---- */
+
+int ol_run_download(const char *model, struct ol_error *err)
+{
+    if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0)
+        return -1;
+    char *directory = ol_hub_download(model, err);
+    if (directory == NULL)
+        return -1;
+    printf("%s\n", directory);
+    free(directory);
+    return 0;
 }
 
 /* ---- --plan ---- */

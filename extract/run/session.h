@@ -20,7 +20,7 @@
 #include "extract/run/model.h"
 #include "extract/run/plan.h"
 #include "extract/run/run.h"
-#include "extract/weights/hub.h"
+#include "extract/hub/hub.h"
 
 /* Everything that a run holds, in the order in which it is made. */
 struct ol_session {

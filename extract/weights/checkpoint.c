@@ -12,8 +12,8 @@
 #include "common/json.h"
 #include "extract/weights/safetensors.h"
 
-static const char index_name[] = "model.safetensors.index.json";
-static const char single_name[] = "model.safetensors";
+static const char index_name[] = OL_CHECKPOINT_INDEX;
+static const char single_name[] = OL_CHECKPOINT_SINGLE;
 
 struct ol_checkpoint {
     char *directory;
@@ -316,6 +316,22 @@ int ol_checkpoint_is_complete(const char *directory, struct ol_error *missing,
     ol_json_free(map);
     free(index);
     return result;
+}
+
+char **ol_checkpoint_shards(const char *directory, size_t *n, struct ol_error *err)
+{
+    const char **names = NULL;
+    char **copies = NULL, *index = ol_xasprintf("%s/%s", directory, index_name);
+    struct ol_json *map = read_index(index, &names, n, err);
+    if (map != NULL) {
+        copies = ol_xcalloc(*n, sizeof *copies);
+        for (size_t i = 0; i < *n; i++)
+            copies[i] = ol_xstrdup(names[i]);
+    }
+    free(names);
+    ol_json_free(map);
+    free(index);
+    return copies;
 }
 
 const char *ol_checkpoint_listed(const struct ol_checkpoint *c, const char *name)

@@ -4,6 +4,7 @@
 #define OL_CHECKPOINT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/dtype.h"
@@ -11,6 +12,10 @@
 #include "common/sha256.h"
 
 enum { OL_TENSOR_MAX_RANK = 8 };
+
+/* The index of a checkpoint in several files, and the only file of another. */
+#define OL_CHECKPOINT_INDEX  "model.safetensors.index.json"
+#define OL_CHECKPOINT_SINGLE "model.safetensors"
 
 struct ol_checkpoint;
 
@@ -39,6 +44,10 @@ void ol_checkpoint_close(struct ol_checkpoint *c);
  * not, with *missing where there is an index; -1 with err when that cannot be read. */
 int ol_checkpoint_is_complete(const char *directory, struct ol_error *missing,
                               struct ol_error *err);
+
+/* The names of the files that the directory's index lists, sorted, each once: an array of
+ * *n strings, both to be freed; NULL on failure. */
+char **ol_checkpoint_shards(const char *directory, size_t *n, struct ol_error *err);
 
 /* The file in which the index lists a tensor of that name, or NULL; and how many of its
  * entries name a tensor that the file has not, with the first of them. */

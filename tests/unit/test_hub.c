@@ -7,7 +7,7 @@
 
 #include <sys/stat.h>
 
-#include "extract/weights/hub.h"
+#include "extract/hub/hub.h"
 #include "tests/unit/checkpoint_maker.h"
 
 static const char commit[] = "0123456789abcdef0123456789abcdef01234567";
@@ -36,6 +36,8 @@ static int set_up(void **state)
 {
     (void)state;
     root = make_directory();
+    /* What is not there is not asked for: that is tests/cli/hub_download.bats. */
+    setenv("HF_HUB_OFFLINE", "1", 1);
     unsetenv("HF_HUB_CACHE");
     unsetenv("HUGGINGFACE_HUB_CACHE");
     unsetenv("HF_HOME");
@@ -54,7 +56,7 @@ static int tear_down(void **state)
 static void resolves_to(const char *model, const char *expected)
 {
     struct ol_error err = {0};
-    char *found = ol_hub_resolve(model, &err);
+    char *found = ol_hub_resolve(model, OL_HUB_CONFIG, &err);
     if (found == NULL)
         fail_msg("%s", err.text);
     assert_string_equal(found, expected);
@@ -64,7 +66,7 @@ static void resolves_to(const char *model, const char *expected)
 static void fails_with(const char *model, const char *part)
 {
     struct ol_error err = {0};
-    assert_null(ol_hub_resolve(model, &err));
+    assert_null(ol_hub_resolve(model, OL_HUB_CONFIG, &err));
     if (strstr(err.text, part) == NULL)
         fail_msg("found    %s\nexpected %s", err.text, part);
 }
@@ -151,7 +153,8 @@ static void what_is_not_cached_is_said(void **state)
     char *expected =
         ol_xasprintf("no/such: there is no such directory, and no such model in "
                      "the Hub cache: looked for "
-                     "%s/.cache/huggingface/hub/models--no--such (from default)",
+                     "%s/.cache/huggingface/hub/models--no--such (from default); "
+                     "HF_HUB_OFFLINE forbids to ask the Hub",
                      root);
     fails_with("no/such", expected);
     free(expected);

@@ -1,0 +1,243 @@
+#include "extract/hub/download.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "extract/hub/fetch.h"
+#include "extract/hub/partial.h"
+#include "extract/weights/checkpoint.h"
+
+struct download {
+    const struct ol_hub_name *name;
+    struct ol_hub_client *client;
+    struct ol_http *http;
+    struct ol_hub_listing listing;
+    struct ol_hub_store store;
+    /* What is not in the cache: [n], of the listing. */
+    const struct ol_hub_entry **missing;
+    size_t n;
+    int64_t total, there; /* bytes of it, and those that an earlier try left */
+    int64_t room;         /* that it takes on the disk */
+};
+
+/* ---- what is missing ---- */
+
+static int add_missing(struct download *d, const struct ol_hub_entry *e,
+                       struct ol_error *err)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (strcmp(d->missing[i]->etag, e->etag) == 0)
+            return 0; /* the same bytes by another name: linked at the end */
+    const int has = ol_hub_store_has(&d->store, e, err);
+    if (has != 0)
+        return has < 0 ? -1 : 0;
+    d->missing = ol_xrealloc_array(d->missing, d->n + 1, sizeof *d->missing);
+    d->missing[d->n++] = e;
+    const int blob = ol_hub_store_look(&d->store, e, err);
+    if (blob != 0)
+        return blob < 0 ? -1 : 0;
+    char *path = ol_hub_store_blob(&d->store, e->etag);
+    const struct ol_partial_state state = ol_partial_look(path, e->size);
+    d->total += e->size;
+    d->there += state.bytes;
+    d->room += e->size - state.allocated;
+    free(path);
+    return 0;
+}
+
+static int add_kind(struct download *d, enum ol_hub_kind kind, struct ol_error *err)
+{
+    for (size_t i = 0; i < d->listing.n; i++)
+        if (d->listing.entries[i].kind == kind &&
+            add_missing(d, &d->listing.entries[i], err) != 0)
+            return -1;
+    return 0;
+}
+
+static void forget_missing(struct download *d)
+{
+    free(d->missing);
+    d->missing = NULL;
+    d->n = 0;
+    d->total = d->there = d->room = 0;
+}
+
+/* ---- fetching it ---- */
+
+static int check_room(const struct download *d, struct ol_error *err)
+{
+    const struct ol_hub_settings *s = ol_hub_client_settings(d->client);
+    struct statvfs disk;
+    if (statvfs(d->store.folder, &disk) != 0)
+        return ol_fail_errno(err, "%s: cannot ask how much room there is",
+                             d->store.folder);
+    const double room = (double)disk.f_bavail * (double)disk.f_frsize;
+    return (double)d->room <= room
+               ? 0
+               : ol_fail(err,
+                         "%s: needs %.2f GB of room in %s, where %.2f GB are free: make "
+                         "room, or let HF_HUB_CACHE name another disk",
+                         d->name->repo, (double)d->room * 1e-9, s->cache, room * 1e-9);
+}
+
+static void announce(const struct download *d)
+{
+    const double gb = 1e-9;
+    if (d->there > 0)
+        ol_note("%s: downloading %.2f GB of %.2f GB to %s: the rest is there from before",
+                d->name->repo, (double)(d->total - d->there) * gb, (double)d->total * gb,
+                d->store.folder);
+    else if (d->total > 0)
+        ol_note("%s: downloading %.2f GB, %zu file%s, to %s", d->name->repo,
+                (double)d->total * gb, d->n, d->n == 1 ? "" : "s", d->store.folder);
+}
+
+/* All that is missing, and links for the other names of the same bytes. */
+static int fetch_missing(struct download *d, bool announced, struct ol_error *err)
+{
+    if (d->n == 0)
+        return 0;
+    if (check_room(d, err) != 0)
+        return -1;
+    if (announced)
+        announce(d);
+    struct ol_meter *meter = ol_meter_new(d->client, d->total, d->there);
+    const struct ol_hub_fetch fetch = {
+        .client = d->client,
+        .store = &d->store,
+        .repo = d->name->repo,
+        .commit = d->listing.commit,
+        .entries = d->missing,
+        .n = d->n,
+        .meter = meter,
+    };
+    const int status = ol_hub_fetch(&fetch, err);
+    ol_meter_end(meter, announced && status == 0);
+    return status;
+}
+
+static bool is_wanted(const struct ol_hub_entry *e, unsigned need)
+{
+    switch (e->kind) {
+    case OL_HUB_KIND_CONFIG:
+        return true;
+    case OL_HUB_KIND_TOKENIZER:
+        return (need & (OL_HUB_TOKENIZER | OL_HUB_WEIGHTS)) != 0;
+    case OL_HUB_KIND_WEIGHTS:
+    case OL_HUB_KIND_OTHER:
+        break;
+    }
+    return false;
+}
+
+/* ---- weights ---- */
+
+static int no_safetensors(const struct download *d, struct ol_error *err)
+{
+    const char *other = NULL;
+    for (size_t i = 0; i < d->listing.n && other == NULL; i++) {
+        const char *end = strrchr(d->listing.entries[i].path, '.');
+        if (end != NULL &&
+            (strcmp(end, ".bin") == 0 || strcmp(end, ".pth") == 0 ||
+             strcmp(end, ".gguf") == 0 || strcmp(end, ".safetensors") == 0))
+            other = d->listing.entries[i].path;
+    }
+    return ol_fail(err,
+                   "%s: the repository has neither %s nor %s%s%s: only these can be read",
+                   d->name->repo, OL_CHECKPOINT_INDEX, OL_CHECKPOINT_SINGLE,
+                   other != NULL ? ", but " : "", other != NULL ? other : "");
+}
+
+/* The index first, which says which of the safetensors belong to the model: a repository
+ * may have others beside them. */
+static int add_weights(struct download *d, struct ol_error *err)
+{
+    const struct ol_hub_entry *index =
+                                  ol_hub_listing_find(&d->listing, OL_CHECKPOINT_INDEX),
+                              *single =
+                                  ol_hub_listing_find(&d->listing, OL_CHECKPOINT_SINGLE);
+    if (index == NULL)
+        return single != NULL ? add_missing(d, single, err) : no_safetensors(d, err);
+    if (add_missing(d, index, err) != 0 || fetch_missing(d, false, err) != 0)
+        return -1;
+    forget_missing(d);
+    size_t n = 0;
+    char **names = ol_checkpoint_shards(d->store.snapshot, &n, err);
+    int status = names != NULL ? 0 : -1;
+    for (size_t i = 0; i < n && status == 0; i++) {
+        const struct ol_hub_entry *shard = ol_hub_listing_find(&d->listing, names[i]);
+        status = shard != NULL
+                     ? add_missing(d, shard, err)
+                     : ol_fail(err, "%s: %s names %s, which the repository has not",
+                               d->name->repo, OL_CHECKPOINT_INDEX, names[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+    return status;
+}
+
+/* ---- */
+
+/* Of files that are the same bytes one is fetched; the others are further links. */
+static int link_others(struct download *d, unsigned need, struct ol_error *err)
+{
+    for (size_t i = 0; i < d->listing.n; i++) {
+        const struct ol_hub_entry *e = &d->listing.entries[i];
+        const bool wanted = is_wanted(e, need) || (e->kind == OL_HUB_KIND_WEIGHTS &&
+                                                   (need & OL_HUB_WEIGHTS) != 0);
+        const int has = wanted ? ol_hub_store_has(&d->store, e, err) : 1;
+        const int blob = has == 0 ? ol_hub_store_look(&d->store, e, err) : 0;
+        if (has < 0 || blob < 0 ||
+            (blob == 1 && ol_hub_store_link(&d->store, e->etag, e->path, err) != 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int fetch_all(struct download *d, unsigned need, struct ol_error *err)
+{
+    static const char tokenizer[] = "tokenizer.json";
+    if (ol_hub_listing_find(&d->listing, "config.json") == NULL)
+        return ol_fail(err,
+                       "%s: the repository has no config.json: it is no model that can "
+                       "be read",
+                       d->name->repo);
+    if ((need & OL_HUB_WEIGHTS) != 0 && add_weights(d, err) != 0)
+        return -1;
+    for (int kind = OL_HUB_KIND_CONFIG; kind <= OL_HUB_KIND_OTHER; kind++) {
+        const struct ol_hub_entry any = {.kind = (enum ol_hub_kind)kind};
+        if (is_wanted(&any, need) && add_kind(d, any.kind, err) != 0)
+            return -1;
+    }
+    if (fetch_missing(d, true, err) != 0 || link_others(d, need, err) != 0)
+        return -1;
+    if (ol_hub_listing_find(&d->listing, tokenizer) == NULL)
+        ol_hub_store_note_absent(&d->store, tokenizer);
+    return ol_hub_store_set_ref(&d->store,
+                                d->name->revision != NULL ? d->name->revision : "main",
+                                d->listing.commit, err);
+}
+
+char *ol_hub_fetch_model(const struct ol_hub_name *name, unsigned need,
+                         struct ol_error *err)
+{
+    struct download d = {.name = name};
+    char *directory = NULL;
+    d.client = ol_hub_client_new(err);
+    if (d.client == NULL)
+        return NULL;
+    d.http = ol_hub_client_connect(d.client, err);
+    if (d.http != NULL && ol_hub_list(d.client, d.http, name, &d.listing, err) == 0 &&
+        ol_hub_store_open(&d.store, ol_hub_client_settings(d.client)->cache, name->repo,
+                          d.listing.commit, err) == 0 &&
+        fetch_all(&d, need, err) == 0)
+        directory = ol_xstrdup(d.store.snapshot);
+    free(d.missing);
+    ol_hub_store_clear(&d.store);
+    ol_hub_listing_clear(&d.listing);
+    ol_http_free(d.http);
+    ol_hub_client_free(d.client);
+    return directory;
+}

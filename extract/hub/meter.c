@@ -1,0 +1,101 @@
+#include "extract/hub/meter.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+struct ol_meter {
+    struct ol_hub_client *client;
+    _Atomic int64_t total, there, come;
+    double start, last_drawn;
+    bool visible, drawn;
+    /* The speed is that of the last seconds: of a line that was slow at first, the time
+     * left would be wrong for long. */
+    double speed, last_time;
+    int64_t last_come;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void wipe(void *user)
+{
+    struct ol_meter *m = user;
+    if (m->drawn)
+        fprintf(stderr, "\r\033[K");
+    m->drawn = false;
+}
+
+struct ol_meter *ol_meter_new(struct ol_hub_client *client, int64_t total, int64_t there)
+{
+    struct ol_meter *m = ol_xcalloc(1, sizeof *m);
+    m->client = client;
+    atomic_init(&m->total, total);
+    atomic_init(&m->there, there);
+    m->start = m->last_time = now();
+    m->visible = ol_verbosity() >= 1 && isatty(STDERR_FILENO) == 1;
+    ol_hub_client_set_wipe(client, wipe, m);
+    return m;
+}
+
+void ol_meter_add(struct ol_meter *m, int64_t bytes)
+{
+    atomic_fetch_add(&m->come, bytes);
+}
+
+void ol_meter_skip(struct ol_meter *m, int64_t bytes)
+{
+    atomic_fetch_sub(&m->total, bytes);
+}
+
+void ol_meter_lose(struct ol_meter *m, int64_t bytes)
+{
+    atomic_fetch_sub(&m->there, bytes);
+}
+
+static void measure(struct ol_meter *m, double t)
+{
+    const double half_life = 3, since = t - m->last_time;
+    const int64_t come = atomic_load(&m->come);
+    const double latest = (double)(come - m->last_come) / since;
+    const double weight = m->speed > 0 ? since / (since + half_life) : 1;
+    m->speed += weight * (latest - m->speed);
+    m->last_come = come;
+    m->last_time = t;
+}
+
+void ol_meter_draw(struct ol_meter *m)
+{
+    const double interval = 0.25, t = now();
+    if (!m->visible || t - m->last_drawn < interval || t - m->last_time < interval / 2)
+        return;
+    measure(m, t);
+    m->last_drawn = t;
+    const int64_t total = atomic_load(&m->total),
+                  done = atomic_load(&m->there) + atomic_load(&m->come);
+    const double left = m->speed > 0 ? (double)(total - done) / m->speed : 0;
+    fprintf(stderr, "\r%s:  %.2f of %.2f GB  %.3f GB/s", ol_program(),
+            (double)done * 1e-9, (double)total * 1e-9, m->speed * 1e-9);
+    if (m->speed > 0)
+        fprintf(stderr, "  %d:%02d left", (int)left / 60, (int)left % 60);
+    fputs("\033[K", stderr);
+    m->drawn = true;
+}
+
+void ol_meter_end(struct ol_meter *m, bool done)
+{
+    if (m == NULL)
+        return;
+    ol_hub_client_set_wipe(m->client, NULL, NULL);
+    wipe(m);
+    const double seconds = now() - m->start, come = (double)atomic_load(&m->come);
+    if (done && come > 0)
+        ol_note("%.2f GB downloaded in %.1f s (%.3f GB/s, %ld requests)", come * 1e-9,
+                seconds, come * 1e-9 / seconds, ol_hub_client_n_requests(m->client));
+    free(m);
+}

@@ -1,0 +1,169 @@
+# From a name at the Hub to files in its local cache.
+load hub
+
+setup_file() {
+    load hub
+    begin_hub
+    repository org/one --single 9000000
+    repository org/three 5000000 3000000 7000001
+    repository org/gated --single 1000000
+    mkdir -p "$BATS_FILE_TMPDIR/root/org"
+    cp -r "$DEMO" "$BATS_FILE_TMPDIR/root/org/demo"
+    mkdir "$BATS_FILE_TMPDIR/root/org/pickled"
+    echo '{}' >"$BATS_FILE_TMPDIR/root/org/pickled/config.json"
+    echo x >"$BATS_FILE_TMPDIR/root/org/pickled/pytorch_model.bin"
+}
+
+teardown_file() { load hub && end_hub; }
+setup() { use_hub; }
+
+@test "a model is fetched, what a run needs of it, and laid out as the Hub's clients do" {
+    fetch org/three
+    good org/three
+    cd "$CACHE/models--org--three"
+    commit=$(basename snapshots/*)
+    [ "$(cat "$BATS_TEST_TMPDIR/directory")" = "$PWD/snapshots/$commit" ]
+    [ "$(cat refs/main)" = "$commit" ]
+    [ "$(wc -c <refs/main)" -eq 40 ]
+    [ "$(readlink "snapshots/$commit/config.json")" = "../../blobs/$(git_sha1 "$(from org/three)/config.json")" ]
+    shard=model-00003-of-00003.safetensors
+    [ "$(readlink "snapshots/$commit/$shard")" = "../../blobs/$(sha256sum <"$(from org/three)/$shard" | cut -d' ' -f1)" ]
+    [ "$(ls "snapshots/$commit" | tr '\n' ' ')" = "config.json model-00001-of-00003.safetensors \
+model-00002-of-00003.safetensors model-00003-of-00003.safetensors model.safetensors.index.json tokenizer.json tokenizer_config.json " ]
+    [ "$(find ../.locks/models--org--three -name '*.lock' -size 0 | wc -l)" -eq "$(find blobs -type f | wc -l)" ]
+    head -n 1 ../CACHEDIR.TAG | grep -qx 'Signature: 8a477f597d28d172789f06886806bc55'
+    [ "$(stat -c %a blobs/*)" = "$(touch x && yes "$(stat -c %a x)" | head -n "$(find blobs -type f | wc -l)")" ]
+    ask once org/three "$(from org/three)"
+}
+
+# As git names a file.
+git_sha1() {
+    python3 -c 'import hashlib, sys; d = open(sys.argv[1], "rb").read(); print(hashlib.sha1(b"blob %d\0" % len(d) + d).hexdigest())' "$1"
+}
+
+@test "what is there is not asked for again, and offline nothing is" {
+    fetch org/one
+    grep -qE 'downloading 0.01 GB, 4 files, to ' said
+    grep -qE ' downloaded in .* requests' said
+    ask log >/dev/null
+    fetch org/one
+    [ ! -s said ]
+    [ "$(ask log | cut -d' ' -f1-3)" = "hub 200 -" ]
+    export HF_HUB_OFFLINE=1
+    fetch org/one
+    refuses org/three 'no such model in the Hub cache'
+    grep -q 'HF_HUB_OFFLINE forbids' said
+    [ -z "$(ask log)" ]
+    unset HF_HUB_OFFLINE
+    # A part of it alone is fetched where that is missing.
+    rm "$(readlink -f "$(snapshot org/one)/tokenizer.json")"
+    fetch org/one
+    grep -q ', 1 file, ' said
+    good org/one
+}
+
+@test "a run fetches its model, and the next one needs no network" {
+    head -c 20000 "$HELDOUT" >text.txt
+    HF_HUB_OFFLINE=1 refuses_run 'no such model in the Hub cache'
+    "$EXTRACT" org/demo -t text.txt -n 1 -l 64 -o first.h5 2>said
+    grep -q 'org/demo: downloading' said
+    "$EXTRACT" -q "$DEMO" -t text.txt -n 1 -l 64 -o local.h5
+    HF_HUB_OFFLINE=1 "$EXTRACT" -q org/demo -t text.txt -n 1 -l 64 -o second.h5
+    same_run first.h5 second.h5
+    ask log >/dev/null
+    "$EXTRACT" -q org/demo -t text.txt -n 1 -l 64 -o third.h5
+    [ -z "$(ask log)" ]
+}
+
+refuses_run() {
+    run "$EXTRACT" org/demo -t text.txt -n 1 -l 64 -o none.h5
+    [ "$status" -eq 1 ] && [[ $output == *"$1"* ]] && [ ! -e none.h5 ]
+}
+
+@test "ids need no tokenizer, and --tokenize no weights" {
+    head -c 2000 "$HELDOUT" >text.txt
+    "$EXTRACT" --tokenize -t text.txt org/demo >ids.txt
+    [ ! -e "$(snapshot org/demo)/model.safetensors" ]
+    "$EXTRACT" --tokenize -t text.txt "$DEMO" | cmp - ids.txt
+    "$EXTRACT" -q org/demo --ids ids.txt -o x.h5
+    [ -e "$(snapshot org/demo)/model.safetensors" ]
+}
+
+@test "revisions: a tag, a pull request, a commit; an unknown one" {
+    fetch org/one@v1.0
+    commit=$(basename "$(snapshot org/one)")
+    [ "$(cat "$CACHE/models--org--one/refs/v1.0")" = "$commit" ]
+    [ ! -e "$CACHE/models--org--one/refs/main" ]
+    fetch org/one@refs/pr/1
+    [ "$(cat "$CACHE/models--org--one/refs/refs/pr/1")" = "$commit" ]
+    rm -r "$CACHE"
+    fetch "org/one@$commit"
+    [ ! -e "$CACHE/models--org--one/refs" ]
+    HF_HUB_OFFLINE=1 fetch "org/one@$commit"
+    refuses org/one@v2 "org/one: has no revision 'v2'"
+    ask log | grep -q revision/refs%2Fpr%2F1
+}
+
+@test "the token goes to the Hub and to nobody else" {
+    ask set org/gated '{"gated": true, "token": "hf_good"}'
+    ask log >/dev/null
+    refuses org/gated "open $HF_ENDPOINT/org/gated, accept them, and set HF_TOKEN"
+    HF_TOKEN=hf_other refuses org/gated 'the account of the token (from HF_TOKEN) has no access'
+    HF_TOKEN=' hf_good ' fetch org/gated
+    [ "$(ask tokens)" = hub ]
+    # From its file, in both places, and not at all.
+    rm -r "$CACHE"
+    echo hf_good >"$HF_HOME/token"
+    fetch org/gated
+    rm -r "$CACHE"
+    mv "$HF_HOME/token" token
+    HF_TOKEN_PATH=$PWD/token fetch org/gated
+    rm -r "$CACHE"
+    ask log >/dev/null
+    HF_TOKEN_PATH=$PWD/token HF_HUB_DISABLE_IMPLICIT_TOKEN=1 refuses org/gated 'terms must be accepted'
+    [ -z "$(ask tokens)" ]
+    ask set org/gated '{"token": "hf_good"}'
+    refuses org/gated 'no such model, or a private one: set HF_TOKEN'
+    HF_TOKEN=hf_other refuses org/gated 'a private one that the token (from HF_TOKEN) does not open'
+    HF_TOKEN=hf_unknown refuses org/gated 'the Hub does not know the token (from HF_TOKEN)'
+    not grep -rq hf_unknown said "$HF_HOME"
+    HF_TOKEN='two words' refuses org/gated 'holds no token'
+    not grep -q words said
+}
+
+@test "a store elsewhere never sees the token, whatever its address looks like" {
+    for place in "http://127.0.0.1:$STORE/x" "http://localhost:$HUB/org/one/resolve/x" \
+        "http://127.0.0.1:$HUB@127.0.0.1:$STORE/x?Signature=secret"; do
+        ask set org/one "{\"redirect\": \"$place\"}"
+        ask log >/dev/null
+        HF_TOKEN=hf_good HF_HUB_CACHE=$PWD/other refuses org/one 'org/one'
+        not grep -q secret said
+        ask log_tokens | sort -u >sent
+        not grep -v '^hub 127.0.0.1' sent
+    done
+    ask set org/one
+}
+
+@test "a repository without safetensors, and none" {
+    refuses org/pickled 'but pytorch_model.bin: only these can be read'
+    refuses org/absent "no such model, or a private one"
+    not ls -d "$CACHE"/models--org--absent
+}
+
+@test "IPv6, and a proxy" {
+    ask log >/dev/null
+    http_proxy=http://127.0.0.1:$PROXY fetch org/one
+    good org/one
+    ask log >asked
+    [ "$(grep -c '^proxy' asked)" -eq "$(grep -vc '^proxy' asked)" ]
+    http_proxy=http://127.0.0.1:$PROXY no_proxy=127.0.0.1 HF_HUB_CACHE=$PWD/other fetch org/one
+    not grep -q '^proxy' <(ask log)
+    python3 -c 'import socket; socket.socket(socket.AF_INET6).bind(("::1", 0))' 2>/dev/null ||
+        skip 'there is no IPv6 here'
+    python3 "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" ::1 >ports 3>&- &
+    server=$!
+    for ((i = 0; i < 200 && $(wc -c <ports) == 0; i++)); do sleep 0.05; done
+    HF_ENDPOINT="http://[::1]:$(cut -d' ' -f1 ports)" HF_HUB_CACHE=$PWD/six fetch org/one
+    kill "$server"
+    good org/one "$PWD/six"
+}

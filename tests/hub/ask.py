@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""What tests say to mock_hub.py, and ask of its log.
+
+    ask.py PORT set REPO [JSON]     its faults from now on; without JSON: none
+    ask.py PORT log                 every request, one a line: place status range path
+    ask.py PORT once REPO FOLDER    each byte of each file under FOLDER's model*.safetensors came from
+                                    the store exactly once, and nothing was asked by HEAD
+    ask.py PORT sent REPO           bytes that the store sent
+    ask.py PORT tokens              places that were sent a token, sorted
+    ask.py PORT log_tokens          place and host of every request with a token"""
+import http.client
+import json
+import os
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+PORT, COMMAND, REST = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+HOST = os.environ.get("MOCK_ADDRESS", "127.0.0.1")
+
+
+def request(method, path, body=None):
+    connection = http.client.HTTPConnection(HOST, PORT)
+    connection.request(method, path, body)
+    return connection.getresponse().read()
+
+
+def log():
+    return json.loads(request("GET", "/_log"))
+
+
+def once(repo, folder):
+    pieces = {}
+    for entry in log():
+        assert entry["method"] == "GET", entry
+        if entry["at"] == "store" and entry["repo"] == repo and entry["sent"] > 0:
+            name = parse_qs(urlsplit(entry["path"]).query)["file"][0].split("/")[-1]
+            pieces.setdefault(name, []).append((entry["first"], entry["first"] + entry["sent"]))
+    for name in sorted(os.listdir(folder)):
+        if name.startswith("model") and name.endswith(".safetensors"):
+            at = 0
+            for first, end in sorted(pieces[name]):
+                assert first == at, "%s: the bytes from %d on, expected from %d on" % (name, first, at)
+                at = end
+            assert at == os.path.getsize(os.path.join(folder, name)), (name, at)
+
+
+if COMMAND == "set":
+    request("POST", "/_set", json.dumps({"repo": REST[0], **json.loads(REST[1] if len(REST) > 1 else "{}")}))
+elif COMMAND == "log":
+    for e in log():
+        print(e["at"], e["status"], e["range"] or "-", e["path"])
+elif COMMAND == "once":
+    once(*REST)
+elif COMMAND == "sent":
+    print(sum(e["sent"] for e in log() if e["at"] == "store" and e["repo"] == REST[0]))
+elif COMMAND == "tokens":
+    print(*sorted({e["at"] for e in log() if e["token"]}))
+elif COMMAND == "log_tokens":
+    for e in log():
+        if (e["token"] or "").startswith("Bearer "):
+            print(e["at"], e["host"])
+else:
+    sys.exit("unknown: " + COMMAND)
