@@ -381,10 +381,13 @@ schema: $(B)/tests/print_schema
 
 MAN1 := $(wildcard $(TOOLS:%=%/*.1))
 MAN5 := $(wildcard common/*.5)
+MAN7 := $(wildcard extract/deploy/*.7)
+DEPLOY := $(filter-out %.7,$(wildcard extract/deploy/*))
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 SHAREDIR := $(DESTDIR)$(PREFIX)/share/outliers
 MODELDIR := $(SHAREDIR)/models
+DEPLOYDIR := $(SHAREDIR)/deploy
 MODELS := $(wildcard data/models/*.json)
 
 .PHONY: install-files
@@ -392,10 +395,12 @@ install:
 	$(MAKE) CUDA_FOR=all install-files
 
 install-files: all
-	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5" "$(MODELDIR)"
+	install -d "$(BINDIR)" "$(MANDIR)/man1" "$(MANDIR)/man5" "$(MANDIR)/man7" "$(MODELDIR)" "$(DEPLOYDIR)"
 	install -m 755 $(BINARIES) "$(BINDIR)"
 	install -m 644 $(MAN1) "$(MANDIR)/man1"
 	install -m 644 $(MAN5) "$(MANDIR)/man5"
+	$(if $(MAN7),install -m 644 $(MAN7) "$(MANDIR)/man7")
+	$(if $(DEPLOY),install -m 755 $(DEPLOY) "$(DEPLOYDIR)")
 	install -m 644 $(MODELS) "$(MODELDIR)"
 	install -m 644 $(SCHEMA) "$(SHAREDIR)"
 
@@ -403,9 +408,11 @@ uninstall:
 	rm -f $(patsubst $(B)/%,"$(BINDIR)/%",$(BINARIES)) \
 	    $(patsubst %,"$(MANDIR)/man1/%",$(notdir $(MAN1))) \
 	    $(patsubst %,"$(MANDIR)/man5/%",$(notdir $(MAN5))) \
+	    $(patsubst %,"$(MANDIR)/man7/%",$(notdir $(MAN7))) \
+	    $(patsubst %,"$(DEPLOYDIR)/%",$(notdir $(DEPLOY))) \
 	    $(patsubst %,"$(MODELDIR)/%",$(notdir $(MODELS))) \
 	    "$(SHAREDIR)/$(notdir $(SCHEMA))"
-	@rmdir "$(MODELDIR)" "$(SHAREDIR)" 2>/dev/null || :
+	@rmdir "$(MODELDIR)" "$(DEPLOYDIR)" "$(SHAREDIR)" 2>/dev/null || :
 
 # What can be made again, and never runs/.
 clean:
