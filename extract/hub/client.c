@@ -25,6 +25,7 @@ struct ol_hub_client {
     pthread_mutex_t mutex; /* of what follows, and of notes */
     pthread_cond_t woken;
     double not_before; /* when the Hub may be asked again */
+    double last_told;  /* that something is tried again; 0: never */
     void (*wipe)(void *user);
     void *wipe_user;
 };
@@ -281,6 +282,18 @@ static char *describe_trouble(const struct ol_http_answer *a)
                               : ol_xasprintf("the answer is %ld", a->status);
 }
 
+/* Whether it is long since trouble was told: all connections have the same at a time. */
+static bool is_news(struct ol_hub_client *c)
+{
+    const double seconds = 10, t = now();
+    pthread_mutex_lock(&c->mutex);
+    const bool news = c->last_told == 0 || t - c->last_told > seconds;
+    if (news)
+        c->last_told = t;
+    pthread_mutex_unlock(&c->mutex);
+    return news;
+}
+
 int ol_hub_client_again(struct ol_hub_client *c, const struct ol_hub_subject *about,
                         const char *url, const struct ol_http_answer *answer,
                         int64_t progress, struct ol_hub_tries *tries,
@@ -305,7 +318,7 @@ int ol_hub_client_again(struct ol_hub_client *c, const struct ol_hub_subject *ab
                                 : "",
             shown, trouble, tries->n,
             about->path == NULL ? "" : "; what has come is kept");
-    else if (tries->n == 2)
+    else if (tries->n == 2 && is_news(c))
         ol_hub_client_note(c, "%s: %s: %s; trying again", subject, shown, trouble);
     else
         ol_detail("%s: %s: %s; trying again", subject, shown, trouble);

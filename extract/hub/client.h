@@ -64,6 +64,14 @@ void ol_hub_client_set_wipe(struct ol_hub_client *client, void (*wipe)(void *),
 /* Requests so far. */
 long ol_hub_client_n_requests(const struct ol_hub_client *client);
 
+/* ---- text.c ---- */
+
+/* The text at a URL of the Hub's, at most `most` bytes, ended by a zero; the caller
+ * frees. *next: the URL of the next page, to be freed, or NULL. NULL on failure. */
+char *ol_hub_text(struct ol_hub_client *client, struct ol_http *http,
+                  const struct ol_hub_subject *about, const char *url, size_t *n,
+                  char **next, struct ol_error *err);
+
 /* ---- errors.c ---- */
 
 /* What an answer means that no other try can mend; returns -1. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "extract/hub/object.h"
 
 /* Where entries come from, for messages. */
 struct source {

@@ -27,10 +27,4 @@ typedef int ol_hub_take(void *user, const void *bytes, size_t n, struct ol_error
 int ol_hub_object_get(struct ol_hub_object *o, struct ol_http *http, int64_t from,
                       int64_t to, ol_hub_take *take, void *user, struct ol_error *err);
 
-/* The text at a URL of the Hub's, at most `most` bytes, ended by a zero; the caller
- * frees. *next: the URL of the next page, to be freed, or NULL. NULL on failure. */
-char *ol_hub_text(struct ol_hub_client *client, struct ol_http *http,
-                  const struct ol_hub_subject *about, const char *url, size_t *n,
-                  char **next, struct ol_error *err);
-
 #endif

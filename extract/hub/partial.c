@@ -197,13 +197,16 @@ int ol_partial_set(struct ol_partial *p, int64_t piece, struct ol_error *err)
 
 int ol_partial_commit(struct ol_partial *p, struct ol_error *err)
 {
-    struct stat status;
     int result = 0;
-    if (fsync(p->fd) != 0)
+    if (fsync(p->fd) != 0) {
         result = ol_fail_errno(err, "%s: cannot be written", p->path);
-    /* Where locks do not lock, another process may have been first. */
-    else if (rename(p->path, p->blob) != 0 && stat(p->blob, &status) != 0)
-        result = ol_fail_errno(err, "%s: cannot be renamed to %s", p->path, p->blob);
+    } else if (rename(p->path, p->blob) != 0) {
+        const int code = errno;
+        /* Where locks do not lock, another process may have been first. */
+        if (!ol_file_is(p->fd, p->blob))
+            result = ol_fail(err, "%s: cannot be renamed to %s: %s", p->path, p->blob,
+                             strerror(code));
+    }
     if (result == 0)
         unlink(p->ranges_path);
     ol_partial_close(p);

@@ -2,11 +2,13 @@
 # folders, and a cache of each test's own.
 load common
 HUB_TESTS=$TESTS/hub
+# These need no packages, and a python3 that comes first in PATH may take long to begin.
+PLAIN_PYTHON=$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3)
 
 # begin_hub [ADDRESS]: start it; afterwards HUB, STORE and PROXY are its ports.
 begin_hub() {
     mkdir -p "$BATS_FILE_TMPDIR/root"
-    /usr/bin/env python3 "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" "$@" \
+    "$PLAIN_PYTHON" "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" "$@" \
         >"$BATS_FILE_TMPDIR/ports" 2>"$BATS_FILE_TMPDIR/hub.log" 3>&- &
     echo $! >"$BATS_FILE_TMPDIR/hub.pid"
     for ((i = 0; i < 200; i++)); do
@@ -38,10 +40,10 @@ use_hub() {
 repository() {
     local name=$1
     shift
-    python3 "$HUB_TESTS/make_repository.py" "$BATS_FILE_TMPDIR/root/$name" "$@"
+    "$PLAIN_PYTHON" "$HUB_TESTS/make_repository.py" "$BATS_FILE_TMPDIR/root/$name" "$@"
 }
 
-ask() { python3 "$HUB_TESTS/ask.py" "$HUB" "$@"; }
+ask() { "$PLAIN_PYTHON" "$HUB_TESTS/ask.py" "$HUB" "$@"; }
 
 # The repository and its snapshot in a cache.
 from() { echo "$BATS_FILE_TMPDIR/root/$1"; }
@@ -57,7 +59,7 @@ good() {
     for name in "$(from "$1")"/model*.safetensors; do
         cmp "$here/$(basename "$name")" "$name" || return 1
     done
-    nothing_unfinished "${2:-$CACHE}"
+    nothing_unfinished "${2:-$CACHE}/models--${1/\//--}"
 }
 
 nothing_unfinished() {

@@ -38,7 +38,7 @@ model-00002-of-00003.safetensors model-00003-of-00003.safetensors model.safetens
 
 # As git names a file.
 git_sha1() {
-    python3 -c 'import hashlib, sys; d = open(sys.argv[1], "rb").read(); print(hashlib.sha1(b"blob %d\0" % len(d) + d).hexdigest())' "$1"
+    "$PLAIN_PYTHON" -c 'import hashlib, sys; d = open(sys.argv[1], "rb").read(); print(hashlib.sha1(b"blob %d\0" % len(d) + d).hexdigest())' "$1"
 }
 
 @test "what is there is not asked for again, and offline nothing is" {
@@ -158,12 +158,73 @@ refuses_run() {
     [ "$(grep -c '^proxy' asked)" -eq "$(grep -vc '^proxy' asked)" ]
     http_proxy=http://127.0.0.1:$PROXY no_proxy=127.0.0.1 HF_HUB_CACHE=$PWD/other fetch org/one
     not grep -q '^proxy' <(ask log)
-    python3 -c 'import socket; socket.socket(socket.AF_INET6).bind(("::1", 0))' 2>/dev/null ||
+    "$PLAIN_PYTHON" -c 'import socket; socket.socket(socket.AF_INET6).bind(("::1", 0))' 2>/dev/null ||
         skip 'there is no IPv6 here'
-    python3 "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" ::1 >ports 3>&- &
+    "$PLAIN_PYTHON" "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" ::1 >ports 3>&- &
     server=$!
     for ((i = 0; i < 200 && $(wc -c <ports) == 0; i++)); do sleep 0.05; done
     HF_ENDPOINT="http://[::1]:$(cut -d' ' -f1 ports)" HF_HUB_CACHE=$PWD/six fetch org/one
     kill "$server"
     good org/one "$PWD/six"
+}
+
+# A Python with the Hub's own client, or none.
+client() {
+    local candidate
+    for candidate in /usr/bin/python3 python3; do
+        if "$candidate" -c 'import huggingface_hub' 2>/dev/null; then
+            HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 "$candidate" -c "$@"
+            return
+        fi
+    done
+    skip 'there is no huggingface_hub'
+}
+
+@test "the Hub's Python client reads what was fetched here" {
+    client 'pass'
+    fetch org/three
+    ask log >/dev/null
+    HF_HUB_OFFLINE=1 client '
+from huggingface_hub import hf_hub_download, scan_cache_dir, snapshot_download
+directory = open("directory").read().strip()
+assert snapshot_download("org/three") == directory
+for name in ["config.json", "tokenizer.json", "model-00002-of-00003.safetensors"]:
+    assert hf_hub_download("org/three", name) == directory + "/" + name
+cache = scan_cache_dir()
+assert [(r.repo_id, r.nb_files) for r in cache.repos] == [("org/three", 7)], cache
+assert not cache.warnings, cache.warnings'
+    # Online too: it takes what is there for its own.
+    client 'from huggingface_hub import hf_hub_download as get; get("org/three", "model-00001-of-00003.safetensors")'
+    [ "$(ask sent org/three)" -eq 0 ]
+}
+
+@test "what the Hub's Python client fetched is read here, and completed" {
+    client 'pass'
+    client 'from huggingface_hub import snapshot_download as get; print(get("org/three", ignore_patterns=["*.bin", "original/*"]))' >theirs
+    ask log >/dev/null
+    HF_HUB_OFFLINE=1 fetch org/three
+    cmp directory theirs
+    fetch org/three
+    [ "$(ask log | wc -l)" -eq 1 ]
+    good org/three
+    client 'from huggingface_hub import hf_hub_download as get; get("org/one", "config.json")'
+    ask log >/dev/null
+    fetch org/one
+    grep -q ', 3 files, ' said
+    good org/one
+    ask once org/one "$(from org/one)"
+}
+
+@test "blobs that are links into a store of all models are followed" {
+    fetch org/one
+    cd "$CACHE"
+    blob=$(readlink -f models--org--one/snapshots/*/model.safetensors)
+    mkdir -p blobs/ab
+    mv "$blob" blobs/ab/abcd
+    ln -s ../../blobs/ab/abcd "$blob"
+    ask log >/dev/null
+    fetch org/one
+    [ "$(ask log | wc -l)" -eq 1 ]
+    HF_HUB_OFFLINE=1 fetch org/one
+    [ -L "$blob" ]
 }

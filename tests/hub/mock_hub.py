@@ -33,9 +33,10 @@ USUAL = {
     "range": [],        # of the store's ranges: "ignored", "shifted", "unsaid" (no Content-Range),
                         # "other size", "short" (fewer bytes than asked for, rightly said)
     "flip": [],         # offsets: this byte of the file is sent wrong, once
-    "slow": 0,          # seconds between two bytes of the store's bodies
+    "slow": [],         # seconds between two bytes of the store's bodies
     "pause": 0,         # seconds before the store answers
     "ttl": 3600,        # seconds for which a signed URL is valid
+    "small": False,     # what the store does wrong the Hub does too, with small files
     "gzip": False,      # everything comes compressed
     "token": None,      # that opens it; None: it is public
     "gated": False,     # its files are open to `token` alone, its listing to everybody
@@ -45,6 +46,7 @@ USUAL = {
     "page": 1000,       # entries of a page of the tree
     "next": None,       # where a page says that the next one is
     "extra": [],        # paths that are listed too
+    "claimed": 0,       # bytes by which the listing makes files longer than they are
     "grown": 0,         # bytes by which the store's files are longer than the listing says
     "redirect": None,   # where files are said to be, in place of the store; "loop"
     "direct": False,    # large files come from the Hub itself
@@ -172,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         if cut is not None and cut is not False:
             data, self.close_connection = data[:cut], True
         self.first, self.sent = first, 0
+        data = b"" if self.command == "HEAD" else data
         step = 1 if slow else 1 << 16
         try:
             for at in range(0, len(data), step):
@@ -243,7 +246,9 @@ class Hub(Handler):
     def serve_api(self, repo, what, revision, query):
         if self.is_stopped(repo, revision):
             return None
-        listed, extra = [(path, *facts(full)) for path, full in files(repo)], fault(repo, "extra")
+        more = fault(repo, "claimed")
+        listed, extra = [(path, n + more, *rest) for path, (n, *rest) in (
+            (path, facts(full)) for path, full in files(repo))], fault(repo, "extra")
         listed += [(path, 1, "0" * 40, "0" * 64, False) for path in extra]
         if what == "revision":
             sizes = fault(repo, "sizes") and "blobs" in query
@@ -282,7 +287,7 @@ class Hub(Handler):
         if lfs and fault(repo, "direct"):
             return self.send_file(full, {"ETag": '"%s"' % sha256}, True)
         if cached:
-            return self.send_file(full, {"ETag": '"%s"' % oid, "X-Repo-Commit": commit(repo)}, False)
+            return self.send_file(full, {"ETag": '"%s"' % oid, "X-Repo-Commit": commit(repo)}, fault(repo, "small"))
         if not lfs:
             place = "/api/resolve-cache/models/%s/%s/%s" % (repo, commit(repo), quote(path))
             return self.reply(307, b"Temporary Redirect", {"Location": place, **known})
