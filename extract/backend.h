@@ -23,7 +23,7 @@
 /* A download that has begun. */
 struct ol_download {
     struct ol_tensor src;
-    int slot;
+    void *on_its_way; /* the backend's */
 };
 enum { OL_DOWNLOADS = 4 };
 
@@ -56,11 +56,13 @@ struct ol_backend_operations {
                     struct ol_error *err);
     /* download in two halves, between which the backend goes on, and src must not change.
      * At most OL_DOWNLOADS have begun at a time; they end in the order in which they
-     * began. */
+     * began. *rows are the backend's, as they were, until _release, which any thread may
+     * call. */
     int (*download_begin)(struct ol_backend *b, struct ol_tensor src,
                           struct ol_download *d, struct ol_error *err);
-    int (*download_end)(struct ol_backend *b, const struct ol_download *d, void *dst,
+    int (*download_end)(struct ol_backend *b, const struct ol_download *d, void **rows,
                         struct ol_error *err);
+    void (*download_release)(struct ol_backend *b, void *rows); /* NULL is fine */
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
@@ -246,13 +248,17 @@ struct ol_backend_operations {
     /* Fill in what a summary keeps of x [n, d], the rows of one sequence, rounded to
      * bf16 (digest.h), and count every code in a histogram that the backend keeps. least
      * is the magnitude, as a code, that an occurrence has at least; 0: none is looked
-     * for. d <= OL_NO_COLUMN. */
-    int (*digest)(struct ol_backend *b, struct ol_tensor x, uint32_t least,
-                  struct ol_digest *digest, struct ol_error *err);
+     * for. d <= OL_NO_COLUMN. The backend may go on before it has done so: x and digest
+     * must stay until digest_wait. */
+    int (*digest_begin)(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                        struct ol_digest *digest, struct ol_error *err);
 
     /* The histogram of everything digested since it was taken last: counts host
-     * [OL_N_CODES]. */
-    int (*take_histogram)(struct ol_backend *b, int64_t *counts, struct ol_error *err);
+     * [OL_N_CODES], which likewise must stay. */
+    int (*histogram_begin)(struct ol_backend *b, int64_t *counts, struct ol_error *err);
+
+    /* Everything that has begun is filled in. */
+    int (*digest_wait)(struct ol_backend *b, struct ol_error *err);
 
     /* ---- head ---- */
 

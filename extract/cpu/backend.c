@@ -134,14 +134,24 @@ static int cpu_download_begin(struct ol_backend *b, struct ol_tensor src,
 {
     (void)b;
     (void)err;
-    *d = (struct ol_download){src, 0};
+    *d = (struct ol_download){src, NULL};
     return 0;
 }
 
-static int cpu_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
-                            struct ol_error *err)
+static int cpu_download_end(struct ol_backend *b, const struct ol_download *d,
+                            void **rows, struct ol_error *err)
 {
-    return cpu_download(b, d->src, dst, err);
+    const size_t bytes = tensor_bytes(&d->src);
+    *rows = malloc(bytes > 0 ? bytes : 1);
+    if (*rows == NULL)
+        return ol_fail(err, "out of memory: %zu bytes of rows to be written", bytes);
+    return cpu_download(b, d->src, *rows, err);
+}
+
+static void cpu_download_release(struct ol_backend *b, void *rows)
+{
+    (void)b;
+    free(rows);
 }
 
 static int cpu_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *err)
@@ -206,6 +216,7 @@ static const struct ol_backend_operations operations = {
     .download = cpu_download,
     .download_begin = cpu_download_begin,
     .download_end = cpu_download_end,
+    .download_release = cpu_download_release,
     .zero = cpu_zero,
     .close = cpu_close,
     .scratch_bytes = cpu_scratch_bytes,
@@ -241,8 +252,9 @@ static const struct ol_backend_operations operations = {
     .contributions_take = ol_cpu_contributions_take,
     .set_columns = ol_cpu_set_columns,
     .add_squares = ol_cpu_add_squares,
-    .digest = ol_cpu_digest,
-    .take_histogram = ol_cpu_take_histogram,
+    .digest_begin = ol_cpu_digest_begin,
+    .histogram_begin = ol_cpu_histogram_begin,
+    .digest_wait = ol_cpu_digest_wait,
     .nll = ol_cpu_nll,
 };
 

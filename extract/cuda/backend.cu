@@ -154,7 +154,8 @@ static int64_t cuda_scratch_bytes(const struct ol_backend *b,
     const int64_t words = min(
         unit / ((int64_t)ol_dtype_size(b->dtype) * sizes.head_depth), sizes.head_rows);
     return cuda->reserved + unit +
-           words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) + SMALL;
+           words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) +
+           ol_cuda_digests_bytes(sizes.deepest) + SMALL;
 }
 
 static int cuda_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
@@ -185,7 +186,8 @@ static void cuda_close(struct ol_backend *b)
     ol_cuda_arrivals_free(cuda->arrivals);
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
-    cudaFree(cuda->histogram);
+    ol_cuda_digests_free(cuda);
+    ol_cuda_downloads_free(cuda);
     if (cuda->back != NULL)
         cudaStreamDestroy(cuda->back);
     if (cuda->copies != NULL)
@@ -206,6 +208,7 @@ static const struct ol_backend_operations *operations(void)
     t.download = cuda_download;
     t.download_begin = ol_cuda_download_begin;
     t.download_end = ol_cuda_download_end;
+    t.download_release = ol_cuda_download_release;
     t.zero = cuda_zero;
     t.close = cuda_close;
     t.scratch_bytes = cuda_scratch_bytes;
@@ -241,8 +244,9 @@ static const struct ol_backend_operations *operations(void)
     t.contributions_take = ol_cuda_contributions_take;
     t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
-    t.digest = ol_cuda_digest;
-    t.take_histogram = ol_cuda_take_histogram;
+    t.digest_begin = ol_cuda_digest_begin;
+    t.histogram_begin = ol_cuda_histogram_begin;
+    t.digest_wait = ol_cuda_digest_wait;
     t.nll = ol_cuda_nll;
     return &t;
 }
@@ -285,7 +289,7 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
                       "making a stream", err) != 0 ||
         ol_cuda_lanes_new(cuda, err) != 0)
         return -1;
-    if (ol_cuda_new_histogram(cuda, err) != 0)
+    if (ol_cuda_digests_new(cuda, err) != 0 || ol_cuda_downloads_new(cuda, err) != 0)
         return -1;
     cuda->scratch = ol_cuda_scratch_new(cuda);
     cuda->pool = ol_pool_new(0, err);

@@ -329,17 +329,25 @@ int ol_cuda_contributions_take(struct ol_backend *b, struct ol_contribution_tabl
     assert(made->k <= OL_CANDIDATES && stream.n_rows == t->sizes.n_rows);
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    uint16_t *features = (uint16_t *)ol_cuda_scratch(cuda, features_bytes, err);
+    const size_t components_bytes = (size_t)made->n_components * sizeof *made->components;
     float *values = (float *)ol_cuda_scratch(cuda, (size_t)n * sizeof *values, err);
-    float *writes = (float *)ol_cuda_scratch(cuda, writes_bytes, err);
-    if (features == NULL || values == NULL || writes == NULL ||
+    /* One behind the other: the host waits once. */
+    char *all = (char *)ol_cuda_scratch(
+        cuda, components_bytes + writes_bytes + features_bytes, err);
+    if (values == NULL || all == NULL)
+        return -1;
+    float *writes = (float *)(void *)(all + components_bytes);
+    uint16_t *features = (uint16_t *)(void *)(all + components_bytes + writes_bytes);
+    const struct ol_cuda_part parts[] = {{made->components, components_bytes},
+                                         {made->writes, writes_bytes},
+                                         {made->features, features_bytes}};
+    if (ol_cuda_check(cudaMemcpyAsync(all, t->components, components_bytes,
+                                      cudaMemcpyDeviceToDevice, cuda->stream),
+                      "copying components", err) != 0 ||
         ol_cuda_find_largest(cuda, stream, made->k, features, values, err) != 0 ||
         ol_launch(cuda, err, "contributions", describe, dim3(ol_cuda_blocks(n, THREADS)),
                   dim3(THREADS), 0, *t, n, made->k, made->n_slots, features, values,
-                  writes) != 0 ||
-        ol_cuda_get(cuda, writes, made->writes, writes_bytes, err) != 0 ||
-        ol_cuda_get(cuda, features, made->features, features_bytes, err) != 0)
+                  writes) != 0)
         return -1;
-    return ol_cuda_get(cuda, t->components, made->components,
-                       (size_t)made->n_components * sizeof *made->components, err);
+    return ol_cuda_get_parts(cuda, all, parts, 3, err);
 }

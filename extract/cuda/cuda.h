@@ -55,9 +55,11 @@ int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *er
 
 /* ---- state ---- */
 
-struct ol_cuda_stage;    /* stage.cu: the ways between the host and the device */
-struct ol_cuda_arena;    /* scratch.cu: device memory of one operation */
-struct ol_cuda_arrivals; /* arrivals.cu: device memory in which weights arrive */
+struct ol_cuda_stage;     /* stage.cu: the ways between the host and the device */
+struct ol_cuda_arena;     /* scratch.cu: device memory of one operation */
+struct ol_cuda_downloads; /* download.cu: rows on their way back */
+struct ol_cuda_digests;   /* digest.cu: what is on its way to summaries */
+struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
 
 /* lanes.cu: on which products run beside each other. */
 enum { OL_CUDA_LANES = 4 };
@@ -83,8 +85,9 @@ struct ol_cuda {
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_arrivals *arrivals;
-    unsigned long long *histogram; /* [OL_N_CODES], of digest */
-    struct ol_pool *pool;          /* fills pinned memory */
+    struct ol_cuda_downloads *downloads;
+    struct ol_cuda_digests *digests;
+    struct ol_pool *pool; /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: memory beside what is reserved, bytes,
      * nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
@@ -128,6 +131,15 @@ void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
 /* Device memory to the host; waits for everything before it. */
 int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t bytes,
                 struct ol_error *err);
+
+/* The same of what lies one behind another on the device and goes to several places of
+ * the host; the host waits once for what fits into a segment. */
+struct ol_cuda_part {
+    void *host;
+    size_t bytes;
+};
+int ol_cuda_get_parts(struct ol_cuda *cuda, const void *device,
+                      const struct ol_cuda_part *parts, int n, struct ol_error *err);
 
 /* All values of a small weight (a norm's, a bias, sinks, ...) as float [n_rows, n_cols],
  * rounded to `rounding` (F32: as stored), as scratch. NULL with err. */
@@ -196,10 +208,14 @@ void ol_cuda_stage_free(struct ol_cuda_stage *stage); /* NULL is fine */
 int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
                  const struct ol_cuda_runs *runs, struct ol_error *err);
 
+/* download.cu: cuda->downloads. */
+int ol_cuda_downloads_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_downloads_free(struct ol_cuda *cuda);
 int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
                            struct ol_download *d, struct ol_error *err);
-int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
+int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void **rows,
                          struct ol_error *err);
+void ol_cuda_download_release(struct ol_backend *b, void *rows);
 
 /* arrivals.cu: device memory in which weights wait. */
 int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
@@ -226,8 +242,11 @@ int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
 int ol_cuda_pick_from(struct ol_cuda *cuda, struct ol_tensor x, int k,
                       const uint16_t *columns, float *values, struct ol_error *err);
 
-/* digest.cu: zeros on the device, counted in cuda->reserved. */
-int ol_cuda_new_histogram(struct ol_cuda *cuda, struct ol_error *err);
+/* digest.cu: cuda->digests. On failure too _free takes what there is. _bytes: the most
+ * memory of the device for digests of so many columns. */
+int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_digests_free(struct ol_cuda *cuda);
+int64_t ol_cuda_digests_bytes(int64_t n_cols);
 
 /* ---- tensors ---- */
 
@@ -364,9 +383,10 @@ int ol_cuda_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                         struct ol_error *err);
 int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                         struct ol_error *err);
-int ol_cuda_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,
-                   struct ol_digest *digest, struct ol_error *err);
-int ol_cuda_take_histogram(struct ol_backend *b, int64_t *counts, struct ol_error *err);
+int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                         struct ol_digest *digest, struct ol_error *err);
+int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err);
+int ol_cuda_digest_wait(struct ol_backend *b, struct ol_error *err);
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
                 const int32_t *targets, float *nll, struct ol_error *err);
 }

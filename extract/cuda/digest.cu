@@ -122,7 +122,8 @@ static __global__ void digest_runs(const T *x, int64_t first_run, int64_t n_rows
             const float value = __uint_as_float(codes[j] << 16);
             const unsigned magnitude = codes[j] & MAGNITUDE;
             if (counts) {
-                count(codes[j], near_counts, histogram);
+                if (histogram != nullptr)
+                    count(codes[j], near_counts, histogram);
                 top = value > top ? value : top;
                 bottom = value < bottom ? value : bottom;
                 sum += (double)value;
@@ -140,6 +141,8 @@ static __global__ void digest_runs(const T *x, int64_t first_run, int64_t n_rows
         parts.minima[run * n_cols + c] = bottom;
     }
     __syncthreads();
+    if (histogram == nullptr)
+        return;
     for (unsigned i = threadIdx.x; i < NEAR_CODES; i += blockDim.x)
         if (near_counts[i] > 0)
             atomicAdd(&histogram[code_at(i)], (unsigned long long)near_counts[i]);
@@ -180,41 +183,177 @@ static size_t column_bytes(int64_t n)
     return (size_t)n * 2 * (sizeof(double) + sizeof(float));
 }
 
-static int new_columns(struct ol_cuda *cuda, int64_t n, struct columns *c,
-                       struct ol_error *err)
+/* n columns in so many bytes. */
+static struct columns columns_in(void *memory, int64_t n)
 {
-    c->sums = (double *)ol_cuda_scratch(cuda, column_bytes(n), err);
-    if (c->sums == NULL)
-        return -1;
-    c->squares = c->sums + n;
-    c->maxima = (float *)(c->squares + n);
-    c->minima = c->maxima + n;
-    return 0;
+    struct columns c;
+    c.sums = (double *)memory;
+    c.squares = c.sums + n;
+    c.maxima = (float *)(c.squares + n);
+    c.minima = c.maxima + n;
+    return c;
 }
 
 template <typename T>
 static int run(struct ol_cuda *cuda, struct ol_tensor x, uint32_t least,
-               struct columns columns, struct occurrences o, struct ol_error *err)
+               struct columns columns, struct occurrences o,
+               unsigned long long *histogram, struct ol_error *err)
 {
     const int64_t d = x.n_cols;
     const int64_t n_runs = (x.n_rows + OL_DIGEST_RUN - 1) / OL_DIGEST_RUN;
     const int64_t most = max(cuda->unit / SHARES / (int64_t)column_bytes(d), (int64_t)1);
     const int64_t warps = (d + OL_WARP - 1) / OL_WARP;
     const dim3 block((unsigned)min(warps * OL_WARP, (int64_t)COLUMNS));
-    struct columns parts;
-    if (new_columns(cuda, min(n_runs, most) * d, &parts, err) != 0)
+    const int64_t room = min(n_runs, most) * d;
+    void *memory = ol_cuda_scratch(cuda, column_bytes(room), err);
+    if (memory == NULL)
         return -1;
+    const struct columns parts = columns_in(memory, room);
     for (int64_t first = 0; first < n_runs; first += most) {
         const int64_t n = min(n_runs - first, most);
         const dim3 grid(ol_cuda_blocks(d, block.x) * (unsigned)n);
         if (ol_launch(cuda, err, "digest", digest_runs<T>, grid, block, 0,
-                      (const T *)x.data, first, x.n_rows, d, least, parts,
-                      cuda->histogram, o) != 0 ||
+                      (const T *)x.data, first, x.n_rows, d, least, parts, histogram,
+                      o) != 0 ||
             ol_launch(cuda, err, "digest", add_runs, dim3(ol_cuda_blocks(d, THREADS)),
                       dim3(THREADS), 0, parts, n, d, first == 0, columns) != 0)
             return -1;
     }
     return 0;
+}
+
+static int run_digest(struct ol_cuda *cuda, struct ol_tensor x, uint32_t least,
+                      struct columns columns, struct occurrences o,
+                      unsigned long long *histogram, struct ol_error *err)
+{
+    return x.dtype == OL_DTYPE_BF16
+               ? run<struct ol_bf16>(cuda, x, least, columns, o, histogram, err)
+               : run<float>(cuda, x, least, columns, o, histogram, err);
+}
+
+/* ---- on their way: results in slots, each downloaded beside the computing ---- */
+
+enum { HISTOGRAM_BYTES = OL_N_CODES * sizeof(unsigned long long) };
+
+/* What a slot holds of a digest, on the device and in pinned memory alike:
+ *
+ *     n of occurrences | columns | the first MOST_LISTED of the list
+ *
+ * or a histogram. */
+enum {
+    SLOTS = 16,
+    MOST_LISTED = 32768,
+    COLUMNS_AT = 256,
+};
+
+struct slot {
+    char *device, *pinned;
+    size_t bytes;
+    cudaEvent_t arrived;
+    /* What it is for: a digest of x, or counts. */
+    struct ol_tensor x;
+    uint32_t least;
+    struct ol_digest *digest;
+    int64_t *counts;
+};
+
+struct ol_cuda_digests {
+    struct slot slots[SLOTS];
+    int first, n; /* the oldest, and how many are on their way */
+    cudaEvent_t made;
+    unsigned long long *histogram; /* [OL_N_CODES] */
+};
+
+static void slot_free(struct ol_cuda *cuda, struct slot *s)
+{
+    if (s->arrived != NULL)
+        cudaEventDestroy(s->arrived);
+    cudaFree(s->device);
+    if (s->pinned != NULL)
+        cudaFreeHost(s->pinned);
+    ol_cuda_count_memory(cuda, -(int64_t)s->bytes);
+    memset(s, 0, sizeof *s);
+}
+
+static int slot_make(struct ol_cuda *cuda, struct slot *s, size_t bytes,
+                     struct ol_error *err)
+{
+    void *memory = NULL;
+    if (s->bytes >= bytes)
+        return 0;
+    slot_free(cuda, s);
+    if (ol_cuda_check(cudaMalloc(&memory, bytes), "reserving memory for a digest", err) !=
+        0)
+        return -1;
+    s->device = (char *)memory;
+    s->bytes = bytes;
+    ol_cuda_count_memory(cuda, (int64_t)bytes);
+    if (ol_cuda_check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault),
+                      "pinning host memory", err) != 0)
+        return -1;
+    s->pinned = (char *)memory;
+    return ol_cuda_check(cudaEventCreateWithFlags(&s->arrived, cudaEventDisableTiming),
+                         "making an event", err);
+}
+
+int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err)
+{
+    struct ol_cuda_digests *d = (struct ol_cuda_digests *)ol_xcalloc(1, sizeof *d);
+    void *memory = NULL;
+    cuda->digests = d;
+    if (ol_cuda_check(cudaEventCreateWithFlags(&d->made, cudaEventDisableTiming),
+                      "making an event", err) != 0 ||
+        ol_cuda_check(cudaMalloc(&memory, HISTOGRAM_BYTES),
+                      "reserving memory for a histogram", err) != 0)
+        return -1;
+    d->histogram = (unsigned long long *)memory;
+    cuda->reserved += HISTOGRAM_BYTES;
+    return ol_cuda_check(cudaMemsetAsync(d->histogram, 0, HISTOGRAM_BYTES, cuda->stream),
+                         "clearing a buffer", err);
+}
+
+void ol_cuda_digests_free(struct ol_cuda *cuda)
+{
+    struct ol_cuda_digests *d = cuda->digests;
+    if (d == NULL)
+        return;
+    for (int i = 0; i < SLOTS; i++)
+        slot_free(cuda, &d->slots[i]);
+    cudaFree(d->histogram);
+    if (d->made != NULL)
+        cudaEventDestroy(d->made);
+    free(d);
+    cuda->digests = NULL;
+}
+
+static size_t slot_bytes(int64_t n_cols, int64_t listed)
+{
+    return COLUMNS_AT + column_bytes(n_cols) +
+           (size_t)listed * sizeof(struct ol_occurrence);
+}
+
+int64_t ol_cuda_digests_bytes(int64_t n_cols)
+{
+    const int64_t digest = (int64_t)slot_bytes(n_cols, MOST_LISTED);
+    return SLOTS * max(digest, (int64_t)HISTOGRAM_BYTES);
+}
+
+/* What was queued last on cuda->stream made it: on its way to pinned memory. */
+static int send_back(struct ol_cuda *cuda, struct slot *s, size_t bytes,
+                     struct ol_error *err)
+{
+    cuda->link_bytes.fetch_add((int64_t)bytes);
+    return ol_cuda_check(cudaEventRecord(cuda->digests->made, cuda->stream),
+                         "recording an event", err) != 0 ||
+                   ol_cuda_check(cudaStreamWaitEvent(cuda->back, cuda->digests->made, 0),
+                                 "ordering streams", err) != 0 ||
+                   ol_cuda_check(cudaMemcpyAsync(s->pinned, s->device, bytes,
+                                                 cudaMemcpyDeviceToHost, cuda->back),
+                                 "copying from the device", err) != 0 ||
+                   ol_cuda_check(cudaEventRecord(s->arrived, cuda->back),
+                                 "recording an event", err) != 0
+               ? -1
+               : 0;
 }
 
 /* The rows themselves. */
@@ -239,80 +378,138 @@ static int get_codes(struct ol_cuda *cuda, struct ol_tensor x, uint16_t *codes,
     return 0;
 }
 
-static int get_occurrences(struct ol_cuda *cuda, struct ol_tensor x,
-                           const struct occurrences &o, struct ol_digest *digest,
-                           struct ol_error *err)
+/* More than the slot has room for: once more, into a list that has, unless the rows
+ * themselves are shorter. */
+static int get_more(struct ol_cuda *cuda, const struct slot *s, struct ol_error *err)
 {
-    unsigned long long n = 0;
-    if (ol_cuda_get(cuda, o.n, &n, sizeof n, err) != 0)
+    struct ol_digest *digest = s->digest;
+    const int64_t n = digest->n_occurrences;
+    const int64_t most = cuda->unit / SHARES / (int64_t)sizeof *digest->occurrences;
+    if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    digest->n_occurrences = (int64_t)n;
-    digest->listed = n <= o.most;
+    digest->listed = n <= min(digest->most_occurrences, most);
     if (!digest->listed)
-        return get_codes(cuda, x, digest->codes, err);
-    return ol_cuda_get(cuda, o.list, digest->occurrences,
-                       (size_t)n * sizeof *digest->occurrences, err);
+        return get_codes(cuda, s->x, digest->codes, err);
+    const size_t bytes = (size_t)n * sizeof *digest->occurrences;
+    struct occurrences o;
+    o.most = (unsigned long long)n;
+    o.n = (unsigned long long *)ol_cuda_scratch(cuda, sizeof *o.n, err);
+    o.list = (struct ol_occurrence *)ol_cuda_scratch(cuda, bytes, err);
+    void *columns = ol_cuda_scratch(cuda, column_bytes(s->x.n_cols), err);
+    if (o.n == NULL || o.list == NULL || columns == NULL ||
+        ol_cuda_check(cudaMemsetAsync(o.n, 0, sizeof *o.n, cuda->stream),
+                      "clearing a counter", err) != 0 ||
+        run_digest(cuda, s->x, s->least, columns_in(columns, s->x.n_cols), o, NULL,
+                   err) != 0)
+        return -1;
+    return ol_cuda_get(cuda, o.list, digest->occurrences, bytes, err);
 }
 
-int ol_cuda_digest(struct ol_backend *b, struct ol_tensor x, uint32_t least,
-                   struct ol_digest *digest, struct ol_error *err)
+static int end_digest(struct ol_cuda *cuda, const struct slot *s, struct ol_error *err)
 {
-    struct ol_cuda *cuda = ol_cuda_of(b);
-    struct columns columns;
-    struct occurrences o;
-    assert(x.n_rows == digest->n_rows && x.n_cols == digest->n_cols &&
-           x.n_cols <= OL_NO_COLUMN);
-    if (ol_cuda_enter(cuda, err) != 0 || new_columns(cuda, x.n_cols, &columns, err) != 0)
-        return -1;
-    /* What is not looked for needs no room. */
-    const int64_t most = cuda->unit / SHARES / (int64_t)sizeof *o.list;
-    o.most = least > 0 ? (unsigned long long)min(digest->most_occurrences, most) : 0;
-    o.n = (unsigned long long *)ol_cuda_scratch(cuda, sizeof *o.n, err);
-    o.list = (struct ol_occurrence *)ol_cuda_scratch(cuda, o.most * sizeof *o.list, err);
-    if (o.n == NULL || o.list == NULL ||
-        ol_cuda_check(cudaMemsetAsync(o.n, 0, sizeof *o.n, cuda->stream),
-                      "clearing a counter", err) != 0)
-        return -1;
-    const int status = x.dtype == OL_DTYPE_BF16
-                           ? run<struct ol_bf16>(cuda, x, least, columns, o, err)
-                           : run<float>(cuda, x, least, columns, o, err);
-    if (status != 0 ||
-        ol_cuda_get(cuda, columns.sums, digest->sums, column_bytes(x.n_cols), err) != 0)
-        return -1;
-    if (least > 0)
-        return get_occurrences(cuda, x, o, digest, err);
-    digest->n_occurrences = 0;
+    struct ol_digest *digest = s->digest;
+    const size_t columns = column_bytes(s->x.n_cols);
+    unsigned long long n;
+    memcpy(&n, s->pinned, sizeof n);
+    memcpy(digest->sums, s->pinned + COLUMNS_AT, columns);
+    digest->n_occurrences = (int64_t)n;
     digest->listed = true;
+    if ((int64_t)n > min(digest->most_occurrences, (int64_t)MOST_LISTED))
+        return get_more(cuda, s, err);
+    memcpy(digest->occurrences, s->pinned + COLUMNS_AT + columns,
+           (size_t)n * sizeof *digest->occurrences);
     return 0;
 }
 
-/* ---- the histogram ---- */
-
-enum { HISTOGRAM_BYTES = OL_N_CODES * sizeof(unsigned long long) };
-
-static int clear_histogram(struct ol_cuda *cuda, struct ol_error *err)
+static int end_oldest(struct ol_cuda *cuda, struct ol_error *err)
 {
-    return ol_cuda_check(
-        cudaMemsetAsync(cuda->histogram, 0, HISTOGRAM_BYTES, cuda->stream),
-        "clearing a buffer", err);
+    struct ol_cuda_digests *d = cuda->digests;
+    const struct slot *s = &d->slots[d->first];
+    d->first = (d->first + 1) % SLOTS;
+    d->n--;
+    {
+        const ol_cuda_timer timer(cuda->compute_time);
+        if (ol_cuda_check(cudaEventSynchronize(s->arrived), "waiting for the device",
+                          err) != 0)
+            return -1;
+    }
+    if (s->digest != NULL)
+        return end_digest(cuda, s, err);
+    memcpy(s->counts, s->pinned, HISTOGRAM_BYTES);
+    return 0;
 }
 
-int ol_cuda_new_histogram(struct ol_cuda *cuda, struct ol_error *err)
+/* A free slot of so many bytes, the newest; NULL with err. */
+static struct slot *begin_slot(struct ol_cuda *cuda, size_t bytes, struct ol_error *err)
 {
-    void *memory = NULL;
-    if (ol_cuda_check(cudaMalloc(&memory, HISTOGRAM_BYTES),
-                      "reserving memory for a histogram", err) != 0)
-        return -1;
-    cuda->histogram = (unsigned long long *)memory;
-    cuda->reserved += HISTOGRAM_BYTES;
-    return clear_histogram(cuda, err);
+    struct ol_cuda_digests *d = cuda->digests;
+    if (d->n == SLOTS && end_oldest(cuda, err) != 0)
+        return NULL;
+    struct slot *s = &d->slots[(d->first + d->n) % SLOTS];
+    if (ol_cuda_enter(cuda, err) != 0 || slot_make(cuda, s, bytes, err) != 0)
+        return NULL;
+    s->digest = NULL;
+    s->counts = NULL;
+    return s;
 }
 
-int ol_cuda_take_histogram(struct ol_backend *b, int64_t *counts, struct ol_error *err)
+int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t least,
+                         struct ol_digest *digest, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    if (ol_cuda_enter(cuda, err) != 0 ||
-        ol_cuda_get(cuda, cuda->histogram, counts, HISTOGRAM_BYTES, err) != 0)
+    assert(x.n_rows == digest->n_rows && x.n_cols == digest->n_cols &&
+           x.n_cols <= OL_NO_COLUMN);
+    /* What is not looked for needs no room. */
+    const int64_t listed =
+        least > 0 ? min(digest->most_occurrences, (int64_t)MOST_LISTED) : 0;
+    const size_t bytes = slot_bytes(x.n_cols, listed);
+    struct slot *s = begin_slot(cuda, bytes, err);
+    if (s == NULL)
         return -1;
-    return clear_histogram(cuda, err);
+    const struct columns columns = columns_in(s->device + COLUMNS_AT, x.n_cols);
+    struct occurrences o;
+    o.n = (unsigned long long *)(void *)s->device;
+    o.list =
+        (struct ol_occurrence *)(void *)(s->device + COLUMNS_AT + column_bytes(x.n_cols));
+    o.most = (unsigned long long)listed;
+    s->x = x;
+    s->least = least;
+    s->digest = digest;
+    if (ol_cuda_check(cudaMemsetAsync(o.n, 0, sizeof *o.n, cuda->stream),
+                      "clearing a counter", err) != 0 ||
+        run_digest(cuda, x, least, columns, o, cuda->digests->histogram, err) != 0 ||
+        send_back(cuda, s, bytes, err) != 0)
+        return -1;
+    cuda->digests->n++;
+    return 0;
+}
+
+int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    struct slot *s = begin_slot(cuda, HISTOGRAM_BYTES, err);
+    unsigned long long *histogram = cuda->digests->histogram;
+    if (s == NULL)
+        return -1;
+    s->counts = counts;
+    if (ol_cuda_check(cudaMemcpyAsync(s->device, histogram, HISTOGRAM_BYTES,
+                                      cudaMemcpyDeviceToDevice, cuda->stream),
+                      "copying a histogram", err) != 0 ||
+        ol_cuda_check(cudaMemsetAsync(histogram, 0, HISTOGRAM_BYTES, cuda->stream),
+                      "clearing a buffer", err) != 0 ||
+        send_back(cuda, s, HISTOGRAM_BYTES, err) != 0)
+        return -1;
+    cuda->digests->n++;
+    return 0;
+}
+
+int ol_cuda_digest_wait(struct ol_backend *b, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
+        return -1;
+    while (cuda->digests->n > 0)
+        if (end_oldest(cuda, err) != 0)
+            return -1;
+    return 0;
 }

@@ -149,11 +149,12 @@ int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
         (const uint16_t *)ol_cuda_put(cuda, ids, (size_t)n_pairs * sizeof *ids, err);
     int32_t *counts = (int32_t *)ol_cuda_scratch(
         cuda, (size_t)n_tiles * (size_t)p->n_experts * sizeof *counts, err);
-    int64_t *offsets = (int64_t *)ol_cuda_scratch(cuda, offset_bytes, err);
-    int32_t *rows = (int32_t *)ol_cuda_scratch(cuda, bytes, err);
-    int32_t *slots = (int32_t *)ol_cuda_scratch(cuda, bytes, err);
-    if (pairs == NULL || counts == NULL || offsets == NULL || rows == NULL ||
-        slots == NULL)
+    /* One behind the other: the host waits once. */
+    int64_t *offsets = (int64_t *)ol_cuda_scratch(cuda, offset_bytes + 2 * bytes, err);
+    int32_t *rows = (int32_t *)(offsets + p->n_experts + 1), *slots = rows + n_pairs;
+    const struct ol_cuda_part parts[] = {
+        {p->offsets, offset_bytes}, {p->rows, bytes}, {p->slots, bytes}};
+    if (pairs == NULL || counts == NULL || offsets == NULL)
         return -1;
     const unsigned tiles = (unsigned)n_tiles;
     if (ol_launch(cuda, err, "permute", count_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
@@ -161,9 +162,7 @@ int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
         ol_launch<MAX_EXPERTS>(cuda, err, "permute", scan_kernel, 1, MAX_EXPERTS, 0,
                                counts, n_tiles, p->n_experts, offsets) != 0 ||
         ol_launch(cuda, err, "permute", place_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
-                  p->n_experts, top_k, counts, offsets, rows, slots) != 0 ||
-        ol_cuda_get(cuda, offsets, p->offsets, offset_bytes, err) != 0 ||
-        ol_cuda_get(cuda, rows, p->rows, bytes, err) != 0)
+                  p->n_experts, top_k, counts, offsets, rows, slots) != 0)
         return -1;
-    return ol_cuda_get(cuda, slots, p->slots, bytes, err);
+    return ol_cuda_get_parts(cuda, offsets, parts, 3, err);
 }

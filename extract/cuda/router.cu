@@ -203,15 +203,18 @@ static int choose(struct ol_cuda *cuda, const struct router *r, struct ol_tensor
                   uint16_t *ids, float *weights, struct ol_error *err)
 {
     const size_t n = (size_t)logits.n_rows * (size_t)r->top_k;
-    uint16_t *chosen = (uint16_t *)ol_cuda_scratch(cuda, n * sizeof *chosen, err);
-    float *weighed = (float *)ol_cuda_scratch(cuda, n * sizeof *weighed, err);
-    if (chosen == NULL || weighed == NULL ||
+    /* One behind the other: the host waits once. */
+    float *weighed =
+        (float *)ol_cuda_scratch(cuda, n * (sizeof *weighed + sizeof *ids), err);
+    uint16_t *chosen = (uint16_t *)(weighed + n);
+    const struct ol_cuda_part parts[] = {{weights, n * sizeof *weighed},
+                                         {ids, n * sizeof *chosen}};
+    if (weighed == NULL ||
         ol_launch(cuda, err, "route", route_kernel<L, T>,
                   ol_cuda_blocks(logits.n_rows, WARPS), WARPS * OL_WARP, 0, *r,
-                  (const L *)logits.data, logits.n_rows, chosen, weighed) != 0 ||
-        ol_cuda_get(cuda, chosen, ids, n * sizeof *ids, err) != 0)
+                  (const L *)logits.data, logits.n_rows, chosen, weighed) != 0)
         return -1;
-    return ol_cuda_get(cuda, weighed, weights, n * sizeof *weights, err);
+    return ol_cuda_get_parts(cuda, weighed, parts, 2, err);
 }
 
 int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,

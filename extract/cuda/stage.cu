@@ -34,11 +34,6 @@ struct ring {
 struct ol_cuda_stage {
     struct ring puts, weights;
     struct segment gets[2];
-    /* Of downloads in two halves. */
-    struct segment downloads[OL_DOWNLOADS];
-    size_t download_bytes[OL_DOWNLOADS];
-    int next_download;
-    cudaEvent_t begun;
 };
 
 static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
@@ -75,9 +70,7 @@ static int ring_new(struct ring *r, cudaStream_t stream, size_t bytes,
 struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_stage *s = (struct ol_cuda_stage *)ol_xcalloc(1, sizeof *s);
-    if (ol_cuda_check(cudaEventCreateWithFlags(&s->begun, cudaEventDisableTiming),
-                      "making an event", err) == 0 &&
-        ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
+    if (ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
         ring_new(&s->weights, cuda->copies, WEIGHT_BYTES, err) == 0 &&
         segment_new(&s->gets[0], GET_BYTES, err) == 0 &&
         segment_new(&s->gets[1], GET_BYTES, err) == 0)
@@ -96,10 +89,6 @@ void ol_cuda_stage_free(struct ol_cuda_stage *s)
     }
     segment_free(&s->gets[0]);
     segment_free(&s->gets[1]);
-    for (int i = 0; i < OL_DOWNLOADS; i++)
-        segment_free(&s->downloads[i]);
-    if (s->begun != NULL)
-        cudaEventDestroy(s->begun);
     free(s);
 }
 
@@ -204,9 +193,36 @@ static void receive(struct ol_cuda *cuda, char *to, const char *from, size_t n)
     run_fill(cuda, &fill);
 }
 
+/* Bytes first .. first + n - 1 of all parts. */
+static void receive_parts(struct ol_cuda *cuda, const struct ol_cuda_part *part,
+                          size_t first, const char *from, size_t n)
+{
+    for (; n > 0; part++) {
+        if (first >= part->bytes) {
+            first -= part->bytes;
+            continue;
+        }
+        const size_t left = part->bytes - first, some = left < n ? left : n;
+        receive(cuda, (char *)part->host + first, from, some);
+        from += some;
+        n -= some;
+        first = 0;
+    }
+}
+
 int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t bytes,
                 struct ol_error *err)
 {
+    const struct ol_cuda_part part = {host, bytes};
+    return ol_cuda_get_parts(cuda, device, &part, 1, err);
+}
+
+int ol_cuda_get_parts(struct ol_cuda *cuda, const void *device,
+                      const struct ol_cuda_part *parts, int n_parts, struct ol_error *err)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < n_parts; i++)
+        bytes += parts[i].bytes;
     const size_t n = (bytes + GET_BYTES - 1) / GET_BYTES;
     const ol_cuda_timer timer(cuda->compute_time);
     cuda->link_bytes.fetch_add((int64_t)bytes);
@@ -229,58 +245,8 @@ int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t byt
         if (ol_cuda_check(cudaEventSynchronize(done->read), "waiting for the device",
                           err) != 0)
             return -1;
-        receive(cuda, (char *)host + before, done->memory,
-                rest < GET_BYTES ? rest : (size_t)GET_BYTES);
+        receive_parts(cuda, parts, before, done->memory,
+                      rest < GET_BYTES ? rest : (size_t)GET_BYTES);
     }
-    return 0;
-}
-
-/* ---- from the device, in two halves: by a stream of their own, beside the computing
- * ---- */
-
-int ol_cuda_download_begin(struct ol_backend *b, struct ol_tensor src,
-                           struct ol_download *d, struct ol_error *err)
-{
-    struct ol_cuda *cuda = ol_cuda_of(b);
-    struct ol_cuda_stage *s = cuda->stage;
-    const struct ol_download download = {src, s->next_download};
-    const size_t bytes = ol_cuda_bytes(src);
-    struct segment *segment = &s->downloads[download.slot];
-    if (ol_cuda_enter(cuda, err) != 0)
-        return -1;
-    if (s->download_bytes[download.slot] < bytes) {
-        segment_free(segment);
-        s->download_bytes[download.slot] = 0;
-        if (segment_new(segment, bytes, err) != 0)
-            return -1;
-        s->download_bytes[download.slot] = bytes;
-    }
-    if (ol_cuda_check(cudaEventRecord(s->begun, cuda->stream), "recording an event",
-                      err) != 0 ||
-        ol_cuda_check(cudaStreamWaitEvent(cuda->back, s->begun, 0), "ordering streams",
-                      err) != 0 ||
-        ol_cuda_check(cudaMemcpyAsync(segment->memory, src.data, bytes,
-                                      cudaMemcpyDeviceToHost, cuda->back),
-                      "copying from the device", err) != 0 ||
-        ol_cuda_check(cudaEventRecord(segment->read, cuda->back), "recording an event",
-                      err) != 0)
-        return -1;
-    s->next_download = (s->next_download + 1) % OL_DOWNLOADS;
-    *d = download;
-    return 0;
-}
-
-int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void *dst,
-                         struct ol_error *err)
-{
-    struct ol_cuda *cuda = ol_cuda_of(b);
-    const struct segment *segment = &cuda->stage->downloads[d->slot];
-    const ol_cuda_timer timer(cuda->compute_time);
-    cuda->link_bytes.fetch_add((int64_t)ol_cuda_bytes(d->src));
-    if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
-        ol_cuda_check(cudaEventSynchronize(segment->read), "waiting for the device",
-                      err) != 0)
-        return -1;
-    receive(cuda, (char *)dst, segment->memory, ol_cuda_bytes(d->src));
     return 0;
 }

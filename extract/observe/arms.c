@@ -131,8 +131,9 @@ static int digest(const struct ol_observer_context *c, int layer, struct place a
     if (room == NULL)
         return -1;
     struct ol_digest *d = ol_digest_in(room, rows.n_rows, rows.n_cols);
-    if (c->backend->op->digest(c->backend, rows, ol_least_bf16(c->what.layout->threshold),
-                               d, err) != 0) {
+    if (c->backend->op->digest_begin(
+            c->backend, rows, ol_least_bf16(c->what.layout->threshold), d, err) != 0 ||
+        c->backend->op->digest_wait(c->backend, err) != 0) {
         free(d);
         return -1;
     }
@@ -146,7 +147,10 @@ static int digest(const struct ol_observer_context *c, int layer, struct place a
 static int forget_counts(const struct ol_observer_context *c, struct ol_error *err)
 {
     int64_t *counts = ol_xcalloc(OL_N_CODES, sizeof *counts);
-    const int status = c->backend->op->take_histogram(c->backend, counts, err);
+    const int status = c->backend->op->histogram_begin(c->backend, counts, err) != 0 ||
+                               c->backend->op->digest_wait(c->backend, err) != 0
+                           ? -1
+                           : 0;
     free(counts);
     return status;
 }

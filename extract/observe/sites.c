@@ -71,6 +71,12 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
     return 0;
 }
 
+static void release(void *backend, void *rows)
+{
+    struct ol_backend *b = backend;
+    b->op->download_release(b, rows);
+}
+
 /* Hand the oldest recording over. */
 static int settle_oldest(struct sites *s, struct ol_error *err)
 {
@@ -81,17 +87,14 @@ static int settle_oldest(struct sites *s, struct ol_error *err)
     memmove(s->recordings, s->recordings + 1, (size_t)s->n * sizeof *s->recordings);
     struct ol_writer_job job = ol_observer_job(&s->c, oldest.layer, stage_of(oldest.site),
                                                oldest.first, rows.n_rows);
-    void *copy = ol_observer_room(&s->c, ol_tensor_bytes(rows), err);
-    if (copy == NULL)
+    if (ol_writer_wait(s->c.writer, s->c.device, ol_tensor_bytes(rows), err) != 0 ||
+        b->op->download_end(b, &oldest.download, &job.data, err) != 0)
         return -1;
-    if (b->op->download_end(b, &oldest.download, copy, err) != 0) {
-        free(copy);
-        return -1;
-    }
     job.take = take;
     job.shared = s->c.recording;
     job.what = (int)oldest.site;
-    job.data = copy;
+    job.give_back = release;
+    job.owner = b;
     job.bytes = ol_tensor_bytes(rows);
     return ol_writer_put(s->c.writer, &job, err);
 }

@@ -131,76 +131,119 @@ void ol_summaries_outliers(const struct ol_recording *r, struct ol_activation_ou
 
 /* ---- in the pass ---- */
 
-static struct ol_writer_job job_of(const struct ol_observer_context *c, int layer,
-                                   enum ol_summary_site site, int64_t first, int64_t n)
+/* Digests, and behind a site's last its counts, that the backend may not have filled in
+ * yet: in their order, as the jobs that they become. */
+enum { MOST_PENDING = 32 };
+
+struct summaries {
+    struct ol_observer_context c;
+    struct ol_writer_job pending[MOST_PENDING];
+    int n;
+};
+
+static void *new (const struct ol_observer_context *context)
+{
+    struct summaries *s = ol_xcalloc(1, sizeof *s);
+    s->c = *context;
+    return s;
+}
+
+static void free_all(void *self)
+{
+    struct summaries *s = self;
+    for (int i = 0; i < s->n; i++)
+        free(s->pending[i].data);
+    free(s);
+}
+
+static int settle(void *self, struct ol_error *err)
+{
+    struct summaries *s = self;
+    int status = s->n > 0 ? s->c.backend->op->digest_wait(s->c.backend, err) : 0;
+    int done = 0;
+    while (status == 0 && done < s->n)
+        status = ol_writer_put(s->c.writer, &s->pending[done++], err);
+    s->n -= done;
+    memmove(s->pending, s->pending + done, (size_t)s->n * sizeof *s->pending);
+    return status;
+}
+
+static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)
+{
+    (void)layer, (void)stream;
+    return settle(self, err);
+}
+
+/* A job about n rows of a site from `first` on, with room for what is made of them; NULL
+ * with err. It is pending from then on. */
+static struct ol_writer_job *begin(struct summaries *s, const struct ol_view *view,
+                                   int64_t first, int64_t n, size_t bytes,
+                                   struct ol_error *err)
 {
     static const enum ol_writer_stage stages[OL_N_SUMMARY_SITES] = {
         [OL_SUMMARY_LN_ATTN] = OL_STAGE_ATTENTION,
         [OL_SUMMARY_LN_MLP] = OL_STAGE_MLP,
         [OL_SUMMARY_OUTPUT] = OL_STAGE_OUTPUT};
-    struct ol_writer_job job = ol_observer_job(c, layer, stages[site], first, n);
-    job.shared = ol_recording_shared(c->recording, &ol_observe_summaries);
-    job.what = (int)site;
+    const enum ol_summary_site site = site_at(view->point);
+    if (s->n == MOST_PENDING && settle(s, err) != 0)
+        return NULL;
+    void *room = ol_observer_room(&s->c, bytes, err);
+    if (room == NULL)
+        return NULL;
+    struct ol_writer_job *job = &s->pending[s->n++];
+    *job = ol_observer_job(&s->c, view->layer, stages[site], first, n);
+    job->shared = ol_recording_shared(s->c.recording, &ol_observe_summaries);
+    job->what = (int)site;
+    job->data = room;
+    job->bytes = bytes;
     return job;
 }
 
 /* Of one sequence. */
-static int digest(const struct ol_observer_context *c, struct ol_writer_job *job,
-                  enum ol_summary_site site, struct ol_tensor rows, struct ol_error *err)
+static int digest(struct summaries *s, const struct ol_view *view, int64_t row,
+                  int32_t length, struct ol_error *err)
 {
     /* In the stream itself nothing is an occurrence. */
-    const uint32_t least =
-        site == OL_SUMMARY_OUTPUT ? 0 : ol_least_bf16(c->what.layout->threshold);
+    const uint32_t least = site_at(view->point) == OL_SUMMARY_OUTPUT
+                               ? 0
+                               : ol_least_bf16(s->c.what.layout->threshold);
+    const struct ol_tensor rows = ol_tensor_rows(view->x, row, length);
     const size_t bytes = ol_digest_bytes(rows.n_rows, rows.n_cols);
-    void *room = ol_observer_room(c, bytes, err);
-    if (room == NULL)
+    struct ol_writer_job *job = begin(s, view, view->first + row, length, bytes, err);
+    if (job == NULL)
         return -1;
-    struct ol_digest *d = ol_digest_in(room, rows.n_rows, rows.n_cols);
-    if (c->backend->op->digest(c->backend, rows, least, d, err) != 0) {
-        free(d);
-        return -1;
-    }
     job->take = take_digest;
-    job->data = d;
-    job->bytes = bytes;
-    return ol_writer_put(c->writer, job, err);
-}
-
-static int hand_over_counts(const struct ol_observer_context *c, int layer,
-                            enum ol_summary_site site, struct ol_error *err)
-{
-    int64_t *counts = ol_xcalloc(OL_N_CODES, sizeof *counts);
-    if (c->backend->op->take_histogram(c->backend, counts, err) != 0) {
-        free(counts);
-        return -1;
-    }
-    struct ol_writer_job job = job_of(c, layer, site, 0, c->what.n_rows);
-    job.take = take_counts;
-    job.data = counts;
-    return ol_writer_put(c->writer, &job, err);
+    return s->c.backend->op->digest_begin(
+        s->c.backend, rows, least, ol_digest_in(job->data, rows.n_rows, rows.n_cols),
+        err);
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
 {
-    const struct ol_observer_context *c = self;
-    const enum ol_summary_site site = site_at(view->point);
+    struct summaries *s = self;
     const int32_t *length = view->lengths;
-    for (int64_t row = 0; row < view->x.n_rows; row += *length++) {
-        struct ol_writer_job job =
-            job_of(c, view->layer, site, view->first + row, *length);
-        if (digest(c, &job, site, ol_tensor_rows(view->x, row, *length), err) != 0)
+    for (int64_t row = 0; row < view->x.n_rows; row += *length++)
+        if (digest(s, view, row, *length, err) != 0)
             return -1;
-    }
-    return view->first + view->x.n_rows == c->what.n_rows
-               ? hand_over_counts(c, view->layer, site, err)
-               : 0;
+    if (view->first + view->x.n_rows < s->c.what.n_rows)
+        return 0;
+    struct ol_writer_job *job =
+        begin(s, view, 0, s->c.what.n_rows, OL_N_CODES * sizeof(int64_t), err);
+    if (job == NULL)
+        return -1;
+    job->take = take_counts;
+    return s->c.backend->op->histogram_begin(s->c.backend, job->data, err);
 }
 
 const struct ol_observer ol_observe_summaries = {
     .name = "summaries",
     .wants = wants,
     .bytes = bytes,
+    .new = new,
+    .free = free_all,
     .see = see,
+    .settle = settle,
+    .end_layer = end_layer,
     .share = share,
     .unshare = unshare,
     .saved_bytes = ol_summary_saved_bytes,

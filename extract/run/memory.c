@@ -17,10 +17,15 @@ enum {
     BLOCK_ROWS = 2048,
     MOST_DENSE_ROWS = 4096,
     MOST_GROUP_ROWS = 8192,
+    /* A device gets as many as fit: for each group the host has something to do. */
+    MOST_DEVICE_GROUP_ROWS = MOST_GROUP_ROWS << 4,
     MOST_WRITER_MIB = 256,
     LEAST_WRITER_MIB = 16,
     LEAST_WEIGHT_MIB = 256,
-    LEVELS = 5, /* every level halves the buffers, down to OL_PRODUCT_ROWS */
+    /* Every level halves the buffers, down to OL_PRODUCT_ROWS; of a device first the
+     * groups alone. */
+    LEVELS = 5,
+    DEVICE_LEVELS = LEVELS + 4,
     /* For people: sizes are refused and suggested in steps of this. */
     STEP_MIB = 16,
 };
@@ -92,8 +97,16 @@ int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)
     return least(most(BLOCK_ROWS, longest), n_rows);
 }
 
-static struct ol_memory_plan at_level(const struct ol_memory_need *need, int level)
+static int levels_of(const struct ol_memory_need *need)
 {
+    return need->device_bytes > 0 ? DEVICE_LEVELS : LEVELS;
+}
+
+static struct ol_memory_plan at_level(const struct ol_memory_need *need, int depth)
+{
+    const bool device = need->device_bytes > 0;
+    const int64_t group = (device ? MOST_DEVICE_GROUP_ROWS : MOST_GROUP_ROWS) >> depth;
+    const int level = device ? (int)most(0, depth - (DEVICE_LEVELS - LEVELS)) : depth;
     const int64_t n_pairs =
         most(1, need->part_rows * (int64_t)need->what.spec->router.top_k);
     struct ol_memory_plan plan = {
@@ -102,8 +115,7 @@ static struct ol_memory_plan at_level(const struct ol_memory_need *need, int lev
                 .block_rows = ol_memory_block_rows(need->n_rows, need->longest),
                 .dense_rows = least(most(MOST_DENSE_ROWS >> level, OL_PRODUCT_ROWS),
                                     need->part_rows),
-                .group_rows =
-                    least(most(MOST_GROUP_ROWS >> level, OL_PRODUCT_ROWS), n_pairs),
+                .group_rows = least(most(group, OL_PRODUCT_ROWS), n_pairs),
             },
         .writer_bytes = most(MOST_WRITER_MIB >> level, LEAST_WRITER_MIB) * MIB,
     };
@@ -140,7 +152,7 @@ int64_t ol_memory_resident(void)
 
 int64_t ol_memory_least(const struct ol_memory_need *need)
 {
-    const struct ol_memory_plan least_plan = at_level(need, LEVELS - 1);
+    const struct ol_memory_plan least_plan = at_level(need, levels_of(need) - 1);
     const int64_t step = STEP_MIB * MIB,
                   bytes = need->device_bytes > 0 ? least_plan.device : least_plan.total;
     return (bytes + step - 1) / step * step;
@@ -154,7 +166,7 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
     const int64_t host = available < INT64_MAX ? available - available / 8 : INT64_MAX;
     if (!given)
         budget = device ? need->device_bytes : host;
-    for (int level = 0; level < LEVELS; level++) {
+    for (int level = 0; level < levels_of(need); level++) {
         *plan = at_level(need, level);
         if ((device ? plan->device : plan->total) > budget)
             continue;

@@ -44,7 +44,10 @@ struct ol_writer {
 
 static void free_queued(struct queued *queued)
 {
-    free(queued->job.data);
+    if (queued->job.give_back != NULL)
+        queued->job.give_back(queued->job.owner, queued->job.data);
+    else
+        free(queued->job.data);
     free(queued->job.more);
     free(queued);
 }
@@ -201,7 +204,7 @@ void ol_writer_free(struct ol_writer *w)
     free_all(w);
 }
 
-void *ol_writer_room(struct ol_writer *w, int device, size_t bytes, struct ol_error *err)
+int ol_writer_wait(struct ol_writer *w, int device, size_t bytes, struct ol_error *err)
 {
     const struct queue *q = &w->queues[device];
     pthread_mutex_lock(&w->mutex);
@@ -209,7 +212,12 @@ void *ol_writer_room(struct ol_writer *w, int device, size_t bytes, struct ol_er
         wait_for_change(w);
     const int status = failed(w, err);
     pthread_mutex_unlock(&w->mutex);
-    if (status != 0)
+    return status;
+}
+
+void *ol_writer_room(struct ol_writer *w, int device, size_t bytes, struct ol_error *err)
+{
+    if (ol_writer_wait(w, device, bytes, err) != 0)
         return NULL;
     void *room = malloc(bytes > 0 ? bytes : 1);
     if (room == NULL)

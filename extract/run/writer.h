@@ -36,7 +36,10 @@ struct ol_writer_job {
     void *shared;
     int what;          /* a number of take's own */
     void *data, *more; /* owned by the job; NULL: none */
-    size_t bytes;      /* of them, as far as they count as waiting */
+    /* Gives data back to whom they belong; NULL: free(). */
+    void (*give_back)(void *owner, void *data);
+    void *owner;
+    size_t bytes; /* of them, as far as they count as waiting */
 };
 
 /* most_waiting: bytes of a device's jobs that wait to be written; one may always wait,
@@ -49,8 +52,10 @@ void ol_writer_end_device(struct ol_writer *w, int device);
 /* Stop without writing what waits, and free. NULL is fine. */
 void ol_writer_free(struct ol_writer *w);
 
-/* Memory for data to be handed over (or free()d); waits while too much is queued. NULL on
- * failure. */
+/* Wait while too much is queued for so many bytes more. */
+int ol_writer_wait(struct ol_writer *w, int device, size_t bytes, struct ol_error *err);
+
+/* The same, and memory for data to be handed over (or free()d). NULL on failure. */
 void *ol_writer_room(struct ol_writer *w, int device, size_t bytes, struct ol_error *err);
 
 /* Hand a job over; its data belong to the writer then, also when this fails. A device's

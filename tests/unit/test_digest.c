@@ -12,7 +12,12 @@
 #include "extract/backend.h"
 #include "tests/unit/backends.h"
 
-enum { LEAST = 0x3fc0 /* 1.5 */, LEAST_OF_ALL = 1, INFINITE = 0x7f80 };
+enum {
+    LEAST = 0x3fc0 /* 1.5 */,
+    LEAST_OF_ALL = 1,
+    LEAST_OF_MANY = 0x3fcd,
+    INFINITE = 0x7f80
+};
 
 /* One call, and what a loop finds. */
 struct wanted {
@@ -151,7 +156,8 @@ static bool digest(struct ol_backend *b, int n_rows, int n_cols, uint32_t least,
     count(&w);
     struct ol_digest *d =
         ol_digest_in(ol_xmalloc(ol_digest_bytes(n_rows, n_cols)), n_rows, n_cols);
-    if (b->op->digest(b, x, least, d, &err) != 0)
+    if (b->op->digest_begin(b, x, least, d, &err) != 0 ||
+        b->op->digest_wait(b, &err) != 0)
         fail_msg("%s", err.text);
     check_columns(&w, d);
     check_occurrences(&w, d);
@@ -162,11 +168,51 @@ static bool digest(struct ol_backend *b, int n_rows, int n_cols, uint32_t least,
     return listed;
 }
 
+/* More on their way at once than a device keeps: each has its own. */
+static void many_digests(struct ol_backend *b, int64_t *histogram)
+{
+    enum { N = 37, COLS = 19 };
+    struct ol_error err = {0};
+    struct wanted w[N];
+    struct ol_tensor x[N];
+    struct ol_digest *d[N];
+    int64_t *counts[2];
+    for (int i = 0; i < N; i++) {
+        w[i] = (struct wanted){i + 1, COLS, LEAST, NULL, histogram, 0};
+        x[i] = make(b, &w[i]);
+        count(&w[i]);
+        d[i] = ol_digest_in(ol_xmalloc(ol_digest_bytes(i + 1, COLS)), i + 1, COLS);
+    }
+    for (int i = 0; i < N; i++)
+        if (b->op->digest_begin(b, x[i], LEAST, d[i], &err) != 0)
+            fail_msg("%s", err.text);
+    /* The second has nothing left. */
+    for (int i = 0; i < 2; i++) {
+        counts[i] = ol_xcalloc(OL_N_CODES, sizeof **counts);
+        if (b->op->histogram_begin(b, counts[i], &err) != 0)
+            fail_msg("%s", err.text);
+    }
+    if (b->op->digest_wait(b, &err) != 0)
+        fail_msg("%s", err.text);
+    assert_memory_equal(counts[0], histogram, OL_N_CODES * sizeof *histogram);
+    memset(histogram, 0, OL_N_CODES * sizeof *histogram);
+    assert_memory_equal(counts[1], histogram, OL_N_CODES * sizeof *histogram);
+    for (int i = 0; i < N; i++) {
+        check_columns(&w[i], d[i]);
+        check_occurrences(&w[i], d[i]);
+        b->op->tensor_free(b, &x[i]);
+        free(w[i].codes);
+        free(d[i]);
+    }
+    free(counts[0]);
+    free(counts[1]);
+}
+
 static void check_histogram(struct ol_backend *b, int64_t *wanted)
 {
     struct ol_error err = {0};
     int64_t *found = ol_xcalloc(OL_N_CODES, sizeof *found);
-    if (b->op->take_histogram(b, found, &err) != 0)
+    if (b->op->histogram_begin(b, found, &err) != 0 || b->op->digest_wait(b, &err) != 0)
         fail_msg("%s", err.text);
     for (int c = 0; c < OL_N_CODES; c++)
         if (found[c] != wanted[c])
@@ -191,11 +237,15 @@ static void digests(enum test_backend kind, enum ol_dtype dtype, int way)
     /* More runs than are looked at together, a list that is longer than there is room. */
     assert_true(digest(b, 1283, 300, 0, histogram));
     assert_false(digest(b, 1283, 300, LEAST_OF_ALL, histogram));
+    /* More than a device's slot has room for, but shorter than the rows: listed where
+     * there is memory for it. */
+    digest(b, 1283, 300, LEAST_OF_MANY, histogram);
     /* As many as there are quarters of values are still listed, one more is not. */
     assert_true(digest(b, 200, 77, INFINITE, histogram));
     assert_false(digest(b, 3, 1, LEAST_OF_ALL, histogram));
     check_histogram(b, histogram);
     check_histogram(b, histogram); /* of nothing again */
+    many_digests(b, histogram);
     free(histogram);
     test_backend_close(b);
 }
