@@ -116,7 +116,7 @@ $(B)/%.o: %.c | deps-check
 	$(Q)$(CC) $(OL_CFLAGS) $(OL_CPPFLAGS) -MMD -MP -c -o $@ $<
 
 # The CUDA backend, or what stands for it.
-CUDA_SOURCES := $(wildcard extract/cuda/*.cu)
+CUDA_SOURCES := $(wildcard extract/cuda/*.cu extract/weights/formats/*.cu)
 ifdef WITH_CUDA
 # Asking the driver takes a second, so that it is done by the first make alone.
 ifndef CUDA_DEVICES
@@ -350,7 +350,8 @@ kinds:
 # ---- check: format, shell, both compilers, cppcheck, kinds of processors, the tests under sanitizers ----
 
 SOURCES := $(wildcard $(foreach d,$(LIBS) tests,$(d)/*.[ch] $(d)/*/*.[ch] $(d)/*/*/*.[ch]) \
-    extract/cuda/*.cu extract/cuda/*.cuh tests/cudasim/*.cc tests/gpu/*.cu)
+    extract/cuda/*.cu extract/cuda/*.cuh extract/weights/formats/*.cu extract/weights/formats/*.cuh \
+    tests/cudasim/*.cc tests/gpu/*.cu)
 
 # What says in its first line that it is for a shell, and what bats and bad.bats read.
 SCRIPTS = $(shell grep -rlE '^\#!(/usr)?/bin/(env )?(ba)?sh' .ci $(LIBS) tests) \

@@ -3,13 +3,13 @@
 #include <assert.h>
 #include <stdbool.h>
 
+#include "common/narrow.h"
+
 const char *ol_dtype_name(enum ol_dtype dtype)
 {
     static const char *const names[] = {
-        [OL_DTYPE_F32] = "F32",
-        [OL_DTYPE_BF16] = "BF16",
-        [OL_DTYPE_F16] = "F16",
-        [OL_DTYPE_I32] = "I32",
+        [OL_DTYPE_F32] = "F32", [OL_DTYPE_BF16] = "BF16",    [OL_DTYPE_F16] = "F16",
+        [OL_DTYPE_I32] = "I32", [OL_DTYPE_E4M3] = "F8_E4M3", [OL_DTYPE_E8M0] = "F8_E8M0",
     };
     return names[dtype];
 }
@@ -76,6 +76,14 @@ void ol_to_f32(enum ol_dtype dtype, const void *src, float *dst, size_t n)
     case OL_DTYPE_F16:
         for (size_t i = 0; i < n; i++)
             dst[i] = ol_f16_to_f32(load16(bytes + 2 * i));
+        return;
+    case OL_DTYPE_E4M3:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = ol_e4m3_value(bytes[i]);
+        return;
+    case OL_DTYPE_E8M0:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = ol_e8m0_value(bytes[i]);
         return;
     case OL_DTYPE_I32:
         break;

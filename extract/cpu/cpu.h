@@ -6,6 +6,7 @@
 
 #include "common/parallel.h"
 #include "extract/backend.h"
+#include "extract/weights/formats/dequant.h"
 
 struct ol_cpu_scratch {
     float *data;
@@ -57,9 +58,7 @@ void ol_cpu_rows(struct ol_cpu *cpu, int64_t n_rows, int64_t n_cols,
                  void *arg);
 
 /* Rows [row, row + n) of a weight, contiguous: as float, exactly what its format says, or
- * rounded to bf16 (scratch: OL_CPU_DECODE_ROWS rows). dequant.c alone knows how weights
- * are stored. */
-enum { OL_CPU_DECODE_ROWS = 8 };
+ * rounded to bf16 (scratch: OL_DEQUANT_ROWS rows). */
 void ol_cpu_decode(const struct ol_weight *w, int64_t row, int64_t n, float *dst);
 void ol_cpu_decode_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint16_t *dst,
                         float *scratch);

@@ -173,7 +173,7 @@ static size_t whole_lines(size_t floats)
 static struct room room_for(bool bf16, bool ready, enum ol_dtype dtype, int64_t n,
                             int64_t k)
 {
-    const int64_t rows = OL_CPU_DECODE_ROWS;
+    const int64_t rows = OL_DEQUANT_ROWS;
     return (struct room){
         .product = bf16 ? whole_lines(ol_gemm_bf16_scratch(n, k) / sizeof(float))
                         : ol_gemm_scratch(n, k) + TILE_ROWS * TILE_COLS,

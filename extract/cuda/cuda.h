@@ -45,6 +45,7 @@
 extern "C" {
 #include "common/parallel.h"
 #include "extract/backend.h"
+#include "extract/weights/formats/dequant.h"
 }
 
 /* ---- errors: every call is checked; a failure is one sentence and stays nowhere ---- */
@@ -167,15 +168,16 @@ struct ol_cuda_runs {
 struct ol_cuda_weight {
     const void *data, *scales, *zeros, *groups;
     enum ol_encoding encoding;
-    enum ol_dtype dtype;
+    enum ol_dtype dtype, scale_dtype;
     bool rounds;
-    int zero_offset;
+    int bits, zero_offset;
     float factor; /* NVFP4 */
     bool divides; /* NVFP4 */
+    bool turned;  /* neighbours in memory are neighbours in a column */
     int64_t n_rows, n_cols;
     int64_t row_step, col_step; /* PLAIN */
     int64_t block_rows, block_cols, n_groups;
-    int64_t first_row; /* FP8, INT4: how many rows precede it in its block, or its word */
+    int64_t first_row; /* FP8, PACKED: how many rows precede it in its block, or word */
 };
 
 /* How many rows' worth a piece of a weight must begin at a multiple of. */

@@ -4,7 +4,7 @@
 
 #include "extract/cuda/cuda.h"
 
-enum { OL_CUDA_PIECES = 4, OL_CUDA_ALIGNMENT = 256 };
+enum { OL_CUDA_PIECES = OL_WEIGHT_SPANS, OL_CUDA_ALIGNMENT = 256 };
 
 /* What rows are made of. */
 struct ol_cuda_pieces {

@@ -6,138 +6,33 @@
  * How they come there beside the computing is told in arrivals.cu. */
 #include "extract/cuda/tile.h"
 
-enum { WORD_ROWS = 8 };
-
-/* ---- pieces ---- */
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static const char *at(const void *data, int64_t bytes)
-{
-    return (const char *)data + bytes;
-}
-
-static struct ol_cuda_runs runs(const void *data, int64_t first, int64_t n, int64_t bytes,
-                                int64_t stride)
-{
-    const struct ol_cuda_runs r = {at(data, first), n, (size_t)bytes, stride, NULL};
-    return r;
-}
-
-/* Along rows, or along columns when these are what follows each other in memory. */
-static void plain_pieces(const struct ol_weight *w, int64_t row, int64_t n,
-                         struct ol_cuda_pieces *p)
-{
-    const int64_t size = (int64_t)ol_dtype_size(w->dtype);
-    const int64_t first = row * w->row_step * size;
-    if (w->row_step >= w->col_step) {
-        const int64_t span = (w->n_cols - 1) * w->col_step + 1;
-        p->runs[0] = runs(w->data, first, n, span * size, w->row_step * size);
-        p->view.row_step = span;
-        p->view.col_step = w->col_step;
-    } else {
-        const int64_t span = (n - 1) * w->row_step + 1;
-        p->runs[0] = runs(w->data, first, w->n_cols, span * size, w->col_step * size);
-        p->view.row_step = w->row_step;
-        p->view.col_step = span;
-    }
-}
-
-static void fp8_pieces(const struct ol_weight *w, int64_t row, int64_t n,
-                       struct ol_cuda_pieces *p)
-{
-    const int64_t size = (int64_t)ol_dtype_size(w->dtype);
-    const int64_t block = row / w->block_rows;
-    const int64_t blocks = (row + n - 1) / w->block_rows - block + 1;
-    p->view.n_groups = ceil_div(w->n_cols, w->block_cols);
-    p->view.first_row = row % w->block_rows;
-    p->runs[0] = runs(w->data, row * w->n_cols, 1, n * w->n_cols, 0);
-    p->runs[1] = runs(w->scales, block * p->view.n_groups * size, 1,
-                      blocks * p->view.n_groups * size, 0);
-}
-
-static void fp4_pieces(const struct ol_weight *w, int64_t row, int64_t n,
-                       struct ol_cuda_pieces *p)
-{
-    const int64_t codes = w->row_step / 2, scales = w->row_step / w->block_cols;
-    p->view.n_groups = w->n_cols / w->block_cols;
-    p->runs[0] = runs(w->data, row * codes, n, w->n_cols / 2, codes);
-    p->runs[1] = runs(w->scales, row * scales, n, p->view.n_groups, scales);
-}
-
-static void int4_pieces(const struct ol_weight *w, int64_t row, int64_t n,
-                        struct ol_cuda_pieces *p)
-{
-    const int64_t size = (int64_t)ol_dtype_size(w->dtype), word = sizeof(uint32_t);
-    const int64_t words = ceil_div(w->n_cols, WORD_ROWS);
-    const int64_t groups = ceil_div(w->n_cols, w->block_cols);
-    p->view.n_groups = groups;
-    p->view.first_row = row % WORD_ROWS;
-    p->runs[0] = runs(w->data, row * words * word, 1, n * words * word, 0);
-    p->runs[1] = runs(w->scales, row * groups * size, 1, n * groups * size, 0);
-    if (w->zeros != NULL) {
-        const int64_t first = row / WORD_ROWS, last = (row + n - 1) / WORD_ROWS;
-        p->runs[2] = runs(w->zeros, first * groups * word, 1,
-                          (last - first + 1) * groups * word, 0);
-    }
-}
-
-/* GPTQ and AWQ: rows lie beside each other, eight to a word of zero points. */
-static void column_pieces(const struct ol_weight *w, int64_t row, int64_t n,
-                          struct ol_cuda_pieces *p)
-{
-    const int64_t size = (int64_t)ol_dtype_size(w->dtype), word = sizeof(uint32_t);
-    const int64_t groups = ceil_div(w->n_cols, w->block_cols);
-    const int64_t first = row / WORD_ROWS * word, some = n / WORD_ROWS * word;
-    const int64_t all = w->n_rows / WORD_ROWS * word;
-    p->view.n_groups = groups;
-    if (w->encoding == OL_ENCODING_AWQ)
-        p->runs[0] = runs(w->data, first, w->n_cols, some, all);
-    else
-        p->runs[0] = runs(w->data, row * word, ceil_div(w->n_cols, WORD_ROWS), n * word,
-                          w->n_rows * word);
-    p->runs[1] = runs(w->scales, row * size, groups, n * size, w->n_rows * size);
-    p->runs[2] = runs(w->zeros, first, groups, some, all);
-}
-
 void ol_cuda_find_pieces(const struct ol_weight *w, int64_t row, int64_t n,
                          struct ol_cuda_pieces *p)
 {
+    struct ol_weight_cut cut;
+    ol_dequant_cut(w, row, n, &cut);
     memset(p, 0, sizeof *p);
     p->view.encoding = w->encoding;
     p->view.dtype = w->dtype;
+    p->view.scale_dtype = w->scale_dtype;
     p->view.rounds = w->rounds;
+    p->view.bits = w->bits;
     p->view.zero_offset = w->zero_offset;
     p->view.factor = w->factor;
     p->view.divides = w->divides;
     p->view.n_rows = n;
     p->view.n_cols = w->n_cols;
+    p->view.row_step = cut.row_step;
+    p->view.col_step = cut.col_step;
     p->view.block_rows = w->block_rows;
     p->view.block_cols = w->block_cols;
-    switch (w->encoding) {
-    case OL_ENCODING_PLAIN:
-        plain_pieces(w, row, n, p);
-        break;
-    case OL_ENCODING_FP8:
-        fp8_pieces(w, row, n, p);
-        break;
-    case OL_ENCODING_MXFP4:
-    case OL_ENCODING_NVFP4:
-        fp4_pieces(w, row, n, p);
-        break;
-    case OL_ENCODING_INT4:
-        int4_pieces(w, row, n, p);
-        break;
-    case OL_ENCODING_GPTQ:
-    case OL_ENCODING_AWQ:
-        column_pieces(w, row, n, p);
-        break;
+    p->view.n_groups = cut.n_groups;
+    p->view.first_row = cut.first_row;
+    p->view.turned = cut.turned;
+    for (int i = 0; i < OL_CUDA_PIECES; i++) {
+        const struct ol_weight_run *run = &cut.runs[i];
+        p->runs[i] = {run->src, run->n, run->bytes, run->stride, NULL};
     }
-    if (w->groups != NULL)
-        p->runs[3] = runs(w->groups, 0, 1, w->n_cols * (int64_t)sizeof(int32_t), 0);
 }
 
 static size_t total_of(const struct ol_cuda_pieces *p)
@@ -165,8 +60,7 @@ static void set_pointer(struct ol_cuda_weight *view, int piece, const void *memo
 
 int64_t ol_cuda_weight_rows(const struct ol_weight *w)
 {
-    return w->encoding == OL_ENCODING_GPTQ || w->encoding == OL_ENCODING_AWQ ? WORD_ROWS
-                                                                             : 1;
+    return ol_dequant_row_multiple(w);
 }
 
 static bool fits(const struct ol_cuda *cuda, const struct ol_weight *w, int64_t n,

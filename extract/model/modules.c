@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BF16_BYTES = 2, MXFP4_GROUP = 32, MODELOPT_BLOCK = 128 };
+#include "extract/weights/formats/formats.h"
 
 struct ol_modules {
     const struct ol_spec *spec;
@@ -91,17 +91,10 @@ static bool is_projection(const struct ol_role_tensor *t)
            ol_role_has_expert(role);
 }
 
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-/* What the module is stored in, or else the nearest module around it; NULL: plain. */
+/* The algorithm of the module, or else of the nearest module around it; NULL: plain. */
 static const char *modelopt_algorithm(const struct ol_quantization_spec *q,
                                       const char *module)
 {
-    if (q->module_methods == NULL)
-        return q->algorithm;
     char path[OL_ROLE_NAME_BYTES];
     snprintf(path, sizeof path, "%s", module);
     for (char *dot = path; dot != NULL; dot = strrchr(path, '.')) {
@@ -114,69 +107,36 @@ static const char *modelopt_algorithm(const struct ol_quantization_spec *q,
     return NULL;
 }
 
-static int64_t modelopt_bytes(const struct ol_quantization_spec *q,
-                              const struct ol_role_tensor *t, const char *module)
+/* What config.json says of that module; false: it is plain. */
+static bool is_quantised(const struct ol_modules *m, const struct ol_role_tensor *t,
+                         const char *module, struct ol_quantization_spec *q)
 {
-    const int64_t n = t->n_rows * t->n_cols;
-    const char *name = modelopt_algorithm(q, module);
-    if (name == NULL)
-        return BF16_BYTES * n;
-    if (strstr(name, "NVFP4") != NULL)
-        return n / 2 + n / q->group + 4;
-    if (strstr(name, "PER_CHANNEL") != NULL)
-        return n + 4 * t->n_rows;
-    if (strstr(name, "_PB_") != NULL)
-        return n + 4 * ceil_div(t->n_rows, MODELOPT_BLOCK) *
-                       ceil_div(t->n_cols, MODELOPT_BLOCK);
-    return n + 4;
-}
-
-static int64_t quantised_bytes(const struct ol_quantization_spec *q,
-                               const struct ol_role_tensor *t, const char *module)
-{
-    const int64_t n = t->n_rows * t->n_cols;
-    const int64_t groups = ceil_div(t->n_cols, q->group > 0 ? q->group : t->n_cols);
-    const int64_t blocks = q->block_rows == 0 ? 0
-                                              : ceil_div(t->n_rows, q->block_rows) *
-                                                    ceil_div(t->n_cols, q->block_cols);
-    switch (q->method) {
-    case OL_QUANTIZATION_NONE:
-        break;
-    case OL_QUANTIZATION_FP8:
-        return n + 4 * (blocks > 0 ? blocks : 1);
-    case OL_QUANTIZATION_FLOAT:
-        return n + 2 * (blocks > 0 ? blocks : t->n_rows);
-    case OL_QUANTIZATION_MXFP4:
-        return n / 2 + n / MXFP4_GROUP;
-    case OL_QUANTIZATION_PACKED:
-        return n / 2 + 2 * t->n_rows * groups;
-    case OL_QUANTIZATION_NVFP4:
-        return n / 2 + t->n_rows * groups + 4;
-    case OL_QUANTIZATION_MODELOPT:
-        return modelopt_bytes(q, t, module);
-    case OL_QUANTIZATION_GPTQ:
-    case OL_QUANTIZATION_AWQ:
-        return n / 2 + t->n_rows * groups * 5 / 2;
+    *q = m->spec->quantization;
+    if (q->module_methods != NULL) {
+        const char *algorithm = modelopt_algorithm(q, module);
+        if (algorithm == NULL)
+            return false;
+        ol_format_apply(ol_format_find_label(q->method, algorithm, 0, NULL), q);
     }
-    return BF16_BYTES * n;
+    if (q->label == NULL || !is_projection(t) || stays_plain(m, module))
+        return false;
+    const bool experts_alone =
+        q->label->experts_alone ||
+        (q->label->experts_unless_listed && q->plain_modules == NULL);
+    return !experts_alone || ol_role_has_expert(t->role);
 }
 
 int64_t ol_modules_bytes(const struct ol_modules *m, const struct ol_role_tensor *t)
 {
     static const char suffix[] = ".weight";
-    const struct ol_quantization_spec *q = &m->spec->quantization;
+    struct ol_quantization_spec q;
     char module[OL_ROLE_NAME_BYTES];
     snprintf(module, sizeof module, "%s", t->name);
     const size_t n = strlen(module), tail = sizeof suffix - 1;
     if (n > tail && strcmp(module + n - tail, suffix) == 0)
         module[n - tail] = '\0';
-    /* MXFP4, and packed integers where no list says so, are published for routed experts
-     * alone. */
-    const bool experts_only =
-        q->method == OL_QUANTIZATION_MXFP4 ||
-        (q->method == OL_QUANTIZATION_PACKED && q->plain_modules == NULL);
-    const bool quantised = q->method != OL_QUANTIZATION_NONE && is_projection(t) &&
-                           (!experts_only || ol_role_has_expert(t->role)) &&
-                           !stays_plain(m, module);
-    return quantised ? quantised_bytes(q, t, module) : BF16_BYTES * t->n_rows * t->n_cols;
+    const struct ol_weight_format *format = is_quantised(m, t, module, &q)
+                                                ? ol_format_of_label(q.label)
+                                                : ol_weight_formats[OL_ENCODING_PLAIN];
+    return format->bytes(&q, t->n_rows, t->n_cols);
 }

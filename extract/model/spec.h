@@ -85,31 +85,43 @@ enum ol_expert_layout {
     OL_EXPERTS_INTERLEAVED,
 };
 
-/* How quantised tensors are told from plain ones: by what is in the checkpoint, in the
- * way of the method that config.json names (weight_format.h). */
+/* The quant_method of config.json. How quantised tensors are told from plain ones: by
+ * what is in the checkpoint, in the way of the method (weight_format.h). */
 enum ol_quantization {
     OL_QUANTIZATION_NONE,
-    OL_QUANTIZATION_FP8,      /* "fp8": E4M3 in blocks, or per tensor */
-    OL_QUANTIZATION_MXFP4,    /* "mxfp4": gpt-oss */
-    OL_QUANTIZATION_PACKED,   /* "compressed-tensors": 4-bit integers, packed */
-    OL_QUANTIZATION_FLOAT,    /* "compressed-tensors": E4M3 per channel, tensor, block */
-    OL_QUANTIZATION_NVFP4,    /* "compressed-tensors": E2M1 in groups, packed */
-    OL_QUANTIZATION_MODELOPT, /* "modelopt": E4M3 and E2M1, tensor by tensor */
-    OL_QUANTIZATION_GPTQ,     /* "gptq", 4 bits */
-    OL_QUANTIZATION_AWQ,      /* "awq", 4 bits, gemm */
+    OL_QUANTIZATION_AWQ,
+    OL_QUANTIZATION_COMPRESSED, /* compressed-tensors */
+    OL_QUANTIZATION_FP8,
+    OL_QUANTIZATION_GPTQ,
+    OL_QUANTIZATION_MODELOPT,
+    OL_QUANTIZATION_MXFP4,
 };
+
+/* Which values share a scale. */
+enum ol_scales {
+    OL_SCALES_TENSOR = 1,
+    OL_SCALES_CHANNEL = 2, /* a row: what makes one output */
+    OL_SCALES_BLOCK = 4,
+    OL_SCALES_GROUP = 8,         /* of inputs, in a row */
+    OL_SCALES_TENSOR_GROUP = 16, /* the same, and one more for all */
+};
+
+struct ol_format_label; /* weights/formats/formats.h */
 
 struct ol_quantization_spec {
     enum ol_quantization method;
-    int block_rows, block_cols; /* FP8, FLOAT; 0: no blocks */
+    /* What a format calls this; NULL: modelopt stores modules in several. */
+    const struct ol_format_label *label;
+    enum ol_scales scales;
+    int bits;                   /* integers: of a code */
+    int block_rows, block_cols; /* FP8; 0: no blocks */
     int group;                  /* inputs that share a scale; 0: all */
-    bool symmetric;             /* PACKED: no zero points; GPTQ: they are 8 */
+    bool symmetric;             /* integers: no zero points; GPTQ: they are the middle */
     int zero_offset;            /* GPTQ: added to stored zero points (1 in version 1) */
     /* What of the model is quantised, as config.json says it (modules.h); borrowed from
      * it, NULL: nothing is said. */
     const struct ol_json *plain_modules;  /* strings: what stays plain */
     const struct ol_json *module_methods; /* MODELOPT: what each module is stored in */
-    const char *algorithm;                /* MODELOPT: "NVFP4", "FP8", ... */
 };
 
 /* Every tensor of a model has a role. Shapes follow from the spec (weights.c). */

@@ -1,6 +1,6 @@
 #include "extract/weights/weight.h"
 
-#include <assert.h>
+#include "extract/weights/formats/formats.h"
 
 struct ol_weight ol_weight_plain(const void *data, enum ol_dtype dtype, int64_t n_rows,
                                  int64_t n_cols)
@@ -34,22 +34,8 @@ int64_t ol_weight_bytes(const struct ol_weight *w)
 
 const char *ol_weight_format_name(const struct ol_weight *w)
 {
-    switch (w->encoding) {
-    case OL_ENCODING_PLAIN:
+    const struct ol_weight_format *format = ol_weight_formats[w->encoding];
+    if (w->encoding == OL_ENCODING_PLAIN)
         return ol_dtype_name(w->dtype);
-    case OL_ENCODING_FP8:
-        return "FP8";
-    case OL_ENCODING_MXFP4:
-        return "MXFP4";
-    case OL_ENCODING_NVFP4:
-        return "NVFP4";
-    case OL_ENCODING_INT4:
-        return "INT4";
-    case OL_ENCODING_GPTQ:
-        return "GPTQ";
-    case OL_ENCODING_AWQ:
-        return "AWQ";
-    }
-    assert(false && "an encoding of no kind");
-    return "";
+    return w->bits == 8 ? format->name_of_8_bits : format->name;
 }

@@ -9,28 +9,12 @@
 
 #include "common/dtype.h"
 
-/* How a value is made of what is stored. Value (r, c) is what multiplies input c into
- * output r. Codes of 4 bits lie eight to a little-endian 32-bit word. */
+/* How a value is made of what is stored: the head of formats/NAME.c says it. Value (r, c)
+ * is what multiplies input c into output r. Words have 32 bits, little-endian. */
 enum ol_encoding {
-    OL_ENCODING_PLAIN, /* F32, BF16 or F16 */
-    /* E4M3 codes [n_rows, n_cols]; value = code * scales[r / block_rows][c / block_cols],
-     * the product in float. A block that is cut off by an edge is a block. */
-    OL_ENCODING_FP8,
-    /* E2M1 codes [.., n_cols / 2], two to a byte, low half first; value = code *
-     * 2^(scales[r][c / 32] - 127) */
-    OL_ENCODING_MXFP4,
-    /* Codes as MXFP4's, scales E4M3 [n_rows, n_cols / block_cols]; value = code * (scale
-     * * factor), or code * (scale / factor), in float */
-    OL_ENCODING_NVFP4,
-    /* words [n_rows, n_cols / 8], lowest bits first; value = (code - zero) *
-     * scales[r][g], zero 8 or zeros [n_rows / 8, groups], packed along the rows */
-    OL_ENCODING_INT4,
-    /* words [n_cols / 8, n_rows], lowest bits first; value = (code - zeros[g][r] -
-     * zero_offset) * scales[g][r], zeros [groups, n_rows / 8] */
-    OL_ENCODING_GPTQ,
-    /* words [n_cols, n_rows / 8], rows in the order 0 2 4 6 1 3 5 7; zeros alike; scales
-     * [groups, n_rows] */
-    OL_ENCODING_AWQ,
+#define OL_FORMAT(NAME, name) OL_ENCODING_##NAME,
+#include "extract/weights/formats/list.h"
+    OL_N_ENCODINGS
 };
 
 /* Bytes of a checkpoint's file. */
@@ -45,21 +29,21 @@ enum { OL_WEIGHT_SPANS = 4 };
 struct ol_weight {
     const void *data; /* NULL: the model has no such tensor */
     enum ol_encoding encoding;
-    enum ol_dtype dtype; /* PLAIN: of the values; else of the scales (not MXFP4, NVFP4) */
+    enum ol_dtype dtype;       /* PLAIN: of the values */
+    enum ol_dtype scale_dtype; /* others: of the scales */
     int64_t n_rows, n_cols;
     /* PLAIN, MXFP4 and NVFP4: stored values from a row to the next, and from a column to
      * the next; n_cols and 1 unless several matrices lie in one tensor, or it is
-     * transposed.
-     */
+     * transposed. */
     int64_t row_step, col_step;
     const void *scales, *zeros;
-    const void *groups; /* INT4, GPTQ: I32 [n_cols], the group g of input c; NULL: c /
-                           block_cols */
-    int64_t block_rows, block_cols;
-    int zero_offset;
-    float factor; /* NVFP4, of all scales */
-    bool divides; /* NVFP4: they are divided by it */
-    bool rounds;  /* code * scale is rounded to dtype */
+    const void *groups; /* I32 [n_cols], the group g of input c; NULL: c / block_cols */
+    int64_t block_rows, block_cols; /* values that share a scale */
+    int bits;                       /* codes in words: 4 or 8 */
+    int zero_offset;                /* GPTQ: added to stored zero points */
+    float factor;                   /* NVFP4, of all scales */
+    bool divides;                   /* NVFP4: they are divided by it */
+    bool rounds;                    /* code * scale is rounded to scale_dtype */
     /* All bytes that a use of it touches; `sharers` weights have the same spans. */
     struct ol_span spans[OL_WEIGHT_SPANS];
     int sharers;

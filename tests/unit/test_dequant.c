@@ -91,7 +91,7 @@ static void compare(const struct ol_weight *w, const double *want)
 {
     const size_t n = (size_t)(w->n_rows * w->n_cols), cols = (size_t)w->n_cols;
     float *found = ol_xcalloc(n, sizeof *found), *row = ol_xcalloc(cols, sizeof *row);
-    float *scratch = ol_xcalloc(OL_CPU_DECODE_ROWS * cols, sizeof *scratch);
+    float *scratch = ol_xcalloc(OL_DEQUANT_ROWS * cols, sizeof *scratch);
     uint16_t *rounded = ol_xcalloc(n, sizeof *rounded);
     ol_cpu_decode(w, 0, w->n_rows, found);
     ol_cpu_decode_bf16(w, 0, w->n_rows, rounded, scratch);
@@ -134,7 +134,7 @@ static void fp8_blocks(void **state)
         }
     const struct ol_weight w = {.data = codes,
                                 .encoding = OL_ENCODING_FP8,
-                                .dtype = OL_DTYPE_F32,
+                                .scale_dtype = OL_DTYPE_F32,
                                 .n_rows = ROWS,
                                 .n_cols = COLS,
                                 .scales = scales,
@@ -162,7 +162,7 @@ static void fp8_channels(void **state)
     }
     const struct ol_weight w = {.data = codes,
                                 .encoding = OL_ENCODING_FP8,
-                                .dtype = OL_DTYPE_BF16,
+                                .scale_dtype = OL_DTYPE_BF16,
                                 .n_rows = ROWS,
                                 .n_cols = COLS,
                                 .scales = scales,
@@ -199,6 +199,7 @@ static void mxfp4(void **state)
         }
     const struct ol_weight w = {.data = codes + COLS / 2,
                                 .encoding = OL_ENCODING_MXFP4,
+                                .scale_dtype = OL_DTYPE_E8M0,
                                 .n_rows = ROWS,
                                 .n_cols = COLS,
                                 .row_step = 2 * COLS,
@@ -230,6 +231,7 @@ static void nvfp4(void **state)
         }
         const struct ol_weight w = {.data = codes,
                                     .encoding = OL_ENCODING_NVFP4,
+                                    .scale_dtype = OL_DTYPE_E4M3,
                                     .n_rows = ROWS,
                                     .n_cols = COLS,
                                     .row_step = COLS,
@@ -322,12 +324,12 @@ static void tiles(void **state)
     (void)state;
     fill_tall();
     const struct ol_weight four_bits = {.data = tall_codes,
-                                        .dtype = OL_DTYPE_F32,
+                                        .bits = 4,
                                         .scales = tall_scales,
                                         .zeros = tall_zeros,
                                         .groups = tall_groups,
                                         .block_cols = 33};
-    const enum ol_encoding encodings[] = {OL_ENCODING_INT4, OL_ENCODING_GPTQ,
+    const enum ol_encoding encodings[] = {OL_ENCODING_PACKED, OL_ENCODING_GPTQ,
                                           OL_ENCODING_AWQ};
     for (int i = 0; i < 3; i++) {
         struct ol_weight w = four_bits;
@@ -346,11 +348,13 @@ static void tiles(void **state)
     for (size_t i = 0; i < sizeof exponents; i++)
         exponents[i] = (uint8_t)(100 + i % 50);
     w.encoding = OL_ENCODING_MXFP4;
+    w.scale_dtype = OL_DTYPE_E8M0;
     w.scales = exponents;
     w.block_cols = 44;
     w.row_step = 2 * WIDE;
     compare_tiles(w);
     w.encoding = OL_ENCODING_NVFP4;
+    w.scale_dtype = OL_DTYPE_E4M3;
     w.scales = tall_codes; /* bytes without a NaN */
     w.row_step = WIDE;
     w.factor = 0.7f;

@@ -2,7 +2,11 @@
  * formats need to know. What cannot be read is refused by name. */
 #include "extract/model/families/families.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "extract/weights/formats/formats.h"
 
 static int refuse(struct ol_config config, const char *method, const char *what,
                   const char *found, struct ol_error *err)
@@ -12,6 +16,13 @@ static int refuse(struct ol_config config, const char *method, const char *what,
                    "supported",
                    config.file, method, what, found);
 }
+
+/* What must be in a label, and how the config calls the method. */
+struct label_query {
+    const char *name;
+    enum ol_quantization method;
+    const char *form;
+};
 
 /* Two positive integers. */
 static int read_block(struct ol_config q, const char *key,
@@ -32,22 +43,21 @@ static int read_block(struct ol_config q, const char *key,
     return 0;
 }
 
+/* Keys of "fp8": without blocks a tensor has one scale. */
 static int read_fp8(struct ol_config q, struct ol_quantization_spec *spec,
                     struct ol_error *err)
 {
     static const char key[] = "weight_block_size";
-    spec->method = OL_QUANTIZATION_FP8;
+    const bool blocks = ol_json_kind(ol_config_whole(q, key)) != OL_JSON_NULL;
     spec->plain_modules = ol_config_whole(q, "modules_to_not_convert");
-    return ol_json_kind(ol_config_whole(q, key)) == OL_JSON_NULL
-               ? 0
-               : read_block(q, key, spec, err);
+    spec->scales = blocks ? OL_SCALES_BLOCK : OL_SCALES_TENSOR;
+    return blocks ? read_block(q, key, spec, err) : 0;
 }
 
 static int read_mxfp4(struct ol_config q, struct ol_quantization_spec *spec,
                       struct ol_error *err)
 {
-    (void)q, (void)err;
-    spec->method = OL_QUANTIZATION_MXFP4;
+    (void)q, (void)spec, (void)err;
     return 0;
 }
 
@@ -61,81 +71,81 @@ static int read_group(struct ol_config q, int *group, struct ol_error *err)
     return 0;
 }
 
-static int read_bits(struct ol_config q, const char *method, const char *key,
-                     int64_t wanted, struct ol_error *err)
+/* Bits of a code, which some label of the method must have: -1 with err. */
+static int read_bits(struct ol_config q, const char *key, struct label_query query,
+                     int *bits, struct ol_error *err)
 {
-    int64_t bits;
-    if (ol_config_need_int(q, key, 1, 64, &bits, err) != 0)
+    int64_t found;
+    if (ol_config_need_int(q, key, 1, 64, &found, err) != 0)
         return -1;
-    if (bits == wanted)
+    *bits = (int)found;
+    if (ol_format_find_label(query.method, query.form, *bits, NULL) != NULL)
         return 0;
-    char found[24] = "";
-    found[0] = (char)('0' + bits / 10);
-    found[1] = (char)('0' + bits % 10);
-    return refuse(q, method, key, found[0] == '0' ? found + 1 : found, err);
+    char text[24];
+    snprintf(text, sizeof text, "%d", *bits);
+    return refuse(q, query.name, key, text, err);
 }
 
 /* ---- compressed-tensors ---- */
 
 static const char compressed[] = "compressed-tensors";
 
-/* What a format of compressed-tensors holds, and how its scales may lie. */
-static const struct compressed_format {
+static int read_strategy(struct ol_config w, unsigned known, enum ol_scales *scales,
+                         struct ol_error *err)
+{
+    static const struct {
+        const char *name;
+        enum ol_scales scales;
+    } strategies[] = {
+        {"tensor", OL_SCALES_TENSOR},
+        {"channel", OL_SCALES_CHANNEL},
+        {"block", OL_SCALES_BLOCK},
+        {"group", OL_SCALES_GROUP},
+        {"tensor_group", OL_SCALES_TENSOR_GROUP},
+    };
     const char *name;
-    enum ol_quantization method;
-    int bits;
-    const char *type;
-    const char *strategies[4];
-} compressed_formats[] = {
-    {"pack-quantized", OL_QUANTIZATION_PACKED, 4, "int", {"group", "channel"}},
-    {"float-quantized",
-     OL_QUANTIZATION_FLOAT,
-     8,
-     "float",
-     {"channel", "tensor", "block"}},
-    {"nvfp4-pack-quantized", OL_QUANTIZATION_NVFP4, 4, "float", {"tensor_group"}},
-};
+    if (ol_config_string_or(w, "strategy", "tensor", &name, err) != 0)
+        return -1;
+    for (size_t i = 0; i < sizeof strategies / sizeof strategies[0]; i++) {
+        *scales = strategies[i].scales;
+        if (strcmp(strategies[i].name, name) == 0 && (known & *scales) != 0)
+            return 0;
+    }
+    return refuse(w, compressed, "strategy", name, err);
+}
 
-static int read_weights(struct ol_config w, const char *name,
+static int read_weights(struct ol_config w, const char *form,
                         struct ol_quantization_spec *spec, struct ol_error *err)
 {
-    const struct compressed_format *format = NULL;
-    const size_t n = sizeof compressed_formats / sizeof compressed_formats[0];
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(compressed_formats[i].name, name) == 0)
-            format = &compressed_formats[i];
-    if (format == NULL)
-        return refuse(w, compressed, "format", name, err);
-    const char *type, *strategy;
+    static const enum ol_quantization method = OL_QUANTIZATION_COMPRESSED;
+    const char *type;
+    if (ol_format_find_label(method, form, 0, NULL) == NULL)
+        return refuse(w, compressed, "format", form, err);
     if (ol_config_string_or(w, "type", "int", &type, err) != 0 ||
-        ol_config_string_or(w, "strategy", "tensor", &strategy, err) != 0 ||
         ol_config_bool_or(w, "symmetric", true, &spec->symmetric, err) != 0 ||
-        read_bits(w, compressed, "num_bits", format->bits, err) != 0 ||
+        read_bits(w, "num_bits", (struct label_query){compressed, method, form},
+                  &spec->bits, err) != 0 ||
         read_group(w, &spec->group, err) != 0)
         return -1;
-    if (strcmp(type, format->type) != 0)
+    spec->label = ol_format_find_label(method, form, spec->bits, type);
+    if (spec->label == NULL)
         return refuse(w, compressed, "type", type, err);
-    bool known = false;
-    for (size_t i = 0; format->strategies[i] != NULL; i++)
-        known = known || strcmp(format->strategies[i], strategy) == 0;
-    if (!known)
-        return refuse(w, compressed, "strategy", strategy, err);
-    if (!spec->symmetric && format->method != OL_QUANTIZATION_PACKED)
+    if (read_strategy(w, spec->label->scales, &spec->scales, err) != 0)
+        return -1;
+    if (!spec->symmetric && !spec->label->zero_points)
         return refuse(w, compressed, "symmetric", "false", err);
-    spec->method = format->method;
-    if (strcmp(strategy, "channel") == 0 || strcmp(strategy, "tensor") == 0)
+    if (spec->scales == OL_SCALES_CHANNEL || spec->scales == OL_SCALES_TENSOR)
         spec->group = 0;
-    if (strcmp(strategy, "block") == 0)
-        return read_block(w, "block_structure", spec, err);
-    return 0;
+    return spec->scales == OL_SCALES_BLOCK ? read_block(w, "block_structure", spec, err)
+                                           : 0;
 }
 
 static bool are_equal(const struct ol_quantization_spec *a,
                       const struct ol_quantization_spec *b)
 {
-    return a->method == b->method && a->block_rows == b->block_rows &&
-           a->block_cols == b->block_cols && a->group == b->group &&
-           a->symmetric == b->symmetric;
+    return a->label == b->label && a->scales == b->scales &&
+           a->block_rows == b->block_rows && a->block_cols == b->block_cols &&
+           a->group == b->group && a->symmetric == b->symmetric;
 }
 
 /* Groups have any name; those without weights are about activations. All must store
@@ -150,7 +160,7 @@ static int read_groups(struct ol_config q, const char *format,
     struct ol_json *members = (struct ol_json *)(uintptr_t)groups.json;
     for (void *it = ol_json_first(members); it != NULL; it = ol_json_next(members, it)) {
         const char *name = ol_json_key(it), *own;
-        struct ol_quantization_spec found = {0};
+        struct ol_quantization_spec found = {.method = spec->method};
         if (ol_config_section(groups, name, &group, err) != 0 ||
             ol_config_string_or(group, "format", format, &own, err) != 0 ||
             ol_config_section(group, "weights", &weights, err) != 0)
@@ -225,26 +235,27 @@ static int read_compressed(struct ol_config q, struct ol_quantization_spec *spec
 
 /* ---- modelopt ---- */
 
-/* Methods whose weights are decoded here; what they do to activations does not count. */
-static const char *const modelopt_algorithms[] = {
-    "FP8",       "FP8_PER_CHANNEL_PER_TOKEN",
-    "FP8_PB_WO", "FP8_PB_REAL",
-    "NVFP4",     "W4A16_NVFP4",
-    NULL,
-};
-
-static int check_algorithm(struct ol_config q, const char *name, const char *module,
-                           struct ol_error *err)
+/* What is done to activations does not count. */
+static int find_algorithm(struct ol_config q, const char *name, const char *module,
+                          const struct ol_format_label **label, struct ol_error *err)
 {
-    for (size_t i = 0; modelopt_algorithms[i] != NULL; i++)
-        if (strcmp(modelopt_algorithms[i], name) == 0)
-            return 0;
-    return ol_fail(
-        err,
-        "%s: quantised weights (modelopt, here or in hf_quant_config.json) "
-        "with quant_algo %s%s%s are not supported; known: FP8, "
-        "FP8_PER_CHANNEL_PER_TOKEN, FP8_PB_WO, NVFP4, MIXED_PRECISION of these",
-        q.file, name, module != NULL ? " of " : "", module != NULL ? module : "");
+    *label = ol_format_find_label(OL_QUANTIZATION_MODELOPT, name, 0, NULL);
+    if (*label != NULL)
+        return 0;
+    char *known = ol_xstrdup("");
+    const struct ol_format_label *l = NULL;
+    while ((l = ol_format_next_label(OL_QUANTIZATION_MODELOPT, l)) != NULL) {
+        char *longer = ol_xasprintf("%s%s, ", known, l->form);
+        free(known);
+        known = longer;
+    }
+    ol_fail(err,
+            "%s: quantised weights (modelopt, here or in hf_quant_config.json) "
+            "with quant_algo %s%s%s are not supported; known: %sMIXED_PRECISION of these",
+            q.file, name, module != NULL ? " of " : "", module != NULL ? module : "",
+            known);
+    free(known);
+    return -1;
 }
 
 /* quantized_layers: {"model.layers.0.mlp.gate_proj": {"quant_algo": ...}, ...} */
@@ -265,7 +276,9 @@ static int read_modules(struct ol_config q, struct ol_quantization_spec *spec,
                            "%s: quantized_layers: %s: key \"quant_algo\": expected a "
                            "string",
                            q.file, ol_json_key(it));
-        if (check_algorithm(q, ol_json_string(name, NULL), ol_json_key(it), err) != 0)
+        const struct ol_format_label *label;
+        if (find_algorithm(q, ol_json_string(name, NULL), ol_json_key(it), &label, err) !=
+            0)
             return -1;
     }
     spec->module_methods = modules;
@@ -275,20 +288,21 @@ static int read_modules(struct ol_config q, struct ol_quantization_spec *spec,
 static int read_modelopt(struct ol_config q, struct ol_quantization_spec *spec,
                          struct ol_error *err)
 {
-    enum { NVFP4_GROUP = 16 };
-    if (ol_config_string_or(q, "quant_algo", "unnamed", &spec->algorithm, err) != 0 ||
+    const char *algorithm;
+    const struct ol_format_label *label;
+    if (ol_config_string_or(q, "quant_algo", "unnamed", &algorithm, err) != 0 ||
         read_group(q, &spec->group, err) != 0)
         return -1;
     ol_config_whole(q, "config_groups"); /* says the same once more */
-    spec->method = OL_QUANTIZATION_MODELOPT;
     spec->plain_modules = ol_config_whole(q, "exclude_modules");
     if (ol_json_kind(spec->plain_modules) == OL_JSON_NULL)
         spec->plain_modules = ol_config_whole(q, "ignore");
-    if (spec->group == 0)
-        spec->group = NVFP4_GROUP;
-    if (strcmp(spec->algorithm, "MIXED_PRECISION") == 0)
+    if (strcmp(algorithm, "MIXED_PRECISION") == 0)
         return read_modules(q, spec, err);
-    return check_algorithm(q, spec->algorithm, NULL, err);
+    if (find_algorithm(q, algorithm, NULL, &label, err) != 0)
+        return -1;
+    ol_format_apply(label, spec);
+    return 0;
 }
 
 /* ---- GPTQ and AWQ ---- */
@@ -310,14 +324,14 @@ static int read_gptq(struct ol_config q, struct ol_quantization_spec *spec,
 {
     const char *format;
     if (ol_config_string_or(q, "checkpoint_format", "gptq", &format, err) != 0 ||
-        read_bits(q, "gptq", "bits", 4, err) != 0 ||
+        read_bits(q, "bits", (struct label_query){"gptq", spec->method, NULL},
+                  &spec->bits, err) != 0 ||
         read_group(q, &spec->group, err) != 0 ||
         ol_config_bool_or(q, "sym", false, &spec->symmetric, err) != 0 ||
         check_dynamic(q, err) != 0)
         return -1;
     if (strcmp(format, "gptq") != 0 && strcmp(format, "gptq_v2") != 0)
         return refuse(q, "gptq", "checkpoint_format", format, err);
-    spec->method = OL_QUANTIZATION_GPTQ;
     spec->zero_offset = strcmp(format, "gptq") == 0 ? 1 : 0;
     return 0;
 }
@@ -327,11 +341,12 @@ static int read_awq(struct ol_config q, struct ol_quantization_spec *spec,
 {
     const char *version;
     if (ol_config_string_or(q, "version", "gemm", &version, err) != 0 ||
-        read_bits(q, "awq", "bits", 4, err) != 0 || read_group(q, &spec->group, err) != 0)
+        read_bits(q, "bits", (struct label_query){"awq", spec->method, NULL}, &spec->bits,
+                  err) != 0 ||
+        read_group(q, &spec->group, err) != 0)
         return -1;
     if (strcmp(version, "gemm") != 0 && strcmp(version, "GEMM") != 0)
         return refuse(q, "awq", "version", version, err);
-    spec->method = OL_QUANTIZATION_AWQ;
     spec->plain_modules = ol_config_whole(q, "modules_to_not_convert");
     return 0;
 }
@@ -340,32 +355,56 @@ static int read_awq(struct ol_config q, struct ol_quantization_spec *spec,
 
 static const struct {
     const char *name;
+    enum ol_quantization method;
     int (*read)(struct ol_config q, struct ol_quantization_spec *spec,
                 struct ol_error *err);
 } methods[] = {
-    {"awq", read_awq},           {"compressed-tensors", read_compressed},
-    {"fp8", read_fp8},           {"gptq", read_gptq},
-    {"modelopt", read_modelopt}, {"modelopt_fp4", read_modelopt},
-    {"mxfp4", read_mxfp4},
+    {"awq", OL_QUANTIZATION_AWQ, read_awq},
+    {"compressed-tensors", OL_QUANTIZATION_COMPRESSED, read_compressed},
+    {"fp8", OL_QUANTIZATION_FP8, read_fp8},
+    {"gptq", OL_QUANTIZATION_GPTQ, read_gptq},
+    {"modelopt", OL_QUANTIZATION_MODELOPT, read_modelopt},
+    {"modelopt_fp4", OL_QUANTIZATION_MODELOPT, read_modelopt},
+    {"mxfp4", OL_QUANTIZATION_MXFP4, read_mxfp4},
 };
+enum { N_METHODS = sizeof methods / sizeof methods[0] };
+
+static int refuse_method(const char *file, const char *name, struct ol_error *err)
+{
+    char *known = ol_xstrdup("");
+    for (int i = 0; i < N_METHODS; i++) {
+        char *longer = ol_xasprintf("%s%s%s", known, i > 0 ? ", " : "", methods[i].name);
+        free(known);
+        known = longer;
+    }
+    ol_fail(err,
+            "%s: quantised weights (quant_method \"%s\") are not supported; known: %s",
+            file, name, known);
+    free(known);
+    return -1;
+}
 
 int ol_family_read_quantization(struct ol_config config,
                                 struct ol_quantization_spec *spec, struct ol_error *err)
 {
     struct ol_config q;
-    const char *method;
+    const char *name;
     if (ol_config_section(config, "quantization_config", &q, err) != 0)
         return -1;
     if (q.json == NULL)
         return 0;
-    if (ol_config_string_or(q, "quant_method", "unnamed", &method, err) != 0)
+    if (ol_config_string_or(q, "quant_method", "unnamed", &name, err) != 0)
         return -1;
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (strcmp(methods[i].name, method) == 0)
-            return methods[i].read(q, spec, err);
-    return ol_fail(
-        err,
-        "%s: quantised weights (quant_method \"%s\") are not supported; known: "
-        "awq, compressed-tensors, fp8, gptq, modelopt, mxfp4",
-        config.file, method);
+    for (int i = 0; i < N_METHODS; i++) {
+        if (strcmp(methods[i].name, name) != 0)
+            continue;
+        spec->method = methods[i].method;
+        if (methods[i].read(q, spec, err) != 0)
+            return -1;
+        /* Where the method says it all. */
+        if (spec->label == NULL && spec->module_methods == NULL)
+            spec->label = ol_format_find_label(spec->method, NULL, spec->bits, NULL);
+        return 0;
+    }
+    return refuse_method(config.file, name, err);
 }

@@ -1,8 +1,8 @@
-/* The formats of weights: one file each, which recognises its tensors, checks their types
- * and shapes, and says where their bytes are (weight.h says how they are read). Names and
- * shapes follow what is published with each: DeepSeek-V3's fp8_cast script, the model
- * card of gpt-oss, the compressed-tensors library, TensorRT Model Optimizer, GPTQModel
- * and AutoAWQ. */
+/* The formats of weights: one file each, which says how config.json names it, finds its
+ * tensors in a checkpoint, checks their types and shapes, tells their bytes where only
+ * config.json is known, and decodes them. Names and shapes follow what is published with
+ * each: DeepSeek-V3's fp8_cast script, the model card of gpt-oss, the compressed-tensors
+ * library, TensorRT Model Optimizer, GPTQModel and AutoAWQ. */
 #ifndef OL_FORMATS_H
 #define OL_FORMATS_H
 
@@ -11,9 +11,8 @@
 #include "common/error.h"
 #include "extract/model/role.h"
 #include "extract/weights/checkpoint.h"
+#include "extract/weights/formats/dequant.h"
 #include "extract/weights/weight.h"
-
-enum { OL_FORMAT_NAME_BYTES = OL_ROLE_NAME_BYTES + 32, OL_FORMAT_CODES_PER_WORD = 8 };
 
 /* What is looked for, and where. */
 struct ol_format_search {
@@ -22,32 +21,52 @@ struct ol_format_search {
     struct ol_error *err;
 };
 
-/* ---- formats: 1 with *weight; 0: not there; -1 with err ---- */
+/* How quantization_config names a format; what is 0 or NULL does not count. */
+struct ol_format_label {
+    enum ol_quantization method;
+    const char *form; /* compressed-tensors: "format"; modelopt: "quant_algo" */
+    int bits;
+    const char *type; /* compressed-tensors: "int", "float" */
+    unsigned scales;  /* those of enum ol_scales that it may have; modelopt: the one */
+    bool zero_points; /* compressed-tensors: "symmetric" may be false */
+    /* It is published for routed experts alone, or is where no list says otherwise. */
+    bool experts_alone, experts_unless_listed;
+};
 
-/* t: the tensor of the expected name. */
-int ol_format_plain(const struct ol_format_search *s, const struct ol_stored_tensor *t,
-                    struct ol_weight *weight);
-/* All experts in one tensor: as the family's own files have it, or as transformers 5
- * writes every family, [n_experts, out, in] with gate's rows before up's. */
-int ol_format_fused(const struct ol_format_search *s, const struct ol_stored_tensor *t,
-                    struct ol_weight *weight);
-int ol_format_fused_rows(const struct ol_format_search *s,
-                         const struct ol_stored_tensor *t, struct ol_weight *weight);
-int ol_format_fp8(const struct ol_format_search *s, const struct ol_stored_tensor *t,
-                  struct ol_weight *weight);
-int ol_format_fp8_fused(const struct ol_format_search *s,
-                        const struct ol_stored_tensor *t, struct ol_weight *weight);
-/* modelopt: codes U8 under the expected name. */
-int ol_format_nvfp4_modelopt(const struct ol_format_search *s,
-                             const struct ol_stored_tensor *t, struct ol_weight *weight);
+/* One for each format: `ol_weight_format_NAME` in NAME.c, a line in list.h. */
+struct ol_weight_format {
+    const char *name;                     /* as plans tell it */
+    const char *name_of_8_bits;           /* where codes may have 4 or 8 */
+    const struct ol_format_label *labels; /* end with an empty one; NULL: any config */
+    /* 1 with *weight; 0: no such tensors; -1 with err. */
+    int (*find)(const struct ol_format_search *s, struct ol_weight *weight);
+    /* Of a matrix, as far as config.json tells. */
+    int64_t (*bytes)(const struct ol_quantization_spec *q, int64_t n_rows,
+                     int64_t n_cols);
+    struct ol_dequant decoder;
+};
+extern const struct ol_weight_format *const ol_weight_formats[OL_N_ENCODINGS];
 
-/* These have names of their own. */
-int ol_format_mxfp4(const struct ol_format_search *s, struct ol_weight *weight);
-int ol_format_nvfp4(const struct ol_format_search *s, struct ol_weight *weight);
-int ol_format_packed(const struct ol_format_search *s, struct ol_weight *weight);
-int ol_format_gptq_or_awq(const struct ol_format_search *s, struct ol_weight *weight);
+/* The label that says these, and whose it is; NULL: none does. */
+const struct ol_format_label *ol_format_find_label(enum ol_quantization method,
+                                                   const char *form, int bits,
+                                                   const char *type);
+const struct ol_weight_format *ol_format_of_label(const struct ol_format_label *label);
 
-/* ---- what they share ---- */
+/* Whether q may mean the format. */
+bool ol_format_is_meant(const struct ol_weight_format *f,
+                        const struct ol_quantization_spec *q);
+
+/* Walk over the labels of a method: the one after `last`, first after NULL. */
+const struct ol_format_label *ol_format_next_label(enum ol_quantization method,
+                                                   const struct ol_format_label *last);
+
+/* modelopt: let q say what the label says. */
+void ol_format_apply(const struct ol_format_label *label, struct ol_quantization_spec *q);
+
+/* ---- what formats share ---- */
+
+enum { OL_FORMAT_NAME_BYTES = OL_ROLE_NAME_BYTES + 32 };
 
 struct ol_format_shape {
     int rank;
@@ -57,6 +76,7 @@ int ol_format_check_shape(const struct ol_format_search *s,
                           const struct ol_stored_tensor *t, struct ol_format_shape shape);
 int ol_format_check_type(const struct ol_format_search *s,
                          const struct ol_stored_tensor *t, const char *type);
+bool ol_format_is_type(const struct ol_stored_tensor *t, const char *type);
 /* BF16, F16 or F32. */
 int ol_format_read_type(const struct ol_format_search *s,
                         const struct ol_stored_tensor *t, enum ol_dtype *dtype);
@@ -75,6 +95,8 @@ const struct ol_stored_tensor *ol_format_find(const struct ol_format_search *s,
 const struct ol_stored_tensor *ol_format_need(const struct ol_format_search *s,
                                               const struct ol_stored_tensor *t,
                                               const char *base, const char *suffix);
+/* The tensor where transformers 5 puts all experts, or NULL. */
+const struct ol_stored_tensor *ol_format_find_fused(const struct ol_format_search *s);
 /* The expected name without ".weight". */
 void ol_format_base(const struct ol_role_tensor *want, char base[OL_FORMAT_NAME_BYTES]);
 
@@ -82,7 +104,5 @@ void ol_format_base(const struct ol_role_tensor *want, char base[OL_FORMAT_NAME_
  */
 int ol_format_groups_of_inputs(const struct ol_format_search *s, const char *base,
                                const char *suffix, struct ol_weight *w);
-
-int64_t ol_format_ceil_div(int64_t a, int64_t b);
 
 #endif

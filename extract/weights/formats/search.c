@@ -32,10 +32,15 @@ int ol_format_check_shape(const struct ol_format_search *s,
                    s->want->spec->family);
 }
 
+bool ol_format_is_type(const struct ol_stored_tensor *t, const char *type)
+{
+    return strcmp(t->dtype_name, type) == 0;
+}
+
 int ol_format_check_type(const struct ol_format_search *s,
                          const struct ol_stored_tensor *t, const char *type)
 {
-    if (strcmp(t->dtype_name, type) == 0)
+    if (ol_format_is_type(t, type))
         return 0;
     return ol_fail(s->err, "%s: tensor %s has type %s, expected %s",
                    ol_checkpoint_path(s->c, t->file), t->name, t->dtype_name, type);
@@ -46,7 +51,7 @@ int ol_format_read_type(const struct ol_format_search *s,
 {
     static const enum ol_dtype known[] = {OL_DTYPE_BF16, OL_DTYPE_F16, OL_DTYPE_F32};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(t->dtype_name, ol_dtype_name(known[i])) == 0) {
+        if (ol_format_is_type(t, ol_dtype_name(known[i]))) {
             *dtype = known[i];
             return 0;
         }
@@ -81,9 +86,10 @@ const struct ol_stored_tensor *ol_format_need(const struct ol_format_search *s,
     return found;
 }
 
-int64_t ol_format_ceil_div(int64_t a, int64_t b)
+const struct ol_stored_tensor *ol_format_find_fused(const struct ol_format_search *s)
 {
-    return (a + b - 1) / b;
+    return s->want->fused_name[0] != '\0' ? ol_checkpoint_find(s->c, s->want->fused_name)
+                                          : NULL;
 }
 
 void ol_format_base(const struct ol_role_tensor *want, char base[OL_FORMAT_NAME_BYTES])
@@ -104,7 +110,7 @@ int ol_format_groups_of_inputs(const struct ol_format_search *s, const char *bas
     if (ol_format_check_type(s, t, "I32") != 0 ||
         ol_format_check_shape(s, t, (struct ol_format_shape){1, {w->n_cols}}) != 0)
         return -1;
-    const int64_t n = ol_format_ceil_div(w->n_cols, w->block_cols);
+    const int64_t n = ol_ceil_div(w->n_cols, w->block_cols);
     for (int64_t c = 0; c < w->n_cols; c++) {
         int32_t g;
         memcpy(&g, (const char *)t->data + 4 * c, 4);

@@ -1,5 +1,5 @@
 /* Shuffles look up as many codes at a time as a vector has; a loop does the rest. */
-#include "extract/cpu/lookup.h"
+#include "extract/weights/formats/lookup.h"
 
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
 #define OL_AVX512_WORDS

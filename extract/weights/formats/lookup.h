@@ -1,6 +1,6 @@
 /* Codes of few bits to bfloat16 by tables of the numbers that they stand for. */
-#ifndef OL_CPU_LOOKUP_H
-#define OL_CPU_LOOKUP_H
+#ifndef OL_LOOKUP_H
+#define OL_LOOKUP_H
 
 #include <stdbool.h>
 #include <stdint.h>
