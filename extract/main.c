@@ -8,6 +8,7 @@
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
 #include "extract/run/devices.h"
+#include "extract/run/heartbeat.h"
 #include "extract/run/run.h"
 
 enum { DEFAULT_SEQUENCES = 16, DEFAULT_LENGTH = 2048 };
@@ -17,8 +18,8 @@ struct command {
     struct ol_texts texts;
     int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
-    const char *sites, *part;
-    bool tokenize, plan, download, no_summaries;
+    const char *sites, *part, *status;
+    bool json, tokenize, plan, download, no_summaries;
 };
 
 static void print_versions(void)
@@ -135,11 +136,24 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
         {0, "download", OL_OPTION_FLAG, &c->download, NULL,
          "fetch MODEL from the Hub into its local cache, print the\ndirectory, and stop",
          0, 0, NULL},
+        {0, "status", OL_OPTION_TEXT, &c->status, "FILE",
+         "say how far the run is that makes FILE.partial, on\nwhatever machine, and "
+         "stop; "
+         "needs no MODEL",
+         0, 0, NULL},
+        {0, "json", OL_OPTION_FLAG, &c->json, NULL, "with --status: as JSON", 0, 0, NULL},
+        {0, "progress", OL_OPTION_REAL, &r->progress_seconds, "SECONDS",
+         "how often progress is told where stderr is no\nterminal (default: 60; 0: "
+         "never)",
+         0, 1e9, NULL},
         {0, "keep-every", OL_OPTION_REAL, &r->keep_seconds, "SECONDS",
          "how often the states of a run under way are kept\nfor --resume (default: 20; "
          "0: "
          "after every layer)",
          0, 1e9, NULL},
+        {0, "tmpdir", OL_OPTION_TEXT, &r->tmpdir, "FOLDER",
+         "keep these states there, on a faster disk, and not\nbeside the file", 0, 0,
+         NULL},
         {0, "resume", OL_OPTION_FLAG, &r->resume, NULL,
          "go on with an unfinished run of the same command", 0, 0, NULL},
         {0},
@@ -201,6 +215,11 @@ static int check_part(struct command *c)
 static int check(struct command *c, const struct ol_texts *operands)
 {
     struct ol_run_request *r = &c->request;
+    if (c->json && c->status == NULL)
+        return ol_usage_error("--json is of --status");
+    if (c->status != NULL)
+        return operands->n == 0 ? 0
+                                : ol_usage_error("--status %s needs no MODEL", c->status);
     if (operands->n != 1)
         return ol_usage_error(operands->n == 0 ? "MODEL is missing"
                                                : "more than one MODEL");
@@ -261,7 +280,8 @@ static int check(struct command *c, const struct ol_texts *operands)
 int main(int argc, char **argv)
 {
     ol_process_begin();
-    struct command command = {.request = {.threshold = 6.0, .keep_seconds = 20}};
+    struct command command = {
+        .request = {.threshold = 6.0, .keep_seconds = 20, .progress_seconds = 60}};
     struct ol_texts operands = {0};
     struct ol_error err = {0};
     enum ol_options_result result;
@@ -275,7 +295,9 @@ int main(int argc, char **argv)
     status = check(&command, &operands);
     if (status != 0)
         goto out;
-    const int done = command.tokenize   ? ol_run_tokenize(&command.request, &err)
+    const int done = command.status != NULL
+                         ? ol_heartbeat_tell(command.status, command.json, &err)
+                     : command.tokenize ? ol_run_tokenize(&command.request, &err)
                      : command.plan     ? ol_run_plan(&command.request, &err)
                      : command.download ? ol_run_download(command.request.model, &err)
                                         : ol_run(&command.request, &err);

@@ -28,15 +28,19 @@ static int check_stdout(struct ol_error *err)
 /* Names at which this run makes files must not be those of its inputs either. */
 int ol_session_check_names(const struct ol_session *r, struct ol_error *err)
 {
-    static const char *const suffixes[] = {"",
-                                           ".partial",
-                                           ".partial.state",
-                                           ".partial.state.0",
-                                           ".partial.state.1",
-                                           ".partial.undo"};
+    const struct {
+        const char *path, *suffix;
+    } made[] = {{r->path, ""},
+                {r->partial_path, ""},
+                {r->partial_path, ".undo"},
+                {r->partial_path, ".status"},
+                {r->partial_path, ".status.new"},
+                {r->state_path, ""},
+                {r->state_path, ".0"},
+                {r->state_path, ".1"}};
     int status = check_stdout(err);
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && status == 0; i++) {
-        char *name = ol_xasprintf("%s%s", r->path, suffixes[i]);
+    for (size_t i = 0; i < sizeof made / sizeof made[0] && status == 0; i++) {
+        char *name = ol_xasprintf("%s%s", made[i].path, made[i].suffix);
         struct stat file;
         const bool there = stat(name, &file) == 0;
         const char *input = there ? ol_infile_name(&file) : NULL;
@@ -51,6 +55,41 @@ int ol_session_check_names(const struct ol_session *r, struct ol_error *err)
     return status;
 }
 
+/* Beside the unfinished file, or in a folder of the user's, where files of other folders
+ * may have the same name: there it is told apart by digits of its folder. */
+static char *state_path(const struct ol_session *r)
+{
+    if (r->request->tmpdir == NULL)
+        return ol_xasprintf("%s.state", r->partial_path);
+    char *copy = ol_xstrdup(r->partial_path), hex[OL_SHA256_HEX_BYTES];
+    char *slash = strrchr(copy, '/');
+    const char *name = slash != NULL ? slash + 1 : copy;
+    if (slash != NULL)
+        *slash = '\0';
+    char *folder = realpath(slash == NULL ? "." : slash == copy ? "/" : copy, NULL);
+    struct ol_sha256 *sha = ol_sha256_new();
+    if (folder != NULL)
+        ol_sha256_update(sha, folder, strlen(folder));
+    ol_sha256_finish(sha, hex);
+    char *path = ol_xasprintf("%s/%.8s-%s.state", r->request->tmpdir, hex, name);
+    free(folder);
+    free(copy);
+    return path;
+}
+
+static int check_tmpdir(const char *path, struct ol_error *err)
+{
+    struct stat status;
+    if (path == NULL)
+        return 0;
+    if (stat(path, &status) != 0)
+        return ol_fail_errno(err, "--tmpdir %s", path);
+    return S_ISDIR(status.st_mode)
+               ? 0
+               : ol_fail(err, "--tmpdir %s: is %s, expected a directory", path,
+                         ol_file_kind(status.st_mode));
+}
+
 /* Where it is written: before anything that takes long. */
 int ol_session_find_output(struct ol_session *r, struct ol_error *err)
 {
@@ -60,12 +99,12 @@ int ol_session_find_output(struct ol_session *r, struct ol_error *err)
     r->name = ol_part_path(&r->request->part, name);
     free(name);
     free(short_name);
-    if (check_stdout(err) != 0 ||
+    if (check_stdout(err) != 0 || check_tmpdir(r->request->tmpdir, err) != 0 ||
         ol_output_find(r->name, OL_OUTPUT_FILE, &r->output, err) != 0)
         return -1;
     r->path = ol_xstrdup(r->output.path);
     r->partial_path = ol_xasprintf("%s.partial", r->path);
-    r->state_path = ol_xasprintf("%s.state", r->partial_path);
+    r->state_path = state_path(r);
     return 0;
 }
 
@@ -144,7 +183,10 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
         if (status == 0)
             ol_note("%s: going on after layer %d", partial, r->done);
     } else {
-        if (r->request->resume)
+        if (there)
+            ol_note("%s: its states are not there (%s): beginning with layer 0", partial,
+                    r->state_path);
+        else if (r->request->resume)
             ol_detail("%s: there is nothing to resume, beginning with layer 0", r->path);
         r->file = ol_activation_create(r->path, r->request->resume, &r->info, &r->layout,
                                        &r->input, err);

@@ -88,36 +88,44 @@ static struct ol_activation_receipt receipt_of(const struct ol_progress *p)
     };
 }
 
-/* Shares of the time so far, "waiting: disk 3 %, link 40 %, ...". */
-static void print_stalls(const struct ol_activation_receipt *r, char *text, size_t bytes)
+/* The mutex is held. */
+static struct ol_figures figures_of(const struct ol_progress *p)
 {
-    const double percent = 100 / r->seconds;
-    if (r->peak_device_memory > 0)
-        snprintf(text, bytes, "waits: disk %.0f %%, link %.0f %%, compute %.0f %%",
-                 percent * r->disk_seconds, percent * r->link_seconds,
-                 percent * r->compute_seconds);
-    else
-        snprintf(text, bytes, "waits: disk %.0f %%", percent * r->disk_seconds);
+    const struct ol_activation_receipt r = receipt_of(p);
+    const double seconds = r.seconds > 0 ? r.seconds : 1e-9;
+    const double fraction = p->total > 0 ? (p->skipped + p->done) / p->total : 1;
+    const double own = p->total > 0 ? p->done / p->total : 1;
+    return (struct ol_figures){
+        .layer = p->layer < 0 ? 0 : p->layer,
+        .n_layers = p->n_layers,
+        .n_tokens = p->n_tokens,
+        .fraction = fraction,
+        .seconds = seconds,
+        .layer_seconds = now() - p->layer_start,
+        .tokens_per_second = (double)p->n_tokens * own / seconds,
+        .seconds_left =
+            p->done > 0 ? seconds * (1 / fraction - 1) * (p->skipped + p->done) / p->done
+                        : 0,
+        .bytes_read = r.bytes_read,
+        .link_bytes = r.link_bytes,
+        .memory = ol_memory_resident(),
+        .device_memory = r.peak_device_memory > 0 ? usage(p).memory : 0,
+        .disk_waits = r.disk_seconds / seconds,
+        .link_waits = r.link_seconds / seconds,
+        .compute_waits = r.compute_seconds / seconds,
+    };
+}
+
+void ol_progress_figures(struct ol_progress *p, struct ol_figures *figures)
+{
+    pthread_mutex_lock(&p->mutex);
+    *figures = figures_of(p);
+    pthread_mutex_unlock(&p->mutex);
 }
 
 /* ---- the line ---- */
 
-enum { MOST_PIECE = 96, USUAL_COLUMNS = 80 };
-
-/* In the order in which they stand; what matters least is left out first. */
-enum piece {
-    PIECE_LAYER,
-    PIECE_SPEED,
-    PIECE_READ,
-    PIECE_LINK,
-    PIECE_MEMORY,
-    PIECE_STALLS,
-    PIECE_LEFT,
-    N_PIECES,
-};
-static const enum piece by_worth[N_PIECES] = {PIECE_LAYER, PIECE_LEFT,   PIECE_SPEED,
-                                              PIECE_READ,  PIECE_STALLS, PIECE_MEMORY,
-                                              PIECE_LINK};
+enum { USUAL_COLUMNS = 80 };
 
 /* Asked each time: a window may have been made smaller. */
 static int columns(void)
@@ -128,60 +136,32 @@ static int columns(void)
                : USUAL_COLUMNS;
 }
 
-/* Those of the pieces that fit into `room` columns, with two spaces before each; none
- * when the first in worth does not. */
-static void join_pieces(char pieces[N_PIECES][MOST_PIECE], int room, char *line)
+static void draw(struct ol_progress *p)
 {
-    bool shown[N_PIECES] = {false};
-    for (int i = 0; i < N_PIECES; i++) {
-        const int n = (int)strlen(pieces[by_worth[i]]) + 2;
-        shown[by_worth[i]] = n > 2 && n <= room;
-        room -= shown[by_worth[i]] ? n : 0;
-    }
-    *line = '\0';
-    for (int i = 0; i < N_PIECES && shown[by_worth[0]]; i++)
-        if (shown[i])
-            strcat(strcat(line, "  "), pieces[i]);
-}
-
-static void write_pieces(struct ol_progress *p, int layer,
-                         char pieces[N_PIECES][MOST_PIECE])
-{
-    const struct ol_activation_receipt r = receipt_of(p);
-    const double fraction = p->total > 0 ? (p->skipped + p->done) / p->total : 1;
-    const double left =
-        p->done > 0 ? r.seconds * (1 / fraction - 1) * (p->skipped + p->done) / p->done
-                    : 0;
-    const double own = p->total > 0 ? p->done / p->total : 1;
-    const double read = (double)r.bytes_read * 1e-9;
-    snprintf(pieces[PIECE_LAYER], MOST_PIECE, "layer %d/%d  %3.0f %%",
-             layer < p->n_layers ? layer + 1 : p->n_layers, p->n_layers, 100 * fraction);
-    snprintf(pieces[PIECE_SPEED], MOST_PIECE, "%.0f tokens/s",
-             (double)p->n_tokens * own / r.seconds);
-    snprintf(pieces[PIECE_READ], MOST_PIECE, "%.2f GB read, %.2f GB/s", read,
-             read / r.seconds);
-    if (r.peak_device_memory > 0)
-        snprintf(pieces[PIECE_LINK], MOST_PIECE, "link %.2f GB/s, %.2f GB device",
-                 (double)r.link_bytes * 1e-9 / r.seconds, (double)usage(p).memory * 1e-9);
-    snprintf(pieces[PIECE_MEMORY], MOST_PIECE, "%.2f GB memory",
-             (double)ol_memory_resident() * 1e-9);
-    print_stalls(&r, pieces[PIECE_STALLS], MOST_PIECE);
-    snprintf(pieces[PIECE_LEFT], MOST_PIECE, "%d:%02d left", (int)left / 60,
-             (int)left % 60);
-}
-
-static void draw(struct ol_progress *p, int layer)
-{
-    char pieces[N_PIECES][MOST_PIECE] = {""}, line[N_PIECES * (MOST_PIECE + 2)];
-    write_pieces(p, layer, pieces);
+    const struct ol_figures figures = figures_of(p);
+    char text[OL_FIGURES_TEXT];
     /* In the last column many terminals begin a new line. */
     const int room = columns() - 1, name = (int)strlen(ol_program()) + 1;
-    join_pieces(pieces, room - name, line);
-    if (*line != '\0')
-        fprintf(stderr, "\r%s:%s\033[K", ol_program(), line);
-    else
-        fprintf(stderr, "\r%.*s\033[K", room, pieces[PIECE_LAYER]);
+    ol_figures_text(&figures, room - name, text);
+    if (*text != '\0') {
+        fprintf(stderr, "\r%s:%s\033[K", ol_program(), text);
+    } else {
+        ol_figures_text(&figures, OL_FIGURES_TEXT, text);
+        fprintf(stderr, "\r%.*s\033[K", room, text + strspn(text, " "));
+    }
     p->drawn = true;
+}
+
+void ol_progress_log(const struct ol_figures *figures)
+{
+    char text[OL_FIGURES_TEXT];
+    ol_figures_text(figures, OL_FIGURES_TEXT, text);
+    ol_note("%s", text + strspn(text, " "));
+}
+
+bool ol_progress_is_drawn(const struct ol_progress *p)
+{
+    return p->visible;
 }
 
 /* Layers as they end, for --verbose. */
@@ -211,7 +191,7 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
         p->peak_memory = resident;
     if (p->visible && t - p->last_drawn >= INTERVAL_SECONDS && t > p->start) {
         p->last_drawn = t;
-        draw(p, layer);
+        draw(p);
     }
     pthread_mutex_unlock(&p->mutex);
 }

@@ -2,10 +2,12 @@
 #ifndef OL_PROGRESS_H
 #define OL_PROGRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/activation_file.h"
 #include "extract/backend.h"
+#include "extract/run/figures.h"
 #include "extract/weights/stream.h"
 #include "extract/run/writer.h"
 
@@ -29,6 +31,12 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
 /* From any thread. Now in that layer (n_layers: after the last), with `done` more
  * operations behind us. */
 void ol_progress_step(struct ol_progress *p, int layer, double done);
+
+/* Where the run is now; from any thread. */
+void ol_progress_figures(struct ol_progress *p, struct ol_figures *figures);
+/* Say so in a note, for the log of a run whose line is not drawn. */
+void ol_progress_log(const struct ol_figures *figures);
+bool ol_progress_is_drawn(const struct ol_progress *p);
 
 /* Wipe the line, say in a note what was done and how fast, and with devices in another
  * what they had to do; and write it down. */

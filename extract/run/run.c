@@ -152,7 +152,9 @@ static int compute(struct ol_session *r, struct ol_error *err)
         passes.forward.stream, r->devices.backends, r->n_parts, passes.writer};
     passes.progress =
         ol_progress_new(r->all.n_rows, r->model.spec.n_layers, total, skipped, &sources);
-    if (ol_data_parallel_run(&passes, err) != 0 ||
+    r->heartbeat = ol_heartbeat_new(r->partial_path, passes.progress,
+                                    r->request->progress_seconds, err);
+    if (r->heartbeat == NULL || ol_data_parallel_run(&passes, err) != 0 ||
         ol_writer_finish(passes.writer, err) != 0)
         goto out;
     ol_progress_finish(passes.progress, &r->receipt);
@@ -172,6 +174,7 @@ out:
         struct ol_error ignored = {0};
         ol_writer_finish(passes.writer, &ignored);
     }
+    ol_heartbeat_detach(r->heartbeat);
     ol_progress_free(passes.progress);
     ol_writer_free(passes.writer);
     ol_stream_free(passes.forward.stream);
@@ -182,6 +185,7 @@ out:
 static void clear(struct ol_session *r)
 {
     ol_session_abandon(r);
+    ol_heartbeat_free(r->heartbeat);
     ol_state_close(r->states);
     ol_recording_free(r->recording);
     ol_activation_info_clear(&r->info);

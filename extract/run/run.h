@@ -34,7 +34,9 @@ struct ol_run_request {
     int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
                        free, less a reserve */
     bool perplexity, resume;
+    const char *tmpdir;  /* for the states of the run; NULL: beside its file */
     double keep_seconds; /* between two states of an unfinished run; 0: every layer's */
+    double progress_seconds; /* between lines of a log; 0: none */
     struct ol_texts ablate;  /* an arm each */
     const char *ablate_from; /* results whose findings are further arms; NULL: none */
     bool imatrix;            /* sum up the squares of products' inputs; with summaries */

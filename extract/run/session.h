@@ -17,6 +17,7 @@
 #include "extract/run/ablation.h"
 #include "extract/run/data_parallel.h"
 #include "extract/run/devices.h"
+#include "extract/run/heartbeat.h"
 #include "extract/run/model.h"
 #include "extract/run/plan.h"
 #include "extract/run/run.h"
@@ -38,6 +39,7 @@ struct ol_session {
     struct ol_activation_input input;
     struct ol_activation_writer *file;
     struct ol_state_file *states;
+    struct ol_heartbeat *heartbeat;
     bool created; /* the two files are this process's, not an earlier run's */
     int32_t *ids; /* without padding */
     int64_t n_rows;
