@@ -308,6 +308,33 @@ static int find_squares(const struct reader *r, struct ol_activation_layer *laye
     return 0;
 }
 
+/* Whether inputs of down projections are there, how wide, and how many rows of each. */
+static int find_down(const struct reader *r, struct ol_activation_layer *layer,
+                     struct ol_error *err)
+{
+    static const int tables[OL_N_DOWNS] = {
+        [OL_DOWN_OWN] = OL_TABLE_DOWN_ROWS, [OL_DOWN_SHARED] = OL_TABLE_DOWN_SHARED_ROWS};
+    char path[64];
+    struct ol_h5_shape shape;
+    for (int whose = 0; whose < OL_N_DOWNS; whose++) {
+        bool there;
+        ol_table_path(path, layer->number, tables[whose]);
+        if (ol_h5_exists(r->h, path, &there, err) != 0)
+            return -1;
+        if (!there)
+            continue;
+        if (ol_h5_describe(r->h, path, &shape, err) != 0)
+            return -1;
+        if (shape.rank != 3 || shape.dims[1] < 1 || shape.dims[1] > INT16_MAX ||
+            shape.dims[2] < 1 || shape.dims[2] > INT32_MAX)
+            return ol_fail(err, "%s: %s: expected components x rows x columns", r->path,
+                           path);
+        layer->n_sampled = (int)shape.dims[1];
+        layer->down_widths[whose] = shape.dims[2];
+    }
+    return 0;
+}
+
 /* Which summaries there are: the table of units says so for the layer. */
 static int find_summary(const struct reader *r, struct ol_activation_layer *layer,
                         struct ol_error *err)
@@ -338,7 +365,7 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
         if (ol_h5_exists(r->h, path, &layer->summary_sites[site], err) != 0)
             return -1;
     }
-    return find_squares(r, layer, err);
+    return find_squares(r, layer, err) != 0 ? -1 : find_down(r, layer, err);
 }
 
 /* Where the tables lie that are written as they come. */

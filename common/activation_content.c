@@ -252,7 +252,9 @@ static bool same_layer(const struct ol_activation_layer *a,
            a->n_units == b->n_units && strcmp(a->attention, b->attention) == 0 &&
            memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
            memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0 &&
-           memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) == 0;
+           memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) == 0 &&
+           memcmp(a->down_widths, b->down_widths, sizeof a->down_widths) == 0 &&
+           a->n_sampled == b->n_sampled;
 }
 
 bool ol_activation_same_layers(const struct ol_activation_layout *a,

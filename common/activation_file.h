@@ -84,6 +84,37 @@ enum ol_unit_column {
     OL_N_UNIT_COLUMNS,
 };
 
+/* Components whose inputs of the down projection are equally wide: the routed experts, or
+ * the dense MLP; and the shared expert. */
+enum ol_down { OL_DOWN_OWN, OL_DOWN_SHARED, OL_N_DOWNS };
+
+/* Columns of the table of moments of these inputs. */
+enum ol_down_moment {
+    OL_DOWN_FIRST_TOKENS, /* tokens that are the first of their sequence */
+    OL_DOWN_SUM,          /* sums over all values of their powers, each exact and */
+    OL_DOWN_SQUARES,      /* rounded once; NaN where a value is not finite */
+    OL_DOWN_CUBES,
+    OL_DOWN_FOURTHS,
+    OL_DOWN_LARGEST, /* values, -inf and inf without any */
+    OL_DOWN_SMALLEST,
+    OL_N_DOWN_MOMENTS,
+};
+
+/* Columns of the table of sampled rows. */
+enum ol_sample_column {
+    OL_SAMPLE_KEY, /* 64 bits without a sign: of the tokens up to this one; odd: the first
+                      of its sequence */
+    OL_SAMPLE_COUNT,    /* tokens of the component that have the key; 0: no row */
+    OL_SAMPLE_SEQUENCE, /* of which the first one is */
+    OL_SAMPLE_POSITION,
+    OL_N_SAMPLE_COLUMNS,
+};
+/* Of so many rows of a component, how many at most are first tokens. */
+static inline int ol_sampled_firsts(int n_sampled)
+{
+    return n_sampled < 16 ? 1 : n_sampled / 8;
+}
+
 /* What the file says of itself and of the model. Text is owned by the struct (free with
  * ol_activation_info_clear); NULL text is written as "". */
 struct ol_activation_info {
@@ -122,6 +153,10 @@ struct ol_activation_layer {
     bool summary_sites[OL_N_SUMMARY_SITES];
     int n_units;
     int64_t input_widths[OL_N_INPUTS]; /* of the squares stored; 0: none */
+    /* Of the inputs of down projections: how wide they are (0: not recorded), and how
+     * many rows are kept of each component. */
+    int64_t down_widths[OL_N_DOWNS];
+    int n_sampled;
 };
 
 /* Rows of an input's table of squares: one per routed expert, or 1. */

@@ -19,6 +19,11 @@ enum axis {
     CONTRIBUTION, /* to each of the top features: value, attention, components */
     COMPONENT,
     COMPONENT_COLUMN,
+    DOWN_MOMENT,
+    SAMPLE, /* rows of one component's inputs of down */
+    SAMPLE_COLUMN,
+    DOWN_COMPONENT, /* those whose inputs of down are equally wide */
+    DOWN_WIDTH,
     CODE,
     COLUMN_ROW,
     INPUT,
@@ -94,6 +99,13 @@ static bool has_components(const struct ol_activation_content *c,
     return layer->n_units > 0;
 }
 
+static bool has_down(const struct ol_activation_content *c,
+                     const struct ol_activation_layer *layer, int whose)
+{
+    (void)c;
+    return layer->down_widths[whose] > 0;
+}
+
 static bool has_summary(const struct ol_activation_content *c,
                         const struct ol_activation_layer *layer, int site)
 {
@@ -157,6 +169,16 @@ static int64_t size_of(const struct ol_activation_content *c,
         return layer->n_units;
     case COMPONENT_COLUMN:
         return OL_N_UNIT_COLUMNS;
+    case DOWN_MOMENT:
+        return OL_N_DOWN_MOMENTS;
+    case SAMPLE:
+        return layer->n_sampled;
+    case SAMPLE_COLUMN:
+        return OL_N_SAMPLE_COLUMNS;
+    case DOWN_COMPONENT:
+        return what == OL_DOWN_SHARED || !layer->moe ? 1 : c->info.model.n_experts;
+    case DOWN_WIDTH:
+        return layer->down_widths[what];
     case CODE:
         return OL_N_CODES;
     case COLUMN_ROW:

@@ -61,6 +61,18 @@
       SEQUENCE, TOKEN, CONTRIBUTION)                                                      \
     T(UNITS, "/layers/%03d/summary/units", F64, WHOLE, has_components, 0,                 \
       COMPONENT, COMPONENT_COLUMN)                                                        \
+    T(DOWN_MOMENTS, "/layers/%03d/summary/down/moments", F64, WHOLE, has_down, 0,         \
+      COMPONENT, DOWN_MOMENT)                                                             \
+    T(DOWN_SAMPLE, "/layers/%03d/summary/down/sample", I64, WHOLE, has_down, 0,           \
+      COMPONENT, SAMPLE, SAMPLE_COLUMN)                                                   \
+    T(DOWN_ROWS, "/layers/%03d/summary/down/rows", BF16, WHOLE, has_down,                 \
+      OL_DOWN_OWN, DOWN_COMPONENT, SAMPLE, DOWN_WIDTH)                                    \
+    T(DOWN_SHARED_ROWS, "/layers/%03d/summary/down/shared_rows", BF16, WHOLE, has_down,   \
+      OL_DOWN_SHARED, DOWN_COMPONENT, SAMPLE, DOWN_WIDTH)                                 \
+    T(DOWN_MAXIMA, "/layers/%03d/summary/down/maxima", BF16, WHOLE, has_down,             \
+      OL_DOWN_OWN, DOWN_COMPONENT, DOWN_WIDTH)                                            \
+    T(DOWN_SHARED_MAXIMA, "/layers/%03d/summary/down/shared_maxima", BF16, WHOLE,         \
+      has_down, OL_DOWN_SHARED, DOWN_COMPONENT, DOWN_WIDTH)                               \
     T(LN_ATTN_HISTOGRAM, "/layers/%03d/summary/ln_attn/histogram", I64, WHOLE,            \
       has_summary, OL_SUMMARY_LN_ATTN, CODE)                                              \
     T(LN_ATTN_COLUMNS, "/layers/%03d/summary/ln_attn/columns", F64, WHOLE, has_summary,   \

@@ -245,6 +245,25 @@ struct ol_backend_operations {
     int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
 
+    /* Of every row of x [n, d], its values rounded to bf16: moments host [n,
+     * OL_N_MOMENTS]. A sum is in double, over columns c, c + 32, c + 64, ... for each c
+     * below 32, which are added by halves: 16 to 0, 17 to 1, ... then 8 to 0. NaN is
+     * neither the largest value nor the smallest; without another they are -inf and inf.
+     */
+    int (*row_moments)(struct ol_backend *b, struct ol_tensor x, double *moments,
+                       struct ol_error *err);
+
+    /* maxima[p][c] = the largest magnitude of x[i][c], firsts[p] <= i < ends[p], as a
+     * bf16 code; NaN counts as larger than any number. All host; maxima [n_pieces, d]. */
+    int (*column_maxima)(struct ol_backend *b, struct ol_tensor x, int n_pieces,
+                         const int64_t *firsts, const int64_t *ends, uint16_t *maxima,
+                         struct ol_error *err);
+
+    /* codes[i] = the row rows[i] of x rounded to bf16; rows host [n], codes host [n, d].
+     */
+    int (*codes)(struct ol_backend *b, struct ol_tensor x, int64_t n, const int64_t *rows,
+                 uint16_t *codes, struct ol_error *err);
+
     /* Fill in what a summary keeps of x [n, d], the rows of one sequence, rounded to
      * bf16 (digest.h), and count every code in a histogram that the backend keeps. least
      * is the magnitude, as a code, that an occurrence has at least; 0: none is looked

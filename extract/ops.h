@@ -199,6 +199,17 @@ struct ol_contributions_made {
     struct ol_component *components; /* [n_components] */
 };
 
+/* Of a row's values: sums of their powers, and the extremes. */
+enum ol_moment {
+    OL_MOMENT_FIRST,
+    OL_MOMENT_SECOND,
+    OL_MOMENT_THIRD,
+    OL_MOMENT_FOURTH,
+    OL_MOMENT_LARGEST,
+    OL_MOMENT_SMALLEST,
+    OL_N_MOMENTS,
+};
+
 /* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of
  * rows and slots, in rising order of the row. Host memory, owned by the caller, filled by
  * `permute`. */

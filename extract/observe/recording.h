@@ -17,6 +17,7 @@ struct ol_recording_target {
     const struct ol_weights *weights;
     const struct ol_activation_layout *layout;
     const int32_t *lengths; /* [layout->n_sequences] */
+    const int32_t *ids;     /* of all rows */
     enum ol_dtype dtype;    /* of the rows that are handed over */
     int n_devices;
     double keep_seconds; /* between two states that are kept of the stream */

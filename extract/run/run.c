@@ -92,6 +92,7 @@ static void begin_recording(struct ol_session *r)
         .weights = r->model.weights,
         .layout = &r->layout,
         .lengths = r->corpus.lengths,
+        .ids = r->ids,
         .dtype = r->request->precision,
         .n_devices = r->n_parts,
         .keep_seconds = r->request->keep_seconds,

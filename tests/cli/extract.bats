@@ -147,7 +147,7 @@ for layer in f["layers"].values():
         "ln_attn", "residual_mlp", "router_ids", "router_weights", "summary"]
     assert layer["ln_attn"].dtype == "float32"
     assert sorted(layer["summary"]) == [
-        "ln_attn", "output", "top_features", "units", "writes"]
+        "down", "ln_attn", "output", "top_features", "units", "writes"]
 PY
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o none.h5 --store none --no-summaries
     "$PYTHON" - <<'PY'

@@ -863,6 +863,61 @@ static size_t add_squares(struct ol_backend *b, void *bytes)
     return sizeof sums;
 }
 
+/* Values of very different sizes, so that the order of a sum shows. */
+static size_t moments(struct ol_backend *b, void *bytes)
+{
+    enum { N = 83, D = 301, LANES = 32, PIECES = 3, PICKED = 5 };
+    const int64_t firsts[PIECES] = {0, 7, 7}, ends[PIECES] = {7, 7, N},
+                  rows[PICKED] = {0, N - 1, 3, 3, 40};
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 3);
+    double *xs = tensor_values(b, x), found[N * OL_N_MOMENTS];
+    uint16_t maxima[PIECES * D], codes[PICKED * D];
+    OK(b->op->row_moments(b, x, found, &err));
+    OK(b->op->column_maxima(b, x, PIECES, firsts, ends, maxima, &err));
+    OK(b->op->codes(b, x, PICKED, rows, codes, &err));
+    for (int i = 0; i < N * D; i++)
+        xs[i] = (double)ol_bf16_round((float)xs[i]);
+    for (int i = 0; i < N; i++) {
+        const double *row = xs + i * D;
+        double largest = -INFINITY, smallest = INFINITY;
+        for (int power = 1; power <= 4; power++) {
+            double lanes[LANES] = {0};
+            for (int c = 0; c < D; c++) {
+                double product = 1; /* exact: of four times 8 bits at most */
+                for (int k = 0; k < power; k++)
+                    product *= row[c];
+                lanes[c % LANES] += product;
+            }
+            for (int half = LANES / 2; half > 0; half /= 2)
+                for (int l = 0; l < half; l++)
+                    lanes[l] += lanes[l + half];
+            assert_memory_equal(&found[i * OL_N_MOMENTS + power - 1], lanes,
+                                sizeof *lanes);
+        }
+        for (int c = 0; c < D; c++) {
+            largest = fmax(largest, row[c]);
+            smallest = fmin(smallest, row[c]);
+        }
+        assert_true(found[i * OL_N_MOMENTS + OL_MOMENT_LARGEST] == largest);
+        assert_true(found[i * OL_N_MOMENTS + OL_MOMENT_SMALLEST] == smallest);
+    }
+    for (int p = 0; p < PIECES; p++)
+        for (int c = 0; c < D; c++) {
+            double most = 0;
+            for (int64_t i = firsts[p]; i < ends[p]; i++)
+                most = fmax(most, fabs(xs[i * D + c]));
+            assert_true((double)ol_bf16_to_f32(maxima[p * D + c]) == most);
+        }
+    for (int i = 0; i < PICKED; i++)
+        for (int c = 0; c < D; c++)
+            assert_true((double)ol_bf16_to_f32(codes[i * D + c]) == xs[rows[i] * D + c]);
+    memcpy(bytes, found, sizeof found);
+    free(xs);
+    b->op->tensor_free(b, &x);
+    return sizeof found;
+}
+
 static size_t nll(struct ol_backend *b, void *bytes)
 {
     enum { N = 263, V = 1031, D = 41 };
@@ -917,6 +972,7 @@ static const struct {
     {"largest, pick", largest_and_pick},
     {"set_columns", set_columns},
     {"add_squares", add_squares},
+    {"row_moments, column_maxima, codes", moments},
     {"nll", nll},
 };
 
