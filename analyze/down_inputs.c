@@ -2,9 +2,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analyze/describe.h"
+#include "analyze/down_rows.h"
+#include "analyze/quantise.h"
 #include "analyze/units.h"
+#include "common/results/quantisation.h"
 
 enum { MOST_LISTED = 32 };
 
@@ -54,22 +58,51 @@ static struct squares read_squares(const struct ol_parts *parts,
     return s;
 }
 
+/* Of rounding the sampled rows; NaN where nothing is known of them. The largest numbers
+ * of formats are those of all tokens of the unit. */
+static void find_errors(const struct ol_down_rows *d, double errors[OL_N_QUANTISED])
+{
+    const size_t n = (size_t)d->width, n_rows = (size_t)d->n_rows;
+    struct ol_quantise_errors found;
+    float *scratch = ol_xcalloc(OL_QUANTISE_SCRATCH * n, sizeof *scratch);
+    double *per_row = ol_xcalloc(OL_N_QUANTISED * n_rows, sizeof *per_row);
+    const struct ol_quantise_input in = {d->rows,   d->weights, d->n_rows, d->width,
+                                         d->maxima, scratch,    per_row};
+    ol_quantise(&in, &found);
+    memcpy(errors, found.pooled, sizeof found.pooled);
+    free(per_row);
+    free(scratch);
+}
+
 static struct ol_json *describe(const struct ol_parts *parts, const struct ol_unit *unit,
                                 double median)
 {
     const struct squares s = read_squares(parts, unit);
     const double n_values = (double)unit->n_tokens * (double)s.width;
-    struct ol_json *one = ol_json_new_object();
-    ol_json_set(one, "layer", ol_json_new_int(unit->layer));
-    ol_describe_unit(one, parts, unit->i_layer, unit->number);
-    ol_json_set(one, "n_tokens", ol_json_new_int(unit->n_tokens));
-    ol_json_set(one, "largest", ol_json_new_real(fabs(unit->input)));
-    ol_json_set(one, "column", ol_describe_index(unit->input_column));
-    ol_json_set(one, "share_of_median", ol_json_new_real(fabs(unit->input) / median));
-    ol_json_set(one, "rms", ol_json_new_real(sqrt(s.all / n_values)));
-    ol_json_set(one, "energy_column", ol_describe_index(s.column));
-    ol_json_set(one, "energy_share", ol_json_new_real(s.most / s.all));
-    return one;
+    double errors[OL_N_QUANTISED];
+    struct ol_down_rows rows;
+    struct ol_down_input one = {
+        .layer = unit->layer,
+        .kind = ol_describe_kind(parts, unit->i_layer, unit->number),
+        .expert = unit->routed ? unit->number : OL_ABSENT,
+        .n_tokens = unit->n_tokens,
+        .largest = fabs(unit->input),
+        .column = unit->input_column >= 0 ? unit->input_column : OL_ABSENT,
+        .share_of_median = fabs(unit->input) / median,
+        .rms = sqrt(s.all / n_values),
+        .energy_column = s.column >= 0 ? s.column : OL_ABSENT,
+        .energy_share = s.most / s.all,
+    };
+    if (ol_down_rows_read(parts, unit, &rows)) {
+        find_errors(&rows, errors);
+        one.sampled = rows.n_rows;
+        one.error = (struct ol_reals){.items = errors, .n = OL_N_QUANTISED};
+    } else {
+        one.sampled = OL_ABSENT;
+    }
+    struct ol_json *json = ol_fields_write(ol_down_input_struct(), &one);
+    ol_down_rows_clear(&rows);
+    return json;
 }
 
 /* By falling magnitude (NaN first), then in the order of the model. */

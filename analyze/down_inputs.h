@@ -1,7 +1,6 @@
 /* What goes into the down projections of the MLPs, where an outlier of a layer may sit
- * that no norm's output shows. A recording has no rows of it, so that no error of
- * rounding them can be told; but it knows each unit's largest value and, with ol-extract
- * --imatrix, the sums of squares of its columns. */
+ * that no norm's output shows: each unit's largest value, what rounding a sample of its
+ * rows costs and, with ol-extract --imatrix, the sums of squares of its columns. */
 #ifndef OL_ANALYZE_DOWN_INPUTS_H
 #define OL_ANALYZE_DOWN_INPUTS_H
 

@@ -55,6 +55,13 @@ static int check_quantisation(const struct ol_quantisation *q, const char *file,
                                " values for %" PRId64 " methods",
                                file, i, keys[k], errors[k]->n, q->methods.n);
     }
+    const struct ol_down_input *down = q->down.items;
+    for (int64_t i = 0; i < q->down.n; i++)
+        if (down[i].error.items != NULL && down[i].error.n != q->methods.n)
+            return ol_fail(err,
+                           "%s: key \"quantisation.down[%" PRId64 "].error\": %" PRId64
+                           " values for %" PRId64 " methods",
+                           file, i, down[i].error.n, q->methods.n);
     return 0;
 }
 

@@ -227,7 +227,7 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
 {
     const struct ol_quantisation *q = r->blocks.quantisation;
     ol_html_figure(r, &ol_quantisation_figure, out);
-    if (q != NULL) {
+    if (q != NULL && q->sites.n > 0) {
         char *about = ol_text_quantisation(q);
         SAY(out, "%s", about);
         free(about);
@@ -237,6 +237,7 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
     if (q != NULL && q->down.n > 0)
         SAY(out, "%s", ol_text_down_inputs);
     ol_html_table(r, &ol_down_inputs_table, top, out);
+    ol_html_table(r, &ol_down_errors_table, top, out);
     if (r->model.n_experts == 0)
         return;
     const struct ol_expert_quantisation *e = r->blocks.expert_quantisation;

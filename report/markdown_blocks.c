@@ -202,9 +202,9 @@ static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE
 }
 
 /* The worst few by each method, and what else is known of them. */
-static void put_quantisation(const struct ol_report_results *r, FILE *out)
+static void put_quantised_sites(const struct ol_quantisation *q, FILE *out)
 {
-    enum { MOST = 3, MOST_DOWN = 5 };
+    enum { MOST = 3 };
     static const struct ol_column columns[] = {
         {"method", "method", OL_COLUMN_TEXT},
         {"layer", "layer", OL_COLUMN_LABEL},
@@ -215,9 +215,6 @@ static void put_quantisation(const struct ol_report_results *r, FILE *out)
         {"without_tokens", "less tokens", OL_COLUMN_MAGNITUDE},
         {"zeroed", "to 0, %", OL_COLUMN_PERCENT},
         {0}};
-    const struct ol_quantisation *q = r->blocks.quantisation;
-    if (q == NULL)
-        return;
     char *about = ol_text_quantisation(q);
     struct ol_grid *g = ol_grid_new(columns);
     for (int64_t m = 0; m < q->methods.n; m++) {
@@ -236,7 +233,7 @@ static void put_quantisation(const struct ol_report_results *r, FILE *out)
             ol_grid_real(g, ol_quantised_at(&s->zeroed, m));
         }
     }
-    fputs("\n## Quantisation\n\nRelative error (RMS) if a site's activations were stored "
+    fputs("Relative error (RMS) if a site's activations were stored "
           "in a number format: the worst\nsites by each.\n",
           out);
     put_paragraph(about, out);
@@ -244,11 +241,31 @@ static void put_quantisation(const struct ol_report_results *r, FILE *out)
     ol_grid_markdown(g, INT64_MAX, out);
     ol_grid_free(g);
     free(about);
+}
+
+static void put_quantisation(const struct ol_report_results *r, FILE *out)
+{
+    enum { MOST_DOWN = 5, MOST_ERRORS = 2 };
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    if (q == NULL)
+        return;
+    fputs("\n## Quantisation\n\n", out);
+    if (q->sites.n > 0)
+        put_quantised_sites(q, out);
+    else
+        put_paragraph(ol_text_no_quantised_sites, out);
     if (q->down.n == 0)
         return;
     fputs("\n### Inputs of the down projections\n\n", out);
     put_paragraph(ol_text_down_inputs, out);
     ol_markdown_table(r, &ol_down_inputs_table, MOST_DOWN, out);
+    struct ol_grid *errors = ol_down_errors_grid(q, MOST_ERRORS);
+    if (ol_grid_rows(errors) > 0) {
+        fputs("\nRelative error (RMS) of rounding these: the worst by each method.\n\n",
+              out);
+        ol_grid_markdown(errors, INT64_MAX, out);
+    }
+    ol_grid_free(errors);
 }
 
 /* The worst few by each method: the rest is in HTML and CSV. */

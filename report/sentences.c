@@ -113,11 +113,16 @@ char *ol_text_quantisation(const struct ol_quantisation *q)
     return text;
 }
 
+const char ol_text_no_quantised_sites[] =
+    "What number formats would do to the sites is not known: it needs tensors "
+    "(ol-extract --store bf16).";
+
 const char ol_text_down_inputs[] =
     "Into the down projections go the products of gate and up, where an outlier of a "
-    "layer may sit that no norm's output shows. Rows of them are not recorded, so that "
-    "the error of rounding them is not known: the largest values are, and, with "
-    "ol-extract --imatrix, how much of the energy (the sum of squares) one column has.";
+    "layer may sit that no norm's output shows. These are the units with the largest; "
+    "with ol-extract --imatrix it is known how much of the energy (the sum of squares) "
+    "one column has. Errors of rounding them are of a few rows of each unit, drawn at "
+    "random, with scales of all of its tokens.";
 
 double ol_quantised_at(const struct ol_reals *values, int64_t i)
 {

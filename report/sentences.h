@@ -18,6 +18,7 @@ char *ol_text_quantisation(const struct ol_quantisation *q);
 
 /* What is known of the down projections' inputs, and what not. */
 extern const char ol_text_down_inputs[];
+extern const char ol_text_no_quantised_sites[]; /* without tensors */
 
 /* The sites with the largest errors by a method, at most `most`, into order; how many. */
 int ol_quantised_worst(const struct ol_quantisation *q, int64_t method, int most,

@@ -28,12 +28,17 @@ extern const struct ol_table_source ol_counts_table, ol_published_table,
     ol_links_table, ol_router_table, ol_loads_table, ol_tokens_table,
     ol_token_counts_table, ol_token_shares_table, ol_positions_table, ol_sweep_table,
     ol_uncertainty_table, ol_margin_table, ol_quantisation_table,
-    ol_quantisation_ranking_table, ol_down_inputs_table, ol_expert_quantisation_table,
-    ol_expert_ranking_table, ol_feature_positions_table, ol_site_positions_table;
+    ol_quantisation_ranking_table, ol_down_inputs_table, ol_down_errors_table,
+    ol_expert_quantisation_table, ol_expert_ranking_table, ol_feature_positions_table,
+    ol_site_positions_table;
 
 /* "expert 12", "shared expert", "MLP", "attention". The caller frees. */
 char *ol_table_unit(const char *kind, int64_t expert);
 /* What an event of the attribution is, in words. */
 const char *ol_table_event(const char *event);
+
+/* Errors of the inputs of down projections: of each method the `most` largest. Never
+ * NULL; free it. */
+struct ol_grid *ol_down_errors_grid(const struct ol_quantisation *q, int64_t most);
 
 #endif

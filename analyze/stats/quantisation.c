@@ -2,7 +2,7 @@
  * formats on a sample of tokens, as they are, with the dimensions of the largest
  * magnitude kept as they are, and with the tokens of the largest kept. Scales that tokens
  * share are those of all tokens, not of the sample, which seldom has the largest. Needs
- * tensors. */
+ * tensors, but for what it says of the inputs of down projections. */
 #include "analyze/stats/quantisation.h"
 
 #include <math.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/describe.h"
 #include "analyze/down_inputs.h"
 #include "analyze/massive.h"
 #include "analyze/quantise.h"
@@ -409,29 +410,34 @@ static struct ol_json *describe_site(const struct job *j, int i)
     return one;
 }
 
-static struct ol_json *describe(const struct job *j)
+/* With no sites where there are no tensors. */
+static struct ol_json *describe(const struct job *j, struct ol_json *down)
 {
+    const bool sampled = j->sites != NULL;
     struct ol_json *block = ol_json_new_object(), *methods = ol_json_new_array(),
                    *sites = ol_json_new_array(), *ranking = ol_json_new_array();
     for (int m = 0; m < OL_N_QUANTISED; m++) {
         ol_json_append(methods,
                        ol_json_new_string(ol_quantised_name((enum ol_quantised)m)));
-        rank(j, m, ranking);
+        if (sampled)
+            rank(j, m, ranking);
     }
-    for (int i = 0; i < j->q->a->n_sites; i++)
+    for (int i = 0; sampled && i < j->q->a->n_sites; i++)
         ol_json_append(sites, describe_site(j, i));
-    ol_json_set(block, "sample_tokens", ol_json_new_int(j->sample.n));
-    ol_json_set(block, "sample_first", ol_json_new_int(j->sample.n_first));
+    ol_json_set(block, "sample_tokens", ol_describe_index(sampled ? j->sample.n : -1));
+    ol_json_set(block, "sample_first",
+                ol_describe_index(sampled ? j->sample.n_first : -1));
     ol_json_set(block, "seed", ol_json_new_int(OL_SAMPLE_SEED));
     ol_json_set(block, "k_dims", ol_json_new_int(K_DIMS));
-    ol_json_set(block, "k_tokens", ol_json_new_int(j->q->n_kept));
+    ol_json_set(block, "k_tokens", ol_describe_index(sampled ? j->q->n_kept : -1));
     ol_json_set(block, "kept_tokens",
-                ol_json_new_string(j->q->marks != NULL ? "massive" : "worst"));
+                !sampled ? ol_json_new_null()
+                         : ol_json_new_string(j->q->marks != NULL ? "massive" : "worst"));
     ol_json_set(block, "int8_divisor", ol_json_new_int(OL_INT8_DIVISOR));
     ol_json_set(block, "methods", methods);
     ol_json_set(block, "sites", sites);
     ol_json_set(block, "ranking", ranking);
-    ol_json_set(block, "down", ol_down_inputs_describe(j->q->a->parts));
+    ol_json_set(block, "down", down);
     return block;
 }
 
@@ -472,8 +478,10 @@ static void end_buffers(struct buffers *b)
 static struct ol_json *results(const struct ol_analysis *a, void *state)
 {
     const struct quantisation *q = state;
+    struct ol_json *down = ol_down_inputs_describe(a->parts);
     if (q->columns == NULL)
-        return ol_json_new_null();
+        return ol_json_kind(down) == OL_JSON_NULL ? down
+                                                  : describe(&(struct job){.q = q}, down);
     struct job j = {
         .q = q,
         .sample = draw_sample(a->parts),
@@ -483,7 +491,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     for (int i = 0; i < a->n_threads; i++)
         begin_buffers(&j, &j.buffers[i]);
     ol_pool_run(a->pool, a->n_sites, measure, &j);
-    struct ol_json *block = describe(&j);
+    struct ol_json *block = describe(&j, down);
     for (int i = 0; i < a->n_threads; i++)
         end_buffers(&j.buffers[i]);
     free(j.sites);

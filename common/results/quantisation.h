@@ -32,19 +32,21 @@ OL_STRUCT(ol_quantised_rank, OL_QUANTISED_RANK_FIELDS, "")
     F(REAL, share_of_median, OL_NULL, "") \
     F(SIZE, rms, OL_NULL, "")             \
     F(COUNT, energy_column, OL_NULL, "")  \
-    F(SHARE, energy_share, OL_NULL, "")
+    F(SHARE, energy_share, OL_NULL, "")   \
+    F(COUNT, sampled, OL_NULL | OL_OLD, "rows that error is of; null: none are recorded") \
+    F(REALS(1), error, OL_NULL | OL_NULLS | OL_OLD, "by method")
 OL_STRUCT(ol_down_input, OL_DOWN_INPUT_FIELDS, "What goes into a unit's down projection")
 
 #define OL_QUANTISATION_FIELDS(F)                                             \
-    F(COUNT, sample_tokens, 0, "")                                            \
-    F(COUNT, sample_first, 0, "")                                             \
+    F(COUNT, sample_tokens, OL_NULL, "null without tensors")                  \
+    F(COUNT, sample_first, OL_NULL, "")                                       \
     F(INT, seed, 0, "")                                                       \
     F(COUNT, k_dims, 0, "")                                                   \
-    F(COUNT, k_tokens, 0, "")                                                 \
-    F(WORD("massive|worst"), kept_tokens, 0, "which k_tokens are kept apart") \
+    F(COUNT, k_tokens, OL_NULL, "")                                           \
+    F(WORD("massive|worst"), kept_tokens, OL_NULL, "which k_tokens are kept apart") \
     F(COUNT, int8_divisor, 0, "")                                             \
     F(TEXTS, methods, 0, "")                                                  \
-    F(LIST(ol_quantised_site), sites, 0, "")                                  \
+    F(LIST(ol_quantised_site), sites, 0, "none without tensors")              \
     F(LIST(ol_quantised_rank), ranking, 0, "")                                \
     F(LIST(ol_down_input), down, OL_NULL | OL_AT_MOST(32),                    \
       "inputs of down projections, the largest first; null without "          \

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "report/sentences.h"
 #include "report/tables.h"
 
 static const struct ol_column quantisation_columns[] = {
@@ -171,3 +172,63 @@ static struct ol_grid *make_down_inputs(const struct ol_report_results *r)
 
 const struct ol_table_source ol_down_inputs_table = {
     "down_inputs", "Largest inputs of the down projections", make_down_inputs};
+
+static const struct ol_column down_errors_columns[] = {
+    {"method", "method", OL_COLUMN_TEXT},
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"unit", "unit", OL_COLUMN_TEXT},
+    {"error", "error, %", OL_COLUMN_PERCENT},
+    {"sampled", "rows looked at", OL_COLUMN_COUNT},
+    {0}};
+
+/* Units by falling error of a method, what has none left out; returns their number. */
+static int64_t order_units(const struct ol_quantisation *q, int64_t method,
+                           int64_t *order)
+{
+    const struct ol_down_input *inputs = q->down.items;
+    int64_t n = 0;
+    for (int64_t i = 0; i < q->down.n; i++) {
+        const double error = ol_quantised_at(&inputs[i].error, method);
+        int64_t at = n;
+        if (isnan(error))
+            continue;
+        for (; at > 0 && ol_quantised_at(&inputs[order[at - 1]].error, method) < error;
+             at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+        n++;
+    }
+    return n;
+}
+
+struct ol_grid *ol_down_errors_grid(const struct ol_quantisation *q, int64_t most)
+{
+    struct ol_grid *g = ol_grid_new(down_errors_columns);
+    const struct ol_down_input *inputs = q->down.items;
+    int64_t *order = ol_xcalloc((size_t)q->down.n, sizeof *order);
+    for (int64_t m = 0; m < q->methods.n; m++) {
+        const int64_t n = order_units(q, m, order);
+        for (int64_t k = 0; k < n && k < most; k++) {
+            const struct ol_down_input *d = &inputs[order[k]];
+            char *name = ol_table_unit(d->kind, d->expert);
+            ol_grid_text(g, ((const char *const *)q->methods.items)[m]);
+            ol_grid_int(g, d->layer);
+            ol_grid_text(g, name);
+            ol_grid_real(g, ol_quantised_at(&d->error, m));
+            ol_grid_int(g, d->sampled);
+            free(name);
+        }
+    }
+    free(order);
+    return g;
+}
+
+static struct ol_grid *make_down_errors(const struct ol_report_results *r)
+{
+    const struct ol_quantisation *q = r->blocks.quantisation;
+    return q != NULL && q->down.n > 0 ? ol_down_errors_grid(q, INT64_MAX) : NULL;
+}
+
+const struct ol_table_source ol_down_errors_table = {
+    "down_errors", "Relative error of the inputs of the down projections",
+    make_down_errors};

@@ -38,7 +38,8 @@ r = json.load(open('demo.json'))
 assert 15 < r['perplexity']['value'] < 40, r['perplexity']
 assert r['perplexity']['n_tokens'] == 8 * 511
 assert r['llm_int8'] is not None and len(r['sites']) == 12  # from summaries
-assert r['sweep'] is None and r['quantisation'] is None, 'these need tensors'
+assert r['sweep'] is None and r['quantisation']['sites'] == [], 'these need tensors'
+assert len(r['quantisation']['down']) == 32 and all(len(d['error']) == 7 for d in r['quantisation']['down'])
 assert r['expert_quantisation'] is None and r['position_map']['sites'] is None, 'and these'
 assert r['position_map']['features'] == [] and sum(r['position_map']['n_tokens']) == 8 * 512"
     "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 1 -l 64 --store none --no-summaries -o bare.h5

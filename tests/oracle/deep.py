@@ -450,6 +450,21 @@ def check_quantisation(run):
     ])
 
 
+def down_errors(down, u, kind, n_tokens):
+    """What rounding the sampled rows of unit u costs: how many there are, and by method."""
+    whose, i = ("shared_", 0) if kind == "shared" else ("", u)
+    sample, first = down["sample"][u], down["moments"][u][0]
+    kept = sample[:, 1] > 0
+    keys, counts = sample[kept, 0], sample[kept, 1]
+    odd = (keys & 1) == 1
+    x, columns = down[whose + "rows"][i][kept].astype(np.float32), down[whose + "maxima"][i].astype(np.float32)
+    of_kind = np.where(odd, first, n_tokens - first)
+    sums = np.where(odd, counts[odd].sum(), counts[~odd].sum())
+    weights = counts * of_kind / sums
+    norm = np.sqrt((weights[:, None] * x.astype(float) ** 2).sum())
+    return int(kept.sum()), [cost(m, x, columns, weights, norm)[0] if norm > 0 else None for m in METHODS]
+
+
 def check_down(run, path):
     """The largest inputs of down projections, from the tables of units and of squares."""
     found = []
@@ -469,12 +484,21 @@ def check_down(run, path):
                     squares = layer[f"summary/squares/{table}"][u if kind == "expert" else 0]
                     entry.update(rms=float(np.sqrt(squares.sum() / (row[0] * len(squares)))), energy_column=int(squares.argmax()),
                                  energy_share=float(squares.max() / squares.sum()))
+                if "down" in layer["summary"]:
+                    entry["sampled"], entry["error"] = down_errors(layer["summary/down"], u, kind, row[0])
                 found.append(entry)
     median = float(np.median([e["largest"] for e in found]))
     for e in found:
         e["share_of_median"] = e["largest"] / median
     found.sort(key=lambda e: -e["largest"])
-    same("down", run.results["quantisation"]["down"], found[:32] if found else None)
+    listed = run.results["quantisation"]["down"]
+    for i, (has, wants) in enumerate(zip(listed or [], found)):
+        if "error" in wants:
+            has, errors = listed[i], wants.pop("error")
+            for m, method in enumerate(METHODS):
+                same(f"down[{i}].error.{method}", has["error"][m], errors[m], 2e-5)
+            del has["error"]
+    same("down", listed, found[:32] if found else None)
 
 
 def check_expert_quantisation(run):
