@@ -8,7 +8,8 @@ extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
     ol_sites_statistic, ol_distributions_statistic, ol_quantisation_statistic,
     ol_expert_quantisation_statistic, ol_position_map_statistic, ol_massive_statistic,
     ol_super_experts_statistic, ol_attribution_statistic, ol_links_statistic,
-    ol_router_statistic, ol_ablation_statistic, ol_co_activation_statistic;
+    ol_router_statistic, ol_ablation_statistic, ol_co_activation_statistic,
+    ol_generators_statistic;
 
 /* One line each. */
 /* clang-format off */
@@ -33,6 +34,7 @@ const struct ol_statistic *const ol_statistics[] = {
     &ol_router_statistic,
     &ol_ablation_statistic,
     &ol_co_activation_statistic,
+    &ol_generators_statistic,
     NULL,
 };
 /* clang-format on */

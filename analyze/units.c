@@ -21,6 +21,15 @@ static int64_t index_of(double value, int64_t n)
     return value >= 0 && value < (double)n ? (int64_t)value : -1;
 }
 
+/* Sequence and position, as they stand beside each other in a row. */
+static void place(const double *columns, const struct ol_activation_layout *layout,
+                  int64_t first_sequence, int64_t *sequence, int64_t *position)
+{
+    const int64_t number = index_of(columns[0], layout->n_sequences);
+    *sequence = number >= 0 ? first_sequence + number : -1;
+    *position = index_of(columns[1], layout->n_tokens);
+}
+
 /* row: of one file, whose sequences are numbered from first_sequence. */
 static void add_unit(struct ol_unit *unit, const double *row,
                      const struct ol_activation_layout *layout, int64_t first_sequence)
@@ -34,14 +43,14 @@ static void add_unit(struct ol_unit *unit, const double *row,
     if (fresh || exceeds(row[OL_UNIT_INPUT], unit->input)) {
         unit->input = row[OL_UNIT_INPUT];
         unit->input_column = index_of(row[OL_UNIT_INPUT_COLUMN], INT32_MAX);
+        place(row + OL_UNIT_INPUT_SEQUENCE, layout, first_sequence, &unit->input_sequence,
+              &unit->input_position);
     }
     if (fresh || exceeds(row[OL_UNIT_OUTPUT], unit->output)) {
-        const int64_t sequence =
-            index_of(row[OL_UNIT_OUTPUT_SEQUENCE], layout->n_sequences);
         unit->output = row[OL_UNIT_OUTPUT];
         unit->feature = index_of(row[OL_UNIT_OUTPUT_FEATURE], layout->d_model);
-        unit->sequence = sequence >= 0 ? first_sequence + sequence : -1;
-        unit->position = index_of(row[OL_UNIT_OUTPUT_POSITION], layout->n_tokens);
+        place(row + OL_UNIT_OUTPUT_SEQUENCE, layout, first_sequence, &unit->sequence,
+              &unit->position);
     }
 }
 
@@ -57,6 +66,8 @@ static void read_layer(const struct ol_parts *parts, int i_layer, struct ol_unit
             .number = i,
             .routed = layer->moe && i < ol_parts_info(parts)->model.n_experts,
             .input_column = -1,
+            .input_sequence = -1,
+            .input_position = -1,
             .feature = -1,
             .sequence = -1,
             .position = -1,

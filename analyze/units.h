@@ -14,7 +14,8 @@ struct ol_unit {
     /* Values of the largest magnitude (NaN is larger than any), first place of equals;
      * columns and places are -1 in a unit without tokens. */
     double input, output;
-    int64_t input_column, feature, sequence, position;
+    int64_t input_column, input_sequence, input_position;
+    int64_t feature, sequence, position; /* of the output */
 };
 
 struct ol_units {

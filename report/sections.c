@@ -3,13 +3,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-extern const struct ol_section ol_ablation_section, ol_co_activation_section;
+extern const struct ol_section ol_ablation_section, ol_co_activation_section,
+    ol_generators_section;
 
 /* One line each, in the order of the report. */
 /* clang-format off */
 const struct ol_section *const ol_sections[] = {
     &ol_ablation_section,
     &ol_co_activation_section,
+    &ol_generators_section,
     NULL,
 };
 /* clang-format on */

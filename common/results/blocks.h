@@ -8,6 +8,7 @@
 #include "common/results/co_activation.h"
 #include "common/results/distributions.h"
 #include "common/results/expert_quantisation.h"
+#include "common/results/generators.h"
 #include "common/results/links.h"
 #include "common/results/massive.h"
 #include "common/results/onset.h"
@@ -39,7 +40,8 @@
     F(OBJECT(ol_quantisation), quantisation, OL_NULL | OL_OLD, "")               \
     F(OBJECT(ol_expert_quantisation), expert_quantisation, OL_NULL | OL_OLD, "") \
     F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")                      \
-    F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")
+    F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")            \
+    F(OBJECT(ol_generators), generators, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")
 /* clang-format on */
 

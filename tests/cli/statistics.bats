@@ -130,3 +130,26 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     together check known.json known.h5
     "$REPORT" known.json | grep -q 'layer 0: expert 5$'
 }
+
+@test "what goes into down projections, from the file and from the weights" {
+    cd "$BATS_TEST_TMPDIR"
+    generators() { "$PYTHON" "$TESTS/oracle/generators.py" "$@"; }
+    for model in qwen2_moe deepseek_v3 qwen3; do
+        extract $model "$GOLDEN/$model/ids.txt" run.h5 --precision f32 --store f32
+        "$ANALYZE" $CRITERION --statistics generators run.h5 -o run.json
+        generators run.json run.h5
+        generators exact "$GOLDEN/$model" run.json run.h5
+        extract $model "$GOLDEN/$model/ids.txt" none.h5 --store none
+        "$ANALYZE" $CRITERION --statistics generators none.h5 --threads 3 -o none.json
+        generators none.json none.h5
+    done
+    head -n 2 "$GOLDEN/qwen2_moe/ids.txt" > a.txt
+    tail -n +3 "$GOLDEN/qwen2_moe/ids.txt" > b.txt
+    extract qwen2_moe a.txt a.h5
+    extract qwen2_moe b.txt b.h5
+    "$ANALYZE" $CRITERION --statistics generators a.h5 b.h5 -o run.json
+    generators run.json a.h5 b.h5
+    "$REPORT" run.json > report.md
+    grep -q '^## Inputs of the down projections' report.md
+    "$REPORT" -f csv --table generator_layers run.json | sed -n 1p | grep -q ',layer,unit,largest,kurtosis,median$'
+}

@@ -310,7 +310,7 @@ class Maker:
                 "kept_tokens": "massive", "int8_divisor": 127, "ranking": ranking, "down": [
                     {"layer": l, "kind": "mlp" if self.dense else "expert", "expert": None if self.dense else 0, "n_tokens": 40,
                      "largest": 900.0 / (l + 1), "column": 5, "share_of_median": 120.0 / (l + 1), "rms": None, "energy_column": None,
-                     "energy_share": None} for l in self.layers[:32]]}
+                     "energy_share": None, "sampled": 10, "error": [b * (1 + self.level(l)) for b in base]} for l in self.layers[:32]]}
 
     def expert_quantisation(self):
         if self.dense:
@@ -368,6 +368,19 @@ class Maker:
                            "pairs": [{"a": a, "b": a + 1, "n_both": 40, "share_a": 0.4, "share_b": 0.2, "lift": 3.5, "excess": 0.01}][:n - 1]})
         return {"n_experts": n, "min_share": 0.9, "layers": layers}
 
+    def generators(self):
+        layers, n = [], 1 if self.dense else self.a.experts + 1
+        for l in self.layers:
+            largest = [9 * self.noise() * (200 if (l, e) in self.super else 1) for e in range(n)]
+            layers.append({"layer": l, "largest": largest, "kurtosis": [90 * x for x in largest]})
+        all = sorted(((x, l["layer"], e) for l in layers for e, x in enumerate(l["largest"])), key=lambda y: (-y[0], y[1:3]))
+        units = [{"layer": l, "kind": "mlp" if self.dense else "expert" if e < self.a.experts else "shared",
+                  "expert": e if not self.dense and e < self.a.experts else None, "n_tokens": 40, "largest": x, "share_of_median": x / 9,
+                  "maximum": x, "minimum": -x / 3, "sequence": 0, "position": i, "token_id": 100 + i,
+                  "piece": None if i == 2 else self.piece(i), "rms": x / 50, "kurtosis": 90 * x, "kurtosis_token_median": 14.5,
+                  "columns": [{"column": c, "largest": x / (c + 1)} for c in range(4)]} for i, (x, l, e) in enumerate(all[:32])]
+        return {"n_units": len(all), "median_largest": 9.0, "median_kurtosis": 810.0, "layers": layers, "units": units}
+
     def results(self):
         a = self.a
         int8 = self.llm_int8()
@@ -407,12 +420,13 @@ class Maker:
         out["ablation"] = self.ablation(EVIL if a.edge == "hostile" else "zero:5")
         out["position_map"], out["expert_quantisation"] = self.position_map(), self.expert_quantisation()
         out["co_activation"] = self.co_activation()
+        out["generators"] = self.generators()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-          "position_map", "expert_quantisation", "ablation", "co_activation")
+          "position_map", "expert_quantisation", "ablation", "co_activation", "generators")
 
 
 def main():
