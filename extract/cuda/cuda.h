@@ -386,12 +386,12 @@ int ol_cuda_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
 int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                         struct ol_error *err);
 int ol_cuda_row_moments(struct ol_backend *b, struct ol_tensor x, double *moments,
-                       struct ol_error *err);
+                        struct ol_error *err);
 int ol_cuda_column_maxima(struct ol_backend *b, struct ol_tensor x, int n_pieces,
-                         const int64_t *firsts, const int64_t *ends, uint16_t *maxima,
-                         struct ol_error *err);
-int ol_cuda_codes(struct ol_backend *b, struct ol_tensor x, int64_t n, const int64_t *rows,
-                 uint16_t *codes, struct ol_error *err);
+                          const int64_t *firsts, const int64_t *ends, uint16_t *maxima,
+                          struct ol_error *err);
+int ol_cuda_codes(struct ol_backend *b, struct ol_tensor x, int64_t n,
+                  const int64_t *rows, uint16_t *codes, struct ol_error *err);
 int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t least,
                          struct ol_digest *digest, struct ol_error *err);
 int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err);
