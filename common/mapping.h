@@ -11,6 +11,9 @@
  * SIGBUS at any of them ends the process with one line that names the file, its temporary
  * files removed, and status 1. */
 const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *err);
+/* n bytes of zeros that take no memory, in place of a file whose bytes are elsewhere;
+ * NULL on failure. Freed like the other. */
+const void *ol_mapping_zeros(const char *path, size_t n, struct ol_error *err);
 void ol_mapping_free(const void *bytes, size_t n); /* NULL is fine */
 
 /* The same of a library that reads a file: until the end, a signal that says that it

@@ -7,7 +7,8 @@ set -eu
 if [ -d "$MODEL" ]; then
     name=$(basename "$(cd "$MODEL" && pwd)")
 else
-    name=$(basename "$MODEL")
+    # Of org/name@refs/pr/1: name@refs-pr-1.
+    name=$(printf '%s\n' "$MODEL" | sed 's|^[^@/]*/||; s|/|-|g')
 fi
 run=${OUT:-runs/$name.h5}
 results=${run%.h5}.json

@@ -5,25 +5,13 @@
 #include <sys/statvfs.h>
 
 #include "extract/hub/fetch.h"
+#include "extract/hub/name.h"
 #include "extract/hub/partial.h"
 #include "extract/weights/checkpoint.h"
 
-struct download {
-    const struct ol_hub_name *name;
-    struct ol_hub_client *client;
-    struct ol_http *http;
-    struct ol_hub_listing listing;
-    struct ol_hub_store store;
-    /* What is not in the cache: [n], of the listing. */
-    const struct ol_hub_entry **missing;
-    size_t n;
-    int64_t total, there; /* bytes of it, and those that an earlier try left */
-    int64_t room;         /* that it takes on the disk */
-};
-
 /* ---- what is missing ---- */
 
-static int add_missing(struct download *d, const struct ol_hub_entry *e,
+static int add_missing(struct ol_hub_download *d, const struct ol_hub_entry *e,
                        struct ol_error *err)
 {
     for (size_t i = 0; i < d->n; i++)
@@ -46,16 +34,7 @@ static int add_missing(struct download *d, const struct ol_hub_entry *e,
     return 0;
 }
 
-static int add_kind(struct download *d, enum ol_hub_kind kind, struct ol_error *err)
-{
-    for (size_t i = 0; i < d->listing.n; i++)
-        if (d->listing.entries[i].kind == kind &&
-            add_missing(d, &d->listing.entries[i], err) != 0)
-            return -1;
-    return 0;
-}
-
-static void forget_missing(struct download *d)
+static void forget_missing(struct ol_hub_download *d)
 {
     free(d->missing);
     d->missing = NULL;
@@ -65,36 +44,47 @@ static void forget_missing(struct download *d)
 
 /* ---- fetching it ---- */
 
-static int check_room(const struct download *d, struct ol_error *err)
+int ol_hub_download_room(const struct ol_hub_download *d, int64_t *bytes,
+                         struct ol_error *err)
 {
-    const struct ol_hub_settings *s = ol_hub_client_settings(d->client);
     struct statvfs disk;
     if (statvfs(d->store.folder, &disk) != 0)
         return ol_fail_errno(err, "%s: cannot ask how much room there is",
                              d->store.folder);
     const double room = (double)disk.f_bavail * (double)disk.f_frsize;
-    return (double)d->room <= room
-               ? 0
-               : ol_fail(err,
-                         "%s: needs %.2f GB of room in %s, where %.2f GB are free: make "
-                         "room, or let HF_HUB_CACHE name another disk",
-                         d->name->repo, (double)d->room * 1e-9, s->cache, room * 1e-9);
+    *bytes = room < 0x1p62 ? (int64_t)room : INT64_C(1) << 62;
+    return 0;
 }
 
-static void announce(const struct download *d)
+static int check_room(const struct ol_hub_download *d, struct ol_error *err)
 {
-    const double gb = 1e-9;
+    const struct ol_hub_settings *s = ol_hub_client_settings(d->client);
+    int64_t room = 0;
+    if (ol_hub_download_room(d, &room, err) != 0)
+        return -1;
+    return d->room <= room
+               ? 0
+               : ol_fail(err,
+                         "%s: needs %s of room in %s, where %s are free: make room, or "
+                         "let HF_HUB_CACHE name another disk",
+                         d->name->repo, ol_amount((double)d->room).text, s->cache,
+                         ol_amount((double)room).text);
+}
+
+static void announce(const struct ol_hub_download *d)
+{
     if (d->there > 0)
-        ol_note("%s: downloading %.2f GB of %.2f GB to %s: the rest is there from before",
-                d->name->repo, (double)(d->total - d->there) * gb, (double)d->total * gb,
-                d->store.folder);
+        ol_note("%s: downloading %s of %s to %s: the rest is there from before",
+                d->name->repo, ol_amount((double)(d->total - d->there)).text,
+                ol_amount((double)d->total).text, d->store.folder);
     else if (d->total > 0)
-        ol_note("%s: downloading %.2f GB, %zu file%s, to %s", d->name->repo,
-                (double)d->total * gb, d->n, d->n == 1 ? "" : "s", d->store.folder);
+        ol_note("%s: downloading %s, %zu file%s, to %s", d->name->repo,
+                ol_amount((double)d->total).text, d->n, d->n == 1 ? "" : "s",
+                d->store.folder);
 }
 
 /* All that is missing, and links for the other names of the same bytes. */
-static int fetch_missing(struct download *d, bool announced, struct ol_error *err)
+static int fetch_missing(struct ol_hub_download *d, bool announced, struct ol_error *err)
 {
     if (d->n == 0)
         return 0;
@@ -133,7 +123,7 @@ static bool is_wanted(const struct ol_hub_entry *e, unsigned need)
 
 /* ---- weights ---- */
 
-static int no_safetensors(const struct download *d, struct ol_error *err)
+static int no_safetensors(const struct ol_hub_download *d, struct ol_error *err)
 {
     const char *other = NULL;
     for (size_t i = 0; i < d->listing.n && other == NULL; i++) {
@@ -151,7 +141,7 @@ static int no_safetensors(const struct download *d, struct ol_error *err)
 
 /* The index first, which says which of the safetensors belong to the model: a repository
  * may have others beside them. */
-static int add_weights(struct download *d, struct ol_error *err)
+static int add_weights(struct ol_hub_download *d, struct ol_error *err)
 {
     const struct ol_hub_entry *index =
                                   ol_hub_listing_find(&d->listing, OL_CHECKPOINT_INDEX),
@@ -181,12 +171,12 @@ static int add_weights(struct download *d, struct ol_error *err)
 /* ---- */
 
 /* Of files that are the same bytes one is fetched; the others are further links. */
-static int link_others(struct download *d, unsigned need, struct ol_error *err)
+static int link_others(struct ol_hub_download *d, struct ol_error *err)
 {
     for (size_t i = 0; i < d->listing.n; i++) {
         const struct ol_hub_entry *e = &d->listing.entries[i];
-        const bool wanted = is_wanted(e, need) || (e->kind == OL_HUB_KIND_WEIGHTS &&
-                                                   (need & OL_HUB_WEIGHTS) != 0);
+        const bool wanted = is_wanted(e, d->need) || (e->kind == OL_HUB_KIND_WEIGHTS &&
+                                                      (d->need & OL_HUB_WEIGHTS) != 0);
         const int has = wanted ? ol_hub_store_has(&d->store, e, err) : 1;
         const int blob = has == 0 ? ol_hub_store_look(&d->store, e, err) : 0;
         if (has < 0 || blob < 0 ||
@@ -196,48 +186,68 @@ static int link_others(struct download *d, unsigned need, struct ol_error *err)
     return 0;
 }
 
-static int fetch_all(struct download *d, unsigned need, struct ol_error *err)
+/* The weights and whatever else is needed. */
+static int find_missing(struct ol_hub_download *d, struct ol_error *err)
 {
-    static const char tokenizer[] = "tokenizer.json";
     if (ol_hub_listing_find(&d->listing, "config.json") == NULL)
         return ol_fail(err,
                        "%s: the repository has no config.json: it is no model that can "
                        "be read",
                        d->name->repo);
-    if ((need & OL_HUB_WEIGHTS) != 0 && add_weights(d, err) != 0)
+    if ((d->need & OL_HUB_WEIGHTS) != 0 && add_weights(d, err) != 0)
         return -1;
-    for (int kind = OL_HUB_KIND_CONFIG; kind <= OL_HUB_KIND_OTHER; kind++) {
-        const struct ol_hub_entry any = {.kind = (enum ol_hub_kind)kind};
-        if (is_wanted(&any, need) && add_kind(d, any.kind, err) != 0)
+    for (size_t i = 0; i < d->listing.n; i++)
+        if (is_wanted(&d->listing.entries[i], d->need) &&
+            add_missing(d, &d->listing.entries[i], err) != 0)
             return -1;
-    }
-    if (fetch_missing(d, true, err) != 0 || link_others(d, need, err) != 0)
+    return 0;
+}
+
+int ol_hub_download_begin(struct ol_hub_download *d, const struct ol_hub_name *name,
+                          unsigned need, struct ol_error *err)
+{
+    d->name = name;
+    d->need = need;
+    d->client = ol_hub_client_new(err);
+    if (d->client == NULL)
+        return -1;
+    d->http = ol_hub_client_connect(d->client, err);
+    if (d->http == NULL || ol_hub_list(d->client, d->http, name, &d->listing, err) != 0)
+        return -1;
+    return ol_hub_store_open(&d->store, ol_hub_client_settings(d->client)->cache,
+                             name->repo, d->listing.commit, err) == 0
+               ? find_missing(d, err)
+               : -1;
+}
+
+void ol_hub_download_end(struct ol_hub_download *d)
+{
+    free(d->missing);
+    ol_hub_store_clear(&d->store);
+    ol_hub_listing_clear(&d->listing);
+    ol_http_free(d->http);
+    ol_hub_client_free(d->client);
+    *d = (struct ol_hub_download){0};
+}
+
+static int fetch_all(struct ol_hub_download *d, struct ol_error *err)
+{
+    static const char tokenizer[] = "tokenizer.json";
+    const char *revision = d->name->revision != NULL ? d->name->revision : "main";
+    if (fetch_missing(d, d->need != OL_HUB_CONFIG, err) != 0 || link_others(d, err) != 0)
         return -1;
     if (ol_hub_listing_find(&d->listing, tokenizer) == NULL)
         ol_hub_store_note_absent(&d->store, tokenizer);
-    return ol_hub_store_set_ref(&d->store,
-                                d->name->revision != NULL ? d->name->revision : "main",
-                                d->listing.commit, err);
+    return ol_hub_store_set_ref(&d->store, revision, d->listing.commit, err);
 }
 
 char *ol_hub_fetch_model(const struct ol_hub_name *name, unsigned need,
                          struct ol_error *err)
 {
-    struct download d = {.name = name};
+    struct ol_hub_download d = {0};
     char *directory = NULL;
-    d.client = ol_hub_client_new(err);
-    if (d.client == NULL)
-        return NULL;
-    d.http = ol_hub_client_connect(d.client, err);
-    if (d.http != NULL && ol_hub_list(d.client, d.http, name, &d.listing, err) == 0 &&
-        ol_hub_store_open(&d.store, ol_hub_client_settings(d.client)->cache, name->repo,
-                          d.listing.commit, err) == 0 &&
-        fetch_all(&d, need, err) == 0)
+    if (ol_hub_download_begin(&d, name, need, err) == 0 && fetch_all(&d, err) == 0)
         directory = ol_xstrdup(d.store.snapshot);
-    free(d.missing);
-    ol_hub_store_clear(&d.store);
-    ol_hub_listing_clear(&d.listing);
-    ol_http_free(d.http);
-    ol_hub_client_free(d.client);
+    ol_hub_download_end(&d);
     return directory;
 }

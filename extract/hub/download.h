@@ -2,12 +2,39 @@
 #ifndef OL_HUB_DOWNLOAD_H
 #define OL_HUB_DOWNLOAD_H
 
+#include "extract/hub/cache.h"
+#include "extract/hub/client.h"
 #include "extract/hub/hub.h"
-#include "extract/hub/name.h"
+#include "extract/hub/listing.h"
 
-/* List the repository, say how much comes and where to, see that there is room, fetch
- * what is missing, and let the revision name the snapshot: its directory, to be freed;
- * NULL on failure. */
+struct ol_hub_download {
+    const struct ol_hub_name *name; /* borrowed */
+    unsigned need;
+    struct ol_hub_client *client;
+    struct ol_http *http;
+    struct ol_hub_listing listing;
+    struct ol_hub_store store;
+    /* What is not in the snapshot: [n], of the listing, its weights first. */
+    const struct ol_hub_entry **missing;
+    size_t n;
+    int64_t total, there; /* bytes of it, and those that an earlier try left */
+    int64_t room;         /* that it takes on the disk */
+};
+
+/* List the repository and find out what of it is missing; of the weights the index is
+ * fetched for it, which says which files they are. Start from {0}; end it also after a
+ * failure. */
+int ol_hub_download_begin(struct ol_hub_download *d, const struct ol_hub_name *name,
+                          unsigned need, struct ol_error *err);
+void ol_hub_download_end(struct ol_hub_download *d);
+
+/* Bytes that are free on the disk of the cache. */
+int ol_hub_download_room(const struct ol_hub_download *d, int64_t *bytes,
+                         struct ol_error *err);
+
+/* All of it: say how much comes and where to, see that there is room, fetch what is
+ * missing, and let the revision name the snapshot: its directory, to be freed; NULL on
+ * failure. */
 char *ol_hub_fetch_model(const struct ol_hub_name *name, unsigned need,
                          struct ol_error *err);
 

@@ -23,6 +23,19 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+struct ol_amount ol_amount(double bytes)
+{
+    struct ol_amount amount;
+    const double gb = bytes * 1e-9, mb = bytes * 1e-6;
+    if (gb >= 1)
+        snprintf(amount.text, sizeof amount.text, "%.2f GB", gb);
+    else if (mb >= 1)
+        snprintf(amount.text, sizeof amount.text, "%.1f MB", mb);
+    else
+        snprintf(amount.text, sizeof amount.text, "%.0f kB", bytes * 1e-3);
+    return amount;
+}
+
 static void wipe(void *user)
 {
     struct ol_meter *m = user;
@@ -95,7 +108,7 @@ void ol_meter_end(struct ol_meter *m, bool done)
     wipe(m);
     const double seconds = now() - m->start, come = (double)atomic_load(&m->come);
     if (done && come > 0)
-        ol_note("%.2f GB downloaded in %.1f s (%.3f GB/s, %ld requests)", come * 1e-9,
+        ol_note("%s downloaded in %.1f s (%.3f GB/s, %ld requests)", ol_amount(come).text,
                 seconds, come * 1e-9 / seconds, ol_hub_client_n_requests(m->client));
     free(m);
 }

@@ -6,6 +6,12 @@
 
 #include "extract/hub/client.h"
 
+/* Bytes as people say them, "61.07 GB", "9.1 MB", "3 kB". */
+struct ol_amount {
+    char text[32];
+};
+struct ol_amount ol_amount(double bytes);
+
 struct ol_meter;
 
 /* total: bytes of everything, of which `there` were there before. */

@@ -138,7 +138,8 @@ static char *config_name(const struct ol_model *m, const char *path)
 
 static int open_weights(struct ol_model *m, struct ol_error *err)
 {
-    m->checkpoint = ol_checkpoint_open(m->directory, err);
+    m->checkpoint = ol_checkpoint_open_headers(m->directory, m->remote.headers,
+                                               m->remote.n_headers, err);
     if (m->checkpoint == NULL)
         return -1;
     m->weights = ol_weights_bind(&m->spec, m->checkpoint, err);
@@ -169,9 +170,19 @@ int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error 
     m->name = directory_name(m, model);
     struct ol_error missing = {0};
     const int complete = ol_checkpoint_is_complete(m->directory, &missing, err);
-    if (complete == 0 && missing.text[0] != '\0')
+    if (complete != 0)
+        return complete == 1 ? open_weights(m, err) : -1;
+    if (ol_hub_may_look(model)) {
+        struct ol_error far = {0};
+        if (ol_hub_look(model, &m->remote, &far) == 0)
+            return open_weights(m, err);
+        /* What the Hub does not give is no reason to give no plan. */
+        ol_hub_remote_clear(&m->remote);
+        missing = far;
+    }
+    if (missing.text[0] != '\0')
         ol_note("%s; this plan is made from config.json alone", missing.text);
-    return complete == 1 ? open_weights(m, err) : complete;
+    return 0;
 }
 
 int ol_model_open(struct ol_model *m, const char *model, bool with_tokenizer,
@@ -190,6 +201,7 @@ void ol_model_clear(struct ol_model *m)
 {
     ol_weights_free(m->weights);
     ol_checkpoint_close(m->checkpoint);
+    ol_hub_remote_clear(&m->remote);
     ol_spec_clear(&m->spec);
     ol_json_free(m->config);
     free(m->config_text);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/sha256.h"
+#include "extract/hub/remote.h"
 #include "extract/weights/checkpoint.h"
 #include "extract/model/spec.h"
 #include "extract/weights/weights.h"
@@ -17,13 +18,14 @@ struct ol_model {
     char config_sha256[OL_SHA256_HEX_BYTES];
     struct ol_json *config;
     struct ol_spec spec;
+    struct ol_hub_remote remote; /* of a plan, where shards are at the Hub alone */
     struct ol_checkpoint *checkpoint;
     struct ol_weights *weights;
 };
 
-/* config.json alone, and the checkpoint when there is one (else checkpoint and weights
- * are NULL). model may also be a file: a config.json, or an object with "name" and
- * "config" (data/models). */
+/* config.json alone, and the checkpoint when there is one, or, of a model that is at the
+ * Hub, its headers (else checkpoint and weights are NULL). model may also be a file: a
+ * config.json, or an object with "name" and "config" (data/models). */
 int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error *err);
 
 /* model: a directory or a Hub name (hub.h), whose tokenizer is needed or not. Start from

@@ -270,11 +270,31 @@ static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
                                       r->layout, ol_activation_likely_values(r->layout)));
 }
 
+/* What would be fetched from the Hub before the run; NULL: nothing. */
+static struct ol_json *describe_download(const struct ol_hub_remote *remote)
+{
+    if (remote->directory == NULL)
+        return NULL;
+    struct ol_json *download = ol_json_new_object();
+    const int64_t bytes = remote->bytes - remote->there;
+    const double speed = remote->bytes_per_second;
+    ol_json_set(download, "bytes", ol_json_new_int(bytes));
+    ol_json_set(download, "files", ol_json_new_int(remote->n_files));
+    ol_json_set(download, "directory", ol_json_new_string(remote->directory));
+    ol_json_set(download, "free_bytes", ol_json_new_int(remote->room));
+    ol_json_set(download, "measured_bytes_per_second",
+                speed > 0 ? ol_json_new_real(speed) : ol_json_new_null());
+    ol_json_set(download, "seconds",
+                speed > 0 ? ol_json_new_real((double)bytes / speed) : ol_json_new_null());
+    return download;
+}
+
 static struct ol_json *describe_time(const struct ol_plan_request *r, double n_operations,
                                      int64_t bytes, struct ol_error *err)
 {
     const double products = measure_products(r->backend, err);
-    const double reading = measure_reading(r->model->checkpoint);
+    const double reading =
+        r->model->remote.directory == NULL ? measure_reading(r->model->checkpoint) : 0;
     if (products < 0)
         return NULL;
     const double computing = n_operations / products;
@@ -345,7 +365,9 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     char *format =
         r->model->weights != NULL ? ol_weights_format(r->model->weights) : NULL;
     ol_json_set(weights, "known_from",
-                ol_json_new_string(format != NULL ? "checkpoint" : "config.json"));
+                ol_json_new_string(format == NULL                       ? "config.json"
+                                   : r->model->remote.directory != NULL ? "headers"
+                                                                        : "checkpoint"));
     ol_json_set(weights, "format",
                 format != NULL ? ol_json_new_string(format) : ol_json_new_null());
     ol_json_set(weights, "bytes", by_part(w.bytes, w.total));
@@ -356,6 +378,9 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     ol_json_set(run, "bytes_read", ol_json_new_int(w.read));
     ol_json_set(run, "flops", ol_json_new_real(n_operations));
     ol_json_set(run, "disk_bytes", ol_json_new_int(on_disk));
+    struct ol_json *download = describe_download(&r->model->remote);
+    if (download != NULL)
+        ol_json_set(plan, "download", download);
     ol_json_set(plan, "run", run);
     const char *least = memory.device > 0 ? "least_device_bytes" : "least_ram_bytes";
     ol_json_set(ram, "ram_bytes", ol_json_new_int(memory.total));

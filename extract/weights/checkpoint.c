@@ -17,6 +17,8 @@ static const char single_name[] = OL_CHECKPOINT_SINGLE;
 
 struct ol_checkpoint {
     char *directory;
+    const struct ol_safetensors_header *headers; /* [n_headers] of shards elsewhere */
+    size_t n_headers;
     struct ol_safetensors **files;
     int n_files;
     const struct ol_stored_tensor **tensors; /* by file, then by offset */
@@ -182,19 +184,29 @@ static int check_all_there(const char *directory, const char *const *names, size
                    directory, there, n, names[missing]);
 }
 
+static struct ol_safetensors *open_file(const struct ol_checkpoint *c, const char *path,
+                                        int file, struct ol_sha256 *sha,
+                                        struct ol_error *err)
+{
+    for (size_t i = 0; i < c->n_headers; i++)
+        if (strcmp(c->headers[i].path, path) == 0)
+            return ol_safetensors_from_header(&c->headers[i], file, sha, err);
+    return ol_safetensors_open(path, file, sha, err);
+}
+
 static int open_files(struct ol_checkpoint *c, const char *const *names, size_t n,
                       struct ol_error *err)
 {
     if (n > INT_MAX)
         return ol_fail(err, "%s: %zu files, expected at most %d", c->directory, n,
                        INT_MAX);
-    if (check_all_there(c->directory, names, n, err) != 0)
+    if (c->n_headers == 0 && check_all_there(c->directory, names, n, err) != 0)
         return -1;
     c->files = ol_xcalloc(n, sizeof *c->files);
     struct ol_sha256 *sha = ol_sha256_new();
     for (size_t i = 0; i < n; i++) {
         char *path = ol_xasprintf("%s/%s", c->directory, names[i]);
-        c->files[i] = ol_safetensors_open(path, (int)i, sha, err);
+        c->files[i] = open_file(c, path, (int)i, sha, err);
         free(path);
         if (c->files[i] == NULL)
             break;
@@ -266,7 +278,7 @@ static int open_any(struct ol_checkpoint *c, struct ol_error *err)
         result = open_sharded(c, index, err);
     else if (errno != ENOENT)
         ol_fail_errno(err, "%s: cannot be opened", index);
-    else if (lstat(path, &status) == 0 || errno != ENOENT)
+    else if (c->n_headers > 0 || lstat(path, &status) == 0 || errno != ENOENT)
         result = open_files(c, single, 1, err);
     else
         ol_fail(err, "%s: there is neither %s nor %s", c->directory, index_name,
@@ -278,8 +290,23 @@ static int open_any(struct ol_checkpoint *c, struct ol_error *err)
 
 struct ol_checkpoint *ol_checkpoint_open(const char *directory, struct ol_error *err)
 {
+    return ol_checkpoint_open_headers(directory, NULL, 0, err);
+}
+
+bool ol_checkpoint_has_bytes(const struct ol_checkpoint *c)
+{
+    return c->n_headers == 0;
+}
+
+struct ol_checkpoint *
+ol_checkpoint_open_headers(const char *directory,
+                           const struct ol_safetensors_header *headers, size_t n,
+                           struct ol_error *err)
+{
     struct ol_checkpoint *c = ol_xcalloc(1, sizeof *c);
     c->directory = ol_xstrdup(directory);
+    c->headers = headers;
+    c->n_headers = n;
     if (open_any(c, err) == 0)
         return c;
     ol_checkpoint_close(c);

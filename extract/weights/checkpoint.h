@@ -40,6 +40,16 @@ struct ol_stored_tensor {
 struct ol_checkpoint *ol_checkpoint_open(const char *directory, struct ol_error *err);
 void ol_checkpoint_close(struct ol_checkpoint *c);
 
+/* The same, of which some shards are elsewhere and their headers alone are at hand, [n],
+ * borrowed meanwhile. The index, where there is one, is in the directory. */
+struct ol_safetensors_header;
+struct ol_checkpoint *
+ol_checkpoint_open_headers(const char *directory,
+                           const struct ol_safetensors_header *headers, size_t n,
+                           struct ol_error *err);
+/* Whether all bytes of the tensors are there; else those of some are zeros. */
+bool ol_checkpoint_has_bytes(const struct ol_checkpoint *c);
+
 /* 1 when all files are there that the index names, or model.safetensors; 0 when they are
  * not, with *missing where there is an index; -1 with err when that cannot be read. */
 int ol_checkpoint_is_complete(const char *directory, struct ol_error *missing,

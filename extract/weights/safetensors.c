@@ -72,6 +72,25 @@ static int read_exactly(int fd, const char *path, void *dst, size_t bytes,
     return 0;
 }
 
+/* Where a header is read from: an open file, or the bytes themselves. */
+struct origin {
+    int fd;
+    const struct ol_safetensors_header *header; /* NULL: the file */
+};
+
+static int read_origin(const struct origin *from, const char *path, void *dst,
+                       size_t bytes, uint64_t offset, struct ol_error *err)
+{
+    const struct ol_safetensors_header *h = from->header;
+    if (h == NULL)
+        return read_exactly(from->fd, path, dst, bytes, offset, err);
+    if (offset > h->n || bytes > h->n - offset)
+        return ol_fail(err, "%s: its header has more than the %zu bytes at hand", path,
+                       h->n);
+    memcpy(dst, h->bytes + offset, bytes);
+    return 0;
+}
+
 static void store_u64(unsigned char bytes[LENGTH_BYTES], uint64_t value)
 {
     for (int i = 0; i < LENGTH_BYTES; i++)
@@ -86,27 +105,28 @@ static uint64_t load_u64(const unsigned char bytes[LENGTH_BYTES])
     return value;
 }
 
-static int check_stand_in(const struct ol_safetensors *s, int fd, struct ol_error *err)
+static int check_stand_in(const struct ol_safetensors *s, const struct origin *from,
+                          struct ol_error *err)
 {
     char start[64];
     const size_t n = s->bytes < sizeof start ? (size_t)s->bytes : sizeof start;
-    if (read_exactly(fd, s->path, start, n, 0, err) != 0)
+    if (read_origin(from, s->path, start, n, 0, err) != 0)
         return -1;
     const char *meaning = ol_stand_in(start, n);
     return meaning == NULL ? 0 : ol_fail(err, "%s: %s", s->path, meaning);
 }
 
 /* The header as text in *header, to be freed; sets data_start. */
-static int read_header(struct ol_safetensors *s, int fd, char **header, size_t *length,
-                       struct ol_sha256 *sha, struct ol_error *err)
+static int read_header(struct ol_safetensors *s, const struct origin *from, char **header,
+                       size_t *length, struct ol_sha256 *sha, struct ol_error *err)
 {
     unsigned char prefix[LENGTH_BYTES], size[LENGTH_BYTES];
     if (s->bytes < LENGTH_BYTES)
         return ol_fail(err, "%s: %llu bytes are no safetensors file: it has at least 8",
                        s->path, (unsigned long long)s->bytes);
-    if (read_exactly(fd, s->path, prefix, sizeof prefix, 0, err) != 0)
+    if (read_origin(from, s->path, prefix, sizeof prefix, 0, err) != 0)
         return -1;
-    if (check_stand_in(s, fd, err) != 0)
+    if (check_stand_in(s, from, err) != 0)
         return -1;
     const uint64_t n = load_u64(prefix);
     if (n > OL_SAFETENSORS_MAX_HEADER)
@@ -122,7 +142,7 @@ static int read_header(struct ol_safetensors *s, int fd, char **header, size_t *
     if (*header == NULL)
         return ol_fail(err, "%s: out of memory for a header of %llu bytes", s->path,
                        (unsigned long long)n);
-    if (read_exactly(fd, s->path, *header, (size_t)n, LENGTH_BYTES, err) != 0)
+    if (read_origin(from, s->path, *header, (size_t)n, LENGTH_BYTES, err) != 0)
         return -1;
     if (n == 0 || (*header)[0] != '{')
         return ol_fail(err, "%s: the header is no JSON object: it does not begin with {",
@@ -290,9 +310,12 @@ static int check_layout(struct ol_safetensors *s, struct ol_error *err)
     return 0;
 }
 
-static int map_file(struct ol_safetensors *s, int fd, int file, struct ol_error *err)
+static int map_file(struct ol_safetensors *s, const struct origin *from, int file,
+                    struct ol_error *err)
 {
-    const void *map = ol_mapping_new(fd, s->path, (size_t)s->bytes, err);
+    const void *map = from->header == NULL
+                          ? ol_mapping_new(from->fd, s->path, (size_t)s->bytes, err)
+                          : ol_mapping_zeros(s->path, (size_t)s->bytes, err);
     if (map == NULL)
         return -1;
     s->map = map;
@@ -305,20 +328,20 @@ static int map_file(struct ol_safetensors *s, int fd, int file, struct ol_error 
     return 0;
 }
 
-static int read_file(struct ol_safetensors *s, int fd, int file, struct ol_sha256 *sha,
-                     struct ol_error *err)
+static int read_file(struct ol_safetensors *s, const struct origin *from, int file,
+                     struct ol_sha256 *sha, struct ol_error *err)
 {
     int result = -1;
     char *header = NULL;
     size_t length = 0;
     struct ol_json *json = NULL;
     char *label = ol_xasprintf("%s: header", s->path);
-    if (read_header(s, fd, &header, &length, sha, err) != 0)
+    if (read_header(s, from, &header, &length, sha, err) != 0)
         goto out;
     json = ol_json_load_text(header, length, label, err);
     if (json == NULL || read_tensors(s, json, err) != 0 || check_layout(s, err) != 0)
         goto out;
-    result = map_file(s, fd, file, err);
+    result = map_file(s, from, file, err);
 out:
     ol_json_free(json);
     free(header);
@@ -364,7 +387,7 @@ struct ol_safetensors *ol_safetensors_open(const char *path, int file,
         goto out;
     }
     s->bytes = (uint64_t)status.st_size;
-    if (read_file(s, fd, file, sha, err) != 0)
+    if (read_file(s, &(struct origin){.fd = fd}, file, sha, err) != 0)
         goto out;
     result = s;
     s = NULL;
@@ -373,6 +396,19 @@ out:
         close(fd);
     ol_safetensors_close(s);
     return result;
+}
+
+struct ol_safetensors *
+ol_safetensors_from_header(const struct ol_safetensors_header *header, int file,
+                           struct ol_sha256 *sha, struct ol_error *err)
+{
+    struct ol_safetensors *s = ol_xcalloc(1, sizeof *s);
+    s->path = ol_xstrdup(header->path);
+    s->bytes = header->file_bytes;
+    if (read_file(s, &(struct origin){.fd = -1, .header = header}, file, sha, err) == 0)
+        return s;
+    ol_safetensors_close(s);
+    return NULL;
 }
 
 void ol_safetensors_close(struct ol_safetensors *s)

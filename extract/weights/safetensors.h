@@ -2,6 +2,7 @@
 #ifndef OL_SAFETENSORS_H
 #define OL_SAFETENSORS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -18,6 +19,18 @@ struct ol_safetensors;
  * NULL on failure. */
 struct ol_safetensors *ol_safetensors_open(const char *path, int file,
                                            struct ol_sha256 *sha, struct ol_error *err);
+/* The same of a file of which the header alone is at hand, as it begins the file: n
+ * bytes, its length field and its JSON. The data of its tensors are zeros, which say
+ * nothing. */
+struct ol_safetensors_header {
+    char *path; /* where the file would be */
+    unsigned char *bytes;
+    size_t n;
+    uint64_t file_bytes;
+};
+struct ol_safetensors *
+ol_safetensors_from_header(const struct ol_safetensors_header *header, int file,
+                           struct ol_sha256 *sha, struct ol_error *err);
 void ol_safetensors_close(struct ol_safetensors *s);
 
 /* All tensors by rising offset; owned by s. */

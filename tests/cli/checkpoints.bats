@@ -120,7 +120,7 @@ PY
     [ "$("$EXTRACT" -q "hub/models--some--tiny/snapshots/$commit" --ids "$GOLDEN/qwen3/ids.txt")" = tiny.h5 ]
     run "$EXTRACT" -q some/tiny@none --ids "$GOLDEN/qwen3/ids.txt"
     [ "$status" -eq 1 ]
-    [[ $output == *"/refs/none: cannot open: No such file or directory" ]]
+    [[ $output == *"/refs/none: cannot open: No such file or directory; HF_HUB_OFFLINE forbids to ask the Hub" ]]
 }
 
 @test "a method that only hf_quant_config.json names is read and planned" {

@@ -13,6 +13,8 @@ IDS=$PLANTED/ids.txt
 TESTS=$ROOT/tests
 GOLDEN=$TESTS/golden/models
 export HELDOUT=$DEMO/heldout.txt
+# No test asks the Hub: those of downloads have their own (hub.bash).
+export HF_HUB_OFFLINE=1
 
 # A Python with h5py: Debian's, whatever else comes first in PATH.
 PYTHON=

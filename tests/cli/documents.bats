@@ -18,8 +18,9 @@ setup() {
     # What is tested is built, and may be below a name that make cannot take.
     ln -s "$TOOLS" build
     RUN='make -o all run B=build'
-    mkdir Qwen
+    mkdir Qwen org
     ln -s "$DEMO" MODEL
+    ln -s "$DEMO" org/name
     ln -s "$DEMO" Qwen/Qwen3-30B-A3B
     ln -s "$HELDOUT" text.txt
 }

@@ -26,7 +26,7 @@ setup() { use_hub; }
     [ "$(cat refs/main)" = "$commit" ]
     [ "$(wc -c <refs/main)" -eq 40 ]
     [ "$(readlink "snapshots/$commit/config.json")" = "../../blobs/$(git_sha1 "$(from org/three)/config.json")" ]
-    shard=model-00003-of-00003.safetensors
+    shard='model-00003-of-00003.safetensors'
     [ "$(readlink "snapshots/$commit/$shard")" = "../../blobs/$(sha256sum <"$(from org/three)/$shard" | cut -d' ' -f1)" ]
     [ "$(ls "snapshots/$commit" | tr '\n' ' ')" = "config.json model-00001-of-00003.safetensors \
 model-00002-of-00003.safetensors model-00003-of-00003.safetensors model.safetensors.index.json tokenizer.json tokenizer_config.json " ]
@@ -43,7 +43,7 @@ git_sha1() {
 
 @test "what is there is not asked for again, and offline nothing is" {
     fetch org/one
-    grep -qE 'downloading 0.01 GB, 4 files, to ' said
+    grep -qE 'downloading 9.1 MB, 4 files, to ' said
     grep -qE ' downloaded in .* requests' said
     ask log >/dev/null
     fetch org/one
@@ -166,6 +166,71 @@ refuses_run() {
     HF_ENDPOINT="http://[::1]:$(cut -d' ' -f1 ports)" HF_HUB_CACHE=$PWD/six fetch org/one
     kill "$server"
     good org/one "$PWD/six"
+}
+
+@test "make run: from a name to a report in one line, and offline again" {
+    head -c 20000 "$HELDOUT" >text.txt
+    export BUILD=$TOOLS MODEL=org/demo@refs/pr/1 TEXT=$PWD/text.txt N=1 L=64 FORMAT=markdown OUT='' REPORT='' \
+        EXTRACT_OPTIONS='--threshold 3' ANALYZE_OPTIONS='--threshold 3'
+    sh "$ROOT/common/run.sh" >report.md 2>said
+    cat said
+    # How much, and where to, before it begins.
+    [[ $(sed -n 2p said) == "ol-extract: org/demo: downloading 6.6 MB, 6 files, to $CACHE/models--org--demo" ]]
+    [ -e runs/demo@refs-pr-1.h5 ]
+    HF_HUB_OFFLINE=1 sh "$ROOT/common/run.sh" >again.md 2>said
+    cmp report.md again.md
+    not grep -q downloading said
+}
+
+# same_plan FAR NEAR: but for where the weights are and what was measured.
+same_plan() {
+    "$PLAIN_PYTHON" - "$@" <<'END'
+import json, sys
+far, near = (json.load(open(path)) for path in sys.argv[1:])
+download = far.pop("download")
+assert (far["weights"].pop("known_from"), near["weights"].pop("known_from")) == ("headers", "checkpoint")
+for plan in far, near:
+    plan.pop("time")
+    plan["memory"].pop("ram_bytes")
+    plan["model"].pop("name")
+assert far == near
+assert download["bytes"] > 0 and download["free_bytes"] > 0, download
+assert download["measured_bytes_per_second"] is None or download["seconds"] > 0, download
+END
+}
+
+@test "--plan of a name: headers and config are enough, whatever the format" {
+    # The last one's header is longer than what is asked for at first.
+    cp -r "$GOLDEN/qwen3" "$BATS_FILE_TMPDIR/root/org/long"
+    "$PLAIN_PYTHON" - "$BATS_FILE_TMPDIR/root/org/long/model.safetensors" <<'END'
+import sys
+data = open(sys.argv[1], "rb").read()
+n = int.from_bytes(data[:8], "little")
+header = data[8:8 + n] + b" " * 150000
+open(sys.argv[1], "wb").write(len(header).to_bytes(8, "little") + header + data[8 + n:])
+END
+    for model in demo qwen3_moe-int4 qwen3_moe-gptq-sym qwen3_moe-nvfp4 gpt_oss-mxfp4 long; do
+        from=$(from "org/$model")
+        [ -d "$from" ] || cp -r "$GOLDEN/$model" "$from"
+        "$EXTRACT" --plan --memory 1G "org/$model" >far.json
+        "$EXTRACT" --plan --memory 1G "$from" >near.json
+        echo "$model"
+        same_plan far.json near.json
+        [ ! -e "$(snapshot "org/$model")/model.safetensors" ]
+    done
+    ask log | awk '/long%2Fmodel.safetensors/ && /^store/ { print $3 }' >ranges
+    grep -qx 'bytes=100000-1[0-9]*' ranges
+    # Of what is there in part it says what is still missing; then there is nothing to fetch.
+    fetch org/demo
+    "$EXTRACT" --plan --memory 1G org/demo >near.json
+    not grep -q '"download"' near.json
+    rm "$(readlink -f "$(snapshot org/demo)/model.safetensors")"
+    HF_HUB_OFFLINE=1 "$EXTRACT" --plan --memory 1G org/demo >near.json
+    grep -q '"known_from": "config.json"' near.json
+    ask set org/demo '{"store": [403, 403, 403, 403]}'
+    "$EXTRACT" --plan --memory 1G org/demo 2>said >near.json
+    grep -q 'model.safetensors: .* answers 403: .*; this plan is made from config.json alone' said
+    ask set org/demo
 }
 
 # A Python with the Hub's own client, or none.

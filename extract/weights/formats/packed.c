@@ -21,6 +21,8 @@ static int check_packed_shape(const struct ol_format_search *s,
     if (ol_format_check_shape(s, t, (struct ol_format_shape){1, {2}}) != 0 ||
         (!wide && ol_format_check_type(s, t, "I32") != 0))
         return -1;
+    if (!ol_checkpoint_has_bytes(s->c))
+        return 0;
     int64_t found[2] = {0, 0};
     for (int i = 0; i < 2; i++) {
         int32_t narrow;
