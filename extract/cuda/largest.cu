@@ -1,10 +1,14 @@
-/* largest and pick: what is looked at of rows. A warp per row goes through it once for
- * each of the k largest: the next one is the largest of those behind the last, in an
- * order that has no equals (magnitude falling, then column rising). */
+/* largest and pick: what is looked at of rows. A warp goes through a row once, each lane
+ * keeping the KEEP largest of its own values, and then takes the largest of all lanes k
+ * times, in an order that has no equals (magnitude falling, then column rising). A lane
+ * that has given away all that it kept looks at its values once more, for those behind
+ * the last one taken: this is seldom. */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
+#include "extract/cuda/pack.h"
+#include "extract/cuda/unroll.h"
 
-enum { THREADS = 256, WARPS = THREADS / OL_WARP };
+enum { THREADS = OL_PACK_THREADS, WARPS = THREADS / OL_WARP, KEEP = 4 };
 
 /* The order as whole numbers, larger first; 0 is no value's. */
 template <typename T>
@@ -23,7 +27,33 @@ static __device__ __forceinline__ unsigned long long warp_max(unsigned long long
     return x;
 }
 
-template <typename T>
+/* The largest keys below `limit` of a lane's packs, falling. */
+template <typename T, int V>
+static __device__ __forceinline__ void keep_largest(const T *row, int64_t n_packs,
+                                                    unsigned long long limit,
+                                                    unsigned long long kept[KEEP])
+{
+    OL_UNROLL
+    for (int i = 0; i < KEEP; i++)
+        kept[i] = 0;
+    for (int64_t p = threadIdx.x % OL_WARP; p < n_packs; p += OL_WARP) {
+        const struct ol_pack<T, V> pack = ol_load_pack<T, V>(row, p * V);
+        OL_UNROLL
+        for (int c = 0; c < V; c++) {
+            unsigned long long key = key_of(pack.v[c], p * V + c);
+            if (key >= limit || key <= kept[KEEP - 1])
+                continue;
+            OL_UNROLL
+            for (int i = 0; i < KEEP; i++) {
+                const unsigned long long other = kept[i];
+                kept[i] = key > other ? key : other;
+                key = key > other ? other : key;
+            }
+        }
+    }
+}
+
+template <typename T, int V>
 static __global__ void __launch_bounds__(THREADS)
     largest(const T *x, int64_t n_rows, int64_t n_cols, int k, uint16_t *columns,
             float *values)
@@ -34,28 +64,32 @@ static __global__ void __launch_bounds__(THREADS)
     if (row >= n_rows)
         return;
     const T *from = x + row * n_cols;
-    unsigned long long last = ~0ull;
+    unsigned long long kept[KEEP];
+    keep_largest<T, V>(from, n_cols / V, ~0ull, kept);
     for (int i = 0; i < k; i++) {
-        unsigned long long best = 0;
-        for (int64_t c = lane; c < n_cols; c += OL_WARP) {
-            const unsigned long long key = key_of(from[c], c);
-            best = key < last && key > best ? key : best;
+        const unsigned long long best = warp_max(kept[0]);
+        if (best != 0 && kept[0] == best) {
+            OL_UNROLL
+            for (int j = 1; j < KEEP; j++)
+                kept[j - 1] = kept[j];
+            kept[KEEP - 1] = 0;
+            if (kept[0] == 0 && i < k - 1)
+                keep_largest<T, V>(from, n_cols / V, best, kept);
         }
-        last = warp_max(best);
+        __syncwarp();
         if (lane != 0)
             continue;
-        const bool none = i >= n_cols;
-        const unsigned column = 0xffffu - (unsigned)(last & 0xffffu);
-        columns[row * k + i] = none ? (uint16_t)OL_NO_COLUMN : (uint16_t)column;
-        values[row * k + i] = none ? 0 : ol_value(from[none ? 0 : column]);
+        const unsigned column = best != 0 ? 0xffffu - (unsigned)(best & 0xffffu) : 0;
+        columns[row * k + i] = best != 0 ? (uint16_t)column : (uint16_t)OL_NO_COLUMN;
+        values[row * k + i] = best != 0 ? ol_value(from[column]) : 0;
     }
 }
 
-template <typename T>
+template <typename T, int V>
 static int run_largest(struct ol_cuda *cuda, struct ol_tensor x, int k, uint16_t *columns,
                        float *values, struct ol_error *err)
 {
-    return ol_launch(cuda, err, "largest", largest<T>,
+    return ol_launch(cuda, err, "largest", largest<T, V>,
                      dim3(ol_cuda_blocks(x.n_rows, WARPS)), dim3(THREADS), 0,
                      (const T *)x.data, x.n_rows, x.n_cols, k, columns, values);
 }
@@ -67,9 +101,7 @@ int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
     if (x.n_cols >= OL_NO_COLUMN)
         return ol_fail(err, "rows of %lld values: at most %d can be looked at",
                        (long long)x.n_cols, OL_NO_COLUMN - 1);
-    return x.dtype == OL_DTYPE_BF16
-               ? run_largest<struct ol_bf16>(cuda, x, k, columns, values, err)
-               : run_largest<float>(cuda, x, k, columns, values, err);
+    return OL_BY_PACK(x.dtype, x.n_cols, run_largest, cuda, x, k, columns, values, err);
 }
 
 int ol_cuda_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,

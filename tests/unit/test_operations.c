@@ -836,6 +836,8 @@ static size_t largest_and_pick(struct ol_backend *b, void *bytes)
     char *at = bytes;
     at += look(b, 37, 301, 4, at);
     at += look(b, 9, 64, 8, at);
+    at +=
+        look(b, 7, 520, 16, at); /* the zeros of a row: of one lane more than it keeps */
     at += look(b, 130, 65, 1, at);
     at += look(b, 5, 3, 4, at);
     at += look(b, 1, 1, 16, at);
