@@ -265,9 +265,14 @@ int ol_hub_store_set_ref(const struct ol_hub_store *s, const char *revision,
         goto out;
     status = make_parents(ref, err);
     if (status == 0)
-        fd = ol_file_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, err);
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {
-        status = -1;
+        const bool read_only = errno == EROFS || errno == EACCES;
+        if (status == 0 && read_only)
+            ol_note("%s: cannot be written (%s): the snapshot is used all the same", ref,
+                    strerror(errno));
+        else
+            status = ol_fail_errno(err, "%s: cannot be written", ref);
         goto out;
     }
     /* Without a newline: huggingface_hub takes it as it is. */

@@ -260,7 +260,9 @@ static int wait_as_told(struct ol_hub_client *c, const struct ol_hub_subject *ab
                        "%s: the Hub answers 429, too many requests, %d times: try "
                        "again later%s",
                        about->repo, tries->n_limited, more);
-    const double wait = told >= 0 ? told : (double)(1 << (tries->n_limited - 1));
+    const double wait = told >= 1   ? told
+                        : told >= 0 ? 1
+                                    : (double)(1 << (tries->n_limited - 1));
     if (put_off(c, now() + wait))
         ol_hub_client_note(
             c, "the Hub answers 429, too many requests: waiting %.0f s%s", wait,

@@ -20,8 +20,10 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static enum ol_hub_kind kind_of(const char *path)
+static enum ol_hub_kind kind_of(const char *path, int64_t size)
 {
+    /* Logs of a training are JSON too. */
+    enum { MOST_CONFIG_BYTES = 1 << 20 };
     static const struct {
         const char *end;
         enum ol_hub_kind kind;
@@ -29,6 +31,7 @@ static enum ol_hub_kind kind_of(const char *path)
         {".safetensors", OL_HUB_KIND_WEIGHTS},
         {".bin.index.json", OL_HUB_KIND_OTHER},
         {".safetensors.index.json", OL_HUB_KIND_CONFIG},
+        {"config.json", OL_HUB_KIND_CONFIG},
         {"tokenizer.json", OL_HUB_KIND_TOKENIZER},
         {"vocab.json", OL_HUB_KIND_TOKENIZER},
         {"merges.txt", OL_HUB_KIND_TOKENIZER},
@@ -45,7 +48,8 @@ static enum ol_hub_kind kind_of(const char *path)
             return ends[i].kind;
     if (strncmp(path, "tokenization_", 13) == 0 && ends_with(path, ".py"))
         return OL_HUB_KIND_TOKENIZER; /* patterns of tiktoken's are written there */
-    return ends_with(path, ".json") ? OL_HUB_KIND_CONFIG : OL_HUB_KIND_OTHER;
+    return ends_with(path, ".json") && size <= MOST_CONFIG_BYTES ? OL_HUB_KIND_CONFIG
+                                                                 : OL_HUB_KIND_OTHER;
 }
 
 /* ---- entries ---- */
@@ -68,7 +72,7 @@ static int add_entry(const struct source *s, const char *path, const struct ol_j
     struct ol_hub_entry *e = &l->entries[l->n++];
     *e = (struct ol_hub_entry){.path = ol_xstrdup(path), .size = n, .is_lfs = is_lfs};
     strcpy(e->etag, etag);
-    e->kind = kind_of(path);
+    e->kind = kind_of(path, n);
     return 0;
 }
 

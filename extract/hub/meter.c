@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +83,15 @@ static void measure(struct ol_meter *m, double t)
     m->last_time = t;
 }
 
+/* Asked each time: a window may have been made smaller. */
+static int columns(void)
+{
+    struct winsize size;
+    const int usual = 80;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
+                                                                           : usual;
+}
+
 void ol_meter_draw(struct ol_meter *m)
 {
     const double interval = 0.25, t = now();
@@ -89,14 +99,15 @@ void ol_meter_draw(struct ol_meter *m)
         return;
     measure(m, t);
     m->last_drawn = t;
-    const int64_t total = atomic_load(&m->total),
-                  done = atomic_load(&m->there) + atomic_load(&m->come);
-    const double left = m->speed > 0 ? (double)(total - done) / m->speed : 0;
-    fprintf(stderr, "\r%s:  %.2f of %.2f GB  %.3f GB/s", ol_program(),
-            (double)done * 1e-9, (double)total * 1e-9, m->speed * 1e-9);
-    if (m->speed > 0)
-        fprintf(stderr, "  %d:%02d left", (int)left / 60, (int)left % 60);
-    fputs("\033[K", stderr);
+    const double total = (double)atomic_load(&m->total),
+                 done = (double)(atomic_load(&m->there) + atomic_load(&m->come));
+    const double left = m->speed > 0 ? (total - done) / m->speed : 0;
+    char line[160];
+    snprintf(line, sizeof line, "%s:  %s of %s  %.3f GB/s  %d:%02d left", ol_program(),
+             ol_amount(done).text, ol_amount(total).text, m->speed * 1e-9, (int)left / 60,
+             (int)left % 60);
+    /* In the last column many terminals begin a new line. */
+    fprintf(stderr, "\r%.*s\033[K", columns() - 1, line);
     m->drawn = true;
 }
 

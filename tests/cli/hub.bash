@@ -18,6 +18,22 @@ begin_hub() {
     return 1
 }
 
+# another_hub ADDRESS [CERTIFICATE KEY]: one more for this test, its port in ANOTHER; the test ends
+# it by end_others.
+another_hub() {
+    "$PLAIN_PYTHON" "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" "$@" >ports 3>&- &
+    echo $! >>"$BATS_TEST_TMPDIR/others"
+    for ((i = 0; i < 200 && $(wc -c <ports) == 0; i++)); do sleep 0.05; done
+    ANOTHER=$(cut -d' ' -f1 ports)
+    : "$ANOTHER"
+}
+
+end_others() {
+    local server
+    [ -e "$BATS_TEST_TMPDIR/others" ] || return 0
+    while read -r server; do kill "$server" || true; done <"$BATS_TEST_TMPDIR/others"
+}
+
 end_hub() {
     kill "$(cat "$BATS_FILE_TMPDIR/hub.pid")"
 }

@@ -16,6 +16,7 @@ setup_file() {
 
 teardown_file() { load hub && end_hub; }
 setup() { use_hub; }
+teardown() { end_others; }
 
 @test "a model is fetched, what a run needs of it, and laid out as the Hub's clients do" {
     fetch org/three
@@ -160,12 +161,42 @@ refuses_run() {
     not grep -q '^proxy' <(ask log)
     "$PLAIN_PYTHON" -c 'import socket; socket.socket(socket.AF_INET6).bind(("::1", 0))' 2>/dev/null ||
         skip 'there is no IPv6 here'
-    "$PLAIN_PYTHON" "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" ::1 >ports 3>&- &
-    server=$!
-    for ((i = 0; i < 200 && $(wc -c <ports) == 0; i++)); do sleep 0.05; done
-    HF_ENDPOINT="http://[::1]:$(cut -d' ' -f1 ports)" HF_HUB_CACHE=$PWD/six fetch org/one
-    kill "$server"
+    another_hub ::1
+    HF_ENDPOINT="http://[::1]:$ANOTHER" HF_HUB_CACHE=$PWD/six fetch org/one
     good org/one "$PWD/six"
+}
+
+@test "https: only with a certificate that is known, and never on to http" {
+    command -v openssl >/dev/null || skip 'there is no openssl'
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=hub \
+        -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null
+    another_hub 127.0.0.1 cert.pem key.pem
+    HUB=$ANOTHER
+    export HF_ENDPOINT=https://127.0.0.1:$HUB
+    refuses org/one 'SSL_CERT_FILE names others'
+    for name in SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE; do
+        env "$name=$PWD/cert.pem" HF_HUB_CACHE="$PWD/$name" "$EXTRACT" -q --download org/one
+        good org/one "$PWD/$name"
+    done
+    SSL_CERT_FILE=$PWD/none refuses org/one "$PWD/none"
+    export SSL_CERT_FILE=$PWD/cert.pem
+    ask set org/one "{\"redirect\": \"http://127.0.0.1:$STORE/x?Signature=secret\"}"
+    refuses org/one 'redirects from https to http, which is not followed'
+    not grep -q secret said
+}
+
+@test "the progress line on a terminal, as wide as that is" {
+    ask set org/one '{"pause": 0.8}'
+    for columns in 100 30; do
+        rm -rf "$CACHE"
+        "$PLAIN_PYTHON" "$TESTS/tools/terminal.py" $columns "$EXTRACT" --download org/one >lines
+        cat lines
+        if [ "$columns" -eq 100 ]; then
+            grep -qE '^ol-extract:  [0-9.]+ kB of 9.1 MB  [0-9.]+ GB/s  [0-9]+:[0-9]{2} left$' lines
+        fi
+        not grep -qE ".{$columns}" lines
+    done
+    ask set org/one
 }
 
 @test "make run: from a name to a report in one line, and offline again" {

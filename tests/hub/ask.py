@@ -11,15 +11,17 @@
 import http.client
 import json
 import os
+import ssl
 import sys
 from urllib.parse import parse_qs, urlsplit
 
 PORT, COMMAND, REST = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-HOST = os.environ.get("MOCK_ADDRESS", "127.0.0.1")
+HTTPS = os.environ.get("HF_ENDPOINT", "").startswith("https")
 
 
 def request(method, path, body=None):
-    connection = http.client.HTTPConnection(HOST, PORT)
+    connection = (http.client.HTTPSConnection("127.0.0.1", PORT, context=ssl._create_unverified_context())
+                  if HTTPS else http.client.HTTPConnection("127.0.0.1", PORT))
     connection.request(method, path, body)
     return connection.getresponse().read()
 

@@ -2,7 +2,8 @@
 """A Hub for tests, on this machine: its API and files on one port, on a second the store to which
 it redirects for large files, on a third a proxy. Repositories are ROOT/ORG/NAME/files.
 
-    mock_hub.py ROOT [ADDRESS]        prints "HUB STORE PROXY" (ports) and serves until it is killed
+    mock_hub.py ROOT [ADDRESS [CERTIFICATE KEY]]    prints "HUB STORE PROXY" (ports) and serves until
+                                                    it is killed; with a certificate by https
 
     POST /_set {"repo": "ORG/NAME", FAULT: VALUE, ...}   that repository behaves so from now on
     GET /_log                                            what was asked for, as JSON, and forget it
@@ -17,6 +18,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -25,6 +27,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 ROOT = os.path.abspath(sys.argv[1])
 ADDRESS = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+SCHEME = "https" if len(sys.argv) > 3 else "http"
 HOST = "[%s]" % ADDRESS if ":" in ADDRESS else ADDRESS
 USUAL = {
     "hub": [],          # statuses, or [status, {header: value}], in place of the Hub's answers
@@ -308,8 +311,8 @@ def sign(repo, path, sha256):
     said = {"Expires": "Expires=%d" % (now + ttl), None: "x=1", "X-Amz": "X-Amz-Date=%s&X-Amz-Expires=%d" % (
         time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)), ttl)}[form]
     where = repo + "/" + path
-    return "http://%s:%d/blob/%s?%s&until=%d&Signature=%s&file=%s" % (
-        HOST, PORTS["store"], sha256, said, now + ttl, mark(where, now + ttl), quote(where, safe=""))
+    return "%s://%s:%d/blob/%s?%s&until=%d&Signature=%s&file=%s" % (
+        SCHEME, HOST, PORTS["store"], sha256, said, now + ttl, mark(where, now + ttl), quote(where, safe=""))
 
 
 class Store(Handler):
@@ -352,6 +355,10 @@ PORTS = {}
 for role, handler in (("hub", Hub), ("store", Store), ("proxy", Proxy)):
     server = Server((ADDRESS, 0), handler)
     server.role = role
+    if SCHEME == "https" and role != "proxy":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[3], sys.argv[4])
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     PORTS[role] = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
 print(PORTS["hub"], PORTS["store"], PORTS["proxy"], flush=True)
