@@ -58,7 +58,7 @@ static const char *const harmless[] = {
     "rope.mrope_interleaved rope.type rope.rope_type",
     /* what is done to activations, which are not quantised here; which tensors are
      * quantised is seen in the checkpoint */
-    "quantization_config.activation_scheme quantization_config.scale_fmt "
+    "quantization_config.activation_scheme "
     "quantization_config.modules_to_not_convert quantization_config.ignored_layers "
     "quantization_config.ignore quantization_config.exclude_modules "
     "quantization_config.kv_cache_scheme quantization_config.kv_cache_quant_algo "

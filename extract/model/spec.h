@@ -95,6 +95,7 @@ enum ol_quantization {
     OL_QUANTIZATION_GPTQ,
     OL_QUANTIZATION_MODELOPT,
     OL_QUANTIZATION_MXFP4,
+    OL_QUANTIZATION_MXFP8,
 };
 
 /* Which values share a scale. */
@@ -115,6 +116,7 @@ struct ol_quantization_spec {
     enum ol_scales scales;
     int bits;                   /* integers: of a code */
     int block_rows, block_cols; /* FP8; 0: no blocks */
+    bool exponents;             /* FP8: scales that are bytes are E8M0 */
     int group;                  /* inputs that share a scale; 0: all */
     bool symmetric;             /* integers: no zero points; GPTQ: they are the middle */
     int zero_offset;            /* GPTQ: added to stored zero points (1 in version 1) */

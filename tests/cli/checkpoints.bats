@@ -25,7 +25,7 @@ print(x)' "$1" "$2"; }
 @test "experts fused by transformers 5 are the same experts, for every family" {
     [ -n "$PYTHON" ] || skip "needs h5py"
     for name in deepseek_v2 deepseek_v3 glm4_moe mixtral olmoe qwen2_moe qwen3_moe \
-        qwen3_next qwen3_moe-fp8-block; do
+        qwen3_next qwen3_moe-fp8-block qwen3_moe-mxfp8; do
         echo "$name"
         "$PYTHON" "$TESTS/tools/fuse_experts.py" "$GOLDEN/$name" fused
         f32 "$GOLDEN/$name" --ids "$GOLDEN/$name/ids.txt" -o apart.h5
@@ -180,6 +180,69 @@ PY
         "$PYTHON" "$TESTS/oracle/same_datasets.py" fp8.h5 modelopt.h5
         rm -r model modelopt.h5
     done
+}
+
+# The same numbers under the names of other libraries.
+@test "MXFP8 is read as transformers, compressed-tensors and modelopt write it" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    from=$GOLDEN/qwen3_moe-mxfp8
+    f32 "$from" --ids "$from/ids.txt" -o mxfp8.h5
+    for writer in e8m0 fp8 compressed-tensors modelopt; do
+        echo "$writer"
+        mkdir model
+        PYTHONPATH=$TESTS/tools "$PYTHON" - "$from" $writer <<'PY'
+import json, sys
+import fuse_experts as f
+writer = sys.argv[2]
+t, out = f.load(sys.argv[1] + "/model.safetensors"), {}
+for name, (dtype, shape, data) in t.items():
+    if dtype == "U8" and writer == "e8m0":
+        dtype = "F8_E8M0"
+    if writer in ("compressed-tensors", "modelopt"):
+        name = name.replace("_scale_inv", "_scale")
+    out[name] = (dtype, shape, data)
+f.save("model/model.safetensors", out)
+config = json.load(open(sys.argv[1] + "/config.json"))
+method = config["quantization_config"]
+if writer == "fp8":
+    method["quant_method"] = "fp8"
+if writer == "compressed-tensors":
+    config["quantization_config"] = {"quant_method": writer, "format": "mxfp8-quantized",
+        "ignore": ["lm_head", "re:.*layers.1.self_attn.*"], "config_groups": {"all": {"weights": {
+            "num_bits": 8, "type": "float", "strategy": "group", "group_size": 32,
+            "symmetric": True, "scale_dtype": "torch.uint8"}}}}
+if writer == "modelopt":
+    del config["quantization_config"]
+    json.dump({"quantization": {"quant_algo": "MXFP8", "group_size": 32,
+        "exclude_modules": ["lm_head", "*layers.1.self_attn*"]}},
+        open("model/hf_quant_config.json", "w"))
+json.dump(config, open("model/config.json", "w"))
+PY
+        f32 model --ids "$from/ids.txt" -o other.h5
+        "$PYTHON" "$TESTS/oracle/same_datasets.py" mxfp8.h5 other.h5
+        "$EXTRACT" --plan model -n 1 -l 8 > plan.json
+        format=MXFP8
+        [ $writer != fp8 ] || format=FP8
+        [ "$(value plan.json weights.format)" = $format+BF16 ]
+        rm -r model other.h5
+    done
+}
+
+@test "bytes are exponents where config.json says so, else an error" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    copy qwen3_moe-fp8-exponents
+    f32 model --ids model/ids.txt -o a.h5
+    sed -i 's/"F8_E8M0"/"U8"     /g' model/model.safetensors
+    f32 model --ids model/ids.txt -o b.h5
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" a.h5 b.h5
+    sed -i 's/"ue8m0"/"float"/' model/config.json
+    run f32 model --ids model/ids.txt -o c.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *".weight_scale_inv has type U8, expected BF16, F16 or F32" ]]
+    sed -i 's/"float"/"ue4m3"/' model/config.json
+    run f32 model --ids model/ids.txt -o c.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *"config.json: quantised weights (quant_method \"fp8\") with scale_fmt ue4m3 are not supported" ]]
 }
 
 @test "tensors of a layer that nothing reads are named, those that change nothing are not" {

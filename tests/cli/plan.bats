@@ -54,6 +54,20 @@ print(x)' "$1" "$2"; }
     sanitized || [ "$peak" -le "$(value plan.json memory.ram_bytes)" ]
 }
 
+# Models whose config.json says of every module how it is stored.
+@test "from config.json alone quantised weights are as many bytes as in the checkpoint" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in gpt_oss-mxfp4 llama4-fp8 qwen3_moe-awq qwen3_moe-fp8 qwen3_moe-gptq \
+        qwen3_moe-gptq2 qwen3_moe-gptq8 qwen3_moe-gptq8-sym qwen3_moe-int8-packed \
+        qwen3_moe-mxfp4-packed qwen3_moe-mxfp8 qwen3_moe-nvfp4; do
+        echo "$model"
+        "$EXTRACT" --plan "$GOLDEN/$model" -n 1 -l 8 > whole.json
+        "$EXTRACT" --plan "$GOLDEN/$model/config.json" -n 1 -l 8 > config.json
+        [ "$(value config.json weights.known_from)" = config.json ]
+        [ "$(value whole.json weights.bytes)" = "$(value config.json weights.bytes)" ]
+    done
+}
+
 @test "a plan that cannot be made says why" {
     cd "$BATS_TEST_TMPDIR"
     run "$EXTRACT" --plan --memory 100M "$ROOT/data/models/deepseek-r1.json"

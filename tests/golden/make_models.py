@@ -218,8 +218,21 @@ SIXTEENS = dict(**{**COMMON, "hidden_size": 48}, head_dim=8, moe_intermediate_si
                 norm_topk_prob=True)
 
 
-def compressed_weights(form, **weights):
-    return dict(quant_method="compressed-tensors", format=form, ignore=["lm_head"],
+# Sizes of which four make whole words.
+BYTES = dict(**{**COMMON, "hidden_size": 44}, head_dim=10, moe_intermediate_size=20,
+             norm_topk_prob=True)
+
+# Sizes of which thirty-two make whole groups.
+THIRTY_TWOS = dict(**{**COMMON, "hidden_size": 32, "num_attention_heads": 4}, head_dim=8,
+                   moe_intermediate_size=32, norm_topk_prob=True)
+
+# What a mixed checkpoint leaves as it was.
+PLAIN = ["lm_head", "re:.*layers\\.1\\.self_attn.*", "model.layers.2.mlp.experts.4.up_proj"]
+PLAIN_PARTS = ["lm_head", "model.layers.1.self_attn", "model.layers.2.mlp.experts.4.up_proj"]
+
+
+def compressed_weights(form, ignore=("lm_head",), **weights):
+    return dict(quant_method="compressed-tensors", format=form, ignore=list(ignore),
                 config_groups=dict(attention=dict(targets=["re:.*self_attn.*"], weights=weights),
                                    experts=dict(targets=["re:.*experts.*"],
                                                 weights=dict(weights))))
@@ -241,6 +254,35 @@ MODELS |= {
             quant_method="gptq", bits=4, group_size=8, sym=True, desc_act=False,
             checkpoint_format="gptq", meta=dict(quantizer=["gptqmodel:5.6.0"]))),
                            torch.float16),
+    "qwen3_moe-gptq8": ("Qwen3Moe", dict(
+        **BYTES, **MOE, quantization_config=dict(
+            quant_method="gptq", bits=8, group_size=8, desc_act=True, sym=False)),
+                        torch.float16),
+    "qwen3_moe-gptq8-sym": ("Qwen3Moe", dict(
+        **BYTES, **MOE, quantization_config=dict(
+            quant_method="gptq", bits=8, group_size=-1, desc_act=False, sym=True)),
+                            torch.float16),
+    "qwen3_moe-int8-packed": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=26, norm_topk_prob=True,
+        quantization_config=compressed_weights(
+            "pack-quantized", PLAIN, num_bits=8, type="int", strategy="group",
+            symmetric=False, group_size=12, dynamic=False)), torch.bfloat16),
+    "qwen3_moe-mxfp4-packed": ("Qwen3Moe", dict(
+        **THIRTY_TWOS, **MOE, quantization_config=compressed_weights(
+            "mxfp4-pack-quantized", PLAIN, num_bits=4, type="float", strategy="group",
+            symmetric=True, group_size=32, scale_dtype="torch.uint8", dynamic=False)),
+                               torch.bfloat16),
+    "qwen3_moe-mxfp8": ("Qwen3Moe", dict(
+        **{**THIRTY_TWOS, "hidden_size": 40}, **MOE, quantization_config=dict(
+            quant_method="mxfp8", weight_block_size=[1, 32], scale_fmt="ue8m0",
+            activation_scheme="dynamic", modules_to_not_convert=PLAIN_PARTS[:2])),
+                        torch.bfloat16),
+    "qwen3_moe-fp8-exponents": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=22, norm_topk_prob=True,
+        quantization_config=dict(
+            quant_method="fp8", weight_block_size=[16, 12], scale_fmt="ue8m0",
+            activation_scheme="dynamic", modules_to_not_convert=PLAIN_PARTS)),
+                                torch.bfloat16),
     "mixtral-fused": ("Mixtral", dict(
         **COMMON, num_local_experts=5, num_experts_per_tok=2, intermediate_size=23,
         rope_theta=1e6), torch.bfloat16),
@@ -294,6 +336,13 @@ QUANTISERS = {
     "qwen3_moe-nvfp4": lambda w: quantise.nvfp4(w, True),
     "qwen3_moe-modelopt": modelopt,
     "qwen3_moe-gptq-sym": lambda w: quantise.gptq(w, 8, False, 0, True),
+    "qwen3_moe-gptq8": lambda w: quantise.gptq(w, 8, True, 1, bits=8),
+    "qwen3_moe-gptq8-sym": lambda w: quantise.gptq(w, w.shape[1], False, 1, True, 8),
+    "qwen3_moe-int8-packed": lambda w: quantise.compressed(w, 12, False, 8),
+    "qwen3_moe-mxfp4-packed": quantise.mxfp4_packed,
+    "qwen3_moe-mxfp8": lambda w: quantise.fp8_exponents(w, 1, 32, torch.uint8),
+    "qwen3_moe-fp8-exponents":
+        lambda w: quantise.fp8_exponents(w, 16, 12, torch.float8_e8m0fnu),
 }
 
 # Whose config.json is not what its class writes: model_type, and whether it is nested.
@@ -433,6 +482,13 @@ def hub_tensors(model, name):
     return tensors
 
 
+def stays_plain(name, module):
+    """Whether the configuration says so: the lists above, or parts of them."""
+    values = MODELS[name][1].get("quantization_config", {})
+    listed = values.get("ignore", []) + values.get("modules_to_not_convert", [])
+    return module in listed or (len(listed) > 1 and ".layers.1.self_attn." in module)
+
+
 def stored_tensors(model, name, dtype):
     """What the checkpoint holds. Quantised parameters become the values that they stand for."""
     method = QUANTISERS.get(name)
@@ -444,7 +500,8 @@ def stored_tensors(model, name, dtype):
             for suffix in parts[0][0]:
                 stored[key + suffix] = torch.stack([part[0][suffix] for part in parts])
             p.copy_(torch.stack([part[1].T for part in parts]))
-        elif method not in (None, quantise.mxfp4) and inner.endswith("_proj"):
+        elif (method not in (None, quantise.mxfp4) and inner.endswith("_proj") and
+              not stays_plain(name, inner)):
             found, values = method(p, inner) if method is modelopt else method(p)
             stored |= {inner + suffix: t for suffix, t in found.items()}
             p.copy_(values)

@@ -38,6 +38,20 @@ def fp8_tensor(w):
     return {".weight": codes, ".weight_scale": scale}, codes.float() * scale
 
 
+def exponents(scales):
+    """Powers of two that are not below, and their E8M0 codes."""
+    powers = scales.log2().ceil().clamp(-127, 127)
+    return powers.exp2(), (powers + 127).to(torch.uint8)
+
+
+def fp8_exponents(w, rows, cols, dtype):
+    """FP8 whose blocks have powers of two, as E8M0 or as bytes."""
+    scales, codes = exponents(fp8_blocks(w, rows, cols)[0][".weight_scale_inv"])
+    wide = spread(scales, rows, cols, w.shape)
+    stored = (w / wide).to(torch.float8_e4m3fn)
+    return {".weight": stored, ".weight_scale_inv": codes.view(dtype)}, stored.float() * wide
+
+
 def mxfp4(w):
     groups = w.reshape(w.shape[0], -1, 32)
     exponents = groups.abs().amax(-1).clamp(min=1e-6).log2().floor() - 2
@@ -45,6 +59,13 @@ def mxfp4(w):
     values = (E2M1[codes] * exponents.exp2().unsqueeze(-1)).reshape(w.shape)
     blocks = (codes[..., 0::2] | codes[..., 1::2] << 4).to(torch.uint8)
     return {"_blocks": blocks, "_scales": (exponents + 127).to(torch.uint8)}, values
+
+
+def mxfp4_packed(w):
+    """The same in tensors of compressed-tensors' names."""
+    stored, values = mxfp4(w)
+    return {".weight_packed": stored["_blocks"].reshape(w.shape[0], -1),
+            ".weight_scale": stored["_scales"]}, values
 
 
 def nvfp4(w, compressed):
@@ -68,48 +89,51 @@ def nvfp4(w, compressed):
             ".input_scale": torch.tensor(0.37)}, values
 
 
-def pack(codes, order=range(8)):
-    """Eight 4-bit codes of the last axis to a word; the one at place p is number order[p]."""
-    padded = torch.nn.functional.pad(codes.long(), (0, -codes.shape[-1] % 8))
-    parts = padded.reshape(*padded.shape[:-1], -1, 8)
-    words = sum(parts[..., i] << (4 * p) for p, i in enumerate(order))
+def pack(codes, order=None, bits=4):
+    """Codes of the last axis to words; the one at place p is number order[p]."""
+    n = 32 // bits
+    padded = torch.nn.functional.pad(codes.long(), (0, -codes.shape[-1] % n))
+    parts = padded.reshape(*padded.shape[:-1], -1, n)
+    words = sum(parts[..., i] << (bits * p) for p, i in enumerate(order or range(n)))
     return torch.where(words >= 1 << 31, words - (1 << 32), words).to(torch.int32)
 
 
-def integers(w, groups, n_groups, dtype, centred):
-    """Codes and zero points 0..15, scales [out, n_groups] and values in `dtype`; groups [in]."""
+def integers(w, groups, n_groups, dtype, centred, bits=4):
+    """Codes and zero points of so many bits, scales [out, n_groups] and values in `dtype`;
+    groups [in]."""
+    middle = 1 << (bits - 1)
     scales = torch.zeros(w.shape[0], n_groups, dtype=dtype)
-    zeros = torch.full((w.shape[0], n_groups), 8)
+    zeros = torch.full((w.shape[0], n_groups), middle)
     for g in range(n_groups):
         part = w[:, groups == g]
-        scales[:, g] = (part.abs().amax(1) / 7).to(dtype)
+        scales[:, g] = (part.abs().amax(1) / (middle - 1)).to(dtype)
         if not centred:
-            zeros[:, g] = torch.arange(w.shape[0]) % 5 + 5
+            zeros[:, g] = torch.arange(w.shape[0]) % 5 + middle - 3
     wide = scales.float()[:, groups]
-    codes = (w / wide + zeros[:, groups]).round().clamp(0, 15).long()
+    codes = (w / wide + zeros[:, groups]).round().clamp(0, 2 * middle - 1).long()
     values = ((codes - zeros[:, groups]).to(dtype) * scales[:, groups]).float()
     return codes, zeros, scales, values
 
 
-def compressed(w, group, symmetric):
+def compressed(w, group, symmetric, bits=4):
     n = -(-w.shape[1] // group)
     codes, zeros, scales, values = integers(
-        w, torch.arange(w.shape[1]) // group, n, torch.bfloat16, symmetric)
-    stored = {".weight_packed": pack(codes), ".weight_scale": scales,
+        w, torch.arange(w.shape[1]) // group, n, torch.bfloat16, symmetric, bits)
+    stored = {".weight_packed": pack(codes, bits=bits), ".weight_scale": scales,
               ".weight_shape": torch.tensor(w.shape)}
     if not symmetric:
-        stored[".weight_zero_point"] = pack(zeros.T).T.contiguous()
+        stored[".weight_zero_point"] = pack(zeros.T, bits=bits).T.contiguous()
     return stored, values
 
 
-def gptq(w, group, shuffled, offset, centred=False):
+def gptq(w, group, shuffled, offset, centred=False, bits=4):
     n = -(-w.shape[1] // group)
     groups = torch.arange(w.shape[1]) // group
     if shuffled:
         groups = groups[torch.arange(w.shape[1]) * 7 % w.shape[1]]
-    codes, zeros, scales, values = integers(w, groups, n, torch.float16, centred)
-    return {".qweight": pack(codes).T.contiguous(),
-            ".qzeros": pack(zeros.T - offset), ".scales": scales.T.contiguous(),
+    codes, zeros, scales, values = integers(w, groups, n, torch.float16, centred, bits)
+    return {".qweight": pack(codes, bits=bits).T.contiguous(),
+            ".qzeros": pack(zeros.T - offset, bits=bits), ".scales": scales.T.contiguous(),
             ".g_idx": groups.to(torch.int32)}, values
 
 

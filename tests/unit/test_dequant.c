@@ -172,6 +172,42 @@ static void fp8_channels(void **state)
     compare(&w, want);
 }
 
+/* Every code with every power of two, in groups of 32 inputs, of which the last is cut
+ * off, and in larger blocks. */
+static void exponents(void **state)
+{
+    (void)state;
+    enum { ROWS = 259, COLS = 300 };
+    static uint8_t codes[ROWS * COLS], scales[ROWS * COLS];
+    static double want[ROWS * COLS];
+    const int shapes[][2] = {{1, 32}, {16, 128}, {7, 9}};
+    for (int s = 0; s < 3; s++) {
+        const int rows = shapes[s][0], cols = shapes[s][1],
+                  across = (COLS - 1) / cols + 1;
+        for (int i = 0; i < ROWS * COLS; i++)
+            scales[i] = (uint8_t)(i * 3 + i / 256);
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLS; c++) {
+                const int i = r * COLS + c, scale = scales[r / rows * across + c / cols];
+                codes[i] = (uint8_t)(r * 11 + c);
+                want[i] = scale == 255 ? NAN : e4m3(codes[i]) * exp2(scale - 127);
+                /* Beyond float. */
+                if (fabs(want[i]) > 3.5e38)
+                    want[i] = copysign(INFINITY, want[i]);
+            }
+        const struct ol_weight w = {.data = codes,
+                                    .encoding =
+                                        s == 0 ? OL_ENCODING_MXFP8 : OL_ENCODING_FP8,
+                                    .scale_dtype = OL_DTYPE_E8M0,
+                                    .n_rows = ROWS,
+                                    .n_cols = COLS,
+                                    .scales = scales,
+                                    .block_rows = rows,
+                                    .block_cols = cols};
+        compare(&w, want);
+    }
+}
+
 /* Every byte of codes with every scale; interleaved rows, of which the odd are read. */
 static void mxfp4(void **state)
 {
@@ -240,6 +276,120 @@ static void nvfp4(void **state)
                                     .factor = factor,
                                     .divides = divides};
         compare(&w, want);
+    }
+}
+
+/* ---- integers ---- */
+
+/* Number i of codes of so many bits: words are little-endian, so that they lie in bytes,
+ * the low half first. */
+static int code_of(const uint8_t *bytes, int64_t i, int bits)
+{
+    return bits == 8 ? bytes[i] : i % 2 == 0 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4;
+}
+
+enum { MOST_INTEGERS = 64 * 512 };
+struct integers {
+    uint8_t codes[MOST_INTEGERS], zeros[MOST_INTEGERS];
+    uint16_t scales[MOST_INTEGERS];
+    int32_t groups[512];
+    double want[MOST_INTEGERS];
+};
+
+static void fill_integers(struct integers *a, int64_t n_cols, int64_t n_groups)
+{
+    for (int i = 0; i < MOST_INTEGERS; i++) {
+        a->codes[i] = (uint8_t)(i * 7 + i / 256);
+        a->zeros[i] = (uint8_t)(i * 29 + 5);
+        a->scales[i] = ol_bf16_from_f32(0.0371f * (float)(i % 97 + 1));
+    }
+    for (int64_t c = 0; c < n_cols; c++)
+        a->groups[c] = (int32_t)(c * 5 % n_groups);
+}
+
+/* The format multiplies in the type of the scales. */
+static double integer(const struct integers *a, int64_t scale, int code, int zero)
+{
+    const float exact = (float)(code - zero) * ol_bf16_to_f32(a->scales[scale]);
+    return (double)ol_bf16_round(exact);
+}
+
+/* Along rows, each of whole words; zero points along columns. */
+static void packed(void **state)
+{
+    (void)state;
+    enum { ROWS = 37, COLS = 261, SIZE = 33, GROUPS = 8 };
+    static struct integers a;
+    fill_integers(&a, COLS, GROUPS);
+    for (int way = 0; way < 8; way++) {
+        const int bits = way % 2 == 0 ? 4 : 8, n = 32 / bits;
+        const bool zeros = way / 2 % 2 == 1, mixed = way / 4 == 1;
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLS; c++) {
+                const int g = mixed ? a.groups[c] : c / SIZE;
+                const int row = (COLS + n - 1) / n * n;
+                const int zero =
+                    zeros ? code_of(a.zeros, (r / n * GROUPS + g) * n + r % n, bits)
+                          : 1 << (bits - 1);
+                a.want[r * COLS + c] = integer(&a, r * GROUPS + g,
+                                               code_of(a.codes, r * row + c, bits), zero);
+            }
+        const struct ol_weight w = {.data = a.codes,
+                                    .encoding = OL_ENCODING_PACKED,
+                                    .bits = bits,
+                                    .scale_dtype = OL_DTYPE_BF16,
+                                    .n_rows = ROWS,
+                                    .n_cols = COLS,
+                                    .scales = a.scales,
+                                    .zeros = zeros ? a.zeros : NULL,
+                                    .groups = mixed ? a.groups : NULL,
+                                    .block_rows = 1,
+                                    .block_cols = SIZE,
+                                    .rounds = true};
+        compare(&w, a.want);
+    }
+}
+
+/* GPTQ along the inputs, AWQ along the outputs in an order of its own. */
+static void columns(void **state)
+{
+    (void)state;
+    static const int order[] = {0, 2, 4, 6, 1, 3, 5, 7}; /* of AWQ: the row at a place */
+    enum { COLS = 264, SIZE = 33, GROUPS = 8 };
+    static struct integers a;
+    fill_integers(&a, COLS, GROUPS);
+    for (int way = 0; way < 6; way++) {
+        const bool awq = way == 4;
+        const int bits = way % 2 == 0 ? 4 : 8, n = 32 / bits, rows = way == 5 ? 44 : 40;
+        const int offset = awq ? 0 : way / 2 % 2;
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < COLS; c++) {
+                const int g = way == 1 ? a.groups[c] : c / SIZE;
+                int place = r % n;
+                for (int p = 0; awq && p < 8; p++)
+                    if (order[p] == r % 8)
+                        place = p;
+                const int at = awq ? (c * (rows / n) + r / n) * n + place
+                                   : (c / n * rows + r) * n + c % n;
+                const int zero =
+                    code_of(a.zeros, (g * (rows / n) + r / n) * n + place, bits);
+                a.want[r * COLS + c] =
+                    integer(&a, g * rows + r, code_of(a.codes, at, bits), zero + offset);
+            }
+        const struct ol_weight w = {.data = a.codes,
+                                    .encoding = awq ? OL_ENCODING_AWQ : OL_ENCODING_GPTQ,
+                                    .bits = bits,
+                                    .scale_dtype = OL_DTYPE_BF16,
+                                    .n_rows = rows,
+                                    .n_cols = COLS,
+                                    .scales = a.scales,
+                                    .zeros = a.zeros,
+                                    .zero_offset = offset,
+                                    .groups = way == 1 ? a.groups : NULL,
+                                    .block_rows = 1,
+                                    .block_cols = SIZE,
+                                    .rounds = true};
+        compare(&w, a.want);
     }
 }
 
@@ -330,10 +480,12 @@ static void tiles(void **state)
                                         .groups = tall_groups,
                                         .block_cols = 33};
     const enum ol_encoding encodings[] = {OL_ENCODING_PACKED, OL_ENCODING_GPTQ,
-                                          OL_ENCODING_AWQ};
-    for (int i = 0; i < 3; i++) {
+                                          OL_ENCODING_AWQ, OL_ENCODING_PACKED,
+                                          OL_ENCODING_GPTQ};
+    for (int i = 0; i < 5; i++) {
         struct ol_weight w = four_bits;
         w.encoding = encodings[i];
+        w.bits = i < 3 ? 4 : 8;
         w.zero_offset = i == 1;
         compare_tiles(w);
         w.groups = NULL;
@@ -341,15 +493,21 @@ static void tiles(void **state)
     }
     struct ol_weight w = four_bits;
     w.encoding = OL_ENCODING_FP8;
+    w.groups = NULL;
+    w.zeros = NULL;
     w.block_rows = 100; /* tiles begin inside blocks */
     w.block_cols = 50;
     compare_tiles(w);
-    static uint8_t exponents[2 * TALL * 8];
-    for (size_t i = 0; i < sizeof exponents; i++)
-        exponents[i] = (uint8_t)(100 + i % 50);
-    w.encoding = OL_ENCODING_MXFP4;
+    static uint8_t powers[2 * TALL * 9];
+    for (size_t i = 0; i < sizeof powers; i++)
+        powers[i] = (uint8_t)(100 + i % 50);
+    w.encoding = OL_ENCODING_MXFP8;
     w.scale_dtype = OL_DTYPE_E8M0;
-    w.scales = exponents;
+    w.scales = powers;
+    w.block_rows = 1;
+    w.block_cols = 32;
+    compare_tiles(w);
+    w.encoding = OL_ENCODING_MXFP4;
     w.block_cols = 44;
     w.row_step = 2 * WIDE;
     compare_tiles(w);
@@ -399,8 +557,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp8_blocks), cmocka_unit_test(fp8_channels),
         cmocka_unit_test(nvfp4),      cmocka_unit_test(mxfp4),
-        cmocka_unit_test(transposed), cmocka_unit_test(tiles),
-        cmocka_unit_test(halves),
+        cmocka_unit_test(exponents),  cmocka_unit_test(packed),
+        cmocka_unit_test(columns),    cmocka_unit_test(transposed),
+        cmocka_unit_test(tiles),      cmocka_unit_test(halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,13 +43,21 @@ static int read_block(struct ol_config q, const char *key,
     return 0;
 }
 
-/* Keys of "fp8": without blocks a tensor has one scale. */
+/* Without blocks a tensor of "fp8" has one scale. */
 static int read_fp8(struct ol_config q, struct ol_quantization_spec *spec,
                     struct ol_error *err)
 {
     static const char key[] = "weight_block_size";
     const bool blocks = ol_json_kind(ol_config_whole(q, key)) != OL_JSON_NULL;
+    const char *form;
+    if (ol_config_string_or(q, "scale_fmt", "float", &form, err) != 0)
+        return -1;
+    spec->exponents = strcmp(form, "ue8m0") == 0;
+    if (!spec->exponents && strcmp(form, "float") != 0)
+        return refuse(q, "fp8", "scale_fmt", form, err);
     spec->plain_modules = ol_config_whole(q, "modules_to_not_convert");
+    if (ol_json_kind(spec->plain_modules) == OL_JSON_NULL)
+        spec->plain_modules = ol_config_whole(q, "ignored_layers");
     spec->scales = blocks ? OL_SCALES_BLOCK : OL_SCALES_TENSOR;
     return blocks ? read_block(q, key, spec, err) : 0;
 }
@@ -366,6 +374,7 @@ static const struct {
     {"modelopt", OL_QUANTIZATION_MODELOPT, read_modelopt},
     {"modelopt_fp4", OL_QUANTIZATION_MODELOPT, read_modelopt},
     {"mxfp4", OL_QUANTIZATION_MXFP4, read_mxfp4},
+    {"mxfp8", OL_QUANTIZATION_MXFP8, read_fp8},
 };
 enum { N_METHODS = sizeof methods / sizeof methods[0] };
 

@@ -80,6 +80,10 @@ bool ol_format_is_type(const struct ol_stored_tensor *t, const char *type);
 /* BF16, F16 or F32. */
 int ol_format_read_type(const struct ol_format_search *s,
                         const struct ol_stored_tensor *t, enum ol_dtype *dtype);
+/* Whether the inputs are whole groups of two codes to a byte; t is named. */
+int ol_format_check_groups(const struct ol_format_search *s,
+                           const struct ol_stored_tensor *t, const char *format,
+                           int64_t group);
 struct ol_span ol_format_span(const struct ol_stored_tensor *t);
 
 /* Which of the two matrices that lie in one tensor; the down projection lies alone. */

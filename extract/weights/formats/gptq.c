@@ -79,6 +79,7 @@ static void cut_rows(const struct ol_weight *w, int64_t row, int64_t n,
 
 static const struct ol_format_label labels[] = {
     {.method = OL_QUANTIZATION_GPTQ, .bits = 4},
+    {.method = OL_QUANTIZATION_GPTQ, .bits = 8},
     {.method = OL_QUANTIZATION_NONE},
 };
 

@@ -4,6 +4,7 @@
  * tensors are what is left. */
 OL_FORMAT(PLAIN, plain)
 OL_FORMAT(FP8, fp8)
+OL_FORMAT(MXFP8, mxfp8)
 OL_FORMAT(MXFP4, mxfp4)
 OL_FORMAT(NVFP4, nvfp4)
 OL_FORMAT(PACKED, packed)

@@ -2,9 +2,7 @@
  *
  *     value = code * 2^(scale - 127)
  *
- * as gpt-oss has them, all experts in one tensor. */
-#include <inttypes.h>
-
+ * as gpt-oss has them, all experts in one tensor, or a tensor for each matrix. */
 #include "common/narrow.h"
 #include "extract/weights/formats/e2m1.h"
 #include "extract/weights/formats/formats.h"
@@ -12,7 +10,7 @@
 enum { MXFP4_GROUP = 32 };
 
 /* X_blocks U8 [n_experts, out, in / 32, 16], X_scales U8 [n_experts, out, in / 32]. */
-static int find(const struct ol_format_search *s, struct ol_weight *weight)
+static int find_fused(const struct ol_format_search *s, struct ol_weight *weight)
 {
     const struct ol_stored_tensor *blocks = ol_format_find(s, s->want->name, "_blocks");
     if (blocks == NULL)
@@ -24,11 +22,8 @@ static int find(const struct ol_format_search *s, struct ol_weight *weight)
     const int64_t groups = want->n_cols / MXFP4_GROUP;
     const struct ol_stored_tensor *scales =
         ol_format_need(s, blocks, want->name, "_scales");
-    if (want->n_cols % MXFP4_GROUP != 0)
-        return ol_fail(s->err,
-                       "%s: tensor %s: MXFP4 needs a multiple of %d inputs, not %" PRId64,
-                       ol_checkpoint_path(s->c, blocks->file), blocks->name, MXFP4_GROUP,
-                       want->n_cols);
+    if (ol_format_check_groups(s, blocks, "MXFP4", MXFP4_GROUP) != 0)
+        return -1;
     const struct ol_format_shape codes = {
         4, {n_experts, step * want->n_rows, groups, MXFP4_GROUP / 2}};
     const struct ol_format_shape exponents = {3,
@@ -60,10 +55,59 @@ static int find(const struct ol_format_search *s, struct ol_weight *weight)
     return 1;
 }
 
+/* compressed-tensors: X.weight_packed U8 [out, in / 2], X.weight_scale U8 or F8_E8M0
+ * [out, in / 32]. */
+static int find_packed(const struct ol_format_search *s, struct ol_weight *weight)
+{
+    const struct ol_role_tensor *want = s->want;
+    const int group = want->spec->quantization.group;
+    const int64_t size = group > 0 ? group : MXFP4_GROUP;
+    char base[OL_FORMAT_NAME_BYTES];
+    ol_format_base(want, base);
+    const struct ol_stored_tensor *codes = ol_format_find(s, base, ".weight_packed");
+    if (codes == NULL)
+        return 0;
+    const struct ol_stored_tensor *scales =
+        ol_format_need(s, codes, base, ".weight_scale");
+    if (scales == NULL || ol_format_check_groups(s, codes, "MXFP4", size) != 0 ||
+        ol_format_check_type(s, codes, "U8") != 0 ||
+        (!ol_format_is_type(scales, "F8_E8M0") &&
+         ol_format_check_type(s, scales, "U8") != 0) ||
+        ol_format_check_shape(
+            s, codes, (struct ol_format_shape){2, {want->n_rows, want->n_cols / 2}}) !=
+            0 ||
+        ol_format_check_shape(
+            s, scales,
+            (struct ol_format_shape){2, {want->n_rows, want->n_cols / size}}) != 0)
+        return -1;
+    *weight = (struct ol_weight){
+        .data = codes->data,
+        .encoding = OL_ENCODING_MXFP4,
+        .scale_dtype = OL_DTYPE_E8M0,
+        .n_rows = want->n_rows,
+        .n_cols = want->n_cols,
+        .row_step = want->n_cols,
+        .col_step = 1,
+        .scales = scales->data,
+        .block_rows = 1,
+        .block_cols = size,
+        .spans = {ol_format_span(codes), ol_format_span(scales)},
+        .sharers = 1,
+    };
+    return 1;
+}
+
+static int find(const struct ol_format_search *s, struct ol_weight *weight)
+{
+    return s->want->spec->quantization.method == OL_QUANTIZATION_MXFP4
+               ? find_fused(s, weight)
+               : find_packed(s, weight);
+}
+
 static int64_t bytes(const struct ol_quantization_spec *q, int64_t n_rows, int64_t n_cols)
 {
-    (void)q;
-    return n_rows * n_cols / 2 + n_rows * ol_ceil_div(n_cols, MXFP4_GROUP);
+    const int64_t size = q->group > 0 ? q->group : MXFP4_GROUP;
+    return n_rows * n_cols / 2 + n_rows * ol_ceil_div(n_cols, size);
 }
 
 /* ---- decoding ---- */
@@ -89,6 +133,11 @@ static bool rows_bf16(const struct ol_weight *w, int64_t row, int64_t n, uint16_
 
 static const struct ol_format_label labels[] = {
     {.method = OL_QUANTIZATION_MXFP4, .experts_alone = true},
+    {.method = OL_QUANTIZATION_COMPRESSED,
+     .form = "mxfp4-pack-quantized",
+     .bits = 4,
+     .type = "float",
+     .scales = OL_SCALES_GROUP},
     {.method = OL_QUANTIZATION_NONE},
 };
 

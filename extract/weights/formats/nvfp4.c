@@ -4,7 +4,6 @@
  *     value = code * (scale * factor)    or    code * (scale / factor)
  *
  * both steps in float. A tensor for each matrix. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "common/narrow.h"
@@ -38,12 +37,8 @@ static int nvfp4(const struct ol_format_search *s, const struct ol_stored_tensor
     float factor = 0;
     if (scales == NULL || one == NULL)
         return -1;
-    if (group % 2 != 0 || want->n_cols % group != 0)
-        return ol_fail(s->err,
-                       "%s: tensor %s: NVFP4 needs a multiple of %" PRId64
-                       " inputs (an even number), not %" PRId64,
-                       ol_checkpoint_path(s->c, codes->file), codes->name, group,
-                       want->n_cols);
+    if (ol_format_check_groups(s, codes, "NVFP4", group) != 0)
+        return -1;
     if (ol_format_check_type(s, codes, "U8") != 0 ||
         ol_format_check_type(s, scales, "F8_E4M3") != 0 ||
         ol_format_check_shape(

@@ -181,6 +181,13 @@ static const struct ol_format_label labels[] = {
      .scales = OL_SCALES_GROUP | OL_SCALES_CHANNEL,
      .zero_points = true,
      .experts_unless_listed = true},
+    {.method = OL_QUANTIZATION_COMPRESSED,
+     .form = "pack-quantized",
+     .bits = 8,
+     .type = "int",
+     .scales = OL_SCALES_GROUP | OL_SCALES_CHANNEL,
+     .zero_points = true,
+     .experts_unless_listed = true},
     {.method = OL_QUANTIZATION_NONE},
 };
 

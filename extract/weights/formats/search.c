@@ -60,6 +60,19 @@ int ol_format_read_type(const struct ol_format_search *s,
                    ol_checkpoint_path(s->c, t->file), t->name, t->dtype_name);
 }
 
+int ol_format_check_groups(const struct ol_format_search *s,
+                           const struct ol_stored_tensor *t, const char *format,
+                           int64_t group)
+{
+    if (group % 2 == 0 && s->want->n_cols % group == 0)
+        return 0;
+    return ol_fail(s->err,
+                   "%s: tensor %s: %s needs a multiple of %" PRId64
+                   " inputs (an even number), not %" PRId64,
+                   ol_checkpoint_path(s->c, t->file), t->name, format, group,
+                   s->want->n_cols);
+}
+
 struct ol_span ol_format_span(const struct ol_stored_tensor *t)
 {
     return (struct ol_span){t->data, (size_t)t->bytes};
