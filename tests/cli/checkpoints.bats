@@ -245,6 +245,34 @@ PY
     [[ $output == *"config.json: quantised weights (quant_method \"fp8\") with scale_fmt ue4m3 are not supported" ]]
 }
 
+@test "zero points of 8 bits are taken from codes of 8 bits" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    copy qwen3_moe-int8
+    f32 model --ids model/ids.txt -o a.h5
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import fuse_experts as f
+t, out = f.load("model/model.safetensors"), {}
+for name, (dtype, shape, data) in t.items():
+    if dtype == "I8":
+        zeros = [r % 7 - 3 for r in range(shape[0])]
+        codes = [(b - 256 if b > 127 else b) + zeros[i // shape[1]] for i, b in enumerate(data)]
+        data = bytes(c & 255 for c in codes)
+        out[name + "_zero_point"] = (dtype, [shape[0], 1], bytes(z & 255 for z in zeros))
+    out[name] = (dtype, shape, data)
+f.save("model/model.safetensors", out)
+PY
+    sed -i 's/"symmetric": true/"symmetric": false/' model/config.json
+    f32 model --ids model/ids.txt -o b.h5
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" a.h5 b.h5
+    sed -i 's/int-quantized/naive-quantized/' model/config.json
+    f32 model --ids model/ids.txt -o c.h5
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" a.h5 c.h5
+    sed -i 's/layers.0.self_attn.k_proj.weight_zero_point/layers.0.self_attn.k_proj.weight_zero_paint/' model/model.safetensors
+    run f32 model --ids model/ids.txt -o d.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *"layers.0.self_attn.k_proj.weight is there, but model.layers.0.self_attn.k_proj.weight_zero_point, which belongs to it, is not" ]]
+}
+
 @test "tensors of a layer that nothing reads are named, those that change nothing are not" {
     [ -n "$PYTHON" ] || skip "needs h5py"
     # Biases that config.json no longer speaks of.

@@ -58,7 +58,7 @@ print(x)' "$1" "$2"; }
 @test "from config.json alone quantised weights are as many bytes as in the checkpoint" {
     cd "$BATS_TEST_TMPDIR"
     for model in gpt_oss-mxfp4 llama4-fp8 qwen3_moe-awq qwen3_moe-fp8 qwen3_moe-gptq \
-        qwen3_moe-gptq2 qwen3_moe-gptq8 qwen3_moe-gptq8-sym qwen3_moe-int8-packed \
+        qwen3_moe-gptq2 qwen3_moe-gptq8 qwen3_moe-gptq8-sym qwen3_moe-int8 qwen3_moe-int8-packed \
         qwen3_moe-mxfp4-packed qwen3_moe-mxfp8 qwen3_moe-nvfp4; do
         echo "$model"
         "$EXTRACT" --plan "$GOLDEN/$model" -n 1 -l 8 > whole.json

@@ -262,6 +262,11 @@ MODELS |= {
         **BYTES, **MOE, quantization_config=dict(
             quant_method="gptq", bits=8, group_size=-1, desc_act=False, sym=True)),
                             torch.float16),
+    "qwen3_moe-int8": ("Qwen3Moe", dict(
+        **COMMON, **MOE, head_dim=10, moe_intermediate_size=22, norm_topk_prob=True,
+        quantization_config=compressed_weights(
+            "int-quantized", PLAIN, num_bits=8, type="int", strategy="channel",
+            symmetric=True, group_size=None, dynamic=False)), torch.bfloat16),
     "qwen3_moe-int8-packed": ("Qwen3Moe", dict(
         **COMMON, **MOE, head_dim=10, moe_intermediate_size=26, norm_topk_prob=True,
         quantization_config=compressed_weights(
@@ -338,6 +343,7 @@ QUANTISERS = {
     "qwen3_moe-gptq-sym": lambda w: quantise.gptq(w, 8, False, 0, True),
     "qwen3_moe-gptq8": lambda w: quantise.gptq(w, 8, True, 1, bits=8),
     "qwen3_moe-gptq8-sym": lambda w: quantise.gptq(w, w.shape[1], False, 1, True, 8),
+    "qwen3_moe-int8": quantise.int8,
     "qwen3_moe-int8-packed": lambda w: quantise.compressed(w, 12, False, 8),
     "qwen3_moe-mxfp4-packed": quantise.mxfp4_packed,
     "qwen3_moe-mxfp8": lambda w: quantise.fp8_exponents(w, 1, 32, torch.uint8),

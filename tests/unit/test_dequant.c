@@ -393,6 +393,38 @@ static void columns(void **state)
     }
 }
 
+/* A scale, and a zero point, for a row, for a group of its inputs, or for all. */
+static void int8(void **state)
+{
+    (void)state;
+    enum { ROWS = 37, COLS = 261 };
+    static struct integers a;
+    fill_integers(&a, COLS, 1);
+    const int shapes[][2] = {{1, COLS}, {1, 32}, {ROWS, COLS}};
+    for (int way = 0; way < 6; way++) {
+        const int rows = shapes[way / 2][0], cols = shapes[way / 2][1];
+        const bool zeros = way % 2 == 1;
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLS; c++) {
+                const int at = r / rows * ((COLS - 1) / cols + 1) + c / cols;
+                const int code = a.codes[r * COLS + c], zero = zeros ? a.zeros[at] : 0;
+                a.want[r * COLS + c] = integer(&a, at, code > 127 ? code - 256 : code,
+                                               zero > 127 ? zero - 256 : zero);
+            }
+        const struct ol_weight w = {.data = a.codes,
+                                    .encoding = OL_ENCODING_INT8,
+                                    .scale_dtype = OL_DTYPE_BF16,
+                                    .n_rows = ROWS,
+                                    .n_cols = COLS,
+                                    .scales = a.scales,
+                                    .zeros = zeros ? a.zeros : NULL,
+                                    .block_rows = rows,
+                                    .block_cols = cols,
+                                    .rounds = true};
+        compare(&w, a.want);
+    }
+}
+
 /* Transposed, and one column in two. */
 static void transposed(void **state)
 {
@@ -498,6 +530,10 @@ static void tiles(void **state)
     w.block_rows = 100; /* tiles begin inside blocks */
     w.block_cols = 50;
     compare_tiles(w);
+    w.encoding = OL_ENCODING_INT8;
+    w.zeros = tall_zeros;
+    compare_tiles(w);
+    w.zeros = NULL;
     static uint8_t powers[2 * TALL * 9];
     for (size_t i = 0; i < sizeof powers; i++)
         powers[i] = (uint8_t)(100 + i % 50);
@@ -558,8 +594,9 @@ int main(void)
         cmocka_unit_test(fp8_blocks), cmocka_unit_test(fp8_channels),
         cmocka_unit_test(nvfp4),      cmocka_unit_test(mxfp4),
         cmocka_unit_test(exponents),  cmocka_unit_test(packed),
-        cmocka_unit_test(columns),    cmocka_unit_test(transposed),
-        cmocka_unit_test(tiles),      cmocka_unit_test(halves),
+        cmocka_unit_test(columns),    cmocka_unit_test(int8),
+        cmocka_unit_test(transposed), cmocka_unit_test(tiles),
+        cmocka_unit_test(halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -356,6 +356,7 @@ int main(void)
         "qwen3_moe-gptq8-sym",
         "qwen3_moe-int4",
         "qwen3_moe-int4-zeros",
+        "qwen3_moe-int8",
         "qwen3_moe-int8-packed",
         "qwen3_moe-modelopt",
         "qwen3_moe-mxfp4-packed",
