@@ -174,9 +174,10 @@ static int check_linked(struct pull *p)
     if (strncmp(etag, p->o->etag, n) == 0 && (etag[n] == '"' || etag[n] == '\0'))
         return 0;
     return ol_fail(p->err,
-                   "%s: %s: the Hub's etag is %.70s, its listing's %s: it was changed "
+                   "%s: %s: the Hub's etag is %.*s, its listing's %s: it was changed "
                    "meanwhile",
-                   p->o->about.repo, p->o->about.path, etag, p->o->etag);
+                   p->o->about.repo, p->o->about.path, (int)strcspn(etag, "\""), etag,
+                   p->o->etag);
 }
 
 /* 206: "bytes from-last/size", to the byte. */

@@ -67,6 +67,8 @@ together() {
     for k in 0 1 1000 65535 1048576 4000000; do
         start mended "cut$k" "{\"cut\": [$k, null, $k]}" .
     done
+    # As long as something comes, as often as it takes.
+    start mended often "{\"cut\": [$(printf '300000, %.0s' {1..20}) 300000]}" .
     together
     like cut '{"cut": [70000, 300000, 1500000, 2000000, 40000]}' org/three
     ask log >/dev/null
@@ -80,8 +82,14 @@ together() {
     start mended limit '{"hub": [[429, {"RateLimit": "\"resolvers\";r=0;t=1"}]]}' 'waiting 2 s'
     start mended untold '{"hub": [429]}' 'waiting 1 s'
     start mended later '{"hub": [null, [429, {"Retry-After": "1"}], null, 429]}' 'waiting 1 s'
+    start mended store '{"store": [[429, {"Retry-After": "1"}], 429]}' 'waiting 1 s'
     start refused long '{"hub": [[429, {"Retry-After": "7200"}]]}' 'asks to wait 7200 s: try again then, or set HF_TOKEN'
     together
+    # And really waited for.
+    mended waited '{"hub": [[429, {"Retry-After": "1"}]]}' 'waiting 1 s'
+    ask pauses org/waited | awk '{ ok = $1 >= 1 } END { exit !ok }'
+    mended waits '{"store": [[429, {"Retry-After": "1"}]]}' 'waiting 1 s'
+    ask pauses org/waits | awk '{ ok = $1 >= 1 } END { exit !ok }'
 }
 
 @test "servers that fail for a time, and for good" {
@@ -118,6 +126,7 @@ unreachable() {
     mended ignored '{"range": [null, "ignored"]}' .
     mended ignores '{"range": ["ignored", "ignored", "ignored", "ignored"]}' .
     refused other '{"range": ["other size", "other size"]}' 'the Hub says that it has 9000086 bytes, its listing 9000085: it was changed meanwhile'
+    refused etag '{"etag": "0123"}' "the Hub's etag is 0123, its listing's [0-9a-f]+: it was changed"
     refused grown '{"grown": 5}' 'its listing [0-9]+: it was changed meanwhile'
 }
 
@@ -186,6 +195,20 @@ unreachable() {
         echo "$at: $kept bytes were kept, $sent came after"
         [ "$((kept + sent))" -eq "$(weight_bytes "org/kill$at")" ]
     done
+}
+
+@test "nothing that was written is fetched again" {
+    ! sanitized || skip 'sanitizers and preloaded calls do not go together'
+    # Killed before the last of four files has its name: whichever that is, its bytes are all there.
+    # The weights are the last.
+    like late '{"pause": 0.5}'
+    LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=fsync FAULT_AT=4 FAULT_ERROR=KILL \
+        "$EXTRACT" -q --download org/late >directory 2>said || true
+    [ "$(kept_bytes org/late)" -eq "$(weight_bytes org/late)" ]
+    ask log >/dev/null
+    fetch org/late
+    good org/late
+    [ "$(ask sent org/late)" -eq 0 ]
 }
 
 weight_bytes() { cat "$(from "$1")"/model*.safetensors | wc -c; }

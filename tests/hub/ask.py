@@ -6,6 +6,7 @@
     ask.py PORT once REPO FOLDER    each byte of each file under FOLDER's model*.safetensors came from
                                     the store exactly once, and nothing was asked by HEAD
     ask.py PORT sent REPO           bytes that the store sent
+    ask.py PORT pauses REPO         seconds from the answer 429 to the next request for the same path
     ask.py PORT tokens              places that were sent a token, sorted
     ask.py PORT log_tokens          place and host of every request with a token"""
 import http.client
@@ -55,6 +56,13 @@ elif COMMAND == "once":
     once(*REST)
 elif COMMAND == "sent":
     print(sum(e["sent"] for e in log() if e["at"] == "store" and e["repo"] == REST[0]))
+elif COMMAND == "pauses":
+    entries = [e for e in log() if e["repo"] == REST[0]]
+    for i, entry in enumerate(entries):
+        if entry["status"] == 429:
+            after = [e for e in entries[i + 1:] if (e["at"], e["path"], e["range"]) ==
+                     (entry["at"], entry["path"], entry["range"])]
+            print(after[0]["time"] - entry["time"])
 elif COMMAND == "tokens":
     print(*sorted({e["at"] for e in log() if e["token"]}))
 elif COMMAND == "log_tokens":

@@ -52,6 +52,7 @@ USUAL = {
     "claimed": 0,       # bytes by which the listing makes files longer than they are
     "grown": 0,         # bytes by which the store's files are longer than the listing says
     "redirect": None,   # where files are said to be, in place of the store; "loop"
+    "etag": None,       # that a redirect names, in place of the file's own
     "direct": False,    # large files come from the Hub itself
     "date": "Expires",  # how a URL says when it expires: "X-Amz", or None
 }
@@ -99,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def note(self, status):
         with LOCK:
-            LOG.append({"at": self.server.role, "method": self.command, "path": self.path, "host": self.headers.get("Host"), "repo": self.repo,
+            LOG.append({"at": self.server.role, "method": self.command, "path": self.path, "host": self.headers.get("Host"), "time": time.time(), "repo": self.repo,
                         "status": status, "range": self.headers.get("Range"), "token": self.headers.get("Authorization"),
                         "agent": self.headers.get("User-Agent"), "encoding": self.headers.get("Accept-Encoding"),
                         "first": self.first, "sent": self.sent})
@@ -282,7 +283,7 @@ class Hub(Handler):
             return self.refuse(404, "EntryNotFound", "Entry not found", X_Repo_Commit=commit(repo))
         size, oid, sha256, lfs = facts(full)
         size += fault(repo, "grown") if lfs else 0
-        known = {"X-Repo-Commit": commit(repo), "X-Linked-Size": size, "X-Linked-ETag": '"%s"' % (sha256 if lfs else oid)}
+        known = {"X-Repo-Commit": commit(repo), "X-Linked-Size": size, "X-Linked-ETag": '"%s"' % (fault(repo, "etag") or (sha256 if lfs else oid))}
         if fault(repo, "redirect") == "loop":
             return self.reply(302, b"", {"Location": self.path})
         if fault(repo, "redirect"):
