@@ -213,6 +213,8 @@ static void describe_run(const struct ol_parts *parts, const struct command *com
     set_int(model, "total_parameters", info->model.total_parameters);
     set_int(model, "active_parameters", info->model.active_parameters);
     set_text(model, "weight_format", info->model.weight_format);
+    if (*info->model.activations_config != '\0')
+        set_text(model, "activations_config", info->model.activations_config);
     set_text(model, "config_sha256", info->model.config_sha256);
     set_text(model, "weights_sha256", info->model.weights_sha256);
     set_text(input, "source", info->input.source);

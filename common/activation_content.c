@@ -109,6 +109,7 @@ static const struct attribute {
     {"/model", "config_sha256", TEXT, AT(model.config_sha256)},
     {"/model", "weights_sha256", TEXT, AT(model.weights_sha256)},
     {"/model", "layers_json", TEXT, AT(model.layers_json)},
+    {"/model", "activations_config", LATER_TEXT, AT(model.activations_config)},
     {"/input", "source", TEXT, AT(input.source)},
     {"/input", "text_sha256", TEXT, AT(input.text_sha256)},
     {"/input", "tokenizer_sha256", TEXT, AT(input.tokenizer_sha256)},

@@ -124,6 +124,9 @@ struct ol_activation_info {
         char *name, *family, *config_json, *weight_format, *config_sha256,
             *weights_sha256;
         char *layers_json;
+        char *activations_config; /* keys of config.json by which others quantise
+                                     activations; "" where there are none, and in old
+                                     files */
         int64_t n_layers, d_model, vocab_size, n_experts, top_k;
         int64_t total_parameters, active_parameters;
     } model;

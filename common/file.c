@@ -42,6 +42,14 @@ int ol_file_open(const char *path, int flags, struct ol_error *err)
     return -1;
 }
 
+int ol_file_exists(const char *path, bool *there, struct ol_error *err)
+{
+    *there = access(path, F_OK) == 0;
+    return *there || errno == ENOENT || errno == ENOTDIR
+               ? 0
+               : ol_fail_errno(err, "%s: cannot be looked for", path);
+}
+
 bool ol_file_is(int fd, const char *path)
 {
     struct stat x, y;

@@ -13,6 +13,10 @@
  * flags as of open(2), with O_CREAT made by 0666. A descriptor, or -1 and errno. */
 int ol_file_open(const char *path, int flags, struct ol_error *err);
 
+/* Whether there is anything of that name. That this cannot be told is a failure, and does
+ * not mean that there is nothing. */
+int ol_file_exists(const char *path, bool *there, struct ol_error *err);
+
 /* Whether path names the file that is open (device and inode). */
 bool ol_file_is(int fd, const char *path);
 

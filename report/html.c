@@ -97,6 +97,12 @@ static void put_facts(const struct ol_report_results *r, FILE *out)
     fact(out, "size", size);
     fact(out, "experts", experts);
     fact(out, "parameters", parameters);
+    if (*r->model.activations_config != '\0') {
+        char *activations =
+            ol_xasprintf(OL_TEXT_ACTIVATIONS, r->model.activations_config);
+        fact(out, "activations", activations);
+        free(activations);
+    }
     fact(out, "text", text);
     fact(out, "run", run);
     if (*r->run.label != '\0')

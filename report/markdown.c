@@ -9,6 +9,7 @@
 #include "report/format.h"
 #include "report/markdown_text.h"
 #include "report/runs.h"
+#include "report/sentences.h"
 #include "report/survey.h"
 #include "report/table.h"
 #include "report/text.h"
@@ -40,6 +41,10 @@ static void print_facts(const struct ol_report_results *r, FILE *out)
     ol_table_cell(t, "parameters");
     ol_table_cell(t, "%s, %s active; stored as %s", total, active,
                   r->model.weight_format);
+    if (*r->model.activations_config != '\0') {
+        ol_table_cell(t, "activations");
+        ol_table_cell(t, OL_TEXT_ACTIVATIONS, r->model.activations_config);
+    }
     ol_table_cell(t, "run");
     char *run = ol_report_run(r);
     ol_table_cell(t, "%s", run);

@@ -151,7 +151,11 @@ void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, F
         "output is the residual stream\nafter the layer. The kurtosis of a normal "
         "distribution is 3. It is that of each token's\nvalues, of which the median is "
         "shown; that \"of all\" values together grows with the\nlength of the "
-        "sequences.%s\n\n",
+        "sequences.%s%s\n\n",
+        d->kurtosis_tokens != OL_ABSENT
+            ? ""
+            : " That of tokens is not known: it needs tensors\n(ol-extract --store "
+              "bf16).",
         d->sites.n > top ? " The rest is in HTML and CSV." : "");
     ol_grid_markdown(g, top, out);
     ol_grid_free(g);

@@ -61,6 +61,8 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
     if (read_text(s, "name", &r->arena, &r->model.name, err) != 0 ||
         read_text(s, "family", &r->arena, &r->model.family, err) != 0 ||
         read_text(s, "weight_format", &r->arena, &r->model.weight_format, err) != 0 ||
+        read_text(s, "activations_config", &r->arena, &r->model.activations_config,
+                  err) != 0 ||
         read_text(s, "routing", &r->arena, &r->model.routing, err) != 0 ||
         ol_json_need_int(s, "n_layers", 0, OL_REPORT_MOST_LAYERS, &r->model.n_layers,
                          err) != 0 ||

@@ -54,7 +54,7 @@ struct ol_report_results {
     const char *file, *tool_version, *command_line;
     struct {
         /* "": not known */
-        const char *name, *family, *weight_format, *routing;
+        const char *name, *family, *weight_format, *activations_config, *routing;
         const char *config_sha256, *weights_sha256;
         int64_t n_layers, d_model, vocab_size, n_experts, top_k;
         int64_t total_parameters, active_parameters;

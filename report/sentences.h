@@ -25,4 +25,8 @@ int ol_quantised_worst(const struct ol_quantisation *q, int64_t method, int most
                        int64_t *order);
 double ol_quantised_at(const struct ol_reals *values, int64_t i); /* NAN: not there */
 
+/* Of a model whose config.json has others quantise activations, by these keys. */
+#define OL_TEXT_ACTIVATIONS                                                              \
+    "in the run's precision; an engine that follows %s of config.json quantises them"
+
 #endif

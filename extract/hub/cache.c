@@ -64,6 +64,60 @@ static int only_snapshot(const char *folder, char commit[OL_HUB_COMMIT_BYTES])
     return n == 1 ? 0 : 1;
 }
 
+/* Names below a folder of references, and in it; appended to *names with commas. */
+static void list_refs(const char *path, const char *prefix, char **names)
+{
+    enum { MOST = 400 };
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        if (entry->d_name[0] == '.' || strlen(*names) > MOST)
+            continue;
+        char *inner = ol_xasprintf("%s/%s", path, entry->d_name),
+             *name = ol_xasprintf("%s%s", prefix, entry->d_name);
+        if (is_directory(inner)) {
+            char *below = ol_xasprintf("%s/", name);
+            list_refs(inner, below, names);
+            free(below);
+        } else {
+            char *longer =
+                ol_xasprintf("%s%s%s", *names, **names != '\0' ? ", " : "", name);
+            free(*names);
+            *names = longer;
+        }
+        free(name);
+        free(inner);
+    }
+    closedir(directory);
+}
+
+/* Which revisions the cache knows by name, and which commits it has. */
+static int refuse_revision(const char *folder, const char *ref, struct ol_error *err)
+{
+    char *refs = ol_xasprintf("%s/refs", folder), *names = ol_xstrdup(""),
+         *snapshots = ol_xasprintf("%s/snapshots", folder), *commits = ol_xstrdup("");
+    list_refs(refs, "", &names);
+    DIR *directory = opendir(snapshots);
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;)
+        if (ol_hub_is_commit(entry->d_name)) {
+            char *longer = ol_xasprintf("%s%s%s", commits, *commits != '\0' ? ", " : "",
+                                        entry->d_name);
+            free(commits);
+            commits = longer;
+        }
+    if (directory != NULL)
+        closedir(directory);
+    ol_fail(err, "%s: is not there; the cache has the revisions %s and the commits %s",
+            ref, *names != '\0' ? names : "(none)",
+            *commits != '\0' ? commits : "(none)");
+    free(commits);
+    free(snapshots);
+    free(names);
+    free(refs);
+    return -1;
+}
+
 /* The commit of a revision; without one, what refs/main says or, where no reference was
  * written, the only snapshot that there is. */
 static int find_commit(const char *folder, const char *revision,
@@ -77,7 +131,9 @@ static int find_commit(const char *folder, const char *revision,
     int result = 0;
     char *ref = ol_xasprintf("%s/refs/%s", folder, revision != NULL ? revision : "main");
     const bool absent = stat(ref, &status) != 0 && errno == ENOENT;
-    if (!absent || revision != NULL)
+    if (absent && revision != NULL)
+        result = refuse_revision(folder, ref, err);
+    else if (!absent)
         result = read_commit(ref, commit, err);
     else if (only_snapshot(folder, commit) != 0)
         result = ol_fail(err,

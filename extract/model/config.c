@@ -80,6 +80,20 @@ static struct read_key *find(const struct ol_config_reads *reads,
     return NULL;
 }
 
+/* A word that JSON does not know stands where a number should be. */
+static int check_word(struct ol_config c, const char *key, const char *expected,
+                      struct ol_error *err)
+{
+    const struct ol_json *value = ol_json_get(c.json, key);
+    const char *text =
+        ol_json_kind(value) == OL_JSON_STRING ? ol_json_string(value, NULL) : "";
+    const size_t n = strlen(text);
+    return n == 0 || python_word(text, n) != n
+               ? 0
+               : ol_fail(err, "%s: key \"%s\" is %s, expected %s", c.file, key, text,
+                         expected);
+}
+
 /* Note the key and give the reader of JSON its view. */
 static struct ol_json_section note(struct ol_config c, const char *key, bool whole)
 {
@@ -102,12 +116,16 @@ static struct ol_json_section note(struct ol_config c, const char *key, bool who
 int ol_config_need_int(struct ol_config c, const char *key, int64_t low, int64_t high,
                        int64_t *value, struct ol_error *err)
 {
+    if (check_word(c, key, "a whole number", err) != 0)
+        return -1;
     return ol_json_need_int(note(c, key, false), key, low, high, value, err);
 }
 
 int ol_config_int_or(struct ol_config c, const char *key, int64_t low, int64_t high,
                      int64_t fallback, int64_t *value, struct ol_error *err)
 {
+    if (check_word(c, key, "a whole number", err) != 0)
+        return -1;
     return ol_json_int_or(note(c, key, false), key, low, high, fallback, value, err);
 }
 
@@ -139,7 +157,8 @@ static int check_range(struct ol_config c, const char *key, struct ol_config_ran
 int ol_config_need_real(struct ol_config c, const char *key, struct ol_config_range range,
                         double *value, struct ol_error *err)
 {
-    if (ol_json_need_real(note(c, key, false), key, value, err) != 0)
+    if (check_word(c, key, "a finite number", err) != 0 ||
+        ol_json_need_real(note(c, key, false), key, value, err) != 0)
         return -1;
     return check_range(c, key, range, *value, err);
 }
@@ -147,7 +166,8 @@ int ol_config_need_real(struct ol_config c, const char *key, struct ol_config_ra
 int ol_config_real_or(struct ol_config c, const char *key, struct ol_config_range range,
                       double fallback, double *value, struct ol_error *err)
 {
-    if (ol_json_real_or(note(c, key, false), key, fallback, value, err) != 0)
+    if (check_word(c, key, "a finite number", err) != 0 ||
+        ol_json_real_or(note(c, key, false), key, fallback, value, err) != 0)
         return -1;
     return check_range(c, key, range, *value, err);
 }
@@ -201,14 +221,18 @@ int ol_config_section(struct ol_config c, const char *key, struct ol_config *sec
 struct check {
     const char *file, *family;
     const struct ol_config_reads *reads;
-    char *unknown;
+    struct ol_config_notes *notes;
     struct ol_error *err;
 };
 
 static int refuse(const struct check *k, const char *path, const struct ol_json *value)
 {
     enum { MOST = 80 };
-    char *text = ol_json_dump_text(value, 0);
+    const bool word =
+        ol_json_kind(value) == OL_JSON_STRING &&
+        python_word(ol_json_string(value, NULL), strlen(ol_json_string(value, NULL))) > 0;
+    char *text =
+        word ? ol_xstrdup(ol_json_string(value, NULL)) : ol_json_dump_text(value, 0);
     ol_fail(k->err,
             "%s: key \"%s\" is %.*s%s: it changes the computation, and model_type %s is "
             "not computed so here",
@@ -217,12 +241,12 @@ static int refuse(const struct check *k, const char *path, const struct ol_json 
     return -1;
 }
 
-static void note_unknown(struct check *k, const char *path)
+static void append(char **names, const char *path)
 {
     char *longer =
-        k->unknown == NULL ? ol_xstrdup(path) : ol_xasprintf("%s, %s", k->unknown, path);
-    free(k->unknown);
-    k->unknown = longer;
+        *names == NULL ? ol_xstrdup(path) : ol_xasprintf("%s, %s", *names, path);
+    free(*names);
+    *names = longer;
 }
 
 static int check_object(struct check *k, const char *path, const struct ol_json *object);
@@ -235,6 +259,8 @@ static int check_member(struct check *k, const char *path, const struct ol_json 
     char *name = ol_xasprintf("%s%s", path, key);
     const struct read_key *read = find(k->reads, object, key);
     const enum ol_config_effect effect = ol_config_effect_of(name, object, value);
+    if (effect == OL_CONFIG_ACTIVATIONS)
+        append(&k->notes->activations, name);
     if (read != NULL) {
         if (!read->whole && ol_json_kind(value) == OL_JSON_OBJECT) {
             char *inner = ol_xasprintf("%s.", name);
@@ -244,7 +270,7 @@ static int check_member(struct check *k, const char *path, const struct ol_json 
     } else if (effect == OL_CONFIG_CHANGES) {
         status = refuse(k, name, value);
     } else if (effect == OL_CONFIG_UNKNOWN) {
-        note_unknown(k, name);
+        append(&k->notes->unknown, name);
     }
     free(name);
     return status;
@@ -259,11 +285,16 @@ static int check_object(struct check *k, const char *path, const struct ol_json 
     return 0;
 }
 
-int ol_config_check(struct ol_config c, const char *family, char **unknown,
+int ol_config_check(struct ol_config c, const char *family, struct ol_config_notes *notes,
                     struct ol_error *err)
 {
-    struct check k = {c.file, family, c.reads, NULL, err};
-    const int status = check_object(&k, "", c.json);
-    *unknown = k.unknown;
-    return status;
+    struct check k = {c.file, family, c.reads, notes, err};
+    return check_object(&k, "", c.json);
+}
+
+void ol_config_notes_clear(struct ol_config_notes *notes)
+{
+    free(notes->unknown);
+    free(notes->activations);
+    *notes = (struct ol_config_notes){0};
 }

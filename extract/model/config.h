@@ -57,6 +57,13 @@ int ol_config_expect_bool(struct ol_config c, const char *key, bool expected,
 int ol_config_expect_string(struct ol_config c, const char *key, const char *expected,
                             struct ol_error *err);
 
+/* Names of keys, joined by ", "; owned, NULL: there are none. */
+struct ol_config_notes {
+    char *unknown;     /* nothing is known of them */
+    char *activations; /* by which others quantise activations (config_keys.h) */
+};
+void ol_config_notes_clear(struct ol_config_notes *notes);
+
 /* A member as a whole, NULL when absent: the caller judges all that is in it. */
 const struct ol_json *ol_config_whole(struct ol_config c, const char *key);
 
@@ -66,9 +73,8 @@ int ol_config_section(struct ol_config c, const char *key, struct ol_config *sec
                       struct ol_error *err);
 
 /* Judge the keys that nobody read: harmless ones pass; one that changes the computation
- * must have the value that does not, else it is refused by name and value; the names of
- * unknown ones are joined by ", " in *unknown (to be freed; NULL when there are none). */
-int ol_config_check(struct ol_config c, const char *family, char **unknown,
+ * must have the value that does not, else it is refused by name and value. */
+int ol_config_check(struct ol_config c, const char *family, struct ol_config_notes *notes,
                     struct ol_error *err);
 
 #endif

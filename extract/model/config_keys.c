@@ -1,7 +1,7 @@
-/* Two tables: keys that are harmless, and keys that change the computation with the
- * values that leave it as it is. A key that some family reads may stand here too: the
- * tables are asked only where nobody read it. They follow the configuration classes of
- * Hugging Face transformers and the files that are published. */
+/* Tables: keys that are harmless, keys that change the computation with the values that
+ * leave it as it is, and keys about activations. A key that some family reads may stand
+ * here too: the tables are asked only where nobody read it. They follow the configuration
+ * classes of Hugging Face transformers and the files that are published. */
 #include "extract/model/config_keys.h"
 
 #include <stdbool.h>
@@ -56,12 +56,9 @@ static const char *const harmless[] = {
     "rope.beta_slow rope.mscale rope.mscale_all_dim rope.low_freq_factor "
     "rope.high_freq_factor rope.attention_factor rope.truncate rope.mrope_section "
     "rope.mrope_interleaved rope.type rope.rope_type",
-    /* what is done to activations, which are not quantised here; which tensors are
-     * quantised is seen in the checkpoint */
-    "quantization_config.activation_scheme "
+    /* which tensors are quantised is seen in the checkpoint */
     "quantization_config.modules_to_not_convert quantization_config.ignored_layers "
     "quantization_config.ignore quantization_config.exclude_modules "
-    "quantization_config.kv_cache_scheme quantization_config.kv_cache_quant_algo "
     "quantization_config.quantization_status "
     "quantization_config.global_compression_ratio quantization_config.version "
     "quantization_config.producer quantization_config.dequantize "
@@ -87,10 +84,16 @@ static const char *const harmless[] = {
     "quantization_config._load_in_8bit quantization_config.load_in_4bit "
     "quantization_config.load_in_8bit",
     /* of a group of compressed-tensors */
-    "group.targets group.input_activations group.output_activations "
+    "group.targets "
     "group.weights.actorder group.weights.observer group.weights.observer_kwargs "
     "group.weights.scale_dtype group.weights.zp_dtype group.weights.block_structure",
 };
+
+/* What is done to activations, by an engine that serves the model. */
+static const char activations[] =
+    "quantization_config.activation_scheme quantization_config.kv_cache_scheme "
+    "quantization_config.kv_cache_quant_algo quantization.kv_cache_quant_algo "
+    "group.input_activations group.output_activations";
 
 /* Values are separated by spaces; "[]" is an empty array or object. `unless` names a key
  * of the same object whose value false makes this one mute. */
@@ -220,6 +223,43 @@ static void common_name(const char *name, char *room, size_t bytes)
              group != NULL ? group : name);
 }
 
+/* Rotations of inputs while the model runs have many names, and make another model of the
+ * weights: what is called so is not passed over, unless it is off. */
+static bool is_transform(const char *name, const struct ol_json *value)
+{
+    static const char *const words[] = {"rotat", "hadamard", "transform"};
+    if (strncmp(name, "quantization_config.", 20) != 0 && strncmp(name, "group.", 6) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(name, words[i]) != NULL)
+            return !is_value(value, "false none off");
+    return false;
+}
+
+/* Methods of modelopt are named after the weights (W) and activations (A) that they make;
+ * without an A, those of WO (weight only) leave activations as they are. */
+static bool quantises_activations(const struct ol_json *method)
+{
+    const char *name =
+        ol_json_kind(method) == OL_JSON_STRING ? ol_json_string(method, NULL) : "";
+    return *name != '\0' && strstr(name, "A16") == NULL && strstr(name, "_WO") == NULL &&
+           strcmp(name, "MIXED_PRECISION") != 0;
+}
+
+static bool is_about_activations(const char *name, const struct ol_json *value)
+{
+    if (strcmp(name, "quantization_config.quant_algo") == 0)
+        return quantises_activations(value);
+    if (strcmp(name, "quantization_config.quantized_layers") == 0) {
+        struct ol_json *modules = (struct ol_json *)(uintptr_t)value;
+        for (void *it = ol_json_first(modules); it != NULL;
+             it = ol_json_next(modules, it))
+            if (quantises_activations(ol_json_get(ol_json_value(it), "quant_algo")))
+                return true;
+    }
+    return false;
+}
+
 enum ol_config_effect ol_config_effect_of(const char *name, const struct ol_json *object,
                                           const struct ol_json *value)
 {
@@ -228,6 +268,11 @@ enum ol_config_effect ol_config_effect_of(const char *name, const struct ol_json
     name = room;
     if (ol_json_kind(value) == OL_JSON_NULL)
         return OL_CONFIG_HARMLESS;
+    if (is_among(name, activations) || is_about_activations(name, value))
+        return ol_json_kind(value) == OL_JSON_STRING &&
+                       ol_json_string(value, NULL)[0] == '\0'
+                   ? OL_CONFIG_HARMLESS
+                   : OL_CONFIG_ACTIVATIONS;
     for (size_t i = 0; i < sizeof changing / sizeof changing[0]; i++) {
         if (!is_among(name, changing[i].names))
             continue;
@@ -240,5 +285,5 @@ enum ol_config_effect ol_config_effect_of(const char *name, const struct ol_json
     for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
         if (is_among(name, harmless[i]))
             return OL_CONFIG_HARMLESS;
-    return OL_CONFIG_UNKNOWN;
+    return is_transform(name, value) ? OL_CONFIG_CHANGES : OL_CONFIG_UNKNOWN;
 }

@@ -7,6 +7,9 @@
 enum ol_config_effect {
     OL_CONFIG_HARMLESS, /* it never changes the computation, or not with this value */
     OL_CONFIG_CHANGES,
+    /* It has others quantise activations, which are not quantised here: the weights are
+     * those that they have, and what is computed of them is not. */
+    OL_CONFIG_ACTIVATIONS,
     OL_CONFIG_UNKNOWN,
 };
 

@@ -29,8 +29,8 @@ static const struct ol_family *find_family(const char *file, const char *type,
     return NULL;
 }
 
-static int read_spec(struct ol_config config, struct ol_spec *spec, char **unknown,
-                     struct ol_error *err)
+static int read_spec(struct ol_config config, struct ol_spec *spec,
+                     struct ol_config_notes *notes, struct ol_error *err)
 {
     const char *type;
     if (ol_config_string_or(config, "model_type", NULL, &type, err) != 0)
@@ -42,18 +42,18 @@ static int read_spec(struct ol_config config, struct ol_spec *spec, char **unkno
         return -1;
     spec->family = family->model_type;
     return family->read(config, spec, err) == 0
-               ? ol_config_check(config, spec->family, unknown, err)
+               ? ol_config_check(config, spec->family, notes, err)
                : -1;
 }
 
-int ol_spec_read(struct ol_json_section config, struct ol_spec *spec, char **unknown,
-                 struct ol_error *err)
+int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
+                 struct ol_config_notes *notes, struct ol_error *err)
 {
     *spec = (struct ol_spec){0};
-    *unknown = NULL;
+    *notes = (struct ol_config_notes){0};
     struct ol_config_reads *reads = ol_config_reads_new();
-    const int status = read_spec((struct ol_config){config.file, config.json, reads},
-                                 spec, unknown, err);
+    const int status =
+        read_spec((struct ol_config){config.file, config.json, reads}, spec, notes, err);
     ol_config_reads_free(reads);
     return status;
 }

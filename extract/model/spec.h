@@ -221,11 +221,11 @@ extern const struct ol_family *const ol_families[]; /* ends with NULL */
 
 /* Find the family by config's model_type and let it fill in the spec; an unknown one is
  * refused with the list of known ones, and so is a key that changes the computation and
- * that the family does not know. The names of keys of which nothing is known are joined
- * by ", " in *unknown, to be freed; NULL: there are none. config must outlive the spec.
- * Free with ol_spec_clear, also after a failure. */
-int ol_spec_read(struct ol_json_section config, struct ol_spec *spec, char **unknown,
-                 struct ol_error *err);
+ * that the family does not know. What is to be said of other keys is in *notes, to be
+ * cleared. config must outlive the spec. Free with ol_spec_clear, also after a failure.
+ */
+int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
+                 struct ol_config_notes *notes, struct ol_error *err);
 void ol_spec_clear(struct ol_spec *spec);
 
 /* Kind of every layer as a JSON array: [{"layer":0,"kind":"moe","attention":"full"},

@@ -24,6 +24,8 @@ void ol_session_describe_config(struct ol_session *r)
     struct ol_json *layers = ol_spec_layers_json(&m->spec);
     info->model.layers_json = ol_json_dump_text(layers, 0);
     ol_json_free(layers);
+    info->model.activations_config =
+        ol_xstrdup(m->notes.activations != NULL ? m->notes.activations : "");
     info->model.n_layers = m->spec.n_layers;
     info->model.d_model = m->spec.d_model;
     info->model.vocab_size = m->spec.vocab_size;

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "common/file.h"
+
 /* Digits that decide the values of the hidden states. */
 static void identify(const struct ol_session *r, char hex[OL_SHA256_HEX_BYTES])
 {
@@ -125,7 +127,9 @@ int ol_session_look_for_complete(const struct ol_session *r, bool *complete,
                                  struct ol_error *err)
 {
     *complete = false;
-    const bool unfinished = access(r->partial_path, F_OK) == 0;
+    bool unfinished;
+    if (ol_file_exists(r->partial_path, &unfinished, err) != 0)
+        return -1;
     if (!r->request->resume || unfinished || !r->output.exists)
         return 0;
     const char *what = NULL;
@@ -163,8 +167,11 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
     const struct ol_state_identity id = {hex, r->request->precision, r->all.n_rows,
                                          r->model.spec.d_model};
     const char *partial = r->partial_path;
-    const bool there = access(partial, F_OK) == 0;
+    bool there, kept;
     int status = -1;
+    if (ol_file_exists(partial, &there, err) != 0 ||
+        ol_file_exists(r->state_path, &kept, err) != 0)
+        return -1;
     if (r->output.exists)
         umask(umask(0777) | (~r->output.mode & 0777));
     if (there && !r->request->resume) {
@@ -172,7 +179,7 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
                 "%s: an unfinished run is there: go on with it (--resume), or remove it "
                 "to begin anew",
                 partial);
-    } else if (there && access(r->state_path, F_OK) == 0) {
+    } else if (there && kept) {
         r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
         if (r->file != NULL)
             r->states = ol_state_open(r->state_path, &id, err);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/process.h"
 
 #define FORMAT "ol-status"
@@ -270,16 +271,23 @@ int ol_heartbeat_tell(const char *path, bool json, struct ol_error *err)
     char *final = ol_xasprintf("%.*s", (int)(ends ? n - n_ending : n), path);
     char *partial = ol_xasprintf("%s%s", final, ending);
     char *status_path = path_beside(partial);
-    int status;
-    if (access(partial, F_OK) == 0)
-        status = access(status_path, F_OK) == 0
-                     ? tell_running(partial, status_path, json, err)
-                     : tell_idle(partial, "stopped", json, err);
-    else if (access(final, F_OK) == 0)
+    bool unfinished = false, alive = false, complete = false;
+    int status = ol_file_exists(partial, &unfinished, err) != 0 ||
+                         ol_file_exists(status_path, &alive, err) != 0 ||
+                         ol_file_exists(final, &complete, err) != 0
+                     ? -1
+                     : 0;
+    if (status != 0)
+        goto out;
+    if (unfinished)
+        status = alive ? tell_running(partial, status_path, json, err)
+                       : tell_idle(partial, "stopped", json, err);
+    else if (complete)
         status = tell_idle(final, "complete", json, err);
     else
         status = ol_fail(err, "%s: there is no such run, neither %s nor %s", path,
                          partial, final);
+out:
     free(status_path);
     free(partial);
     free(final);

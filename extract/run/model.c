@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/infile.h"
 #include "extract/hub/hub.h"
 
@@ -66,11 +67,12 @@ static int read_sidecar(struct ol_model *m, struct ol_error *err)
     if (m->directory == NULL ||
         ol_json_kind(ol_json_get(m->config, "quantization_config")) != OL_JSON_NULL)
         return 0;
-    int result = 0;
     size_t bytes = 0;
     char *path = ol_xasprintf("%s/hf_quant_config.json", m->directory), *text = NULL;
     struct ol_json *sidecar = NULL;
-    if (access(path, F_OK) != 0)
+    bool there;
+    int result = ol_file_exists(path, &there, err);
+    if (result != 0 || !there)
         goto out;
     result = -1;
     text = read_text(path, &bytes, err);
@@ -82,7 +84,10 @@ static int read_sidecar(struct ol_model *m, struct ol_error *err)
     } else if (sidecar != NULL) {
         struct ol_json *copy = ol_json_new_copy(method);
         if (ol_json_kind(ol_json_get(copy, "quant_algo")) == OL_JSON_NULL) {
-            ol_json_free(copy); /* of the key-value cache alone */
+            /* Of the key-value cache alone. */
+            ol_json_set(m->config, "quantization.kv_cache_quant_algo",
+                        ol_json_new_copy(ol_json_get(copy, "kv_cache_quant_algo")));
+            ol_json_free(copy);
         } else {
             ol_json_set(copy, "quant_method", ol_json_new_string("modelopt"));
             ol_json_set(m->config, "quantization_config", copy);
@@ -94,6 +99,17 @@ out:
     free(text);
     free(path);
     return result;
+}
+
+static void tell_notes(const struct ol_model *m, const char *path)
+{
+    if (m->notes.unknown != NULL)
+        ol_warn("%s: ignored, because nothing is known of them: %s", path,
+                m->notes.unknown);
+    if (m->notes.activations != NULL)
+        ol_note("%s: only weights are quantised here, activations stay in the run's "
+                "precision; an engine that follows %s computes otherwise",
+                path, m->notes.activations);
 }
 
 static int read_config(struct ol_model *m, const char *path, struct ol_error *err)
@@ -111,11 +127,9 @@ static int read_config(struct ol_model *m, const char *path, struct ol_error *er
         const struct ol_json *inner = ol_json_get(m->config, "config");
         const bool wrapped = ol_json_kind(inner) == OL_JSON_OBJECT;
         const struct ol_json_section section = {path, wrapped ? inner : m->config};
-        char *unknown;
-        status = ol_spec_read(section, &m->spec, &unknown, err);
-        if (status == 0 && unknown != NULL)
-            ol_warn("%s: ignored, because nothing is known of them: %s", path, unknown);
-        free(unknown);
+        status = ol_spec_read(section, &m->spec, &m->notes, err);
+        if (status == 0)
+            tell_notes(m, path);
     }
     return status;
 }
@@ -202,6 +216,7 @@ void ol_model_clear(struct ol_model *m)
     ol_weights_free(m->weights);
     ol_checkpoint_close(m->checkpoint);
     ol_hub_remote_clear(&m->remote);
+    ol_config_notes_clear(&m->notes);
     ol_spec_clear(&m->spec);
     ol_json_free(m->config);
     free(m->config_text);

@@ -17,6 +17,7 @@ struct ol_model {
     char *config_text;
     char config_sha256[OL_SHA256_HEX_BYTES];
     struct ol_json *config;
+    struct ol_config_notes notes; /* what was said of keys of config.json */
     struct ol_spec spec;
     struct ol_hub_remote remote; /* of a plan, where shards are at the Hub alone */
     struct ol_checkpoint *checkpoint;

@@ -47,18 +47,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct ol_error err = {0};
     struct ol_spec spec;
-    char *unknown = NULL;
+    struct ol_config_notes notes = {0};
     struct ol_json *json = ol_config_parse((const char *)data, size, "config.json", &err);
     if (json == NULL)
         return err.text[0] != '\0' ? 0 : (abort(), 0);
     const struct ol_json *inner = ol_json_get(json, "config");
     const struct ol_json_section s = {"config.json", inner != NULL ? inner : json};
-    if (ol_spec_read(s, &spec, &unknown, &err) == 0)
+    if (ol_spec_read(s, &spec, &notes, &err) == 0)
         use(&spec);
     else if (err.text[0] == '\0')
         abort();
     ol_spec_clear(&spec);
-    free(unknown);
+    ol_config_notes_clear(&notes);
     ol_json_free(json);
     return 0;
 }

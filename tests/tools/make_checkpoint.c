@@ -366,10 +366,10 @@ static int run(struct plan *plan, const char *config_path, const char *directory
 {
     int result = -1;
     struct ol_spec spec = {0};
-    char *unknown = NULL;
+    struct ol_config_notes notes = {0};
     struct ol_json *config = ol_json_load_file(config_path, err);
     if (config == NULL || ol_spec_read((struct ol_json_section){config_path, config},
-                                       &spec, &unknown, err) != 0)
+                                       &spec, &notes, err) != 0)
         goto out;
     if (spec.quantization.method != OL_QUANTIZATION_NONE ||
         spec.expert_layout != OL_EXPERTS_SEPARATE) {
@@ -390,7 +390,7 @@ static int run(struct plan *plan, const char *config_path, const char *directory
         goto out;
     result = 0;
 out:
-    free(unknown);
+    ol_config_notes_clear(&notes);
     ol_spec_clear(&spec);
     ol_json_free(config);
     return result;

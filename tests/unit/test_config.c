@@ -33,15 +33,16 @@ static void no_false_alarm(void **state)
         for (size_t i = 0; i < found.gl_pathc; i++, n++) {
             struct ol_error err = {0};
             struct ol_spec spec;
-            char *unknown;
+            struct ol_config_notes notes;
             struct ol_json *json = load(found.gl_pathv[i]);
             const struct ol_json *inner = ol_json_get(json, "config");
             const struct ol_json_section s = {found.gl_pathv[i],
                                               inner != NULL ? inner : json};
-            if (ol_spec_read(s, &spec, &unknown, &err) != 0)
+            if (ol_spec_read(s, &spec, &notes, &err) != 0)
                 fail_msg("%s", err.text);
-            if (unknown != NULL)
-                fail_msg("%s: nothing is known of %s", found.gl_pathv[i], unknown);
+            if (notes.unknown != NULL)
+                fail_msg("%s: nothing is known of %s", found.gl_pathv[i], notes.unknown);
+            ol_config_notes_clear(&notes);
             ol_spec_clear(&spec);
             ol_json_free(json);
         }
@@ -159,7 +160,7 @@ static void try(const struct change *change)
 {
     struct ol_error err = {0};
     struct ol_spec spec;
-    char *unknown;
+    struct ol_config_notes notes;
     char *path = ol_xasprintf("tests/golden/models/%s/config.json", change->model);
     struct ol_json *json = load(path), *section = json;
     if (change->section[0] != '\0')
@@ -170,8 +171,8 @@ static void try(const struct change *change)
     assert_non_null(value);
     ol_json_set(section, change->key, ol_json_new_copy(ol_json_at(value, 0)));
     const int status =
-        ol_spec_read((struct ol_json_section){path, json}, &spec, &unknown, &err);
-    const char *found = status != 0 ? err.text : unknown;
+        ol_spec_read((struct ol_json_section){path, json}, &spec, &notes, &err);
+    const char *found = status != 0 ? err.text : notes.unknown;
     const char *want = change->outcome;
     const bool expects_unknown = strncmp(want, "unknown ", 8) == 0;
     want += expects_unknown ? 8 : 0;
@@ -182,7 +183,7 @@ static void try(const struct change *change)
         fail_msg("%s, %s %s = %s: %s; expected: %s", change->model, change->section,
                  change->key, change->value, found != NULL ? found : "accepted", want);
     ol_spec_clear(&spec);
-    free(unknown), free(text), free(path);
+    ol_config_notes_clear(&notes), free(text), free(path);
     ol_json_free(value);
     ol_json_free(json);
 }

@@ -196,7 +196,10 @@ static void revisions(void **state)
     resolves_to("o/m@main", main_snapshot);
     resolves_to("o/m@89abcdef0123456789abcdef0123456789abcdef", snapshot);
     resolves_to("o/m@refs/pr/1", snapshot);
-    fails_with("o/m@v2", "/refs/v2: cannot open: No such file");
+    fails_with("o/m@v2", "/refs/v2: is not there; the cache has the revisions ");
+    fails_with("o/m@v2", "refs/pr/1");
+    fails_with("o/m@v2", other);
+    fails_with("o/m@v2", commit);
     fails_with("o/m@0000000000000000000000000000000000000000", "not there: looked for ");
     fails_with("o/m@refs/pr", "/refs/refs/pr: is a directory, expected a regular file");
     /* A snapshot's own path is of a model too. */

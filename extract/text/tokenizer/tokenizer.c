@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/infile.h"
 #include "common/json.h"
 #include "common/utf8.h"
@@ -209,8 +210,9 @@ static int read_config(struct ol_tokenizer *t, const char *directory,
 {
     char *path = ol_xasprintf("%s/tokenizer_config.json", directory);
     struct ol_json *json = NULL;
-    int status = 0;
-    if (access(path, F_OK) == 0) {
+    bool there;
+    int status = ol_file_exists(path, &there, err);
+    if (status == 0 && there) {
         json = ol_json_load_file(path, err);
         status = json != NULL ? 0 : -1;
     }
