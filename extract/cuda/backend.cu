@@ -192,6 +192,7 @@ static void cuda_close(struct ol_backend *b)
         cudaStreamDestroy(cuda->back);
     if (cuda->copies != NULL)
         cudaStreamDestroy(cuda->copies);
+    ol_cuda_gemms_free(cuda);
     ol_cuda_lanes_free(cuda);
     cudaGetLastError();
     ol_pool_free(cuda->pool);
@@ -290,7 +291,7 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
                       "making a stream", err) != 0 ||
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->back, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
-        ol_cuda_lanes_new(cuda, err) != 0)
+        ol_cuda_lanes_new(cuda, err) != 0 || ol_cuda_gemms_new(cuda, err) != 0)
         return -1;
     if (ol_cuda_digests_new(cuda, err) != 0 || ol_cuda_downloads_new(cuda, err) != 0)
         return -1;

@@ -58,6 +58,7 @@ int ol_cublas_check(cublasStatus_t status, const char *what, struct ol_error *er
 
 struct ol_cuda_stage;     /* stage.cu: the ways between the host and the device */
 struct ol_cuda_arena;     /* scratch.cu: device memory of one operation */
+struct ol_cuda_gemms;     /* gemm.cu: how products are computed */
 struct ol_cuda_downloads; /* download.cu: rows on their way back */
 struct ol_cuda_digests;   /* digest.cu: what is on its way to summaries */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
@@ -86,6 +87,8 @@ struct ol_cuda {
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_arrivals *arrivals;
+    size_t workspace_bytes; /* of each lane's */
+    struct ol_cuda_gemms *gemms;
     struct ol_cuda_downloads *downloads;
     struct ol_cuda_digests *digests;
     struct ol_pool *pool; /* fills pinned memory */
@@ -209,6 +212,10 @@ struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *e
 void ol_cuda_stage_free(struct ol_cuda_stage *stage); /* NULL is fine */
 int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
                  const struct ol_cuda_runs *runs, struct ol_error *err);
+
+/* gemm.cu: cuda->gemms. On failure too _free takes what there is, as of those below. */
+int ol_cuda_gemms_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_gemms_free(struct ol_cuda *cuda);
 
 /* download.cu: cuda->downloads. */
 int ol_cuda_downloads_new(struct ol_cuda *cuda, struct ol_error *err);

@@ -29,7 +29,7 @@ static int begin_blas(struct ol_cuda *cuda, struct ol_cuda_lane *lane,
                         "choosing its precision", err) != 0)
         return -1;
     /* Its own would grow at times that nobody knows. */
-    const size_t bytes = (size_t)min(cuda->unit, (int64_t)WORKSPACE);
+    const size_t bytes = cuda->workspace_bytes;
     if (ol_cuda_check(cudaMalloc(&lane->workspace, bytes), "reserving memory for cuBLAS",
                       err) != 0)
         return -1;
@@ -40,6 +40,7 @@ static int begin_blas(struct ol_cuda *cuda, struct ol_cuda_lane *lane,
 
 int ol_cuda_lanes_new(struct ol_cuda *cuda, struct ol_error *err)
 {
+    cuda->workspace_bytes = (size_t)min(cuda->unit, (int64_t)WORKSPACE);
     for (int i = 0; i < OL_CUDA_LANES; i++) {
         struct ol_cuda_lane *lane = &cuda->lanes[i];
         if (ol_cuda_check(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking),

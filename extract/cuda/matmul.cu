@@ -15,11 +15,6 @@
 
 enum { THREADS = 256 };
 
-static cudaDataType_t type_of(enum ol_dtype dtype)
-{
-    return dtype == OL_DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-}
-
 bool ol_cuda_is_ready(const struct ol_weight *w, enum ol_dtype dtype)
 {
     return w->encoding == OL_ENCODING_PLAIN && w->dtype == dtype &&
@@ -55,20 +50,19 @@ int ol_cuda_multiply(struct ol_cuda *cuda, struct ol_tensor x,
                      const struct ol_cuda_operand *w, void *out, enum ol_dtype out_dtype,
                      int64_t step, bool adds, struct ol_error *err)
 {
-    const float one = 1, beta = adds ? 1.0f : 0.0f;
-    const cublasComputeType_t compute =
-        x.dtype == OL_DTYPE_BF16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
     for (int64_t first = 0; first < x.n_rows; first += OL_PRODUCT_ROWS) {
         const int64_t left = x.n_rows - first;
-        const int64_t m = left < OL_PRODUCT_ROWS ? left : (int64_t)OL_PRODUCT_ROWS;
-        char *to = (char *)out + (size_t)(first * step) * ol_dtype_size(out_dtype);
-        /* Row-major matrices are transposed ones there: out^T = weight x^T. */
-        const cublasStatus_t status = cublasGemmEx(
-            cuda->lanes[cuda->lane].blas, w->turned ? CUBLAS_OP_N : CUBLAS_OP_T,
-            CUBLAS_OP_N, (int)w->n, (int)m, (int)w->k, &one, w->data, type_of(w->dtype),
-            (int)w->step, ol_cuda_row(x, first), type_of(x.dtype), (int)x.n_cols, &beta,
-            to, type_of(out_dtype), (int)step, compute, CUBLAS_GEMM_DEFAULT);
-        if (ol_cublas_check(status, "multiplying", err) != 0)
+        struct ol_cuda_product product;
+        product.dtype = x.dtype;
+        product.out_dtype = out_dtype;
+        product.x = ol_cuda_row(x, first);
+        product.w = w;
+        product.out = (char *)out + (size_t)(first * step) * ol_dtype_size(out_dtype);
+        product.m = left < OL_PRODUCT_ROWS ? left : (int64_t)OL_PRODUCT_ROWS;
+        product.x_step = x.n_cols;
+        product.out_step = step;
+        product.adds = adds;
+        if (ol_cuda_gemm(cuda, &product, err) != 0)
             return -1;
     }
     return 0;

@@ -22,6 +22,20 @@ int ol_cuda_load_operand(struct ol_cuda *cuda, const struct ol_weight *w, int64_
                          int64_t n, enum ol_dtype dtype, void *room,
                          struct ol_cuda_operand *operand, struct ol_error *err);
 
+/* gemm.cu: out [m, n], with out_step values from a row to the next, = x [m, k], with
+ * x_step, times operand^T (+ out when `adds`), by the lane's stream. x is of `dtype`, as
+ * the operand is. */
+struct ol_cuda_product {
+    enum ol_dtype dtype, out_dtype;
+    const void *x;
+    const struct ol_cuda_operand *w;
+    void *out;
+    int64_t m, x_step, out_step;
+    bool adds;
+};
+int ol_cuda_gemm(struct ol_cuda *cuda, const struct ol_cuda_product *product,
+                 struct ol_error *err);
+
 /* out [m, n], with `step` values from a row to the next, = x [m, k] operand^T (+ out when
  * `adds`), sums in float, rounded once to out_dtype. */
 int ol_cuda_multiply(struct ol_cuda *cuda, struct ol_tensor x,

@@ -1,5 +1,6 @@
 /* The products of cuBLAS in plain loops: bf16 or float operands, sums in float in rising
  * order of k. */
+#include <cublasLt.h>
 #include <cublas_v2.h>
 
 #include "internal.h"
@@ -141,5 +142,185 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa,
                        *static_cast<const float *>(alpha),
                        *static_cast<const float *>(beta)};
     cudasim_enqueue(handle->stream, [=] { multiply(p); });
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* ---- cuBLASLt ---- */
+
+struct cudasim_lt {
+};
+struct cudasim_lt_product {
+    bool a_turned;
+};
+struct cudasim_lt_layout {
+    cudaDataType_t type;
+    uint64_t rows, cols;
+    int64_t step;
+};
+struct cudasim_lt_preference {
+    uint32_t alignment;
+};
+
+template <typename T> static cublasStatus_t make(T **made)
+{
+    if (cudasim_fails())
+        return CUBLAS_STATUS_ALLOC_FAILED;
+    *made = new T();
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+template <typename T> static cublasStatus_t destroy(T *made)
+{
+    delete made;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
+{
+    return make(handle);
+}
+
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
+{
+    return destroy(handle);
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t,
+                                        cudaDataType_t)
+{
+    return make(desc);
+}
+
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc)
+{
+    return destroy(desc);
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
+                                              cublasLtMatmulDescAttributes_t,
+                                              const void *value, size_t bytes)
+{
+    if (bytes != sizeof(cublasOperation_t))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    desc->a_turned = *static_cast<const cublasOperation_t *>(value) == CUBLAS_OP_T;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout,
+                                          cudaDataType_t type, uint64_t rows,
+                                          uint64_t cols, int64_t step)
+{
+    const cublasStatus_t status = make(layout);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        **layout = {type, rows, cols, step};
+    return status;
+}
+
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout)
+{
+    return destroy(layout);
+}
+
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
+                                                cublasLtMatrixLayoutAttribute_t,
+                                                const void *value, size_t bytes)
+{
+    if (bytes != sizeof layout->cols)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    layout->cols = *static_cast<const uint64_t *>(value);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
+{
+    return make(preference);
+}
+
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference)
+{
+    return destroy(preference);
+}
+
+cublasStatus_t
+cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                     cublasLtMatmulPreferenceAttributes_t attribute,
+                                     const void *value, size_t bytes)
+{
+    const bool workspace = attribute == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+    if (bytes != (workspace ? sizeof(size_t) : sizeof(uint32_t)))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (attribute >= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES)
+        preference->alignment = *static_cast<const uint32_t *>(value);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t
+cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
+                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                               cublasLtMatmulPreference_t preference, int asked,
+                               cublasLtMatmulHeuristicResult_t *results, int *given)
+{
+    const uint64_t m = desc->a_turned ? a->cols : a->rows;
+    const uint64_t k = desc->a_turned ? a->rows : a->cols;
+    if (cudasim_fails())
+        return CUBLAS_STATUS_ALLOC_FAILED;
+    if (asked < 1 || b->rows != k || c->rows != m || c->cols != b->cols || d->rows != m ||
+        d->cols != b->cols)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    *given = preference->alignment >= 4;
+    if (*given == 0)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    results->algo = {m, k, b->cols, preference->alignment};
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static bool is_aligned(const void *pointer, int64_t step, cudaDataType_t type,
+                       uint32_t alignment)
+{
+    const uint64_t size = type == CUDA_R_32F ? 4 : 2;
+    return ((uint64_t)(uintptr_t)pointer | (uint64_t)step * size) % alignment == 0;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
+                              const void *alpha, const void *a,
+                              cublasLtMatrixLayout_t a_layout, const void *b,
+                              cublasLtMatrixLayout_t b_layout, const void *beta,
+                              const void *c, cublasLtMatrixLayout_t c_layout, void *d,
+                              cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t *algorithm, void *workspace,
+                              size_t, cudaStream_t stream)
+{
+    const bool turned = desc->a_turned;
+    const uint64_t m = turned ? a_layout->cols : a_layout->rows;
+    const uint64_t k = turned ? a_layout->rows : a_layout->cols;
+    if (cudasim_fails())
+        return CUBLAS_STATUS_EXECUTION_FAILED;
+    if (c != d || b_layout->rows != k || d_layout->rows != m ||
+        d_layout->cols != b_layout->cols || c_layout->step != d_layout->step ||
+        algorithm->m != m || algorithm->k != k || algorithm->most_n < b_layout->cols ||
+        b_layout->cols == 0 ||
+        !is_aligned(a, a_layout->step, a_layout->type, algorithm->alignment) ||
+        !is_aligned(b, b_layout->step, b_layout->type, algorithm->alignment) ||
+        !is_aligned(d, d_layout->step, d_layout->type, algorithm->alignment))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    for (const void *memory : {a, b, (const void *)d, (const void *)workspace})
+        cudasim_check_argument(memory, stream);
+    const product p = {turned,
+                       false,
+                       (size_t)m,
+                       (size_t)b_layout->cols,
+                       (size_t)k,
+                       a,
+                       b,
+                       d,
+                       a_layout->type,
+                       d_layout->type,
+                       (size_t)a_layout->step,
+                       (size_t)b_layout->step,
+                       (size_t)d_layout->step,
+                       *static_cast<const float *>(alpha),
+                       *static_cast<const float *>(beta)};
+    cudasim_enqueue(stream, [=] { multiply(p); });
     return CUBLAS_STATUS_SUCCESS;
 }

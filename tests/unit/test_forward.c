@@ -24,9 +24,13 @@ static char directory[] = "/tmp/ol-test-forward-XXXXXX";
  * round at the same places, but which way a sum in another order falls is chance, and a
  * site of so few values shows that: the bound holds for the quadratic mean over all sites
  * and layers, a looser one for each. */
-#define F32_ERROR            1e-5
-#define F32_WEIGHT_ERROR     5e-5 /* of a router's weight, which is at most 1 */
-#define F32_NLL_ERROR        1e-4
+#define F32_ERROR        1e-5
+#define F32_WEIGHT_ERROR 5e-5 /* of a router's weight, which is at most 1 */
+#define F32_NLL_ERROR    1e-4
+/* A device's exponentials and its order of sums are others than the reference's. Both are
+ * as good, but a few tokens of a tiny qwen3_next make of an error of 2e-6 one of 2e-4
+ * within three layers (measured on an H200; the median token keeps 2e-6). */
+#define F32_TIMES_ON_DEVICE  5
 #define BF16_TIMES_REFERENCE 1.25
 #define BF16_TIMES_ONE_SITE  1.75
 #define BF16_TIMES_WEIGHTS   2.5 /* a router's weights in one layer */
@@ -35,6 +39,8 @@ static char directory[] = "/tmp/ol-test-forward-XXXXXX";
  * The sequences were picked so that the reference's do not; a few of ours may, and what
  * follows in such a sequence is then another computation. */
 #define BF16_MAX_TURNED 2
+
+static double f32_times; /* what such a bound is multiplied by */
 
 static struct ol_activation_file *extract(const char *model, enum ol_backend_kind backend,
                                           enum ol_dtype precision, int n_threads)
@@ -135,7 +141,7 @@ static void compare_site(const struct ol_activation_file *f,
     }
     free(row);
     const double error = sqrt(difference / size);
-    double bound = F32_ERROR;
+    double bound = f32_times * F32_ERROR;
     if (layout->dtype != OL_DTYPE_F32) {
         const double reference = bf16_error(c, layer, ol_site_name(site));
         pooled->ours += error * error;
@@ -184,7 +190,7 @@ static void compare_router(const struct ol_activation_file *f,
                              (int)row, k, found[slot], id);
                 const double x = (double)gates[t * top_k + slot];
                 const double y = (double)at(weights, row * top_k + k);
-                if (exact && !(fabs(x - y) <= F32_WEIGHT_ERROR))
+                if (exact && !(fabs(x - y) <= f32_times * F32_WEIGHT_ERROR))
                     fail_msg("layer %d row %d slot %d: weight %g, expected %g", layer,
                              (int)row, k, x, y);
                 squares += (x - y) * (x - y);
@@ -218,7 +224,7 @@ static void compare_nll(const struct ol_activation_file *f, const struct ol_chec
             const double y = (double)at(want, i++);
             if (pooled->turned[s])
                 continue;
-            if (exact && !(fabs(x - y) <= F32_NLL_ERROR))
+            if (exact && !(fabs(x - y) <= f32_times * F32_NLL_ERROR))
                 fail_msg("sequence %d token %d: nll %g, expected %g", (int)s, (int)t, x,
                          y);
             squares += (x - y) * (x - y);
@@ -262,6 +268,7 @@ static void compare(const char *model, enum ol_backend_kind backend,
     struct ol_checkpoint *c = ol_checkpoint_open(folder, &err);
     if (c == NULL)
         fail_msg("%s", err.text);
+    f32_times = backend == OL_BACKEND_CUDA ? F32_TIMES_ON_DEVICE : 1;
     struct ol_activation_file *f = extract(model, backend, precision, 2);
     const struct ol_activation_layout *layout = ol_activation_layout(f);
     struct pooled pooled = {0};
