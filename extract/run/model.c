@@ -101,17 +101,6 @@ out:
     return result;
 }
 
-static void tell_notes(const struct ol_model *m, const char *path)
-{
-    if (m->notes.unknown != NULL)
-        ol_warn("%s: ignored, because nothing is known of them: %s", path,
-                m->notes.unknown);
-    if (m->notes.activations != NULL)
-        ol_note("%s: only weights are quantised here, activations stay in the run's "
-                "precision; an engine that follows %s computes otherwise",
-                path, m->notes.activations);
-}
-
 static int read_config(struct ol_model *m, const char *path, struct ol_error *err)
 {
     size_t bytes = 0;
@@ -128,8 +117,9 @@ static int read_config(struct ol_model *m, const char *path, struct ol_error *er
         const bool wrapped = ol_json_kind(inner) == OL_JSON_OBJECT;
         const struct ol_json_section section = {path, wrapped ? inner : m->config};
         status = ol_spec_read(section, &m->spec, &m->notes, err);
-        if (status == 0)
-            tell_notes(m, path);
+        if (status == 0 && m->notes.unknown != NULL)
+            ol_warn("%s: ignored, because nothing is known of them: %s", path,
+                    m->notes.unknown);
     }
     return status;
 }
@@ -157,7 +147,13 @@ static int open_weights(struct ol_model *m, struct ol_error *err)
     if (m->checkpoint == NULL)
         return -1;
     m->weights = ol_weights_bind(&m->spec, m->checkpoint, err);
-    return m->weights != NULL ? 0 : -1;
+    if (m->weights == NULL)
+        return -1;
+    if (m->notes.activations != NULL)
+        ol_note("%s: only weights are quantised here, activations stay in the run's "
+                "precision; an engine that follows %s computes otherwise",
+                m->directory, m->notes.activations);
+    return 0;
 }
 
 static char *directory_name(const struct ol_model *m, const char *model)
