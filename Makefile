@@ -3,6 +3,8 @@
 # make run      extract, analyze, report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
 #               files go to runs/NAME.h5 and .json, or OUT=FILE.h5; FORMAT=html writes a page
 #               beside them, or REPORT=page.html
+# make deploy   MODEL=... [GPUS=a100:2] [PARTS=4] [TIME=2:00:00] [OPTIONS='--constraint ...'] and what
+#               run takes: the same on a cluster (Slurm), else on a rented machine (SkyPilot)
 # make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings,
 #               linters, sanitizers
 # make test-real  a trained model from a package index, beside torch: who writes what, or a
@@ -15,7 +17,7 @@
 #
 # As many jobs as there are cores, unless -j says otherwise.
 
-COMMANDS := deps run test test-real fuzz bench check format schema install uninstall clean gpu-pack gpu-check
+COMMANDS := deps run deploy test test-real fuzz bench check format schema install uninstall clean gpu-pack gpu-check
 .PHONY: all deps-check $(COMMANDS)
 all:
 
@@ -335,6 +337,14 @@ $(foreach v,MODEL TEXT FORMAT N L OUT REPORT EXTRACT_OPTIONS ANALYZE_OPTIONS, \
 run: export BUILD := $(B)
 run: all
 	@sh common/run.sh
+
+# ---- deploy: the same elsewhere; extract/deploy/choose says where ----
+
+$(foreach v,MODEL TEXT N L GPUS PARTS TIME OPTIONS EXTRACT_OPTIONS ANALYZE_OPTIONS, \
+    $(eval deploy: export $(v) ?=))
+deploy: export OL_TOOLS := $(abspath $(B))
+deploy: all
+	@sh extract/deploy/choose
 
 # ---- bench: PYTHON with torch and transformers to be compared with them ----
 

@@ -30,6 +30,9 @@ find_tools() {
 # As one word of a shell's command line.
 quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 
+# Words that a shell reads back as they are.
+words() { for word in "$@"; do printf ' %s' "$(quote "$word")"; done; }
+
 is_number() {
     case $1 in
     '' | *[!0-9]* | 0*) return 1 ;;

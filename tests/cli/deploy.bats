@@ -189,3 +189,228 @@ O
     [ "$status" -eq 1 ]
     [ "$output" = "slurm: there is no sbatch here: this is no node of a Slurm cluster" ]
 }
+
+# ---- rented machines ----
+
+# A cloud of one folder: what `sky` launches runs here, and rsync's NAME: is that folder.
+cloud() { # EXIT-STATUS
+    mkdir -p remote
+    cat >bin/sky <<S
+#!/bin/sh
+echo "sky \$*" >>$PWD/calls
+case \$1 in
+launch)
+    mkdir -p $PWD/remote/out/results $PWD/remote/out/log
+    [ $1 -ne 0 ] || for file in run.json report.html receipt.txt run.log; do echo \$file >$PWD/remote/out/results/\$file; done
+    echo line >$PWD/remote/out/log/part-1-of-1.log
+    head -c 1000000 /dev/zero >$PWD/remote/out/run.part-1-of-1.h5
+    exit $1
+    ;;
+down) rm -r $PWD/remote ;;
+esac
+S
+    cat >bin/rsync <<S
+#!/bin/sh
+echo "rsync \$*" >>$PWD/calls
+for word in "\$@"; do
+    case \$word in
+    --include=*h5*) h5=yes ;;
+    -*) ;;
+    *:*) from=$PWD/remote/\${word#*:} ;;
+    *) to=\$word ;;
+    esac
+done
+if [ -n "\${h5:-}" ]; then cp "\$from"/*.h5 "\$to"; else cp -r "\$from." "\$to"; fi
+S
+    chmod +x bin/sky bin/rsync
+}
+
+@test "sky: results come back before the machine goes, and nothing else" {
+    cloud 0
+    "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --gpus A100-80GB:2 --dir here -- -t "$HELDOUT" -n 4 --store none >name 2>err
+    [ "$(cat name)" = here/results/run.json ]
+    [ "$(cut -d' ' -f1,2 calls | tr '\n' ',')" = "sky launch,rsync -az,rsync -az,sky down," ]
+    grep -q '^sky launch -y -c ol-qwen3-30b-a3b here/sky.yaml$' calls
+    [ "$(cd here && find . -type f | LC_ALL=C sort | tr '\n' ' ')" = "./log/part-1-of-1.log ./results/receipt.txt ./results/report.html ./results/run.json ./results/run.log ./sky.yaml " ]
+    # The activation file only when it is asked for.
+    cloud 0
+    "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --gpus 2 --with-h5 --keep --dir there -- -t "$HELDOUT" -n 4 >name 2>err
+    [ -s there/run.part-1-of-1.h5 ]
+    [ -d remote ]
+}
+
+@test "sky: a run that failed leaves its log here and no machine there" {
+    cloud 100
+    run "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --dir here -- -t "$HELDOUT" -n 4
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"the run failed (sky launch: exit status 100): here/log"* ]]
+    [ -e here/log/part-1-of-1.log ]
+    [ ! -e remote ]
+    # Results that cannot be copied are worth a machine that stays.
+    cloud 0
+    printf '#!/bin/sh\nexit 12\n' >bin/rsync
+    run "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --dir here -- -t "$HELDOUT" -n 4
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"could not be copied: ol-qwen3-30b-a3b is still there"* ]]
+    [ -d remote ]
+}
+
+@test "sky: what the rented machine is to do leaves what is brought back" {
+    "$DEPLOY/sky" Org/Model --mem 9 --disk 9 --min-vram 9 --analyze "--threshold 3 --label 'a b'" --dry-run -- \
+        --ids "$IDS" --backend cpu >task.yaml
+    value() { "$PYTHON" -c '
+import re, sys
+print(re.search(r"^  %s: \x27(.*)\x27$" % sys.argv[1], open("task.yaml").read(), re.M)[1].replace("\x27\x27", "\x27"))' "$1"; }
+    sed -n '/^run: |/,$s/^  //p' task.yaml >run.sh
+    mkdir -p /tmp/ol-input
+    cp "$IDS" /tmp/ol-input/1-ids.txt
+    (cd "$ROOT" && MODEL=$PLANTED EXTRACT=$(cd "$BATS_TEST_TMPDIR" && value EXTRACT) \
+        ANALYZE=$(cd "$BATS_TEST_TMPDIR" && value ANALYZE) OUT=$BATS_TEST_TMPDIR/out bash "$BATS_TEST_TMPDIR/run.sh")
+    grep -q '"label": "a b"' out/results/run.json
+    [ -s out/results/report.html ]
+    grep -q 'tokens through' out/results/run.log
+}
+
+@test "sky: a machine that may be taken away is a managed job with a bucket" {
+    cloud 0
+    "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --spot --bucket mine --dir here -- -t "$HELDOUT" -n 4 2>err
+    grep -q '^sky jobs launch -y -n ol-qwen3-30b-a3b here/sky.yaml$' calls
+    grep -q "^  /out: {name: 'mine', mode: MOUNT_CACHED}$" here/sky.yaml
+    grep -q "^  use_spot: true$" here/sky.yaml
+    not grep -q autostop here/sky.yaml
+}
+
+@test "sky: what is not meant is said" {
+    while IFS='|' read -r options message; do
+        # shellcheck disable=SC2086 # The options are several words.
+        run "$DEPLOY/sky" $options
+        echo "$options: $output"
+        [ "$status" -eq 2 ]
+        [[ "$output" == *"$message"* ]]
+    done <<'O'
+|usage: sky MODEL
+A/B --spot|--spot needs --bucket
+A/B --gpus A100:2 --min-vram 80|names say the memory, like A100-80GB
+A/B --mem 4.5|are whole numbers
+A/B --constraint x|is of Slurm
+A/B --dry-run -- --output=x|give --dir
+.|fetches models from the Hub by name
+O
+    run "$DEPLOY/sky" A/B --mem 1 --disk 1 --min-vram 1 --dry-run -- -t none.txt
+    [ "$status" -eq 1 ]
+    [ "$output" = "sky: none.txt: no such file here, to be taken along" ]
+}
+
+@test "sky: SkyPilot reads the tasks, and wants what was asked for" {
+    sky_python=$(sed -n '1s/^#!//p' "$(command -v sky || echo /dev/null)")
+    [ -n "$sky_python" ] || sky_python=python3
+    export HOME=$PWD
+    mkdir -p .sky/catalogs/v8/common
+    printf 'GPU,MemoryGB,Manufacturer\nA100,40,NVIDIA\nA100-80GB,80,NVIDIA\nT4,16,NVIDIA\n' >.sky/catalogs/v8/common/metadata.csv
+    printf 'AcceleratorName,Clouds\nA100,[Lambda]\nA100-80GB,[Lambda]\nT4,[Lambda]\n' >.sky/catalogs/v8/common/accelerators.csv
+    "$sky_python" -c 'import sky' 2>/dev/null || skip "no Python with skypilot"
+    "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --gpus A100-80GB:2,A100:4 --max-price 7.5 --infra runpod --image docker:x/y:z \
+        --analyze "--threshold 3" --dry-run -- -t "$HELDOUT" --text-field "it's" >named.yaml
+    "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --gpus 2 --min-vram 80 --mem 64G --disk 150G --dry-run -- -t "$HELDOUT" >memory.yaml
+    HF_TOKEN=x "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --spot --bucket mine --dry-run -- -t "$HELDOUT" >spot.yaml
+    "$sky_python" - "$DEPLOY/sky.yaml" <<'P'
+import shlex, sys, sky
+def read(path):
+    task = sky.Task.from_yaml(path)
+    return task, list(task.resources)
+read(sys.argv[1])
+task, all = read("named.yaml")
+assert sorted(str(r.accelerators) for r in all) == ["{'A100': 4}", "{'A100-80GB': 2}"], all
+for r in all:
+    assert r.max_hourly_cost == 7.5 and str(r.cloud).lower() == "runpod" and r.extract_docker_image() == "x/y:z", r
+    assert r.autostop_config.down and r.autostop_config.idle_minutes == 10
+words = shlex.split(task.envs["EXTRACT"])
+assert words == ["-t", "/tmp/ol-input/1-heldout.txt", "--text-field", "it's", "--backend", "cuda"], words
+assert task.envs["ANALYZE"] == "--threshold 3" and "/tmp/ol-input/1-heldout.txt" in task.file_mounts
+task, (r,) = read("memory.yaml")
+assert (r.accelerators, r.memory, r.disk_size) == ({"A100-80GB": 2}, "64+", 150), r
+task, all = read("spot.yaml")
+assert all and all[0].use_spot and "/out" in task.storage_mounts and task.envs["OUT"] == "/out", task
+P
+}
+
+@test "make deploy: the cluster whose node this is, else a rented machine, else what to install" {
+    mkdir others
+    cp -s /usr/bin/* others/ 2>/dev/null || :
+    rm -f others/sbatch others/sky
+    choose() {
+        MODEL=$1 TEXT=$HELDOUT N=4 L=64 GPUS=A100:2 PARTS=${PARTS:-} OPTIONS=$2 EXTRACT_OPTIONS="--text-field 'a b'" \
+            PATH=$PWD/bin:$PWD/others sh "$DEPLOY/choose"
+    }
+    run choose "$DEMO" ''
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"neither sbatch here"*"pip install 'skypilot"* ]]
+    stand_in sky
+    choose Qwen/Qwen3-30B-A3B "--dry-run --max-price 3" >task 2>err
+    grep -q '^  accelerators: {A100:2}$' task
+    grep -q '^  max_hourly_cost: 3$' task
+    grep -qF "''--text-field'' ''a b''" task
+    PARTS=3 run choose Qwen/Qwen3-30B-A3B "--dry-run"
+    [ "$status" -eq 2 ]
+    stand_in sbatch
+    PARTS=3 choose "$DEMO" "--dry-run --constraint 'a|b'" >scripts 2>err
+    grep -qxF '#SBATCH --gres=gpu:a100:2' scripts
+    grep -qxF '#SBATCH --constraint=a|b' scripts
+    grep -qxF '#SBATCH --array=1-3' scripts
+    grep -q "'-t' '$HELDOUT' '-n' '4' '-l' '64' '--perplexity' '--text-field' 'a b'$" scripts
+}
+
+@test "status: every part, and all of them" {
+    run "$DEPLOY/status" none
+    [ "$status" -eq 1 ]
+    mkdir out
+    [ "$("$DEPLOY/status" out)" = "out: no part has begun" ]
+    for i in 1 2; do
+        "$DEPLOY/part" -i $i -p 4 -o out/run.h5 "$DEMO" -t "$HELDOUT" -n 4 -l 50 2>err
+    done
+    touch out/run.part-3-of-4.h5.partial
+    cat >out/run.part-3-of-4.h5.partial.status <<S
+{"format":"ol-status","format_version":1,"host":"node","pid":7,"updated":$(date +%s).0,"layer":2,"n_layers":6,"n_tokens":100,"fraction":0.4,"seconds":30.0,"layer_seconds":3.0,"tokens_per_second":1234.5,"seconds_left":75.0,"bytes_read":5,"link_bytes":0,"memory":6,"device_memory":0,"disk_waits":0.5,"link_waits":0.0,"compute_waits":0.0}
+S
+    "$DEPLOY/status" out/ >text
+    cat text
+    grep -qx 'out/run.part-1-of-4.h5: complete' text
+    grep -q '^out/run.part-3-of-4.h5.partial: running on node (process 7), .* layer 3/6 .* waits: disk 50 %' text
+    grep -qx 'out/run.part-4-of-4.h5: not begun' text
+    grep -qx 'out/run.h5: 2 of 4 parts complete, 1 running, 1 waiting or stopped, 0 silent; 1[0-9]* tokens/s together, 1:15 left of the parts that run' text
+    sed -i 's/"updated":[0-9]*/"updated":1000000000/' out/run.part-3-of-4.h5.partial.status
+    run "$DEPLOY/status" out
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"0 running, 1 waiting or stopped, 1 silent"* ]]
+}
+
+@test "survey: what fails is named with its reason, what is done is not done again" {
+    cat >models.txt <<M
+# The first has options of its own.
+$GOLDEN/qwen2_moe --ids $GOLDEN/qwen2_moe/ids.txt --perplexity   # of its own
+
+$PLANTED --ids '$IDS'
+$ROOT/data/none-there --ids $IDS
+M
+    run "$DEPLOY/survey" models.txt --dir s --analyze '--statistics llm_int8,sites' -- --store none
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ -s s/survey.html ]
+    [ "$(cat s/failed.txt)" = "$ROOT/data/none-there: ol-extract: $ROOT/data/none-there: cannot be opened, and is no Hub name (org/name): No such file or directory" ]
+    grep '"command_line"' s/qwen2_moe/results/run.json | grep -q -- '--perplexity'
+    before=$(stat -c %Y.%i s/*/results/run.json)
+    sed -i /none-there/d models.txt
+    run "$DEPLOY/survey" models.txt --dir s --analyze '--statistics llm_int8,sites' -- --store none
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"planted: done before"* ]]
+    [ ! -e s/failed.txt ]
+    [ "$(stat -c %Y.%i s/*/results/run.json)" = "$before" ]
+    # Other options are another run, whose file is in the way.
+    run "$DEPLOY/survey" models.txt --dir s -- --store bf16
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"is complete, but belongs to another run"* ]]
+    echo "$PLANTED" >>models.txt
+    run "$DEPLOY/survey" models.txt --dir s
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"planted is there twice"* ]]
+}

@@ -132,8 +132,8 @@ EOF
 
 @test "documents: man pages have no mistakes that groff finds" {
     command -v groff >/dev/null || skip "groff is not installed"
-    for page in "$ROOT"/*/*.[15]; do
-        [ -z "$(groff -man -ww -z -rLL=100n "$page" 2>&1 | grep -v 'cannot adjust\|cannot break' | tee /dev/stderr)" ]
+    for page in "$ROOT"/*/*.[15] "$ROOT"/*/*/*.7; do
+        [ -z "$(groff -t -man -ww -z -rLL=100n "$page" 2>&1 | grep -v 'cannot adjust\|cannot break' | tee /dev/stderr)" ]
     done
 }
 

@@ -48,6 +48,8 @@ until_true() {
     done
     echo "never: $*"
     squeue
+    scontrol -o show job
+    tail -n 40 "$CLUSTER_DIR/log/slurmctld.log"
     cat out/log/*
     return 1
 }
@@ -55,7 +57,8 @@ ended() { not grep -qE 'PENDING|RUNNING|COMPLETING' <<<"$(state_of "$1")"; }
 kept() { grep -aq 'layer [0-9]* sha256' out/demo.part-1-of-1.h5.partial.state 2>/dev/null; }
 # A job that was queued again waits for two minutes, unless it is told not to.
 begun_again() {
-    scontrol update jobid="$1" StartTime=now 2>/dev/null || :
+    # Not before the first try has been cleared away.
+    if [ "$(squeue -h -j "$1" -o '%T %r')" = "PENDING BeginTime" ]; then scontrol update jobid="$1" StartTime=now || :; fi
     [ "$(grep -c begun out/demo.part-1-of-1.h5.tries)" -eq 2 ]
 }
 
@@ -115,6 +118,15 @@ assert one == two' whole.json out/results/run.json
     [ -e out/demo.part-1-of-2.h5 ]
     [ ! -e out/results ]
     grep -q 'demo.part-2-of-2.h5: is a directory' out/log/part-2-of-2.log
+}
+
+@test "a survey of models as jobs, of which one fails" {
+    printf '%s\n' "$DEMO --threshold 2.5" "$PLANTED --ids none.txt" >models.txt
+    "$DEPLOY/survey" models.txt --dir s --slurm "--cpus 1 --mem 500M" -- -t "$HELDOUT" -n 2 -l 64 --backend cpu 2>err
+    cat err
+    until_true grep -qs 'of 2 models' s/survey.log
+    [ -s s/survey.html ]
+    grep -q "^$PLANTED: ol-extract: --text and --ids exclude each other" s/failed.txt
 }
 
 @test "what the cluster has not is refused by sbatch, and nothing is left queued" {
