@@ -24,21 +24,25 @@ char *ol_hub_shown_url(const char *url)
     return ol_xstrndup(url, n);
 }
 
+static char *beginning_of(const char *text)
+{
+    enum { MOST = 200 };
+    return ol_xstrndup(text, strnlen(text, MOST));
+}
+
 /* What the Hub says: X-Error-Message, else "error" of a JSON body, else the body's
  * beginning. The caller frees. */
 static char *message_of(const struct ol_http_answer *a)
 {
-    enum { MOST = 200 };
     struct ol_error ignored = {0};
     if (a->fields[OL_HTTP_ERROR_MESSAGE] != NULL)
-        return ol_xstrndup(a->fields[OL_HTTP_ERROR_MESSAGE], MOST);
+        return beginning_of(a->fields[OL_HTTP_ERROR_MESSAGE]);
     struct ol_json *json =
         a->start[0] == '{' ? ol_json_load_text(a->start, strlen(a->start), "", &ignored)
                            : NULL;
     const struct ol_json *error = ol_json_get(json, "error");
-    char *text = ol_xstrndup(
-        ol_json_kind(error) == OL_JSON_STRING ? ol_json_string(error, NULL) : a->start,
-        MOST);
+    char *text = beginning_of(
+        ol_json_kind(error) == OL_JSON_STRING ? ol_json_string(error, NULL) : a->start);
     ol_json_free(json);
     for (char *c = text; *c != '\0'; c++)
         if (*c == '\n' || *c == '\r' || *c == '\t')
