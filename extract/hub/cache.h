@@ -52,8 +52,8 @@ int ol_hub_store_has(const struct ol_hub_store *s, const struct ol_hub_entry *en
 int ol_hub_store_lock(const struct ol_hub_store *s, const char *etag,
                       struct ol_error *err);
 
-/* Name a blob in the snapshot: by a relative link, or where the file system has none, by
- * a copy. */
+/* Name a blob in the snapshot: by a relative link or, where the file system has none, by
+ * a hard one, a copy, or a change of its name. */
 int ol_hub_store_link(const struct ol_hub_store *s, const char *etag, const char *path,
                       struct ol_error *err);
 

@@ -206,20 +206,35 @@ static bool leads_to(const char *file, const char *blob)
            x.st_ino == y.st_ino;
 }
 
+/* Where there are no symbolic links: another name, or a copy of what is small. What is
+ * large changes its name, as with huggingface_hub, for there may be no room for two. */
+static int do_without_link(const char *blob, const char *file, struct ol_error *err)
+{
+    enum { SMALL_BYTES = 1 << 20 };
+    struct stat status;
+    if (link(blob, file) == 0)
+        return 0;
+    if (stat(blob, &status) == 0 && status.st_size <= SMALL_BYTES)
+        return copy_file(blob, file, err);
+    return rename(blob, file) == 0
+               ? 0
+               : ol_fail_errno(err, "%s: cannot be renamed to %s", blob, file);
+}
+
 int ol_hub_store_link(const struct ol_hub_store *s, const char *etag, const char *path,
                       struct ol_error *err)
 {
     char *file = ol_xasprintf("%s/%s", s->snapshot, path),
          *blob = ol_hub_store_blob(s, etag), *target = link_target(etag, path);
     int status = make_parents(file, err);
-    /* A link that is there and leads elsewhere, or nowhere, is of an older layout. */
+    /* A name that is there and leads elsewhere, or nowhere, is of an older layout. */
     for (int i = 0; status == 0 && i < 2 && !leads_to(file, blob); i++) {
         if (symlink(target, file) == 0)
             break;
         if (errno == EEXIST && unlink(file) == 0)
             continue;
         if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS)
-            status = copy_file(blob, file, err);
+            status = do_without_link(blob, file, err);
         else
             status = ol_fail_errno(err, "%s: cannot be linked to %s", file, blob);
         break;

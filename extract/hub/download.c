@@ -11,17 +11,25 @@
 
 /* ---- what is missing ---- */
 
+static void append(const struct ol_hub_entry ***entries, size_t *n,
+                   const struct ol_hub_entry *e)
+{
+    *entries = ol_xrealloc_array(*entries, *n + 1, sizeof **entries);
+    (*entries)[(*n)++] = e;
+}
+
 static int add_missing(struct ol_hub_download *d, const struct ol_hub_entry *e,
                        struct ol_error *err)
 {
-    for (size_t i = 0; i < d->n; i++)
-        if (strcmp(d->missing[i]->etag, e->etag) == 0)
-            return 0; /* the same bytes by another name: linked at the end */
     const int has = ol_hub_store_has(&d->store, e, err);
     if (has != 0)
         return has < 0 ? -1 : 0;
-    d->missing = ol_xrealloc_array(d->missing, d->n + 1, sizeof *d->missing);
-    d->missing[d->n++] = e;
+    for (size_t i = 0; i < d->n; i++)
+        if (strcmp(d->missing[i]->etag, e->etag) == 0) {
+            append(&d->twins, &d->n_twins, e);
+            return 0;
+        }
+    append(&d->missing, &d->n, e);
     const int blob = ol_hub_store_look(&d->store, e, err);
     if (blob != 0)
         return blob < 0 ? -1 : 0;
@@ -170,19 +178,12 @@ static int add_weights(struct ol_hub_download *d, struct ol_error *err)
 
 /* ---- */
 
-/* Of files that are the same bytes one is fetched; the others are further links. */
-static int link_others(struct ol_hub_download *d, struct ol_error *err)
+/* Of files that are the same bytes one is fetched; the others are further names. */
+static int link_twins(struct ol_hub_download *d, struct ol_error *err)
 {
-    for (size_t i = 0; i < d->listing.n; i++) {
-        const struct ol_hub_entry *e = &d->listing.entries[i];
-        const bool wanted = is_wanted(e, d->need) || (e->kind == OL_HUB_KIND_WEIGHTS &&
-                                                      (d->need & OL_HUB_WEIGHTS) != 0);
-        const int has = wanted ? ol_hub_store_has(&d->store, e, err) : 1;
-        const int blob = has == 0 ? ol_hub_store_look(&d->store, e, err) : 0;
-        if (has < 0 || blob < 0 ||
-            (blob == 1 && ol_hub_store_link(&d->store, e->etag, e->path, err) != 0))
+    for (size_t i = 0; i < d->n_twins; i++)
+        if (ol_hub_store_link(&d->store, d->twins[i]->etag, d->twins[i]->path, err) != 0)
             return -1;
-    }
     return 0;
 }
 
@@ -223,6 +224,7 @@ int ol_hub_download_begin(struct ol_hub_download *d, const struct ol_hub_name *n
 void ol_hub_download_end(struct ol_hub_download *d)
 {
     free(d->missing);
+    free(d->twins);
     ol_hub_store_clear(&d->store);
     ol_hub_listing_clear(&d->listing);
     ol_http_free(d->http);
@@ -234,7 +236,7 @@ static int fetch_all(struct ol_hub_download *d, struct ol_error *err)
 {
     static const char tokenizer[] = "tokenizer.json";
     const char *revision = d->name->revision != NULL ? d->name->revision : "main";
-    if (fetch_missing(d, d->need != OL_HUB_CONFIG, err) != 0 || link_others(d, err) != 0)
+    if (fetch_missing(d, d->need != OL_HUB_CONFIG, err) != 0 || link_twins(d, err) != 0)
         return -1;
     if (ol_hub_listing_find(&d->listing, tokenizer) == NULL)
         ol_hub_store_note_absent(&d->store, tokenizer);

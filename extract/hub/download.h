@@ -17,6 +17,8 @@ struct ol_hub_download {
     /* What is not in the snapshot: [n], of the listing, its weights first. */
     const struct ol_hub_entry **missing;
     size_t n;
+    const struct ol_hub_entry **twins; /* [n_twins]: missing too, of the same bytes */
+    size_t n_twins;
     int64_t total, there; /* bytes of it, and those that an earlier try left */
     int64_t room;         /* that it takes on the disk */
 };

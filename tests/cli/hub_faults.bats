@@ -268,3 +268,25 @@ END
     fetch org/one
     good org/one
 }
+
+@test "a file system that knows no links" {
+    ! sanitized || skip 'sanitizers and preloaded calls do not go together'
+    export FAULT_CALL=symlink FAULT_AT=1 FAULT_ERROR=EPERM FAULT_ON_FROM=1
+    LD_PRELOAD=$TOOLS/tests/fault.so fetch org/three
+    good org/three
+    [ -z "$(find "$CACHE/models--org--three" -type l)" ]
+    ask log >/dev/null
+    LD_PRELOAD=$TOOLS/tests/fault.so fetch org/three
+    [ "$(ask log | wc -l)" -eq 1 ]
+    HF_HUB_OFFLINE=1 fetch org/three
+}
+
+@test "files of the same bytes are fetched once" {
+    cp -r "$(from org/one)" "$BATS_FILE_TMPDIR/root/org/twins"
+    cp "$(from org/one)/tokenizer.json" "$(from org/twins)/vocab.json"
+    ask log >/dev/null
+    fetch org/twins
+    good org/twins
+    cmp "$(snapshot org/twins)/vocab.json" "$(from org/one)/tokenizer.json"
+    [ "$(ask log | grep -cE 'resolve-cache.*(vocab|tokenizer).json')" -eq 1 ]
+}

@@ -2,10 +2,10 @@
  *
  *     FAULT_CALL=pwrite FAULT_AT=7 FAULT_ERROR=ENOSPC LD_PRELOAD=fault.so ol-extract ...
  *
- * FAULT_ERROR is EIO, ENOSPC, ENOMEM, ENOLCK, EINTR, or what happens instead: SHORT (half
- * of the bytes pass), TORN (half of them, and the process is killed), KILL. FAULT_ON_FROM
- * set: every later call too. FAULT_COUNT names a file for the number of calls. FAULT_AT 0
- * only counts. */
+ * FAULT_ERROR is EIO, ENOSPC, ENOMEM, ENOLCK, EINTR, EPERM, or what happens instead:
+ * SHORT (half of the bytes pass), TORN (half of them, and the process is killed), KILL.
+ * FAULT_ON_FROM set: every later call too. FAULT_COUNT names a file for the number of
+ * calls. FAULT_AT 0 only counts. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -37,8 +37,8 @@ __attribute__((constructor)) static void begin(void)
         int code;
     } errors[] = {
         {"EIO", FAIL, EIO},       {"ENOSPC", FAIL, ENOSPC}, {"ENOMEM", FAIL, ENOMEM},
-        {"ENOLCK", FAIL, ENOLCK}, {"EINTR", FAIL, EINTR},   {"SHORT", SHORT, 0},
-        {"TORN", TORN, 0},        {"KILL", KILL, 0},
+        {"ENOLCK", FAIL, ENOLCK}, {"EINTR", FAIL, EINTR},   {"EPERM", FAIL, EPERM},
+        {"SHORT", SHORT, 0},      {"TORN", TORN, 0},        {"KILL", KILL, 0},
     };
     const char *number = getenv("FAULT_AT"), *error = getenv("FAULT_ERROR");
     call = getenv("FAULT_CALL");
@@ -168,6 +168,17 @@ int posix_fallocate(int fd, off_t offset, off_t length)
 int rename(const char *from, const char *to)
 {
     return hit("rename") ? -1 : REAL(rename)(from, to);
+}
+
+/* A file system that knows no links knows neither kind. */
+int symlink(const char *target, const char *path)
+{
+    return hit("symlink") ? -1 : REAL(symlink)(target, path);
+}
+
+int link(const char *from, const char *to)
+{
+    return hit("symlink") ? -1 : REAL(link)(from, to);
 }
 
 int flock(int fd, int operation)
