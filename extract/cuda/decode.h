@@ -89,6 +89,13 @@ static __device__ __forceinline__ unsigned ol_word(const void *words, int64_t i)
     return static_cast<const unsigned *>(words)[i];
 }
 
+/* Codes of 4 or 8 bits: a word has 2^shift of them. Divisions by numbers that the
+ * compiler does not know are long. */
+static __device__ __forceinline__ int ol_word_shift(const struct ol_cuda_weight &w)
+{
+    return w.bits == 4 ? 3 : 2;
+}
+
 /* The code at `place` of a word of codes of so many bits, lowest first. */
 static __device__ __forceinline__ unsigned ol_code(unsigned word, int64_t place, int bits)
 {

@@ -12,6 +12,7 @@
 
 #include "common/error.h"
 #include "extract/cpu/cpu.h"
+#include "extract/weights/formats/formats.h"
 #include "tests/unit/backends.h"
 
 /* OCP 8-bit floating point, E4M3: bias 7, no infinities. */
@@ -563,6 +564,25 @@ static void tiles(void **state)
     compare_tiles(turned);
 }
 
+/* Each label is found by what it says, and by none that came before it. */
+static void labels(void **state)
+{
+    (void)state;
+    int n = 0;
+    for (int i = 0; i < OL_N_ENCODINGS; i++) {
+        const struct ol_format_label *l = ol_weight_formats[i]->labels;
+        assert_true((l == NULL) == (i == OL_ENCODING_PLAIN));
+        for (; l != NULL && l->method != OL_QUANTIZATION_NONE; l++, n++) {
+            assert_ptr_equal(ol_format_find_label(l->method, l->form, l->bits, l->type),
+                             l);
+            assert_ptr_equal(ol_format_of_label(l), ol_weight_formats[i]);
+        }
+    }
+    assert_true(n >= OL_N_ENCODINGS - 1);
+    assert_null(ol_format_find_label(OL_QUANTIZATION_GPTQ, NULL, 3, NULL));
+    assert_null(ol_format_find_label(OL_QUANTIZATION_COMPRESSED, "marlin-24", 4, "int"));
+}
+
 /* Both conversions of half precision, over all its codes and between them. */
 static void halves(void **state)
 {
@@ -596,7 +616,7 @@ int main(void)
         cmocka_unit_test(exponents),  cmocka_unit_test(packed),
         cmocka_unit_test(columns),    cmocka_unit_test(int8),
         cmocka_unit_test(transposed), cmocka_unit_test(tiles),
-        cmocka_unit_test(halves),
+        cmocka_unit_test(labels),     cmocka_unit_test(halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,10 +3,11 @@
 struct gptq {
     static __device__ float value(const struct ol_cuda_weight &w, int64_t r, int64_t c)
     {
-        const int64_t per_word = 32 / w.bits;
+        const int shift = ol_word_shift(w);
+        const int64_t last = (1 << shift) - 1;
         const unsigned code =
-            ol_code(ol_word(w.data, c / per_word * w.n_rows + r), c % per_word, w.bits);
-        return ol_words_value(w, r, c, code, r % per_word);
+            ol_code(ol_word(w.data, (c >> shift) * w.n_rows + r), c & last, w.bits);
+        return ol_words_value(w, r, c, code, r & last);
     }
 };
 

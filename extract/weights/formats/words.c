@@ -77,11 +77,18 @@ static void load_group(const struct ol_weight *w, int64_t row, int64_t g,
     }
 }
 
-/* The rows of a word, of which those in [first, end) are wanted. */
-static void word_rows(const struct ol_weight *w, int64_t row, int64_t first, int64_t end,
-                      const int *places, float *dst)
+/* What a call for one width of codes asks for. */
+struct word {
+    int64_t row, first, end; /* its first row; which of its rows are wanted */
+    const int *places;
+};
+
+/* Inlined with a width that the compiler knows. */
+static inline void word_rows(const struct ol_weight *w, struct word word, const int bits,
+                             float *dst)
 {
-    const int64_t per_word = 32 / w->bits;
+    const int64_t per_word = 32 / bits, row = word.row;
+    const int *places = word.places;
     float scales[MOST_PER_WORD], zeros[MOST_PER_WORD];
     int64_t known = -1;
     for (int64_t c = 0; c < w->n_cols; c++) {
@@ -92,14 +99,14 @@ static void word_rows(const struct ol_weight *w, int64_t row, int64_t first, int
         const uint32_t shared =
             places != NULL ? ol_dequant_word(w->data, (c * w->n_rows + row) / per_word)
                            : 0;
-        for (int64_t i = first; i < end; i++) {
-            const uint32_t word =
+        for (int64_t i = word.first; i < word.end; i++) {
+            const uint32_t packed =
                 places != NULL
                     ? shared
                     : ol_dequant_word(w->data, c / per_word * w->n_rows + row + i);
             const uint32_t code =
-                ol_words_code(word, places != NULL ? places[i] : c % per_word, w->bits);
-            dst[(i - first) * w->n_cols + c] =
+                ol_words_code(packed, places != NULL ? places[i] : c % per_word, bits);
+            dst[(i - word.first) * w->n_cols + c] =
                 ol_dequant_rounded(w, ((float)code - zeros[i]) * scales[i]);
         }
     }
@@ -110,9 +117,13 @@ void ol_words_rows(const struct ol_weight *w, int64_t row, int64_t n, const int 
 {
     const int64_t per_word = 32 / w->bits;
     for (int64_t r = row, past; r < row + n; r = past) {
-        const int64_t word = r / per_word * per_word;
-        past = word + per_word < row + n ? word + per_word : row + n;
-        word_rows(w, word, r - word, past - word, places, dst + (r - row) * w->n_cols);
+        const int64_t first = r / per_word * per_word;
+        past = first + per_word < row + n ? first + per_word : row + n;
+        const struct word word = {first, r - first, past - first, places};
+        if (w->bits == 4)
+            word_rows(w, word, 4, dst + (r - row) * w->n_cols);
+        else
+            word_rows(w, word, 8, dst + (r - row) * w->n_cols);
     }
 }
 

@@ -9,10 +9,10 @@ static __device__ __forceinline__ float ol_words_value(const struct ol_cuda_weig
                                                        int64_t r, int64_t c,
                                                        unsigned code, int64_t place)
 {
-    const int64_t per_word = 32 / w.bits, g = ol_group(w, c);
+    const int shift = ol_word_shift(w);
+    const int64_t g = ol_group(w, c);
     const unsigned zero =
-        ol_code(ol_word(w.zeros, g * (w.n_rows / per_word) + r / per_word), place,
-                w.bits) +
+        ol_code(ol_word(w.zeros, g * (w.n_rows >> shift) + (r >> shift)), place, w.bits) +
         (unsigned)w.zero_offset;
     return ol_format_rounded(w,
                              ((float)code - (float)zero) * ol_scale(w, g * w.n_rows + r));
