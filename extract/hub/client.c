@@ -98,11 +98,18 @@ long ol_hub_client_n_requests(const struct ol_hub_client *c)
 
 /* ---- notes ---- */
 
-void ol_hub_client_set_wipe(struct ol_hub_client *c, void (*wipe)(void *), void *user)
+void ol_hub_client_set_wipe(struct ol_hub_client *c, void (*wipe)(void *user), void *user)
 {
     pthread_mutex_lock(&c->mutex);
     c->wipe = wipe;
     c->wipe_user = user;
+    pthread_mutex_unlock(&c->mutex);
+}
+
+void ol_hub_client_draw(struct ol_hub_client *c, void (*draw)(void *user), void *user)
+{
+    pthread_mutex_lock(&c->mutex);
+    draw(user);
     pthread_mutex_unlock(&c->mutex);
 }
 

@@ -57,9 +57,12 @@ int ol_hub_client_again(struct ol_hub_client *client, const struct ol_hub_subjec
 /* A note on stderr, on a line of its own whatever a progress line has drawn there. */
 void ol_hub_client_note(struct ol_hub_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Before a note, wipe what is drawn. */
-void ol_hub_client_set_wipe(struct ol_hub_client *client, void (*wipe)(void *),
+/* What wipes the progress line before a note; NULL: there is none. */
+void ol_hub_client_set_wipe(struct ol_hub_client *client, void (*wipe)(void *user),
                             void *user);
+/* Call draw(user) while nobody writes a note. */
+void ol_hub_client_draw(struct ol_hub_client *client, void (*draw)(void *user),
+                        void *user);
 
 /* Requests so far. */
 long ol_hub_client_n_requests(const struct ol_hub_client *client);

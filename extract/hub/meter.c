@@ -92,10 +92,11 @@ static int columns(void)
                                                                            : usual;
 }
 
-void ol_meter_draw(struct ol_meter *m)
+static void draw(void *user)
 {
+    struct ol_meter *m = user;
     const double interval = 0.25, t = now();
-    if (!m->visible || t - m->last_drawn < interval || t - m->last_time < interval / 2)
+    if (t - m->last_drawn < interval || t - m->last_time < interval / 2)
         return;
     measure(m, t);
     m->last_drawn = t;
@@ -109,6 +110,12 @@ void ol_meter_draw(struct ol_meter *m)
     /* In the last column many terminals begin a new line. */
     fprintf(stderr, "\r%.*s\033[K", columns() - 1, line);
     m->drawn = true;
+}
+
+void ol_meter_draw(struct ol_meter *m)
+{
+    if (m->visible)
+        ol_hub_client_draw(m->client, draw, m);
 }
 
 void ol_meter_end(struct ol_meter *m, bool done)
