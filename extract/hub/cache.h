@@ -57,6 +57,9 @@ int ol_hub_store_lock(const struct ol_hub_store *s, const char *etag,
 int ol_hub_store_link(const struct ol_hub_store *s, const char *etag, const char *path,
                       struct ol_error *err);
 
+/* Bytes on the disk of blobs on their way that nobody is at work on. */
+int64_t ol_hub_store_unfinished(const struct ol_hub_store *s);
+
 /* Write down that the commit has no such file. What fails is left undone. */
 void ol_hub_store_note_absent(const struct ol_hub_store *s, const char *path);
 

@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -146,6 +147,43 @@ int ol_hub_store_lock(const struct ol_hub_store *s, const char *etag,
     }
     free(path);
     return fd;
+}
+
+/* ---- what others left ---- */
+
+/* The digest of a blob on its way, by its file's name; false: it is something else. */
+static bool is_unfinished(const char *name, char etag[OL_HUB_ETAG_BYTES])
+{
+    static const char end[] = ".ol.incomplete";
+    const size_t n = strlen(name), tail = sizeof end - 1;
+    if (n <= tail || n - tail >= OL_HUB_ETAG_BYTES || strcmp(name + n - tail, end) != 0)
+        return false;
+    memcpy(etag, name, n - tail);
+    etag[n - tail] = '\0';
+    return true;
+}
+
+int64_t ol_hub_store_unfinished(const struct ol_hub_store *s)
+{
+    enum { BLOCK_BYTES = 512 }; /* of st_blocks, wherever it is */
+    char *path = ol_xasprintf("%s/blobs", s->folder), etag[OL_HUB_ETAG_BYTES];
+    DIR *folder = opendir(path);
+    int64_t bytes = 0;
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        struct ol_error ignored = {0};
+        struct stat status;
+        if (!is_unfinished(entry->d_name, etag))
+            continue;
+        const int lock = ol_hub_store_lock(s, etag, &ignored);
+        if (lock >= 0 && fstatat(dirfd(folder), entry->d_name, &status, 0) == 0)
+            bytes += (int64_t)status.st_blocks * BLOCK_BYTES;
+        if (lock >= 0)
+            close(lock);
+    }
+    if (folder != NULL)
+        closedir(folder);
+    free(path);
+    return bytes;
 }
 
 /* ---- snapshots ---- */

@@ -232,12 +232,23 @@ void ol_hub_download_end(struct ol_hub_download *d)
     *d = (struct ol_hub_download){0};
 }
 
+/* A repository that changed before its download went on leaves what nobody needs. */
+static void tell_unfinished(const struct ol_hub_download *d)
+{
+    const int64_t bytes = ol_hub_store_unfinished(&d->store);
+    if (bytes > 0)
+        ol_note("%s: %s of unfinished downloads of other revisions are left in %s/blobs: "
+                "remove *.ol.* there unless they are to go on",
+                d->name->repo, ol_amount((double)bytes).text, d->store.folder);
+}
+
 static int fetch_all(struct ol_hub_download *d, struct ol_error *err)
 {
     static const char tokenizer[] = "tokenizer.json";
     const char *revision = d->name->revision != NULL ? d->name->revision : "main";
     if (fetch_missing(d, d->need != OL_HUB_CONFIG, err) != 0 || link_twins(d, err) != 0)
         return -1;
+    tell_unfinished(d);
     if (ol_hub_listing_find(&d->listing, tokenizer) == NULL)
         ol_hub_store_note_absent(&d->store, tokenizer);
     return ol_hub_store_set_ref(&d->store, revision, d->listing.commit, err);

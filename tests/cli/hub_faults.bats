@@ -211,6 +211,26 @@ unreachable() {
     [ "$(ask sent org/late)" -eq 0 ]
 }
 
+@test "a repository that changes between two runs" {
+    ! sanitized || skip 'sanitizers and preloaded calls do not go together'
+    repository org/moving --single 5000000
+    LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=pwrite FAULT_AT=100 FAULT_ERROR=KILL \
+        "$EXTRACT" -q --download org/moving >directory 2>said || true
+    ls "$CACHE"/models--org--moving/blobs/*.ol.incomplete
+    repository org/moving --single 6000000
+    fetch org/moving
+    grep -qE 'org/moving: [0-9.]+ .B of unfinished downloads of other revisions are left in ' said
+    cmp "$(cat directory)/model.safetensors" "$(from org/moving)/model.safetensors"
+    # And when it was whole: both are kept, and the branch means the later one once it is asked for.
+    repository org/moving --single 7000000
+    HF_HUB_OFFLINE=1 fetch org/moving
+    first=$(cat directory)
+    fetch org/moving
+    [ "$(cat directory)" != "$first" ]
+    [ "$(cat "$CACHE/models--org--moving/refs/main")" = "$(basename "$(cat directory)")" ]
+    cmp "$(cat directory)/model.safetensors" "$(from org/moving)/model.safetensors"
+}
+
 weight_bytes() { cat "$(from "$1")"/model*.safetensors | wc -c; }
 # Of weights, whole or on their way.
 kept_bytes() {
