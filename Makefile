@@ -393,7 +393,8 @@ schema: $(B)/tests/print_schema
 MAN1 := $(wildcard $(TOOLS:%=%/*.1))
 MAN5 := $(wildcard common/*.5)
 MAN7 := $(wildcard extract/deploy/*.7)
-DEPLOY := $(filter-out %.7,$(wildcard extract/deploy/*))
+# What rents machines takes the sources along, and stays with them.
+DEPLOY := $(filter-out %.7 %/choose %/sky %/sky.yaml,$(wildcard extract/deploy/*))
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 SHAREDIR := $(DESTDIR)$(PREFIX)/share/outliers

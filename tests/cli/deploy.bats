@@ -79,9 +79,10 @@ assert one == two' whole.json out/results/run.json
     [ "$(options --threads 2 --memory=1G)" = " --threads 2 --memory=1G" ]
     # With devices --memory is theirs, which Slurm does not know.
     export SLURM_GPUS_ON_NODE=3 CUDA_VISIBLE_DEVICES=0,1,2
-    [ "$(options)" = " --threads 6 --devices 0,1,2" ]
-    [ "$(options --devices 1)" = " --devices 1 --threads 6" ]
-    [ "$(options --imatrix)" = " --imatrix --threads 6" ]
+    [ "$(options)" = " --threads 6 --backend cuda --devices 0,1,2" ]
+    [ "$(options --devices 1)" = " --devices 1 --threads 6 --backend cuda" ]
+    [ "$(options --imatrix)" = " --imatrix --threads 6 --backend cuda" ]
+    [ "$(options --backend auto)" = " --backend auto --threads 6 --devices 0,1,2" ]
     [ "$(options --backend cpu)" = " --backend cpu --threads 6 --memory 9000M" ]
     # Compute nodes have no network.
     printf '#!/bin/sh\necho "$HF_HUB_OFFLINE" >offline\n' >bin/ol-extract
@@ -413,4 +414,17 @@ M
     run "$DEPLOY/survey" models.txt --dir s
     [ "$status" -eq 1 ]
     [[ "$output" == *"planted is there twice"* ]]
+}
+
+@test "the scripts are installed where they find the tools" {
+    mkdir -p bin2 share/outliers/deploy
+    unset OL_TOOLS
+    cp "$TOOLS"/ol-extract "$TOOLS"/ol-analyze "$TOOLS"/ol-report bin2
+    mv bin bin1
+    mv bin2 bin
+    for file in $(make -s -C "$ROOT" CUDA=0 -f - list <<<'include Makefile
+list: ; @echo $(DEPLOY)'); do cp "$ROOT/$file" share/outliers/deploy; done
+    share/outliers/deploy/part -i 1 -p 1 -o out/run.h5 "$PLANTED" --ids "$IDS"
+    share/outliers/deploy/merge -o out/run.h5
+    [ ! -e share/outliers/deploy/sky ]
 }

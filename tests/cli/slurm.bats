@@ -57,8 +57,9 @@ ended() { not grep -qE 'PENDING|RUNNING|COMPLETING' <<<"$(state_of "$1")"; }
 kept() { grep -aq 'layer [0-9]* sha256' out/demo.part-1-of-1.h5.partial.state 2>/dev/null; }
 # A job that was queued again waits for two minutes, unless it is told not to.
 begun_again() {
-    # Not before the first try has been cleared away.
-    if [ "$(squeue -h -j "$1" -o '%T %r')" = "PENDING BeginTime" ]; then scontrol update jobid="$1" StartTime=now || :; fi
+    # Not before the first try has told its end, which would be taken for that of the second.
+    if not grep -qs "slurmstepd: \[$1\.batch\]" /proc/[0-9]*/cmdline &&
+        [ "$(squeue -h -j "$1" -o '%T %r')" = "PENDING BeginTime" ]; then scontrol update jobid="$1" StartTime=now || :; fi
     [ "$(grep -c begun out/demo.part-1-of-1.h5.tries)" -eq 2 ]
 }
 
