@@ -7,7 +7,10 @@
 
 #include <sys/stat.h>
 
+#include "extract/hub/client.h"
 #include "extract/hub/hub.h"
+#include "extract/hub/meter.h"
+#include "extract/hub/name.h"
 #include "tests/unit/checkpoint_maker.h"
 
 static const char commit[] = "0123456789abcdef0123456789abcdef01234567";
@@ -237,6 +240,87 @@ static void other_names_are_refused(void **state)
     fails_with(longest, "no such model in the Hub cache");
 }
 
+static void parts_of_urls_are_encoded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *encoded;
+        bool slash;
+    } cases[] = {
+        {"refs/pr/1", "refs%2Fpr%2F1", true},
+        {"a b/c+d.json", "a%20b/c%2Bd.json", false},
+        {"A-z_0.9~", "A-z_0.9~", true},
+        {"\xc3\xa4?#%&", "%C3%A4%3F%23%25%26", true},
+        {"", "", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *encoded = ol_hub_encode(cases[i].text, cases[i].slash);
+        assert_string_equal(encoded, cases[i].encoded);
+        free(encoded);
+    }
+}
+
+static void listed_paths_stay_inside(void **state)
+{
+    (void)state;
+    static const char *const inside[] = {"a",  "a/b", "..a",     "a..",
+                                         ".a", "a b", "\xc3\xa4"};
+    static const char *const outside[] = {"",      "/",      "/a",   "a/",   "a//b",
+                                          ".",     "..",     "./a",  "a/..", "../a",
+                                          "a/./b", "a/../b", "a\\b", "a\nb", "a\x7f"};
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++)
+        assert_true(ol_hub_is_path(inside[i]));
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++)
+        assert_false(ol_hub_is_path(outside[i]));
+}
+
+/* What signs a URL, and who is named in it, is in no message; the origin is what decides
+ * who may see the token. */
+static void urls(void **state)
+{
+    (void)state;
+    static const char *const shown[][2] = {
+        {"https://a/b?Signature=x", "https://a/b"},
+        {"https://user:word@a/b", "https://a/b"},
+        {"https://a/b@c", "https://a/b@c"},
+        {"https://a/b#x", "https://a/b"},
+    };
+    static const char *const origins[][2] = {
+        {"https://Huggingface.co/a", "https://huggingface.co:443"},
+        {"http://a/", "http://a:80"},
+        {"http://a:8080/", "http://a:8080"},
+        {"https://huggingface.co@evil.example/", "https://evil.example:443"},
+        {"https://huggingface.co.evil.example/",
+         "https://huggingface.co.evil.example:443"},
+        {"http://[::1]:5/", "http://[::1]:5"},
+    };
+    static const char *const none[] = {"", "ftp://a/", "file:///etc/passwd", "//a/b",
+                                       "https://"};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        char *text = ol_hub_shown_url(shown[i][0]);
+        assert_string_equal(text, shown[i][1]);
+        free(text);
+    }
+    for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++) {
+        char *origin = ol_http_origin(origins[i][0]);
+        assert_non_null(origin);
+        assert_string_equal(origin, origins[i][1]);
+        free(origin);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_null(ol_http_origin(none[i]));
+}
+
+static void amounts(void **state)
+{
+    (void)state;
+    assert_string_equal(ol_amount(0).text, "0 kB");
+    assert_string_equal(ol_amount(123456).text, "123 kB");
+    assert_string_equal(ol_amount(9.1e6).text, "9.1 MB");
+    assert_string_equal(ol_amount(61.066e9).text, "61.07 GB");
+    assert_string_equal(ol_amount(673e9).text, "673.00 GB");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +332,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(revisions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_cached_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_names_are_refused, set_up, tear_down),
+        cmocka_unit_test(parts_of_urls_are_encoded),
+        cmocka_unit_test(listed_paths_stay_inside),
+        cmocka_unit_test(urls),
+        cmocka_unit_test(amounts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
