@@ -216,10 +216,11 @@ static void tell(const char *path, const struct status *s)
 {
     char text[OL_FIGURES_TEXT];
     ol_figures_text(&s->figures, OL_FIGURES_TEXT, text);
-    char *shown = ol_shown(path);
+    char *shown = ol_shown(path), *host = ol_shown(s->host);
     printf("%s: %s on %s (process %" PRId64
            "), told %.0f s ago, %.0f s in this layer:%s\n",
-           shown, state_of(s), s->host, s->pid, s->age, s->figures.layer_seconds, text);
+           shown, state_of(s), host, s->pid, s->age, s->figures.layer_seconds, text);
+    free(host);
     free(shown);
 }
 

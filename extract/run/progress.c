@@ -198,10 +198,12 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
 
 void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *receipt)
 {
+    pthread_mutex_lock(&p->mutex);
     tell_layer(p, p->n_layers, now());
     if (p->drawn)
         fprintf(stderr, "\r\033[K");
     p->drawn = false;
+    pthread_mutex_unlock(&p->mutex);
     const struct ol_activation_receipt r = receipt_of(p);
     const double read = (double)r.bytes_read * 1e-9;
     ol_note("%lld tokens through %d layers in %.1f s (%.0f tokens/s, %.1f GFLOP/s); "

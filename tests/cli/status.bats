@@ -41,6 +41,10 @@ assert s["bytes_read"] > 0 and s["memory"] > 0 and s["seconds_left"] > 0 and s["
     [ "$status" -eq 1 ]
     [[ "$output" == *"silent on"* ]]
     [[ "$output" == *"no sign of life for"* ]]
+    # Whoever wrote the file does not act on a terminal.
+    sed -i 's/"host":"[^"]*"/"host":"a\\u001b[2Jb"/' run.h5.partial.status
+    run "$EXTRACT" --status run.h5.partial
+    [[ "$output" == *'silent on a\x1b[2Jb ('* ]]
     echo '{"format": "ol-status", "format_version": 2}' >run.h5.partial.status
     run "$EXTRACT" --status run.h5.partial
     [ "$status" -eq 1 ]
