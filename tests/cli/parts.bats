@@ -93,3 +93,19 @@ assert [int(a[k]) for k in ("part", "n_parts", "first_sequence", "run_sequences"
     [[ "$output" == *"run.part-2-of-2.h5: is complete, but belongs to another run"* ]]
     "$EXTRACT" --plan "$DEMO" -n 7 -l 50 --part 2/3 | grep -q '"sequences": 2,'
 }
+
+@test "parts on two devices each are the run on one" {
+    export CUDASIM_DEVICES=2
+    EXTRACT=$TOOLS/tests/ol-extract-sim
+    options="$GOLDEN/qwen2_moe --ids $GOLDEN/qwen2_moe/ids.txt --backend cuda"
+    # shellcheck disable=SC2086 # The options are several words.
+    extract $options -o whole.h5
+    for i in 1 2 3; do
+        # shellcheck disable=SC2086
+        extract $options --devices 0,1 --part $i/3 -o run.h5
+    done
+    "$ANALYZE" $CRITERION whole.h5 -o whole.json
+    "$ANALYZE" $CRITERION run.part-*.h5 -o parts.json
+    content whole.json >whole.txt
+    content parts.json | cmp whole.txt
+}
