@@ -26,6 +26,16 @@ void ol_dequant_cut(const struct ol_weight *w, int64_t row, int64_t n,
             ol_dequant_run(w->groups, 0, 1, w->n_cols * (int64_t)sizeof(int32_t), 0);
 }
 
+void ol_dequant_round(const struct ol_weight *w, float *x, int64_t n)
+{
+    if (w->rounds && w->scale_dtype == OL_DTYPE_BF16)
+        for (int64_t i = 0; i < n; i++)
+            x[i] = ol_bf16_round(x[i]);
+    else
+        for (int64_t i = 0; i < n && w->rounds; i++)
+            x[i] = ol_dequant_rounded(w, x[i]);
+}
+
 struct ol_weight_run ol_dequant_run(const void *data, int64_t first, int64_t n,
                                     int64_t bytes, int64_t stride)
 {

@@ -84,6 +84,9 @@ static inline float ol_dequant_rounded(const struct ol_weight *w, float x)
                                            : ol_f16_to_f32(ol_f16_from_f32(x));
 }
 
+/* The same of n values. */
+void ol_dequant_round(const struct ol_weight *w, float *x, int64_t n);
+
 /* The group of scales that input c belongs to. */
 static inline int64_t ol_dequant_group(const struct ol_weight *w, int64_t c)
 {

@@ -207,10 +207,8 @@ void ol_e4m3_rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
             const int64_t end = first + (left < w->block_cols ? left : w->block_cols);
             for (int64_t c = first; c < end; c++)
                 dst[c] = ol_e4m3_value(codes[c]) * scale;
-            if (w->rounds && w->scale_dtype != OL_DTYPE_F32)
-                for (int64_t c = first; c < end; c++)
-                    dst[c] = ol_dequant_rounded(w, dst[c]);
         }
+        ol_dequant_round(w, dst, w->n_cols);
     }
 }
 

@@ -88,8 +88,9 @@ static void rows(const struct ol_weight *w, int64_t row, int64_t n, float *dst)
             const int64_t first = g * w->block_cols, left = w->n_cols - first;
             const int64_t end = first + (left < w->block_cols ? left : w->block_cols);
             for (int64_t c = first; c < end; c++)
-                dst[c] = ol_dequant_rounded(w, ((float)codes[c] - zero) * scale);
+                dst[c] = ((float)codes[c] - zero) * scale;
         }
+        ol_dequant_round(w, dst, w->n_cols);
     }
 }
 
