@@ -124,6 +124,24 @@ assert one == two' whole.json out/results/run.json
     grep -q 'ask for more' err
 }
 
+@test "part: where a site queues no job again, that is said, and the part fails" {
+    printf '#!/bin/sh\ntrap "exit 143" TERM\ntouch began run.part-1-of-1.h5.partial\nwhile :; do sleep 0.1; done\n' >bin/ol-extract
+    chmod +x bin/ol-extract
+    stand_in scontrol 'echo "Requested operation is presently disabled" >&2; exit 1'
+    unset OL_TOOLS
+    mkdir -p x/y && cp "$DEPLOY"/* x/y
+    SLURM_JOB_ID=7 x/y/part -i 1 -p 1 -o run.h5 MODEL 2>err 3>&- &
+    pid=$!
+    while [ ! -e began ]; do sleep 0.1; done
+    kill -USR1 $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 1 ]
+    [ "$(words_of scontrol)" = "requeue 7 " ]
+    grep -q 'presently disabled' err
+    grep -q 'submit it once more, it goes on from run.part-1-of-1.h5.partial' err
+}
+
 @test "merge: what is missing is named" {
     run "$DEPLOY/merge" -o out/run.h5
     [ "$status" -eq 1 ]
