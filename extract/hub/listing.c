@@ -6,12 +6,6 @@
 
 #include "common/json.h"
 
-/* Where entries come from, for messages. */
-struct source {
-    const char *repo, *endpoint;
-    struct ol_hub_listing *listing;
-};
-
 /* ---- kinds ---- */
 
 static bool ends_with(const char *text, const char *end)
@@ -54,8 +48,9 @@ static enum ol_hub_kind kind_of(const char *path, int64_t size)
 
 /* ---- entries ---- */
 
-static int add_entry(const struct source *s, const char *path, const struct ol_json *size,
-                     const char *etag, bool is_lfs, struct ol_error *err)
+static int add_entry(const struct ol_hub_source *s, const char *path,
+                     const struct ol_json *size, const char *etag, bool is_lfs,
+                     struct ol_error *err)
 {
     enum { SHA256_DIGITS = 64 };
     const int64_t most = INT64_C(1) << 50; /* sums of thousands of them fit */
@@ -83,7 +78,7 @@ static const char *string_at(const struct ol_json *object, const char *key)
 }
 
 /* A path becomes a file name below the cache. */
-static int check_path(const struct source *s, const struct ol_json *path,
+static int check_path(const struct ol_hub_source *s, const struct ol_json *path,
                       struct ol_error *err)
 {
     size_t n = 0;
@@ -100,8 +95,8 @@ static int check_path(const struct source *s, const struct ol_json *path,
 
 /* An element of `siblings` {rfilename, size, blobId, lfs {sha256, size}} or of a tree
  * {type, path, size, oid, lfs {oid, size}}. */
-static int add_file(const struct source *s, const struct ol_json *file, bool of_tree,
-                    struct ol_error *err)
+static int add_file(const struct ol_hub_source *s, const struct ol_json *file,
+                    bool of_tree, struct ol_error *err)
 {
     const char *path_key = of_tree ? "path" : "rfilename";
     if (of_tree && strcmp(string_at(file, "type"), "directory") == 0)
@@ -114,6 +109,45 @@ static int add_file(const struct source *s, const struct ol_json *file, bool of_
                               : string_at(file, of_tree ? "oid" : "blobId");
     return add_entry(s, string_at(file, path_key),
                      ol_json_get(is_lfs ? lfs : file, "size"), etag, is_lfs, err);
+}
+
+static bool has_sizes(const struct ol_json *siblings)
+{
+    for (size_t i = 0; i < ol_json_length(siblings); i++)
+        if (ol_json_kind(ol_json_get(ol_json_at(siblings, i), "size")) != OL_JSON_INT)
+            return false;
+    return ol_json_kind(siblings) == OL_JSON_ARRAY;
+}
+
+static int read_revision(const struct ol_hub_source *s, const struct ol_json *revision,
+                         struct ol_error *err)
+{
+    const char *commit = string_at(revision, "sha");
+    const struct ol_json *disabled = ol_json_get(revision, "disabled");
+    if (ol_json_kind(disabled) == OL_JSON_BOOL && ol_json_bool(disabled))
+        return ol_fail(err, "%s: was taken down", s->repo);
+    if (!ol_hub_is_commit(commit))
+        return ol_fail(err,
+                       "%s: %s names no commit, and is no Hub: expected \"sha\", 40 "
+                       "hexadecimal digits, found '%.80s'",
+                       s->repo, s->endpoint, commit);
+    strcpy(s->listing->commit, commit);
+    return 0;
+}
+
+int ol_hub_listing_add(const struct ol_hub_source *s, const struct ol_json *answer,
+                       struct ol_error *err)
+{
+    const bool of_tree = ol_json_kind(answer) == OL_JSON_ARRAY;
+    const struct ol_json *files = of_tree ? answer : ol_json_get(answer, "siblings");
+    if (!of_tree && read_revision(s, answer, err) != 0)
+        return -1;
+    if (!of_tree && !has_sizes(files))
+        return 1;
+    for (size_t i = 0; i < ol_json_length(files); i++)
+        if (add_file(s, ol_json_at(files, i), of_tree, err) != 0)
+            return -1;
+    return 0;
 }
 
 /* ---- requests ---- */
@@ -134,7 +168,7 @@ static struct ol_json *ask(struct ol_hub_client *client, struct ol_http *http,
 /* All pages of a tree. A page after the first comes from the Hub too, or the token would
  * go elsewhere. */
 static int list_tree(struct ol_hub_client *client, struct ol_http *http,
-                     const struct source *s, const struct ol_hub_subject *about,
+                     const struct ol_hub_source *s, const struct ol_hub_subject *about,
                      struct ol_error *err)
 {
     enum { MOST_PAGES = 10000 };
@@ -146,8 +180,8 @@ static int list_tree(struct ol_hub_client *client, struct ol_http *http,
         struct ol_json *files = ask(client, http, about, url, &next, err);
         if (files == NULL || ol_json_kind(files) != OL_JSON_ARRAY)
             status = ol_fail(err, "%s: expected an array of files", url);
-        for (size_t i = 0; status == 0 && i < ol_json_length(files); i++)
-            status = add_file(s, ol_json_at(files, i), true, err);
+        if (status == 0)
+            status = ol_hub_listing_add(s, files, err);
         if (status == 0 && next != NULL && !ol_hub_client_is_hub(client, next))
             status = ol_fail(err, "%s: the listing goes on at %s, which is not the Hub",
                              s->repo, next);
@@ -161,49 +195,25 @@ static int list_tree(struct ol_hub_client *client, struct ol_http *http,
     return status;
 }
 
-static bool has_sizes(const struct ol_json *siblings)
-{
-    for (size_t i = 0; i < ol_json_length(siblings); i++)
-        if (ol_json_kind(ol_json_get(ol_json_at(siblings, i), "size")) != OL_JSON_INT)
-            return false;
-    return ol_json_kind(siblings) == OL_JSON_ARRAY;
-}
-
-static int read_revision(const struct source *s, const struct ol_json *revision,
-                         struct ol_error *err)
-{
-    const char *commit = string_at(revision, "sha");
-    const struct ol_json *disabled = ol_json_get(revision, "disabled");
-    if (ol_json_kind(disabled) == OL_JSON_BOOL && ol_json_bool(disabled))
-        return ol_fail(err, "%s: was taken down", s->repo);
-    if (!ol_hub_is_commit(commit))
-        return ol_fail(err,
-                       "%s: %s names no commit, and is no Hub: expected \"sha\", 40 "
-                       "hexadecimal digits, found '%.80s'",
-                       s->repo, s->endpoint, commit);
-    strcpy(s->listing->commit, commit);
-    return 0;
-}
-
 int ol_hub_list(struct ol_hub_client *client, struct ol_http *http,
                 const struct ol_hub_name *name, struct ol_hub_listing *listing,
                 struct ol_error *err)
 {
     const char *wanted = name->revision != NULL ? name->revision : "main";
-    const struct source s = {name->repo, ol_hub_client_settings(client)->endpoint,
-                             listing};
+    const struct ol_hub_source s = {name->repo, ol_hub_client_settings(client)->endpoint,
+                                    listing};
     const struct ol_hub_subject about = {.repo = name->repo, .revision = wanted};
     char *encoded = ol_hub_encode(wanted, true), *next = NULL;
     char *url = ol_xasprintf("%s/api/models/%s/revision/%s?blobs=true", s.endpoint,
                              s.repo, encoded);
     struct ol_json *revision = ask(client, http, &about, url, &next, err);
-    const struct ol_json *siblings = ol_json_get(revision, "siblings");
-    int status = revision != NULL ? read_revision(&s, revision, err) : -1;
-    if (status == 0 && !has_sizes(siblings))
+    int status = -1;
+    if (revision != NULL && ol_json_kind(revision) != OL_JSON_OBJECT)
+        ol_fail(err, "%s: expected an object with \"sha\" and \"siblings\"", url);
+    else if (revision != NULL)
+        status = ol_hub_listing_add(&s, revision, err);
+    if (status == 1)
         status = list_tree(client, http, &s, &about, err);
-    else
-        for (size_t i = 0; status == 0 && i < ol_json_length(siblings); i++)
-            status = add_file(&s, ol_json_at(siblings, i), false, err);
     ol_json_free(revision);
     free(next);
     free(url);

@@ -36,6 +36,17 @@ int ol_hub_list(struct ol_hub_client *client, struct ol_http *http,
                 struct ol_error *err);
 void ol_hub_listing_clear(struct ol_hub_listing *listing);
 
+/* Where a listing comes from, for messages, and where it goes to; all borrowed. */
+struct ol_hub_source {
+    const char *repo, *endpoint;
+    struct ol_hub_listing *listing;
+};
+/* Add what an answer lists, the object of a revision or an array of its tree: 0; 1 when
+ * it is to be asked for the tree because it says no sizes; -1 with err. */
+struct ol_json;
+int ol_hub_listing_add(const struct ol_hub_source *s, const struct ol_json *answer,
+                       struct ol_error *err);
+
 /* The entry of that path, or NULL. */
 const struct ol_hub_entry *ol_hub_listing_find(const struct ol_hub_listing *listing,
                                                const char *path);

@@ -166,6 +166,8 @@ unreachable() {
     for path in ../x /etc/x a/../../x 'a\\x' a//x ./x .. ''; do
         start refused "hostile$((++n))" "{\"extra\": [\"$path\"]}" 'would lead out of the cache: nothing of it is taken'
     done
+    start refused array '{"answer": []}' 'expected an object with "sha"'
+    start refused empty '{"answer": {}}' 'names no commit, and is no Hub'
     start refused nul '{"extra": ["a\u0000b"]}' 'would lead out of the cache'
     start refused large '{"claimed": 1000000000000000}' 'needs [0-9.]+ GB of room in .*, where [0-9.]+ .B are free'
     start refused disabled '{"disabled": true}' 'was taken down'

@@ -45,6 +45,7 @@ USUAL = {
     "gated": False,     # its files are open to `token` alone, its listing to everybody
     "renamed": None,    # the repository that it has become
     "disabled": False,  # taken down
+    "answer": None,     # the API's, in place of a listing
     "sizes": True,      # whether the first listing has sizes; else the tree has them
     "page": 1000,       # entries of a page of the tree
     "next": None,       # where a page says that the next one is
@@ -250,6 +251,8 @@ class Hub(Handler):
     def serve_api(self, repo, what, revision, query):
         if self.is_stopped(repo, revision):
             return None
+        if fault(repo, "answer") is not None:
+            return self.reply_json(fault(repo, "answer"))
         more = fault(repo, "claimed")
         listed, extra = [(path, n + more, *rest) for path, (n, *rest) in (
             (path, facts(full)) for path, full in files(repo))], fault(repo, "extra")
