@@ -38,6 +38,7 @@ struct ol_backend_usage {
 
 struct ol_backend;
 struct ol_contribution_tables;
+struct ol_down_tables;
 
 struct ol_backend_operations {
     const char *name; /* "cpu" */
@@ -245,24 +246,25 @@ struct ol_backend_operations {
     int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
 
-    /* Of every row of x [n, d], its values rounded to bf16: moments host [n,
-     * OL_N_MOMENTS]. A sum is in double, over columns c, c + 32, c + 64, ... for each c
-     * below 32, which are added by halves: 16 to 0, 17 to 1, ... then 8 to 0. NaN is
-     * neither the largest value nor the smallest; without another they are -inf and inf.
-     */
-    int (*row_moments)(struct ol_backend *b, struct ol_tensor x, double *moments,
-                       struct ol_error *err);
-
-    /* maxima[p][c] = the largest magnitude of x[i][c], firsts[p] <= i < ends[p], as a
-     * bf16 code; NaN counts as larger than any number. All host; maxima [n_pieces, d]. */
-    int (*column_maxima)(struct ol_backend *b, struct ol_tensor x, int n_pieces,
-                         const int64_t *firsts, const int64_t *ends, uint16_t *maxima,
-                         struct ol_error *err);
-
-    /* codes[i] = the row rows[i] of x rounded to bf16; rows host [n], codes host [n, d].
-     */
-    int (*codes)(struct ol_backend *b, struct ol_tensor x, int64_t n, const int64_t *rows,
-                 uint16_t *codes, struct ol_error *err);
+    /* Tables of what goes into down projections, of the backend's, with room for any
+     * layer; NULL with err. */
+    struct ol_down_tables *(*down_new)(struct ol_backend *b,
+                                       const struct ol_down_sizes *most,
+                                       struct ol_error *err);
+    void (*down_free)(struct ol_backend *b, struct ol_down_tables *t); /* NULL is fine */
+    /* A layer of these sizes begins: nothing was seen, kept rows are zeros. */
+    int (*down_begin)(struct ol_backend *b, struct ol_down_tables *t,
+                      const struct ol_down_sizes *layer, struct ol_error *err);
+    /* Add the rows of x [n, d], rounded to bf16. A row's sum of powers is in double, over
+     * columns c, c + 32, c + 64, ... for each c below 32, which are added by halves: 16
+     * to 0, 17 to 1, ... then 8 to 0; sums of rows are exact. Rows that are kept later
+     * take the place of those before them. */
+    int (*down_see)(struct ol_backend *b, struct ol_down_tables *t,
+                    const struct ol_down_seen *seen, struct ol_tensor x,
+                    struct ol_error *err);
+    /* The layer ends: fill in `made`. */
+    int (*down_take)(struct ol_backend *b, struct ol_down_tables *t,
+                     const struct ol_down_made *made, struct ol_error *err);
 
     /* Fill in what a summary keeps of x [n, d], the rows of one sequence, rounded to
      * bf16 (digest.h), and count every code in a histogram that the backend keeps. least

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/dtype.h"
+#include "extract/observe/exact_sum.h"
 #include "extract/weights/weight.h"
 
 /* Limits of the router, checked when a config is read. */
@@ -199,15 +200,34 @@ struct ol_contributions_made {
     struct ol_component *components; /* [n_components] */
 };
 
-/* Of a row's values: sums of their powers, and the extremes. */
-enum ol_moment {
-    OL_MOMENT_FIRST,
-    OL_MOMENT_SECOND,
-    OL_MOMENT_THIRD,
-    OL_MOMENT_FOURTH,
-    OL_MOMENT_LARGEST,
-    OL_MOMENT_SMALLEST,
-    OL_N_MOMENTS,
+/* What goes into down projections of a layer's components (observe/down_inputs.h), put
+ * together until the layer is done. */
+enum { OL_DOWN_POWERS = 4 };
+
+struct ol_down_sizes {
+    int n_components;
+    int64_t n_maxima, n_codes; /* of all components: columns, values of kept rows */
+};
+
+/* Rows of components, and where they count: a component's columns from maxima_at on; and
+ * rows that are to be kept, kept[i] at codes_at[i]. All host; of the layer before the
+ * rows are fewer than 2^30. */
+struct ol_down_seen {
+    const struct ol_component_rows *of;
+    const int64_t *maxima_at; /* [of->n] */
+    int64_t n_kept;
+    const int64_t *kept, *codes_at; /* [n_kept] */
+};
+
+struct ol_down_moments {
+    struct ol_exact_sum sums[OL_DOWN_POWERS]; /* of values, squares, cubes, ... */
+    float largest, smallest;                  /* without a value -inf, inf; not NaN */
+};
+
+/* What a layer came to. Host memory of the caller's, of the layer's sizes. */
+struct ol_down_made {
+    struct ol_down_moments *moments;
+    uint16_t *maxima, *codes; /* bf16; of magnitudes, NaN above any number */
 };
 
 /* Which rows go to which expert: for expert e the entries offsets[e] .. offsets[e+1]-1 of

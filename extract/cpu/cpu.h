@@ -147,13 +147,17 @@ int ol_cpu_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                        struct ol_error *err);
 int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
-int ol_cpu_row_moments(struct ol_backend *b, struct ol_tensor x, double *moments,
-                       struct ol_error *err);
-int ol_cpu_column_maxima(struct ol_backend *b, struct ol_tensor x, int n_pieces,
-                         const int64_t *firsts, const int64_t *ends, uint16_t *maxima,
-                         struct ol_error *err);
-int ol_cpu_codes(struct ol_backend *b, struct ol_tensor x, int64_t n, const int64_t *rows,
-                 uint16_t *codes, struct ol_error *err);
+struct ol_down_tables *ol_cpu_down_new(struct ol_backend *b,
+                                       const struct ol_down_sizes *most,
+                                       struct ol_error *err);
+void ol_cpu_down_free(struct ol_backend *b, struct ol_down_tables *t);
+int ol_cpu_down_begin(struct ol_backend *b, struct ol_down_tables *t,
+                      const struct ol_down_sizes *layer, struct ol_error *err);
+int ol_cpu_down_see(struct ol_backend *b, struct ol_down_tables *t,
+                    const struct ol_down_seen *seen, struct ol_tensor x,
+                    struct ol_error *err);
+int ol_cpu_down_take(struct ol_backend *b, struct ol_down_tables *t,
+                     const struct ol_down_made *made, struct ol_error *err);
 int ol_cpu_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t least,
                         struct ol_digest *digest, struct ol_error *err);
 int ol_cpu_digest_wait(struct ol_backend *b, struct ol_error *err);

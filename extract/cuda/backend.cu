@@ -245,9 +245,11 @@ static const struct ol_backend_operations *operations(void)
     t.contributions_take = ol_cuda_contributions_take;
     t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
-    t.row_moments = ol_cuda_row_moments;
-    t.column_maxima = ol_cuda_column_maxima;
-    t.codes = ol_cuda_codes;
+    t.down_new = ol_cuda_down_new;
+    t.down_free = ol_cuda_down_free;
+    t.down_begin = ol_cuda_down_begin;
+    t.down_see = ol_cuda_down_see;
+    t.down_take = ol_cuda_down_take;
     t.digest_begin = ol_cuda_digest_begin;
     t.histogram_begin = ol_cuda_histogram_begin;
     t.digest_wait = ol_cuda_digest_wait;

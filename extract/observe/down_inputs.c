@@ -4,7 +4,6 @@
 #include "extract/observe/down_inputs.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "extract/observe/down_table.h"
 #include "extract/observe/observer.h"
@@ -28,14 +27,14 @@ struct shared {
 
 struct down_inputs {
     struct ol_observer_context c;
-    const uint64_t *keys;        /* of the rows of this pass */
-    struct ol_down_table *table; /* of the layer; NULL: it is not recorded */
+    const uint64_t *keys;          /* of the rows of this pass */
+    struct ol_down_table *table;   /* of the layer; NULL: it is not recorded */
+    struct ol_down_tables *tables; /* of the backend's; NULL: not made yet */
     /* Of what is seen at a time, as much as there was room for. */
-    double *moments; /* [n_rows][OL_N_MOMENTS] */
-    uint16_t *codes; /* [n_codes]: of maxima, and of rows that are fetched */
-    int64_t *rows;   /* [n_fetched], and where they go: */
-    uint16_t **slots;
-    int64_t n_rows, n_codes, n_fetched;
+    int64_t *maxima_at; /* [n_components] */
+    int64_t n_components;
+    int64_t *kept, *codes_at; /* [n_kept] */
+    int64_t n_kept;
 };
 
 void ol_down_inputs_lay_out(const struct ol_spec *spec, struct ol_activation_layer *layer)
@@ -160,136 +159,135 @@ static void *new (const struct ol_observer_context *context)
 static void free_all(void *self)
 {
     struct down_inputs *d = self;
+    d->c.backend->op->down_free(d->c.backend, d->tables);
     free(d->table);
-    free(d->moments);
-    free(d->codes);
-    free(d->rows);
-    free(d->slots);
+    free(d->maxima_at);
+    free(d->kept);
+    free(d->codes_at);
     free(d);
 }
 
-/* A layer's, one that waits to be written, what all devices' come to; keys, and what is
- * looked at at a time, of at most so many rows. */
+static bool is_recorded(const struct ol_activation_layer *layer)
+{
+    return layer != NULL && layer->down_widths[OL_DOWN_OWN] > 0;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A layer's, one that waits to be written, and what all devices' come to; keys. */
 static int64_t bytes(const struct ol_observed *what)
 {
-    enum { ROWS = 8192 };
     int64_t most = 0;
-    for (int l = 0; l < what->layout->n_layers; l++) {
-        const struct ol_activation_layer *layer = &what->layout->layers[l];
-        const int64_t n =
-            layer->down_widths[OL_DOWN_OWN] > 0 ? ol_down_table_bytes(layer) : 0;
-        most = n > most ? n : most;
-    }
-    return most == 0 ? 0
-                     : 4 * most + what->n_rows * (int64_t)sizeof(uint64_t) +
-                           ROWS * OL_N_MOMENTS * (int64_t)sizeof(double);
+    for (int l = 0; l < what->layout->n_layers; l++)
+        if (is_recorded(&what->layout->layers[l]))
+            most = larger(most, ol_down_table_bytes(&what->layout->layers[l]));
+    return most > 0 ? 3 * most + what->n_rows * (int64_t)sizeof(uint64_t) : 0;
+}
+
+/* Of any layer. */
+static struct ol_down_sizes most_of(const struct ol_observed *what)
+{
+    struct ol_down_sizes most = {0};
+    for (int l = 0; l < what->layout->n_layers; l++)
+        if (is_recorded(&what->layout->layers[l])) {
+            const struct ol_down_sizes sizes =
+                ol_down_table_sizes(&what->layout->layers[l]);
+            most.n_components = (int)larger(most.n_components, sizes.n_components);
+            most.n_maxima = larger(most.n_maxima, sizes.n_maxima);
+            most.n_codes = larger(most.n_codes, sizes.n_codes);
+        }
+    return most;
+}
+
+static int64_t backend_bytes(const struct ol_observed *what)
+{
+    const struct ol_down_sizes most = most_of(what);
+    return most.n_components * (int64_t)sizeof(struct ol_down_moments) +
+           4 * most.n_maxima + 2 * most.n_codes;
 }
 
 static int begin_layer(void *self, int layer, struct ol_error *err)
 {
-    (void)err;
     struct down_inputs *d = self;
     const struct ol_activation_layer *recorded = ol_observed_layer(&d->c.what, layer);
+    struct ol_backend *b = d->c.backend;
     free(d->table);
-    d->table = recorded != NULL && recorded->down_widths[OL_DOWN_OWN] > 0
-                   ? ol_down_table_new(recorded)
-                   : NULL;
-    return 0;
-}
-
-static void make_room(struct down_inputs *d, const struct ol_view *view)
-{
-    const int64_t n_kept = (int64_t)view->components->n * d->table->n_sampled,
-                  n_rows = view->x.n_rows, width = view->x.n_cols,
-                  n_maxima = (int64_t)view->components->n * width,
-                  n_fetched = n_kept < n_rows ? n_kept : n_rows,
-                  n_codes = (n_fetched * width > n_maxima ? n_fetched * width : n_maxima);
-    if (n_rows > d->n_rows)
-        d->moments = ol_xrealloc_array(d->moments, (size_t)n_rows * OL_N_MOMENTS,
-                                       sizeof *d->moments);
-    if (n_codes > d->n_codes)
-        d->codes = ol_xrealloc_array(d->codes, (size_t)n_codes, sizeof *d->codes);
-    if (n_fetched > d->n_fetched) {
-        d->rows = ol_xrealloc_array(d->rows, (size_t)n_fetched, sizeof *d->rows);
-        d->slots = ol_xrealloc_array(d->slots, (size_t)n_fetched, sizeof *d->slots);
-    }
-    d->n_rows = n_rows > d->n_rows ? n_rows : d->n_rows;
-    d->n_codes = n_codes > d->n_codes ? n_codes : d->n_codes;
-    d->n_fetched = n_fetched > d->n_fetched ? n_fetched : d->n_fetched;
-}
-
-static int add_moments(struct down_inputs *d, const struct ol_view *view,
-                       struct ol_error *err)
-{
-    const struct ol_component_rows *of = view->components;
-    if (d->c.backend->op->row_moments(d->c.backend, view->x, d->moments, err) != 0)
+    d->table = NULL;
+    if (!is_recorded(recorded))
+        return 0;
+    const struct ol_down_sizes most = most_of(&d->c.what),
+                               sizes = ol_down_table_sizes(recorded);
+    if (d->tables == NULL)
+        d->tables = b->op->down_new(b, &most, err);
+    if (d->tables == NULL)
         return -1;
-    for (int i = 0; i < of->n; i++) {
-        struct ol_down_component *c = &d->table->components[of->components[i]];
-        for (int64_t k = of->firsts[i]; k < of->ends[i]; k++) {
-            const double *m = d->moments + k * OL_N_MOMENTS;
-            for (int power = 0; power < OL_DOWN_SUMS; power++)
-                ol_exact_sum_add(&c->sums[power], m[OL_MOMENT_FIRST + power]);
-            if (m[OL_MOMENT_LARGEST] > c->largest)
-                c->largest = m[OL_MOMENT_LARGEST];
-            if (m[OL_MOMENT_SMALLEST] < c->smallest)
-                c->smallest = m[OL_MOMENT_SMALLEST];
-        }
-    }
-    return 0;
+    d->table = ol_down_table_new(recorded);
+    return b->op->down_begin(b, d->tables, &sizes, err);
 }
 
-static int add_maxima(struct down_inputs *d, const struct ol_view *view,
-                      struct ol_error *err)
+static void make_room(struct down_inputs *d, int64_t n)
 {
-    const struct ol_component_rows *of = view->components;
-    const int64_t width = view->x.n_cols;
-    if (d->c.backend->op->column_maxima(d->c.backend, view->x, of->n, of->firsts,
-                                        of->ends, d->codes, err) != 0)
-        return -1;
-    for (int i = 0; i < of->n; i++) {
-        uint16_t *to = ol_down_table_maxima(d->table, of->components[i]);
-        const uint16_t *from = d->codes + i * width;
-        for (int64_t c = 0; c < width; c++)
-            to[c] = from[c] > to[c] ? from[c] : to[c];
+    if (n > d->n_components) {
+        d->n_components = n;
+        d->maxima_at = ol_xrealloc_array(d->maxima_at, (size_t)n, sizeof *d->maxima_at);
     }
-    return 0;
+    n *= d->table->n_sampled;
+    if (n > d->n_kept) {
+        d->n_kept = n;
+        d->kept = ol_xrealloc_array(d->kept, (size_t)n, sizeof *d->kept);
+        d->codes_at = ol_xrealloc_array(d->codes_at, (size_t)n, sizeof *d->codes_at);
+    }
 }
 
-/* Rows that are new in the sample, until a smaller key takes their place. */
-static int add_sample(struct down_inputs *d, const struct ol_view *view,
-                      struct ol_error *err)
+/* Offer a component's rows to its sample, and list those that are new in it, until a
+ * smaller key takes their place; n were listed before. */
+static int64_t offer_rows(struct down_inputs *d, const struct ol_component_rows *of,
+                          int piece, int64_t n)
 {
-    const struct ol_component_rows *of = view->components;
     struct ol_down_table *t = d->table;
-    const int64_t width = view->x.n_cols;
-    int64_t n = 0;
-    for (int i = 0; i < of->n; i++) {
-        const int component = of->components[i];
-        struct ol_sampled_row *kept = t->sample + (int64_t)component * t->n_sampled;
-        for (int64_t k = of->firsts[i]; k < of->ends[i]; k++)
-            ol_down_table_offer(t, component, d->keys[of->rows[k]],
-                                d->c.first_row + of->rows[k], k);
-        for (int s = 0; s < t->n_sampled; s++) {
-            if (kept[s].count == 0 || kept[s].from < 0)
-                continue;
-            d->rows[n] = kept[s].from;
-            d->slots[n++] = ol_down_table_codes(t, component, s);
-            kept[s].from = -1;
-        }
+    const int component = of->components[piece];
+    struct ol_sampled_row *sample = t->sample + (int64_t)component * t->n_sampled;
+    for (int64_t k = of->firsts[piece]; k < of->ends[piece]; k++)
+        ol_down_table_offer(t, component, d->keys[of->rows[k]],
+                            d->c.first_row + of->rows[k], k);
+    for (int s = 0; s < t->n_sampled; s++) {
+        if (sample[s].count == 0 || sample[s].from < 0)
+            continue;
+        d->kept[n] = sample[s].from;
+        d->codes_at[n++] = ol_down_table_codes(t, component, s) - t->codes[OL_DOWN_OWN];
+        sample[s].from = -1;
     }
-    if (n > 0 &&
-        d->c.backend->op->codes(d->c.backend, view->x, n, d->rows, d->codes, err) != 0)
-        return -1;
-    for (int64_t i = 0; i < n; i++)
-        memcpy(d->slots[i], d->codes + i * width, (size_t)width * sizeof *d->codes);
-    return 0;
+    return n;
+}
+
+static int see_rows(struct down_inputs *d, const struct ol_view *view,
+                    struct ol_error *err)
+{
+    const struct ol_component_rows *of = view->components;
+    struct ol_down_seen seen = {.of = of};
+    make_room(d, of->n);
+    for (int i = 0; i < of->n; i++) {
+        d->maxima_at[i] = ol_down_table_maxima(d->table, of->components[i]) -
+                          d->table->maxima[OL_DOWN_OWN];
+        seen.n_kept = offer_rows(d, of, i, seen.n_kept);
+    }
+    seen.maxima_at = d->maxima_at;
+    seen.kept = d->kept;
+    seen.codes_at = d->codes_at;
+    return d->c.backend->op->down_see(d->c.backend, d->tables, &seen, view->x, err);
 }
 
 static int hand_over(struct down_inputs *d, int layer, struct ol_error *err)
 {
     struct ol_writer_job job =
         ol_observer_job(&d->c, layer, OL_STAGE_COMPONENTS, 0, d->c.what.n_rows);
+    const struct ol_down_made made = {d->table->moments, d->table->maxima[OL_DOWN_OWN],
+                                      d->table->codes[OL_DOWN_OWN]};
+    if (d->c.backend->op->down_take(d->c.backend, d->tables, &made, err) != 0)
+        return -1;
     job.take = take;
     job.shared = ol_recording_shared(d->c.recording, &ol_observe_down_inputs);
     job.data = d->table;
@@ -302,17 +300,14 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     struct down_inputs *d = self;
     if (view->point == OL_POINT_RESIDUAL_OUT)
         return hand_over(d, view->layer, err);
-    make_room(d, view);
-    return add_moments(d, view, err) != 0 || add_maxima(d, view, err) != 0 ||
-                   add_sample(d, view, err) != 0
-               ? -1
-               : 0;
+    return see_rows(d, view, err);
 }
 
 const struct ol_observer ol_observe_down_inputs = {
     .name = "down inputs",
     .wants = wants,
     .bytes = bytes,
+    .backend_bytes = backend_bytes,
     .new = new,
     .free = free_all,
     .begin_layer = begin_layer,

@@ -21,18 +21,25 @@ static size_t values_of(const struct ol_activation_layer *layer, int whose)
     return (size_t)n * (size_t)layer->down_widths[whose];
 }
 
+struct ol_down_sizes ol_down_table_sizes(const struct ol_activation_layer *layer)
+{
+    const int64_t n_values =
+        (int64_t)(values_of(layer, OL_DOWN_OWN) + values_of(layer, OL_DOWN_SHARED));
+    return (struct ol_down_sizes){layer->n_units, n_values, n_values * layer->n_sampled};
+}
+
 int64_t ol_down_table_bytes(const struct ol_activation_layer *layer)
 {
-    const size_t n_values =
-        values_of(layer, OL_DOWN_OWN) + values_of(layer, OL_DOWN_SHARED);
+    const struct ol_down_sizes sizes = ol_down_table_sizes(layer);
     return (int64_t)(sizeof(struct ol_down_table) +
                      (size_t)layer->n_units *
                          (sizeof(struct ol_down_component) +
+                          sizeof(struct ol_down_moments) +
                           (size_t)layer->n_sampled * sizeof(struct ol_sampled_row)) +
-                     n_values * ((size_t)layer->n_sampled + 1) * sizeof(uint16_t));
+                     (size_t)(sizes.n_maxima + sizes.n_codes) * sizeof(uint16_t));
 }
 
-/* One behind the other: table, components, sample, codes and maxima. */
+/* One behind the other: table, components, moments, sample, codes and maxima. */
 struct ol_down_table *ol_down_table_new(const struct ol_activation_layer *layer)
 {
     const size_t n_sampled = (size_t)layer->n_sampled, n = (size_t)layer->n_units;
@@ -41,17 +48,20 @@ struct ol_down_table *ol_down_table_new(const struct ol_activation_layer *layer)
     t->n_own = layer->n_units - (layer->down_widths[OL_DOWN_SHARED] > 0);
     t->n_sampled = layer->n_sampled;
     t->components = (struct ol_down_component *)(t + 1);
-    t->sample = (struct ol_sampled_row *)(t->components + n);
-    uint16_t *at = (uint16_t *)(t->sample + n * n_sampled);
+    t->moments = (struct ol_down_moments *)(t->components + n);
+    t->sample = (struct ol_sampled_row *)(t->moments + n);
+    uint16_t *codes = (uint16_t *)(t->sample + n * n_sampled),
+             *maxima = codes + ol_down_table_sizes(layer).n_codes;
     for (int whose = 0; whose < OL_N_DOWNS; whose++) {
         t->widths[whose] = layer->down_widths[whose];
-        t->codes[whose] = at;
-        t->maxima[whose] = at + values_of(layer, whose) * n_sampled;
-        at = t->maxima[whose] + values_of(layer, whose);
+        t->codes[whose] = codes;
+        t->maxima[whose] = maxima;
+        codes += values_of(layer, whose) * n_sampled;
+        maxima += values_of(layer, whose);
     }
     for (int i = 0; i < t->n_components; i++) {
-        t->components[i].largest = (double)-INFINITY;
-        t->components[i].smallest = (double)INFINITY;
+        t->moments[i].largest = -INFINITY;
+        t->moments[i].smallest = INFINITY;
     }
     return t;
 }
@@ -131,6 +141,14 @@ void ol_down_table_offer(struct ol_down_table *t, int component, uint64_t key,
 
 /* ---- all devices ---- */
 
+static void join_moments(struct ol_down_moments *to, const struct ol_down_moments *from)
+{
+    for (int k = 0; k < OL_DOWN_POWERS; k++)
+        ol_exact_sum_join(&to->sums[k], &from->sums[k]);
+    to->largest = from->largest > to->largest ? from->largest : to->largest;
+    to->smallest = from->smallest < to->smallest ? from->smallest : to->smallest;
+}
+
 static void join_component(struct ol_down_table *t, int i,
                            const struct ol_down_table *other)
 {
@@ -141,10 +159,7 @@ static void join_component(struct ol_down_table *t, int i,
     uint16_t *most = ol_down_table_maxima(t, i);
     const uint16_t *others = ol_down_table_maxima(other, i);
     to->n_first += from->n_first;
-    for (int k = 0; k < OL_DOWN_SUMS; k++)
-        ol_exact_sum_join(&to->sums[k], &from->sums[k]);
-    to->largest = from->largest > to->largest ? from->largest : to->largest;
-    to->smallest = from->smallest < to->smallest ? from->smallest : to->smallest;
+    join_moments(&t->moments[i], &other->moments[i]);
     for (int64_t c = 0; c < width; c++)
         most[c] = others[c] > most[c] ? others[c] : most[c];
     for (int k = 0; k < t->n_sampled; k++) {
@@ -172,12 +187,12 @@ void ol_down_table_join(struct ol_down_table *t, const struct ol_down_table *oth
 void ol_down_table_moments(const struct ol_down_table *t, double *moments)
 {
     for (int i = 0; i < t->n_components; i++, moments += OL_N_DOWN_MOMENTS) {
-        const struct ol_down_component *c = &t->components[i];
-        moments[OL_DOWN_FIRST_TOKENS] = (double)c->n_first;
-        for (int k = 0; k < OL_DOWN_SUMS; k++)
-            moments[OL_DOWN_SUM + k] = ol_exact_sum_value(&c->sums[k]);
-        moments[OL_DOWN_LARGEST] = c->largest;
-        moments[OL_DOWN_SMALLEST] = c->smallest;
+        const struct ol_down_moments *m = &t->moments[i];
+        moments[OL_DOWN_FIRST_TOKENS] = (double)t->components[i].n_first;
+        for (int k = 0; k < OL_DOWN_POWERS; k++)
+            moments[OL_DOWN_SUM + k] = ol_exact_sum_value(&m->sums[k]);
+        moments[OL_DOWN_LARGEST] = (double)m->largest;
+        moments[OL_DOWN_SMALLEST] = (double)m->smallest;
     }
 }
 

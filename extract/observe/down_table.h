@@ -11,9 +11,7 @@
 #define OL_DOWN_TABLE_H
 
 #include "common/activation_file.h"
-#include "extract/observe/exact_sum.h"
-
-enum { OL_DOWN_SUMS = OL_DOWN_FOURTHS - OL_DOWN_SUM + 1 };
+#include "extract/ops.h"
 
 struct ol_sampled_row {
     uint64_t key; /* odd: of the first token of a sequence */
@@ -24,8 +22,6 @@ struct ol_sampled_row {
 
 struct ol_down_component {
     int64_t n_first;
-    struct ol_exact_sum sums[OL_DOWN_SUMS];
-    double largest, smallest;
     /* Of first tokens and of others: how many rows are kept, and which has the largest
      * key when there is no more room. */
     int n_kept[2], last[2];
@@ -35,14 +31,17 @@ struct ol_down_table {
     int n_components, n_own, n_sampled;
     int64_t widths[OL_N_DOWNS];
     struct ol_down_component *components; /* [n_components] */
+    struct ol_down_moments *moments;      /* [n_components] */
     struct ol_sampled_row *sample;        /* [n_components][n_sampled] */
-    uint16_t *codes[OL_N_DOWNS];          /* [components][n_sampled][width]: bf16 */
-    uint16_t *maxima[OL_N_DOWNS];         /* [components][width]: bf16, magnitudes */
+    /* [components][n_sampled][width] and [components][width], bf16; those of the shared
+     * expert behind the others. */
+    uint16_t *codes[OL_N_DOWNS], *maxima[OL_N_DOWNS];
 };
 
 /* Empty, for a recorded layer that has inputs of down projections, in one piece: free()
  * it. Never NULL. */
 struct ol_down_table *ol_down_table_new(const struct ol_activation_layer *layer);
+struct ol_down_sizes ol_down_table_sizes(const struct ol_activation_layer *layer);
 int64_t ol_down_table_bytes(const struct ol_activation_layer *layer);
 
 enum ol_down ol_down_table_whose(const struct ol_down_table *t, int component);

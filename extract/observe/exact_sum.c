@@ -5,8 +5,6 @@
 enum {
     DIGIT_BITS = 32,
     SIGNIFICAND_BITS = 53,
-    /* A digit grows by less than 2^32 with each value, and by what a join brings. */
-    MOST_ADDED = 1 << 28,
 };
 
 #define DIGIT_MASK (((uint64_t)1 << DIGIT_BITS) - 1)
@@ -33,7 +31,7 @@ void ol_exact_sum_add(struct ol_exact_sum *s, double value)
     }
     if (value == 0)
         return;
-    if (s->n_added >= MOST_ADDED)
+    if (s->n_added >= OL_EXACT_MOST_ADDED)
         carry(s);
     s->n_added++;
     const double fraction = frexp(fabs(value), &exponent);

@@ -8,7 +8,12 @@
 
 /* A number in digits of 32 bits from 2^-1088 on, each with its sign and with room for
  * carries: what a double spans, and 2^62 of the largest. Start from {0}. */
-enum { OL_EXACT_DIGITS = 70, OL_EXACT_LOWEST = -1088 };
+enum {
+    OL_EXACT_DIGITS = 70,
+    OL_EXACT_LOWEST = -1088,
+    /* A digit grows by less than 2^32 with each value, and by what a join brings. */
+    OL_EXACT_MOST_ADDED = 1 << 28,
+};
 struct ol_exact_sum {
     int64_t digits[OL_EXACT_DIGITS];
     int64_t n_added; /* since carries were taken */

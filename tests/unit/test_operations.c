@@ -865,59 +865,116 @@ static size_t add_squares(struct ol_backend *b, void *bytes)
     return sizeof sums;
 }
 
-/* Values of very different sizes, so that the order of a sum shows. */
-static size_t moments(struct ol_backend *b, void *bytes)
+/* What a plain loop makes of rows first .. end - 1 of xs [n, d]. */
+static void moments_of(const double *xs, int d, int64_t first, int64_t end,
+                       struct ol_down_moments *m)
 {
-    enum { N = 83, D = 301, LANES = 32, PIECES = 3, PICKED = 5 };
-    const int64_t firsts[PIECES] = {0, 7, 7}, ends[PIECES] = {7, 7, N},
-                  rows[PICKED] = {0, N - 1, 3, 3, 40};
-    struct ol_error err = {0};
-    struct ol_tensor x = random_tensor(b, N, D, 3);
-    double *xs = tensor_values(b, x), found[N * OL_N_MOMENTS];
-    uint16_t maxima[PIECES * D], codes[PICKED * D];
-    OK(b->op->row_moments(b, x, found, &err));
-    OK(b->op->column_maxima(b, x, PIECES, firsts, ends, maxima, &err));
-    OK(b->op->codes(b, x, PICKED, rows, codes, &err));
-    for (int i = 0; i < N * D; i++)
-        xs[i] = (double)ol_bf16_round((float)xs[i]);
-    for (int i = 0; i < N; i++) {
-        const double *row = xs + i * D;
-        double largest = -INFINITY, smallest = INFINITY;
-        for (int power = 1; power <= 4; power++) {
+    enum { LANES = 32 };
+    for (int64_t i = first; i < end; i++) {
+        for (int power = 1; power <= OL_DOWN_POWERS; power++) {
             double lanes[LANES] = {0};
-            for (int c = 0; c < D; c++) {
+            for (int c = 0; c < d; c++) {
                 double product = 1; /* exact: of four times 8 bits at most */
                 for (int k = 0; k < power; k++)
-                    product *= row[c];
+                    product *= xs[i * d + c];
                 lanes[c % LANES] += product;
             }
             for (int half = LANES / 2; half > 0; half /= 2)
                 for (int l = 0; l < half; l++)
                     lanes[l] += lanes[l + half];
-            assert_memory_equal(&found[i * OL_N_MOMENTS + power - 1], lanes,
-                                sizeof *lanes);
+            ol_exact_sum_add(&m->sums[power - 1], lanes[0]);
         }
-        for (int c = 0; c < D; c++) {
-            largest = fmax(largest, row[c]);
-            smallest = fmin(smallest, row[c]);
+        for (int c = 0; c < d; c++) {
+            m->largest = fmaxf(m->largest, (float)xs[i * d + c]);
+            m->smallest = fminf(m->smallest, (float)xs[i * d + c]);
         }
-        assert_true(found[i * OL_N_MOMENTS + OL_MOMENT_LARGEST] == largest);
-        assert_true(found[i * OL_N_MOMENTS + OL_MOMENT_SMALLEST] == smallest);
     }
-    for (int p = 0; p < PIECES; p++)
-        for (int c = 0; c < D; c++) {
-            double most = 0;
-            for (int64_t i = firsts[p]; i < ends[p]; i++)
-                most = fmax(most, fabs(xs[i * D + c]));
-            assert_true((double)ol_bf16_to_f32(maxima[p * D + c]) == most);
+}
+
+static void same_moments(const struct ol_down_moments *found,
+                         const struct ol_down_moments *want)
+{
+    for (int k = 0; k < OL_DOWN_POWERS; k++) {
+        const double have = ol_exact_sum_value(&found->sums[k]),
+                     wants = ol_exact_sum_value(&want->sums[k]);
+        assert_true(have == wants || (isnan(have) && isnan(wants)));
+    }
+    assert_true(found->largest == want->largest && found->smallest == want->smallest);
+}
+
+/* Three components with rows 0 .. 6, none, and from 9 on, which come in two parts; those
+ * between are of nobody. Values of very different sizes, so that the order of a sum
+ * shows; the first component has one that is not finite. */
+static size_t down_tables(struct ol_backend *b, void *bytes)
+{
+    enum { N = 183, D = 301, KEPT = 4 };
+    const struct ol_down_sizes most = {5, 5 * D, 9 * D}, sizes = {3, 3 * D, KEPT * D};
+    const int components[] = {2, 0, 1};
+    const int64_t firsts[2][3] = {{0, 7, 9}, {0, 0, 0}},
+                  ends[2][3] = {{7, 7, 90}, {0, 0, N - 90}}, places[] = {2 * D, 0, D};
+    const int64_t kept[2][KEPT] = {{0, 89, 9, 8}, {3, 92, 0, 0}},
+                  codes_at[2][KEPT] = {{0, D, 2 * D, 3 * D}, {D, 3 * D, 0, 0}};
+    const int n_kept[2] = {4, 2}, rows[KEPT] = {0, 93, 9, 182};
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 3);
+    double *xs = tensor_values(b, x);
+    float *infinite = ol_xcalloc(N * D, sizeof *infinite);
+    for (int i = 0; i < N * D; i++)
+        infinite[i] = (float)(xs[i] * (i % 7 == 0 ? 0x1p40 : i % 5 == 0 ? 0x1p-40 : 1));
+    infinite[3 * D + 5] = -INFINITY;
+    test_upload(b, x, infinite);
+    free(infinite);
+    free(xs);
+    xs = tensor_values(b, x);
+    for (int i = 0; i < N * D; i++)
+        xs[i] = (double)ol_bf16_round((float)xs[i]);
+    struct ol_down_tables *t = b->op->down_new(b, &most, &err);
+    struct ol_down_moments moments[3], want[3] = {0};
+    uint16_t maxima[3 * D], codes[KEPT * D];
+    const struct ol_down_made made = {moments, maxima, codes};
+    for (int again = 0; again < 2; again++) { /* a layer leaves nothing behind */
+        OK(b->op->down_begin(b, t, &sizes, &err));
+        for (int part = 0; part < 2; part++) {
+            const struct ol_component_rows of = {.n = 3,
+                                                 .components = components,
+                                                 .firsts = firsts[part],
+                                                 .ends = ends[part]};
+            const struct ol_down_seen seen = {&of, places, n_kept[part], kept[part],
+                                              codes_at[part]};
+            OK(b->op->down_see(
+                b, t, &seen,
+                ol_tensor_rows(x, part == 0 ? 0 : 90, part == 0 ? 90 : N - 90), &err));
         }
-    for (int i = 0; i < PICKED; i++)
-        for (int c = 0; c < D; c++)
+        OK(b->op->down_take(b, t, &made, &err));
+    }
+    for (int i = 0; i < 3; i++) {
+        want[i].largest = -INFINITY;
+        want[i].smallest = INFINITY;
+    }
+    moments_of(xs, D, 0, 7, &want[2]);
+    moments_of(xs, D, 9, N, &want[1]);
+    for (int i = 0; i < 3; i++)
+        same_moments(&moments[i], &want[i]);
+    assert_true(isnan(ol_exact_sum_value(&moments[2].sums[3])));
+    for (int c = 0; c < D; c++) {
+        double first = 0, last = 0;
+        for (int i = 0; i < N; i++)
+            if (i < 7)
+                first = fmax(first, fabs(xs[i * D + c]));
+            else if (i >= 9)
+                last = fmax(last, fabs(xs[i * D + c]));
+        assert_true((double)ol_bf16_to_f32(maxima[2 * D + c]) == first);
+        assert_true((double)ol_bf16_to_f32(maxima[D + c]) == last);
+        assert_int_equal(maxima[c], 0);
+        for (int i = 0; i < KEPT; i++)
             assert_true((double)ol_bf16_to_f32(codes[i * D + c]) == xs[rows[i] * D + c]);
-    memcpy(bytes, found, sizeof found);
+    }
+    b->op->down_free(b, t);
     free(xs);
     b->op->tensor_free(b, &x);
-    return sizeof found;
+    memcpy(bytes, maxima, sizeof maxima);
+    memcpy((char *)bytes + sizeof maxima, codes, sizeof codes);
+    return sizeof maxima + sizeof codes;
 }
 
 static size_t nll(struct ol_backend *b, void *bytes)
@@ -974,7 +1031,7 @@ static const struct {
     {"largest, pick", largest_and_pick},
     {"set_columns", set_columns},
     {"add_squares", add_squares},
-    {"row_moments, column_maxima, codes", moments},
+    {"down_see, down_take", down_tables},
     {"nll", nll},
 };
 
