@@ -74,14 +74,13 @@ static void find_errors(const struct ol_down_rows *d, double errors[OL_N_QUANTIS
     free(scratch);
 }
 
-static struct ol_json *describe(const struct ol_parts *parts, const struct ol_unit *unit,
-                                double median)
+static void describe(const struct ol_parts *parts, const struct ol_unit *unit,
+                     double median, struct ol_arena *arena, struct ol_down_input *to)
 {
     const struct squares s = read_squares(parts, unit);
     const double n_values = (double)unit->n_tokens * (double)s.width;
-    double errors[OL_N_QUANTISED];
     struct ol_down_rows rows;
-    struct ol_down_input one = {
+    *to = (struct ol_down_input){
         .layer = unit->layer,
         .kind = ol_describe_kind(parts, unit->i_layer, unit->number),
         .expert = unit->routed ? unit->number : OL_ABSENT,
@@ -92,17 +91,15 @@ static struct ol_json *describe(const struct ol_parts *parts, const struct ol_un
         .rms = sqrt(s.all / n_values),
         .energy_column = s.column >= 0 ? s.column : OL_ABSENT,
         .energy_share = s.most / s.all,
+        .sampled = OL_ABSENT,
     };
     if (ol_down_rows_read(parts, unit, &rows)) {
-        find_errors(&rows, errors);
-        one.sampled = rows.n_rows;
-        one.error = (struct ol_reals){.items = errors, .n = OL_N_QUANTISED};
-    } else {
-        one.sampled = OL_ABSENT;
+        to->sampled = rows.n_rows;
+        to->error.items = ol_arena_calloc(arena, OL_N_QUANTISED, sizeof(double));
+        to->error.n = OL_N_QUANTISED;
+        find_errors(&rows, to->error.items);
     }
-    struct ol_json *json = ol_fields_write(ol_down_input_struct(), &one);
     ol_down_rows_clear(&rows);
-    return json;
 }
 
 /* By falling magnitude (NaN first), then in the order of the model. */
@@ -117,7 +114,8 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-struct ol_json *ol_down_inputs_describe(const struct ol_parts *parts)
+void ol_down_inputs_describe(const struct ol_parts *parts, struct ol_arena *arena,
+                             struct ol_list *down)
 {
     struct ol_units units;
     ol_units_read(parts, &units);
@@ -126,15 +124,16 @@ struct ol_json *ol_down_inputs_describe(const struct ol_parts *parts)
     for (int64_t i = 0; i < units.n; i++)
         if (units.units[i].n_tokens > 0)
             list[n++] = &units.units[i];
-    struct ol_json *all = n > 0 ? ol_json_new_array() : ol_json_new_null();
+    *down = (struct ol_list){0};
     if (n > 0) {
+        struct ol_down_input *items = ol_arena_calloc(arena, MOST_LISTED, sizeof *items);
         qsort(list, (size_t)n, sizeof *list, compare);
         const double median =
             (fabs(list[(n - 1) / 2]->input) + fabs(list[n / 2]->input)) / 2;
-        for (int64_t i = 0; i < n && i < MOST_LISTED; i++)
-            ol_json_append(all, describe(parts, list[i], median));
+        down->items = items;
+        for (; down->n < n && down->n < MOST_LISTED; down->n++)
+            describe(parts, list[down->n], median, arena, &items[down->n]);
     }
     free(list);
     ol_units_clear(&units);
-    return all;
 }

@@ -5,10 +5,11 @@
 #define OL_ANALYZE_DOWN_INPUTS_H
 
 #include "analyze/parts.h"
-#include "common/json.h"
+#include "common/results/quantisation.h"
 
-/* The units with the largest magnitudes (ol-results.5: quantisation.down); JSON null:
+/* The units with the largest magnitudes, struct ol_down_input; none, and no items, where
  * there are no summaries. */
-struct ol_json *ol_down_inputs_describe(const struct ol_parts *parts);
+void ol_down_inputs_describe(const struct ol_parts *parts, struct ol_arena *arena,
+                             struct ol_list *down);
 
 #endif

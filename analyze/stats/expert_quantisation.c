@@ -13,6 +13,7 @@
 #include "analyze/quantise.h"
 #include "analyze/sample.h"
 #include "analyze/stats/quantisation.h"
+#include "common/results/expert_quantisation.h"
 
 enum { MOST_FIRST = 4, MOST_OTHERS = 28, MOST_RANKED = 16 };
 enum { MOST_TOKENS = MOST_FIRST + MOST_OTHERS };
@@ -109,23 +110,24 @@ static int layer_number(const struct job *j, int layer)
     return ol_parts_layout(j->a->parts)->layers[j->layers[layer]].number;
 }
 
-static struct ol_json *describe_layer(const struct job *j, int layer)
+static void describe_layer(const struct job *j, int layer, struct ol_arena *arena,
+                           struct ol_quantised_experts *to)
 {
     const struct expert *experts = &j->experts[layer * j->n_experts];
-    struct ol_json *one = ol_json_new_object(), *tokens = ol_json_new_array(),
-                   *errors = ol_json_new_array();
-    for (int e = 0; e < j->n_experts; e++)
-        ol_json_append(tokens, ol_json_new_int(experts[e].sample.n));
-    for (int m = 0; m < OL_N_QUANTISED; m++) {
-        struct ol_json *row = ol_json_new_array();
-        for (int e = 0; e < j->n_experts; e++)
-            ol_json_append(row, ol_json_new_real(experts[e].errors.pooled[m]));
-        ol_json_append(errors, row);
+    const size_t n = (size_t)j->n_experts;
+    double *tokens = ol_arena_calloc(arena, n, sizeof *tokens),
+           *errors = ol_arena_calloc(arena, OL_N_QUANTISED * n, sizeof *errors);
+    for (size_t e = 0; e < n; e++) {
+        tokens[e] = (double)experts[e].sample.n;
+        for (size_t m = 0; m < OL_N_QUANTISED; m++)
+            errors[m * n + e] = experts[e].errors.pooled[m];
     }
-    ol_json_set(one, "layer", ol_json_new_int(layer_number(j, layer)));
-    ol_json_set(one, "n_tokens", tokens);
-    ol_json_set(one, "error", errors);
-    return one;
+    *to = (struct ol_quantised_experts){
+        .layer = layer_number(j, layer),
+        .n_tokens = {.items = tokens, .n = j->n_experts},
+        .error = {.items = errors,
+                  .n = OL_N_QUANTISED * (int64_t)j->n_experts,
+                  .inner = {j->n_experts}}};
 }
 
 struct ranked {
@@ -142,9 +144,10 @@ static int by_error(const void *x, const void *y)
 }
 
 /* By one method: what two formats do to an expert cannot be ranked by one number. */
-static void rank(const struct job *j, enum ol_quantised method, struct ol_json *list)
+static void rank(const struct job *j, enum ol_quantised method, struct ol_list *ranking)
 {
     const int n_all = j->n_layers * j->n_experts;
+    struct ol_expert_rank *to = ranking->items;
     struct ranked *all = ol_xcalloc((size_t)n_all, sizeof *all);
     int n = 0;
     for (int i = 0; i < n_all; i++)
@@ -153,34 +156,39 @@ static void rank(const struct job *j, enum ol_quantised method, struct ol_json *
     qsort(all, (size_t)n, sizeof *all, by_error);
     for (int k = 0; k < n && k < MOST_RANKED; k++) {
         const int i = all[k].i;
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "method", ol_json_new_string(ol_quantised_name(method)));
-        ol_json_set(one, "layer", ol_json_new_int(layer_number(j, i / j->n_experts)));
-        ol_json_set(one, "expert", ol_json_new_int(i % j->n_experts));
-        ol_json_set(one, "n_tokens", ol_json_new_int(j->experts[i].sample.n));
-        ol_json_set(one, "error", ol_json_new_real(all[k].error));
-        ol_json_append(list, one);
+        to[ranking->n++] =
+            (struct ol_expert_rank){.method = ol_quantised_name(method),
+                                    .layer = layer_number(j, i / j->n_experts),
+                                    .expert = i % j->n_experts,
+                                    .n_tokens = j->experts[i].sample.n,
+                                    .error = all[k].error};
     }
     free(all);
 }
 
 static struct ol_json *describe(const struct job *j)
 {
-    struct ol_json *block = ol_json_new_object(), *methods = ol_json_new_array(),
-                   *layers = ol_json_new_array(), *ranking = ol_json_new_array();
+    struct ol_arena arena = {0};
+    const char **methods = ol_arena_calloc(&arena, OL_N_QUANTISED, sizeof *methods);
+    struct ol_quantised_experts *layers =
+        ol_arena_calloc(&arena, (size_t)j->n_layers, sizeof *layers);
+    struct ol_expert_quantisation block = {
+        .most_tokens = MOST_TOKENS,
+        .n_experts = j->n_experts,
+        .methods = {methods, OL_N_QUANTISED},
+        .layers = {layers, j->n_layers},
+        .ranking = {ol_arena_calloc(&arena, OL_N_QUANTISED * MOST_RANKED,
+                                    sizeof(struct ol_expert_rank)),
+                    0}};
     for (int m = 0; m < OL_N_QUANTISED; m++) {
-        ol_json_append(methods,
-                       ol_json_new_string(ol_quantised_name((enum ol_quantised)m)));
-        rank(j, (enum ol_quantised)m, ranking);
+        methods[m] = ol_quantised_name((enum ol_quantised)m);
+        rank(j, (enum ol_quantised)m, &block.ranking);
     }
     for (int i = 0; i < j->n_layers; i++)
-        ol_json_append(layers, describe_layer(j, i));
-    ol_json_set(block, "most_tokens", ol_json_new_int(MOST_TOKENS));
-    ol_json_set(block, "n_experts", ol_json_new_int(j->n_experts));
-    ol_json_set(block, "methods", methods);
-    ol_json_set(block, "layers", layers);
-    ol_json_set(block, "ranking", ranking);
-    return block;
+        describe_layer(j, i, &arena, &layers[i]);
+    struct ol_json *json = ol_fields_write(ol_expert_quantisation_struct(), &block);
+    ol_arena_clear(&arena);
+    return json;
 }
 
 static void run(struct job *j)

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analyze/describe.h"
 #include "analyze/down_inputs.h"
 #include "analyze/massive.h"
 #include "analyze/quantise.h"
 #include "analyze/sample.h"
 #include "common/magnitude.h"
+#include "common/results/quantisation.h"
 
 enum {
     MOST_FIRST = 16,
@@ -347,20 +347,6 @@ static void measure(void *arg, int64_t site, int thread)
 
 /* ---- the results ---- */
 
-static struct ol_json *list(const double values[OL_N_QUANTISED])
-{
-    struct ol_json *array = ol_json_new_array();
-    for (int m = 0; m < OL_N_QUANTISED; m++)
-        ol_json_append(array, ol_json_new_real(values[m]));
-    return array;
-}
-
-static void name_site(struct ol_json *one, const struct ol_site_of_run *site)
-{
-    ol_json_set(one, "layer", ol_json_new_int(site->layer));
-    ol_json_set(one, "site", ol_json_new_string(ol_site_name(site->site)));
-}
-
 struct ranked {
     int site;
     double error;
@@ -376,9 +362,11 @@ static int by_error(const void *x, const void *y)
 
 /* By one method: two formats cannot be ranked by one number, the coarser has all places.
  */
-static void rank(const struct job *j, int method, struct ol_json *ranking)
+static void rank(const struct job *j, int method, struct ol_list *ranking)
 {
+    const struct ol_site_of_run *sites = j->q->a->sites;
     const int n_sites = j->q->a->n_sites;
+    struct ol_quantised_rank *to = ranking->items;
     struct ranked *all = ol_xcalloc((size_t)n_sites, sizeof *all);
     int n = 0;
     for (int site = 0; site < n_sites; site++)
@@ -386,59 +374,73 @@ static void rank(const struct job *j, int method, struct ol_json *ranking)
             all[n++] = (struct ranked){site, j->sites[site][AS_IT_IS].pooled[method]};
     if (n > 0)
         qsort(all, (size_t)n, sizeof *all, by_error);
-    for (int i = 0; i < n && i < MOST_RANKED; i++) {
-        struct ol_json *one = ol_json_new_object();
-        name_site(one, &j->q->a->sites[all[i].site]);
-        ol_json_set(one, "method",
-                    ol_json_new_string(ol_quantised_name((enum ol_quantised)method)));
-        ol_json_set(one, "error", ol_json_new_real(all[i].error));
-        ol_json_append(ranking, one);
-    }
+    for (int i = 0; i < n && i < MOST_RANKED; i++)
+        to[ranking->n++] = (struct ol_quantised_rank){
+            .layer = sites[all[i].site].layer,
+            .site = ol_site_name(sites[all[i].site].site),
+            .method = ol_quantised_name((enum ol_quantised)method),
+            .error = all[i].error};
     free(all);
 }
 
-static struct ol_json *describe_site(const struct job *j, int i)
+/* Borrowed, until it is written. */
+static struct ol_reals by_method(double values[OL_N_QUANTISED])
 {
-    const struct ol_quantise_errors *errors = j->sites[i];
-    struct ol_json *one = ol_json_new_object();
-    name_site(one, &j->q->a->sites[i]);
-    ol_json_set(one, "error", list(errors[AS_IT_IS].pooled));
-    ol_json_set(one, "error_without_dims", list(errors[WITHOUT_DIMS].pooled));
-    ol_json_set(one, "error_without_tokens", list(errors[WITHOUT_TOKENS].pooled));
-    ol_json_set(one, "token_median", list(errors[AS_IT_IS].token_median));
-    ol_json_set(one, "zeroed", list(errors[AS_IT_IS].zeroed));
-    return one;
+    return (struct ol_reals){.items = values, .n = OL_N_QUANTISED};
 }
 
-/* With no sites where there are no tensors. */
-static struct ol_json *describe(const struct job *j, struct ol_json *down)
+static void describe_sites(const struct job *j, struct ol_arena *arena,
+                           struct ol_quantisation *block)
 {
-    const bool sampled = j->sites != NULL;
-    struct ol_json *block = ol_json_new_object(), *methods = ol_json_new_array(),
-                   *sites = ol_json_new_array(), *ranking = ol_json_new_array();
-    for (int m = 0; m < OL_N_QUANTISED; m++) {
-        ol_json_append(methods,
-                       ol_json_new_string(ol_quantised_name((enum ol_quantised)m)));
-        if (sampled)
-            rank(j, m, ranking);
+    const size_t n = (size_t)j->q->a->n_sites;
+    struct ol_quantised_site *sites = ol_arena_calloc(arena, n, sizeof *sites);
+    for (size_t i = 0; i < n; i++) {
+        struct ol_quantise_errors *errors = j->sites[i];
+        sites[i] = (struct ol_quantised_site){
+            .layer = j->q->a->sites[i].layer,
+            .site = ol_site_name(j->q->a->sites[i].site),
+            .error = by_method(errors[AS_IT_IS].pooled),
+            .error_without_dims = by_method(errors[WITHOUT_DIMS].pooled),
+            .error_without_tokens = by_method(errors[WITHOUT_TOKENS].pooled),
+            .token_median = by_method(errors[AS_IT_IS].token_median),
+            .zeroed = by_method(errors[AS_IT_IS].zeroed)};
     }
-    for (int i = 0; sampled && i < j->q->a->n_sites; i++)
-        ol_json_append(sites, describe_site(j, i));
-    ol_json_set(block, "sample_tokens", ol_describe_index(sampled ? j->sample.n : -1));
-    ol_json_set(block, "sample_first",
-                ol_describe_index(sampled ? j->sample.n_first : -1));
-    ol_json_set(block, "seed", ol_json_new_int(OL_SAMPLE_SEED));
-    ol_json_set(block, "k_dims", ol_json_new_int(K_DIMS));
-    ol_json_set(block, "k_tokens", ol_describe_index(sampled ? j->q->n_kept : -1));
-    ol_json_set(block, "kept_tokens",
-                !sampled ? ol_json_new_null()
-                         : ol_json_new_string(j->q->marks != NULL ? "massive" : "worst"));
-    ol_json_set(block, "int8_divisor", ol_json_new_int(OL_INT8_DIVISOR));
-    ol_json_set(block, "methods", methods);
-    ol_json_set(block, "sites", sites);
-    ol_json_set(block, "ranking", ranking);
-    ol_json_set(block, "down", down);
-    return block;
+    block->sites = (struct ol_list){sites, (int64_t)n};
+    block->sample_tokens = j->sample.n;
+    block->sample_first = j->sample.n_first;
+    block->k_tokens = j->q->n_kept;
+    block->kept_tokens = j->q->marks != NULL ? "massive" : "worst";
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        rank(j, m, &block->ranking);
+}
+
+/* With no sites where there are no tensors; null without summaries then too. */
+static struct ol_json *describe(const struct job *j)
+{
+    struct ol_arena arena = {0};
+    const char **methods = ol_arena_calloc(&arena, OL_N_QUANTISED, sizeof *methods);
+    struct ol_quantisation block = {
+        .sample_tokens = OL_ABSENT,
+        .sample_first = OL_ABSENT,
+        .seed = OL_SAMPLE_SEED,
+        .k_dims = K_DIMS,
+        .k_tokens = OL_ABSENT,
+        .int8_divisor = OL_INT8_DIVISOR,
+        .methods = {methods, OL_N_QUANTISED},
+        .sites = {ol_arena_calloc(&arena, 0, 1), 0},
+        .ranking = {ol_arena_calloc(&arena, OL_N_QUANTISED * MOST_RANKED,
+                                    sizeof(struct ol_quantised_rank)),
+                    0}};
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        methods[m] = ol_quantised_name((enum ol_quantised)m);
+    ol_down_inputs_describe(j->q->a->parts, &arena, &block.down);
+    if (j->sites != NULL)
+        describe_sites(j, &arena, &block);
+    struct ol_json *json = j->sites != NULL || block.down.items != NULL
+                               ? ol_fields_write(ol_quantisation_struct(), &block)
+                               : ol_json_new_null();
+    ol_arena_clear(&arena);
+    return json;
 }
 
 static struct ol_sample draw_sample(const struct ol_parts *parts)
@@ -478,10 +480,8 @@ static void end_buffers(struct buffers *b)
 static struct ol_json *results(const struct ol_analysis *a, void *state)
 {
     const struct quantisation *q = state;
-    struct ol_json *down = ol_down_inputs_describe(a->parts);
     if (q->columns == NULL)
-        return ol_json_kind(down) == OL_JSON_NULL ? down
-                                                  : describe(&(struct job){.q = q}, down);
+        return describe(&(struct job){.q = q});
     struct job j = {
         .q = q,
         .sample = draw_sample(a->parts),
@@ -491,7 +491,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     for (int i = 0; i < a->n_threads; i++)
         begin_buffers(&j, &j.buffers[i]);
     ol_pool_run(a->pool, a->n_sites, measure, &j);
-    struct ol_json *block = describe(&j, down);
+    struct ol_json *block = describe(&j);
     for (int i = 0; i < a->n_threads; i++)
         end_buffers(&j.buffers[i]);
     free(j.sites);
