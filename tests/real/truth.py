@@ -24,6 +24,10 @@ class Truth:
         self.dims, self.ids = dims, ids
         self.length = ids.shape[1]
         self.stream, self.normed, self.attention, self.experts = [], [], [], []
+        # Of what goes into each expert's down projection: sums of four powers, and the largest
+        # magnitude of each column with its row.
+        self.powers = np.zeros((len(self.layers), EXPERTS, 4))
+        self.largest = [[[] for _ in range(EXPERTS)] for _ in self.layers]
         for row in ids:
             self.run(torch.tensor(row[None].astype(np.int64)))
         for name in ("stream", "normed", "attention", "experts"):
@@ -33,11 +37,14 @@ class Truth:
 
     def run(self, tokens):
         stream, normed, attention, experts, hooks = [], [], [], [], []
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             down = layer.mlp.down_proj
 
-            def neurons(_, given, down=down):
+            def neurons(_, given, down=down, number=number):
                 x = given[0][0]
+                for e, part in enumerate(x.bfloat16().double().chunk(EXPERTS, 1)):
+                    self.powers[number, e] += [(part**k).sum().item() for k in (1, 2, 3, 4)]
+                    self.largest[number][e].append([t.numpy() for t in part.abs().max(0)])
                 w = down.weight[self.dims]
                 experts.append(torch.stack([a @ b.T for a, b in zip(x.chunk(EXPERTS, 1), w.chunk(EXPERTS, 1))], -1).numpy())
 
@@ -191,6 +198,35 @@ def check_outlier(truth, i, hits, results):
         near(f"{d} {w}", w["share"], sums[w["layer"], w["kind"], w["expert"]] / whole, 0.05, 0.002)
 
 
+def check_generators(truth, block):
+    """Extremes, columns and kurtosis of what goes into every expert's down projection."""
+    shape = truth.powers.shape[:2]
+    largest, kurtosis, columns, rows = np.zeros(shape), np.zeros(shape), {}, {}
+    for l, e in np.ndindex(shape):
+        maxima = np.stack([values for values, _ in truth.largest[l][e]])  # [sequences][columns]
+        columns[l, e] = maxima.max(0)
+        s, c = np.unravel_index(maxima.argmax(), maxima.shape)
+        largest[l, e], rows[l, e] = maxima.max(), (s, truth.largest[l][e][s][1][c])
+        s1, s2, s3, s4 = truth.powers[l, e] / (truth.n * maxima.shape[1])
+        kurtosis[l, e] = (s4 - 4 * s1 * s3 + 6 * s1**2 * s2 - 3 * s1**4) / (s2 - s1**2) ** 2
+    assert block["n_units"] == largest.size
+    near("median largest", block["median_largest"], np.median(largest), 1e-2)
+    near("median kurtosis", block["median_kurtosis"], np.median(kurtosis), 1e-2)
+    for l, layer in enumerate(block["layers"]):
+        for e in range(EXPERTS):
+            near(f"{l}.{e} largest", layer["largest"][e], largest[l, e], 1e-2)
+            near(f"{l}.{e} kurtosis", layer["kurtosis"][e], kurtosis[l, e], 2e-2)
+    for unit in block["units"][:8]:
+        at = unit["layer"], unit["expert"]
+        assert (unit["sequence"], unit["position"]) == rows[at], (at, unit["sequence"], unit["position"], rows[at])
+        assert unit["columns"][0]["column"] == columns[at].argmax(), at
+        for c in unit["columns"]:
+            near(f"{at} {c}", c["largest"], columns[at][c["column"]], 1e-2)
+    top = block["units"][0]
+    assert (top["layer"], top["expert"]) == np.unravel_index(largest.argmax(), shape)
+    print(f"the largest input of a down projection: layer {top['layer']}, expert {top['expert']}, {top['largest']:.0f}, as torch has it")
+
+
 def check_summaries(results, summaries):
     """Tensors are only asked about occurrences: all other events are the same from summaries."""
     assert results["massive"] == summaries["massive"]
@@ -211,6 +247,8 @@ def main():
     check_massive(truth, results["massive"], places)
     check_attribution(truth, results, places)
     check_outliers(truth, results)
+    check_generators(truth, results["generators"])
+    assert results["generators"] == summaries["generators"]
     check_summaries(results, summaries)
     for f in results["attribution"]["features"]:
         if f["event"] == "massive":
