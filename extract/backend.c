@@ -7,7 +7,8 @@ struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtyp
 {
     const bool cuda =
         kind == OL_BACKEND_CUDA || (kind == OL_BACKEND_AUTO && ol_cuda_devices() > 0);
-    return cuda ? ol_cuda_open(dtype, device, err) : ol_cpu_open(dtype, n_threads, err);
+    return cuda ? ol_cuda_open(dtype, n_threads, device, err)
+                : ol_cpu_open(dtype, n_threads, err);
 }
 
 struct ol_tensor ol_tensor_rows(struct ol_tensor t, int64_t first, int64_t n)

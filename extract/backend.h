@@ -79,6 +79,10 @@ struct ol_backend_operations {
     int (*prefetch)(struct ol_backend *b, const struct ol_weight *weights, int n,
                     struct ol_error *err);
 
+    /* The host's bytes of a weight are about to go: waits until none of them that was to
+     * be sent ahead is still to be read. Copies that the backend has stay valid. */
+    void (*release)(struct ol_backend *b, const struct ol_weight *weight);
+
     /* ---- token mixing ---- */
 
     /* out[i] = table[ids[i]] rounded to the activation type. ids [n] host int32, all in
@@ -314,8 +318,10 @@ struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtyp
 /* The CPU backend: n_threads as for ol_pool_new. NULL on failure. */
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err);
 
-/* The CUDA backend on that device, counted from 0. NULL on failure. */
-struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error *err);
+/* The CUDA backend on that device, counted from 0; n_threads, of the host, as for
+ * ol_pool_new. NULL on failure. */
+struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
+                                struct ol_error *err);
 
 /* How many CUDA devices this machine has; 0 also where it has no driver for them. */
 int ol_cuda_devices(void);

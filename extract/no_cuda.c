@@ -13,9 +13,11 @@ int ol_cuda_devices(void)
     return 0;
 }
 
-struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device, struct ol_error *err)
+struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
+                                struct ol_error *err)
 {
     (void)dtype;
+    (void)n_threads;
     (void)device;
     ol_fail(err,
             "this program was built without CUDA: install the CUDA Toolkit (nvcc and "

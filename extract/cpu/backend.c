@@ -208,6 +208,12 @@ static int cpu_prefetch(struct ol_backend *b, const struct ol_weight *weights, i
     return 0;
 }
 
+static void cpu_release(struct ol_backend *b, const struct ol_weight *weight)
+{
+    (void)b;
+    (void)weight;
+}
+
 static const struct ol_backend_operations operations = {
     .name = "cpu",
     .tensor_new = cpu_tensor_new,
@@ -223,6 +229,7 @@ static const struct ol_backend_operations operations = {
     .device_bytes = cpu_device_bytes,
     .usage = cpu_usage,
     .prefetch = cpu_prefetch,
+    .release = cpu_release,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,
     .matmul = ol_cpu_matmul,

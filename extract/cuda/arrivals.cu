@@ -1,12 +1,12 @@
-/* Weights on their way to the device: tiles, rows of a matrix (weight.cu), arrive in a
- * ring of segments of device memory, filled by the copy stream while the compute stream
- * works on what came before:
+/* Weights on the device: tiles, rows of a matrix (weight.cu), arrive in a ring of
+ * segments of device memory, sent by feeders (feed.cu) while the compute streams work on
+ * what came before:
  *
  *     segment  [ tile tile tile |   ]  [ tile ...        ]  [ ... ]
  *
- * What products will use soon may be sent before it is asked for (prefetch), so that the
- * link has work while the host waits for results: as far as half of the ring, so that it
- * is still there when it is used.
+ * What products will use soon is sent before it is asked for, so that the link has work
+ * while the host waits for results: as far as half of the ring, so that it is still there
+ * when it is used.
  *
  * A segment is filled again when the compute streams have passed the last use of its
  * tiles; it is the copy stream that waits for this, not the host. Until then a tile that
@@ -19,23 +19,26 @@ enum {
     MOST_SEGMENTS = 16,
     SHARE = 16, /* of the device's memory */
     MOST_TILES = 128,
+    N_BUCKETS = 1024,
 };
 
 struct tile {
     struct ol_weight weight; /* which rows of which; its pointers are its name */
     int64_t row;
     struct ol_cuda_weight view;
-    size_t ahead; /* bytes sent ahead of a use that did not come yet */
-    bool waited;  /* cuda->stream has waited for it */
+    struct ol_cuda_delivery delivery;
+    bool ahead;      /* sent ahead of a use that did not come yet */
+    unsigned waited; /* a bit for each of the streams that have waited for it */
+    int segment;
+    struct tile *next_in_bucket;
 };
 
 struct segment {
     char *memory;
-    cudaEvent_t arrived; /* the last of its tiles so far */
-    cudaEvent_t
-        used[OL_CUDA_LANES]; /* by each of the compute streams, for the last time */
+    /* By each of the compute streams, for the last time. */
+    cudaEvent_t used[OL_CUDA_LANES];
     bool waits[OL_CUDA_LANES];
-    int n_tiles;
+    int n_tiles, n_ahead;
     struct tile tiles[MOST_TILES];
 };
 
@@ -44,9 +47,9 @@ struct ol_cuda_arrivals {
     int n;
     size_t bytes, used; /* of a segment, of the current one */
     int current;
-    int last;     /* segment of the tile that was handed out last, or -1, */
-    int lane;     /* and to which lane */
-    size_t ahead; /* of all tiles */
+    int last; /* segment of the tile that was handed out last, or -1, */
+    int lane; /* and to which lane */
+    struct tile *buckets[N_BUCKETS];
 };
 
 static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
@@ -56,9 +59,6 @@ static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
                       err) != 0)
         return -1;
     s->memory = (char *)memory;
-    if (ol_cuda_check(cudaEventCreateWithFlags(&s->arrived, cudaEventDisableTiming),
-                      "making an event", err) != 0)
-        return -1;
     for (int l = 0; l < OL_CUDA_LANES; l++)
         if (ol_cuda_check(cudaEventCreateWithFlags(&s->used[l], cudaEventDisableTiming),
                           "making an event", err) != 0)
@@ -83,18 +83,21 @@ struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_er
     return NULL;
 }
 
+static void segment_free(struct segment *s)
+{
+    for (int t = 0; t < MOST_TILES; t++)
+        if (s->tiles[t].delivery.arrived != NULL)
+            cudaEventDestroy(s->tiles[t].delivery.arrived);
+    for (int l = 0; l < OL_CUDA_LANES; l++)
+        if (s->used[l] != NULL)
+            cudaEventDestroy(s->used[l]);
+    cudaFree(s->memory);
+}
+
 void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
 {
-    if (a == NULL)
-        return;
-    for (int i = 0; i < a->n; i++) {
-        if (a->segments[i].arrived != NULL)
-            cudaEventDestroy(a->segments[i].arrived);
-        for (int l = 0; l < OL_CUDA_LANES; l++)
-            if (a->segments[i].used[l] != NULL)
-                cudaEventDestroy(a->segments[i].used[l]);
-        cudaFree(a->segments[i].memory);
-    }
+    for (int i = 0; a != NULL && i < a->n; i++)
+        segment_free(&a->segments[i]);
     free(a);
 }
 
@@ -103,7 +106,51 @@ int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *a)
     return a->n * (int64_t)a->bytes;
 }
 
-/* ---- tiles ---- */
+/* ---- which tiles are there ---- */
+
+static bool is_tile(const struct tile *t, const struct ol_weight *w, int64_t row,
+                    int64_t n)
+{
+    const struct ol_weight *o = &t->weight;
+    return o->data == w->data && t->row == row && t->view.n_rows == n &&
+           o->encoding == w->encoding && o->dtype == w->dtype && o->n_cols == w->n_cols &&
+           o->row_step == w->row_step && o->col_step == w->col_step &&
+           o->scales == w->scales && o->zeros == w->zeros && o->groups == w->groups;
+}
+
+static struct tile **bucket_of(struct ol_cuda_arrivals *a, const struct ol_weight *w,
+                               int64_t row)
+{
+    const uint64_t name = (uint64_t)(uintptr_t)w->data + (uint64_t)row;
+    return &a->buckets[name * 0x9e3779b97f4a7c15u >> 54];
+}
+static_assert(N_BUCKETS == 1 << 10, "bucket_of takes 10 bits of the product");
+
+static struct tile *find_tile(struct ol_cuda_arrivals *a, const struct ol_weight *w,
+                              int64_t row, int64_t n)
+{
+    struct tile *t = *bucket_of(a, w, row);
+    while (t != NULL && !is_tile(t, w, row, n))
+        t = t->next_in_bucket;
+    return t;
+}
+
+static void add_tile(struct ol_cuda_arrivals *a, struct tile *tile)
+{
+    struct tile **bucket = bucket_of(a, &tile->weight, tile->row);
+    tile->next_in_bucket = *bucket;
+    *bucket = tile;
+}
+
+static void remove_tile(struct ol_cuda_arrivals *a, struct tile *tile)
+{
+    struct tile **link = bucket_of(a, &tile->weight, tile->row);
+    while (*link != tile)
+        link = &(*link)->next_in_bucket;
+    *link = tile->next_in_bucket;
+}
+
+/* ---- the ring ---- */
 
 /* Everything that uses the tile handed out last is queued by now. */
 static int finish_last(struct ol_cuda *cuda, struct ol_error *err)
@@ -118,38 +165,20 @@ static int finish_last(struct ol_cuda *cuda, struct ol_error *err)
                          "recording an event", err);
 }
 
-static bool is_tile(const struct tile *t, const struct ol_weight *w, int64_t row,
-                    int64_t n)
-{
-    const struct ol_weight *o = &t->weight;
-    return o->data == w->data && t->row == row && t->view.n_rows == n &&
-           o->encoding == w->encoding && o->dtype == w->dtype && o->n_cols == w->n_cols &&
-           o->row_step == w->row_step && o->col_step == w->col_step &&
-           o->scales == w->scales && o->zeros == w->zeros && o->groups == w->groups;
-}
-
-static struct tile *find_tile(struct ol_cuda_arrivals *a, const struct ol_weight *w,
-                              int64_t row, int64_t n, int *segment)
-{
-    for (int i = 0; i < a->n; i++)
-        for (int t = 0; t < a->segments[i].n_tiles; t++)
-            if (is_tile(&a->segments[i].tiles[t], w, row, n)) {
-                *segment = i;
-                return &a->segments[i].tiles[t];
-            }
-    return NULL;
-}
-
-/* The next segment is to be filled again, behind the last use of what is in it. */
+/* The next segment is to be filled again, behind the last use of what is in it. Nothing
+ * that is to come there now may be overtaken by what was to come there before. */
 static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
+    struct segment *s = &a->segments[(a->current + 1) % a->n];
+    for (int t = 0; t < s->n_tiles; t++)
+        if (ol_cuda_feed_wait(cuda, &s->tiles[t].delivery, err) != 0)
+            return -1;
     a->current = (a->current + 1) % a->n;
     a->used = 0;
-    struct segment *s = &a->segments[a->current];
     for (int t = 0; t < s->n_tiles; t++)
-        a->ahead -= s->tiles[t].ahead;
-    s->n_tiles = 0;
+        remove_tile(a, &s->tiles[t]);
+    s->n_tiles = s->n_ahead = 0;
     for (int l = 0; l < OL_CUDA_LANES; l++) {
         if (s->waits[l] && ol_cuda_check(cudaStreamWaitEvent(cuda->copies, s->used[l], 0),
                                          "ordering streams", err) != 0)
@@ -159,7 +188,12 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
     return 0;
 }
 
-/* Send rows to the current segment, or the next; NULL with err. */
+static bool has_room(const struct ol_cuda_arrivals *a, size_t bytes)
+{
+    return a->bytes - a->used >= bytes && a->segments[a->current].n_tiles < MOST_TILES;
+}
+
+/* Have rows sent to the current segment, or the next; NULL with err. */
 static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_weight *w,
                               int64_t row, const struct ol_cuda_pieces *p,
                               struct ol_error *err)
@@ -167,22 +201,27 @@ static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_weight *w,
     struct ol_cuda_arrivals *a = cuda->arrivals;
     const size_t room = ol_cuda_room_for(p);
     assert(room <= a->bytes);
-    if ((a->bytes - a->used < room || a->segments[a->current].n_tiles == MOST_TILES) &&
-        next_segment(cuda, err) != 0)
+    if (!has_room(a, room) && next_segment(cuda, err) != 0)
         return NULL;
     struct segment *s = &a->segments[a->current];
     struct tile *tile = &s->tiles[s->n_tiles];
-    if (ol_cuda_send_pieces(cuda, cuda->copies, p, s->memory + a->used, &tile->view,
-                            err) != 0 ||
-        ol_cuda_check(cudaEventRecord(s->arrived, cuda->copies), "recording an event",
-                      err) != 0)
+    struct ol_cuda_delivery *d = &tile->delivery;
+    if (d->arrived == NULL &&
+        ol_cuda_check(cudaEventCreateWithFlags(&d->arrived, cudaEventDisableTiming),
+                      "making an event", err) != 0)
         return NULL;
+    memcpy(d->runs, p->runs, sizeof d->runs);
+    d->to = s->memory + a->used;
+    d->bytes = ol_cuda_lay_out(p, d->to, &tile->view);
     tile->weight = *w;
     tile->row = row;
-    tile->ahead = 0;
-    tile->waited = false;
+    tile->ahead = false;
+    tile->waited = 0;
+    tile->segment = a->current;
     s->n_tiles++;
     a->used += room;
+    add_tile(a, tile);
+    ol_cuda_feed_send(cuda, d);
     return tile;
 }
 
@@ -190,70 +229,93 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
                        int64_t n, struct ol_cuda_weight *view, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
-    struct ol_cuda_pieces p;
+    const unsigned lane = 1u << cuda->lane;
     if (finish_last(cuda, err) != 0)
         return -1;
-    int segment = -1;
-    struct tile *tile = find_tile(a, w, row, n, &segment);
+    struct tile *tile = find_tile(a, w, row, n);
     if (tile == NULL) {
+        struct ol_cuda_pieces p;
         ol_cuda_find_pieces(w, row, n, &p);
         tile = send_tile(cuda, w, row, &p, err);
-        segment = a->current;
     }
     if (tile == NULL)
         return -1;
-    a->last = segment;
+    a->last = tile->segment;
     a->lane = cuda->lane;
-    a->ahead -= tile->ahead;
-    tile->ahead = 0;
+    a->segments[tile->segment].n_ahead -= tile->ahead;
+    tile->ahead = false;
     *view = tile->view;
-    if (tile->waited && cuda->lane == 0)
+    if ((tile->waited & lane) != 0)
         return 0;
-    tile->waited = cuda->lane == 0;
-    /* Behind a tile that was sent ahead others may have come into its segment: then this
-     * waits for them too, which are wanted soon. */
-    return ol_cuda_check(cudaStreamWaitEvent(cuda->lanes[cuda->lane].stream,
-                                             a->segments[segment].arrived, 0),
-                         "ordering streams", err);
+    if (ol_cuda_feed_wait(cuda, &tile->delivery, err) != 0)
+        return -1;
+    tile->waited |= lane;
+    return ol_cuda_check(
+        cudaStreamWaitEvent(cuda->lanes[cuda->lane].stream, tile->delivery.arrived, 0),
+        "ordering streams", err);
 }
 
-/* Vectors go another way (ol_cuda_values). */
-static int prefetch(struct ol_cuda *cuda, const struct ol_weight *w, struct ol_error *err)
+/* ---- ahead of their use ---- */
+
+/* Half of the segments may hold what is sent ahead. */
+static bool may_send_ahead(const struct ol_cuda_arrivals *a, size_t bytes)
+{
+    int n = 0;
+    for (int i = 0; i < a->n; i++)
+        n += a->segments[i].n_ahead > 0;
+    return has_room(a, bytes) || n < a->n / 2;
+}
+
+int ol_cuda_send_ahead(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                       int64_t step, bool *all, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
-    const size_t most = (size_t)(a->n / 2) * a->bytes;
-    const int64_t step =
-        w->n_rows > 1 ? ol_cuda_tile_rows(cuda, w, ol_dtype_size(cuda->base.dtype), err)
-                      : 1;
-    if (step < 0)
+    *all = false;
+    if (finish_last(cuda, err) != 0)
         return -1;
-    for (int64_t row = 0; row < w->n_rows && w->n_rows > 1; row += step) {
+    for (; row < w->n_rows; row += step) {
         const int64_t n = min(step, w->n_rows - row);
         struct ol_cuda_pieces p;
-        int segment;
-        if (find_tile(a, w, row, n, &segment) != NULL)
+        if (find_tile(a, w, row, n) != NULL)
             continue;
         ol_cuda_find_pieces(w, row, n, &p);
-        if (a->ahead + ol_cuda_room_for(&p) > most)
+        if (!may_send_ahead(a, ol_cuda_room_for(&p)))
             return 0;
         struct tile *tile = send_tile(cuda, w, row, &p, err);
         if (tile == NULL)
             return -1;
-        tile->ahead = ol_cuda_room_for(&p);
-        a->ahead += tile->ahead;
+        tile->ahead = true;
+        a->segments[tile->segment].n_ahead++;
     }
+    *all = true;
     return 0;
 }
 
+/* Vectors go another way (ol_cuda_values). */
 int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
                      struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
+    bool all = true;
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
-        finish_last(cuda, err) != 0)
+        ol_cuda_feed_check(cuda, err) != 0)
         return -1;
-    for (int i = 0; i < n; i++)
-        if (weights[i].data != NULL && prefetch(cuda, &weights[i], err) != 0)
+    for (int i = 0; i < n && all; i++) {
+        const struct ol_weight *w = &weights[i];
+        if (w->data == NULL || w->n_rows <= 1)
+            continue;
+        const int64_t step =
+            ol_cuda_tile_rows(cuda, w, ol_dtype_size(cuda->base.dtype), err);
+        if (step < 0 || ol_cuda_send_ahead(cuda, w, 0, step, &all, err) != 0)
             return -1;
+    }
     return 0;
+}
+
+void ol_cuda_release(struct ol_backend *b, const struct ol_weight *w)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+        if (w->spans[i].data != NULL)
+            ol_cuda_feed_leave(cuda, &w->spans[i]);
 }

@@ -32,7 +32,8 @@ int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err)
     cuda->lane = 0;
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
         return -1;
-    return ol_cuda_scratch_reset(cuda->scratch, err);
+    return ol_cuda_feed_check(cuda, err) == 0 ? ol_cuda_scratch_reset(cuda->scratch, err)
+                                              : -1;
 }
 
 /* ---- what is counted ---- */
@@ -122,7 +123,7 @@ static int cuda_upload(struct ol_backend *b, struct ol_tensor dst, const void *s
     const struct ol_cuda_runs runs = {src, 1, ol_cuda_bytes(dst), 0, NULL};
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    return ol_cuda_send(cuda, cuda->stream, dst.data, &runs, err);
+    return ol_cuda_send(cuda, dst.data, &runs, err);
 }
 
 static int cuda_download(struct ol_backend *b, struct ol_tensor src, void *dst,
@@ -178,6 +179,7 @@ static void cuda_close(struct ol_backend *b)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     cudaSetDevice(cuda->device);
+    ol_cuda_feed_free(cuda->feed);
     ol_cuda_lanes_wait(cuda);
     if (cuda->copies != NULL)
         cudaStreamSynchronize(cuda->copies);
@@ -216,6 +218,7 @@ static const struct ol_backend_operations *operations(void)
     t.device_bytes = cuda_device_bytes;
     t.usage = cuda_usage;
     t.prefetch = ol_cuda_prefetch;
+    t.release = ol_cuda_release;
     t.embed = ol_cuda_embed;
     t.norm = ol_cuda_norm;
     t.matmul = ol_cuda_matmul;
@@ -285,7 +288,7 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
     return 0;
 }
 
-static int begin(struct ol_cuda *cuda, struct ol_error *err)
+static int begin(struct ol_cuda *cuda, int n_threads, struct ol_error *err)
 {
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
         describe(cuda, err) != 0 ||
@@ -298,11 +301,14 @@ static int begin(struct ol_cuda *cuda, struct ol_error *err)
     if (ol_cuda_digests_new(cuda, err) != 0 || ol_cuda_downloads_new(cuda, err) != 0)
         return -1;
     cuda->scratch = ol_cuda_scratch_new(cuda);
-    cuda->pool = ol_pool_new(0, err);
+    cuda->pool = ol_pool_new(n_threads, err);
     if (cuda->pool == NULL)
         return -1;
     cuda->stage = ol_cuda_stage_new(cuda, err);
     if (cuda->stage == NULL)
+        return -1;
+    cuda->feed = ol_cuda_feed_new(cuda, err);
+    if (cuda->feed == NULL)
         return -1;
     cuda->arrivals = ol_cuda_arrivals_new(cuda, err);
     if (cuda->arrivals == NULL)
@@ -327,7 +333,7 @@ extern "C" int ol_cuda_devices(void)
     return status == cudaSuccess ? n : 0;
 }
 
-extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device,
+extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
                                            struct ol_error *err)
 {
     assert(dtype == OL_DTYPE_BF16 || dtype == OL_DTYPE_F32);
@@ -347,7 +353,7 @@ extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int device,
     cuda->base.op = operations();
     cuda->base.dtype = dtype;
     cuda->device = device;
-    if (begin(cuda, err) == 0)
+    if (begin(cuda, n_threads, err) == 0)
         return &cuda->base;
     cuda_close(&cuda->base);
     return NULL;

@@ -16,7 +16,8 @@
  *
  * - Everything runs in order on cuda->stream, several products at once beside each other
  *   between what comes before and after them (ol_cuda_products); nothing waits for the
- * device except ol_cuda_get (and ol_cuda_put, when its ring is full).
+ * device except ol_cuda_get (and ol_cuda_put, when its ring is full), and for its feeders
+ * only what uses a weight that they have not given to the stream of copies yet.
  * - Kernels take pointers to device memory only. Host arrays travel by ol_cuda_put,
  *   small weights by ol_cuda_values, results by ol_cuda_get.
  * - Blocks have a multiple of 32 threads, more than 256 only with __launch_bounds__. No
@@ -61,6 +62,7 @@ struct ol_cuda_arena;     /* scratch.cu: device memory of one operation */
 struct ol_cuda_gemms;     /* gemm.cu: how products are computed */
 struct ol_cuda_downloads; /* download.cu: rows on their way back */
 struct ol_cuda_digests;   /* digest.cu: what is on its way to summaries */
+struct ol_cuda_feed;      /* feed.cu: threads that send weights */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
 
 /* lanes.cu: on which products run beside each other. */
@@ -86,6 +88,7 @@ struct ol_cuda {
     int64_t reserved;    /* bytes of the device's memory, from open to close */
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
+    struct ol_cuda_feed *feed;
     struct ol_cuda_arrivals *arrivals;
     size_t workspace_bytes; /* of each lane's */
     struct ol_cuda_gemms *gemms;
@@ -104,8 +107,8 @@ static inline struct ol_cuda *ol_cuda_of(struct ol_backend *b)
     return (struct ol_cuda *)b;
 }
 
-/* The first call of every operation of the table: makes the device current and gives the
- * scratch memory of the operation before back. */
+/* The first call of every operation of the table: makes the device current, gives the
+ * scratch memory of the operation before back, and fails when a feeder has. */
 int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err);
 
 /* So many more bytes of the device's memory are in use, or fewer. */
@@ -191,6 +194,11 @@ int64_t ol_cuda_weight_rows(const struct ol_weight *w);
 int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
                           size_t size, struct ol_error *err);
 
+/* Send the tiles of rows from `row` on, `step` rows each, ahead of their use, as far as
+ * there is room; *all: for all of them. */
+int ol_cuda_send_ahead(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                       int64_t step, bool *all, struct ol_error *err);
+
 /* Rows [row, row + n), at most a tile, on their way to the device by cuda->copies, beside
  * the computing, unless they are still there; the stream of cuda->lane waits for them.
  * They stay there while what is queued on it before the next call runs. */
@@ -207,11 +215,13 @@ int ol_cuda_decode(struct ol_cuda *cuda, const struct ol_cuda_weight *w,
                    enum ol_dtype rounding, enum ol_dtype dtype, void *dst,
                    struct ol_error *err);
 
-/* stage.cu: the two rings of pinned memory, one for each stream. */
+/* stage.cu: a ring of pinned memory, for cuda->stream. */
 struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_stage_free(struct ol_cuda_stage *stage); /* NULL is fine */
-int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
-                 const struct ol_cuda_runs *runs, struct ol_error *err);
+int ol_cuda_send(struct ol_cuda *cuda, void *device, const struct ol_cuda_runs *runs,
+                 struct ol_error *err);
+/* Bytes [first, first + n) of the runs, joined. */
+void ol_cuda_copy_runs(const struct ol_cuda_runs *runs, size_t first, size_t n, char *to);
 
 /* gemm.cu: cuda->gemms. On failure too _free takes what there is, as of those below. */
 int ol_cuda_gemms_new(struct ol_cuda *cuda, struct ol_error *err);
@@ -226,9 +236,16 @@ int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void
                          struct ol_error *err);
 void ol_cuda_download_release(struct ol_backend *b, void *rows);
 
+/* feed.cu: threads that send weights. _free stops them at what is in hand. */
+struct ol_cuda_feed *ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_feed_free(struct ol_cuda_feed *feed); /* NULL is fine */
+/* Fails, with the text, when one of them has. */
+int ol_cuda_feed_check(struct ol_cuda *cuda, struct ol_error *err);
+
 /* arrivals.cu: device memory in which weights wait. */
 int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,
                      struct ol_error *err);
+void ol_cuda_release(struct ol_backend *b, const struct ol_weight *weight);
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
 int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);

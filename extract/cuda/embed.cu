@@ -25,7 +25,7 @@ static int by_rows(struct ol_cuda *cuda, const int32_t *ids, const struct ol_wei
         view.n_rows = n;
         view.n_cols = view.row_step = w->n_cols;
         view.col_step = 1;
-        if (ol_cuda_send(cuda, cuda->stream, memory, &runs, err) != 0 ||
+        if (ol_cuda_send(cuda, memory, &runs, err) != 0 ||
             ol_cuda_decode(cuda, &view, out.dtype, out.dtype, ol_cuda_row(out, first),
                            err) != 0)
             return -1;

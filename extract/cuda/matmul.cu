@@ -101,8 +101,10 @@ static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t 
     for (int64_t row = 0; row < p->weight.n_rows; row += tile) {
         const int64_t left = p->weight.n_rows - row, n = left < tile ? left : tile;
         struct ol_cuda_operand operand;
+        bool all;
         char *out = (char *)p->out.data + (size_t)row * ol_dtype_size(p->out.dtype);
-        if (ol_cuda_load_operand(cuda, &p->weight, row, n, p->x.dtype, room, &operand,
+        if (ol_cuda_send_ahead(cuda, &p->weight, row, tile, &all, err) != 0 ||
+            ol_cuda_load_operand(cuda, &p->weight, row, n, p->x.dtype, room, &operand,
                                  err) != 0 ||
             ol_cuda_multiply(cuda, p->x, &operand, out, p->out.dtype, p->out.n_cols, adds,
                              err) != 0)
@@ -111,15 +113,38 @@ static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t 
     return 0;
 }
 
+/* Have the weights of products from `next` on sent, as far as there is room; returns the
+ * first that is not all under way. */
+static int send_ahead(struct ol_cuda *cuda, const struct ol_matmul *products, int next,
+                      int n, struct ol_error *err)
+{
+    for (; next < n; next++) {
+        const struct ol_matmul *p = &products[next];
+        const int64_t tile =
+            ol_cuda_tile_rows(cuda, &p->weight, ol_dtype_size(p->x.dtype), err);
+        bool all = true;
+        if (p->x.n_rows > 0 &&
+            ol_cuda_send_ahead(cuda, &p->weight, 0, tile, &all, err) != 0)
+            return -1;
+        if (!all)
+            break;
+    }
+    return next;
+}
+
 /* Whoever comes first has lane 0, so that a single product needs no other. */
 static int multiply_all(struct ol_cuda *cuda, const struct ol_matmul *products, int n,
                         void *room, struct ol_error *err)
 {
     const int n_lanes = n < OL_CUDA_LANES ? n : (int)OL_CUDA_LANES;
+    int next = 0; /* whose weight is to be sent */
     if (ol_cuda_fork(cuda, n_lanes, err) != 0)
         return -1;
     for (int i = 0; i < n; i++) {
         const struct ol_matmul *p = &products[i];
+        next = send_ahead(cuda, products, max(next, i), n, err);
+        if (next < 0)
+            return -1;
         const int64_t tile =
             ol_cuda_tile_rows(cuda, &p->weight, ol_dtype_size(p->x.dtype), err);
         cuda->lane = ol_cuda_is_ready(&p->weight, p->x.dtype) ? i % n_lanes : 0;

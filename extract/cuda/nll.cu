@@ -88,7 +88,9 @@ static int all_tiles(struct ol_cuda *cuda, const struct job *j,
     for (int64_t word = 0; word < weight->n_rows; word += tile) {
         const int64_t left = weight->n_rows - word, n = left < tile ? left : tile;
         struct ol_cuda_operand w;
-        if (ol_cuda_load_operand(cuda, weight, word, n, j->x.dtype, room, &w, err) != 0 ||
+        bool all;
+        if (ol_cuda_send_ahead(cuda, weight, word, tile, &all, err) != 0 ||
+            ol_cuda_load_operand(cuda, weight, word, n, j->x.dtype, room, &w, err) != 0 ||
             (j->x.dtype == OL_DTYPE_BF16
                  ? absorb_tile<struct ol_bf16>(cuda, j, word, &w, err)
                  : absorb_tile<float>(cuda, j, word, &w, err)) != 0)

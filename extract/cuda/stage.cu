@@ -5,14 +5,13 @@
  *     ring     [ seg 0 | seg 1 | seg 2 | ... ]     each with an event of its last copy
  *     filling            ^ used
  *
- * One ring for each stream, so that a small thing for the next kernel does not wait
- * behind a weight. What comes back passes two buffers in turn. */
+ * It is cuda->stream's, so that a small thing for the next kernel does not wait behind a
+ * weight: those go by feed.cu. What comes back passes two buffers in turn. */
 #include "extract/cuda/cuda.h"
 
 enum {
     SEGMENTS = 8,
-    PUT_BYTES = 1 << 20,    /* of a segment for cuda->stream */
-    WEIGHT_BYTES = 4 << 20, /* for cuda->copies */
+    PUT_BYTES = 1 << 20, /* of a segment */
     GET_BYTES = 4 << 20,
     ALIGNMENT = 64,
     TASK_BYTES = 256 << 10, /* of the work of filling */
@@ -32,7 +31,7 @@ struct ring {
 };
 
 struct ol_cuda_stage {
-    struct ring puts, weights;
+    struct ring puts;
     struct segment gets[2];
 };
 
@@ -71,7 +70,6 @@ struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *e
 {
     struct ol_cuda_stage *s = (struct ol_cuda_stage *)ol_xcalloc(1, sizeof *s);
     if (ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
-        ring_new(&s->weights, cuda->copies, WEIGHT_BYTES, err) == 0 &&
         segment_new(&s->gets[0], GET_BYTES, err) == 0 &&
         segment_new(&s->gets[1], GET_BYTES, err) == 0)
         return s;
@@ -83,10 +81,8 @@ void ol_cuda_stage_free(struct ol_cuda_stage *s)
 {
     if (s == NULL)
         return;
-    for (int i = 0; i < SEGMENTS; i++) {
+    for (int i = 0; i < SEGMENTS; i++)
         segment_free(&s->puts.segments[i]);
-        segment_free(&s->weights.segments[i]);
-    }
     segment_free(&s->gets[0]);
     segment_free(&s->gets[1]);
     free(s);
@@ -100,16 +96,27 @@ struct fill {
     size_t first, n; /* bytes of the runs, joined */
 };
 
+void ol_cuda_copy_runs(const struct ol_cuda_runs *r, size_t first, size_t n, char *to)
+{
+    const char *src = (const char *)r->src;
+    if (r->order == NULL && r->stride == (int64_t)r->bytes) {
+        memcpy(to, src + first, n);
+        return;
+    }
+    while (n > 0) {
+        const size_t run = first / r->bytes, inner = first % r->bytes;
+        const size_t left = r->bytes - inner, some = left < n ? left : n;
+        const int64_t place = r->order != NULL ? r->order[run] : (int64_t)run;
+        memcpy(to, src + place * r->stride + inner, some);
+        first += some;
+        to += some;
+        n -= some;
+    }
+}
+
 static void fill_part(const struct fill *f, size_t at, size_t end)
 {
-    const struct ol_cuda_runs *r = f->runs;
-    while (at < end) {
-        const size_t run = (f->first + at) / r->bytes, inner = (f->first + at) % r->bytes;
-        const size_t left = r->bytes - inner, n = left < end - at ? left : end - at;
-        const int64_t place = r->order != NULL ? r->order[run] : (int64_t)run;
-        memcpy(f->to + at, (const char *)r->src + place * r->stride + inner, n);
-        at += n;
-    }
+    ol_cuda_copy_runs(f->runs, f->first + at, end - at, f->to + at);
 }
 
 static void fill_task(void *arg, int64_t i, int thread)
@@ -149,10 +156,10 @@ static int find_room(struct ring *r, struct ol_error *err)
     return 0;
 }
 
-int ol_cuda_send(struct ol_cuda *cuda, cudaStream_t stream, void *device,
-                 const struct ol_cuda_runs *runs, struct ol_error *err)
+int ol_cuda_send(struct ol_cuda *cuda, void *device, const struct ol_cuda_runs *runs,
+                 struct ol_error *err)
 {
-    struct ring *r = stream == cuda->copies ? &cuda->stage->weights : &cuda->stage->puts;
+    struct ring *r = &cuda->stage->puts;
     const size_t bytes = (size_t)runs->n * runs->bytes;
     const ol_cuda_timer timer(cuda->link_time);
     cuda->link_bytes.fetch_add((int64_t)bytes);
@@ -178,7 +185,7 @@ void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
 {
     void *device = ol_cuda_scratch(cuda, bytes, err);
     const struct ol_cuda_runs runs = {host, 1, bytes, 0, NULL};
-    if (device == NULL || ol_cuda_send(cuda, cuda->stream, device, &runs, err) != 0)
+    if (device == NULL || ol_cuda_send(cuda, device, &runs, err) != 0)
         return NULL;
     return device;
 }

@@ -1,4 +1,5 @@
-/* What weight.cu and arrivals.cu share: rows of a weight as bytes. */
+/* What weight.cu, arrivals.cu and feed.cu share: rows of a weight as bytes, and their way
+ * to the device. */
 #ifndef OL_CUDA_TILE_H
 #define OL_CUDA_TILE_H
 
@@ -27,12 +28,37 @@ static inline size_t ol_cuda_place_after(size_t end)
     return (end + OL_CUDA_ALIGNMENT - 1) / OL_CUDA_ALIGNMENT * OL_CUDA_ALIGNMENT;
 }
 
-/* Bytes of device memory that surely hold them, a multiple of the alignment. */
+/* Bytes of device memory that they take, a multiple of the alignment. */
 size_t ol_cuda_room_for(const struct ol_cuda_pieces *p);
 
-/* Send them there by that stream; view: where they are then. */
-int ol_cuda_send_pieces(struct ol_cuda *cuda, cudaStream_t stream,
-                        const struct ol_cuda_pieces *p, char *memory,
-                        struct ol_cuda_weight *view, struct ol_error *err);
+/* Where the pieces are in device memory that begins there; returns the bytes as far as
+ * the end of the last. */
+size_t ol_cuda_lay_out(const struct ol_cuda_pieces *p, void *memory,
+                       struct ol_cuda_weight *view);
+
+/* ---- feed.cu: threads that send tiles ---- */
+
+/* A tile on its way: it stays where it is until it has been sent. */
+struct ol_cuda_delivery {
+    struct ol_cuda_runs runs[OL_CUDA_PIECES];
+    char *to;            /* device memory, which they are laid out in */
+    size_t bytes;        /* as far as the end of the last */
+    cudaEvent_t arrived; /* recorded on cuda->copies behind all of it */
+    /* Of feed.cu. */
+    size_t slice;                  /* bytes that a feeder takes at a time */
+    size_t taken, given, finished; /* bytes: by feeders, to the stream, in all */
+    bool sent;                     /* the event is recorded, the host's bytes are read */
+    struct ol_cuda_delivery *next;
+};
+
+/* Queue it behind those before. Never blocks. */
+void ol_cuda_feed_send(struct ol_cuda *cuda, struct ol_cuda_delivery *d);
+
+/* Wait until it has been sent, or let pass after a failure: then fails. */
+int ol_cuda_feed_wait(struct ol_cuda *cuda, const struct ol_cuda_delivery *d,
+                      struct ol_error *err);
+
+/* Wait until no delivery reads these bytes any more. */
+void ol_cuda_feed_leave(struct ol_cuda *cuda, const struct ol_span *span);
 
 #endif

@@ -45,15 +45,27 @@ static size_t total_of(const struct ol_cuda_pieces *p)
 
 size_t ol_cuda_room_for(const struct ol_cuda_pieces *p)
 {
-    return (total_of(p) + OL_CUDA_PIECES * OL_CUDA_ALIGNMENT) / OL_CUDA_ALIGNMENT *
-           OL_CUDA_ALIGNMENT;
+    size_t end = 0;
+    for (int i = 0; i < OL_CUDA_PIECES; i++)
+        end = ol_cuda_place_after(end + ol_cuda_runs_bytes(&p->runs[i]));
+    return end;
 }
 
-static void set_pointer(struct ol_cuda_weight *view, int piece, const void *memory)
+size_t ol_cuda_lay_out(const struct ol_cuda_pieces *p, void *memory,
+                       struct ol_cuda_weight *view)
 {
-    const void **pointers[OL_CUDA_PIECES] = {&view->data, &view->scales, &view->zeros,
-                                             &view->groups};
-    *pointers[piece] = memory;
+    const void **places[OL_CUDA_PIECES] = {&view->data, &view->scales, &view->zeros,
+                                           &view->groups};
+    size_t end = 0;
+    *view = p->view;
+    for (int i = 0; i < OL_CUDA_PIECES; i++) {
+        const size_t bytes = ol_cuda_runs_bytes(&p->runs[i]);
+        if (bytes == 0)
+            continue;
+        *places[i] = (char *)memory + ol_cuda_place_after(end);
+        end = ol_cuda_place_after(end) + bytes;
+    }
+    return end;
 }
 
 /* ---- tiles ---- */
@@ -89,25 +101,7 @@ int64_t ol_cuda_tile_rows(const struct ol_cuda *cuda, const struct ol_weight *w,
     return n;
 }
 
-/* ---- to the device ---- */
-
-int ol_cuda_send_pieces(struct ol_cuda *cuda, cudaStream_t stream,
-                        const struct ol_cuda_pieces *p, char *memory,
-                        struct ol_cuda_weight *view, struct ol_error *err)
-{
-    size_t end = 0;
-    *view = p->view;
-    for (int i = 0; i < OL_CUDA_PIECES; i++) {
-        const size_t at = ol_cuda_place_after(end), n = ol_cuda_runs_bytes(&p->runs[i]);
-        if (n == 0)
-            continue;
-        if (ol_cuda_send(cuda, stream, memory + at, &p->runs[i], err) != 0)
-            return -1;
-        set_pointer(view, i, memory + at);
-        end = at + n;
-    }
-    return 0;
-}
+/* ---- by cuda->stream ---- */
 
 int ol_cuda_put_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
                      int64_t n, struct ol_cuda_weight *view, struct ol_error *err)
@@ -117,7 +111,16 @@ int ol_cuda_put_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t ro
     char *memory = (char *)ol_cuda_scratch(cuda, ol_cuda_room_for(&p), err);
     if (memory == NULL)
         return -1;
-    return ol_cuda_send_pieces(cuda, cuda->stream, &p, memory, view, err);
+    ol_cuda_lay_out(&p, memory, view);
+    for (size_t i = 0, end = 0; i < OL_CUDA_PIECES; i++) {
+        if (ol_cuda_runs_bytes(&p.runs[i]) == 0)
+            continue;
+        char *to = memory + ol_cuda_place_after(end);
+        if (ol_cuda_send(cuda, to, &p.runs[i], err) != 0)
+            return -1;
+        end = (size_t)(to - memory) + ol_cuda_runs_bytes(&p.runs[i]);
+    }
+    return 0;
 }
 
 float *ol_cuda_values(struct ol_cuda *cuda, const struct ol_weight *w,

@@ -229,7 +229,7 @@ static void give_back_unchosen(const struct ol_experts *x, int layer)
     const struct ol_permutation *p = &x->permutation;
     for (int e = 0; x->expected[layer] && e < p->n_experts; e++)
         if (p->offsets[e + 1] == p->offsets[e])
-            ol_layer_weights_release(&x->c.weights, OL_ROLE_EXPERT_GATE,
+            ol_layer_weights_release(&x->c.weights, x->c.backend, OL_ROLE_EXPERT_GATE,
                                      OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
 }
 
@@ -427,7 +427,7 @@ static void release_group(const struct ol_experts *x, int layer)
     const struct group *g = &x->group;
     for (int i = 0; i < g->n; i++)
         if (x->permutation.offsets[g->experts[i] + 1] <= g->end)
-            ol_layer_weights_release(&x->c.weights, OL_ROLE_EXPERT_GATE,
+            ol_layer_weights_release(&x->c.weights, x->c.backend, OL_ROLE_EXPERT_GATE,
                                      OL_ROLE_EXPERT_DOWN_BIAS, layer, g->experts[i]);
 }
 

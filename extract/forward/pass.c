@@ -100,7 +100,7 @@ void ol_pass_prefetch_next(const struct ol_pass *p, int layer, bool routed)
 
 void ol_pass_release(const struct ol_pass *p, int layer)
 {
-    ol_layer_weights_release(&p->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+    ol_layer_weights_release(&p->stored, p->b, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
 }
 
 void ol_pass_progress(const struct ol_pass *p, int layer, double operations)

@@ -33,11 +33,13 @@ int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
     return 0;
 }
 
-void ol_layer_weights_release(const struct ol_layer_weights *w, enum ol_role first,
-                              enum ol_role last, int layer, int expert)
+void ol_layer_weights_release(const struct ol_layer_weights *w, struct ol_backend *b,
+                              enum ol_role first, enum ol_role last, int layer,
+                              int expert)
 {
     for (enum ol_role role = first; role <= last; role++) {
         const struct ol_weight weight = ol_weights_get(w->weights, role, layer, expert);
+        b->op->release(b, &weight);
         ol_stream_release(w->stream, w->user, &weight);
     }
 }

@@ -22,7 +22,9 @@ int ol_layer_weights_send(const struct ol_layer_weights *w, struct ol_backend *b
                           struct ol_error *err);
 int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
                           enum ol_role last, int layer, int expert, struct ol_error *err);
-void ol_layer_weights_release(const struct ol_layer_weights *w, enum ol_role first,
-                              enum ol_role last, int layer, int expert);
+/* Once the backend reads them no more. */
+void ol_layer_weights_release(const struct ol_layer_weights *w, struct ol_backend *b,
+                              enum ol_role first, enum ol_role last, int layer,
+                              int expert);
 
 #endif

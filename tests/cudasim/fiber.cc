@@ -14,6 +14,9 @@
 #ifdef CUDASIM_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
+#ifdef CUDASIM_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -105,6 +108,7 @@ struct fiber {
     std::vector<copy> copies;
     std::vector<size_t> groups; /* ends in copies, of the committed ones */
     void *fake_stack;           /* the address sanitizer's */
+    void *known_as;             /* to the thread sanitizer */
 };
 
 static std::vector<fiber> fibers;
@@ -123,6 +127,9 @@ static const std::function<void()> *kernel_body;
 #ifdef CUDASIM_ASAN
 static const void *scheduler_stack;
 static size_t scheduler_stack_bytes;
+#endif
+#ifdef CUDASIM_TSAN
+static void *scheduler_known_as;
 #endif
 
 /* ---- shared memory: blocks of the heap, so that their ends are known ---- */
@@ -164,6 +171,9 @@ static void leave(bool for_good)
     __sanitizer_start_switch_fiber(for_good ? nullptr : &me->fake_stack, scheduler_stack,
                                    scheduler_stack_bytes);
 #endif
+#ifdef CUDASIM_TSAN
+    __tsan_switch_to_fiber(scheduler_known_as, 0);
+#endif
     cudasim_switch(&me->where, &scheduler);
 #ifdef CUDASIM_ASAN
     __sanitizer_finish_switch_fiber(me->fake_stack, &scheduler_stack,
@@ -197,6 +207,9 @@ static void resume(fiber *f)
         f->stack = stack_new();
         context_make(&f->where, f->stack, STACK_BYTES, fiber_main);
         f->state = READY;
+#ifdef CUDASIM_TSAN
+        f->known_as = __tsan_create_fiber(0);
+#endif
     }
     current = f;
     threadIdx = f->index;
@@ -204,11 +217,18 @@ static void resume(fiber *f)
     void *fake = nullptr;
     __sanitizer_start_switch_fiber(&fake, f->stack, STACK_BYTES);
 #endif
+#ifdef CUDASIM_TSAN
+    scheduler_known_as = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(f->known_as, 0);
+#endif
     cudasim_switch(&scheduler, &f->where);
 #ifdef CUDASIM_ASAN
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
     if (f->state == DONE) {
+#ifdef CUDASIM_TSAN
+        __tsan_destroy_fiber(f->known_as);
+#endif
         stacks.free.push_back(f->stack);
         n_done++;
     }

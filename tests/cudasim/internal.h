@@ -14,6 +14,14 @@
 #endif
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define CUDASIM_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CUDASIM_TSAN 1
+#endif
+#endif
+
 /* What memory holds that nobody has written: NaN as float and bf16, -1 as an integer. */
 enum { CUDASIM_POISON = 0xff };
 

@@ -10,8 +10,8 @@
 
 enum test_backend { TEST_CPU, TEST_CUDA };
 
-/* What must not show in any result: how many threads the CPU backend has, and when a
- * simulated device does what it was asked for. */
+/* What must not show in any result: how many threads the CPU backend has, how many feed a
+ * device, and when a simulated one does what it was asked for. */
 enum { TEST_WAYS = 3 };
 
 /* Little device memory, so that weights of a few megabytes come in tiles. */
@@ -23,8 +23,9 @@ static inline struct ol_backend *test_backend_open(enum test_backend kind,
     struct ol_error err = {0};
     cudasim_set_devices(1, TEST_DEVICE_BYTES);
     cudasim_set_schedule((unsigned)way);
+    const int n_threads = way == 0 ? 1 : 1 << (way % 4 + 1);
     struct ol_backend *b = kind == TEST_CPU ? ol_cpu_open(dtype, way + 1, &err)
-                                            : ol_cuda_open(dtype, 0, &err);
+                                            : ol_cuda_open(dtype, n_threads, 0, &err);
     if (b == NULL)
         fail_msg("%s", err.text);
     return b;
