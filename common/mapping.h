@@ -16,6 +16,11 @@ const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *
 const void *ol_mapping_zeros(const char *path, size_t n, struct ol_error *err);
 void ol_mapping_free(const void *bytes, size_t n); /* NULL is fine */
 
+/* Copy n bytes that are in a mapping. Where the file can be read instead it is: no page
+ * of it is mapped for bytes that are wanted once, and what fails is an error, not a
+ * signal. */
+int ol_mapping_copy(void *to, const void *from, size_t n, struct ol_error *err);
+
 /* The same of a library that reads a file: until the end, a signal that says that it
  * crashed (SIGSEGV, SIGBUS, SIGFPE, SIGABRT, a stack without end) is the file's. Not to
  * be nested, and of one thread at a time. */

@@ -42,6 +42,7 @@ struct ol_down_tables;
 
 struct ol_backend_operations {
     const char *name; /* "cpu" */
+    bool reads_files; /* large weights, by ol_mapping_copy: they need not be mapped */
 
     /* ---- life and memory ---- */
 

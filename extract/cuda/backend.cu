@@ -205,6 +205,7 @@ static const struct ol_backend_operations *operations(void)
 {
     static struct ol_backend_operations t;
     t.name = "cuda";
+    t.reads_files = true;
     t.tensor_new = cuda_tensor_new;
     t.tensor_free = cuda_tensor_free;
     t.upload = cuda_upload;

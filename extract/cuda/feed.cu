@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 extern "C" {
+#include "common/mapping.h"
 #include "common/process.h"
 }
 
@@ -75,9 +76,21 @@ struct slice {
 
 /* ---- filling ---- */
 
+/* What is one stretch of a file is read from there: to map its pages, for bytes that are
+ * wanted once, would take longer than to copy them. */
+static int fill_from(const struct ol_cuda_runs *r, size_t first, size_t n, char *to,
+                     struct ol_error *err)
+{
+    if (r->order == NULL && (r->n == 1 || r->stride == (int64_t)r->bytes))
+        return ol_mapping_copy(to, (const char *)r->src + first, n, err);
+    ol_cuda_copy_runs(r, first, n, to);
+    return 0;
+}
+
 /* Bytes [first, first + n) of the tile as it will lie on the device. What lies between
  * its pieces is nobody's. */
-static void fill(const struct ol_cuda_delivery *d, size_t first, size_t n, char *to)
+static int fill(const struct ol_cuda_delivery *d, size_t first, size_t n, char *to,
+                struct ol_error *err)
 {
     size_t end = 0;
     for (int i = 0; i < OL_CUDA_PIECES; i++) {
@@ -88,9 +101,11 @@ static void fill(const struct ol_cuda_delivery *d, size_t first, size_t n, char 
         end = at + bytes;
         const size_t from = at > first ? at : first;
         const size_t past = end < first + n ? end : first + n;
-        if (from < past)
-            ol_cuda_copy_runs(&d->runs[i], from - at, past - from, to + (from - first));
+        if (from < past &&
+            fill_from(&d->runs[i], from - at, past - from, to + (from - first), err) != 0)
+            return -1;
     }
+    return 0;
 }
 
 /* ---- the queue ---- */
@@ -181,7 +196,8 @@ static int send(struct feeder *f, const struct slice *slice, struct ol_error *er
                                      "waiting for the device to read", err) != 0)
         return -1;
     slot->waits = false;
-    fill(slice->of, slice->first, slice->n, slot->memory);
+    if (fill(slice->of, slice->first, slice->n, slot->memory, err) != 0)
+        return -1;
     return give(f->feed, slot, slice, err);
 }
 

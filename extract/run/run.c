@@ -141,7 +141,8 @@ static int compute(struct ol_session *r, struct ol_error *err)
                                      r->corpus.n_sequences};
     double total, skipped;
     int status = -1;
-    passes.forward.stream = ol_stream_new(r->memory.buffers.weight_bytes, err);
+    passes.forward.stream = ol_stream_new(r->memory.buffers.weight_bytes,
+                                          !r->devices.backends[0]->op->reads_files, err);
     if (passes.forward.stream != NULL)
         passes.writer =
             ol_writer_new(r->n_parts, (size_t)(r->memory.writer_bytes / r->n_parts), err);

@@ -59,6 +59,7 @@ struct ol_stream {
     int n_waiting;            /* threads that wait for a job */
     int n_reading;            /* jobs that the threads are at */
     atomic_bool stopping;
+    bool by_mapping;
     atomic_bool populates; /* the kernel has MADV_POPULATE_READ */
     size_t page;
     _Atomic int64_t bytes_read, wait_nanoseconds;
@@ -164,10 +165,12 @@ static int read_pages(struct ol_stream *s, const void *data, size_t bytes,
             return ol_fail(err, "reading of weights was stopped");
         /* The disk works on the next slice while this one's pages are mapped. Only a
          * hint: a failure shows when the slice is read. */
-        if (rest > 0)
+        if (!s->by_mapping)
+            madvise(begin + i, slice, MADV_WILLNEED);
+        else if (rest > 0)
             madvise(begin + i + slice, rest < SLICE_BYTES ? rest : SLICE_BYTES,
                     MADV_WILLNEED);
-        if (populate(s, begin + i, slice, err) != 0)
+        if (s->by_mapping && populate(s, begin + i, slice, err) != 0)
             return -1;
     }
     atomic_fetch_add(&s->bytes_read, (int64_t)bytes);
@@ -180,7 +183,7 @@ static int read_pages(struct ol_stream *s, const void *data, size_t bytes,
 static void drop_pages(const struct ol_stream *s, const void *data, size_t bytes)
 {
     char *begin = page_of(s, data), *end = page_of(s, (const char *)data + bytes);
-    if (end > begin)
+    if (s->by_mapping && end > begin)
         madvise(begin, (size_t)(end - begin), MADV_DONTNEED);
 }
 
@@ -269,10 +272,11 @@ static void *work(void *arg)
 
 /* ---- the interface ---- */
 
-struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err)
+struct ol_stream *ol_stream_new(int64_t most_ahead, bool by_mapping, struct ol_error *err)
 {
     struct ol_stream *s = ol_xcalloc(1, sizeof *s);
     s->most_ahead = most_ahead;
+    s->by_mapping = by_mapping;
     s->page = (size_t)sysconf(_SC_PAGESIZE);
     atomic_store(&s->populates, true);
     pthread_mutex_init(&s->mutex, NULL);

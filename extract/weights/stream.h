@@ -19,9 +19,12 @@ struct ol_stream;
  * weights: the pages go when the last user that queued them has released them. */
 enum { OL_STREAM_MOST_USERS = 32 };
 
-/* most_ahead: bytes that may be resident before they are waited for; what the compute
- * waits for is read whatever it is, and then one tensor at a time. */
-struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_error *err);
+/* by_mapping: weights are used where they are mapped. Else whoever uses them reads their
+ * files (ol_mapping_copy): then the files are only asked for ahead, and no page is mapped
+ * or given back. most_ahead: bytes that may be resident before they are waited for; what
+ * the compute waits for is read whatever it is, and then one tensor at a time. */
+struct ol_stream *ol_stream_new(int64_t most_ahead, bool by_mapping,
+                                struct ol_error *err);
 void ol_stream_free(struct ol_stream *s);
 
 /* Queue a weight's spans to be read; those of no data are ignored. Never blocks. Weights

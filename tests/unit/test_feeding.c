@@ -224,7 +224,7 @@ static void test_readers(void **state)
                                        : way % 3 == 1 ? 5
                                                       : 1000) *
                              TENSOR_BYTES;
-        struct ol_stream *s = ol_stream_new(room, &error);
+        struct ol_stream *s = ol_stream_new(room, true, &error);
         assert_non_null(s);
         for (int i = 0; i < N_TENSORS; i++) {
             const struct ol_weight w = tensor(map, i);
@@ -253,7 +253,7 @@ static void test_bound(void **state)
     enum { ROOM = 10 };
     const char *map = map_file();
     struct ol_error error = {0};
-    struct ol_stream *s = ol_stream_new((int64_t)ROOM * TENSOR_BYTES, &error);
+    struct ol_stream *s = ol_stream_new((int64_t)ROOM * TENSOR_BYTES, true, &error);
     assert_non_null(s);
     for (int i = 0; i < N_TENSORS; i++) {
         const struct ol_weight w = tensor(map, i);

@@ -82,6 +82,35 @@ static void read_after_another_was_freed(void)
     ol_mapping_free(first, BYTES);
 }
 
+/* By reading the file: what it holds now, at any place, and an error where it ends. */
+static void copies(void **state)
+{
+    (void)state;
+    enum { MANY = 1 << 20, FROM = 12345 };
+    struct ol_error err = {0};
+    char *bytes = ol_xcalloc(MANY, 1), *copy = ol_xcalloc(MANY, 1);
+    for (int i = 0; i < MANY; i++)
+        bytes[i] = (char)(i * 7 + i / 256);
+    fd = open(path, O_RDWR);
+    assert_int_equal(write(fd, bytes, MANY), MANY);
+    const char *m = ol_mapping_new(fd, path, MANY, &err);
+    assert_non_null(m);
+    close(fd);
+    assert_int_equal(ol_mapping_copy(copy, m + FROM, MANY - FROM, &err), 0);
+    assert_memory_equal(copy, bytes + FROM, MANY - FROM);
+    assert_int_equal(ol_mapping_copy(copy, m + 3, 5, &err), 0);
+    assert_memory_equal(copy, bytes + 3, 5);
+    assert_int_equal(ol_mapping_copy(copy, bytes, MANY, &err), 0); /* no mapping */
+    assert_memory_equal(copy, bytes, MANY);
+    assert_int_equal(truncate(path, MANY / 2), 0);
+    assert_int_equal(ol_mapping_copy(copy, m + FROM, MANY - FROM, &err), -1);
+    assert_non_null(strstr(err.text, ": the bytes from 524288 on cannot be read (524288 "
+                                     "were wanted): the file became shorter"));
+    ol_mapping_free(m, MANY);
+    free(copy);
+    free(bytes);
+}
+
 static void crash(void)
 {
     ol_crash_guard_begin("a\033file", "HDF5");
@@ -134,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mapping),
         cmocka_unit_test(test_guard),
+        cmocka_unit_test(copies),
     };
     const int made = mkstemp(path);
     if (made < 0)
