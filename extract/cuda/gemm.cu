@@ -206,24 +206,6 @@ static struct choice *choose(struct ol_cuda *cuda, const struct ol_cuda_product 
 
 /* ---- multiplying ---- */
 
-static int multiply_by(struct ol_cuda *cuda, const struct choice *c,
-                       const struct ol_cuda_product *p, struct ol_error *err)
-{
-    const struct ol_cuda_lane *lane = &cuda->lanes[cuda->lane];
-    const float one = 1, beta = p->adds ? 1.0f : 0.0f;
-    const uint64_t rows = (uint64_t)p->m;
-    for (const cublasLtMatrixLayout_t layout : {c->x, c->out})
-        if (ol_cublas_check(cublasLtMatrixLayoutSetAttribute(
-                                layout, CUBLASLT_MATRIX_LAYOUT_COLS, &rows, sizeof rows),
-                            "describing rows", err) != 0)
-            return -1;
-    return ol_cublas_check(cublasLtMatmul(cuda->gemms->lt, c->product, &one, p->w->data,
-                                          c->w, p->x, c->x, &beta, p->out, c->out, p->out,
-                                          c->out, &c->way, lane->workspace,
-                                          cuda->workspace_bytes, lane->stream),
-                           "multiplying", err);
-}
-
 static int multiply(struct ol_cuda *cuda, const struct ol_cuda_product *p,
                     struct ol_error *err)
 {
@@ -238,6 +220,27 @@ static int multiply(struct ol_cuda *cuda, const struct ol_cuda_product *p,
                      p->out, type_of(p->out_dtype), (int)p->out_step, compute,
                      CUBLAS_GEMM_DEFAULT),
         "multiplying", err);
+}
+
+/* A way that was given for more rows may not be there for so few: then the old one. */
+static int multiply_by(struct ol_cuda *cuda, const struct choice *c,
+                       const struct ol_cuda_product *p, struct ol_error *err)
+{
+    const struct ol_cuda_lane *lane = &cuda->lanes[cuda->lane];
+    const float one = 1, beta = p->adds ? 1.0f : 0.0f;
+    const uint64_t rows = (uint64_t)p->m;
+    for (const cublasLtMatrixLayout_t layout : {c->x, c->out})
+        if (ol_cublas_check(cublasLtMatrixLayoutSetAttribute(
+                                layout, CUBLASLT_MATRIX_LAYOUT_COLS, &rows, sizeof rows),
+                            "describing rows", err) != 0)
+            return -1;
+    const cublasStatus_t status =
+        cublasLtMatmul(cuda->gemms->lt, c->product, &one, p->w->data, c->w, p->x, c->x,
+                       &beta, p->out, c->out, p->out, c->out, &c->way, lane->workspace,
+                       cuda->workspace_bytes, lane->stream);
+    return status == CUBLAS_STATUS_NOT_SUPPORTED
+               ? multiply(cuda, p, err)
+               : ol_cublas_check(status, "multiplying", err);
 }
 
 int ol_cuda_gemm(struct ol_cuda *cuda, const struct ol_cuda_product *p,
