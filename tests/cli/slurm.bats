@@ -6,6 +6,10 @@ DEPLOY=$ROOT/extract/deploy
 RUN_OPTIONS="--threshold 2.5 --backend cpu"
 CRITERION="--threshold 2.5 --min-layers 0.1 --min-positions 0.01"
 
+# Tokens of a sequence that keep a run busy for seconds, under sanitizers too.
+LENGTH=9000
+if sanitized; then LENGTH=3000; fi
+
 setup_file() {
     load common
     why=$("$TESTS/slurm/cluster" missing)
@@ -94,7 +98,7 @@ assert one == two' whole.json out/results/run.json
 @test "a task that is queued again goes on, whoever queues it" {
     for by in scontrol USR1; do
         rm -rf out
-        submit 1 --time 20 -- -t "$HELDOUT" -n 2 -l 9000 $RUN_OPTIONS --store none --keep-every 0
+        submit 1 --time 20 -- -t "$HELDOUT" -n 2 -l $LENGTH $RUN_OPTIONS --store none --keep-every 0
         until_true kept
         # What Slurm sends the shell of a job before its time is up.
         case $by in
@@ -106,7 +110,7 @@ assert one == two' whole.json out/results/run.json
         [ "$(state_of "$merge")" = COMPLETED ]
         grep -q 'going on after layer' out/log/part-1-of-1.log
         grep -q 'restart=1 begun' out/results/receipt.txt
-        [ -e whole.h5 ] || "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 2 -l 9000 $RUN_OPTIONS --store none -o whole.h5
+        [ -e whole.h5 ] || "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 2 -l $LENGTH $RUN_OPTIONS --store none -o whole.h5
         same_results whole.h5
     done
 }
