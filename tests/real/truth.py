@@ -201,12 +201,11 @@ def check_outlier(truth, i, hits, results):
 def check_generators(truth, block):
     """Extremes, columns and kurtosis of what goes into every expert's down projection."""
     shape = truth.powers.shape[:2]
-    largest, kurtosis, columns, rows = np.zeros(shape), np.zeros(shape), {}, {}
+    largest, kurtosis, columns = np.zeros(shape), np.zeros(shape), {}
     for l, e in np.ndindex(shape):
         maxima = np.stack([values for values, _ in truth.largest[l][e]])  # [sequences][columns]
         columns[l, e] = maxima.max(0)
-        s, c = np.unravel_index(maxima.argmax(), maxima.shape)
-        largest[l, e], rows[l, e] = maxima.max(), (s, truth.largest[l][e][s][1][c])
+        largest[l, e] = maxima.max()
         s1, s2, s3, s4 = truth.powers[l, e] / (truth.n * maxima.shape[1])
         kurtosis[l, e] = (s4 - 4 * s1 * s3 + 6 * s1**2 * s2 - 3 * s1**4) / (s2 - s1**2) ** 2
     assert block["n_units"] == largest.size
@@ -218,8 +217,12 @@ def check_generators(truth, block):
             near(f"{l}.{e} kurtosis", layer["kurtosis"][e], kurtosis[l, e], 2e-2)
     for unit in block["units"][:8]:
         at = unit["layer"], unit["expert"]
-        assert (unit["sequence"], unit["position"]) == rows[at], (at, unit["sequence"], unit["position"], rows[at])
-        assert unit["columns"][0]["column"] == columns[at].argmax(), at
+        column = unit["columns"][0]["column"]
+        assert column == columns[at].argmax(), at
+        # Rounded to bf16 the largest of several sequences may be the same.
+        values, rows = truth.largest[at[0]][at[1]][unit["sequence"]]
+        near(f"{at} place", values[column], largest[at], 1e-2)
+        assert unit["position"] == rows[column], (at, unit["position"], rows[column])
         for c in unit["columns"]:
             near(f"{at} {c}", c["largest"], columns[at][c["column"]], 1e-2)
     top = block["units"][0]
