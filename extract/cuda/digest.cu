@@ -332,10 +332,15 @@ static size_t slot_bytes(int64_t n_cols, int64_t listed)
            (size_t)listed * sizeof(struct ol_occurrence);
 }
 
+/* Of a slot for whatever may come of so many columns: so it is made once. */
+static size_t whole_slot(int64_t n_cols)
+{
+    return max(slot_bytes(n_cols, MOST_LISTED), (size_t)HISTOGRAM_BYTES);
+}
+
 int64_t ol_cuda_digests_bytes(int64_t n_cols)
 {
-    const int64_t digest = (int64_t)slot_bytes(n_cols, MOST_LISTED);
-    return SLOTS * max(digest, (int64_t)HISTOGRAM_BYTES);
+    return SLOTS * (int64_t)whole_slot(n_cols);
 }
 
 /* What was queued last on cuda->stream made it: on its way to pinned memory. */
@@ -421,32 +426,35 @@ static int end_digest(struct ol_cuda *cuda, const struct slot *s, struct ol_erro
     return 0;
 }
 
+/* All that was begun before it has arrived too. */
+static int wait_for(struct ol_cuda *cuda, const struct slot *s, struct ol_error *err)
+{
+    const ol_cuda_timer timer(cuda->compute_time);
+    return ol_cuda_check(cudaEventSynchronize(s->arrived), "waiting for the device", err);
+}
+
+/* The oldest, which has arrived. */
 static int end_oldest(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_digests *d = cuda->digests;
     const struct slot *s = &d->slots[d->first];
     d->first = (d->first + 1) % SLOTS;
     d->n--;
-    {
-        const ol_cuda_timer timer(cuda->compute_time);
-        if (ol_cuda_check(cudaEventSynchronize(s->arrived), "waiting for the device",
-                          err) != 0)
-            return -1;
-    }
     if (s->digest != NULL)
         return end_digest(cuda, s, err);
     memcpy(s->counts, s->pinned, HISTOGRAM_BYTES);
     return 0;
 }
 
-/* A free slot of so many bytes, the newest; NULL with err. */
-static struct slot *begin_slot(struct ol_cuda *cuda, size_t bytes, struct ol_error *err)
+/* A free slot, the newest, for what comes of so many columns; NULL with err. */
+static struct slot *begin_slot(struct ol_cuda *cuda, int64_t n_cols, struct ol_error *err)
 {
     struct ol_cuda_digests *d = cuda->digests;
-    if (d->n == SLOTS && end_oldest(cuda, err) != 0)
+    if (d->n == SLOTS &&
+        (wait_for(cuda, &d->slots[d->first], err) != 0 || end_oldest(cuda, err) != 0))
         return NULL;
     struct slot *s = &d->slots[(d->first + d->n) % SLOTS];
-    if (ol_cuda_enter(cuda, err) != 0 || slot_make(cuda, s, bytes, err) != 0)
+    if (ol_cuda_enter(cuda, err) != 0 || slot_make(cuda, s, whole_slot(n_cols), err) != 0)
         return NULL;
     s->digest = NULL;
     s->counts = NULL;
@@ -463,7 +471,7 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
     const int64_t listed =
         least > 0 ? min(digest->most_occurrences, (int64_t)MOST_LISTED) : 0;
     const size_t bytes = slot_bytes(x.n_cols, listed);
-    struct slot *s = begin_slot(cuda, bytes, err);
+    struct slot *s = begin_slot(cuda, x.n_cols, err);
     if (s == NULL)
         return -1;
     const struct columns columns = columns_in(s->device + COLUMNS_AT, x.n_cols);
@@ -487,7 +495,7 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
 int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    struct slot *s = begin_slot(cuda, HISTOGRAM_BYTES, err);
+    struct slot *s = begin_slot(cuda, 0, err);
     unsigned long long *histogram = cuda->digests->histogram;
     if (s == NULL)
         return -1;
@@ -508,7 +516,10 @@ int ol_cuda_digest_wait(struct ol_backend *b, struct ol_error *err)
     struct ol_cuda *cuda = ol_cuda_of(b);
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
         return -1;
-    while (cuda->digests->n > 0)
+    const struct ol_cuda_digests *d = cuda->digests;
+    if (d->n > 0 && wait_for(cuda, &d->slots[(d->first + d->n - 1) % SLOTS], err) != 0)
+        return -1;
+    while (d->n > 0)
         if (end_oldest(cuda, err) != 0)
             return -1;
     return 0;

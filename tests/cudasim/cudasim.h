@@ -48,6 +48,18 @@ size_t cudasim_peak(void);
 /* Streams, events and pinned blocks not yet destroyed. */
 int cudasim_handles(void);
 
+/* What costs time on a real device, since cudasim_count_begin(): what the thread that
+ * called it does itself, but for allocations, which are anybody's and stop a device. */
+struct cudasim_counts {
+    long waits;          /* for an event, a stream or a device, or a copy that waits */
+    long launches;       /* of kernels */
+    long sent, received; /* copies over the link, */
+    long long sent_bytes, received_bytes;
+    long allocations; /* of device and pinned memory, and frees */
+};
+void cudasim_count_begin(void);
+struct cudasim_counts cudasim_counted(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -236,6 +237,30 @@ static cudaError_t result(cudaError_t status)
             return result(status);                                                       \
     } while (0)
 
+/* ---- what is counted; under the lock ---- */
+
+static struct cudasim_counts counts;
+static std::thread::id counted;
+
+static void count(long cudasim_counts::*what)
+{
+    if (std::this_thread::get_id() == counted)
+        counts.*what += 1;
+}
+
+void cudasim_count_begin(void)
+{
+    ALONE();
+    counts = {};
+    counted = std::this_thread::get_id();
+}
+
+struct cudasim_counts cudasim_counted(void)
+{
+    ALONE();
+    return counts;
+}
+
 cudaError_t cudaGetLastError(void)
 {
     const cudaError_t status = last_error;
@@ -342,6 +367,7 @@ static char *zone_of(char *block, size_t bytes, size_t *n)
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     ALONE();
+    counts.allocations++;
     begin();
     *memory = nullptr;
     FAILS(cudaErrorMemoryAllocation);
@@ -381,6 +407,7 @@ static void run_all(int of_device);
 cudaError_t cudaFree(void *memory)
 {
     ALONE();
+    counts.allocations++;
     if (memory == nullptr)
         return cudaSuccess;
     const int owner = owner_of(memory);
@@ -407,6 +434,7 @@ cudaError_t cudaFree(void *memory)
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
     ALONE();
+    counts.allocations++;
     *memory = nullptr;
     FAILS(cudaErrorMemoryAllocation);
     *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
@@ -418,6 +446,7 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 cudaError_t cudaFreeHost(void *memory)
 {
     ALONE();
+    counts.allocations++;
     if (memory == nullptr)
         return cudaSuccess;
     if (pinned.erase(static_cast<char *>(memory)) == 0)
@@ -563,6 +592,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     ALONE();
+    count(&cudasim_counts::waits);
     run_stream(stream);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
@@ -571,6 +601,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 cudaError_t cudaDeviceSynchronize(void)
 {
     ALONE();
+    count(&cudasim_counts::waits);
     run_all(selected);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
@@ -616,6 +647,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     ALONE();
+    count(&cudasim_counts::waits);
     if (event->last != nullptr)
         run_until(*event->last);
     FAILS(cudaErrorLaunchFailure);
@@ -645,8 +677,16 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     if ((to_host && owner_of(dst) >= 0) || (from_host && owner_of(src) >= 0))
         cudasim_die("cudaMemcpyAsync: device memory in place of the host's");
     cudasim_enqueue(stream, [=] { memcpy(dst, src, bytes); });
-    if ((to_host && !is_pinned(dst, bytes)) || (from_host && !is_pinned(src, bytes)))
+    if (from_host && !to_host)
+        count(&cudasim_counts::sent);
+    if (to_host && !from_host)
+        count(&cudasim_counts::received);
+    if (std::this_thread::get_id() == counted && from_host != to_host)
+        (from_host ? counts.sent_bytes : counts.received_bytes) += (long long)bytes;
+    if ((to_host && !is_pinned(dst, bytes)) || (from_host && !is_pinned(src, bytes))) {
+        count(&cudasim_counts::waits);
         run_stream(stream);
+    }
     return cudaSuccess;
 }
 
@@ -682,6 +722,7 @@ void cudasim_enqueue_launch(const void *kernel, dim3 grid, dim3 block,
     const uint64_t n_threads = (uint64_t)block.x * block.y * block.z;
     if (stream->device != selected)
         cudasim_die("a launch on device %d, not the chosen one", stream->device);
+    count(&cudasim_counts::launches);
     if (cudasim_fails()) {
         result(cudaErrorLaunchFailure);
         return;

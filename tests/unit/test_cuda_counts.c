@@ -1,0 +1,120 @@
+/* What a layer costs the thread that queues a device's computing, on a simulated device:
+ * waits and copies, each of which stops it for as long as the device needs, and what it
+ * reserves. The numbers hold whatever a device's speed is. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "extract/run/run.h"
+#include "tests/cudasim/cudasim.h"
+
+static char directory[] = "/tmp/ol-test-counts-XXXXXX";
+
+/* A run as far as layer `last`, 12 sequences. */
+static struct cudasim_counts run(const char *model, int last, enum ol_store store)
+{
+    struct ol_error err = {0};
+    char *path = ol_xasprintf("%s/run.h5", directory);
+    char *folder = ol_xasprintf("tests/golden/models/%s", model);
+    char *ids = ol_xasprintf("%s/ids.txt", folder);
+    char *layers = ol_xasprintf("0-%d", last);
+    const struct ol_texts no_texts = {0};
+    const struct ol_run_request request = {
+        .model = folder,
+        .output = path,
+        .command_line = "test",
+        .corpus = {.text_files = &no_texts, .ids_file = ids, .text_field = "text"},
+        .precision = OL_DTYPE_BF16,
+        .sites = {true, true, false, false},
+        .layers = layers,
+        .store = store,
+        .summary = true,
+        .threshold = 1.5,
+        .backend = OL_BACKEND_CUDA,
+        .n_threads = 2,
+        .keep_seconds = 1e9,
+    };
+    unlink(path);
+    cudasim_count_begin();
+    if (ol_run(&request, &err) != 0)
+        fail_msg("%s", err.text);
+    const struct cudasim_counts counts = cudasim_counted();
+    free(layers);
+    free(ids);
+    free(folder);
+    free(path);
+    return counts;
+}
+
+/* The bounds of one layer more. */
+struct bounds {
+    long waits, received, allocations;
+    long long sent_bytes; /* by this thread: what it tells kernels, no weights */
+};
+
+static void one_layer_more(const char *model, int last, enum ol_store store,
+                           struct bounds most)
+{
+    const struct cudasim_counts before = run(model, last - 1, store),
+                                after = run(model, last, store);
+    const long waits = after.waits - before.waits,
+               received = after.received - before.received,
+               allocations = after.allocations - before.allocations;
+    const long long sent = after.sent_bytes - before.sent_bytes;
+    print_message("%s, layer %d: %ld waits, %ld launches, %ld copies of %lld bytes sent, "
+                  "%ld of %lld received, %ld allocations\n",
+                  model, last, waits, after.launches - before.launches,
+                  after.sent - before.sent, sent, received,
+                  after.received_bytes - before.received_bytes, allocations);
+    assert_true(waits <= most.waits);
+    assert_true(received <= most.received);
+    assert_true(allocations <= most.allocations);
+    assert_true(sent <= most.sent_bytes);
+}
+
+static void a_layer(void **state)
+{
+    (void)state;
+    /* Of 12 sequences; gpt_oss has a bias for every product of every expert. A digest is
+     * a copy for each sequence and site, but waited for once a site. */
+    static const struct {
+        const char *model;
+        struct bounds most;
+    } layers[] = {
+        {"qwen3_moe", {12, 48, 0, 16 << 10}},
+        {"deepseek_v3", {12, 48, 0, 16 << 10}},
+        {"gpt_oss", {16, 56, 0, 16 << 10}},
+    };
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        one_layer_more(layers[i].model, 2, OL_STORE_NONE, layers[i].most);
+        one_layer_more(layers[i].model, 2, OL_STORE_BF16, layers[i].most);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    ol_verbosity_set(0);
+    return mkdtemp(directory) != NULL ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char *path = ol_xasprintf("%s/run.h5", directory);
+    unlink(path);
+    free(path);
+    return rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_layer)};
+    return cmocka_run_group_tests(tests, begin, end);
+}
