@@ -63,7 +63,11 @@ kept() { grep -aq 'layer [0-9]* sha256' out/demo.part-1-of-1.h5.partial.state 2>
 begun_again() {
     # Not before the first try has told its end, which would be taken for that of the second.
     if not grep -qs "slurmstepd: \[$1\.batch\]" /proc/[0-9]*/cmdline &&
-        [ "$(squeue -h -j "$1" -o '%T %r')" = "PENDING BeginTime" ]; then scontrol update jobid="$1" StartTime=now || :; fi
+        [ "$(squeue -h -j "$1" -o '%T %r')" = "PENDING BeginTime" ]; then
+        # Slurm tells the credentials of tries apart by the second, and has revoked the first's.
+        sleep 2
+        scontrol update jobid="$1" StartTime=now || :
+    fi
     [ "$(grep -c begun out/demo.part-1-of-1.h5.tries)" -eq 2 ]
 }
 
