@@ -95,9 +95,17 @@ struct copy {
     bool present;
 };
 
+struct stack {
+    char *memory;
+#ifdef CUDASIM_TSAN
+    void *known_as; /* to the thread sanitizer: of its own, which are slow to make */
+    int n_uses;
+#endif
+};
+
 struct fiber {
     context where;
-    char *stack;
+    struct stack stack;
     enum state state;
     uint3 index;
     const char *file; /* AT_BLOCK: of the barrier */
@@ -108,7 +116,6 @@ struct fiber {
     std::vector<copy> copies;
     std::vector<size_t> groups; /* ends in copies, of the committed ones */
     void *fake_stack;           /* the address sanitizer's */
-    void *known_as;             /* to the thread sanitizer */
 };
 
 static std::vector<fiber> fibers;
@@ -116,11 +123,11 @@ static unsigned n_threads, n_done;
 static fiber *current;
 static context scheduler;
 static struct stacks {
-    std::vector<char *> free;
+    std::vector<stack> free;
     ~stacks()
     {
-        for (char *stack : free)
-            ::free(stack);
+        for (const stack &s : free)
+            ::free(s.memory);
     }
 } stacks;
 static const std::function<void()> *kernel_body;
@@ -192,43 +199,52 @@ static void fiber_main()
     abort();
 }
 
-static char *stack_new()
+static stack stack_new()
 {
-    if (stacks.free.empty())
-        stacks.free.push_back(static_cast<char *>(aligned_alloc(4096, STACK_BYTES)));
-    char *stack = stacks.free.back();
-    stacks.free.pop_back();
-    return stack;
+    stack s = {};
+    if (!stacks.free.empty()) {
+        s = stacks.free.back();
+        stacks.free.pop_back();
+    } else {
+        s.memory = static_cast<char *>(aligned_alloc(4096, STACK_BYTES));
+    }
+#ifdef CUDASIM_TSAN
+    /* Calls that a fiber does not return from stay on the sanitizer's own stack. */
+    enum { MOST_USES = 4096 };
+    if (s.known_as != nullptr && ++s.n_uses == MOST_USES) {
+        __tsan_destroy_fiber(s.known_as);
+        s.known_as = nullptr;
+    }
+    if (s.known_as == nullptr) {
+        s.known_as = __tsan_create_fiber(0);
+        s.n_uses = 0;
+    }
+#endif
+    return s;
 }
 
 static void resume(fiber *f)
 {
     if (f->state == FRESH) {
         f->stack = stack_new();
-        context_make(&f->where, f->stack, STACK_BYTES, fiber_main);
+        context_make(&f->where, f->stack.memory, STACK_BYTES, fiber_main);
         f->state = READY;
-#ifdef CUDASIM_TSAN
-        f->known_as = __tsan_create_fiber(0);
-#endif
     }
     current = f;
     threadIdx = f->index;
 #ifdef CUDASIM_ASAN
     void *fake = nullptr;
-    __sanitizer_start_switch_fiber(&fake, f->stack, STACK_BYTES);
+    __sanitizer_start_switch_fiber(&fake, f->stack.memory, STACK_BYTES);
 #endif
 #ifdef CUDASIM_TSAN
     scheduler_known_as = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(f->known_as, 0);
+    __tsan_switch_to_fiber(f->stack.known_as, 0);
 #endif
     cudasim_switch(&scheduler, &f->where);
 #ifdef CUDASIM_ASAN
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
     if (f->state == DONE) {
-#ifdef CUDASIM_TSAN
-        __tsan_destroy_fiber(f->known_as);
-#endif
         stacks.free.push_back(f->stack);
         n_done++;
     }
