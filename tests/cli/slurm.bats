@@ -12,8 +12,10 @@ if sanitized; then LENGTH=3000; fi
 
 setup_file() {
     load common
-    why=$("$TESTS/slurm/cluster" missing)
-    [ -z "$why" ] || skip "$why"
+    # Only a test can be skipped: each is, then.
+    export MISSING
+    MISSING=$("$TESTS/slurm/cluster" missing)
+    [ -z "$MISSING" ] || return 0
     # Not below the test's own folder, which munged need not be able to enter.
     CLUSTER_DIR=$(mktemp -d /var/tmp/ol-slurm-XXXXXX)
     export CLUSTER_DIR SLURM_CONF=$CLUSTER_DIR/slurm.conf
@@ -21,14 +23,15 @@ setup_file() {
 }
 
 teardown_file() {
-    load common
-    [ -z "${CLUSTER_DIR:-}" ] || {
+    if [ -n "${CLUSTER_DIR:-}" ]; then
+        load common
         "$TESTS/slurm/cluster" down "$CLUSTER_DIR"
         rm -rf "$CLUSTER_DIR"
-    }
+    fi
 }
 
 setup() {
+    [ -z "$MISSING" ] || skip "$MISSING"
     cd "$BATS_TEST_TMPDIR" || exit
     export OL_TOOLS=$TOOLS
 }
