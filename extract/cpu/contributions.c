@@ -127,16 +127,6 @@ struct outputs {
     struct ol_tensor y;
 };
 
-static float value_at(struct ol_tensor x, int64_t row, uint16_t column)
-{
-    float value = 0;
-    if (column != OL_NO_COLUMN)
-        ol_to_f32(x.dtype,
-                  (const char *)ol_cpu_row(x, row) + column * ol_dtype_size(x.dtype),
-                  &value, 1);
-    return value;
-}
-
 static void keep_outputs(void *arg, int64_t first, int64_t end, int thread)
 {
     (void)thread;
@@ -157,7 +147,7 @@ static void keep_outputs(void *arg, int64_t first, int64_t end, int thread)
         }
         for (int c = 0; c < OL_CANDIDATES; c++)
             t->at_candidates[at * OL_CANDIDATES + c] =
-                scale * value_at(o->y, r, t->candidates[row * OL_CANDIDATES + c]);
+                scale * ol_cpu_value_at(o->y, r, t->candidates[row * OL_CANDIDATES + c]);
     }
 }
 

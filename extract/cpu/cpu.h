@@ -119,6 +119,8 @@ int ol_cpu_scatter_add(struct ol_backend *b, struct ol_tensor y, const int64_t *
                        struct ol_tensor sum, struct ol_error *err);
 int ol_cpu_add_sum(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sum,
                    struct ol_error *err);
+/* largest.c: 0 of OL_NO_COLUMN. */
+float ol_cpu_value_at(struct ol_tensor x, int64_t row, uint32_t column);
 int ol_cpu_largest(struct ol_backend *b, struct ol_tensor x, int k, uint16_t *columns,
                    float *values, struct ol_error *err);
 int ol_cpu_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,

@@ -64,7 +64,7 @@ static void look_f32(struct top *t, const uint32_t *x, uint32_t n)
     }
 }
 
-static float value_at(struct ol_tensor x, int64_t row, uint32_t column)
+float ol_cpu_value_at(struct ol_tensor x, int64_t row, uint32_t column)
 {
     float value = 0;
     if (column != OL_NO_COLUMN)
@@ -88,7 +88,7 @@ static void largest_rows(void *arg, int64_t first, int64_t end, int thread)
         for (int c = 0; c < j->k; c++) {
             const uint16_t column = c < t.n ? t.columns[c] : OL_NO_COLUMN;
             j->columns[i * j->k + c] = column;
-            j->values[i * j->k + c] = value_at(j->x, i, column);
+            j->values[i * j->k + c] = ol_cpu_value_at(j->x, i, column);
         }
     }
 }
@@ -110,7 +110,7 @@ static void pick_rows(void *arg, int64_t first, int64_t end, int thread)
     (void)thread;
     const struct job *j = arg;
     for (int64_t i = first * j->k; i < end * j->k; i++)
-        j->values[i] = value_at(j->x, i / j->k, j->picked[i]);
+        j->values[i] = ol_cpu_value_at(j->x, i / j->k, j->picked[i]);
 }
 
 int ol_cpu_pick(struct ol_backend *b, struct ol_tensor x, int k, const uint16_t *columns,
