@@ -18,10 +18,12 @@ static bool is_directory(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+/* What cannot be told is another one's to report, who opens it: it is no reason to fetch.
+ */
 static bool is_there(const char *directory, const char *name)
 {
     char *path = ol_xasprintf("%s/%s", directory, name);
-    const bool there = access(path, F_OK) == 0;
+    const bool there = access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
     free(path);
     return there;
 }

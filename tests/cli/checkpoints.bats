@@ -339,3 +339,18 @@ PY
     echo '{"quantization": {"quant_algo": null, "kv_cache_quant_algo": "FP8"}}' >model/hf_quant_config.json
     asks sole quantization.kv_cache_quant_algo
 }
+
+@test "a file of the cache that cannot be looked for is an error, and no reason to fetch" {
+    cd "$BATS_TEST_TMPDIR"
+    commit=$(printf 'a%.0s' {1..40})
+    snapshot=hub/models--o--m/snapshots/$commit
+    mkdir -p $snapshot hub/models--o--m/refs hub/models--o--m/blobs
+    printf %s "$commit" >hub/models--o--m/refs/main
+    cp "$DEMO/config.json" "$DEMO/model.safetensors" $snapshot
+    ln -s tokenizer.json $snapshot/tokenizer.json
+    HF_HUB_OFFLINE=0 HF_HUB_CACHE=$PWD/hub HF_ENDPOINT=http://127.0.0.1:1 \
+        run "$EXTRACT" o/m -t "$HELDOUT" -n 1 -l 8 -o run.h5
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *"tokenizer.json: cannot be looked for: Too many levels of symbolic links" ]]
+}
