@@ -314,7 +314,7 @@ PY
     # Nothing is said where only the weights are.
     copy qwen3_moe-int4
     "$EXTRACT" model --ids model/ids.txt --store none -o plain.h5 2>messages
-    ! grep -q "only weights" messages
+    not grep -q "only weights" messages
     "$ANALYZE" plain.h5 | "$PYTHON" -c 'import json, sys; assert "activations_config" not in json.load(sys.stdin)["model"]'
     sed -i 's/"quant_method"/"kv_cache_scheme": {"num_bits": 8, "type": "float"}, &/' model/config.json
     asks cache quantization_config.kv_cache_scheme

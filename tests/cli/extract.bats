@@ -62,7 +62,7 @@ load common
     sleep 0.1
     kill -KILL $pid
     wait $pid || true
-    ! cat run.h5.partial.state | tr -d '\0' | grep -aq 'layer [0-9]* sha256'
+    not sh -c "cat run.h5.partial.state | tr -d '\0' | grep -aq 'layer [0-9]* sha256'"
     (run_it --resume)
     same_run calm/run.h5 run.h5
 }
