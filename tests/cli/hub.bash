@@ -21,6 +21,8 @@ begin_hub() {
 # another_hub ADDRESS [CERTIFICATE KEY]: one more for this test, its port in ANOTHER; the test ends
 # it by end_others.
 another_hub() {
+    # It must be there before it is looked at: the server's own redirection comes when it comes.
+    : >ports
     "$PLAIN_PYTHON" "$HUB_TESTS/mock_hub.py" "$BATS_FILE_TMPDIR/root" "$@" >ports 3>&- &
     echo $! >>"$BATS_TEST_TMPDIR/others"
     for ((i = 0; i < 200 && $(wc -c <ports) == 0; i++)); do sleep 0.05; done
