@@ -3,11 +3,12 @@
 #include <assert.h>
 
 struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtype,
-                                   int n_threads, int device, struct ol_error *err)
+                                   int n_threads, int device, int64_t memory,
+                                   struct ol_error *err)
 {
     const bool cuda =
         kind == OL_BACKEND_CUDA || (kind == OL_BACKEND_AUTO && ol_cuda_devices() > 0);
-    return cuda ? ol_cuda_open(dtype, n_threads, device, err)
+    return cuda ? ol_cuda_open(dtype, n_threads, device, memory, err)
                 : ol_cpu_open(dtype, n_threads, err);
 }
 

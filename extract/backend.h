@@ -68,9 +68,9 @@ struct ol_backend_operations {
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
-    /* The most memory, of the kind that tensors are in, that operations with products of
-     * at most these sizes keep beside tensors. */
-    int64_t (*scratch_bytes)(const struct ol_backend *b, struct ol_product_sizes sizes);
+    /* The most memory that operations with products of at most these sizes keep. */
+    struct ol_scratch_bytes (*scratch_bytes)(const struct ol_backend *b,
+                                             struct ol_product_sizes sizes);
     /* Bytes of a device's memory, which tensors are in, that a run may have in all; 0:
      * they are in the host's. */
     int (*device_bytes)(struct ol_backend *b, int64_t *bytes, struct ol_error *err);
@@ -312,17 +312,19 @@ enum ol_backend_kind {
     OL_BACKEND_CUDA,
 };
 
-/* The backend of a run. NULL on failure. */
+/* The backend of a run that may take so many bytes of a device's memory; 0: all. NULL on
+ * failure. */
 struct ol_backend *ol_backend_open(enum ol_backend_kind kind, enum ol_dtype dtype,
-                                   int n_threads, int device, struct ol_error *err);
+                                   int n_threads, int device, int64_t memory,
+                                   struct ol_error *err);
 
 /* The CPU backend: n_threads as for ol_pool_new. NULL on failure. */
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err);
 
 /* The CUDA backend on that device, counted from 0; n_threads, of the host, as for
- * ol_pool_new. NULL on failure. */
+ * ol_pool_new; memory as above. NULL on failure. */
 struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
-                                struct ol_error *err);
+                                int64_t memory, struct ol_error *err);
 
 /* How many CUDA devices this machine has; 0 also where it has no driver for them. */
 int ol_cuda_devices(void);

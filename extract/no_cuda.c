@@ -14,11 +14,12 @@ int ol_cuda_devices(void)
 }
 
 struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
-                                struct ol_error *err)
+                                int64_t memory, struct ol_error *err)
 {
     (void)dtype;
     (void)n_threads;
     (void)device;
+    (void)memory;
     ol_fail(err,
             "this program was built without CUDA: install the CUDA Toolkit (nvcc and "
             "cuBLAS, version 12 or later) and run make again");

@@ -85,6 +85,12 @@ struct ol_product_sizes {
     int64_t head_rows;
 };
 
+/* What operations with products of at most these sizes keep beside tensors. */
+struct ol_scratch_bytes {
+    int64_t tensors; /* of the memory that tensors are in */
+    int64_t pinned;  /* of the host's, for what is on its way to a device and back */
+};
+
 /* ---- operands ---- */
 
 /* A matrix in the backend's memory, row-major, rows contiguous. */

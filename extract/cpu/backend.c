@@ -174,13 +174,14 @@ static void cpu_close(struct ol_backend *b)
 
 /* Products need the most: everything else a thread works on is a few rows or tiles, and a
  * histogram. */
-static int64_t cpu_scratch_bytes(const struct ol_backend *b,
-                                 struct ol_product_sizes sizes)
+static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
+                                                 struct ol_product_sizes sizes)
 {
     enum { TILES = 4 << 20 };
     const struct ol_cpu *cpu = (const struct ol_cpu *)b;
-    return ol_pool_threads(cpu->pool) *
-           (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) + TILES);
+    return (struct ol_scratch_bytes){
+        .tensors = ol_pool_threads(cpu->pool) *
+                   (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) + TILES)};
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)

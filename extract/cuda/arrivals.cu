@@ -15,9 +15,6 @@
 #include "extract/cuda/tile.h"
 
 enum {
-    LEAST_SEGMENTS = 4,
-    MOST_SEGMENTS = 16,
-    SHARE = 16, /* of the device's memory */
     MOST_TILES = 128,
     N_BUCKETS = 1024,
 };
@@ -43,7 +40,7 @@ struct segment {
 };
 
 struct ol_cuda_arrivals {
-    struct segment segments[MOST_SEGMENTS];
+    struct segment segments[OL_CUDA_MOST_SEGMENTS];
     int n;
     size_t bytes, used; /* of a segment, of the current one */
     int current;
@@ -69,13 +66,10 @@ static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = (struct ol_cuda_arrivals *)ol_xcalloc(1, sizeof *a);
-    const int64_t share = cuda->total / SHARE / cuda->unit;
-    const int n = (int)min(max(share, (int64_t)LEAST_SEGMENTS), (int64_t)MOST_SEGMENTS);
-    /* A tile, and the room that the alignment of its pieces takes. */
-    a->bytes = (size_t)cuda->unit + OL_CUDA_PIECES * OL_CUDA_ALIGNMENT;
+    a->bytes = (size_t)cuda->sizes.segment;
     a->last = -1;
     int status = 0;
-    for (; status == 0 && a->n < n; a->n++)
+    for (; status == 0 && a->n < cuda->sizes.n_segments; a->n++)
         status = segment_new(&a->segments[a->n], a->bytes, err);
     if (status == 0)
         return a;
@@ -99,11 +93,6 @@ void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
     for (int i = 0; a != NULL && i < a->n; i++)
         segment_free(&a->segments[i]);
     free(a);
-}
-
-int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *a)
-{
-    return a->n * (int64_t)a->bytes;
 }
 
 /* ---- which tiles are there ---- */

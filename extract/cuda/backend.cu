@@ -5,12 +5,6 @@
 #include <stdio.h>
 #include <time.h>
 
-enum {
-    MOST_UNIT = 64 << 20,
-    LEAST_UNIT = 1 << 20,
-    UNITS = 64, /* of the device's memory */
-};
-
 int ol_cuda_check(cudaError_t status, const char *what, struct ol_error *err)
 {
     if (status == cudaSuccess)
@@ -144,32 +138,21 @@ static int cuda_zero(struct ol_backend *b, struct ol_tensor x, struct ol_error *
                          "clearing a buffer", err);
 }
 
-/* What is reserved from the beginning; a tile decoded, logits of a tile of the
- * vocabulary, and small things. */
-static int64_t cuda_scratch_bytes(const struct ol_backend *b,
-                                  struct ol_product_sizes sizes)
+static struct ol_scratch_bytes cuda_scratch_bytes(const struct ol_backend *b,
+                                                  struct ol_product_sizes sizes)
 {
-    enum { SMALL = 32 << 20 };
-    const struct ol_cuda *cuda = (const struct ol_cuda *)b;
-    const int64_t unit = cuda->unit;
-    const int64_t words = min(
-        unit / ((int64_t)ol_dtype_size(b->dtype) * sizes.head_depth), sizes.head_rows);
-    return cuda->reserved + unit +
-           words * OL_PRODUCT_ROWS * (int64_t)ol_dtype_size(b->dtype) +
-           ol_cuda_digests_bytes(sizes.deepest) + SMALL;
+    return ol_cuda_scratch_bytes(&((const struct ol_cuda *)b)->sizes, b->dtype, sizes);
 }
 
 static int cuda_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
 {
-    /* For what the driver and cuBLAS load when they are first used. */
-    enum { RESERVE = 16 };
     struct ol_cuda *cuda = ol_cuda_of(b);
     size_t available = 0, total = 0;
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
         ol_cuda_check(cudaMemGetInfo(&available, &total), "asking for free memory",
                       err) != 0)
         return -1;
-    *bytes = (int64_t)(available - available / RESERVE) + cuda->reserved;
+    *bytes = ol_cuda_usable_bytes((int64_t)available) + cuda->reserved;
     return 0;
 }
 
@@ -261,7 +244,7 @@ static const struct ol_backend_operations *operations(void)
     return &t;
 }
 
-static int describe(struct ol_cuda *cuda, struct ol_error *err)
+static int describe(struct ol_cuda *cuda, int64_t memory, struct ol_error *err)
 {
     cudaDeviceProp prop;
     int version = 0;
@@ -276,12 +259,9 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
     cuda->base.device = cuda->name;
     snprintf(cuda->kind, sizeof cuda->kind, "sm_%d%d", prop.major, prop.minor);
     cuda->base.processor = cuda->kind;
-    cuda->total = (int64_t)prop.totalGlobalMem;
     cuda->most_shared = prop.sharedMemPerBlockOptin;
-    cuda->unit = LEAST_UNIT;
-    while (cuda->unit < MOST_UNIT &&
-           cuda->unit * 2 * UNITS <= (int64_t)prop.totalGlobalMem)
-        cuda->unit *= 2;
+    cuda->sizes = ol_cuda_sizes_of((int64_t)prop.totalGlobalMem, memory);
+    cuda->unit = cuda->sizes.unit;
     if (prop.major < 8)
         return ol_fail(err,
                        "CUDA: %s is of compute capability %d.%d, at least 8.0 is needed",
@@ -289,10 +269,11 @@ static int describe(struct ol_cuda *cuda, struct ol_error *err)
     return 0;
 }
 
-static int begin(struct ol_cuda *cuda, int n_threads, struct ol_error *err)
+static int begin(struct ol_cuda *cuda, int n_threads, int64_t memory,
+                 struct ol_error *err)
 {
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
-        describe(cuda, err) != 0 ||
+        describe(cuda, memory, err) != 0 ||
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->copies, cudaStreamNonBlocking),
                       "making a stream", err) != 0 ||
         ol_cuda_check(cudaStreamCreateWithFlags(&cuda->back, cudaStreamNonBlocking),
@@ -314,7 +295,7 @@ static int begin(struct ol_cuda *cuda, int n_threads, struct ol_error *err)
     cuda->arrivals = ol_cuda_arrivals_new(cuda, err);
     if (cuda->arrivals == NULL)
         return -1;
-    cuda->reserved += ol_cuda_arrivals_bytes(cuda->arrivals);
+    cuda->reserved = ol_cuda_reserved_bytes(&cuda->sizes);
     return 0;
 }
 
@@ -335,7 +316,7 @@ extern "C" int ol_cuda_devices(void)
 }
 
 extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
-                                           struct ol_error *err)
+                                           int64_t memory, struct ol_error *err)
 {
     assert(dtype == OL_DTYPE_BF16 || dtype == OL_DTYPE_F32);
     int n = 0;
@@ -354,7 +335,7 @@ extern "C" struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, i
     cuda->base.op = operations();
     cuda->base.dtype = dtype;
     cuda->device = device;
-    if (begin(cuda, n_threads, err) == 0)
+    if (begin(cuda, n_threads, memory, err) == 0)
         return &cuda->base;
     cuda_close(&cuda->base);
     return NULL;

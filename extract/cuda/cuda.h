@@ -46,6 +46,7 @@
 extern "C" {
 #include "common/parallel.h"
 #include "extract/backend.h"
+#include "extract/cuda/sizes.h"
 #include "extract/weights/formats/dequant.h"
 }
 
@@ -66,7 +67,6 @@ struct ol_cuda_feed;      /* feed.cu: threads that send weights */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
 
 /* lanes.cu: on which products run beside each other. */
-enum { OL_CUDA_LANES = 4 };
 struct ol_cuda_lane {
     cudaStream_t stream;
     cublasHandle_t blas; /* on it */
@@ -82,15 +82,14 @@ struct ol_cuda {
     cudaStream_t stream; /* all other computing: lane 0's */
     cudaStream_t copies; /* weights on their way to the device */
     cudaStream_t back;   /* downloads that have begun */
-    int64_t total;       /* bytes of the device's memory */
-    int64_t unit;        /* bytes of a tile of a weight */
-    size_t most_shared;  /* bytes of a block's shared memory */
-    int64_t reserved;    /* bytes of the device's memory, from open to close */
+    struct ol_cuda_sizes sizes;
+    int64_t unit;       /* sizes.unit: bytes of a tile of a weight */
+    size_t most_shared; /* bytes of a block's shared memory */
+    int64_t reserved;   /* bytes of the device's memory, from open to close */
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_feed *feed;
     struct ol_cuda_arrivals *arrivals;
-    size_t workspace_bytes; /* of each lane's */
     struct ol_cuda_gemms *gemms;
     struct ol_cuda_downloads *downloads;
     struct ol_cuda_digests *digests;
@@ -248,7 +247,6 @@ int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int 
 void ol_cuda_release(struct ol_backend *b, const struct ol_weight *weight);
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
-int64_t ol_cuda_arrivals_bytes(const struct ol_cuda_arrivals *arrivals);
 
 struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);
@@ -268,11 +266,9 @@ int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
 int ol_cuda_pick_from(struct ol_cuda *cuda, struct ol_tensor x, int k,
                       const uint16_t *columns, float *values, struct ol_error *err);
 
-/* digest.cu: cuda->digests. On failure too _free takes what there is. _bytes: the most
- * memory of the device for digests of so many columns. */
+/* digest.cu: cuda->digests. On failure too _free takes what there is. */
 int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_digests_free(struct ol_cuda *cuda);
-int64_t ol_cuda_digests_bytes(int64_t n_cols);
 
 /* ---- tensors ---- */
 

@@ -178,11 +178,6 @@ static __global__ void round_values(const float *x, int64_t n, uint16_t *codes)
 
 /* ---- launching ---- */
 
-static size_t column_bytes(int64_t n)
-{
-    return (size_t)n * 2 * (sizeof(double) + sizeof(float));
-}
-
 /* n columns in so many bytes. */
 static struct columns columns_in(void *memory, int64_t n)
 {
@@ -201,11 +196,12 @@ static int run(struct ol_cuda *cuda, struct ol_tensor x, uint32_t least,
 {
     const int64_t d = x.n_cols;
     const int64_t n_runs = (x.n_rows + OL_DIGEST_RUN - 1) / OL_DIGEST_RUN;
-    const int64_t most = max(cuda->unit / SHARES / (int64_t)column_bytes(d), (int64_t)1);
+    const int64_t most =
+        max(cuda->unit / SHARES / (int64_t)ol_cuda_digest_columns_bytes(d), (int64_t)1);
     const int64_t warps = (d + OL_WARP - 1) / OL_WARP;
     const dim3 block((unsigned)min(warps * OL_WARP, (int64_t)COLUMNS));
     const int64_t room = min(n_runs, most) * d;
-    void *memory = ol_cuda_scratch(cuda, column_bytes(room), err);
+    void *memory = ol_cuda_scratch(cuda, ol_cuda_digest_columns_bytes(room), err);
     if (memory == NULL)
         return -1;
     const struct columns parts = columns_in(memory, room);
@@ -233,19 +229,11 @@ static int run_digest(struct ol_cuda *cuda, struct ol_tensor x, uint32_t least,
 
 /* ---- on their way: results in slots, each downloaded beside the computing ---- */
 
-enum { HISTOGRAM_BYTES = OL_N_CODES * sizeof(unsigned long long) };
-
 /* What a slot holds of a digest, on the device and in pinned memory alike:
  *
- *     n of occurrences | columns | the first MOST_LISTED of the list
+ *     n of occurrences | columns | the first OL_CUDA_DIGEST_LISTED of the list
  *
  * or a histogram. */
-enum {
-    SLOTS = 16,
-    MOST_LISTED = 32768,
-    COLUMNS_AT = 256,
-};
-
 struct slot {
     char *device, *pinned;
     size_t bytes;
@@ -258,7 +246,7 @@ struct slot {
 };
 
 struct ol_cuda_digests {
-    struct slot slots[SLOTS];
+    struct slot slots[OL_CUDA_DIGEST_SLOTS];
     int first, n; /* the oldest, and how many are on their way */
     cudaEvent_t made;
     unsigned long long *histogram; /* [OL_N_CODES] */
@@ -303,13 +291,13 @@ int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err)
     cuda->digests = d;
     if (ol_cuda_check(cudaEventCreateWithFlags(&d->made, cudaEventDisableTiming),
                       "making an event", err) != 0 ||
-        ol_cuda_check(cudaMalloc(&memory, HISTOGRAM_BYTES),
+        ol_cuda_check(cudaMalloc(&memory, OL_CUDA_HISTOGRAM_BYTES),
                       "reserving memory for a histogram", err) != 0)
         return -1;
     d->histogram = (unsigned long long *)memory;
-    cuda->reserved += HISTOGRAM_BYTES;
-    return ol_cuda_check(cudaMemsetAsync(d->histogram, 0, HISTOGRAM_BYTES, cuda->stream),
-                         "clearing a buffer", err);
+    return ol_cuda_check(
+        cudaMemsetAsync(d->histogram, 0, OL_CUDA_HISTOGRAM_BYTES, cuda->stream),
+        "clearing a buffer", err);
 }
 
 void ol_cuda_digests_free(struct ol_cuda *cuda)
@@ -317,30 +305,13 @@ void ol_cuda_digests_free(struct ol_cuda *cuda)
     struct ol_cuda_digests *d = cuda->digests;
     if (d == NULL)
         return;
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < OL_CUDA_DIGEST_SLOTS; i++)
         slot_free(cuda, &d->slots[i]);
     cudaFree(d->histogram);
     if (d->made != NULL)
         cudaEventDestroy(d->made);
     free(d);
     cuda->digests = NULL;
-}
-
-static size_t slot_bytes(int64_t n_cols, int64_t listed)
-{
-    return COLUMNS_AT + column_bytes(n_cols) +
-           (size_t)listed * sizeof(struct ol_occurrence);
-}
-
-/* Of a slot for whatever may come of so many columns: so it is made once. */
-static size_t whole_slot(int64_t n_cols)
-{
-    return max(slot_bytes(n_cols, MOST_LISTED), (size_t)HISTOGRAM_BYTES);
-}
-
-int64_t ol_cuda_digests_bytes(int64_t n_cols)
-{
-    return SLOTS * (int64_t)whole_slot(n_cols);
 }
 
 /* What was queued last on cuda->stream made it: on its way to pinned memory. */
@@ -400,7 +371,7 @@ static int get_more(struct ol_cuda *cuda, const struct slot *s, struct ol_error 
     o.most = (unsigned long long)n;
     o.n = (unsigned long long *)ol_cuda_scratch(cuda, sizeof *o.n, err);
     o.list = (struct ol_occurrence *)ol_cuda_scratch(cuda, bytes, err);
-    void *columns = ol_cuda_scratch(cuda, column_bytes(s->x.n_cols), err);
+    void *columns = ol_cuda_scratch(cuda, ol_cuda_digest_columns_bytes(s->x.n_cols), err);
     if (o.n == NULL || o.list == NULL || columns == NULL ||
         ol_cuda_check(cudaMemsetAsync(o.n, 0, sizeof *o.n, cuda->stream),
                       "clearing a counter", err) != 0 ||
@@ -413,15 +384,15 @@ static int get_more(struct ol_cuda *cuda, const struct slot *s, struct ol_error 
 static int end_digest(struct ol_cuda *cuda, const struct slot *s, struct ol_error *err)
 {
     struct ol_digest *digest = s->digest;
-    const size_t columns = column_bytes(s->x.n_cols);
+    const size_t columns = ol_cuda_digest_columns_bytes(s->x.n_cols);
     unsigned long long n;
     memcpy(&n, s->pinned, sizeof n);
-    memcpy(digest->sums, s->pinned + COLUMNS_AT, columns);
+    memcpy(digest->sums, s->pinned + OL_CUDA_DIGEST_COLUMNS_AT, columns);
     digest->n_occurrences = (int64_t)n;
     digest->listed = true;
-    if ((int64_t)n > min(digest->most_occurrences, (int64_t)MOST_LISTED))
+    if ((int64_t)n > min(digest->most_occurrences, (int64_t)OL_CUDA_DIGEST_LISTED))
         return get_more(cuda, s, err);
-    memcpy(digest->occurrences, s->pinned + COLUMNS_AT + columns,
+    memcpy(digest->occurrences, s->pinned + OL_CUDA_DIGEST_COLUMNS_AT + columns,
            (size_t)n * sizeof *digest->occurrences);
     return 0;
 }
@@ -438,11 +409,11 @@ static int end_oldest(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_digests *d = cuda->digests;
     const struct slot *s = &d->slots[d->first];
-    d->first = (d->first + 1) % SLOTS;
+    d->first = (d->first + 1) % OL_CUDA_DIGEST_SLOTS;
     d->n--;
     if (s->digest != NULL)
         return end_digest(cuda, s, err);
-    memcpy(s->counts, s->pinned, HISTOGRAM_BYTES);
+    memcpy(s->counts, s->pinned, OL_CUDA_HISTOGRAM_BYTES);
     return 0;
 }
 
@@ -450,11 +421,12 @@ static int end_oldest(struct ol_cuda *cuda, struct ol_error *err)
 static struct slot *begin_slot(struct ol_cuda *cuda, int64_t n_cols, struct ol_error *err)
 {
     struct ol_cuda_digests *d = cuda->digests;
-    if (d->n == SLOTS &&
+    if (d->n == OL_CUDA_DIGEST_SLOTS &&
         (wait_for(cuda, &d->slots[d->first], err) != 0 || end_oldest(cuda, err) != 0))
         return NULL;
-    struct slot *s = &d->slots[(d->first + d->n) % SLOTS];
-    if (ol_cuda_enter(cuda, err) != 0 || slot_make(cuda, s, whole_slot(n_cols), err) != 0)
+    struct slot *s = &d->slots[(d->first + d->n) % OL_CUDA_DIGEST_SLOTS];
+    if (ol_cuda_enter(cuda, err) != 0 ||
+        slot_make(cuda, s, ol_cuda_digest_slot_bytes(n_cols), err) != 0)
         return NULL;
     s->digest = NULL;
     s->counts = NULL;
@@ -469,16 +441,17 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
            x.n_cols <= OL_NO_COLUMN);
     /* What is not looked for needs no room. */
     const int64_t listed =
-        least > 0 ? min(digest->most_occurrences, (int64_t)MOST_LISTED) : 0;
-    const size_t bytes = slot_bytes(x.n_cols, listed);
+        least > 0 ? min(digest->most_occurrences, (int64_t)OL_CUDA_DIGEST_LISTED) : 0;
+    const size_t bytes = ol_cuda_digest_bytes(x.n_cols, listed);
     struct slot *s = begin_slot(cuda, x.n_cols, err);
     if (s == NULL)
         return -1;
-    const struct columns columns = columns_in(s->device + COLUMNS_AT, x.n_cols);
+    const struct columns columns =
+        columns_in(s->device + OL_CUDA_DIGEST_COLUMNS_AT, x.n_cols);
     struct occurrences o;
     o.n = (unsigned long long *)(void *)s->device;
-    o.list =
-        (struct ol_occurrence *)(void *)(s->device + COLUMNS_AT + column_bytes(x.n_cols));
+    o.list = (struct ol_occurrence *)(void *)(s->device + OL_CUDA_DIGEST_COLUMNS_AT +
+                                              ol_cuda_digest_columns_bytes(x.n_cols));
     o.most = (unsigned long long)listed;
     s->x = x;
     s->least = least;
@@ -500,12 +473,13 @@ int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_err
     if (s == NULL)
         return -1;
     s->counts = counts;
-    if (ol_cuda_check(cudaMemcpyAsync(s->device, histogram, HISTOGRAM_BYTES,
+    if (ol_cuda_check(cudaMemcpyAsync(s->device, histogram, OL_CUDA_HISTOGRAM_BYTES,
                                       cudaMemcpyDeviceToDevice, cuda->stream),
                       "copying a histogram", err) != 0 ||
-        ol_cuda_check(cudaMemsetAsync(histogram, 0, HISTOGRAM_BYTES, cuda->stream),
-                      "clearing a buffer", err) != 0 ||
-        send_back(cuda, s, HISTOGRAM_BYTES, err) != 0)
+        ol_cuda_check(
+            cudaMemsetAsync(histogram, 0, OL_CUDA_HISTOGRAM_BYTES, cuda->stream),
+            "clearing a buffer", err) != 0 ||
+        send_back(cuda, s, OL_CUDA_HISTOGRAM_BYTES, err) != 0)
         return -1;
     cuda->digests->n++;
     return 0;
@@ -517,7 +491,8 @@ int ol_cuda_digest_wait(struct ol_backend *b, struct ol_error *err)
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
         return -1;
     const struct ol_cuda_digests *d = cuda->digests;
-    if (d->n > 0 && wait_for(cuda, &d->slots[(d->first + d->n - 1) % SLOTS], err) != 0)
+    if (d->n > 0 &&
+        wait_for(cuda, &d->slots[(d->first + d->n - 1) % OL_CUDA_DIGEST_SLOTS], err) != 0)
         return -1;
     while (d->n > 0)
         if (end_oldest(cuda, err) != 0)

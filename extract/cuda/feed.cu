@@ -27,13 +27,8 @@ extern "C" {
 }
 
 enum {
-    MOST_FEEDERS = 6,
     /* Of the processors: what computes on the host has the others. */
     SHARE = 2,
-    SLOTS = 4,
-    MOST_SLOT = 4 << 20,
-    /* A tile is at least so many slices when it is as large as can be. */
-    SLICES = 4,
 };
 
 struct slot {
@@ -46,14 +41,14 @@ struct feeder {
     struct ol_cuda_feed *feed;
     pthread_t thread;
     char *memory; /* of all slots */
-    struct slot slots[SLOTS];
+    struct slot slots[OL_CUDA_FEEDER_SLOTS];
     int next;
 };
 
 struct ol_cuda_feed {
     struct ol_cuda *cuda;
     size_t slot_bytes;
-    struct feeder feeders[MOST_FEEDERS];
+    struct feeder feeders[OL_CUDA_MOST_FEEDERS];
     int n_threads; /* that have been started */
 
     pthread_mutex_t mutex;
@@ -191,7 +186,7 @@ static int give(struct ol_cuda_feed *feed, struct slot *slot, const struct slice
 static int send(struct feeder *f, const struct slice *slice, struct ol_error *err)
 {
     struct slot *slot = &f->slots[f->next];
-    f->next = (f->next + 1) % SLOTS;
+    f->next = (f->next + 1) % OL_CUDA_FEEDER_SLOTS;
     if (slot->waits && ol_cuda_check(cudaEventSynchronize(slot->read),
                                      "waiting for the device to read", err) != 0)
         return -1;
@@ -224,11 +219,12 @@ static void *feeder_main(void *arg)
 static int slots_new(struct feeder *f, size_t slot_bytes, struct ol_error *err)
 {
     void *memory = NULL;
-    if (ol_cuda_check(cudaHostAlloc(&memory, SLOTS * slot_bytes, cudaHostAllocDefault),
+    if (ol_cuda_check(cudaHostAlloc(&memory, OL_CUDA_FEEDER_SLOTS * slot_bytes,
+                                    cudaHostAllocDefault),
                       "pinning host memory", err) != 0)
         return -1;
     f->memory = (char *)memory;
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < OL_CUDA_FEEDER_SLOTS; i++) {
         f->slots[i].memory = f->memory + (size_t)i * slot_bytes;
         /* A feeder that waits is to leave its processor to others. */
         if (ol_cuda_check(
@@ -242,7 +238,7 @@ static int slots_new(struct feeder *f, size_t slot_bytes, struct ol_error *err)
 
 static void slots_free(struct feeder *f)
 {
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < OL_CUDA_FEEDER_SLOTS; i++)
         if (f->slots[i].read != NULL)
             cudaEventDestroy(f->slots[i].read);
     if (f->memory != NULL)
@@ -270,7 +266,7 @@ static int start(struct ol_cuda_feed *feed, int n, struct ol_error *err)
 static int feeders_of(int n_threads)
 {
     const int n = n_threads / (SHARE * max(ol_cuda_devices(), 1));
-    return min(max(n, 1), (int)MOST_FEEDERS);
+    return min(max(n, 1), (int)OL_CUDA_MOST_FEEDERS);
 }
 
 struct ol_cuda_feed *ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err)
@@ -278,7 +274,7 @@ struct ol_cuda_feed *ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err
     const int n = feeders_of(ol_pool_threads(cuda->pool));
     struct ol_cuda_feed *feed = (struct ol_cuda_feed *)ol_xcalloc(1, sizeof *feed);
     feed->cuda = cuda;
-    feed->slot_bytes = (size_t)min(cuda->unit / SLICES, (int64_t)MOST_SLOT);
+    feed->slot_bytes = (size_t)cuda->sizes.feeder_slot;
     pthread_mutex_init(&feed->mutex, NULL);
     pthread_mutex_init(&feed->link, NULL);
     pthread_cond_init(&feed->work, NULL);
@@ -307,7 +303,7 @@ void ol_cuda_feed_free(struct ol_cuda_feed *feed)
     /* The device may still be reading. */
     if (feed->cuda->copies != NULL)
         cudaStreamSynchronize(feed->cuda->copies);
-    for (int i = 0; i < MOST_FEEDERS; i++)
+    for (int i = 0; i < OL_CUDA_MOST_FEEDERS; i++)
         slots_free(&feed->feeders[i]);
     pthread_cond_destroy(&feed->sent);
     pthread_cond_destroy(&feed->work);

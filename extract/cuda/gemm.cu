@@ -49,7 +49,7 @@ static cudaDataType_t type_of(enum ol_dtype dtype)
 int ol_cuda_gemms_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_gemms *g = (struct ol_cuda_gemms *)ol_xcalloc(1, sizeof *g);
-    const size_t bytes = cuda->workspace_bytes;
+    const size_t bytes = (size_t)cuda->sizes.workspace;
     const uint32_t reductions =
         CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     cuda->gemms = g;
@@ -237,7 +237,7 @@ static int multiply_by(struct ol_cuda *cuda, const struct choice *c,
     const cublasStatus_t status =
         cublasLtMatmul(cuda->gemms->lt, c->product, &one, p->w->data, c->w, p->x, c->x,
                        &beta, p->out, c->out, p->out, c->out, &c->way, lane->workspace,
-                       cuda->workspace_bytes, lane->stream);
+                       (size_t)cuda->sizes.workspace, lane->stream);
     return status == CUBLAS_STATUS_NOT_SUPPORTED
                ? multiply(cuda, p, err)
                : ol_cublas_check(status, "multiplying", err);

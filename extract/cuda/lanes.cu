@@ -15,8 +15,6 @@
  * then, a handle with memory of its own. Lane 0 is cuda->stream itself. */
 #include "extract/cuda/cuda.h"
 
-enum { WORKSPACE = 32 << 20 }; /* what cuBLAS asks for on the newest devices */
-
 /* Sums are not to be rounded on the way, whatever parts a product is made of. */
 static int begin_blas(struct ol_cuda *cuda, struct ol_cuda_lane *lane,
                       struct ol_error *err)
@@ -29,18 +27,16 @@ static int begin_blas(struct ol_cuda *cuda, struct ol_cuda_lane *lane,
                         "choosing its precision", err) != 0)
         return -1;
     /* Its own would grow at times that nobody knows. */
-    const size_t bytes = cuda->workspace_bytes;
+    const size_t bytes = (size_t)cuda->sizes.workspace;
     if (ol_cuda_check(cudaMalloc(&lane->workspace, bytes), "reserving memory for cuBLAS",
                       err) != 0)
         return -1;
-    cuda->reserved += (int64_t)bytes;
     return ol_cublas_check(cublasSetWorkspace(lane->blas, lane->workspace, bytes),
                            "giving it memory", err);
 }
 
 int ol_cuda_lanes_new(struct ol_cuda *cuda, struct ol_error *err)
 {
-    cuda->workspace_bytes = (size_t)min(cuda->unit, (int64_t)WORKSPACE);
     for (int i = 0; i < OL_CUDA_LANES; i++) {
         struct ol_cuda_lane *lane = &cuda->lanes[i];
         if (ol_cuda_check(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking),

@@ -10,9 +10,6 @@
 #include "extract/cuda/cuda.h"
 
 enum {
-    SEGMENTS = 8,
-    PUT_BYTES = 1 << 20, /* of a segment */
-    GET_BYTES = 4 << 20,
     ALIGNMENT = 64,
     TASK_BYTES = 256 << 10, /* of the work of filling */
 };
@@ -27,12 +24,12 @@ struct ring {
     cudaStream_t stream;
     size_t bytes, used;
     int current;
-    struct segment segments[SEGMENTS];
+    struct segment segments[OL_CUDA_PUTS];
 };
 
 struct ol_cuda_stage {
     struct ring puts;
-    struct segment gets[2];
+    struct segment gets[OL_CUDA_GETS];
 };
 
 static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
@@ -60,7 +57,7 @@ static int ring_new(struct ring *r, cudaStream_t stream, size_t bytes,
 {
     r->stream = stream;
     r->bytes = bytes;
-    for (int i = 0; i < SEGMENTS; i++)
+    for (int i = 0; i < OL_CUDA_PUTS; i++)
         if (segment_new(&r->segments[i], bytes, err) != 0)
             return -1;
     return 0;
@@ -69,9 +66,9 @@ static int ring_new(struct ring *r, cudaStream_t stream, size_t bytes,
 struct ol_cuda_stage *ol_cuda_stage_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_stage *s = (struct ol_cuda_stage *)ol_xcalloc(1, sizeof *s);
-    if (ring_new(&s->puts, cuda->stream, PUT_BYTES, err) == 0 &&
-        segment_new(&s->gets[0], GET_BYTES, err) == 0 &&
-        segment_new(&s->gets[1], GET_BYTES, err) == 0)
+    if (ring_new(&s->puts, cuda->stream, OL_CUDA_PUT_BYTES, err) == 0 &&
+        segment_new(&s->gets[0], OL_CUDA_GET_BYTES, err) == 0 &&
+        segment_new(&s->gets[1], OL_CUDA_GET_BYTES, err) == 0)
         return s;
     ol_cuda_stage_free(s);
     return NULL;
@@ -81,7 +78,7 @@ void ol_cuda_stage_free(struct ol_cuda_stage *s)
 {
     if (s == NULL)
         return;
-    for (int i = 0; i < SEGMENTS; i++)
+    for (int i = 0; i < OL_CUDA_PUTS; i++)
         segment_free(&s->puts.segments[i]);
     segment_free(&s->gets[0]);
     segment_free(&s->gets[1]);
@@ -146,7 +143,7 @@ static int find_room(struct ring *r, struct ol_error *err)
         0)
         return -1;
     s->waits = true;
-    r->current = (r->current + 1) % SEGMENTS;
+    r->current = (r->current + 1) % OL_CUDA_PUTS;
     r->used = 0;
     s = &r->segments[r->current];
     if (s->waits && ol_cuda_check(cudaEventSynchronize(s->read),
@@ -230,30 +227,31 @@ int ol_cuda_get_parts(struct ol_cuda *cuda, const void *device,
     size_t bytes = 0;
     for (int i = 0; i < n_parts; i++)
         bytes += parts[i].bytes;
-    const size_t n = (bytes + GET_BYTES - 1) / GET_BYTES;
+    const size_t n = (bytes + OL_CUDA_GET_BYTES - 1) / OL_CUDA_GET_BYTES;
     const ol_cuda_timer timer(cuda->compute_time);
     cuda->link_bytes.fetch_add((int64_t)bytes);
     /* One piece ahead: while it comes, the one before is copied on. */
     for (size_t i = 0; i <= n; i++) {
         struct segment *next = &cuda->stage->gets[i % 2];
-        const size_t first = i * GET_BYTES, left = i < n ? bytes - first : 0;
-        if (i < n &&
-            (ol_cuda_check(cudaMemcpyAsync(next->memory, (const char *)device + first,
-                                           left < GET_BYTES ? left : (size_t)GET_BYTES,
-                                           cudaMemcpyDeviceToHost, cuda->stream),
-                           "copying from the device", err) != 0 ||
-             ol_cuda_check(cudaEventRecord(next->read, cuda->stream),
-                           "recording an event", err) != 0))
+        const size_t first = i * OL_CUDA_GET_BYTES, left = i < n ? bytes - first : 0;
+        if (i < n && (ol_cuda_check(
+                          cudaMemcpyAsync(
+                              next->memory, (const char *)device + first,
+                              left < OL_CUDA_GET_BYTES ? left : (size_t)OL_CUDA_GET_BYTES,
+                              cudaMemcpyDeviceToHost, cuda->stream),
+                          "copying from the device", err) != 0 ||
+                      ol_cuda_check(cudaEventRecord(next->read, cuda->stream),
+                                    "recording an event", err) != 0))
             return -1;
         if (i == 0)
             continue;
         const struct segment *done = &cuda->stage->gets[(i - 1) % 2];
-        const size_t before = first - GET_BYTES, rest = bytes - before;
+        const size_t before = first - OL_CUDA_GET_BYTES, rest = bytes - before;
         if (ol_cuda_check(cudaEventSynchronize(done->read), "waiting for the device",
                           err) != 0)
             return -1;
         receive_parts(cuda, parts, before, done->memory,
-                      rest < GET_BYTES ? rest : (size_t)GET_BYTES);
+                      rest < OL_CUDA_GET_BYTES ? rest : (size_t)OL_CUDA_GET_BYTES);
     }
     return 0;
 }

@@ -5,8 +5,6 @@
 
 #include "extract/cuda/cuda.h"
 
-enum { OL_CUDA_PIECES = OL_WEIGHT_SPANS, OL_CUDA_ALIGNMENT = 256 };
-
 /* What rows are made of. */
 struct ol_cuda_pieces {
     struct ol_cuda_runs runs[OL_CUDA_PIECES]; /* data, scales, zeros, groups; n 0: none */

@@ -39,8 +39,9 @@ int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, 
             ? OL_BACKEND_CUDA
             : request->backend;
     for (int i = 0; i < n && i < most; i++) {
-        struct ol_backend *b = ol_backend_open(kind, request->precision,
-                                               request->n_threads, devices[i], err);
+        struct ol_backend *b =
+            ol_backend_open(kind, request->precision, request->n_threads, devices[i],
+                            request->memory, err);
         if (b == NULL)
             return -1;
         d->backends[d->n++] = b;

@@ -82,14 +82,14 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t observers = ol_observers_bytes(&need->what);
     struct ol_observed part = need->what;
     part.n_rows = need->part_rows;
-    const int64_t tensors = need->scratch_bytes + stream + sums + logits + blocks +
+    const int64_t tensors = need->scratch.tensors + stream + sums + logits + blocks +
                             dense + experts + rope + ol_observers_backend_bytes(&part);
     const bool device = need->device_bytes > 0;
     const int64_t downloads =
         need->n_parts * OL_DOWNLOADS * plan->buffers.block_rows * d * size;
     plan->device = device ? tensors : 0;
-    plan->total =
-        need->other_bytes + observers + tables + writer + (device ? downloads : tensors);
+    plan->total = need->other_bytes + observers + tables + writer +
+                  need->n_parts * need->scratch.pinned + (device ? downloads : tensors);
 }
 
 int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)

@@ -17,11 +17,11 @@ struct ol_memory_need {
     int64_t n_rows;          /* with those of arms */
     int64_t longest;         /* tokens of the longest sequence */
     enum ol_dtype dtype;     /* of activations */
-    int64_t scratch_bytes;   /* of the backend: its scratch_bytes operation */
-    int64_t device_bytes;    /* likewise; 0: tensors are in the host's memory */
-    int64_t other_bytes;     /* of the process before the run */
-    int n_parts;             /* on devices of their own, */
-    int64_t part_rows;       /* the largest one's tokens */
+    struct ol_scratch_bytes scratch; /* of a backend: its scratch_bytes operation */
+    int64_t device_bytes;            /* likewise; 0: tensors are in the host's memory */
+    int64_t other_bytes;             /* of the process before the run */
+    int n_parts;                     /* on devices of their own, */
+    int64_t part_rows;               /* the largest one's tokens */
 };
 
 struct ol_memory_plan {

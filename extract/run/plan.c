@@ -336,7 +336,7 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
         .n_rows = r->n_sequences * r->length * n_passes(r),
         .longest = r->length,
         .dtype = r->backend->dtype,
-        .scratch_bytes =
+        .scratch =
             r->backend->op->scratch_bytes(r->backend, ol_spec_products(&r->model->spec)),
         .other_bytes = ol_memory_resident(),
         .n_parts = 1,

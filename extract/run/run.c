@@ -57,7 +57,7 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
         .what = {&r->model.spec, &r->layout, r->n_rows, c->n_sequences},
         .n_rows = r->all.n_rows,
         .dtype = r->request->precision,
-        .scratch_bytes = r->devices.backends[0]->op->scratch_bytes(
+        .scratch = r->devices.backends[0]->op->scratch_bytes(
             r->devices.backends[0], ol_spec_products(&r->model.spec)),
         .other_bytes = ol_memory_resident(),
     };

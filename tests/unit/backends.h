@@ -25,7 +25,7 @@ static inline struct ol_backend *test_backend_open(enum test_backend kind,
     cudasim_set_schedule((unsigned)way);
     const int n_threads = way == 0 ? 1 : 1 << (way % 4 + 1);
     struct ol_backend *b = kind == TEST_CPU ? ol_cpu_open(dtype, way + 1, &err)
-                                            : ol_cuda_open(dtype, n_threads, 0, &err);
+                                            : ol_cuda_open(dtype, n_threads, 0, 0, &err);
     if (b == NULL)
         fail_msg("%s", err.text);
     return b;

@@ -208,7 +208,7 @@ static void attention_in_little(struct ol_backend *b)
     const enum ol_dtype dtype = b->dtype;
     cudasim_set_shared(LITTLE);
     struct ol_error err = {0};
-    struct ol_backend *little = ol_cuda_open(dtype, 0, 0, &err);
+    struct ol_backend *little = ol_cuda_open(dtype, 0, 0, 0, &err);
     if (little == NULL)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

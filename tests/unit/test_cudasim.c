@@ -131,7 +131,7 @@ static void too_little_memory(void **state)
     (void)state;
     struct ol_error err = {0};
     cudasim_set_devices(1, (size_t)12 << 20);
-    struct ol_backend *b = ol_cuda_open(OL_DTYPE_BF16, 0, 0, &err);
+    struct ol_backend *b = ol_cuda_open(OL_DTYPE_BF16, 0, 0, 0, &err);
     if (b == NULL)
         fail_msg("%s", err.text);
     struct ol_tensor t;
@@ -151,7 +151,7 @@ static void too_little_shared(void **state)
     struct ol_error err = {0};
     cudasim_set_devices(1, TEST_DEVICE_BYTES);
     cudasim_set_shared(50 << 10);
-    struct ol_backend *b = ol_cuda_open(OL_DTYPE_BF16, 0, 0, &err);
+    struct ol_backend *b = ol_cuda_open(OL_DTYPE_BF16, 0, 0, 0, &err);
     struct ol_tensor x;
     assert_int_equal(b->op->tensor_new(b, OL_DTYPE_BF16, 3, 192, &x, &err), 0);
     const struct ol_attention_args args = {
@@ -172,17 +172,17 @@ static void no_device(void **state)
     struct ol_error err = {0};
     cudasim_set_devices(0, TEST_DEVICE_BYTES);
     assert_int_equal(ol_cuda_devices(), 0);
-    assert_null(ol_backend_open(OL_BACKEND_CUDA, OL_DTYPE_BF16, 1, 0, &err));
+    assert_null(ol_backend_open(OL_BACKEND_CUDA, OL_DTYPE_BF16, 1, 0, 0, &err));
     assert_non_null(strstr(err.text, "no CUDA device was found"));
-    struct ol_backend *b = ol_backend_open(OL_BACKEND_AUTO, OL_DTYPE_BF16, 1, 0, &err);
+    struct ol_backend *b = ol_backend_open(OL_BACKEND_AUTO, OL_DTYPE_BF16, 1, 0, 0, &err);
     assert_string_equal(b->op->name, "cpu");
     b->op->close(b);
     cudasim_set_devices(2, TEST_DEVICE_BYTES);
-    b = ol_backend_open(OL_BACKEND_AUTO, OL_DTYPE_BF16, 1, 1, &err);
+    b = ol_backend_open(OL_BACKEND_AUTO, OL_DTYPE_BF16, 1, 1, 0, &err);
     assert_string_equal(b->op->name, "cuda");
     b->op->close(b);
     struct ol_error other = {0};
-    assert_null(ol_cuda_open(OL_DTYPE_BF16, 0, 2, &other));
+    assert_null(ol_cuda_open(OL_DTYPE_BF16, 0, 2, 0, &other));
     assert_non_null(strstr(other.text, "no device 2"));
     cudasim_reset();
 }
