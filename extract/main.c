@@ -7,6 +7,7 @@
 #include "common/process.h"
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
+#include "extract/run/device_model.h"
 #include "extract/run/devices.h"
 #include "extract/run/heartbeat.h"
 #include "extract/run/run.h"
@@ -18,7 +19,8 @@ struct command {
     struct ol_texts texts;
     int64_t n_sequences, length, n_threads;
     int windowing, bos, precision, backend, store;
-    const char *sites, *part, *status;
+    const char *sites, *part, *status, *device_model;
+    struct ol_device_model device;
     bool json, tokenize, plan, download, no_summaries;
 };
 
@@ -133,6 +135,10 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "MODEL "
          "may be a config.json alone",
          0, 0, NULL},
+        {0, "device-model", OL_OPTION_TEXT, &c->device_model, "DEVICE",
+         "with --plan: of a CUDA device that is not here, by name\n(h200, a100, rtx4090, "
+         "...) or by numbers, like\nmemory=24G,link=25G,bandwidth=900G,bf16=165T",
+         0, 0, NULL},
         {0, "download", OL_OPTION_FLAG, &c->download, NULL,
          "fetch MODEL from the Hub into its local cache, print the\ndirectory, and stop",
          0, 0, NULL},
@@ -194,6 +200,21 @@ static int check_tokens(const struct ol_run_request *r)
                : ol_usage_error("%lld sequences of %lld tokens (-n, -l): a run has at "
                                 "most %d tokens",
                                 (long long)n, (long long)length, OL_MOST_TOKENS);
+}
+
+static int check_device_model(struct command *c)
+{
+    struct ol_error err = {0};
+    if (c->device_model == NULL)
+        return 0;
+    if (!c->plan)
+        return ol_usage_error("--device-model is of --plan");
+    if (c->request.backend == OL_BACKEND_CPU)
+        return ol_usage_error("--device-model is a CUDA device, --backend is cpu");
+    c->request.device_model = &c->device;
+    return ol_device_model_parse(c->device_model, &c->device, &err) == 0
+               ? 0
+               : ol_usage_error("%s", err.text);
 }
 
 /* Which of the run's sequences; 0, or the exit status of a usage error. */
@@ -267,7 +288,8 @@ static int check(struct command *c, const struct ol_texts *operands)
         return ol_usage_error("--layers %s: expected numbers and rising ranges like "
                               "0-7,12",
                               r->layers);
-    if (check_devices(r) != 0 || check_tokens(r) != 0 || check_part(c) != 0)
+    if (check_devices(r) != 0 || check_device_model(c) != 0 || check_tokens(r) != 0 ||
+        check_part(c) != 0)
         return 2;
     const int status =
         parse_sites(c->sites != NULL ? c->sites : "ln_attn,ln_mlp", r->sites);

@@ -10,7 +10,9 @@
 #include "extract/model/cost.h"
 #include "extract/observe/summary.h"
 #include "extract/model/modules.h"
+#include "extract/cuda/sizes.h"
 #include "extract/model/role.h"
+#include "extract/run/roofline.h"
 
 enum part {
     PART_EMBEDDING,
@@ -62,7 +64,15 @@ static int64_t weight_bytes(const struct ol_model *model,
 struct weights {
     int64_t bytes[N_PARTS], total, read;
     int64_t parameters[N_PARTS], all, active;
+    /* [n_layers + 1], the last of what belongs to no layer. */
+    struct ol_roofline_work *work;
 };
+
+/* The sequences pass once, and once for every arm of an ablation. */
+static int64_t n_passes(const struct ol_plan_request *r)
+{
+    return r->layout->n_arms + 1;
+}
 
 /* The part of a weight that a run of so many tokens reads at most. */
 static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_tensor *t,
@@ -86,9 +96,35 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
     return mlp && t->layer == last && !r->perplexity && !r->summary ? 0 : bytes;
 }
 
+/* Of the device's memory: a weight is written when it comes and read, the rows of a
+ * product are read, and written. */
+static double passing_bytes(const struct ol_plan_request *r,
+                            const struct ol_role_tensor *t, double bytes)
+{
+    const struct ol_router_spec *router = &r->model->spec.router;
+    const double rows =
+        (double)(r->n_sequences * r->length * n_passes(r)) *
+        (ol_role_has_expert(t->role) ? (double)router->top_k / router->n_experts : 1);
+    const double row =
+        t->vector || t->role == OL_ROLE_EMBEDDING ? 0 : (double)(t->n_rows + t->n_cols);
+    return 2 * bytes + rows * row * (double)ol_dtype_size(r->dtype);
+}
+
+static void count_work(const struct ol_plan_request *r, const struct ol_role_tensor *t,
+                       int64_t bytes, struct weights *w)
+{
+    const int n = r->model->spec.n_layers;
+    struct ol_roofline_work *work = &w->work[ol_role_has_layer(t->role) ? t->layer : n];
+    w->read += bytes;
+    work->read_bytes += (double)bytes;
+    if (bytes > 0)
+        work->memory_bytes += passing_bytes(r, t, (double)bytes);
+}
+
 static struct weights count_weights(const struct ol_plan_request *r)
 {
-    struct weights w = {0};
+    struct weights w = {
+        .work = ol_xcalloc((size_t)r->model->spec.n_layers + 1, sizeof *w.work)};
     struct ol_modules *modules = ol_modules_new(&r->model->spec);
     struct ol_role_tensor t = {.spec = &r->model->spec};
     while (ol_role_next(&t)) {
@@ -97,7 +133,7 @@ static struct weights count_weights(const struct ol_plan_request *r)
                       n = t.n_rows * t.n_cols;
         w.bytes[part] += bytes;
         w.total += bytes;
-        w.read += read_bytes(r, &t, bytes);
+        count_work(r, &t, read_bytes(r, &t, bytes), &w);
         w.parameters[part] += n;
         w.all += n;
         if (!ol_role_has_expert(t.role) || t.expert < r->model->spec.router.top_k)
@@ -202,26 +238,42 @@ static struct ol_json *describe_model(const struct ol_plan_request *r,
     return model;
 }
 
-/* The sequences pass once, and once for every arm of an ablation. */
-static int64_t n_passes(const struct ol_plan_request *r)
-{
-    return r->layout->n_arms + 1;
-}
-
-/* Of one sequence, as many times as there are sequences. */
-static double operations(const struct ol_plan_request *r)
+/* Of one sequence, as many times as there are sequences, in each layer and, last, in the
+ * head. */
+static double count_operations(const struct ol_plan_request *r,
+                               struct ol_roofline_work *work)
 {
     const struct ol_spec *spec = &r->model->spec;
     const int32_t length = (int32_t)r->length;
     const struct ol_cost_tokens tokens = {1, &length};
     const int last = r->perplexity ? spec->n_layers - 1 : r->last_recorded;
-    double n = r->perplexity ? ol_cost_head(spec, &tokens) : 0;
-    for (int l = 0; l <= last; l++) {
-        n += ol_cost_mixer(spec, l, &tokens) + ol_cost_router(spec, l, &tokens);
-        if (l < last || r->perplexity || r->summary)
+    const double times = (double)(r->n_sequences * n_passes(r));
+    double sum = 0;
+    for (int l = 0; l <= spec->n_layers; l++) {
+        double n = 0;
+        if (l == spec->n_layers)
+            n = r->perplexity ? ol_cost_head(spec, &tokens) : 0;
+        else if (l <= last)
+            n = ol_cost_mixer(spec, l, &tokens) + ol_cost_router(spec, l, &tokens);
+        if (l < spec->n_layers &&
+            (l < last || (l == last && (r->perplexity || r->summary))))
             n += ol_cost_mlp(spec, l, &tokens);
+        work[l].operations = n * times;
+        sum += n;
     }
-    return n * (double)(r->n_sequences * n_passes(r));
+    return sum * times;
+}
+
+/* Rows that are stored. */
+static void count_back(const struct ol_plan_request *r, struct ol_roofline_work *work)
+{
+    const struct ol_activation_layout *layout = r->layout;
+    const double site = (double)(r->n_sequences * r->length * layout->d_model) *
+                        (double)ol_dtype_size(r->dtype);
+    for (int i = 0; i < layout->n_layers; i++)
+        for (int s = 0; s < OL_N_SITES; s++)
+            work[layout->layers[i].number].back_bytes +=
+                layout->layers[i].sites[s] ? site : 0;
 }
 
 /* Bytes of the file with its first n sequences. */
@@ -252,9 +304,8 @@ static int64_t file_bytes(const struct ol_plan_request *r, int64_t n,
 static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
 {
     enum { FEW = 64 };
-    const struct ol_state_identity id = {"", r->backend->dtype,
-                                         r->n_sequences * r->length * n_passes(r),
-                                         r->model->spec.d_model};
+    const struct ol_state_identity id = {
+        "", r->dtype, r->n_sequences * r->length * n_passes(r), r->model->spec.d_model};
     const int64_t n = r->n_sequences;
     int64_t bytes = file_bytes(r, n < 2 * FEW ? n : 2 * FEW, err);
     if (bytes >= 0 && n > 2 * FEW) {
@@ -289,12 +340,64 @@ static struct ol_json *describe_download(const struct ol_hub_remote *remote)
     return download;
 }
 
+static double reading_rate(const struct ol_plan_request *r)
+{
+    return r->model->remote.directory == NULL ? measure_reading(r->model->checkpoint) : 0;
+}
+
+static struct ol_json *describe_device(const struct ol_plan_request *r)
+{
+    const struct ol_device_model *d = r->device;
+    const struct {
+        const char *key;
+        double rate;
+    } rates[] = {
+        {"link_bytes_per_second", d->link_bytes_per_second},
+        {"memory_bytes_per_second", d->memory_bytes_per_second},
+        {"bf16_flops_per_second", d->bf16_flops_per_second},
+        {"f32_flops_per_second", d->f32_flops_per_second},
+    };
+    struct ol_json *device = ol_json_new_object();
+    ol_json_set(device, "name", ol_json_new_string(d->name));
+    ol_json_set(device, "devices", ol_json_new_int(r->n_devices));
+    ol_json_set(device, "memory_bytes", ol_json_new_int(d->memory));
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
+        ol_json_set(device, rates[i].key,
+                    rates[i].rate > 0 ? ol_json_new_real(rates[i].rate)
+                                      : ol_json_new_null());
+    return device;
+}
+
+/* Of a device that is not here: nothing of it is measured, each layer says its bound. */
+static struct ol_json *describe_bounds(const struct ol_plan_request *r,
+                                       const struct weights *w, struct ol_json *layers)
+{
+    const int n = r->model->spec.n_layers;
+    const double reading = reading_rate(r);
+    const struct ol_roofline_rates rates = {r->device, r->dtype == OL_DTYPE_BF16,
+                                            r->n_devices, reading};
+    struct ol_roofline_work all = {0};
+    struct ol_json *time = ol_json_new_object();
+    for (int l = 0; l <= n; l++) {
+        const struct ol_roofline_work *work = &w->work[l];
+        all.read_bytes += work->read_bytes;
+        all.back_bytes += work->back_bytes;
+        all.memory_bytes += work->memory_bytes;
+        all.operations += work->operations;
+        if (l < n && work->operations > 0)
+            ol_roofline_json(work, &rates, ol_json_at(layers, (size_t)l));
+    }
+    ol_json_set(time, "measured_read_bytes_per_second",
+                reading > 0 ? ol_json_new_real(reading) : ol_json_new_null());
+    ol_roofline_json(&all, &rates, time);
+    return time;
+}
+
 static struct ol_json *describe_time(const struct ol_plan_request *r, double n_operations,
                                      int64_t bytes, struct ol_error *err)
 {
     const double products = measure_products(r->backend, err);
-    const double reading =
-        r->model->remote.directory == NULL ? measure_reading(r->model->checkpoint) : 0;
+    const double reading = reading_rate(r);
     if (products < 0)
         return NULL;
     const double computing = n_operations / products;
@@ -329,32 +432,67 @@ static int check_size(const struct ol_plan_request *r, struct ol_error *err)
                          tokens, r->model->spec.d_model, r->model->spec.n_layers);
 }
 
+/* What the backend takes, or a device would that is not here. */
+static int backend_need(const struct ol_plan_request *r, struct ol_memory_need *need,
+                        struct ol_error *err)
+{
+    enum { CONTEXT = 512 << 20 }; /* of a device, before a run begins */
+    const struct ol_product_sizes products = ol_spec_products(&r->model->spec);
+    if (r->device == NULL) {
+        need->scratch = r->backend->op->scratch_bytes(r->backend, products);
+        return r->backend->op->device_bytes(r->backend, &need->device_bytes, err);
+    }
+    const struct ol_cuda_sizes sizes =
+        ol_cuda_sizes_of(r->device->memory, r->memory_budget);
+    if (r->device->memory <= CONTEXT)
+        return ol_fail(err, "a device with %lld bytes of memory: expected more than %d",
+                       (long long)r->device->memory, CONTEXT);
+    need->scratch = ol_cuda_scratch_bytes(&sizes, r->dtype, products);
+    need->device_bytes = ol_cuda_usable_bytes(r->device->memory - CONTEXT);
+    return 0;
+}
+
+static int plan_memory(const struct ol_plan_request *r, struct ol_memory_need *need,
+                       struct ol_memory_plan *memory, struct ol_error *err)
+{
+    /* Whole sequences on each device. */
+    const int64_t n = r->n_sequences, parts = r->n_devices < n ? r->n_devices : n,
+                  part = (n + parts - 1) / parts;
+    *need = (struct ol_memory_need){
+        .what = {&r->model->spec, r->layout, n * r->length, n},
+        .n_rows = n * r->length * n_passes(r),
+        .longest = r->length,
+        .dtype = r->dtype,
+        .other_bytes = ol_memory_resident(),
+        .n_parts = (int)parts,
+        .part_rows = part * r->length * n_passes(r),
+    };
+    return check_size(r, err) == 0 && backend_need(r, need, err) == 0
+               ? ol_memory_choose(need, r->memory_budget, memory, err)
+               : -1;
+}
+
 struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
 {
-    struct ol_memory_need need = {
-        .what = {&r->model->spec, r->layout, r->n_sequences * r->length, r->n_sequences},
-        .n_rows = r->n_sequences * r->length * n_passes(r),
-        .longest = r->length,
-        .dtype = r->backend->dtype,
-        .scratch =
-            r->backend->op->scratch_bytes(r->backend, ol_spec_products(&r->model->spec)),
-        .other_bytes = ol_memory_resident(),
-        .n_parts = 1,
-        .part_rows = r->n_sequences * r->length * n_passes(r),
-    };
+    struct ol_memory_need need;
     struct ol_memory_plan memory;
-    if (check_size(r, err) != 0 ||
-        r->backend->op->device_bytes(r->backend, &need.device_bytes, err) != 0 ||
-        ol_memory_choose(&need, r->memory_budget, &memory, err) != 0)
+    if (plan_memory(r, &need, &memory, err) != 0)
         return NULL;
     const int64_t on_disk = disk_bytes(r, err);
     if (on_disk < 0)
         return NULL;
     const struct weights w = count_weights(r);
-    const double n_operations = operations(r);
-    struct ol_json *time = describe_time(r, n_operations, w.read, err);
-    if (time == NULL)
+    const double n_operations = count_operations(r, w.work);
+    count_back(r, w.work);
+    struct ol_json *layers = ol_spec_layers_json(&r->model->spec);
+    struct ol_json *time = r->device != NULL
+                               ? describe_bounds(r, &w, layers)
+                               : describe_time(r, n_operations, w.read, err);
+    free(w.work);
+    if (time == NULL) {
+        ol_json_free(layers);
         return NULL;
+    }
 
     struct ol_json *plan = ol_json_new_object();
     struct ol_json *weights = ol_json_new_object(), *run = ol_json_new_object(),
@@ -388,6 +526,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     ol_json_set(ram, least, ol_json_new_int(ol_memory_least(&need)));
     ol_json_set(plan, "memory", ram);
     ol_json_set(plan, "time", time);
-    ol_json_set(plan, "layers", ol_spec_layers_json(&r->model->spec));
+    if (r->device != NULL)
+        ol_json_set(plan, "device", describe_device(r));
+    ol_json_set(plan, "layers", layers);
     return plan;
 }

@@ -5,13 +5,18 @@
 
 #include "common/json.h"
 #include "extract/backend.h"
+#include "extract/run/device_model.h"
 #include "extract/run/memory.h"
 #include "extract/run/model.h"
 
 struct ol_plan_request {
     /* All borrowed. */
     const struct ol_model *model; /* weights NULL: sizes follow from the config */
-    struct ol_backend *backend;   /* whose speed is measured; tensors come and go */
+    /* Whose speed is measured; tensors come and go. NULL: `device` in its place. */
+    struct ol_backend *backend;
+    const struct ol_device_model *device;
+    int n_devices;                             /* of it */
+    enum ol_dtype dtype;                       /* of activations */
     const struct ol_activation_layout *layout; /* what is recorded */
     int64_t n_sequences, length;
     const struct ol_activation_info *info; /* as far as it is known */
@@ -21,7 +26,8 @@ struct ol_plan_request {
 };
 
 /* Format "ol-plan": parameters, bytes of the weights by part and of those the run would
- * read, memory, disk, operations, time, and every layer. NULL on failure. */
+ * read, memory, disk, operations, time, and every layer; of a device that is not here
+ * what bounds it in each (roofline.h). NULL on failure. */
 struct ol_json *ol_plan(const struct ol_plan_request *request, struct ol_error *err);
 
 #endif

@@ -320,7 +320,10 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
 {
     struct ol_session r = {.request = request, .done = -1};
     struct ol_json *plan = NULL;
-    int status = -1;
+    int status = -1, devices[OL_DEVICES_MOST], n_devices = 1;
+    /* Of the device that is here one is enough to measure. */
+    if (request->device_model != NULL && request->devices != NULL)
+        n_devices = ol_devices_parse(request->devices, devices, err);
     if (ol_model_open_config(&r.model, request->model, err) != 0)
         goto out;
     int64_t first;
@@ -330,12 +333,16 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     r.corpus.n_tokens = request->corpus.length;
     if (ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
         goto out;
-    if (ol_devices_open(&r.devices, request, 1, err) != 0)
+    if (request->device_model == NULL &&
+        ol_devices_open(&r.devices, request, 1, err) != 0)
         goto out;
     ol_session_describe_config(&r);
     struct ol_plan_request wanted = {
         .model = &r.model,
         .backend = r.devices.backends[0],
+        .device = request->device_model,
+        .n_devices = n_devices,
+        .dtype = request->precision,
         .layout = &r.layout,
         .n_sequences = r.corpus.n_sequences,
         .length = request->corpus.length,

@@ -31,6 +31,7 @@ struct ol_run_request {
     enum ol_backend_kind backend;
     int n_threads;       /* of the CPU backend; 0: as many as processors */
     const char *devices; /* of the CUDA backend, "0,1", counted from 0; NULL: "0" */
+    const struct ol_device_model *device_model; /* of a plan: not what is here */
     int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
                        free, less a reserve */
     bool perplexity, resume;

@@ -89,6 +89,20 @@ golden() {
     done
 }
 
+@test "cuda: a device that is not there is planned like one that is" {
+    cd "$BATS_TEST_TMPDIR"
+    # The simulated one is free whole; what a plan leaves to a context is added.
+    for budget in 400M 700M 1500M; do
+        CUDASIM_MIB=2048 "$SIM" --plan --backend cuda --memory $budget "$GOLDEN/qwen3_moe" >here.json
+        "$EXTRACT" --plan --device-model memory=2147483648 --memory $budget "$GOLDEN/qwen3_moe" >model.json
+        "$PYTHON" -c '
+import json, sys
+here, model = (json.load(open(name + ".json"))["memory"] for name in ("here", "model"))
+for key in ("device_bytes", "least_device_bytes"):
+    assert here[key] == model[key], (key, here, model)'
+    done
+}
+
 @test "cuda: a call that fails is one sentence, and the run is resumed" {
     cd "$BATS_TEST_TMPDIR"
     mkdir calm

@@ -95,3 +95,64 @@ print(x)' "$1" "$2"; }
         [[ $output == *'"sliding_window" is 0, expected 1 to '* ]]
     done
 }
+
+@test "of a device that is not here: what it would hold, and what bounds each layer" {
+    cd "$BATS_TEST_TMPDIR"
+    model=$ROOT/data/models/qwen3-30b-a3b.json
+    "$EXTRACT" --plan --device-model memory=24G,link=25G,bandwidth=1T,bf16=165T,f32=80T "$model" >numbers.json
+    "$EXTRACT" --plan --device-model memory=24G,link=25G,bandwidth=1T,bf16=165T,f32=80T --devices 0,1 "$model" >two.json
+    "$EXTRACT" --plan --device-model rtx4090,link=1T "$model" >fast.json
+    "$EXTRACT" --plan --device-model h200 "$model" >whole.json
+    "$EXTRACT" --plan --device-model h200 --memory 4G "$model" >budget.json
+    "$EXTRACT" --plan --device-model h200 --precision f32 --layers 3 --sites ln_mlp "$model" >one.json
+    "$PYTHON" - <<'P'
+import json, math
+def near(a, b): assert math.isclose(a, b, rel_tol=1e-12), (a, b)
+numbers, two, fast, one, whole, budget = (
+    json.load(open(name + ".json")) for name in ("numbers", "two", "fast", "one", "whole", "budget"))
+# By the published shape: attention of 32 heads and 4 of keys, 128 experts of three 768 x 2048
+# matrices of which 8 are chosen, 16 x 2048 tokens.
+d, tokens = 2048, 16 * 2048
+attention = d * (4096 + 2 * 512) + 4096 * d
+weights = 2 * (attention + 128 * 3 * 768 * d + 128 * d + 2 * d + 2 * 128)
+pairs = 16 * 2048 * 2049 / 2
+flops = 2 * tokens * (attention + 128 * d + 8 * 3 * 768 * d) + 2 * 2 * 4096 * pairs
+passing = 2 * weights + 2 * tokens * (
+    (d + 4096) + 2 * (d + 512) + (4096 + d) + (d + 128) + 8 * 3 * (768 + d))
+for layer in numbers["layers"][:-1]:
+    near(layer["link_seconds"], weights / 25e9)
+    near(layer["compute_seconds"], flops / 165e12)
+    near(layer["memory_seconds"], passing / 1e12)
+    assert layer["bound"] == "link" and layer["floor_seconds"] == layer["link_seconds"]
+near(numbers["time"]["compute_seconds"], numbers["run"]["flops"] / 165e12)
+near(numbers["time"]["link_seconds"], numbers["run"]["bytes_read"] / 25e9)
+near(numbers["time"]["floor_seconds"], numbers["time"]["link_seconds"])
+# Sequences are split, weights are not.
+near(two["time"]["compute_seconds"], numbers["time"]["compute_seconds"] / 2)
+assert two["time"]["link_seconds"] == numbers["time"]["link_seconds"]
+assert two["memory"]["device_bytes"] < numbers["memory"]["device_bytes"]
+assert fast["device"]["name"] == "rtx4090" and {l["bound"] for l in fast["layers"]} == {"compute"}, fast
+# The ring that weights arrive in is a sixteenth of the budget, of 4 to 16 tiles of 64 MiB.
+saved = whole["memory"]["least_device_bytes"] - budget["memory"]["least_device_bytes"]
+assert 752 << 20 <= saved <= 784 << 20, saved
+# What is behind the layer that is recorded is not read, and has no bound; floats have their rate.
+assert ["bound" in l for l in one["layers"]] == [True] * 4 + [False] * 44
+near(one["time"]["compute_seconds"], one["run"]["flops"] / 67e12)
+P
+    not "$EXTRACT" --plan --device-model memory=1G "$model" 2>err
+    grep -qE '^ol-extract: free device memory of [0-9]+ MiB cannot hold this run of 32768 tokens: it needs at least [0-9]+M$' err
+    while IFS='|' read -r options message; do
+        # shellcheck disable=SC2086 # The options are several words.
+        run "$EXTRACT" $options "$model"
+        echo "$options: $output"
+        [ "$status" -eq 2 ]
+        [[ $output == *"$message"* ]]
+    done <<'O'
+--device-model h200 -t none|--device-model is of --plan
+--plan --device-model h200 --backend cpu|--device-model is a CUDA device
+--plan --device-model t4|'t4' is neither one of b200, h200, h100, a100,
+--plan --device-model h200,link=fast|'link=fast' is neither
+--plan --device-model link=25G,h200|'h200' is neither
+--plan --device-model link=25G|memory= is missing
+O
+}
