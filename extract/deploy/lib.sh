@@ -64,11 +64,11 @@ part_path() { # RUN.h5 I P
 
 # ---- what a run needs, from ol-extract --plan ----
 
-# plan MODEL [ol-extract options]: JSON. The plan of the CPU, which needs no device: what the rows
-# of a run take is the same on both. No text is read, so ids are counted here.
+# plan WHERE MODEL [ol-extract options]: JSON of a run on "--backend cpu" or "--device-model ...".
+# No text is read, so ids are counted here.
 plan() {
-    model=$1
-    shift
+    where=$1 model=$2
+    shift 2
     ids=''
     # What is of a device, or of the text, does not matter to it.
     n=$#
@@ -91,7 +91,20 @@ plan() {
         # shellcheck disable=SC2046 # Two words.
         set -- $(awk 'NF > most { most = NF } END { print "-n", NR, "-l", most }' "$ids") "$@"
     fi
-    "$tools/ol-extract" --plan --backend cpu "$@" "$model"
+    # shellcheck disable=SC2086 # Several words.
+    "$tools/ol-extract" --plan $where "$@" "$model"
+}
+
+# device_plan N MODEL [ol-extract options]: likewise on N devices with as little memory as do, of
+# the sizes (GB) that are made.
+device_plan() {
+    last=$(($1 - 1))
+    shift
+    devices=$(seq -s , 0 "$last")
+    for size in 8 12 16 24 32 40 48 80 96; do
+        if plan "--device-model memory=${size}G --devices $devices" "$@" 2>/dev/null; then return; fi
+    done
+    plan "--device-model memory=141G --devices $devices" "$@"
 }
 
 # field NAME: a number of a plan on standard input; of several the last.

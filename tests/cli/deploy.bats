@@ -179,9 +179,18 @@ assert one == two' whole.json out/results/run.json
     printf '%s\n' -p 4 -o "$PWD/o/demo.h5" "$DEMO" -t "it's a text.txt" --text-field '' | cmp part.words
     "$DEPLOY/slurm" "$DEMO" --dir p --dry-run -- -t text.txt >dry 2>err
     grep -q '^#SBATCH --array=1-1$' dry
-    # Memory by the plan, where it is not given.
+    # Memory by the plan, where it is not given: of processors, or of a device.
     grep -qx '#SBATCH --mem=[0-9]*G' dry
     [ ! -e p ]
+    "$DEPLOY/slurm" "$ROOT/data/models/qwen3-30b-a3b.json" --gpus a100:2 --dir p --dry-run -- -t text.txt >dry 2>err
+    grep -qx '#SBATCH --mem=[0-9]*G' dry
+    grep -qE 'a part needs [0-9]+G of memory, [0-9]+G of disk, and GPUs of at least 8 GB$' err
+    # More sequences need more of a device, of two of them less.
+    for n in 1 2; do
+        "$DEPLOY/slurm" "$ROOT/data/models/deepseek-r1.json" --gpus $n --dir p --dry-run -- -t text.txt -n 256 2>err >dry
+        sed -n 's/.*GPUs of at least \([0-9]*\) GB$/\1/p' err >on$n
+    done
+    [ "$(cat on1)" -gt "$(cat on2)" ] && [ "$(cat on2)" -gt 8 ]
 }
 
 @test "slurm: what is not meant is said" {
@@ -346,10 +355,14 @@ for r in all:
 words = shlex.split(task.envs["EXTRACT"])
 assert words == ["-t", "/tmp/ol-input/1-heldout.txt", "--text-field", "it's", "--backend", "cuda"], words
 assert task.envs["ANALYZE"] == "--threshold 3" and "/tmp/ol-input/1-heldout.txt" in task.file_mounts
-task, (r,) = read("memory.yaml")
-assert (r.accelerators, r.memory, r.disk_size) == ({"A100-80GB": 2}, "64+", 150), r
+task, all = read("memory.yaml")
+assert {"A100-80GB": 2} in [r.accelerators for r in all] and len(all) >= 4, all
+for r in all:
+    assert not {"A100", "T4", "L4"} & set(r.accelerators) and (r.memory, r.disk_size) == ("64+", 150), r
 task, all = read("spot.yaml")
-assert all and all[0].use_spot and "/out" in task.storage_mounts and task.envs["OUT"] == "/out", task
+# What is too old for the program is not taken, whatever its memory.
+assert len(all) >= 10 and not [r for r in all if "T4" in r.accelerators], all
+assert all[0].use_spot and "/out" in task.storage_mounts and task.envs["OUT"] == "/out", task
 P
 }
 
