@@ -84,17 +84,18 @@ OL_NVCCFLAGS = -std=c++20 -O3 -fmad=false -I. -Werror all-warnings -ccbin $(CXX)
     -gencode arch=compute_$(lastword $(NVCC_ARCHS)),code=compute_$(lastword $(NVCC_ARCHS))
 
 PACKAGES := gcc make pkg-config libhdf5-dev libjansson-dev libpcre2-dev \
-            libutf8proc-dev zlib1g-dev libzstd-dev libssl-dev libcurl4-openssl-dev
+            libutf8proc-dev zlib1g-dev libzstd-dev libsnappy-dev libssl-dev \
+            libcurl4-openssl-dev
 TEST_PACKAGES := g++ libcmocka-dev bats python3 python3-h5py hdf5-tools zstd gzip \
                  librsvg2-bin
 
-MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd libcrypto libcurl
+MODULES := hdf5 jansson libpcre2-8 libutf8proc zlib libzstd snappy libcrypto libcurl
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
 OL_CPPFLAGS := $(HDF5_CFLAGS) -DH5_USE_110_API
 
 LIBS_report  := -ljansson -lcrypto
 LIBS_analyze := $(shell pkg-config --libs hdf5 2>/dev/null) $(LIBS_report)
-LIBS_extract := $(LIBS_analyze) -lpcre2-8 -lutf8proc -lz -lzstd -lcurl
+LIBS_extract := $(LIBS_analyze) -lpcre2-8 -lutf8proc -lz -lzstd -lsnappy -lcurl
 LDLIBS_all   := -lm -pthread
 
 sources = $(filter-out $(1)/main.c $(1)/no_cuda.c,$(wildcard $(1)/*.c $(1)/*/*.c $(1)/*/*/*.c))

@@ -17,6 +17,9 @@ check() {
         pkg-config --exists libutf8proc || note utf8proc libutf8proc-dev
         pkg-config --exists zlib || note zlib zlib1g-dev
         pkg-config --exists libzstd || note zstd libzstd-dev
+        # Not every release of it tells pkg-config.
+        pkg-config --exists snappy || echo '#include <snappy-c.h>' | ${CC:-cc} -E - >/dev/null 2>&1 ||
+            note snappy libsnappy-dev
         pkg-config --exists libcrypto || note 'OpenSSL libcrypto' libssl-dev
         pkg-config --exists libcurl || note libcurl libcurl4-openssl-dev
     fi

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "common/utf8.h"
+#include "extract/text/column.h"
 #include "extract/text/json_line.h"
 #include "extract/text/textfile.h"
-
-#define DEFAULT_FIELD "text"
 
 /* Of a text at a time. What is read when a text is cut short, and so what its SHA-256 is
  * of, depends on it. */
@@ -115,7 +115,7 @@ static void skip_mark(char **line, size_t *bytes)
 static int take_lines(const struct reading *r, struct ol_error *err)
 {
     struct ol_json_line json = {0};
-    const char *field = r->field != NULL ? r->field : DEFAULT_FIELD;
+    const char *field = r->field != NULL ? r->field : OL_DEFAULT_FIELD;
     char *line;
     size_t bytes;
     int found = 0, status = 0;
@@ -202,22 +202,48 @@ static int take_whole(const struct reading *r, struct ol_error *err)
     return status;
 }
 
-int ol_documents_read(const struct ol_texts *files, const char *field, ol_take_text *take,
+static int read_file(const char *path, const char *field, ol_take_text *take, void *arg,
+                     struct ol_error *err)
+{
+    struct reading r = {.path = path,
+                        .name = ol_text_name(path),
+                        .field = field,
+                        .take = take,
+                        .arg = arg};
+    r.file = ol_textfile_open(path, err);
+    if (r.file == NULL)
+        return -1;
+    const int json = lines_are_json(&r, err);
+    const int status = json < 0 ? -1 : json ? take_lines(&r, err) : take_whole(&r, err);
+    ol_textfile_close(r.file);
+    return status;
+}
+
+/* A file of any kind, maybe with the column's name behind it. */
+static int read_text(const char *item, const char *field, ol_take_text *take, void *arg,
+                     struct ol_error *err)
+{
+    const char *column;
+    char *path = ol_column_split(item, &column);
+    int status = -1;
+    const bool plain = field != NULL && *field == '\0';
+    if (ol_column_is_parquet(path) && (column != NULL || !plain))
+        status =
+            ol_column_read_file(path, column != NULL ? column : field, take, arg, err);
+    else if (column != NULL && access(path, F_OK) == 0)
+        ol_fail(err, "%s: is no Parquet file, of which #%s could name a column", path,
+                column);
+    else
+        status = read_file(item, field, take, arg, err);
+    free(path);
+    return status;
+}
+
+int ol_documents_read(const struct ol_texts *texts, const char *field, ol_take_text *take,
                       void *arg, struct ol_error *err)
 {
     int status = 0;
-    for (size_t i = 0; i < files->n && status == 0; i++) {
-        struct reading r = {.path = files->items[i],
-                            .name = ol_text_name(files->items[i]),
-                            .field = field,
-                            .take = take,
-                            .arg = arg};
-        r.file = ol_textfile_open(r.path, err);
-        if (r.file == NULL)
-            return -1;
-        const int json = lines_are_json(&r, err);
-        status = json < 0 ? -1 : json ? take_lines(&r, err) : take_whole(&r, err);
-        ol_textfile_close(r.file);
-    }
+    for (size_t i = 0; i < texts->n && status == 0; i++)
+        status = read_text(texts->items[i], field, take, arg, err);
     return status < 0 ? -1 : 0;
 }

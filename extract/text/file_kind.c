@@ -15,8 +15,8 @@ struct kind {
 
 static const struct kind kinds[] = {
     {"a Parquet file",
-     "write its texts as one JSON object per line, like `duckdb -c \"copy (select text "
-     "from 'FILE') to 'FILE.jsonl'\"`",
+     "it is read from its end: give it as a file, -t FILE#COLUMN, neither by a pipe nor "
+     "compressed",
      0, MAGIC("PAR1")},
     {"compressed by xz",
      "unpack it: `xz -dc FILE | ol-extract -t -`, with --text-field KEY if its lines are "

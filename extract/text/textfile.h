@@ -1,5 +1,4 @@
-/* Text files, plain or compressed, as a stream of their plain bytes. The only file that
- * knows the compression libraries. */
+/* Text files, plain or compressed, as a stream of their plain bytes. */
 #ifndef OL_TEXTFILE_H
 #define OL_TEXTFILE_H
 

@@ -165,7 +165,6 @@ JSON
         refused -t file
         [[ $message == *"file: is $2"* ]]
     }
-    said 'PAR1\x15\x04' 'a Parquet file; '
     said '\xfd7zXZ\x00\x00' 'compressed by xz; unpack it: `xz -dc file '
     said 'BZh91AY&SYabc' 'compressed by bzip2; unpack it: `bzip2 -dc file '
     said 'PK\x03\x04abc' 'a ZIP archive; '
