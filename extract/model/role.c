@@ -196,9 +196,15 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
  * from the families' source, so one that does not fit is a mistake there. */
 static void expand(const char *template, const struct ol_role_tensor *t, char *text)
 {
-    const char *prefix = t->spec->name_prefix;
-    size_t used =
-        (size_t)snprintf(text, OL_ROLE_NAME_BYTES, "%s", prefix != NULL ? prefix : "");
+    static const char body[] = "model.";
+    const struct ol_name_form *form = &t->spec->form;
+    size_t used = 0;
+    if (form->body != NULL) {
+        const bool of_body = strncmp(template, body, sizeof body - 1) == 0;
+        used = (size_t)snprintf(text, OL_ROLE_NAME_BYTES, "%s",
+                                of_body ? form->body : form->head);
+        template += of_body ? sizeof body - 1 : 0;
+    }
     while (*template != '\0') {
         const size_t room = OL_ROLE_NAME_BYTES - used;
         const bool layer = strncmp(template, "{l}", 3) == 0;

@@ -17,15 +17,19 @@ const struct ol_family *const ol_families[] = {
 static const struct ol_family *find_family(const char *file, const char *type,
                                            struct ol_error *err)
 {
-    char known[512] = "";
+    char *known = ol_xstrdup("");
     for (int i = 0; ol_families[i] != NULL; i++) {
-        if (strcmp(ol_families[i]->model_type, type) == 0)
+        if (strcmp(ol_families[i]->model_type, type) == 0) {
+            free(known);
             return ol_families[i];
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
-                 ol_families[i]->model_type);
+        }
+        char *longer =
+            ol_xasprintf("%s%s%s", known, i > 0 ? ", " : "", ol_families[i]->model_type);
+        free(known);
+        known = longer;
     }
     ol_fail(err, "%s: model_type \"%s\" is not supported; known: %s", file, type, known);
+    free(known);
     return NULL;
 }
 

@@ -184,6 +184,23 @@ enum ol_role {
     OL_N_ROLES,
 };
 
+/* How a checkpoint writes the names below: `body` stands where one begins with "model.",
+ * `head` before any other. */
+struct ol_name_form {
+    const char *body, *head;
+};
+
+/* A text model that is a part of another one, which also sees and hears. Static. */
+struct ol_wrapper {
+    /* Ends with body NULL. A checkpoint is of the first whose embedding it has; where
+     * only config.json is known, of the first. */
+    const struct ol_name_form *forms;
+    /* How names of tensors begin that belong to the parts which are not run; ends with
+     * NULL. */
+    const char *const *left_out;
+    bool tied_embeddings; /* where config.json is silent */
+};
+
 struct ol_spec {
     const char *family; /* static: the model_type of config.json */
     int n_layers, d_model, vocab_size;
@@ -207,7 +224,8 @@ struct ol_spec {
     /* The same where transformers 5 wrote all experts of a layer into one tensor,
      * [n_experts, out, in]; NULL: no other name. What is there decides. */
     const char *fused_names[OL_N_ROLES];
-    const char *name_prefix; /* of all names, static; NULL: none */
+    const struct ol_wrapper *wrapper; /* NULL: none, and names are as they stand here */
+    struct ol_name_form form;         /* the wrapper's that counts */
 };
 
 /* A family turns config.json into a spec: one file in model/families/, one line in

@@ -146,6 +146,7 @@ static int open_weights(struct ol_model *m, struct ol_error *err)
                                                m->remote.n_headers, err);
     if (m->checkpoint == NULL)
         return -1;
+    ol_weights_choose_form(&m->spec, m->checkpoint);
     m->weights = ol_weights_bind(&m->spec, m->checkpoint, err);
     if (m->weights == NULL)
         return -1;

@@ -56,19 +56,35 @@ static bool is_used(const struct begins *b, const struct ol_stored_tensor *t)
     return low < b->n && b->at[low] - begin < t->bytes;
 }
 
-/* "model.layers.7.mlp...": of a layer that the model has. */
-static bool is_of_layer(const struct ol_spec *spec, const char *name)
+static bool begins_with(const char *name, const char *beginning)
 {
-    static const char layers[] = "model.layers.";
-    const size_t n = spec->name_prefix != NULL ? strlen(spec->name_prefix) : 0;
-    if (n > 0 && strncmp(name, spec->name_prefix, n) != 0)
-        return false;
-    if (strncmp(name + n, layers, sizeof layers - 1) != 0)
-        return false;
-    const char *number = name + n + sizeof layers - 1;
+    return strncmp(name, beginning, strlen(beginning)) == 0;
+}
+
+/* Of "model.layers.7.mlp..." the 7; -1: of no layer. */
+static long layer_of(const struct ol_spec *spec, const char *name)
+{
+    static const char layers[] = "layers.";
+    const char *body = spec->form.body != NULL ? spec->form.body : "model.";
+    if (!begins_with(name, body) || !begins_with(name + strlen(body), layers))
+        return -1;
+    const char *number = name + strlen(body) + sizeof layers - 1;
     char *end;
     const long layer = strtol(number, &end, 10);
-    return end != number && *end == '.' && layer >= 0 && layer < spec->n_layers;
+    return end != number && *end == '.' && layer >= 0 ? layer : -1;
+}
+
+/* Whether a tensor that nothing uses is worth a word. Layers behind the last predict
+ * later tokens. Of a wrapper it is known what else there may be. */
+static bool should_be_used(const struct ol_spec *spec, const char *name)
+{
+    const long layer = layer_of(spec, name);
+    if (layer >= 0 || spec->wrapper == NULL)
+        return layer >= 0 && layer < spec->n_layers;
+    for (const char *const *part = spec->wrapper->left_out; *part != NULL; part++)
+        if (begins_with(name, *part))
+            return false;
+    return true;
 }
 
 static bool is_harmless(const struct ol_stored_tensor *t)
@@ -103,7 +119,7 @@ int64_t ol_unused_count(const struct ol_weights *w, const struct ol_spec *spec,
     *first = NULL;
     for (int64_t i = 0; i < ol_checkpoint_n_tensors(c); i++) {
         const struct ol_stored_tensor *t = ol_checkpoint_tensor(c, i);
-        if (!is_of_layer(spec, t->name) || is_used(&b, t) || is_harmless(t))
+        if (!should_be_used(spec, t->name) || is_used(&b, t) || is_harmless(t))
             continue;
         if (n++ == 0)
             *first = t->name;

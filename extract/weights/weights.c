@@ -91,12 +91,37 @@ static void warn_absent(const struct ol_checkpoint *c)
 static void warn_unused(const struct ol_weights *w, const struct ol_checkpoint *c)
 {
     const char *first;
+    const bool wrapped = w->spec->wrapper != NULL;
     const int64_t n = ol_unused_count(w, w->spec, c, &first);
     if (n > 0)
-        ol_warn(
-            "%s: the layers of model_type %s with this config.json do not use %" PRId64
-            " tensors that the checkpoint has for them, such as %s",
-            ol_checkpoint_directory(c), w->spec->family, n, first);
+        ol_warn("%s: %smodel_type %s with this config.json do%s not use %" PRId64
+                " tensors that the checkpoint has for %s, such as %s",
+                ol_checkpoint_directory(c), wrapped ? "" : "the layers of ",
+                w->spec->family, wrapped ? "es" : "", n, wrapped ? "it" : "them", first);
+}
+
+/* Whether the checkpoint has a tensor of the model's in the spec's form. */
+static bool has(const struct ol_spec *spec, enum ol_role role,
+                const struct ol_checkpoint *c)
+{
+    struct ol_role_tensor t = {.spec = spec};
+    while (ol_role_next(&t) && !ol_role_has_layer(t.role))
+        if (t.role == role)
+            return ol_checkpoint_find(c, t.name) != NULL;
+    return false;
+}
+
+void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
+{
+    if (spec->wrapper == NULL)
+        return;
+    for (const struct ol_name_form *form = spec->wrapper->forms; form->body != NULL;
+         form++) {
+        spec->form = *form;
+        if (has(spec, OL_ROLE_EMBEDDING, c))
+            return;
+    }
+    spec->form = spec->wrapper->forms[0];
 }
 
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,

@@ -11,6 +11,9 @@
 
 struct ol_weights;
 
+/* Which of a wrapper's forms the names have in this checkpoint; before they are bound. */
+void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c);
+
 /* Bind all roles. Fails with every missing tensor counted and the first few named, or
  * with the first tensor of unexpected shape or type. spec and checkpoint are borrowed. */
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,

@@ -79,7 +79,7 @@ static void name_frame(struct ol_spec *spec)
     const char **names = spec->names;
     names[OL_ROLE_EMBEDDING] = "model.embed_tokens.weight";
     names[OL_ROLE_FINAL_NORM] = "model.norm.weight";
-    names[OL_ROLE_LM_HEAD] = spec->tied_embeddings ? NULL : "lm_head.weight";
+    names[OL_ROLE_LM_HEAD] = "lm_head.weight";
     names[OL_ROLE_ATTN_NORM] = "model.layers.{l}.input_layernorm.weight";
     names[OL_ROLE_Q] = "model.layers.{l}.self_attn.q_proj.weight";
     names[OL_ROLE_K] = "model.layers.{l}.self_attn.k_proj.weight";
@@ -100,8 +100,8 @@ int ol_family_read_common(struct ol_config config, const struct ol_family_defaul
             0 ||
         ol_config_real_or(config, "rms_norm_eps", (struct ol_config_range){0, 1, false},
                           d->norm_eps, &spec->norm_eps, err) != 0 ||
-        ol_config_bool_or(config, "tie_word_embeddings", false, &spec->tied_embeddings,
-                          err) != 0 ||
+        ol_config_bool_or(config, "tie_word_embeddings", d->tied_embeddings,
+                          &spec->tied_embeddings, err) != 0 ||
         ol_config_string_or(config, "hidden_act", "silu", &activation, err) != 0)
         return -1;
     if (strcmp(activation, "silu") != 0)

@@ -27,7 +27,19 @@ struct ol_family_defaults {
     double norm_eps, rope_theta;
     double partial_rotary; /* share of a head that is rotated; 0: whole heads only */
     bool latent;           /* latent attention: q_lora_rank, kv_lora_rank, ... */
+    bool tied_embeddings;
 };
+
+/* A text model within a wrapper: `read` reads its keys, which are in "text_config".
+ * quantization_config may stand here or there; what is said here of tied embeddings wins,
+ * as in transformers. */
+int ol_family_read_wrapper(struct ol_config config, const struct ol_wrapper *wrapper,
+                           int (*read)(struct ol_config config, struct ol_spec *spec,
+                                       struct ol_error *err),
+                           struct ol_spec *spec, struct ol_error *err);
+
+/* The names of tensors are a wrapper's; also of text models that were saved alone. */
+void ol_family_set_wrapper(struct ol_spec *spec, const struct ol_wrapper *wrapper);
 
 /* Read what every family here has: n_layers, d_model, vocab_size, heads, head_dim, norm
  * eps, rope with its scaling (both key styles in use), tied embeddings, hidden_act (must

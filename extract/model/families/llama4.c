@@ -145,15 +145,15 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
 static int read_nested(struct ol_config config, struct ol_spec *spec,
                        struct ol_error *err)
 {
-    struct ol_config text;
-    if (ol_config_section(config, "text_config", &text, err) != 0)
-        return -1;
-    if (text.json == NULL)
-        return ol_fail(err, "%s: key \"text_config\": expected an object", config.file);
-    spec->name_prefix = "language_model.";
-    if (ol_family_read_quantization(config, &spec->quantization, err) != 0)
-        return -1;
-    return read_text(text, spec, err);
+    static const struct ol_name_form forms[] = {
+        {"language_model.model.", "language_model."},
+        {"model.language_model.", ""},
+        {NULL, NULL}};
+    static const char *const left_out[] = {"vision_model.", "multi_modal_projector.",
+                                           "model.vision_model.",
+                                           "model.multi_modal_projector.", NULL};
+    static const struct ol_wrapper wrapper = {forms, left_out, false};
+    return ol_family_read_wrapper(config, &wrapper, read_text, spec, err);
 }
 
 const struct ol_family ol_family_llama4 = {"llama4", read_nested};
