@@ -1,7 +1,6 @@
 #include "analyze/describe.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 int32_t ol_describe_token_id(const struct ol_parts *parts, int64_t sequence,
                              int64_t position)
@@ -30,52 +29,41 @@ static const char *find_piece(const struct ol_activation_input *input, int32_t t
                                                                       : NULL;
 }
 
-struct ol_json *ol_describe_index(int64_t value)
+int64_t ol_describe_index(int64_t value)
 {
-    return value >= 0 ? ol_json_new_int(value) : ol_json_new_null();
+    return value >= 0 ? value : OL_ABSENT;
 }
 
-const char *ol_describe_piece(const struct ol_parts *parts, int32_t token_id)
+struct ol_named_token ol_describe_token(const struct ol_parts *parts, int32_t token_id)
 {
-    const char *piece = NULL;
-    for (int i = 0; i < parts->n_files && piece == NULL; i++)
-        piece = find_piece(ol_activation_input(parts->files[i]), token_id);
-    return piece;
+    struct ol_named_token token = {.token_id = ol_describe_index(token_id)};
+    for (int i = 0; i < parts->n_files && token.piece == NULL; i++)
+        token.piece = find_piece(ol_activation_input(parts->files[i]), token_id);
+    return token;
 }
 
-void ol_describe_token(struct ol_json *object, const struct ol_parts *parts,
-                       int32_t token_id)
+struct ol_token_place ol_describe_place(const struct ol_parts *parts, int64_t sequence,
+                                        int64_t position)
 {
-    const char *piece = ol_describe_piece(parts, token_id);
-    ol_json_set(object, "token_id", ol_describe_index(token_id));
-    ol_json_set(object, "piece",
-                piece != NULL ? ol_json_new_string(piece) : ol_json_new_null());
+    const int32_t id = ol_describe_token_id(parts, sequence, position);
+    return (struct ol_token_place){ol_describe_index(sequence),
+                                   ol_describe_index(position),
+                                   ol_describe_token(parts, id)};
 }
 
-void ol_describe_place(struct ol_json *object, const struct ol_parts *parts,
-                       int64_t sequence, int64_t position)
+struct ol_named_component ol_describe_component(const struct ol_parts *parts, int i_layer,
+                                                int unit)
 {
-    ol_json_set(object, "sequence", ol_describe_index(sequence));
-    ol_json_set(object, "position", ol_describe_index(position));
-    ol_describe_token(object, parts, ol_describe_token_id(parts, sequence, position));
-}
-
-const char *ol_describe_kind(const struct ol_parts *parts, int i_layer, int unit)
-{
-    if (unit == OL_UNIT_ATTENTION)
-        return "attention";
-    if (!ol_parts_layout(parts)->layers[i_layer].moe)
-        return "mlp";
-    return unit < ol_parts_info(parts)->model.n_experts ? "expert" : "shared";
-}
-
-void ol_describe_unit(struct ol_json *object, const struct ol_parts *parts, int i_layer,
-                      int unit)
-{
-    const char *kind = ol_describe_kind(parts, i_layer, unit);
-    ol_json_set(object, "kind", ol_json_new_string(kind));
-    ol_json_set(object, "expert",
-                ol_describe_index(strcmp(kind, "expert") == 0 ? unit : -1));
+    const struct ol_activation_layer *layer = &ol_parts_layout(parts)->layers[i_layer];
+    const bool attention = unit == OL_UNIT_ATTENTION,
+               routed = !attention && layer->moe &&
+                        unit < ol_parts_info(parts)->model.n_experts;
+    return (struct ol_named_component){.layer = layer->number,
+                                       .kind = attention     ? "attention"
+                                               : !layer->moe ? "mlp"
+                                               : routed      ? "expert"
+                                                             : "shared",
+                                       .expert = routed ? unit : OL_ABSENT};
 }
 
 static int most_first(const void *a, const void *b)
@@ -86,19 +74,16 @@ static int most_first(const void *a, const void *b)
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-struct ol_json *ol_describe_tokens(const struct ol_parts *parts,
-                                   const struct ol_tally *tokens, size_t most)
+void ol_describe_tokens(const struct ol_parts *parts, const struct ol_tally *tokens,
+                        size_t most, struct ol_list *list, struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    const size_t n = tokens->n < most ? tokens->n : most;
+    struct ol_counted_token *to = ol_list_new(list, (int64_t)n, sizeof *to, arena);
     struct ol_counted *sorted = ol_tally_sorted(tokens);
     if (tokens->n > 0)
         qsort(sorted, tokens->n, sizeof *sorted, most_first);
-    for (size_t i = 0; i < tokens->n && i < most; i++) {
-        struct ol_json *entry = ol_json_new_object();
-        ol_describe_token(entry, parts, (int32_t)sorted[i].key);
-        ol_json_set(entry, "n_tokens", ol_json_new_int(sorted[i].n));
-        ol_json_append(list, entry);
-    }
+    for (size_t i = 0; i < n; i++)
+        to[i] = (struct ol_counted_token){
+            ol_describe_token(parts, (int32_t)sorted[i].key), sorted[i].n};
     free(sorted);
-    return list;
 }

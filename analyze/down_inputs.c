@@ -81,23 +81,19 @@ static void describe(const struct ol_parts *parts, const struct ol_unit *unit,
     const double n_values = (double)unit->n_tokens * (double)s.width;
     struct ol_down_rows rows;
     *to = (struct ol_down_input){
-        .layer = unit->layer,
-        .kind = ol_describe_kind(parts, unit->i_layer, unit->number),
-        .expert = unit->routed ? unit->number : OL_ABSENT,
+        .who = ol_describe_component(parts, unit->i_layer, unit->number),
         .n_tokens = unit->n_tokens,
         .largest = fabs(unit->input),
-        .column = unit->input_column >= 0 ? unit->input_column : OL_ABSENT,
+        .column = ol_describe_index(unit->input_column),
         .share_of_median = fabs(unit->input) / median,
         .rms = sqrt(s.all / n_values),
-        .energy_column = s.column >= 0 ? s.column : OL_ABSENT,
+        .energy_column = ol_describe_index(s.column),
         .energy_share = s.most / s.all,
         .sampled = OL_ABSENT,
     };
     if (ol_down_rows_read(parts, unit, &rows)) {
         to->sampled = rows.n_rows;
-        to->error.items = ol_arena_calloc(arena, OL_N_QUANTISED, sizeof(double));
-        to->error.n = OL_N_QUANTISED;
-        find_errors(&rows, to->error.items);
+        find_errors(&rows, ol_reals_new(&to->error, OL_N_QUANTISED, arena));
     }
     ol_down_rows_clear(&rows);
 }
@@ -126,12 +122,12 @@ void ol_down_inputs_describe(const struct ol_parts *parts, struct ol_arena *aren
             list[n++] = &units.units[i];
     *down = (struct ol_list){0};
     if (n > 0) {
-        struct ol_down_input *items = ol_arena_calloc(arena, MOST_LISTED, sizeof *items);
+        struct ol_down_input *items =
+            ol_list_new(down, MOST_LISTED, sizeof *items, arena);
         qsort(list, (size_t)n, sizeof *list, compare);
         const double median =
             (fabs(list[(n - 1) / 2]->input) + fabs(list[n / 2]->input)) / 2;
-        down->items = items;
-        for (; down->n < n && down->n < MOST_LISTED; down->n++)
+        for (down->n = 0; down->n < n && down->n < MOST_LISTED; down->n++)
             describe(parts, list[down->n], median, arena, &items[down->n]);
     }
     free(list);

@@ -26,6 +26,13 @@ const char *ol_quantised_name(enum ol_quantised method)
     return names[method];
 }
 
+void ol_quantised_names(struct ol_list *names, struct ol_arena *arena)
+{
+    const char **to = ol_list_new(names, OL_N_QUANTISED, sizeof *to, arena);
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        to[m] = ol_quantised_name((enum ol_quantised)m);
+}
+
 /* To the nearest whole number, ties to even, for magnitudes below 2^22: a float of 1.5 *
  * 2^23 has no bits for anything smaller. */
 static inline float nearest(float x)

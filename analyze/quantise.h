@@ -5,7 +5,7 @@
 #ifndef OL_ANALYZE_QUANTISE_H
 #define OL_ANALYZE_QUANTISE_H
 
-#include <stdint.h>
+#include "common/results/field.h"
 
 enum ol_quantised {
     OL_INT8_TENSOR, /* 8-bit integers -127 .. 127, one scale for all values */
@@ -22,6 +22,8 @@ enum ol_quantised {
     OL_N_QUANTISED,
 };
 const char *ol_quantised_name(enum ol_quantised method);
+/* Names of all. */
+void ol_quantised_names(struct ol_list *names, struct ol_arena *arena);
 
 /* What the largest magnitude is divided by for the scale of 8-bit integers. */
 enum { OL_INT8_DIVISOR = 127 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analyze/statistics.h"
+#include "common/results/blocks.h"
 
 /* Bytes of rows that are read and looked at together: they stay in the second, the first
  * cache. Reading so costs less than mapping, whose pages are new to the process one by
@@ -211,6 +212,25 @@ static struct ol_site_of_run *list_sites(const struct ol_activation_layout *layo
     return sites;
 }
 
+/* The block of a statistic, or null. */
+static struct ol_json *describe(const struct ol_analysis *a, const struct ol_statistic *s,
+                                void *state)
+{
+    struct ol_arena arena = {0};
+    struct ol_blocks blocks = {0};
+    const struct ol_field *f = ol_blocks_struct()->fields;
+    while (strcmp(f->key, s->name) != 0)
+        f++;
+    const bool list = f->kind == OL_FIELD_LIST;
+    void *block = list ? (void *)((char *)&blocks + f->offset)
+                       : ol_arena_calloc(&arena, 1, f->element()->size);
+    struct ol_json *json = !s->results(a, state, block, &arena) ? ol_json_new_null()
+                           : list                               ? ol_field_write(f, block)
+                                  : ol_fields_write(f->element(), block);
+    ol_arena_clear(&arena);
+    return json;
+}
+
 int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterion,
                const struct ol_chosen *chosen, bool only_summaries, struct ol_pool *pool,
                struct ol_json *results, struct ol_error *err)
@@ -251,7 +271,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
         if (chosen->statistics[i]) {
             ol_detail("statistic %s", ol_statistics[i]->name);
             ol_json_set(results, ol_statistics[i]->name,
-                        ol_statistics[i]->results(&s.analysis, s.states[i]));
+                        describe(&s.analysis, ol_statistics[i], s.states[i]));
         }
     for (int i = 0; ol_statistics[i] != NULL; i++)
         if (s.gathered.statistics[i] && ol_statistics[i]->end != NULL)

@@ -5,8 +5,8 @@
 
 #include "analyze/find.h"
 #include "analyze/parts.h"
-#include "common/json.h"
 #include "common/parallel.h"
+#include "common/results/field.h"
 
 /* Section 6.1 of the method: what counts as an outlier feature. */
 struct ol_criterion {
@@ -69,9 +69,11 @@ struct ol_statistic {
     void (*sum_up)(void *state);
     void (*end)(void *state);
 
-    /* The block of the results, from what was gathered (state, or NULL) and the run.
-     * JSON null: there is nothing to say. */
-    struct ol_json *(*results)(const struct ol_analysis *analysis, void *state);
+    /* Fill in the block of that name in common/results/blocks.h, zeroed, from what was
+     * gathered (state, or NULL) and the run; what it points to is the arena's, or stays
+     * until `end`. False: there is nothing to say. */
+    bool (*results)(const struct ol_analysis *analysis, void *state, void *block,
+                    struct ol_arena *arena);
 };
 
 enum { OL_MAX_STATISTICS = 32 };

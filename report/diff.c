@@ -49,10 +49,10 @@ static const struct ol_super_expert *find_expert(const struct ol_super_block *s,
     const struct ol_super_expert *experts = s->experts.items;
     for (int64_t i = 0; i < s->experts.n; i++) {
         const struct ol_super_expert *e = &experts[i];
-        if (e->layer == wanted->layer && e->expert == wanted->expert &&
-            (e->kind == NULL || wanted->kind == NULL
-                 ? e->kind == wanted->kind
-                 : strcmp(e->kind, wanted->kind) == 0))
+        if (e->who.layer == wanted->who.layer && e->who.expert == wanted->who.expert &&
+            (e->who.kind == NULL || wanted->who.kind == NULL
+                 ? e->who.kind == wanted->who.kind
+                 : strcmp(e->who.kind, wanted->who.kind) == 0))
             return e;
     }
     return NULL;
@@ -272,8 +272,8 @@ static const struct ol_column expert_columns[] = {
 static void put_expert(struct ol_grid *g, const struct ol_super_expert *any,
                        const struct ol_super_expert *a, const struct ol_super_expert *b)
 {
-    char *unit = ol_table_unit(any->kind, any->expert);
-    ol_grid_int(g, any->layer);
+    char *unit = ol_table_unit(any->who.kind, any->who.expert);
+    ol_grid_int(g, any->who.layer);
     ol_grid_text(g, unit);
     ol_grid_real(g, a != NULL ? a->output : NAN);
     ol_grid_real(g, b != NULL ? b->output : NAN);

@@ -3,6 +3,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/format.h"
 
@@ -66,7 +67,8 @@ static struct ol_json *describe(const struct ol_report_results *r, int64_t top)
     ol_json_set(model, "outliers", describe_outliers(r, top));
     ol_json_set(model, "sites", copy(r, "sites"));
     for (const struct ol_field *f = ol_blocks_struct()->fields; f->key != NULL; f++)
-        ol_json_set(model, f->key, copy(r, f->key));
+        if (strcmp(f->key, "llm_int8") != 0)
+            ol_json_set(model, f->key, copy(r, f->key));
     int state = 0;
     char *text;
     while ((text = ol_report_warning(r, &state)) != NULL) {

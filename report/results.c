@@ -261,7 +261,7 @@ int ol_report_take(struct ol_report_results *r, struct ol_json *json, const char
         return -1;
     if (read_router(r, section(top, "router"), err) != 0)
         return -1;
-    return ol_blocks_read(&r->blocks, top, &r->arena, err);
+    return ol_fields_read(ol_blocks_struct(), top, &r->blocks, &r->arena, err);
 }
 
 double ol_report_largest(const struct ol_report_results *r)

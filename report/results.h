@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/json.h"
-#include "report/blocks.h"
+#include "common/results/blocks.h"
 #include "report/published.h"
 
 /* More is no model but a damaged file, and would make figures of that size. */

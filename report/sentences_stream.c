@@ -46,22 +46,24 @@ static char *still_above(const struct ol_massive_dimension *f)
 
 char *ol_sentence_massive(const struct ol_massive_dimension *f)
 {
-    if (!known(f->feature) || !known(f->n_tokens) || !known(f->at_first_token) ||
-        !known(f->n_layers) || !known(f->first_layer) || !known(f->last_layer) ||
-        !known(f->max_layer))
+    if (!known(f->values.feature) || !known(f->values.n_tokens) ||
+        !known(f->values.at_first_token) || !known(f->values.n_layers) ||
+        !known(f->values.first_layer) || !known(f->values.last_layer) ||
+        !known(f->values.max_layer))
         return NULL;
-    char *on = tokens(f->n_tokens, f->at_first_token),
+    char *on = tokens(f->values.n_tokens, f->values.at_first_token),
          *when =
-             f->n_layers == 1
-                 ? ol_xasprintf("after layer %" PRId64, f->first_layer)
+             f->values.n_layers == 1
+                 ? ol_xasprintf("after layer %" PRId64, f->values.first_layer)
                  : ol_xasprintf("after %" PRId64 " layers from %" PRId64 " to %" PRId64,
-                                f->n_layers, f->first_layer, f->last_layer),
+                                f->values.n_layers, f->values.first_layer,
+                                f->values.last_layer),
          *until = still_above(f);
-    char *text = ol_xasprintf("Dimension %" PRId64
-                              " is massive on %s, %s: at most %s after layer %" PRId64
-                              ", up to %s times the median%s.",
-                              f->feature, on, when, amount(f->max_magnitude).text,
-                              f->max_layer, amount(f->max_ratio).text, until);
+    char *text = ol_xasprintf(
+        "Dimension %" PRId64 " is massive on %s, %s: at most %s after layer %" PRId64
+        ", up to %s times the median%s.",
+        f->values.feature, on, when, amount(f->values.max_magnitude).text,
+        f->values.max_layer, amount(f->values.max_ratio).text, until);
     free(until);
     free(when);
     free(on);
@@ -74,7 +76,7 @@ char *ol_sentence_massive(const struct ol_massive_dimension *f)
 static char *as_far_as_known(const struct ol_attributed_feature *f,
                              const struct ol_stream_writer *w)
 {
-    const bool chosen = w->kind == NULL || strcmp(w->kind, "expert") == 0;
+    const bool chosen = w->who.kind == NULL || strcmp(w->who.kind, "expert") == 0;
     return chosen || (double)w->n_tokens >= (1 - worth_a_word) * (double)f->n_tokens
                ? ol_xstrdup("")
                : ol_xasprintf("; known on %s of these tokens",
@@ -86,13 +88,13 @@ static char *made(const struct ol_attributed_feature *f)
     if (f->n_values == 0)
         return ol_xstrdup("of which the recording does not hold the stream's values");
     const struct ol_stream_writer *w = f->made_by.items;
-    if (f->made_by.n == 0 || !known(w->layer))
+    if (f->made_by.n == 0 || !known(w->who.layer))
         return ol_xstrdup("no writer is known");
-    char *unit = ol_table_unit(w->kind, w->expert), *part = as_far_as_known(f, w);
+    char *unit = ol_table_unit(w->who.kind, w->who.expert), *part = as_far_as_known(f, w);
     char *text =
         ol_xasprintf("%s at layer %" PRId64 " by %s: %s of %s (%s %%%s)",
                      w->share >= most_of_it ? "made" : "made by many, the largest part",
-                     w->layer, unit, amount(w->sum).text, amount(f->magnitude).text,
+                     w->who.layer, unit, amount(w->sum).text, amount(f->magnitude).text,
                      ol_text_percent(w->share).text, part);
     free(part);
     free(unit);
@@ -104,12 +106,12 @@ static char *erased(const struct ol_attributed_feature *f)
     const struct ol_stream_writer *w = f->erased_by.items;
     if (f->n_values == 0)
         return ol_xstrdup("");
-    if (f->erased_by.n == 0 || !known(w->layer) || !(w->share <= -worth_a_word))
+    if (f->erased_by.n == 0 || !known(w->who.layer) || !(w->share <= -worth_a_word))
         return ol_xstrdup("; erased by none of the recorded writes");
-    char *unit = ol_table_unit(w->kind, w->expert), *part = as_far_as_known(f, w);
+    char *unit = ol_table_unit(w->who.kind, w->who.expert), *part = as_far_as_known(f, w);
     char *text =
-        ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%%s)", w->layer, unit,
-                     amount(w->sum).text, ol_text_percent(-w->share).text, part);
+        ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%%s)", w->who.layer,
+                     unit, amount(w->sum).text, ol_text_percent(-w->share).text, part);
     free(part);
     free(unit);
     return text;
@@ -165,14 +167,14 @@ char *ol_sentence_onset(const struct ol_onset_feature *f)
 
 char *ol_sentence_share(const char *who, const struct ol_token_share *s)
 {
-    if (isnan(s->lift))
+    if (isnan(s->lift.lift))
         return NULL;
-    return ol_xasprintf("%s are %s %% of the text and carry %s %% of the occurrences of "
-                        "outlier features: %s (lift %s).",
-                        who, ol_text_percent(s->base_rate).text,
-                        ol_text_percent(s->share).text,
-                        fabs(s->lift - 1) <= no_lift ? "no more and no less than others"
-                        : s->lift > 1                ? "more than others"
-                                                     : "less than others",
-                        ol_text_magnitude(s->lift).text);
+    return ol_xasprintf(
+        "%s are %s %% of the text and carry %s %% of the occurrences of "
+        "outlier features: %s (lift %s).",
+        who, ol_text_percent(s->lift.base_rate).text, ol_text_percent(s->lift.share).text,
+        fabs(s->lift.lift - 1) <= no_lift ? "no more and no less than others"
+        : s->lift.lift > 1                ? "more than others"
+                                          : "less than others",
+        ol_text_magnitude(s->lift.lift).text);
 }

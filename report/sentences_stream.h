@@ -4,7 +4,7 @@
 #ifndef OL_REPORT_SENTENCES_STREAM_H
 #define OL_REPORT_SENTENCES_STREAM_H
 
-#include "report/blocks.h"
+#include "common/results/blocks.h"
 
 /* "Dimension 507 is massive on 8 tokens (8 at position 0), after layers 11 to 27 ..." */
 char *ol_sentence_massive(const struct ol_massive_dimension *f);

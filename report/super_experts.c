@@ -38,18 +38,19 @@ static void set_count(struct ol_json *to, const char *name, int64_t value)
 static struct ol_json *describe(const struct ol_super_expert *e, int64_t rank)
 {
     struct ol_json *one = ol_json_new_object();
-    if (e->expert >= 0)
-        set_index(one, "expert_index", e->expert);
+    if (e->who.expert >= 0)
+        set_index(one, "expert_index", e->who.expert);
     else
         ol_json_set(one, "expert_index", ol_json_new_string("shared_experts"));
-    set_index(one, "layer_index", e->layer);
+    set_index(one, "layer_index", e->who.layer);
     ol_json_set(one, "output_max", ol_json_new_real(fabs(e->output)));
     set_count(one, "rank", rank);
     ol_json_set(one, "input_max", ol_json_new_real(fabs(e->input)));
     set_count(one, "output_max_channel", e->feature);
     set_count(one, "input_max_channel", e->input_column);
     ol_json_set(one, "token",
-                e->piece != NULL ? ol_json_new_string(e->piece) : ol_json_new_null());
+                e->at.token.piece != NULL ? ol_json_new_string(e->at.token.piece)
+                                          : ol_json_new_null());
     return one;
 }
 

@@ -90,11 +90,9 @@ static char *add_left_out(const struct ol_report_results *r, char *list, const c
 /* Of ol-analyze --statistics. */
 static char *left_out(const struct ol_report_results *r)
 {
-    char *list = add_left_out(r, NULL, "llm_int8");
+    char *list = NULL;
     for (const struct ol_field *f = ol_blocks_struct()->fields; f->key != NULL; f++)
         list = add_left_out(r, list, f->key);
-    list = add_left_out(r, list, "sites");
-    list = add_left_out(r, list, "perplexity");
     if (list == NULL)
         return NULL;
     char *text = ol_xasprintf("Not among the statistics of this analysis (ol-analyze "

@@ -271,20 +271,21 @@ static struct ol_ablation_run describe(const struct ol_analysis *a, int arm, int
     return run;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
+    struct ol_ablation *to = block;
     if (layout->n_arms == 0)
-        return ol_json_new_null();
-    struct ol_ablation_run baseline = describe(a, -1, 0),
-                           *arms = ol_xcalloc((size_t)layout->n_arms, sizeof *arms);
+        return false;
+    struct ol_ablation_run *arms =
+        ol_list_new(&to->arms, layout->n_arms, sizeof *arms, arena);
+    to->baseline = ol_arena_calloc(arena, 1, sizeof *to->baseline);
+    *to->baseline = describe(a, -1, 0);
     for (int i = 0; i < layout->n_arms; i++)
         arms[i] = describe(a, i, layout->left_out[i]);
-    const struct ol_ablation block = {&baseline, {arms, layout->n_arms}};
-    struct ol_json *json = ol_fields_write(ol_ablation_struct(), &block);
-    free(arms);
-    return json;
+    return true;
 }
 
 const struct ol_statistic ol_ablation_statistic = {.name = "ablation",

@@ -8,6 +8,7 @@
 #include "analyze/describe.h"
 #include "analyze/features.h"
 #include "analyze/writers.h"
+#include "common/results/attribution.h"
 
 enum {
     MAX_MASSIVE = 32,
@@ -193,104 +194,89 @@ static void choose(const struct gathered *g, const struct ol_massive *m, struct 
 
 /* ---- what is said ---- */
 
-static struct ol_json *describe_list(const struct ol_parts *parts,
-                                     const struct ol_writer_list *list)
+static void describe_list(const struct ol_parts *parts, const struct ol_writer_list *list,
+                          struct ol_list *to, struct ol_arena *arena)
 {
-    struct ol_json *writers = ol_json_new_array();
-    for (int i = 0; i < list->n && i < MAX_WRITERS; i++) {
+    const int n = list->n < MAX_WRITERS ? list->n : MAX_WRITERS;
+    struct ol_stream_writer *writers = ol_list_new(to, n, sizeof *writers, arena);
+    for (int i = 0; i < n; i++) {
         const struct ol_writer_sum *w = &list->writers[i];
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "layer",
-                    ol_json_new_int(ol_parts_layout(parts)->layers[w->i_layer].number));
-        ol_describe_unit(one, parts, w->i_layer, w->unit);
-        ol_json_set(one, "n_tokens", ol_json_new_int(w->n_tokens));
-        ol_json_set(one, "sum", ol_json_new_real(w->sum));
-        ol_json_set(one, "share", ol_json_new_real(w->share));
-        ol_json_append(writers, one);
+        writers[i] = (struct ol_stream_writer){
+            .who = ol_describe_component(parts, w->i_layer, w->unit),
+            .n_tokens = w->n_tokens,
+            .sum = w->sum,
+            .share = w->share};
     }
-    return writers;
 }
 
-static struct ol_json *describe_others(const struct ol_writer_list *list,
-                                       double magnitude)
+static struct ol_other_writers *describe_others(const struct ol_writer_list *list,
+                                                double magnitude, struct ol_arena *arena)
 {
-    struct ol_json *one = ol_json_new_object();
-    double sum = 0;
+    struct ol_other_writers *others = ol_arena_calloc(arena, 1, sizeof *others);
     for (int i = MAX_WRITERS; i < list->n; i++)
-        sum += list->writers[i].sum;
-    ol_json_set(one, "n_writers",
-                ol_json_new_int(list->n > MAX_WRITERS ? list->n - MAX_WRITERS : 0));
-    ol_json_set(one, "sum", ol_json_new_real(sum));
-    ol_json_set(one, "share", ol_json_new_real(sum / magnitude));
-    return one;
+        others->sum += list->writers[i].sum;
+    others->n_writers = list->n > MAX_WRITERS ? list->n - MAX_WRITERS : 0;
+    others->share = others->sum / magnitude;
+    return others;
 }
 
-static struct ol_json *describe_layers(const struct ol_stream *s, const int64_t *counts)
+static void describe_layers(const struct ol_stream *s, const int64_t *counts,
+                            struct ol_list *list, struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
-    for (int l = 0; l < s->n_layers; l++) {
-        if (counts[l] == 0)
-            continue;
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "layer", ol_json_new_int(s->layers[l].number));
-        ol_json_set(one, "n_tokens", ol_json_new_int(counts[l]));
-        ol_json_append(list, one);
-    }
-    return list;
+    struct ol_layer_tokens *to = ol_list_new(list, s->n_layers, sizeof *to, arena);
+    list->n = 0;
+    for (int l = 0; l < s->n_layers; l++)
+        if (counts[l] > 0)
+            to[list->n++] = (struct ol_layer_tokens){s->layers[l].number, counts[l]};
 }
 
-static struct ol_json *describe_sign(const struct ol_written *w)
+static const char *sign_of(const struct ol_written *w)
 {
-    if (w->n_values == 0)
-        return ol_json_new_null();
-    return ol_json_new_string(w->n_positive == w->n_values ? "+"
-                              : w->n_positive == 0         ? "-"
-                                                           : "both");
+    return w->n_values == 0               ? NULL
+           : w->n_positive == w->n_values ? "+"
+           : w->n_positive == 0           ? "-"
+                                          : "both";
 }
 
-static struct ol_json *describe_answer(const struct ol_massive *m,
-                                       const struct ol_written *w)
+static void describe_answer(const struct ol_massive *m, const struct ol_written *w,
+                            struct ol_attributed_feature *to, struct ol_arena *arena)
 {
     const struct ol_parts *parts = m->stream.parts;
-    struct ol_json *entry = ol_json_new_object(), *others = ol_json_new_object();
-    ol_json_set(others, "made_by", describe_others(&w->made_by, w->magnitude));
-    ol_json_set(others, "counteracted_by",
-                describe_others(&w->counteracted_by, w->magnitude));
-    ol_json_set(others, "erased_by", describe_others(&w->erased_by, w->magnitude));
-    ol_json_set(entry, "feature", ol_json_new_int(w->feature));
-    ol_json_set(entry, "event", ol_json_new_string(ol_event_name(w->event)));
-    ol_json_set(entry, "max_magnitude",
-                ol_json_new_real(ol_massive_maximum(m, w->feature, NULL)));
-    ol_json_set(entry, "n_tokens", ol_json_new_int(w->n_tokens));
-    ol_json_set(entry, "at_first_token", ol_json_new_int(w->at_first_token));
-    ol_json_set(entry, "n_values", ol_json_new_int(w->n_values));
-    ol_json_set(entry, "n_unknown_values", ol_json_new_int(w->n_unknown_values));
-    ol_json_set(entry, "sign", describe_sign(w));
-    ol_json_set(entry, "magnitude", ol_json_new_real(w->magnitude));
-    ol_json_set(entry, "peak_layers", describe_layers(&m->stream, w->peaks));
-    ol_json_set(entry, "onset_layers", describe_layers(&m->stream, w->onsets));
-    ol_json_set(entry, "made_by", describe_list(parts, &w->made_by));
-    ol_json_set(entry, "counteracted_by", describe_list(parts, &w->counteracted_by));
-    ol_json_set(entry, "erased_by", describe_list(parts, &w->erased_by));
-    ol_json_set(entry, "others", others);
-    ol_json_set(entry, "embedding", ol_json_new_real(w->embedding));
-    ol_json_set(entry, "unknown", ol_json_new_real(w->unknown));
-    ol_json_set(entry, "tokens", ol_describe_tokens(parts, &w->tokens, MAX_TOKENS));
-    return entry;
+    *to = (struct ol_attributed_feature){
+        .feature = w->feature,
+        .event = ol_event_name(w->event),
+        .max_magnitude = ol_massive_maximum(m, w->feature, NULL),
+        .n_tokens = w->n_tokens,
+        .at_first_token = w->at_first_token,
+        .n_values = w->n_values,
+        .n_unknown_values = w->n_unknown_values,
+        .sign = sign_of(w),
+        .magnitude = w->magnitude,
+        .others = ol_arena_calloc(arena, 1, sizeof *to->others),
+        .embedding = w->embedding,
+        .unknown = w->unknown};
+    *to->others = (struct ol_others){
+        .made_by = describe_others(&w->made_by, w->magnitude, arena),
+        .counteracted_by = describe_others(&w->counteracted_by, w->magnitude, arena),
+        .erased_by = describe_others(&w->erased_by, w->magnitude, arena)};
+    describe_layers(&m->stream, w->peaks, &to->peak_layers, arena);
+    describe_layers(&m->stream, w->onsets, &to->onset_layers, arena);
+    describe_list(parts, &w->made_by, &to->made_by, arena);
+    describe_list(parts, &w->counteracted_by, &to->counteracted_by, arena);
+    describe_list(parts, &w->erased_by, &to->erased_by, arena);
+    ol_describe_tokens(parts, &w->tokens, MAX_TOKENS, &to->tokens, arena);
 }
 
-static void describe_writes(struct ol_json *layers, const struct ol_stream *s,
-                            const struct ol_written *w)
+static void describe_writes(const struct ol_stream *s, const struct ol_written *w,
+                            struct ol_list *layers)
 {
-    for (int l = 0; l < s->n_layers; l++) {
-        struct ol_json *entry = ol_json_new_object();
-        ol_json_set(entry, "feature", ol_json_new_int(w->feature));
-        ol_json_set(entry, "event", ol_json_new_string(ol_event_name(w->event)));
-        ol_json_set(entry, "layer", ol_json_new_int(s->layers[l].number));
-        ol_json_set(entry, "attention", ol_json_new_real(w->attention[l]));
-        ol_json_set(entry, "mlp", ol_json_new_real(w->mlp[l]));
-        ol_json_append(layers, entry);
-    }
+    struct ol_attribution_layer *to = layers->items;
+    for (int l = 0; l < s->n_layers; l++)
+        to[layers->n++] = (struct ol_attribution_layer){.feature = w->feature,
+                                                        .event = ol_event_name(w->event),
+                                                        .layer = s->layers[l].number,
+                                                        .attention = w->attention[l],
+                                                        .mlp = w->mlp[l]};
 }
 
 /* What they are asked about, and the same once more to sort by. */
@@ -310,41 +296,42 @@ static int by_event(const void *a, const void *b)
     return x->w->feature < y->w->feature ? -1 : x->w->feature > y->w->feature;
 }
 
-static struct ol_json *describe(const struct ol_massive *m,
-                                const struct ol_written *answers, int n)
+static void describe(const struct ol_massive *m, const struct ol_written *answers, int n,
+                     struct ol_attribution *to, struct ol_arena *arena)
 {
-    struct ol_json *block = ol_json_new_object(), *features = ol_json_new_array(),
-                   *layers = ol_json_new_array();
     struct entry entries[MAX_QUESTIONS] = {{NULL, 0}};
     for (int i = 0; i < n; i++)
         entries[i] =
             (struct entry){&answers[i], ol_massive_maximum(m, answers[i].feature, NULL)};
     qsort(entries, (size_t)n, sizeof *entries, by_event);
+    struct ol_attributed_feature *features =
+        ol_list_new(&to->features, n, sizeof *features, arena);
+    ol_list_new(&to->layers, (int64_t)MAX_FOLLOWED * m->stream.n_layers,
+                sizeof(struct ol_attribution_layer), arena);
+    to->layers.n = 0;
     for (int i = 0; i < n; i++) {
-        ol_json_append(features, describe_answer(m, entries[i].w));
+        describe_answer(m, entries[i].w, &features[i], arena);
         if (i < MAX_FOLLOWED)
-            describe_writes(layers, &m->stream, entries[i].w);
+            describe_writes(&m->stream, entries[i].w, &to->layers);
     }
-    ol_json_set(block, "features", features);
-    ol_json_set(block, "layers", layers);
-    return block;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     const struct gathered *g = state;
     struct ol_massive m;
     struct choice c = {0};
     struct ol_written answers[MAX_QUESTIONS];
     if (!ol_massive_find(a->parts, &ol_massive_default, &m))
-        return ol_json_new_null();
+        return false;
     choose(g, &m, &c);
     ol_writers_find(a, &m, &g->occurrences, c.questions, c.n, answers);
-    struct ol_json *block = describe(&m, answers, c.n);
+    describe(&m, answers, c.n, block, arena);
     for (int i = 0; i < c.n; i++)
         ol_written_clear(&answers[i]);
     ol_massive_clear(&m);
-    return block;
+    return true;
 }
 
 const struct ol_statistic ol_attribution_statistic = {.name = "attribution",

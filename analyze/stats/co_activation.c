@@ -23,7 +23,6 @@ struct work {
     const struct ol_analysis *a;
     const int *i_layers; /* [n]: of the layers with routers */
     struct ol_co_layer *layers;
-    struct ol_arena *arenas; /* [threads] */
 };
 
 /* ---- counting ---- */
@@ -96,12 +95,19 @@ static void sort(struct layer *l)
 
 /* ---- describing ---- */
 
-static void describe_committee(const struct layer *l, struct ol_arena *arena,
-                               struct ol_list *list)
+static void make_room(struct ol_co_layer *entry, int64_t n_experts,
+                      struct ol_arena *arena)
 {
-    struct ol_committee_member *members =
-        ol_arena_calloc(arena, (size_t)l->n_experts, sizeof *members);
-    list->items = members;
+    ol_list_new(&entry->committee, n_experts, sizeof(struct ol_committee_member), arena);
+    ol_list_new(&entry->pairs, MOST_PAIRS + 1, sizeof(struct ol_expert_pair), arena);
+    ol_reals_new(&entry->coverage, n_experts, arena);
+    ol_reals_new(&entry->complete, n_experts, arena);
+    entry->committee.n = entry->pairs.n = 0;
+}
+
+static void describe_committee(const struct layer *l, struct ol_list *list)
+{
+    struct ol_committee_member *members = list->items;
     for (int64_t i = 0; i < l->n_experts; i++) {
         const int64_t e = l->order[i];
         const double share = (double)l->chosen[e] / (double)l->n_tokens;
@@ -110,22 +116,16 @@ static void describe_committee(const struct layer *l, struct ol_arena *arena,
     }
 }
 
-static void describe_coverage(const struct layer *l, struct ol_arena *arena,
-                              struct ol_co_layer *entry)
+static void describe_coverage(const struct layer *l, struct ol_co_layer *entry)
 {
-    const size_t n = (size_t)l->n_experts;
-    struct ol_reals *coverage = &entry->coverage, *complete = &entry->complete;
-    *coverage = (struct ol_reals){.items = ol_arena_calloc(arena, n, sizeof(double)),
-                                  .n = l->n_experts};
-    *complete = (struct ol_reals){.items = ol_arena_calloc(arena, n, sizeof(double)),
-                                  .n = l->n_experts};
+    double *coverage = entry->coverage.items, *complete = entry->complete.items;
     entry->n_for_half = entry->n_for_most = OL_ABSENT;
     int64_t pairs = 0, tokens = 0;
     for (int64_t i = 0; i < l->n_experts; i++) {
         pairs += l->chosen[l->order[i]];
         tokens += l->last[i];
-        coverage->items[i] = (double)pairs / (double)l->n_pairs;
-        complete->items[i] = (double)tokens / (double)l->n_tokens;
+        coverage[i] = (double)pairs / (double)l->n_pairs;
+        complete[i] = (double)tokens / (double)l->n_tokens;
         if (l->n_pairs > 0 && entry->n_for_half == OL_ABSENT && 2 * pairs >= l->n_pairs)
             entry->n_for_half = i + 1;
         if (l->n_pairs > 0 && entry->n_for_most == OL_ABSENT &&
@@ -157,11 +157,9 @@ static struct ol_expert_pair describe_pair(const struct layer *l, int64_t a, int
 }
 
 /* Of equal excess the pair of the lower numbers. */
-static void describe_pairs(const struct layer *l, struct ol_arena *arena,
-                           struct ol_list *list)
+static void describe_pairs(const struct layer *l, struct ol_list *list)
 {
-    struct ol_expert_pair *pairs = ol_arena_calloc(arena, MOST_PAIRS + 1, sizeof *pairs);
-    list->items = pairs;
+    struct ol_expert_pair *pairs = list->items;
     for (int64_t a = 0; a < l->n_experts; a++)
         for (int64_t b = a + 1; b < l->n_experts; b++) {
             const int64_t found = excess(l, a, b);
@@ -179,9 +177,9 @@ static void describe_pairs(const struct layer *l, struct ol_arena *arena,
 
 static void describe_layer(void *arg, int64_t i, int thread)
 {
+    (void)thread;
     struct work *w = arg;
     const struct ol_parts *parts = w->a->parts;
-    struct ol_arena *arena = &w->arenas[thread];
     struct layer l = {.n_experts = ol_parts_info(parts)->model.n_experts};
     const size_t n = (size_t)l.n_experts;
     l.chosen = ol_xcalloc(n, sizeof(int64_t));
@@ -194,9 +192,9 @@ static void describe_layer(void *arg, int64_t i, int thread)
     each_token(parts, w->i_layers[i], &l, place_token);
     w->layers[i].layer = ol_parts_layout(parts)->layers[w->i_layers[i]].number;
     w->layers[i].n_tokens = l.n_tokens;
-    describe_committee(&l, arena, &w->layers[i].committee);
-    describe_coverage(&l, arena, &w->layers[i]);
-    describe_pairs(&l, arena, &w->layers[i].pairs);
+    describe_committee(&l, &w->layers[i].committee);
+    describe_coverage(&l, &w->layers[i]);
+    describe_pairs(&l, &w->layers[i].pairs);
     free(l.both);
     free(l.last);
     free(l.rank);
@@ -204,34 +202,24 @@ static void describe_layer(void *arg, int64_t i, int thread)
     free(l.chosen);
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
-    int *i_layers = ol_xcalloc((size_t)layout->n_layers, sizeof *i_layers);
+    struct ol_co_activation *to = block;
+    int *i_layers = ol_arena_calloc(arena, (size_t)layout->n_layers, sizeof *i_layers);
     int64_t n = 0;
     for (int l = 0; l < layout->n_layers; l++)
         if (layout->layers[l].top_k > 0)
             i_layers[n++] = l;
-    struct ol_json *json = ol_json_new_null();
-    if (n > 0) {
-        struct ol_arena *arenas = ol_xcalloc((size_t)a->n_threads, sizeof *arenas);
-        struct ol_co_layer *layers = ol_xcalloc((size_t)n, sizeof *layers);
-        struct work w = {a, i_layers, layers, arenas};
-        ol_pool_run(a->pool, n, describe_layer, &w);
-        const struct ol_co_activation block = {
-            .n_experts = ol_parts_info(a->parts)->model.n_experts,
-            .min_share = min_share,
-            .layers = {layers, n}};
-        ol_json_free(json);
-        json = ol_fields_write(ol_co_activation_struct(), &block);
-        for (int t = 0; t < a->n_threads; t++)
-            ol_arena_clear(&arenas[t]);
-        free(layers);
-        free(arenas);
-    }
-    free(i_layers);
-    return json;
+    struct ol_co_layer *layers = ol_list_new(&to->layers, n, sizeof *layers, arena);
+    to->n_experts = ol_parts_info(a->parts)->model.n_experts;
+    to->min_share = min_share;
+    for (int64_t i = 0; i < n; i++) /* before the threads, which share no arena */
+        make_room(&layers[i], to->n_experts, arena);
+    ol_pool_run(a->pool, n, describe_layer, &(struct work){a, i_layers, layers});
+    return n > 0;
 }
 
 const struct ol_statistic ol_co_activation_statistic = {.name = "co_activation",

@@ -2,11 +2,11 @@
  * codes: quantiles of the magnitudes, moments, and counts by power of two; and, where
  * there are tensors, the median of the tokens' kurtosis. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "analyze/histogram.h"
 #include "analyze/statistics.h"
 #include "analyze/token_kurtosis.h"
+#include "common/results/distributions.h"
 
 enum { FIRST_EXPONENT = -24, N_EXPONENTS = 40, N_LEVELS = 7 };
 
@@ -47,20 +47,16 @@ static struct moments moments_of(const struct ol_histogram *h)
     return (struct moments){mean, sqrt(second), fourth / n / (second * second)};
 }
 
-static struct ol_json *describe_magnitudes(const struct ol_histogram *h)
+static void describe_magnitudes(const struct ol_histogram *h, double *magnitudes)
 {
-    struct ol_json *list = ol_json_new_array();
     for (int i = 0; i < N_LEVELS; i++) {
         const int64_t above = levels[i].parts > 0 ? h->n_finite / levels[i].parts : 0;
-        ol_json_append(list,
-                       ol_json_new_real(ol_histogram_magnitude(h, h->n_finite - above)));
+        magnitudes[i] = ol_histogram_magnitude(h, h->n_finite - above);
     }
-    return list;
 }
 
-static struct ol_json *describe_exponents(const struct ol_histogram *h)
+static void describe_exponents(const struct ol_histogram *h, double *counts)
 {
-    int64_t counts[N_EXPONENTS] = {0};
     for (int code = 1; code < OL_N_MAGNITUDES; code++) {
         const double x = (double)ol_bf16_to_f32((uint16_t)code);
         if (!isfinite(x))
@@ -69,12 +65,8 @@ static struct ol_json *describe_exponents(const struct ol_histogram *h)
         frexp(x, &exponent); /* x = [0.5, 1) x 2^exponent */
         int i = exponent - 1 - FIRST_EXPONENT;
         i = i < 0 ? 0 : i >= N_EXPONENTS ? N_EXPONENTS - 1 : i;
-        counts[i] += h->magnitudes[code];
+        counts[i] += (double)h->magnitudes[code];
     }
-    struct ol_json *list = ol_json_new_array();
-    for (int i = 0; i < N_EXPONENTS; i++)
-        ol_json_append(list, ol_json_new_int(counts[i]));
-    return list;
 }
 
 /* One site of a layer. */
@@ -99,65 +91,63 @@ static void look_at_tokens(void *arg, int64_t i, int thread)
     p->token_median = ol_token_kurtosis_median(j->a, &j->sample, p->i_layer, p->site);
 }
 
-static struct ol_json *describe_site(const struct ol_analysis *a, const struct place *p)
+static void describe_site(const struct ol_analysis *a, const struct place *p,
+                          struct ol_distribution *to, struct ol_arena *arena)
 {
     struct ol_histogram h;
     ol_histogram_read(a->parts, p->i_layer, p->site, &h);
     const struct moments m = moments_of(&h);
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "layer",
-                ol_json_new_int(ol_parts_layout(a->parts)->layers[p->i_layer].number));
-    ol_json_set(entry, "site", ol_json_new_string(ol_summary_site_name(p->site)));
-    ol_json_set(entry, "n", ol_json_new_int(h.n));
-    ol_json_set(entry, "n_nan", ol_json_new_int(h.n_nan));
-    ol_json_set(entry, "n_inf", ol_json_new_int(h.n_inf));
-    ol_json_set(entry, "n_zero", ol_json_new_int(h.n_zero));
-    ol_json_set(entry, "mean", ol_json_new_real(m.mean));
-    ol_json_set(entry, "std", ol_json_new_real(m.std));
-    ol_json_set(entry, "kurtosis", ol_json_new_real(m.kurtosis));
-    ol_json_set(entry, "kurtosis_token_median", ol_json_new_real(p->token_median));
-    ol_json_set(entry, "magnitudes", describe_magnitudes(&h));
-    ol_json_set(entry, "log2_counts", describe_exponents(&h));
+    *to = (struct ol_distribution){
+        .layer = ol_parts_layout(a->parts)->layers[p->i_layer].number,
+        .site = ol_summary_site_name(p->site),
+        .n = h.n,
+        .n_nan = h.n_nan,
+        .n_inf = h.n_inf,
+        .n_zero = h.n_zero,
+        .mean = m.mean,
+        .std = m.std,
+        .kurtosis = m.kurtosis,
+        .kurtosis_token_median = p->token_median};
+    describe_magnitudes(&h, ol_reals_new(&to->magnitudes, N_LEVELS, arena));
+    describe_exponents(&h, ol_reals_new(&to->log2_counts, N_EXPONENTS, arena));
     ol_histogram_clear(&h);
-    return entry;
 }
 
-static struct ol_json *describe(const struct job *j)
+static void describe(const struct job *j, struct ol_distributions *block,
+                     struct ol_arena *arena)
 {
-    struct ol_json *block = ol_json_new_object(), *sites = ol_json_new_array(),
-                   *quantiles = ol_json_new_array();
-    bool any = false;
+    double *quantiles = ol_reals_new(&block->quantile_levels, N_LEVELS, arena);
+    struct ol_distribution *sites =
+        ol_list_new(&block->sites, j->n, sizeof *sites, arena);
+    block->first_exponent = FIRST_EXPONENT;
+    block->kurtosis_tokens = OL_ABSENT;
     for (int i = 0; i < N_LEVELS; i++)
-        ol_json_append(quantiles, ol_json_new_real(levels[i].p));
+        quantiles[i] = levels[i].p;
     for (int64_t i = 0; i < j->n; i++) {
-        ol_json_append(sites, describe_site(j->a, &j->places[i]));
-        any = any || !isnan(j->places[i].token_median);
+        describe_site(j->a, &j->places[i], &sites[i], arena);
+        if (!isnan(j->places[i].token_median))
+            block->kurtosis_tokens = j->sample.n;
     }
-    ol_json_set(block, "quantile_levels", quantiles);
-    ol_json_set(block, "first_exponent", ol_json_new_int(FIRST_EXPONENT));
-    ol_json_set(block, "kurtosis_tokens",
-                any ? ol_json_new_int(j->sample.n) : ol_json_new_null());
-    ol_json_set(block, "sites", sites);
-    return block;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
-    struct job j = {.a = a,
-                    .sample = ol_token_kurtosis_sample(a->parts),
-                    .places = ol_xcalloc((size_t)layout->n_layers * OL_N_SUMMARY_SITES,
-                                         sizeof *j.places)};
+    struct job j = {
+        .a = a,
+        .sample = ol_token_kurtosis_sample(a->parts),
+        .places = ol_arena_calloc(arena, (size_t)layout->n_layers * OL_N_SUMMARY_SITES,
+                                  sizeof *j.places)};
     for (int l = 0; l < layout->n_layers; l++)
         for (int site = 0; site < OL_N_SUMMARY_SITES; site++)
             if (layout->layers[l].summary_sites[site])
                 j.places[j.n++] = (struct place){l, (enum ol_summary_site)site, NAN};
     ol_pool_run(a->pool, j.n, look_at_tokens, &j);
-    struct ol_json *block = j.n > 0 ? describe(&j) : ol_json_new_null();
-    free(j.places);
+    describe(&j, block, arena);
     ol_sample_clear(&j.sample);
-    return block;
+    return j.n > 0;
 }
 
 const struct ol_statistic ol_distributions_statistic = {.name = "distributions",

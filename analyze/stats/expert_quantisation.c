@@ -115,19 +115,15 @@ static void describe_layer(const struct job *j, int layer, struct ol_arena *aren
 {
     const struct expert *experts = &j->experts[layer * j->n_experts];
     const size_t n = (size_t)j->n_experts;
-    double *tokens = ol_arena_calloc(arena, n, sizeof *tokens),
-           *errors = ol_arena_calloc(arena, OL_N_QUANTISED * n, sizeof *errors);
+    double *tokens = ol_reals_new(&to->n_tokens, j->n_experts, arena),
+           *errors = ol_reals_new(&to->error, OL_N_QUANTISED * j->n_experts, arena);
+    to->layer = layer_number(j, layer);
+    to->error.inner[0] = j->n_experts;
     for (size_t e = 0; e < n; e++) {
         tokens[e] = (double)experts[e].sample.n;
         for (size_t m = 0; m < OL_N_QUANTISED; m++)
             errors[m * n + e] = experts[e].errors.pooled[m];
     }
-    *to = (struct ol_quantised_experts){
-        .layer = layer_number(j, layer),
-        .n_tokens = {.items = tokens, .n = j->n_experts},
-        .error = {.items = errors,
-                  .n = OL_N_QUANTISED * (int64_t)j->n_experts,
-                  .inner = {j->n_experts}}};
 }
 
 struct ranked {
@@ -166,29 +162,21 @@ static void rank(const struct job *j, enum ol_quantised method, struct ol_list *
     free(all);
 }
 
-static struct ol_json *describe(const struct job *j)
+static void describe(const struct job *j, struct ol_expert_quantisation *block,
+                     struct ol_arena *arena)
 {
-    struct ol_arena arena = {0};
-    const char **methods = ol_arena_calloc(&arena, OL_N_QUANTISED, sizeof *methods);
     struct ol_quantised_experts *layers =
-        ol_arena_calloc(&arena, (size_t)j->n_layers, sizeof *layers);
-    struct ol_expert_quantisation block = {
-        .most_tokens = MOST_TOKENS,
-        .n_experts = j->n_experts,
-        .methods = {methods, OL_N_QUANTISED},
-        .layers = {layers, j->n_layers},
-        .ranking = {ol_arena_calloc(&arena, OL_N_QUANTISED * MOST_RANKED,
-                                    sizeof(struct ol_expert_rank)),
-                    0}};
-    for (int m = 0; m < OL_N_QUANTISED; m++) {
-        methods[m] = ol_quantised_name((enum ol_quantised)m);
-        rank(j, (enum ol_quantised)m, &block.ranking);
-    }
+        ol_list_new(&block->layers, j->n_layers, sizeof *layers, arena);
+    block->most_tokens = MOST_TOKENS;
+    block->n_experts = j->n_experts;
+    ol_quantised_names(&block->methods, arena);
+    ol_list_new(&block->ranking, OL_N_QUANTISED * MOST_RANKED,
+                sizeof(struct ol_expert_rank), arena);
+    block->ranking.n = 0;
+    for (int m = 0; m < OL_N_QUANTISED; m++)
+        rank(j, (enum ol_quantised)m, &block->ranking);
     for (int i = 0; i < j->n_layers; i++)
-        describe_layer(j, i, &arena, &layers[i]);
-    struct ol_json *json = ol_fields_write(ol_expert_quantisation_struct(), &block);
-    ol_arena_clear(&arena);
-    return json;
+        describe_layer(j, i, arena, &layers[i]);
 }
 
 static void run(struct job *j)
@@ -223,7 +211,8 @@ static void clear(struct job *j)
     free(j->layers);
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
@@ -235,13 +224,13 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     for (int l = 0; l < layout->n_layers && !a->from_summaries; l++)
         if (layout->layers[l].top_k > 0 && layout->layers[l].sites[OL_SITE_LN_MLP])
             j.layers[j.n_layers++] = l;
-    struct ol_json *block = NULL;
-    if (j.n_layers > 0 && j.n_experts > 0) {
+    const bool known = j.n_layers > 0 && j.n_experts > 0;
+    if (known) {
         run(&j);
-        block = describe(&j);
+        describe(&j, block, arena);
     }
     clear(&j);
-    return block != NULL ? block : ol_json_new_null();
+    return known;
 }
 
 const struct ol_statistic ol_expert_quantisation_statistic = {

@@ -18,7 +18,7 @@ struct work {
     const struct ol_analysis *a;
     struct ol_units units;
     double *largest, *kurtosis; /* [units.n]; NaN without tokens */
-    struct ol_arena arena;
+    struct ol_arena *arena;
 };
 
 /* To ten digits: sums of several files may be rounded in another way than one's. */
@@ -82,28 +82,19 @@ static void measure(void *arg, int64_t i, int thread)
     }
 }
 
-static struct ol_reals copy_of(struct work *w, const double *values, int64_t n)
-{
-    struct ol_reals reals = {
-        ol_arena_calloc(&w->arena, (size_t)n, sizeof *values), n, {0}};
-    for (int64_t i = 0; i < n; i++)
-        reals.items[i] = values[i];
-    return reals;
-}
-
 static void describe_layers(struct work *w, struct ol_list *list)
 {
     const struct ol_activation_layout *layout = ol_parts_layout(w->a->parts);
     struct ol_generator_layer *layers =
-        ol_arena_calloc(&w->arena, (size_t)layout->n_layers, sizeof *layers);
-    list->items = layers;
+        ol_list_new(list, layout->n_layers, sizeof *layers, w->arena);
+    list->n = 0;
     for (int64_t i = 0; i < w->units.n;) {
         const struct ol_unit *unit = &w->units.units[i];
         const int64_t n = layout->layers[unit->i_layer].n_units;
         layers[list->n++] =
             (struct ol_generator_layer){.layer = unit->layer,
-                                        .largest = copy_of(w, w->largest + i, n),
-                                        .kurtosis = copy_of(w, w->kurtosis + i, n)};
+                                        .largest = {w->largest + i, n, {0}},
+                                        .kurtosis = {w->kurtosis + i, n, {0}}};
         i += n;
     }
 }
@@ -135,8 +126,8 @@ static void describe_columns(struct work *w, const struct ol_down_rows *d,
                              struct ol_list *list)
 {
     struct ol_generator_column *top =
-        ol_arena_calloc(&w->arena, MOST_COLUMNS, sizeof *top);
-    list->items = top;
+        ol_list_new(list, MOST_COLUMNS, sizeof *top, w->arena);
+    list->n = 0;
     for (int64_t c = 0; c < d->width; c++) {
         const double magnitude = magnitude_of(d->maxima[c]);
         int64_t at = list->n < MOST_COLUMNS ? list->n++ : MOST_COLUMNS;
@@ -152,27 +143,19 @@ static void describe_unit(struct work *w, const struct ol_unit *unit, double med
                           struct ol_generator *g)
 {
     const struct ol_parts *parts = w->a->parts;
-    const int64_t i = unit - w->units.units;
-    const int32_t token_id =
-        ol_describe_token_id(parts, unit->input_sequence, unit->input_position);
     struct ol_down_rows d;
     ol_down_rows_read(parts, unit, &d);
     *g = (struct ol_generator){
-        .layer = unit->layer,
-        .kind = ol_describe_kind(parts, unit->i_layer, unit->number),
-        .expert = unit->routed ? unit->number : OL_ABSENT,
+        .who = ol_describe_component(parts, unit->i_layer, unit->number),
         .n_tokens = unit->n_tokens,
         .largest = fabs(unit->input),
         .share_of_median = fabs(unit->input) / median,
         .maximum = d.moments[OL_DOWN_LARGEST],
         .minimum = d.moments[OL_DOWN_SMALLEST],
-        .sequence = unit->input_sequence >= 0 ? unit->input_sequence : OL_ABSENT,
-        .position = unit->input_position >= 0 ? unit->input_position : OL_ABSENT,
-        .token_id = token_id >= 0 ? token_id : OL_ABSENT,
-        .piece = token_id >= 0 ? ol_describe_piece(parts, token_id) : NULL,
+        .at = ol_describe_place(parts, unit->input_sequence, unit->input_position),
         .rms = ten_digits(sqrt(d.moments[OL_DOWN_SQUARES] /
                                ((double)unit->n_tokens * (double)d.width))),
-        .kurtosis = w->kurtosis[i],
+        .kurtosis = w->kurtosis[unit - w->units.units],
         .kurtosis_token_median = token_median(&d)};
     describe_columns(w, &d, &g->columns);
     ol_down_rows_clear(&d);
@@ -181,31 +164,28 @@ static void describe_unit(struct work *w, const struct ol_unit *unit, double med
 static void describe_largest(struct work *w, double median, struct ol_list *list)
 {
     const struct ol_unit **order = ol_xcalloc((size_t)w->units.n, sizeof *order);
-    struct ol_generator *units = ol_arena_calloc(&w->arena, MOST_UNITS, sizeof *units);
+    struct ol_generator *units = ol_list_new(list, MOST_UNITS, sizeof *units, w->arena);
     int64_t n = 0;
     for (int64_t i = 0; i < w->units.n; i++)
         if (w->units.units[i].n_tokens > 0)
             order[n++] = &w->units.units[i];
     if (n > 0)
         qsort(order, (size_t)n, sizeof *order, compare);
-    list->items = units;
-    for (; list->n < n && list->n < MOST_UNITS; list->n++)
+    for (list->n = 0; list->n < n && list->n < MOST_UNITS; list->n++)
         describe_unit(w, order[list->n], median, &units[list->n]);
     free(order);
 }
 
 /* ---- the block ---- */
 
-static struct ol_json *describe(struct work *w)
+static void describe(struct work *w, struct ol_generators *block)
 {
-    struct ol_generators block = {
-        .median_largest = ol_weighted_median(w->largest, NULL, w->units.n),
-        .median_kurtosis = ol_weighted_median(w->kurtosis, NULL, w->units.n)};
+    block->median_largest = ol_weighted_median(w->largest, NULL, w->units.n);
+    block->median_kurtosis = ol_weighted_median(w->kurtosis, NULL, w->units.n);
     for (int64_t i = 0; i < w->units.n; i++)
-        block.n_units += w->units.units[i].n_tokens > 0;
-    describe_layers(w, &block.layers);
-    describe_largest(w, block.median_largest, &block.units);
-    return ol_fields_write(ol_generators_struct(), &block);
+        block->n_units += w->units.units[i].n_tokens > 0;
+    describe_layers(w, &block->layers);
+    describe_largest(w, block->median_largest, &block->units);
 }
 
 /* Whether all layers have what is needed. */
@@ -221,23 +201,22 @@ static bool is_recorded(const struct ol_parts *parts, const struct ol_units *uni
     return any_tokens;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
-    struct work w = {.a = a};
-    struct ol_json *json = NULL;
+    struct work w = {.a = a, .arena = arena};
     ol_units_read(a->parts, &w.units);
-    if (is_recorded(a->parts, &w.units)) {
-        w.largest = ol_xcalloc((size_t)w.units.n, sizeof *w.largest);
-        w.kurtosis = ol_xcalloc((size_t)w.units.n, sizeof *w.kurtosis);
+    const size_t n = (size_t)w.units.n;
+    const bool known = is_recorded(a->parts, &w.units);
+    if (known) {
+        w.largest = ol_arena_calloc(arena, n, sizeof *w.largest);
+        w.kurtosis = ol_arena_calloc(arena, n, sizeof *w.kurtosis);
         ol_pool_run(a->pool, w.units.n, measure, &w);
-        json = describe(&w);
-        ol_arena_clear(&w.arena);
-        free(w.kurtosis);
-        free(w.largest);
+        describe(&w, block);
     }
     ol_units_clear(&w.units);
-    return json != NULL ? json : ol_json_new_null();
+    return known;
 }
 
 const struct ol_statistic ol_generators_statistic = {.name = "generators",

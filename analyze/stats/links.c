@@ -8,6 +8,7 @@
 #include "analyze/outlying.h"
 #include "analyze/units.h"
 #include "analyze/writers.h"
+#include "common/results/links.h"
 
 /* Massive features whose writers are looked for: the largest. */
 enum { MAX_WRITTEN = 32 };
@@ -155,29 +156,25 @@ static double gain(const struct links *k, int site, int feature)
     return value;
 }
 
-static void describe_normed(struct ol_json *entry, const struct links *k, int feature)
+static void describe_normed(const struct links *k, struct ol_link *to,
+                            struct ol_arena *arena)
 {
     struct normed normed;
-    struct ol_json *site = ol_json_new_null();
+    const int feature = (int)to->feature;
     find_normed(k, feature, &normed);
-    ol_json_set(entry, "event_tokens", ol_json_new_int(normed.n_tokens));
-    ol_json_set(entry, "normed_median", ol_json_new_real(median(&normed)));
-    ol_json_set(entry, "normed_max",
-                ol_json_new_real(normed.site >= 0 ? normed.max : (double)NAN));
-    ol_json_set(entry, "share_with_occurrence",
-                ol_json_new_real(normed.n_with >= 0
-                                     ? (double)normed.n_with / (double)normed.n_tokens
-                                     : (double)NAN));
+    to->event_tokens = normed.n_tokens;
+    to->normed_median = median(&normed);
+    to->normed_max = to->norm_gain = (double)NAN;
+    to->share_with_occurrence = normed.n_with >= 0
+                                    ? (double)normed.n_with / (double)normed.n_tokens
+                                    : (double)NAN;
     if (normed.site >= 0) {
         const struct ol_site_of_run *at = &k->a->sites[normed.site];
-        site = ol_json_new_object();
-        ol_json_set(site, "layer", ol_json_new_int(at->layer));
-        ol_json_set(site, "site", ol_json_new_string(ol_site_name(at->site)));
+        to->normed_max = normed.max;
+        to->norm_gain = gain(k, normed.site, feature);
+        to->ln_site = ol_arena_calloc(arena, 1, sizeof *to->ln_site);
+        *to->ln_site = (struct ol_link_site){at->layer, ol_site_name(at->site)};
     }
-    ol_json_set(entry, "ln_site", site);
-    ol_json_set(
-        entry, "norm_gain",
-        ol_json_new_real(normed.site >= 0 ? gain(k, normed.site, feature) : (double)NAN));
     free(normed.largest);
 }
 
@@ -192,23 +189,6 @@ static bool is_super(const struct links *k, const struct ol_writer_sum *w)
     return false;
 }
 
-static void describe_writer(struct ol_json *entry, const struct links *k,
-                            const struct ol_writer_sum *w)
-{
-    if (w == NULL) {
-        ol_json_set(entry, "writer", ol_json_new_null());
-        ol_json_set(entry, "is_super_expert", ol_json_new_null());
-        return;
-    }
-    struct ol_json *writer = ol_json_new_object();
-    ol_json_set(writer, "layer",
-                ol_json_new_int(ol_parts_layout(k->a->parts)->layers[w->i_layer].number));
-    ol_describe_unit(writer, k->a->parts, w->i_layer, w->unit);
-    ol_json_set(writer, "share", ol_json_new_real(w->share));
-    ol_json_set(entry, "writer", writer);
-    ol_json_set(entry, "is_super_expert", ol_json_new_bool(is_super(k, w)));
-}
-
 static bool is_outlier(const struct ol_features *f, int feature)
 {
     for (int i = 0; i < f->n_outliers; i++)
@@ -217,38 +197,45 @@ static bool is_outlier(const struct ol_features *f, int feature)
     return false;
 }
 
-static struct ol_json *describe_link(const struct links *k, int i)
+static enum ol_maybe yes_or_no(bool yes)
 {
-    const struct ol_massive_feature *f = &k->massive.features[i];
-    const struct ol_written *written = i < k->n_written ? &k->written[i] : NULL;
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "feature", ol_json_new_int(f->feature));
-    ol_json_set(entry, "max_magnitude", ol_json_new_real(f->max));
-    ol_json_set(entry, "onset_layer", ol_json_new_int(f->first_layer));
-    describe_normed(entry, k, f->feature);
-    ol_json_set(entry, "is_outlier_feature",
-                k->has_features ? ol_json_new_bool(is_outlier(&k->features, f->feature))
-                                : ol_json_new_null());
-    describe_writer(
-        entry, k,
-        written != NULL && written->made_by.n > 0 ? &written->made_by.writers[0] : NULL);
-    return entry;
+    return yes ? OL_YES : OL_NO;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static void describe_link(const struct links *k, int i, struct ol_link *to,
+                          struct ol_arena *arena)
+{
+    const struct ol_massive_feature *f = &k->massive.features[i];
+    *to = (struct ol_link){
+        .feature = f->feature, .max_magnitude = f->max, .onset_layer = f->first_layer};
+    describe_normed(k, to, arena);
+    if (k->has_features)
+        to->is_outlier_feature = yes_or_no(is_outlier(&k->features, f->feature));
+    if (i >= k->n_written || k->written[i].made_by.n == 0)
+        return;
+    const struct ol_writer_sum *w = &k->written[i].made_by.writers[0];
+    to->writer = ol_arena_calloc(arena, 1, sizeof *to->writer);
+    to->writer->who = ol_describe_component(k->a->parts, w->i_layer, w->unit);
+    to->writer->share = w->share;
+    to->is_super_expert = yes_or_no(is_super(k, w));
+}
+
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     struct links *k = ol_xcalloc(1, sizeof *k);
-    struct ol_json *list = NULL;
     k->a = a;
-    if (ol_massive_find(a->parts, &ol_massive_default, &k->massive)) {
-        list = ol_json_new_array();
+    const bool known = ol_massive_find(a->parts, &ol_massive_default, &k->massive);
+    if (known) {
+        struct ol_link *links =
+            ol_list_new(block, k->massive.n_features, sizeof *links, arena);
         k->has_features = ol_features_find(a, &k->features);
         ol_units_read(a->parts, &k->units);
         ol_units_super(a->parts, &k->units, &ol_super_default, &k->super);
         find_writers(k);
         for (int i = 0; i < k->massive.n_features; i++)
-            ol_json_append(list, describe_link(k, i));
+            describe_link(k, i, &links[i], arena);
         ol_massive_clear(&k->massive);
     }
     for (int i = 0; i < k->n_written; i++)
@@ -257,7 +244,7 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     ol_units_super_clear(&k->super);
     ol_units_clear(&k->units);
     free(k);
-    return list != NULL ? list : ol_json_new_null();
+    return known;
 }
 
 const struct ol_statistic ol_links_statistic = {.name = "links", .results = results};

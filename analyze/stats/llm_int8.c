@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "analyze/stats/llm_int8.h"
+#include "common/results/llm_int8.h"
 
 /* ---- pairs and batches ---- */
 
@@ -21,20 +22,13 @@ static double median(double *values, size_t n)
     return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-static struct ol_json *real_or_null(double value, bool known)
-{
-    return known ? ol_json_new_real(value) : ol_json_new_null();
-}
-
 /* Shares of sites under the study's name, and of layers, which the paper speaks of: a
  * layer has two sites. */
-static void set_layers(const struct llm_int8 *s, struct ol_json *to, int64_t n_sites,
-                       int64_t n_layers)
+static struct ol_int8_extent extent_of(const struct llm_int8 *s, int64_t n_sites,
+                                       int64_t n_layers)
 {
-    ol_json_set(to, "n_sites", ol_json_new_int(n_sites));
-    ol_json_set(to, "n_layers", ol_json_new_int(n_layers));
-    ol_json_set(to, "distinct_layer_fraction",
-                ol_json_new_real((double)n_layers / (double)s->n_layers));
+    return (struct ol_int8_extent){n_sites, n_layers,
+                                   (double)n_layers / (double)s->n_layers};
 }
 
 /* One number of every pair. */
@@ -45,55 +39,52 @@ static double share_of(const struct llm_int8 *s, const struct pair *p, int which
                         : (double)p->n_layers / (double)s->n_layers;
 }
 
-static struct ol_json *describe_pairs(const struct llm_int8 *s)
+static void describe_pairs(const struct llm_int8 *s, struct ol_int8_pairs *pairs)
 {
-    static const char *const names[][2] = {
-        {"mean_layer_fraction", "median_layer_fraction"},
-        {"mean_position_fraction", "median_position_fraction"},
-        {"mean_distinct_layer_fraction", "median_distinct_layer_fraction"}};
+    double *const to[][2] = {
+        {&pairs->mean_layer_fraction, &pairs->median_layer_fraction},
+        {&pairs->mean_position_fraction, &pairs->median_position_fraction},
+        {&pairs->mean_distinct_layer_fraction, &pairs->median_distinct_layer_fraction}};
     size_t n = 0;
     for (int64_t i = 0; i < s->a->n_batches; i++)
         n += s->batches[i].n;
     double *shares = ol_xcalloc(n, sizeof *shares);
-    struct ol_json *pairs = ol_json_new_object();
-    ol_json_set(pairs, "count", ol_json_new_int((int64_t)n));
+    pairs->count = (int64_t)n;
     for (int which = 0; which < 3; which++) {
         size_t used = 0;
         double sum = 0;
         for (int64_t i = 0; i < s->a->n_batches; i++)
             for (size_t k = 0; k < s->batches[i].n; k++)
                 sum += shares[used++] = share_of(s, &s->batches[i].pairs[k], which);
-        ol_json_set(pairs, names[which][0], real_or_null(sum / (double)n, n > 0));
-        ol_json_set(pairs, names[which][1],
-                    real_or_null(n > 0 ? median(shares, n) : 0, n > 0));
+        *to[which][0] = n > 0 ? sum / (double)n : (double)NAN;
+        *to[which][1] = n > 0 ? median(shares, n) : (double)NAN;
     }
     free(shares);
-    return pairs;
 }
 
-static struct ol_json *describe_batch(const struct llm_int8 *s, int64_t batch)
+static void describe_batch(const struct llm_int8 *s, int64_t batch,
+                           struct ol_int8_batch *to, struct ol_arena *arena)
 {
-    const int64_t first = batch * s->a->criterion.batch_size;
-    struct ol_json *one = ol_json_new_object(), *sequences = ol_json_new_array(),
-                   *features = ol_json_new_array();
-    for (int64_t i = first;
-         i < s->a->parts->n_sequences && i - first < s->a->criterion.batch_size; i++)
-        ol_json_append(sequences, ol_json_new_int(i));
-    for (size_t k = 0; k < s->batches[batch].n; k++) {
+    const int64_t first = batch * s->a->criterion.batch_size,
+                  left = s->a->parts->n_sequences - first,
+                  n = left < s->a->criterion.batch_size ? left
+                                                        : s->a->criterion.batch_size;
+    double *sequences = ol_reals_new(&to->sequences, n, arena);
+    for (int64_t i = 0; i < n; i++)
+        sequences[i] = (double)(first + i);
+    to->count = (int64_t)s->batches[batch].n;
+    struct ol_batch_feature *features =
+        ol_list_new(&to->features, to->count, sizeof *features, arena);
+    for (int64_t k = 0; k < to->count; k++) {
         const struct pair *p = &s->batches[batch].pairs[k];
-        struct ol_json *feature = ol_json_new_object();
-        ol_json_set(feature, "feature", ol_json_new_int(p->feature));
-        ol_json_set(feature, "max_magnitude", ol_json_new_real((double)p->max));
-        ol_json_set(feature, "layer_fraction", ol_json_new_real(p->layers));
-        ol_json_set(feature, "position_fraction", ol_json_new_real(p->positions));
-        ol_json_set(feature, "occurrences", ol_json_new_int(p->occurrences));
-        set_layers(s, feature, p->n_sites, p->n_layers);
-        ol_json_append(features, feature);
+        features[k] =
+            (struct ol_batch_feature){.feature = p->feature,
+                                      .max_magnitude = (double)p->max,
+                                      .layer_fraction = p->layers,
+                                      .position_fraction = p->positions,
+                                      .occurrences = p->occurrences,
+                                      .extent = extent_of(s, p->n_sites, p->n_layers)};
     }
-    ol_json_set(one, "sequences", sequences);
-    ol_json_set(one, "count", ol_json_new_int((int64_t)s->batches[batch].n));
-    ol_json_set(one, "features", features);
-    return one;
 }
 
 /* ---- unique, pooled, strict: over all sequences ---- */
@@ -227,9 +218,12 @@ static void find_quartiles(const struct llm_int8 *s, struct llm_int8_feature *fe
     free(p.index);
 }
 
-static struct ol_json *describe_sites(const struct llm_int8 *s, uint32_t f)
+static void describe_sites(const struct llm_int8 *s, uint32_t f, struct ol_list *list,
+                           struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    struct ol_feature_site *to =
+        ol_list_new(list, (int64_t)s->n_sites, sizeof *to, arena);
+    list->n = 0;
     for (size_t site = 0; site < s->n_sites; site++) {
         struct at_site sum = {0};
         for (int i = 0; i < s->a->n_threads; i++) {
@@ -237,28 +231,23 @@ static struct ol_json *describe_sites(const struct llm_int8 *s, uint32_t f)
             sum.occurrences += one->occurrences;
             sum.max = larger(sum.max, one->max);
         }
-        if (sum.occurrences == 0)
-            continue;
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "layer", ol_json_new_int(s->a->sites[site].layer));
-        ol_json_set(one, "site",
-                    ol_json_new_string(ol_site_name(s->a->sites[site].site)));
-        ol_json_set(one, "occurrences", ol_json_new_int(sum.occurrences));
-        ol_json_set(one, "max_magnitude", ol_json_new_real((double)sum.max));
-        ol_json_append(list, one);
+        if (sum.occurrences > 0)
+            to[list->n++] =
+                (struct ol_feature_site){.layer = s->a->sites[site].layer,
+                                         .site = ol_site_name(s->a->sites[site].site),
+                                         .occurrences = sum.occurrences,
+                                         .max_magnitude = (double)sum.max};
     }
-    return list;
 }
 
-static struct ol_json *describe_quartiles(const struct llm_int8_feature *f)
+/* None where one is infinite. */
+static void describe_quartiles(const struct llm_int8_feature *f, struct ol_reals *to,
+                               struct ol_arena *arena)
 {
     for (int q = 0; q < 3; q++)
         if (!isfinite(f->quartiles[q]))
-            return ol_json_new_null();
-    struct ol_json *list = ol_json_new_array();
-    for (int q = 0; q < 3; q++)
-        ol_json_append(list, ol_json_new_real(f->quartiles[q]));
-    return list;
+            return;
+    memcpy(ol_reals_new(to, 3, arena), f->quartiles, sizeof f->quartiles);
 }
 
 bool ol_llm_int8_qualifies(const struct llm_int8 *s, const struct llm_int8_feature *f,
@@ -271,42 +260,43 @@ bool ol_llm_int8_qualifies(const struct llm_int8 *s, const struct llm_int8_featu
            (block == OL_LLM_INT8_POOLED ? f->pooled : f->strict) >= c->min_positions;
 }
 
-static struct ol_json *describe_block(const struct llm_int8 *s,
-                                      const struct llm_int8_feature *features, size_t n,
-                                      enum llm_int8_block block)
+static struct ol_int8_features *describe_block(const struct llm_int8 *s,
+                                               const struct llm_int8_feature *features,
+                                               size_t n, enum llm_int8_block block,
+                                               struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    struct ol_int8_features *of = ol_arena_calloc(arena, 1, sizeof *of);
+    struct ol_int8_feature *to =
+        ol_list_new(&of->features, (int64_t)n, sizeof *to, arena);
+    of->features.n = 0;
     for (size_t i = 0; i < n; i++) {
         const struct llm_int8_feature *f = &features[i];
         if (!ol_llm_int8_qualifies(s, f, block))
             continue;
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "feature", ol_json_new_int(f->feature));
-        ol_json_set(one, "batches", ol_json_new_int(s->batches_of_feature[f->feature]));
-        ol_json_set(one, "max_magnitude", ol_json_new_real((double)f->max));
-        ol_json_set(one, "layer_fraction", ol_json_new_real(f->layer_fraction));
-        ol_json_set(
-            one, "position_fraction",
-            ol_json_new_real(block == OL_LLM_INT8_STRICT ? f->strict : f->pooled));
-        ol_json_set(one, "occurrences", ol_json_new_int(f->occurrences));
-        set_layers(s, one, f->n_sites, f->n_layers);
-        ol_json_set(one, "one_sided",
-                    ol_json_new_bool(f->signs != (OL_NEGATIVE | OL_POSITIVE)));
-        ol_json_set(one, "quartiles", describe_quartiles(f));
-        ol_json_set(one, "sites", describe_sites(s, f->feature));
-        ol_json_append(list, one);
+        struct ol_int8_feature *one = &to[of->features.n++];
+        *one = (struct ol_int8_feature){
+            .feature = f->feature,
+            .batches = s->batches_of_feature[f->feature],
+            .max_magnitude = (double)f->max,
+            .layer_fraction = f->layer_fraction,
+            .position_fraction = block == OL_LLM_INT8_STRICT ? f->strict : f->pooled,
+            .occurrences = f->occurrences,
+            .extent = extent_of(s, f->n_sites, f->n_layers),
+            .one_sided = f->signs != (OL_NEGATIVE | OL_POSITIVE)};
+        describe_quartiles(f, &one->quartiles, arena);
+        describe_sites(s, f->feature, &one->sites, arena);
     }
-    struct ol_json *result = ol_json_new_object();
-    ol_json_set(result, "count", ol_json_new_int((int64_t)ol_json_length(list)));
-    ol_json_set(result, "features", list);
-    return result;
+    of->count = of->features.n;
+    return of;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     struct llm_int8 *s = state;
+    struct ol_llm_int8 *to = block;
     if (a->n_sites == 0)
-        return ol_json_new_null();
+        return false;
     struct llm_int8_feature *features = ol_xcalloc(s->d_model, sizeof *features);
     size_t n = 0;
     for (size_t f = 0; f < s->d_model; f++) {
@@ -319,16 +309,17 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
     if (n > 0)
         qsort(features, n, sizeof *features, compare_features);
     find_quartiles(s, features, n);
-    struct ol_json *result = ol_json_new_object(), *batches = ol_json_new_array();
+    struct ol_int8_batch *batches =
+        ol_list_new(&to->batches, a->n_batches, sizeof *batches, arena);
     for (int64_t i = 0; i < a->n_batches; i++)
-        ol_json_append(batches, describe_batch(s, i));
-    ol_json_set(result, "pairs", describe_pairs(s));
-    ol_json_set(result, "unique", describe_block(s, features, n, OL_LLM_INT8_UNIQUE));
-    ol_json_set(result, "pooled", describe_block(s, features, n, OL_LLM_INT8_POOLED));
-    ol_json_set(result, "strict", describe_block(s, features, n, OL_LLM_INT8_STRICT));
-    ol_json_set(result, "batches", batches);
+        describe_batch(s, i, &batches[i], arena);
+    to->pairs = ol_arena_calloc(arena, 1, sizeof *to->pairs);
+    describe_pairs(s, to->pairs);
+    to->unique = describe_block(s, features, n, OL_LLM_INT8_UNIQUE, arena);
+    to->pooled = describe_block(s, features, n, OL_LLM_INT8_POOLED, arena);
+    to->strict = describe_block(s, features, n, OL_LLM_INT8_STRICT, arena);
     free(features);
-    return result;
+    return true;
 }
 
 static void *begin(const struct ol_analysis *a)

@@ -139,39 +139,35 @@ void ol_margin_end_batch(struct margin *m, int64_t batch)
 
 /* ---- the results ---- */
 
-static struct ol_json *describe_counts(const struct margin *m)
+static void describe_counts(const struct margin *m, struct ol_list *list,
+                            struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    struct ol_margin_count *to = ol_list_new(list, N_CHANGES, sizeof *to, arena);
     for (int k = 0; k < N_CHANGES; k++) {
-        struct ol_json *one = ol_json_new_object();
         const bool known = m->threads != NULL && !isnan(m->thresholds[k]);
-        ol_json_set(one, "change", ol_json_new_string(changes[k]));
-        ol_json_set(one, "threshold", ol_json_new_real(m->thresholds[k]));
-        ol_json_set(one, "pairs",
-                    known ? ol_json_new_int(m->pairs[k]) : ol_json_new_null());
-        ol_json_append(list, one);
+        to[k] = (struct ol_margin_count){.change = changes[k],
+                                         .threshold = m->thresholds[k],
+                                         .pairs = known ? m->pairs[k] : OL_ABSENT};
     }
-    return list;
 }
 
-struct ol_json *ol_margin_describe(const struct margin *m, const struct llm_int8 *s)
+struct ol_margin *ol_margin_describe(const struct margin *m, const struct llm_int8 *s,
+                                     struct ol_arena *arena)
 {
     const struct ol_criterion *c = &s->a->criterion;
-    int64_t at_sites = 0, at_positions = 0, least = 1;
-    while ((double)least / (double)s->n_sites < c->min_layers)
-        least++;
+    struct ol_margin *margin = ol_arena_calloc(arena, 1, sizeof *margin);
+    margin->least_sites = 1;
+    while ((double)margin->least_sites / (double)s->n_sites < c->min_layers)
+        margin->least_sites++;
     for (int64_t i = 0; i < s->a->n_batches; i++) {
         const double longest = (double)ol_llm_int8_longest(s->a, i);
         for (size_t k = 0; k < s->batches[i].n; k++) {
             const struct pair *p = &s->batches[i].pairs[k];
-            at_sites += p->n_sites == least;
-            at_positions += (double)(p->n_positions - 1) / longest < c->min_positions;
+            margin->pairs_at_least_sites += p->n_sites == margin->least_sites;
+            margin->pairs_at_least_positions +=
+                (double)(p->n_positions - 1) / longest < c->min_positions;
         }
     }
-    struct ol_json *margin = ol_json_new_object();
-    ol_json_set(margin, "counts", describe_counts(m));
-    ol_json_set(margin, "least_sites", ol_json_new_int(least));
-    ol_json_set(margin, "pairs_at_least_sites", ol_json_new_int(at_sites));
-    ol_json_set(margin, "pairs_at_least_positions", ol_json_new_int(at_positions));
+    describe_counts(m, &margin->counts, arena);
     return margin;
 }

@@ -5,6 +5,7 @@
 #define OL_ANALYZE_MARGIN_H
 
 #include "analyze/stats/llm_int8.h"
+#include "common/results/uncertainty.h"
 
 struct margin;
 struct margin *ol_margin_begin(const struct ol_analysis *a);
@@ -13,6 +14,7 @@ void ol_margin_end_batch(struct margin *m, int64_t batch);
 void ol_margin_end(struct margin *m);
 
 /* Other thresholds need tensors: their pairs are null without. */
-struct ol_json *ol_margin_describe(const struct margin *m, const struct llm_int8 *s);
+struct ol_margin *ol_margin_describe(const struct margin *m, const struct llm_int8 *s,
+                                     struct ol_arena *arena);
 
 #endif

@@ -6,148 +6,138 @@
 
 #include "analyze/describe.h"
 #include "analyze/statistics.h"
+#include "common/results/massive.h"
 
 enum { MAX_TOKENS = 20, MAX_TOKENS_OF_NEAR = 8 };
 
-static struct ol_json *means(const double *sums, const int64_t *n)
+static void means(const double *sums, const int64_t *n, struct ol_reals *list,
+                  struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    double *to = ol_reals_new(list, OL_TOP_FEATURES, arena);
     for (int i = 0; i < OL_TOP_FEATURES; i++)
-        ol_json_append(list, ol_json_new_real(sums[i] / (double)n[i]));
-    return list;
+        to[i] = sums[i] / (double)n[i];
 }
 
-static struct ol_json *describe_layer(const struct ol_parts *parts,
-                                      const struct ol_massive_layer *layer)
+static void describe_layer(const struct ol_parts *parts,
+                           const struct ol_massive_layer *layer,
+                           struct ol_massive_after *to, struct ol_arena *arena)
 {
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "layer", ol_json_new_int(layer->number));
-    ol_json_set(entry, "median_magnitude", ol_json_new_real(layer->median));
-    ol_json_set(entry, "max_magnitude",
-                ol_json_new_real(layer->feature >= 0 ? layer->max : (double)NAN));
-    ol_json_set(entry, "feature", ol_describe_index(layer->feature));
-    ol_describe_place(entry, parts, layer->sequence, layer->position);
-    ol_json_set(entry, "n_values", ol_json_new_int(layer->n_values));
-    ol_json_set(entry, "n_tokens", ol_json_new_int(layer->n_tokens));
-    ol_json_set(entry, "mean_top", means(layer->token_sums, layer->n_in_token_sums));
-    ol_json_set(entry, "mean_top_published",
-                means(layer->sequence_sums, layer->n_in_sequence_sums));
-    return entry;
+    *to = (struct ol_massive_after){
+        .layer = layer->number,
+        .median_magnitude = layer->median,
+        .max_magnitude = layer->feature >= 0 ? layer->max : (double)NAN,
+        .feature = ol_describe_index(layer->feature),
+        .at = ol_describe_place(parts, layer->sequence, layer->position),
+        .n_values = layer->n_values,
+        .n_tokens = layer->n_tokens};
+    means(layer->token_sums, layer->n_in_token_sums, &to->mean_top, arena);
+    means(layer->sequence_sums, layer->n_in_sequence_sums, &to->mean_top_published,
+          arena);
 }
 
-static struct ol_json *describe_life(const struct ol_massive *m,
-                                     const struct ol_massive_feature *f)
+static void describe_life(const struct ol_massive *m, const struct ol_massive_feature *f,
+                          struct ol_list *list, struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    struct ol_massive_life *to = ol_list_new(list, m->stream.n_layers, sizeof *to, arena);
     for (int l = 0; l < m->stream.n_layers; l++) {
         const struct ol_massive_at *at = &f->layers[l];
-        struct ol_json *entry = ol_json_new_object();
-        ol_json_set(entry, "layer", ol_json_new_int(m->layers[l].number));
-        ol_json_set(entry, "max_magnitude", ol_json_new_real(at->max));
-        ol_json_set(entry, "ratio", ol_json_new_real(at->max / m->layers[l].median));
-        ol_json_set(entry, "n_massive", ol_json_new_int(at->n_massive));
-        ol_json_set(entry, "n_above", ol_json_new_int(at->n_above));
-        ol_json_set(entry, "n_unknown", ol_json_new_int(at->n_unknown));
-        ol_json_append(list, entry);
+        to[l] = (struct ol_massive_life){.layer = m->layers[l].number,
+                                         .max_magnitude = at->max,
+                                         .ratio = at->max / m->layers[l].median,
+                                         .n_massive = at->n_massive,
+                                         .n_above = at->n_above,
+                                         .n_unknown = at->n_unknown};
     }
-    return list;
 }
 
-/* What massive dimensions and near misses have in common. */
-static struct ol_json *describe_values(const struct ol_massive_feature *f)
+static struct ol_massive_values values_of(const struct ol_massive_feature *f)
 {
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "feature", ol_json_new_int(f->feature));
-    ol_json_set(entry, "max_magnitude", ol_json_new_real(f->max));
-    ol_json_set(entry, "max_layer", ol_describe_index(f->max_layer));
-    ol_json_set(entry, "max_ratio", ol_json_new_real(f->max_ratio));
-    ol_json_set(entry, "n_values", ol_json_new_int(f->n_values));
-    ol_json_set(entry, "n_tokens", ol_json_new_int(f->n_tokens));
-    ol_json_set(entry, "at_first_token", ol_json_new_int(f->at_first_token));
-    ol_json_set(entry, "n_layers", ol_json_new_int(f->n_layers));
-    ol_json_set(entry, "first_layer", ol_json_new_int(f->first_layer));
-    ol_json_set(entry, "last_layer", ol_json_new_int(f->last_layer));
-    return entry;
+    return (struct ol_massive_values){.feature = f->feature,
+                                      .max_magnitude = f->max,
+                                      .max_layer = ol_describe_index(f->max_layer),
+                                      .max_ratio = f->max_ratio,
+                                      .n_values = f->n_values,
+                                      .n_tokens = f->n_tokens,
+                                      .at_first_token = f->at_first_token,
+                                      .n_layers = f->n_layers,
+                                      .first_layer = f->first_layer,
+                                      .last_layer = f->last_layer};
 }
 
-static struct ol_json *describe_features(const struct ol_massive *m)
+static void describe_features(const struct ol_massive *m, struct ol_list *list,
+                              struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    struct ol_massive_dimension *to = ol_list_new(list, m->n_features, sizeof *to, arena);
     for (int i = 0; i < m->n_features; i++) {
-        struct ol_json *entry = describe_values(&m->features[i]);
-        ol_json_set(entry, "above_until", ol_describe_index(m->features[i].above_until));
-        ol_json_set(entry, "above_until_at_most",
-                    ol_describe_index(m->features[i].above_until_at_most));
-        ol_json_set(entry, "layers", describe_life(m, &m->features[i]));
-        ol_json_append(list, entry);
+        const struct ol_massive_feature *f = &m->features[i];
+        to[i] = (struct ol_massive_dimension){
+            .values = values_of(f),
+            .above_until = ol_describe_index(f->above_until),
+            .above_until_at_most = ol_describe_index(f->above_until_at_most)};
+        describe_life(m, f, &to[i].layers, arena);
     }
-    return list;
 }
 
-static struct ol_json *describe_near(const struct ol_parts *parts,
-                                     const struct ol_massive *m)
+static void describe_near(const struct ol_parts *parts, const struct ol_massive *m,
+                          struct ol_list *list, struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
+    struct ol_massive_miss *to = ol_list_new(list, m->n_near, sizeof *to, arena);
     for (int i = 0; i < m->n_near; i++) {
-        struct ol_json *entry = describe_values(&m->near[i]);
-        ol_json_set(entry, "tokens",
-                    ol_describe_tokens(parts, &m->near[i].tokens, MAX_TOKENS_OF_NEAR));
-        ol_json_append(list, entry);
+        to[i].values = values_of(&m->near[i]);
+        ol_describe_tokens(parts, &m->near[i].tokens, MAX_TOKENS_OF_NEAR, &to[i].tokens,
+                           arena);
     }
-    return list;
 }
 
-static struct ol_json *describe_tokens(const struct ol_parts *parts,
-                                       const struct ol_massive *m)
+static void describe_tokens(const struct ol_parts *parts, const struct ol_massive *m,
+                            struct ol_list *list, struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
-    for (size_t i = 0; i < m->n_ids && i < MAX_TOKENS; i++) {
+    const size_t n = m->n_ids < MAX_TOKENS ? m->n_ids : MAX_TOKENS;
+    struct ol_massive_id *to = ol_list_new(list, (int64_t)n, sizeof *to, arena);
+    for (size_t i = 0; i < n; i++) {
         const struct ol_massive_token *t = &m->tokens[i];
-        struct ol_json *entry = ol_json_new_object();
-        ol_describe_token(entry, parts, t->id);
-        ol_json_set(entry, "at_first", ol_json_new_int(t->at_first));
-        ol_json_set(entry, "elsewhere", ol_json_new_int(t->elsewhere));
-        ol_json_set(entry, "text_at_first", ol_json_new_int(t->text_at_first));
-        ol_json_set(entry, "text_elsewhere", ol_json_new_int(t->text_elsewhere));
-        ol_json_append(list, entry);
+        to[i] = (struct ol_massive_id){.token = ol_describe_token(parts, t->id),
+                                       .at_first = t->at_first,
+                                       .elsewhere = t->elsewhere,
+                                       .text_at_first = t->text_at_first,
+                                       .text_elsewhere = t->text_elsewhere};
     }
-    return list;
 }
 
-static struct ol_json *describe(const struct ol_parts *parts, const struct ol_massive *m)
+static void describe(const struct ol_parts *parts, const struct ol_massive *m,
+                     struct ol_massive_block *to, struct ol_arena *arena)
 {
-    struct ol_json *block = ol_json_new_object(), *criterion = ol_json_new_object(),
-                   *layers = ol_json_new_array();
-    int onset = -1, offset = -1;
-    ol_json_set(criterion, "min_magnitude", ol_json_new_real(m->criterion.min_magnitude));
-    ol_json_set(criterion, "min_ratio", ol_json_new_real(m->criterion.min_ratio));
-    ol_json_set(criterion, "near_ratio", ol_json_new_real(m->criterion.near_ratio));
+    struct ol_massive_after *layers =
+        ol_list_new(&to->layers, m->stream.n_layers, sizeof *layers, arena);
+    to->criterion = ol_arena_calloc(arena, 1, sizeof *to->criterion);
+    *to->criterion =
+        (struct ol_massive_limits){.min_magnitude = m->criterion.min_magnitude,
+                                   .min_ratio = m->criterion.min_ratio,
+                                   .near_ratio = m->criterion.near_ratio};
+    to->onset_layer = to->offset_layer = OL_ABSENT;
     for (int l = 0; l < m->stream.n_layers; l++) {
-        ol_json_append(layers, describe_layer(parts, &m->layers[l]));
+        describe_layer(parts, &m->layers[l], &layers[l], arena);
         if (m->layers[l].n_values == 0)
             continue;
-        onset = onset < 0 ? m->layers[l].number : onset;
-        offset = m->layers[l].number;
+        if (to->onset_layer == OL_ABSENT)
+            to->onset_layer = m->layers[l].number;
+        to->offset_layer = m->layers[l].number;
     }
-    ol_json_set(block, "criterion", criterion);
-    ol_json_set(block, "layers", layers);
-    ol_json_set(block, "features", describe_features(m));
-    ol_json_set(block, "near", describe_near(parts, m));
-    ol_json_set(block, "tokens", describe_tokens(parts, m));
-    ol_json_set(block, "onset_layer", ol_describe_index(onset));
-    ol_json_set(block, "offset_layer", ol_describe_index(offset));
-    return block;
+    describe_features(m, &to->features, arena);
+    describe_near(parts, m, &to->near, arena);
+    describe_tokens(parts, m, &to->tokens, arena);
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     struct ol_massive m;
     if (!ol_massive_find(a->parts, &ol_massive_default, &m))
-        return ol_json_new_null();
-    struct ol_json *block = describe(a->parts, &m);
+        return false;
+    describe(a->parts, &m, block, arena);
     ol_massive_clear(&m);
-    return block;
+    return true;
 }
 
 const struct ol_statistic ol_massive_statistic = {.name = "massive", .results = results};

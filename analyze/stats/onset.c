@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "analyze/features.h"
+#include "common/results/onset.h"
 
 /* Of all tokens: a few occurrences are no onset. */
 static const double min_share = 0.01;
@@ -100,114 +101,93 @@ static int site_before(const struct ol_features *f, const struct at *at, int sit
 
 /* What has grown since then: the norm's gain, or the dimension's part of the stream,
  * which is the rest of what the normed value has grown by. */
-static struct ol_json *describe_cause(const struct ol_features *f, const struct at *at,
-                                      int site)
+static struct ol_onset_cause *describe_cause(const struct ol_features *f,
+                                             const struct at *at, int site,
+                                             struct ol_arena *arena)
 {
     const int before = site_before(f, at, site);
     if (before < 0)
-        return ol_json_new_null();
+        return NULL;
     const double normed = at[site].normed_rms / at[before].normed_rms,
                  gain = fabs(at[site].gain / at[before].gain), stream = normed / gain;
-    struct ol_json *cause = ol_json_new_object();
-    ol_json_set(cause, "since_layer", ol_json_new_int(f->sites[before].layer));
-    ol_json_set(cause, "normed_growth", ol_json_new_real(normed));
-    ol_json_set(cause, "gain_growth", ol_json_new_real(gain));
-    ol_json_set(cause, "stream_growth", ol_json_new_real(stream));
-    ol_json_set(cause, "by",
-                isfinite(gain) && isfinite(stream)
-                    ? ol_json_new_string(gain >= stream ? "gain" : "stream")
-                    : ol_json_new_null());
+    struct ol_onset_cause *cause = ol_arena_calloc(arena, 1, sizeof *cause);
+    *cause = (struct ol_onset_cause){.since_layer = f->sites[before].layer,
+                                     .normed_growth = normed,
+                                     .gain_growth = gain,
+                                     .stream_growth = stream,
+                                     .by = !isfinite(gain) || !isfinite(stream) ? NULL
+                                           : gain >= stream                     ? "gain"
+                                                            : "stream"};
     return cause;
 }
 
-static struct ol_json *describe_sites(const struct ol_features *f, const struct at *at)
-{
-    struct ol_json *list = ol_json_new_array();
-    for (int i = 0; i < f->n_sites; i++) {
-        struct ol_json *entry = ol_json_new_object();
-        ol_json_set(entry, "layer", ol_json_new_int(f->sites[i].layer));
-        ol_json_set(entry, "site",
-                    ol_json_new_string(ol_summary_site_name(f->sites[i].site)));
-        ol_json_set(entry, "share", ol_json_new_real(at[i].share));
-        ol_json_set(entry, "gain", ol_json_new_real(at[i].gain));
-        ol_json_set(entry, "normed_rms", ol_json_new_real(at[i].normed_rms));
-        ol_json_set(entry, "stream_mean", ol_json_new_real(at[i].mean));
-        ol_json_set(entry, "stream_rms", ol_json_new_real(at[i].rms));
-        ol_json_append(list, entry);
-    }
-    return list;
-}
-
-static struct ol_json *describe_feature(const struct onset *o, int i)
+static void describe_feature(const struct onset *o, int i, struct ol_onset_feature *to,
+                             struct ol_arena *arena)
 {
     const struct ol_features *f = o->f;
     const struct at *at = o->at + i * f->n_sites;
-    int first = -1, last = -1, n = 0;
+    struct ol_onset_at *sites = ol_list_new(&to->sites, f->n_sites, sizeof *sites, arena);
+    int first = -1;
+    to->feature = f->outliers[i];
+    to->first_layer = to->last_layer = OL_ABSENT;
     for (int site = 0; site < f->n_sites; site++) {
+        sites[site] =
+            (struct ol_onset_at){.layer = f->sites[site].layer,
+                                 .site = ol_summary_site_name(f->sites[site].site),
+                                 .share = at[site].share,
+                                 .gain = at[site].gain,
+                                 .normed_rms = at[site].normed_rms,
+                                 .stream_mean = at[site].mean,
+                                 .stream_rms = at[site].rms};
         if (!sets_in(&at[site]))
             continue;
         first = first < 0 ? site : first;
-        last = site;
-        n++;
+        to->last_layer = sites[site].layer;
+        to->n_sites++;
     }
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "feature", ol_json_new_int(f->outliers[i]));
-    ol_json_set(entry, "first_layer",
-                first >= 0 ? ol_json_new_int(f->sites[first].layer) : ol_json_new_null());
-    ol_json_set(entry, "first_site",
-                first >= 0
-                    ? ol_json_new_string(ol_summary_site_name(f->sites[first].site))
-                    : ol_json_new_null());
-    ol_json_set(entry, "last_layer",
-                last >= 0 ? ol_json_new_int(f->sites[last].layer) : ol_json_new_null());
-    ol_json_set(entry, "n_sites", ol_json_new_int(n));
-    ol_json_set(entry, "cause",
-                first >= 0 ? describe_cause(f, at, first) : ol_json_new_null());
-    ol_json_set(entry, "sites", describe_sites(f, at));
-    return entry;
+    if (first < 0)
+        return;
+    to->first_layer = sites[first].layer;
+    to->first_site = sites[first].site;
+    to->cause = describe_cause(f, at, first, arena);
 }
 
-static struct ol_json *describe_site(const struct onset *o, int site)
+static void describe_site(const struct onset *o, int site, struct ol_onset_site *to)
 {
     const struct ol_features *f = o->f;
-    int64_t n_features = 0, occurrences = 0;
+    *to = (struct ol_onset_site){.layer = f->sites[site].layer,
+                                 .site = ol_summary_site_name(f->sites[site].site)};
     for (int i = 0; i < f->n_outliers; i++) {
-        n_features += sets_in(&o->at[i * f->n_sites + site]);
-        occurrences += f->at_site[site * f->d_model + f->outliers[i]];
+        to->n_features += sets_in(&o->at[i * f->n_sites + site]);
+        to->occurrences += f->at_site[site * f->d_model + f->outliers[i]];
     }
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "layer", ol_json_new_int(f->sites[site].layer));
-    ol_json_set(entry, "site",
-                ol_json_new_string(ol_summary_site_name(f->sites[site].site)));
-    ol_json_set(entry, "n_features", ol_json_new_int(n_features));
-    ol_json_set(entry, "occurrences", ol_json_new_int(occurrences));
-    return entry;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     struct ol_features f;
+    struct ol_onset *to = block;
     if (!ol_features_find(a, &f))
-        return ol_json_new_null();
+        return false;
     struct onset o = {
         .parts = a->parts,
         .f = &f,
-        .at = ol_xcalloc((size_t)(f.n_outliers * f.n_sites) + 1, sizeof *o.at)};
-    struct ol_json *block = ol_json_new_object(), *features = ol_json_new_array(),
-                   *sites = ol_json_new_array();
-    for (int i = 0; i < f.n_sites; i++)
+        .at = ol_arena_calloc(arena, (size_t)(f.n_outliers * f.n_sites), sizeof *o.at)};
+    struct ol_onset_feature *features =
+        ol_list_new(&to->features, f.n_outliers, sizeof *features, arena);
+    struct ol_onset_site *sites =
+        ol_list_new(&to->by_site, f.n_sites, sizeof *sites, arena);
+    to->min_share = min_share;
+    for (int i = 0; i < f.n_sites; i++) {
         look_at_site(&o, i);
+        describe_site(&o, i, &sites[i]);
+    }
     for (int i = 0; i < f.n_outliers; i++)
-        ol_json_append(features, describe_feature(&o, i));
-    for (int i = 0; i < f.n_sites; i++)
-        ol_json_append(sites, describe_site(&o, i));
-    ol_json_set(block, "min_share", ol_json_new_real(min_share));
-    ol_json_set(block, "features", features);
-    ol_json_set(block, "by_site", sites);
-    free(o.at);
+        describe_feature(&o, i, &features[i], arena);
     ol_features_clear(&f);
-    return block;
+    return true;
 }
 
 const struct ol_statistic ol_onset_statistic = {.name = "onset", .results = results};

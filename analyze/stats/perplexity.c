@@ -5,13 +5,16 @@
 #include "common/real_math.h"
 
 #include "analyze/statistics.h"
+#include "common/results/perplexity.h"
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
+    (void)arena;
     const struct ol_parts *parts = a->parts;
     if (!ol_parts_layout(parts)->nll)
-        return ol_json_new_null();
+        return false;
     double sum = 0;
     int64_t n = 0;
     for (int64_t s = 0; s < parts->n_sequences; s++) {
@@ -20,13 +23,11 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
         for (int32_t t = 1; t < parts->lengths[s]; t++, n++)
             sum += (double)nll[t];
     }
-    if (n == 0)
-        return ol_json_new_null();
-    struct ol_json *entry = ol_json_new_object();
-    ol_json_set(entry, "value", ol_json_new_real(ol_real_exp(sum / (double)n)));
-    ol_json_set(entry, "mean_nll", ol_json_new_real(sum / (double)n));
-    ol_json_set(entry, "n_tokens", ol_json_new_int(n));
-    return entry;
+    *(struct ol_perplexity *)block =
+        (struct ol_perplexity){.value = ol_real_exp(sum / (double)n),
+                               .mean_nll = sum / (double)n,
+                               .n_tokens = n};
+    return n > 0;
 }
 
 const struct ol_statistic ol_perplexity_statistic = {.name = "perplexity",

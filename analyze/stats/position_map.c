@@ -8,6 +8,7 @@
 
 #include "analyze/features.h"
 #include "analyze/outlying.h"
+#include "common/results/position_map.h"
 
 enum { MOST_BUCKETS = 64, MOST_FEATURES = 64 };
 
@@ -88,34 +89,21 @@ static void block(void *state, int thread, const struct ol_block *b)
 
 /* ---- the results ---- */
 
-static struct ol_json *list(const int64_t *values, int n)
+static void describe_sites(const struct map *m, struct ol_list *list,
+                           struct ol_arena *arena)
 {
-    struct ol_json *array = ol_json_new_array();
-    for (int i = 0; i < n; i++)
-        ol_json_append(array, ol_json_new_int(values[i]));
-    return array;
-}
-
-static struct ol_json *describe_sites(const struct map *m)
-{
-    struct ol_json *sites = ol_json_new_array();
+    struct ol_position_site *to = ol_list_new(list, m->a->n_sites, sizeof *to, arena);
     for (int site = 0; site < m->a->n_sites; site++) {
-        int64_t counts[MOST_BUCKETS] = {0};
+        double *counts = ol_reals_new(&to[site].occurrences, m->n_buckets, arena);
         for (int t = 0; t < m->a->n_threads; t++)
             for (int i = 0; i < m->n_buckets; i++)
-                counts[i] += m->sites[t][site][i];
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "layer", ol_json_new_int(m->a->sites[site].layer));
-        ol_json_set(one, "site",
-                    ol_json_new_string(ol_site_name(m->a->sites[site].site)));
-        ol_json_set(one, "occurrences", list(counts, m->n_buckets));
-        ol_json_append(sites, one);
+                counts[i] += (double)m->sites[t][site][i];
+        to[site].layer = m->a->sites[site].layer;
+        to[site].site = ol_site_name(m->a->sites[site].site);
     }
-    return sites;
 }
 
-static void count_feature(const struct map *m, size_t feature,
-                          int64_t counts[MOST_BUCKETS])
+static void count_feature(const struct map *m, size_t feature, double *counts)
 {
     const struct ol_parts *parts = m->a->parts;
     for (int64_t s = 0; s < parts->n_sequences; s++) {
@@ -128,44 +116,42 @@ static void count_feature(const struct map *m, size_t feature,
     }
 }
 
-/* NULL: there are no summaries of this threshold. */
-static struct ol_json *describe_features(const struct map *m)
+/* No list where there are no summaries of this threshold. */
+static void describe_features(const struct map *m, struct ol_list *list,
+                              struct ol_arena *arena)
 {
     struct ol_features f;
     if (!ol_features_find(m->a, &f))
-        return NULL;
-    struct ol_json *features = ol_json_new_array();
-    for (int i = 0; i < f.n_outliers && i < MOST_FEATURES; i++) {
-        int64_t counts[MOST_BUCKETS] = {0};
-        count_feature(m, (size_t)f.outliers[i], counts);
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "feature", ol_json_new_int(f.outliers[i]));
-        ol_json_set(one, "n_outliers", list(counts, m->n_buckets));
-        ol_json_append(features, one);
+        return;
+    const int n = f.n_outliers < MOST_FEATURES ? f.n_outliers : MOST_FEATURES;
+    struct ol_position_feature *to = ol_list_new(list, n, sizeof *to, arena);
+    for (int i = 0; i < n; i++) {
+        to[i].feature = f.outliers[i];
+        count_feature(m, (size_t)f.outliers[i],
+                      ol_reals_new(&to[i].n_outliers, m->n_buckets, arena));
     }
     ol_features_clear(&f);
-    return features;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     const struct map *m = state;
-    struct ol_json *features = describe_features(m);
-    if (m->sites == NULL && features == NULL)
-        return ol_json_new_null();
-    int64_t n_tokens[MOST_BUCKETS] = {0};
+    struct ol_position_map *to = block;
+    double *edges = ol_reals_new(&to->bucket_edges, m->n_buckets, arena),
+           *n_tokens = ol_reals_new(&to->n_tokens, m->n_buckets, arena);
+    for (int i = 0; i < m->n_buckets; i++)
+        edges[i] = (double)m->edges[i];
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         for (int i = 0; i < m->n_buckets; i++) {
             const int64_t length = a->parts->lengths[s];
             const int64_t last = length < m->edges[i + 1] ? length : m->edges[i + 1];
-            n_tokens[i] += last > m->edges[i] ? last - m->edges[i] : 0;
+            n_tokens[i] += last > m->edges[i] ? (double)(last - m->edges[i]) : 0;
         }
-    struct ol_json *map = ol_json_new_object();
-    ol_json_set(map, "bucket_edges", list(m->edges, m->n_buckets));
-    ol_json_set(map, "n_tokens", list(n_tokens, m->n_buckets));
-    ol_json_set(map, "features", features != NULL ? features : ol_json_new_null());
-    ol_json_set(map, "sites", m->sites != NULL ? describe_sites(m) : ol_json_new_null());
-    return map;
+    describe_features(m, &to->features, arena);
+    if (m->sites != NULL)
+        describe_sites(m, &to->sites, arena);
+    return m->sites != NULL || to->features.items != NULL;
 }
 
 const struct ol_statistic ol_position_map_statistic = {.name = "position_map",

@@ -1,7 +1,8 @@
 /* Where in a sequence the outlier features (features.h) have their occurrences. */
-#include <stdlib.h>
+#include <math.h>
 
 #include "analyze/outlying.h"
+#include "common/results/positions.h"
 
 enum { MOST_BINS = 256 };
 
@@ -18,42 +19,49 @@ static void count(const struct ol_outlying *o, int64_t first, int64_t end,
         }
 }
 
-static struct ol_json *rate(int64_t n_tokens, int64_t n_outliers)
+/* Of a bucket: 0, 1, 2, 4, 8, ... */
+static int64_t first_of(int64_t bucket)
 {
-    return n_tokens > 0 ? ol_json_new_real((double)n_outliers / (double)n_tokens)
-                        : ol_json_new_null();
+    return bucket > 0 ? (int64_t)1 << (bucket - 1) : 0;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static double rate(int64_t n_tokens, int64_t n_outliers)
+{
+    return n_tokens > 0 ? (double)n_outliers / (double)n_tokens : (double)NAN;
+}
+
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     struct ol_outlying o;
+    struct ol_positions *to = block;
     if (!ol_outlying_find(a, &o))
-        return ol_json_new_null();
-    int64_t longest = 0, n_tokens, n_outliers;
+        return false;
+    int64_t longest = 0, n_buckets = 0, n_tokens, n_outliers;
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         longest = a->parts->lengths[s] > longest ? a->parts->lengths[s] : longest;
-    struct ol_json *block = ol_json_new_object(), *edges = ol_json_new_array(),
-                   *tokens = ol_json_new_array(), *rates = ol_json_new_array(),
-                   *bins = ol_json_new_array();
-    for (int64_t first = 0; first<longest; first = first> 0 ? 2 * first : 1) {
-        count(&o, first, first > 0 ? 2 * first : 1, &n_tokens, &n_outliers);
-        ol_json_append(edges, ol_json_new_int(first));
-        ol_json_append(tokens, ol_json_new_int(n_tokens));
-        ol_json_append(rates, rate(n_tokens, n_outliers));
+    while (first_of(n_buckets) < longest)
+        n_buckets++;
+    double *edges = ol_reals_new(&to->bucket_edges, n_buckets, arena),
+           *tokens = ol_reals_new(&to->n_positions, n_buckets, arena),
+           *rates = ol_reals_new(&to->outliers_per_token, n_buckets, arena);
+    for (int64_t i = 0; i < n_buckets; i++) {
+        count(&o, first_of(i), first_of(i + 1), &n_tokens, &n_outliers);
+        edges[i] = (double)first_of(i);
+        tokens[i] = (double)n_tokens;
+        rates[i] = rate(n_tokens, n_outliers);
     }
-    const int64_t width = (longest + MOST_BINS - 1) / MOST_BINS;
-    for (int64_t first = 0; first < longest; first += width) {
-        count(&o, first, first + width, &n_tokens, &n_outliers);
-        ol_json_append(bins, rate(n_tokens, n_outliers));
+    const int64_t width = (longest + MOST_BINS - 1) / MOST_BINS,
+                  n_bins = (longest + width - 1) / width;
+    double *bins = ol_reals_new(&to->per_position, n_bins, arena);
+    to->bin_width = width;
+    for (int64_t i = 0; i < n_bins; i++) {
+        count(&o, i * width, (i + 1) * width, &n_tokens, &n_outliers);
+        bins[i] = rate(n_tokens, n_outliers);
     }
-    ol_json_set(block, "bucket_edges", edges);
-    ol_json_set(block, "n_positions", tokens);
-    ol_json_set(block, "outliers_per_token", rates);
-    ol_json_set(block, "bin_width", ol_json_new_int(width));
-    ol_json_set(block, "per_position", bins);
     ol_outlying_clear(&o);
-    return block;
+    return true;
 }
 
 const struct ol_statistic ol_positions_statistic = {.name = "positions",

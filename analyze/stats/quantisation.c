@@ -389,12 +389,12 @@ static struct ol_reals by_method(double values[OL_N_QUANTISED])
     return (struct ol_reals){.items = values, .n = OL_N_QUANTISED};
 }
 
-static void describe_sites(const struct job *j, struct ol_arena *arena,
-                           struct ol_quantisation *block)
+static void describe_sites(const struct job *j, struct ol_quantisation *block,
+                           struct ol_arena *arena)
 {
-    const size_t n = (size_t)j->q->a->n_sites;
-    struct ol_quantised_site *sites = ol_arena_calloc(arena, n, sizeof *sites);
-    for (size_t i = 0; i < n; i++) {
+    const int64_t n = j->q->a->n_sites;
+    struct ol_quantised_site *sites = ol_list_new(&block->sites, n, sizeof *sites, arena);
+    for (int64_t i = 0; i < n; i++) {
         struct ol_quantise_errors *errors = j->sites[i];
         sites[i] = (struct ol_quantised_site){
             .layer = j->q->a->sites[i].layer,
@@ -405,7 +405,6 @@ static void describe_sites(const struct job *j, struct ol_arena *arena,
             .token_median = by_method(errors[AS_IT_IS].token_median),
             .zeroed = by_method(errors[AS_IT_IS].zeroed)};
     }
-    block->sites = (struct ol_list){sites, (int64_t)n};
     block->sample_tokens = j->sample.n;
     block->sample_first = j->sample.n_first;
     block->k_tokens = j->q->n_kept;
@@ -414,33 +413,23 @@ static void describe_sites(const struct job *j, struct ol_arena *arena,
         rank(j, m, &block->ranking);
 }
 
-/* With no sites where there are no tensors; null without summaries then too. */
-static struct ol_json *describe(const struct job *j)
+/* With no sites where there are no tensors; without summaries then too, nothing. */
+static bool describe(const struct job *j, struct ol_quantisation *block,
+                     struct ol_arena *arena)
 {
-    struct ol_arena arena = {0};
-    const char **methods = ol_arena_calloc(&arena, OL_N_QUANTISED, sizeof *methods);
-    struct ol_quantisation block = {
-        .sample_tokens = OL_ABSENT,
-        .sample_first = OL_ABSENT,
-        .seed = OL_SAMPLE_SEED,
-        .k_dims = K_DIMS,
-        .k_tokens = OL_ABSENT,
-        .int8_divisor = OL_INT8_DIVISOR,
-        .methods = {methods, OL_N_QUANTISED},
-        .sites = {ol_arena_calloc(&arena, 0, 1), 0},
-        .ranking = {ol_arena_calloc(&arena, OL_N_QUANTISED * MOST_RANKED,
-                                    sizeof(struct ol_quantised_rank)),
-                    0}};
-    for (int m = 0; m < OL_N_QUANTISED; m++)
-        methods[m] = ol_quantised_name((enum ol_quantised)m);
-    ol_down_inputs_describe(j->q->a->parts, &arena, &block.down);
+    block->sample_tokens = block->sample_first = block->k_tokens = OL_ABSENT;
+    block->seed = OL_SAMPLE_SEED;
+    block->k_dims = K_DIMS;
+    block->int8_divisor = OL_INT8_DIVISOR;
+    ol_list_new(&block->sites, 0, 1, arena);
+    ol_list_new(&block->ranking, OL_N_QUANTISED * MOST_RANKED,
+                sizeof(struct ol_quantised_rank), arena);
+    block->ranking.n = 0;
+    ol_quantised_names(&block->methods, arena);
+    ol_down_inputs_describe(j->q->a->parts, arena, &block->down);
     if (j->sites != NULL)
-        describe_sites(j, &arena, &block);
-    struct ol_json *json = j->sites != NULL || block.down.items != NULL
-                               ? ol_fields_write(ol_quantisation_struct(), &block)
-                               : ol_json_new_null();
-    ol_arena_clear(&arena);
-    return json;
+        describe_sites(j, block, arena);
+    return j->sites != NULL || block->down.items != NULL;
 }
 
 static struct ol_sample draw_sample(const struct ol_parts *parts)
@@ -477,27 +466,27 @@ static void end_buffers(struct buffers *b)
     free(b->kept);
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     const struct quantisation *q = state;
     if (q->columns == NULL)
-        return describe(&(struct job){.q = q});
+        return describe(&(struct job){.q = q}, block, arena);
     struct job j = {
         .q = q,
         .sample = draw_sample(a->parts),
         .buffers = ol_xcalloc((size_t)a->n_threads, sizeof *j.buffers),
-        .sites = ol_xcalloc((size_t)a->n_sites, sizeof *j.sites),
+        .sites = ol_arena_calloc(arena, (size_t)a->n_sites, sizeof *j.sites),
     };
     for (int i = 0; i < a->n_threads; i++)
         begin_buffers(&j, &j.buffers[i]);
     ol_pool_run(a->pool, a->n_sites, measure, &j);
-    struct ol_json *block = describe(&j);
+    const bool known = describe(&j, block, arena);
     for (int i = 0; i < a->n_threads; i++)
         end_buffers(&j.buffers[i]);
-    free(j.sites);
     free(j.buffers);
     ol_sample_clear(&j.sample);
-    return block;
+    return known;
 }
 
 const struct ol_statistic ol_quantisation_statistic = {.name = "quantisation",

@@ -49,12 +49,6 @@ static double entropy(const struct load *load, int64_t n_experts)
     return bits;
 }
 
-static struct ol_reals reals(struct ol_arena *arena, int64_t n)
-{
-    return (struct ol_reals){.items = ol_arena_calloc(arena, (size_t)n, sizeof(double)),
-                             .n = n};
-}
-
 static void describe(const struct load *load, int64_t n_experts, struct ol_arena *arena,
                      struct ol_router_loads *entry)
 {
@@ -62,49 +56,46 @@ static void describe(const struct load *load, int64_t n_experts, struct ol_arena
     entry->n_pairs = load->n_pairs;
     entry->n_outside = load->n_outside;
     entry->entropy = entropy(load, n_experts);
-    entry->tokens = reals(arena, n_experts);
-    entry->mean_weight = reals(arena, n_experts);
-    entry->never_chosen = reals(arena, n_experts);
+    double *tokens = ol_reals_new(&entry->tokens, n_experts, arena),
+           *weights = ol_reals_new(&entry->mean_weight, n_experts, arena),
+           *never = ol_reals_new(&entry->never_chosen, n_experts, arena);
     entry->never_chosen.n = 0;
     for (int64_t e = 0; e < n_experts; e++) {
-        const double n = (double)load->tokens[e];
-        entry->tokens.items[e] = n;
-        entry->mean_weight.items[e] = n > 0 ? load->weights[e] / n : (double)NAN;
-        if (n == 0)
-            entry->never_chosen.items[entry->never_chosen.n++] = (double)e;
+        tokens[e] = (double)load->tokens[e];
+        weights[e] = tokens[e] > 0 ? load->weights[e] / tokens[e] : (double)NAN;
+        if (load->tokens[e] == 0)
+            never[entry->never_chosen.n++] = (double)e;
         most = load->tokens[e] > most ? load->tokens[e] : most;
     }
     entry->max_load = (double)most * (double)n_experts / (double)load->n_pairs;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     const struct ol_activation_layout *layout = ol_parts_layout(a->parts);
     const struct ol_activation_info *info = ol_parts_info(a->parts);
     const int64_t n_experts = info->model.n_experts;
-    struct ol_arena arena = {0};
+    struct ol_routing *router = block;
     struct ol_router_loads *layers =
-        ol_arena_calloc(&arena, (size_t)layout->n_layers, sizeof *layers);
-    struct ol_routing router = {
-        .n_experts = n_experts, .top_k = info->model.top_k, .layers = {layers, 0}};
+        ol_list_new(&router->layers, layout->n_layers, sizeof *layers, arena);
+    router->n_experts = n_experts;
+    router->top_k = info->model.top_k;
+    router->layers.n = 0;
     for (int l = 0; l < layout->n_layers; l++) {
         if (layout->layers[l].top_k == 0)
             continue;
         struct load load = {.tokens = ol_xcalloc((size_t)n_experts, sizeof(int64_t)),
                             .weights = ol_xcalloc((size_t)n_experts, sizeof(double))};
-        struct ol_router_loads *entry = &layers[router.layers.n++];
+        struct ol_router_loads *entry = &layers[router->layers.n++];
         count(a, l, &load);
         entry->layer = layout->layers[l].number;
-        describe(&load, n_experts, &arena, entry);
+        describe(&load, n_experts, arena, entry);
         free(load.weights);
         free(load.tokens);
     }
-    struct ol_json *block = router.layers.n > 0
-                                ? ol_fields_write(ol_routing_struct(), &router)
-                                : ol_json_new_null();
-    ol_arena_clear(&arena);
-    return block;
+    return router->layers.n > 0;
 }
 
 const struct ol_statistic ol_router_statistic = {.name = "router", .results = results};

@@ -4,6 +4,7 @@
 
 #include "analyze/statistics.h"
 #include "common/magnitude.h"
+#include "common/results/sites.h"
 
 struct site {
     int64_t occurrences, n_nan, n_inf;
@@ -88,10 +89,11 @@ static void end(void *state)
     free(s);
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     const struct sites *s = state;
-    struct ol_json *list = ol_json_new_array();
+    struct ol_site_values *to = ol_list_new(block, a->n_sites, sizeof *to, arena);
     for (int i = 0; i < a->n_sites; i++) {
         struct site sum = {0};
         for (int t = 0; t < s->n_threads; t++) {
@@ -102,21 +104,18 @@ static struct ol_json *results(const struct ol_analysis *a, void *state)
             if (site->max_magnitude > sum.max_magnitude)
                 sum.max_magnitude = site->max_magnitude;
         }
-        struct ol_json *entry = ol_json_new_object();
         /* Of NaN alone nothing is known: neither a maximum nor how many are large. */
         const bool known =
             sum.n_nan < a->parts->n_tokens * ol_parts_layout(a->parts)->d_model;
-        ol_json_set(entry, "layer", ol_json_new_int(a->sites[i].layer));
-        ol_json_set(entry, "site", ol_json_new_string(ol_site_name(a->sites[i].site)));
-        ol_json_set(entry, "occurrences",
-                    known ? ol_json_new_int(sum.occurrences) : ol_json_new_null());
-        ol_json_set(entry, "max_magnitude",
-                    ol_json_new_real(known ? (double)sum.max_magnitude : (double)NAN));
-        ol_json_set(entry, "n_nan", ol_json_new_int(sum.n_nan));
-        ol_json_set(entry, "n_inf", ol_json_new_int(sum.n_inf));
-        ol_json_append(list, entry);
+        to[i] = (struct ol_site_values){
+            .layer = a->sites[i].layer,
+            .site = ol_site_name(a->sites[i].site),
+            .occurrences = known ? sum.occurrences : OL_ABSENT,
+            .max_magnitude = known ? (double)sum.max_magnitude : (double)NAN,
+            .n_nan = sum.n_nan,
+            .n_inf = sum.n_inf};
     }
-    return list;
+    return true;
 }
 
 const struct ol_statistic ol_sites_statistic = {.name = "sites",

@@ -6,138 +6,132 @@
 #include "analyze/describe.h"
 #include "analyze/statistics.h"
 #include "analyze/units.h"
+#include "common/results/super_experts.h"
 
 static double or_nan(const struct ol_unit *unit, double value)
 {
     return unit->n_tokens > 0 ? value : (double)NAN;
 }
 
-static struct ol_json *begin_unit(const struct ol_parts *parts,
-                                  const struct ol_unit *unit, bool with_layer)
+static double gate_mean(const struct ol_unit *unit)
 {
-    struct ol_json *entry = ol_json_new_object();
-    if (with_layer)
-        ol_json_set(entry, "layer", ol_json_new_int(unit->layer));
-    ol_describe_unit(entry, parts, unit->i_layer, unit->number);
-    return entry;
+    return unit->gate_sum / (double)unit->n_tokens;
 }
 
-static struct ol_json *gate_mean(const struct ol_unit *unit)
+static double share_of_median(const struct ol_unit *unit,
+                              const struct ol_super_experts *s)
 {
-    return ol_json_new_real(unit->gate_sum / (double)unit->n_tokens);
+    return fabs(unit->output) / s->median_output;
 }
 
-static struct ol_json *describe_expert(const struct ol_parts *parts,
-                                       const struct ol_unit *unit,
-                                       const struct ol_super_experts *s)
+static struct ol_super_expert describe_expert(const struct ol_parts *parts,
+                                              const struct ol_unit *unit,
+                                              const struct ol_super_experts *s)
 {
-    struct ol_json *entry = begin_unit(parts, unit, true);
-    ol_json_set(entry, "output", ol_json_new_real(unit->output));
-    ol_json_set(entry, "feature", ol_describe_index(unit->feature));
-    ol_describe_place(entry, parts, unit->sequence, unit->position);
-    ol_json_set(entry, "input", ol_json_new_real(unit->input));
-    ol_json_set(entry, "input_column", ol_describe_index(unit->input_column));
-    ol_json_set(entry, "n_tokens", ol_json_new_int(unit->n_tokens));
-    ol_json_set(entry, "gate_mean", gate_mean(unit));
-    ol_json_set(entry, "share_of_max",
-                ol_json_new_real(fabs(unit->output) / s->max_output));
-    ol_json_set(entry, "share_of_median",
-                ol_json_new_real(fabs(unit->output) / s->median_output));
-    ol_json_set(entry, "z", ol_json_new_real(ol_units_z(s, unit)));
-    return entry;
+    return (struct ol_super_expert){
+        .who = ol_describe_component(parts, unit->i_layer, unit->number),
+        .output = unit->output,
+        .feature = ol_describe_index(unit->feature),
+        .at = ol_describe_place(parts, unit->sequence, unit->position),
+        .input = unit->input,
+        .input_column = ol_describe_index(unit->input_column),
+        .n_tokens = unit->n_tokens,
+        .gate_mean = gate_mean(unit),
+        .share_of_max = fabs(unit->output) / s->max_output,
+        .share_of_median = share_of_median(unit, s),
+        .z = ol_units_z(s, unit)};
 }
 
-static struct ol_json *describe_robust(const struct ol_parts *parts,
-                                       const struct ol_super_experts *s)
+static void describe_robust(const struct ol_parts *parts,
+                            const struct ol_super_experts *s, struct ol_super_robust *to,
+                            struct ol_arena *arena)
 {
-    struct ol_json *robust = ol_json_new_object(), *list = ol_json_new_array();
-    for (int64_t i = 0; i < s->n_robust; i++) {
-        struct ol_json *entry = begin_unit(parts, s->robust[i], true);
-        ol_json_set(entry, "output", ol_json_new_real(s->robust[i]->output));
-        ol_json_set(entry, "share_of_median",
-                    ol_json_new_real(fabs(s->robust[i]->output) / s->median_output));
-        ol_json_set(entry, "z", ol_json_new_real(ol_units_z(s, s->robust[i])));
-        ol_json_append(list, entry);
-    }
-    ol_json_set(robust, "min_z", ol_json_new_real(ol_super_default.min_z));
-    ol_json_set(robust, "median", ol_json_new_real(s->median));
-    ol_json_set(robust, "mad", ol_json_new_real(s->mad));
-    ol_json_set(robust, "experts", list);
-    return robust;
+    struct ol_robust_expert *experts =
+        ol_list_new(&to->experts, s->n_robust, sizeof *experts, arena);
+    for (int64_t i = 0; i < s->n_robust; i++)
+        experts[i] = (struct ol_robust_expert){
+            .who =
+                ol_describe_component(parts, s->robust[i]->i_layer, s->robust[i]->number),
+            .output = s->robust[i]->output,
+            .share_of_median = share_of_median(s->robust[i], s),
+            .z = ol_units_z(s, s->robust[i])};
+    to->min_z = ol_super_default.min_z;
+    to->median = s->median;
+    to->mad = s->mad;
 }
 
-/* The rule is meaningful where it can leave the largest output out: above the percentile
- * of at most 200 outputs is always one, the largest, however small. */
-static struct ol_json *describe_noise(const struct ol_super_experts *s)
+/* Units are layer by layer, and in each numbered from 0. */
+static void describe_layers(const struct ol_parts *parts, const struct ol_units *u,
+                            struct ol_list *list, struct ol_arena *arena)
 {
-    struct ol_json *noise = ol_json_new_object();
-    ol_json_set(noise, "n_experts", ol_json_new_int(s->n_outputs));
-    ol_json_set(noise, "n_above", ol_json_new_int(s->n_above));
-    ol_json_set(noise, "expected", ol_json_new_real(s->expected));
-    ol_json_set(noise, "probability", ol_json_new_real(s->probability));
-    ol_json_set(noise, "meaningful", ol_json_new_bool(s->n_above > 1));
-    return noise;
-}
-
-static struct ol_json *describe_layers(const struct ol_parts *parts,
-                                       const struct ol_units *u)
-{
-    struct ol_json *layers = ol_json_new_array(), *list = NULL;
+    const struct ol_activation_layout *layout = ol_parts_layout(parts);
+    struct ol_super_layer *layer =
+        ol_list_new(list, layout->n_layers, sizeof *layer, arena);
+    struct ol_super_unit *to = NULL;
+    list->n = 0;
     for (int64_t i = 0; i < u->n; i++) {
         const struct ol_unit *unit = &u->units[i];
         if (unit->number == 0) {
-            struct ol_json *layer = ol_json_new_object();
-            list = ol_json_new_array();
-            ol_json_set(layer, "layer", ol_json_new_int(unit->layer));
-            ol_json_set(layer, "units", list);
-            ol_json_append(layers, layer);
+            layer = (struct ol_super_layer *)list->items + list->n++;
+            layer->layer = unit->layer;
+            to = ol_list_new(&layer->units, layout->layers[unit->i_layer].n_units,
+                             sizeof *to, arena);
         }
-        struct ol_json *entry = begin_unit(parts, unit, false);
-        ol_json_set(entry, "n_tokens", ol_json_new_int(unit->n_tokens));
-        ol_json_set(entry, "gate_mean", gate_mean(unit));
-        ol_json_set(entry, "input", ol_json_new_real(or_nan(unit, unit->input)));
-        ol_json_set(entry, "output", ol_json_new_real(or_nan(unit, unit->output)));
-        ol_json_append(list, entry);
+        const struct ol_named_component who =
+            ol_describe_component(parts, unit->i_layer, unit->number);
+        to[unit->number] = (struct ol_super_unit){.kind = who.kind,
+                                                  .expert = who.expert,
+                                                  .n_tokens = unit->n_tokens,
+                                                  .gate_mean = gate_mean(unit),
+                                                  .input = or_nan(unit, unit->input),
+                                                  .output = or_nan(unit, unit->output)};
     }
-    return layers;
 }
 
-static struct ol_json *describe(const struct ol_parts *parts, const struct ol_units *u)
+static void describe(const struct ol_parts *parts, const struct ol_units *u,
+                     struct ol_super_block *to, struct ol_arena *arena)
 {
     const struct ol_super_criterion *c = &ol_super_default;
-    struct ol_json *block = ol_json_new_object(), *criterion = ol_json_new_object(),
-                   *experts = ol_json_new_array();
     struct ol_super_experts s;
     ol_units_super(parts, u, c, &s);
-    ol_json_set(criterion, "percentile", ol_json_new_real(c->percentile));
-    ol_json_set(criterion, "min_share", ol_json_new_real(c->min_share));
-    ol_json_set(criterion, "first_layers", ol_json_new_real(c->first_layers));
+    to->criterion = ol_arena_calloc(arena, 1, sizeof *to->criterion);
+    *to->criterion =
+        (struct ol_super_limits){c->percentile, c->min_share, c->first_layers};
+    to->limit = s.limit;
+    to->max_output = s.max_output;
+    to->median_output = s.median_output;
+    struct ol_super_expert *experts =
+        ol_list_new(&to->experts, s.n, sizeof *experts, arena);
     for (int64_t i = 0; i < s.n; i++)
-        ol_json_append(experts, describe_expert(parts, s.experts[i], &s));
-    ol_json_set(block, "criterion", criterion);
-    ol_json_set(block, "limit", ol_json_new_real(s.limit));
-    ol_json_set(block, "max_output", ol_json_new_real(s.max_output));
-    ol_json_set(block, "experts", experts);
-    ol_json_set(block, "median_output", ol_json_new_real(s.median_output));
-    ol_json_set(block, "noise", describe_noise(&s));
-    ol_json_set(block, "robust", describe_robust(parts, &s));
-    ol_json_set(block, "layers", describe_layers(parts, u));
+        experts[i] = describe_expert(parts, s.experts[i], &s);
+    /* The rule is meaningful where it can leave the largest output out: above the
+     * percentile of at most 200 outputs is always one, the largest, however small. */
+    to->noise = ol_arena_calloc(arena, 1, sizeof *to->noise);
+    *to->noise = (struct ol_super_noise){.n_experts = s.n_outputs,
+                                         .n_above = s.n_above,
+                                         .expected = s.expected,
+                                         .probability = s.probability,
+                                         .meaningful = s.n_above > 1};
+    to->robust = ol_arena_calloc(arena, 1, sizeof *to->robust);
+    describe_robust(parts, &s, to->robust, arena);
+    describe_layers(parts, u, &to->layers, arena);
     ol_units_super_clear(&s);
-    return block;
 }
 
-/* Null where no expert was recorded. */
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+/* Nothing where no expert was recorded. */
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     struct ol_units u;
-    struct ol_json *block = NULL;
+    bool any = false;
     ol_units_read(a->parts, &u);
-    for (int64_t i = 0; i < u.n && block == NULL; i++)
-        if (u.units[i].routed)
-            block = describe(a->parts, &u);
+    for (int64_t i = 0; i < u.n; i++)
+        any |= u.units[i].routed;
+    if (any)
+        describe(a->parts, &u, block, arena);
     ol_units_clear(&u);
-    return block != NULL ? block : ol_json_new_null();
+    return any;
 }
 
 const struct ol_statistic ol_super_experts_statistic = {.name = "super_experts",

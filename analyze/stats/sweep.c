@@ -11,6 +11,7 @@
 
 #include "analyze/statistics.h"
 #include "common/magnitude.h"
+#include "common/results/sweep.h"
 
 enum { FIRST_THRESHOLD = 3, N_THRESHOLDS = 18, N_LAYER_STEPS = 20 };
 
@@ -310,45 +311,38 @@ static struct table *add_up(struct tables *t)
     return sums;
 }
 
-static struct ol_json *describe(int64_t counts[N_LAYER_STEPS][N_POSITION_STEPS])
-{
-    struct ol_json *rows = ol_json_new_array();
-    for (int l = 0; l < N_LAYER_STEPS; l++) {
-        struct ol_json *row = ol_json_new_array();
-        for (int p = 0; p < N_POSITION_STEPS; p++)
-            ol_json_append(row, ol_json_new_int(counts[l][p]));
-        ol_json_append(rows, row);
-    }
-    return rows;
-}
-
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     const struct sweep *s = state;
+    struct ol_sweep *to = block;
+    enum { N_CELLS = N_LAYER_STEPS * N_POSITION_STEPS };
     if (a->from_summaries || a->n_sites == 0)
-        return ol_json_new_null();
-    struct ol_json *sweep = ol_json_new_object(), *thresholds = ol_json_new_array(),
-                   *layers = ol_json_new_array(), *positions = ol_json_new_array(),
-                   *pairs = ol_json_new_array(), *unique = ol_json_new_array();
+        return false;
     struct tables all = {s, ol_xcalloc((size_t)a->n_threads, sizeof *all.of_thread)};
     ol_pool_run(a->pool, (int64_t)((s->d_model + GROUP - 1) / GROUP), add_group, &all);
-    struct table *tables = add_up(&all);
-    for (int t = 0; t < N_THRESHOLDS; t++) {
-        ol_json_append(thresholds, ol_json_new_int(FIRST_THRESHOLD + t));
-        ol_json_append(pairs, describe(tables[t].pairs));
-        ol_json_append(unique, describe(tables[t].unique));
-    }
-    free(all.of_thread);
+    const struct table *tables = add_up(&all);
+    double *thresholds = ol_reals_new(&to->thresholds, N_THRESHOLDS, arena),
+           *layers = ol_reals_new(&to->layer_fractions, N_LAYER_STEPS, arena),
+           *positions = ol_reals_new(&to->position_fractions, N_POSITION_STEPS, arena),
+           *pairs = ol_reals_new(&to->pairs, N_THRESHOLDS * N_CELLS, arena),
+           *unique = ol_reals_new(&to->unique, N_THRESHOLDS * N_CELLS, arena);
+    for (int t = 0; t < N_THRESHOLDS; t++)
+        thresholds[t] = FIRST_THRESHOLD + t;
     for (int l = 0; l < N_LAYER_STEPS; l++)
-        ol_json_append(layers, ol_json_new_real(layer_fraction(l)));
+        layers[l] = layer_fraction(l);
     for (int p = 0; p < N_POSITION_STEPS; p++)
-        ol_json_append(positions, ol_json_new_real(position_fractions[p]));
-    ol_json_set(sweep, "thresholds", thresholds);
-    ol_json_set(sweep, "layer_fractions", layers);
-    ol_json_set(sweep, "position_fractions", positions);
-    ol_json_set(sweep, "pairs", pairs);
-    ol_json_set(sweep, "unique", unique);
-    return sweep;
+        positions[p] = position_fractions[p];
+    for (int i = 0; i < N_THRESHOLDS * N_CELLS; i++) {
+        const struct table *t = &tables[i / N_CELLS];
+        const int l = i % N_CELLS / N_POSITION_STEPS, p = i % N_POSITION_STEPS;
+        pairs[i] = (double)t->pairs[l][p];
+        unique[i] = (double)t->unique[l][p];
+    }
+    to->pairs.inner[0] = to->unique.inner[0] = N_LAYER_STEPS;
+    to->pairs.inner[1] = to->unique.inner[1] = N_POSITION_STEPS;
+    free(all.of_thread);
+    return true;
 }
 
 const struct ol_statistic ol_sweep_statistic = {

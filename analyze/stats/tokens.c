@@ -11,16 +11,12 @@
 #include "analyze/features.h"
 #include "analyze/outlying.h"
 #include "analyze/massive.h"
+#include "common/results/tokens.h"
 
 enum {
     MOST_PIECES = 40,
     MIN_TOKENS = 10, /* of a piece in the text: of fewer a rate says little */
 };
-
-static struct ol_json *real_or_null(double x)
-{
-    return isfinite(x) ? ol_json_new_real(x) : ol_json_new_null();
-}
 
 /* ---- by text ---- */
 
@@ -94,77 +90,74 @@ static double ratio(double a, double b)
 }
 
 /* Their share of the outliers, of the tokens, and the one by the other. */
-static void describe_lift(struct ol_json *entry, int64_t n_outliers, int64_t n_tokens,
-                          const struct totals *all)
+static void describe_lift(int64_t n_outliers, int64_t n_tokens, const struct totals *all,
+                          struct ol_token_lift *to)
 {
-    const double share = ratio((double)n_outliers, (double)all->n_outliers),
-                 base = ratio((double)n_tokens, (double)all->n_tokens);
-    ol_json_set(entry, "share", real_or_null(share));
-    ol_json_set(entry, "base_rate", real_or_null(base));
-    ol_json_set(entry, "lift", real_or_null(ratio(share, base)));
+    to->share = ratio((double)n_outliers, (double)all->n_outliers);
+    to->base_rate = ratio((double)n_tokens, (double)all->n_tokens);
+    to->lift = ratio(to->share, to->base_rate);
 }
 
-static struct ol_json *describe_pieces(const struct ol_parts *parts,
-                                       const struct piece *pieces, size_t n,
-                                       const struct totals *all)
+static void describe_pieces(const struct ol_parts *parts, const struct piece *pieces,
+                            size_t n, const struct totals *all, struct ol_tokens *block,
+                            struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
-    for (size_t i = 0; i < n && ol_json_length(list) < MOST_PIECES; i++) {
+    struct ol_token_piece *to =
+        ol_list_new(&block->pieces, MOST_PIECES, sizeof *to, arena);
+    int64_t listed = 0;
+    for (size_t i = 0; i < n && listed < MOST_PIECES; i++) {
         if (pieces[i].n_outliers == 0 || pieces[i].n_tokens < MIN_TOKENS)
             continue;
-        struct ol_json *one = ol_json_new_object();
-        ol_describe_token(one, parts, pieces[i].id);
-        ol_json_set(one, "n_tokens", ol_json_new_int(pieces[i].n_tokens));
-        ol_json_set(one, "n_outliers", ol_json_new_int(pieces[i].n_outliers));
-        ol_json_set(one, "per_token", ol_json_new_real(per_token(&pieces[i])));
-        describe_lift(one, pieces[i].n_outliers, pieces[i].n_tokens, all);
-        ol_json_append(list, one);
+        to[listed] =
+            (struct ol_token_piece){.token = ol_describe_token(parts, pieces[i].id),
+                                    .n_tokens = pieces[i].n_tokens,
+                                    .n_outliers = pieces[i].n_outliers,
+                                    .per_token = per_token(&pieces[i])};
+        describe_lift(pieces[i].n_outliers, pieces[i].n_tokens, all, &to[listed++].lift);
     }
-    return list;
+    block->min_tokens = MIN_TOKENS;
+    block->pieces.n = listed;
 }
 
-static struct ol_json *share(int64_t n_outliers, int64_t n_tokens,
-                             const struct totals *all)
+static struct ol_token_share *share(int64_t n_outliers, int64_t n_tokens,
+                                    const struct totals *all, struct ol_arena *arena)
 {
-    struct ol_json *one = ol_json_new_object();
-    ol_json_set(one, "n", ol_json_new_int(n_outliers));
-    ol_json_set(one, "n_tokens", ol_json_new_int(n_tokens));
-    describe_lift(one, n_outliers, n_tokens, all);
-    return one;
+    struct ol_token_share *share = ol_arena_calloc(arena, 1, sizeof *share);
+    *share = (struct ol_token_share){.n = n_outliers, .n_tokens = n_tokens};
+    describe_lift(n_outliers, n_tokens, all, &share->lift);
+    return share;
 }
 
-static struct ol_json *delimiters(const struct ol_parts *parts,
-                                  const struct piece *pieces, size_t n,
-                                  const struct totals *all)
+static struct ol_token_share *delimiters(const struct ol_parts *parts,
+                                         const struct piece *pieces, size_t n,
+                                         const struct totals *all, struct ol_arena *arena)
 {
     int64_t outliers = 0, tokens = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *text = ol_describe_piece(parts, pieces[i].id);
+        const char *text = ol_describe_token(parts, pieces[i].id).piece;
         if (text == NULL)
-            return ol_json_new_null(); /* ids without a tokenizer */
+            return NULL; /* ids without a tokenizer */
         if (!is_delimiter(text))
             continue;
         outliers += pieces[i].n_outliers;
         tokens += pieces[i].n_tokens;
     }
-    return share(outliers, tokens, all);
+    return share(outliers, tokens, all, arena);
 }
 
 /* ---- without some tokens ---- */
 
 /* n_tokens: how many are marked. */
-static struct ol_json *counts_without(const struct ol_analysis *a,
-                                      const uint8_t *const *skip, int64_t n_tokens)
+static struct ol_token_counts *counts_without(const struct ol_analysis *a,
+                                              const uint8_t *const *skip,
+                                              int64_t n_tokens, struct ol_arena *arena)
 {
     struct ol_counts_without c;
     if (!ol_outlying_without(a, skip, &c))
-        return ol_json_new_null();
-    struct ol_json *one = ol_json_new_object();
-    ol_json_set(one, "pairs", ol_json_new_int(c.pairs));
-    ol_json_set(one, "unique", ol_json_new_int(c.unique));
-    ol_json_set(one, "pooled", ol_json_new_int(c.pooled));
-    ol_json_set(one, "n_tokens", ol_json_new_int(n_tokens));
-    return one;
+        return NULL;
+    struct ol_token_counts *counts = ol_arena_calloc(arena, 1, sizeof *counts);
+    *counts = (struct ol_token_counts){c.pairs, c.unique, c.pooled, n_tokens};
+    return counts;
 }
 
 static uint8_t **new_marks(const struct ol_parts *parts)
@@ -182,64 +175,66 @@ static void free_marks(const struct ol_parts *parts, uint8_t **marks)
     free(marks);
 }
 
-static struct ol_json *without_first(const struct ol_analysis *a)
+static struct ol_token_counts *without_first(const struct ol_analysis *a,
+                                             struct ol_arena *arena)
 {
     uint8_t **marks = new_marks(a->parts);
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         marks[s][0] = 1;
-    struct ol_json *one =
-        counts_without(a, (const uint8_t *const *)marks, a->parts->n_sequences);
+    struct ol_token_counts *counts =
+        counts_without(a, (const uint8_t *const *)marks, a->parts->n_sequences, arena);
     free_marks(a->parts, marks);
-    return one;
+    return counts;
 }
 
-static struct ol_json *without_massive(const struct ol_analysis *a)
+static struct ol_token_counts *without_massive(const struct ol_analysis *a,
+                                               struct ol_arena *arena)
 {
     struct ol_massive m;
     if (!ol_massive_find(a->parts, &ol_massive_default, &m))
-        return ol_json_new_null();
+        return NULL;
     uint8_t **marks = new_marks(a->parts);
     int64_t n = 0;
     ol_massive_mark(&m, marks);
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         for (int64_t p = 0; p < a->parts->lengths[s]; p++)
             n += marks[s][p];
-    struct ol_json *one = counts_without(a, (const uint8_t *const *)marks, n);
+    struct ol_token_counts *counts =
+        counts_without(a, (const uint8_t *const *)marks, n, arena);
     free_marks(a->parts, marks);
     ol_massive_clear(&m);
-    return one;
+    return counts;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     (void)state;
     struct ol_outlying o;
+    struct ol_tokens *to = block;
     if (!ol_outlying_find(a, &o))
-        return ol_json_new_null();
+        return false;
     struct totals all = {.n_tokens = a->parts->n_tokens};
-    int64_t first = 0, places = 0;
+    int64_t first = 0;
     for (int64_t s = 0; s < a->parts->n_sequences; s++) {
         first += o.counts[s][0];
         for (int64_t p = 0; p < a->parts->lengths[s]; p++) {
             all.n_outliers += o.counts[s][p];
-            places += o.counts[s][p] > 0;
+            to->n_positions += o.counts[s][p] > 0;
         }
     }
     size_t n;
     struct piece *pieces = count_pieces(&o, &n);
-    struct ol_json *block = ol_json_new_object();
-    ol_json_set(block, "n_tokens", ol_json_new_int(all.n_tokens));
-    ol_json_set(block, "n_positions", ol_json_new_int(places));
-    ol_json_set(block, "n_outliers", ol_json_new_int(all.n_outliers));
-    ol_json_set(block, "first_token", share(first, a->parts->n_sequences, &all));
-    ol_json_set(block, "delimiters", delimiters(a->parts, pieces, n, &all));
-    ol_json_set(block, "min_tokens", ol_json_new_int(MIN_TOKENS));
-    ol_json_set(block, "pieces", describe_pieces(a->parts, pieces, n, &all));
-    ol_json_set(block, "without_first", without_first(a));
-    ol_json_set(block, "without_massive", without_massive(a));
+    to->n_tokens = all.n_tokens;
+    to->n_outliers = all.n_outliers;
+    to->first_token = share(first, a->parts->n_sequences, &all, arena);
+    to->delimiters = delimiters(a->parts, pieces, n, &all, arena);
+    describe_pieces(a->parts, pieces, n, &all, to, arena);
+    to->without_first = without_first(a, arena);
+    to->without_massive = without_massive(a, arena);
     free(pieces);
     ol_outlying_clear(&o);
-    return block;
+    return true;
 }
 
 const struct ol_statistic ol_tokens_statistic = {.name = "tokens", .results = results};

@@ -19,9 +19,6 @@ extern const struct ol_statistic ol_llm_int8_statistic;
 /* What is counted of a resample. */
 enum { PAIRS, UNIQUE, POOLED, MEAN_LAYERS, MEAN_POSITIONS, N_NUMBERS };
 
-static const char *const names[N_NUMBERS] = {
-    "pairs", "unique", "pooled", "mean_layer_fraction", "mean_position_fraction"};
-
 /* A feature that a resample might count as pooled, by batch. */
 struct candidate {
     uint64_t *sites;    /* [n_batches][words]: bit i, an occurrence at site i */
@@ -219,29 +216,22 @@ static double percentile(const double *values, size_t n, double p)
                      : values[n - 1];
 }
 
-static struct ol_json *real(double x)
-{
-    return isfinite(x) ? ol_json_new_real(x) : ol_json_new_null();
-}
-
 /* Resamples without a pair have no mean; the interval is of those that have one. */
-static struct ol_json *interval(double value, double *values, bool known)
+static struct ol_interval interval(double value, double *values, bool known)
 {
-    struct ol_json *one = ol_json_new_object();
     size_t n = 0;
     for (size_t i = 0; known && i < RESAMPLES; i++)
         if (!isnan(values[i]))
             values[n++] = values[i];
     if (n > 0)
         qsort(values, n, sizeof *values, compare);
-    ol_json_set(one, "value", real(value));
-    ol_json_set(one, "low", real(n > 0 ? percentile(values, n, (1 - level) / 2) : NAN));
-    ol_json_set(one, "high", real(n > 0 ? percentile(values, n, (1 + level) / 2) : NAN));
-    return one;
+    return (struct ol_interval){
+        value, n > 0 ? percentile(values, n, (1 - level) / 2) : (double)NAN,
+        n > 0 ? percentile(values, n, (1 + level) / 2) : (double)NAN};
 }
 
 /* One batch is all that there is: drawn again it says nothing. */
-static void resample(struct bootstrap *b, struct ol_json *block)
+static void resample(struct bootstrap *b, struct ol_interval intervals[N_NUMBERS])
 {
     double *values[N_NUMBERS], numbers[N_NUMBERS];
     int64_t *drawn = ol_xcalloc((size_t)b->n_batches, sizeof *drawn);
@@ -260,8 +250,7 @@ static void resample(struct bootstrap *b, struct ol_json *block)
         drawn[j] = j;
     count(b, drawn, RESAMPLES + 1, numbers);
     for (int k = 0; k < N_NUMBERS; k++) {
-        ol_json_set(block, names[k],
-                    interval(numbers[k], values[k], several && k != UNIQUE));
+        intervals[k] = interval(numbers[k], values[k], several && k != UNIQUE);
         free(values[k]);
     }
     free(drawn);
@@ -270,7 +259,7 @@ static void resample(struct bootstrap *b, struct ol_json *block)
 /* ---- halves ---- */
 
 /* Batches 0, 2, 4, ... and 1, 3, 5, ...: both halves run through the text. */
-static struct ol_json *split_half(const struct llm_int8 *s)
+static struct ol_split_half *split_half(const struct llm_int8 *s, struct ol_arena *arena)
 {
     uint8_t *halves = ol_xcalloc(s->d_model, 1);
     int64_t n[4] = {0};
@@ -281,50 +270,54 @@ static struct ol_json *split_half(const struct llm_int8 *s)
         n[halves[f]]++;
     free(halves);
     const int64_t any = n[1] + n[2] + n[3];
-    struct ol_json *split = ol_json_new_object();
-    ol_json_set(split, "unique_a", ol_json_new_int(n[1] + n[3]));
-    ol_json_set(split, "unique_b", ol_json_new_int(n[2] + n[3]));
-    ol_json_set(split, "both", ol_json_new_int(n[3]));
-    ol_json_set(split, "jaccard", real(any > 0 ? (double)n[3] / (double)any : NAN));
+    struct ol_split_half *split = ol_arena_calloc(arena, 1, sizeof *split);
+    *split = (struct ol_split_half){.unique_a = n[1] + n[3],
+                                    .unique_b = n[2] + n[3],
+                                    .both = n[3],
+                                    .jaccard = (double)n[3] / (double)any};
     return split;
 }
 
-static struct ol_json *consistency(const struct llm_int8 *s)
+static void consistency(const struct llm_int8 *s, struct ol_list *list,
+                        struct ol_arena *arena)
 {
-    struct ol_json *list = ol_json_new_array();
-    int64_t *n = ol_xcalloc((size_t)s->a->n_batches + 1, sizeof *n);
+    const int64_t most = s->a->n_batches;
+    struct ol_consistency *to = ol_list_new(list, most, sizeof *to, arena);
+    int64_t *n = ol_xcalloc((size_t)most + 1, sizeof *n);
+    list->n = 0;
     for (size_t f = 0; f < s->d_model; f++)
         n[s->batches_of_feature[f]]++;
-    for (int64_t i = 1; i <= s->a->n_batches; i++) {
-        if (n[i] == 0)
-            continue;
-        struct ol_json *one = ol_json_new_object();
-        ol_json_set(one, "batches", ol_json_new_int(i));
-        ol_json_set(one, "n_features", ol_json_new_int(n[i]));
-        ol_json_append(list, one);
-    }
+    for (int64_t i = 1; i <= most; i++)
+        if (n[i] > 0)
+            to[list->n++] = (struct ol_consistency){i, n[i]};
     free(n);
-    return list;
 }
 
-static struct ol_json *results(const struct ol_analysis *a, void *state)
+static bool results(const struct ol_analysis *a, void *state, void *block,
+                    struct ol_arena *arena)
 {
     if (a->n_sites == 0)
-        return ol_json_new_null();
+        return false;
     const struct llm_int8 *s = ol_statistic_state(a, &ol_llm_int8_statistic);
     struct bootstrap b;
-    struct ol_json *block = ol_json_new_object();
-    ol_json_set(block, "resamples", ol_json_new_int(a->n_batches > 1 ? RESAMPLES : 0));
-    ol_json_set(block, "seed", ol_json_new_int(SEED));
-    ol_json_set(block, "level", ol_json_new_real(level));
+    struct ol_interval *intervals = ol_arena_calloc(arena, N_NUMBERS, sizeof *intervals);
     begin(&b, s);
-    resample(&b, block);
+    resample(&b, intervals);
     end(&b);
-    ol_json_set(block, "split_half",
-                a->n_batches > 1 ? split_half(s) : ol_json_new_null());
-    ol_json_set(block, "consistency", consistency(s));
-    ol_json_set(block, "margin", ol_margin_describe(state, s));
-    return block;
+    struct ol_uncertainty *to = block;
+    *to = (struct ol_uncertainty){.resamples = a->n_batches > 1 ? RESAMPLES : 0,
+                                  .seed = SEED,
+                                  .level = level,
+                                  .pairs = &intervals[PAIRS],
+                                  .unique = &intervals[UNIQUE],
+                                  .pooled = &intervals[POOLED],
+                                  .mean_layer_fraction = &intervals[MEAN_LAYERS],
+                                  .mean_position_fraction = &intervals[MEAN_POSITIONS],
+                                  .split_half =
+                                      a->n_batches > 1 ? split_half(s, arena) : NULL,
+                                  .margin = ol_margin_describe(state, s, arena)};
+    consistency(s, &to->consistency, arena);
+    return true;
 }
 
 static void *begin_margin(const struct ol_analysis *a)

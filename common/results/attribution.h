@@ -12,9 +12,7 @@
 OL_STRUCT(ol_layer_tokens, OL_LAYER_TOKENS_FIELDS, "")
 
 #define OL_STREAM_WRITER_FIELDS(F)                      \
-    F(COUNT, layer, 0, "")                              \
-    F(UNIT, kind, 0, "")                                \
-    F(COUNT, expert, OL_NULL, "")                       \
+    F(MEMBERS(ol_named_component), who, 0, "")          \
     F(COUNT, n_tokens, 0, "on which it is known")       \
     F(REAL, sum, OL_NULL, "along the sign of the peak") \
     F(REAL, share, OL_NULL, "of magnitude")

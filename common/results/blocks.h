@@ -10,13 +10,16 @@
 #include "common/results/expert_quantisation.h"
 #include "common/results/generators.h"
 #include "common/results/links.h"
+#include "common/results/llm_int8.h"
 #include "common/results/massive.h"
 #include "common/results/onset.h"
+#include "common/results/perplexity.h"
 #include "common/results/phase_shift.h"
 #include "common/results/position_map.h"
 #include "common/results/positions.h"
 #include "common/results/quantisation.h"
 #include "common/results/router.h"
+#include "common/results/sites.h"
 #include "common/results/super_experts.h"
 #include "common/results/sweep.h"
 #include "common/results/tokens.h"
@@ -24,6 +27,7 @@
 
 /* clang-format off */
 #define OL_BLOCKS_FIELDS(F)                                                      \
+    F(OBJECT(ol_llm_int8), llm_int8, OL_NULL | OL_OLD, "")                       \
     F(OBJECT(ol_routing), router, OL_NULL | OL_OLD, "")                          \
     F(OBJECT(ol_distributions), distributions, OL_NULL | OL_OLD, "")             \
     F(OBJECT(ol_massive_block), massive, OL_NULL | OL_OLD, "")                   \
@@ -39,9 +43,11 @@
     F(OBJECT(ol_phase_shift), phase_shift, OL_NULL | OL_OLD, "")                 \
     F(OBJECT(ol_quantisation), quantisation, OL_NULL | OL_OLD, "")               \
     F(OBJECT(ol_expert_quantisation), expert_quantisation, OL_NULL | OL_OLD, "") \
-    F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")                      \
-    F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")            \
-    F(OBJECT(ol_generators), generators, OL_NULL | OL_OLD, "")
+    F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")                       \
+    F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")             \
+    F(OBJECT(ol_generators), generators, OL_NULL | OL_OLD, "")                   \
+    F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
+    F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")
 /* clang-format on */
 

@@ -10,7 +10,8 @@
  *         F(LIST(ol_part), parts, 0, "the largest first")
  *     OL_STRUCT(ol_example, OL_EXAMPLE_FIELDS, "What the block is of")
  *
- * An absent value is OL_ABSENT of an integer, NAN of a number, false, and else NULL. */
+ * An absent value is OL_ABSENT of an integer, NAN of a number, false or OL_UNKNOWN, and
+ * else NULL. */
 #ifndef OL_RESULTS_FIELD_H
 #define OL_RESULTS_FIELD_H
 
@@ -22,6 +23,9 @@
 
 #define OL_ABSENT INT64_MIN
 
+/* What may be not known; true is OL_YES. */
+enum ol_maybe { OL_UNKNOWN, OL_NO, OL_YES };
+
 /* What the structs of a results file point to; freed at once. Start from {0}. */
 struct ol_arena {
     void **pieces; /* [n] */
@@ -29,6 +33,8 @@ struct ol_arena {
 };
 /* Zeroed, never NULL, also for n = 0. */
 void *ol_arena_calloc(struct ol_arena *a, size_t n, size_t size);
+/* What was allocated elsewhere becomes the arena's. */
+void *ol_arena_take(struct ol_arena *a, void *taken);
 void ol_arena_clear(struct ol_arena *a);
 
 struct ol_list {
@@ -42,6 +48,10 @@ struct ol_reals {
      * have, from the outside. Wanted by a writer, not known to a reader. */
     int64_t inner[2];
 };
+
+/* n elements, zeroed, which become the list's; returned to be filled in. */
+void *ol_list_new(struct ol_list *list, int64_t n, size_t size, struct ol_arena *arena);
+double *ol_reals_new(struct ol_reals *reals, int64_t n, struct ol_arena *arena);
 
 /* Integers of a results file are within plus and minus this: what programs that know
  * doubles alone read exactly, and what can be added up without running over. */
@@ -58,9 +68,11 @@ enum ol_field_kind {
     OL_FIELD_WORD,    /* const char *, one of some */
     OL_FIELD_TEXTS,   /* struct ol_list of const char * */
     OL_FIELD_BOOL,    /* bool */
+    OL_FIELD_MAYBE,   /* enum ol_maybe */
     OL_FIELD_NUMBERS, /* struct ol_reals */
     OL_FIELD_OBJECT,  /* a pointer to a struct */
     OL_FIELD_LIST,    /* struct ol_list of structs */
+    OL_FIELD_MEMBERS, /* a struct whose members are the object's own */
 };
 
 /* What else is known of a field. */
@@ -68,8 +80,12 @@ enum {
     OL_NULL = 1,  /* null where it is absent */
     OL_NULLS = 2, /* elements may be null */
     OL_OLD = 4,   /* older files have it not */
+    OL_EVEN = 8,  /* NUMBERS: as many as in the first struct of the list */
 };
 #define OL_AT_MOST(n) ((n) << 8) /* elements */
+/* NUMBERS: as many as these counts, or lists, of the struct or of those around it come
+ * to, as in OL_NULL OL_PER("layers x n_experts"); or so many: OL_PER("3"). */
+#define OL_PER(names) , .per = names
 
 struct ol_struct;
 struct ol_field {
@@ -81,7 +97,8 @@ struct ol_field {
     unsigned flags;
     size_t offset;
     const char *words;                        /* WORD: with | between them */
-    const struct ol_struct *(*element)(void); /* OBJECT, LIST */
+    const char *per;                          /* NUMBERS: OL_PER, or NULL */
+    const struct ol_struct *(*element)(void); /* OBJECT, LIST, MEMBERS */
 };
 struct ol_struct {
     const char *name; /* its tag */
@@ -102,15 +119,17 @@ struct ol_struct {
 #define OL_MEMBER_TEXT          const char *
 #define OL_MEMBER_WORD(words)   const char *
 #define OL_MEMBER_SITE          const char *
-#define OL_MEMBER_UNIT          const char *
+#define OL_MEMBER_COMPONENT     const char *
 #define OL_MEMBER_TEXTS         struct ol_list
 #define OL_MEMBER_BOOL          bool
+#define OL_MEMBER_MAYBE         enum ol_maybe
 #define OL_MEMBER_COUNTS(depth) struct ol_reals
 #define OL_MEMBER_REALS(depth)  struct ol_reals
 #define OL_MEMBER_SIZES(depth)  struct ol_reals
 #define OL_MEMBER_SHARES(depth) struct ol_reals
 #define OL_MEMBER_OBJECT(tag)   struct tag *
 #define OL_MEMBER_LIST(tag)     struct ol_list
+#define OL_MEMBER_MEMBERS(tag)  struct tag
 
 #define OL_KIND_INT             .kind = OL_FIELD_INT
 #define OL_KIND_COUNT           .kind = OL_FIELD_COUNT
@@ -121,15 +140,17 @@ struct ol_struct {
 #define OL_KIND_TEXT            .kind = OL_FIELD_TEXT
 #define OL_KIND_WORD(list)      .kind = OL_FIELD_WORD, .words = list
 #define OL_KIND_SITE            OL_KIND_WORD("ln_attn|ln_mlp|residual_attn|residual_mlp|output")
-#define OL_KIND_UNIT            OL_KIND_WORD("expert|shared|mlp|attention")
+#define OL_KIND_COMPONENT       OL_KIND_WORD("expert|shared|mlp|attention")
 #define OL_KIND_TEXTS           .kind = OL_FIELD_TEXTS
 #define OL_KIND_BOOL            .kind = OL_FIELD_BOOL
+#define OL_KIND_MAYBE           .kind = OL_FIELD_MAYBE
 #define OL_KIND_COUNTS(d)       .kind = OL_FIELD_NUMBERS, .each = OL_FIELD_COUNT, .depth = d
 #define OL_KIND_REALS(d)        .kind = OL_FIELD_NUMBERS, .each = OL_FIELD_REAL, .depth = d
 #define OL_KIND_SIZES(d)        .kind = OL_FIELD_NUMBERS, .each = OL_FIELD_SIZE, .depth = d
 #define OL_KIND_SHARES(d)       .kind = OL_FIELD_NUMBERS, .each = OL_FIELD_SHARE, .depth = d
 #define OL_KIND_OBJECT(tag)     .kind = OL_FIELD_OBJECT, .element = tag##_struct
 #define OL_KIND_LIST(tag)       .kind = OL_FIELD_LIST, .element = tag##_struct
+#define OL_KIND_MEMBERS(tag)    .kind = OL_FIELD_MEMBERS, .element = tag##_struct
 
 #define OL_MEMBER(k, f, more, text) OL_MEMBER_##k f;
 #define OL_ENTRY(k, f, more, text)                                                       \
@@ -155,16 +176,23 @@ struct ol_struct {
  * U+2400 for it. */
 const char *ol_field_text(const struct ol_json *string, struct ol_arena *arena);
 
+/* The field of that key, also among members of members, and where *from has it; NULL:
+ * there is none. */
+const struct ol_field *ol_field_find(const struct ol_struct *kind, const char *key,
+                                     const void *from, const void **value);
+
 /* Fill *to, which must hold kind->size bytes, from section.json, an object. A value that
- * is null or missing is absent; one of the wrong kind is an error that names file and
- * key. What *to points to belongs to the arena; texts without NUL are borrowed from the
- * JSON. */
+ * is null or missing is absent; one of the wrong kind, or an array of another length than
+ * OL_PER or OL_EVEN say, is an error that names file and key. What *to points to belongs
+ * to the arena; texts without NUL are borrowed from the JSON. */
 int ol_fields_read(const struct ol_struct *kind, struct ol_json_section section, void *to,
                    struct ol_arena *arena, struct ol_error *err);
 
 /* The object of a struct, in the order of the table. What is absent is null, or left out
  * where OL_OLD stands without OL_NULL. */
 struct ol_json *ol_fields_write(const struct ol_struct *kind, const void *from);
+/* The value of one field. */
+struct ol_json *ol_field_write(const struct ol_field *f, const void *value);
 
 /* The JSON Schema of a struct's members and of all that it is made of, set in defs under
  * the structs' tags without "ol_". */

@@ -3,6 +3,7 @@
 #define OL_RESULTS_LINKS_H
 
 #include "common/results/field.h"
+#include "common/results/shared.h"
 
 /* clang-format off */
 #define OL_LINK_SITE_FIELDS(F) \
@@ -10,10 +11,8 @@
     F(SITE, site, 0, "")
 OL_STRUCT(ol_link_site, OL_LINK_SITE_FIELDS, "")
 
-#define OL_LINK_WRITER_FIELDS(F)  \
-    F(COUNT, layer, 0, "")        \
-    F(UNIT, kind, 0, "")          \
-    F(COUNT, expert, OL_NULL, "") \
+#define OL_LINK_WRITER_FIELDS(F)               \
+    F(MEMBERS(ol_named_component), who, 0, "") \
     F(REAL, share, OL_NULL, "")
 OL_STRUCT(ol_link_writer, OL_LINK_WRITER_FIELDS, "")
 
@@ -27,9 +26,9 @@ OL_STRUCT(ol_link_writer, OL_LINK_WRITER_FIELDS, "")
     F(SHARE, share_with_occurrence, OL_NULL, "")   \
     F(OBJECT(ol_link_site), ln_site, OL_NULL, "")  \
     F(REAL, norm_gain, OL_NULL, "")                \
-    F(BOOL, is_outlier_feature, OL_NULL, "")       \
+    F(MAYBE, is_outlier_feature, OL_NULL, "")      \
     F(OBJECT(ol_link_writer), writer, OL_NULL, "") \
-    F(BOOL, is_super_expert, OL_NULL, "")
+    F(MAYBE, is_super_expert, OL_NULL, "")
 OL_STRUCT(ol_link, OL_LINK_FIELDS, "")
 /* clang-format on */
 

@@ -5,11 +5,11 @@
 #include "common/results/field.h"
 
 /* clang-format off */
-#define OL_ONSET_CAUSE_FIELDS(F)            \
-    F(COUNT, since_layer, OL_NULL, "")      \
-    F(REAL, normed_growth, OL_NULL, "")     \
-    F(REAL, gain_growth, OL_NULL, "")       \
-    F(REAL, stream_growth, OL_NULL, "")     \
+#define OL_ONSET_CAUSE_FIELDS(F)        \
+    F(COUNT, since_layer, OL_NULL, "")  \
+    F(REAL, normed_growth, OL_NULL, "") \
+    F(REAL, gain_growth, OL_NULL, "")   \
+    F(REAL, stream_growth, OL_NULL, "") \
     F(WORD("gain|stream"), by, OL_NULL, "")
 OL_STRUCT(ol_onset_cause, OL_ONSET_CAUSE_FIELDS, "")
 
@@ -33,10 +33,10 @@ OL_STRUCT(ol_onset_at, OL_ONSET_AT_FIELDS, "")
     F(LIST(ol_onset_at), sites, 0, "")
 OL_STRUCT(ol_onset_feature, OL_ONSET_FEATURE_FIELDS, "")
 
-#define OL_ONSET_SITE_FIELDS(F)  \
-    F(COUNT, layer, 0, "")       \
-    F(SITE, site, 0, "")         \
-    F(COUNT, n_features, 0, "")  \
+#define OL_ONSET_SITE_FIELDS(F) \
+    F(COUNT, layer, 0, "")      \
+    F(SITE, site, 0, "")        \
+    F(COUNT, n_features, 0, "") \
     F(COUNT, occurrences, 0, "")
 OL_STRUCT(ol_onset_site, OL_ONSET_SITE_FIELDS, "")
 

@@ -11,7 +11,9 @@
 struct place {
     const struct place *outer;
     const char *key;
-    int64_t index; /* in an array, when key is NULL */
+    int64_t index;                /* in an array, when key is NULL */
+    const struct ol_struct *kind; /* of the struct that has the key, */
+    const void *from;             /* and that struct; in a list, the first */
 };
 
 struct reader {
@@ -20,13 +22,18 @@ struct reader {
     struct ol_error *err;
 };
 
-void *ol_arena_calloc(struct ol_arena *a, size_t n, size_t size)
+void *ol_arena_take(struct ol_arena *a, void *taken)
 {
     if (a->n == a->room) {
         a->room = 2 * a->room + 64;
         a->pieces = ol_xrealloc_array(a->pieces, a->room, sizeof *a->pieces);
     }
-    return a->pieces[a->n++] = ol_xcalloc(n > 0 ? n : 1, size);
+    return a->pieces[a->n++] = taken;
+}
+
+void *ol_arena_calloc(struct ol_arena *a, size_t n, size_t size)
+{
+    return ol_arena_take(a, ol_xcalloc(n > 0 ? n : 1, size));
 }
 
 void ol_arena_clear(struct ol_arena *a)
@@ -35,6 +42,35 @@ void ol_arena_clear(struct ol_arena *a)
         free(a->pieces[i]);
     free(a->pieces);
     *a = (struct ol_arena){0};
+}
+
+void *ol_list_new(struct ol_list *list, int64_t n, size_t size, struct ol_arena *arena)
+{
+    *list = (struct ol_list){ol_arena_calloc(arena, (size_t)n, size), n};
+    return list->items;
+}
+
+double *ol_reals_new(struct ol_reals *reals, int64_t n, struct ol_arena *arena)
+{
+    *reals = (struct ol_reals){
+        .items = ol_arena_calloc(arena, (size_t)n, sizeof *reals->items), .n = n};
+    return reals->items;
+}
+
+const struct ol_field *ol_field_find(const struct ol_struct *kind, const char *key,
+                                     const void *from, const void **value)
+{
+    const struct ol_field *found = NULL;
+    for (const struct ol_field *f = kind->fields; f->key != NULL && found == NULL; f++) {
+        const void *at = (const char *)from + f->offset;
+        if (f->kind == OL_FIELD_MEMBERS) {
+            found = ol_field_find(f->element(), key, at, value);
+        } else if (strcmp(f->key, key) == 0) {
+            *value = at;
+            found = f;
+        }
+    }
+    return found;
 }
 
 static void describe(const struct place *p, char *text, size_t room)
@@ -68,6 +104,55 @@ static int wrong(const struct reader *r, const struct place *p,
 static int read_struct(const struct reader *r, const struct ol_struct *kind,
                        const struct ol_json *json, const struct place *at, void *to);
 
+/* ---- lengths ---- */
+
+static int64_t count_of(const struct ol_field *f, const void *value)
+{
+    return f->kind == OL_FIELD_NUMBERS ? ((const struct ol_reals *)value)->n
+           : f->kind == OL_FIELD_LIST || f->kind == OL_FIELD_TEXTS
+               ? ((const struct ol_list *)value)->n
+               : *(const int64_t *)value;
+}
+
+/* What the names of OL_PER come to, each found from the inside; absent counts are 0. */
+static int64_t length_per(const char *names, const struct place *at)
+{
+    int64_t length = 1;
+    for (; *names != '\0'; names += strspn(names, " x")) {
+        char name[64];
+        const int n = (int)strcspn(names, " ");
+        const struct ol_field *f = NULL;
+        const void *value;
+        snprintf(name, sizeof name, "%.*s", n, names);
+        for (const struct place *p = at; p != NULL && f == NULL; p = p->outer)
+            f = p->kind != NULL ? ol_field_find(p->kind, name, p->from, &value) : NULL;
+        const int64_t count = f != NULL ? count_of(f, value) : atoll(name);
+        if (count <= 0 || length > OL_FIELD_MOST / count)
+            return 0;
+        length *= count;
+        names += n;
+    }
+    return length;
+}
+
+static int check_length(const struct reader *r, const struct ol_field *f,
+                        const struct place *at, const struct ol_reals *values)
+{
+    const int64_t expected = f->per != NULL ? length_per(f->per, at)
+                             : (f->flags & OL_EVEN) != 0
+                                 ? count_of(f, (const char *)at->outer->from + f->offset)
+                                 : values->n;
+    char path[256];
+    if (values->n == expected)
+        return 0;
+    describe(at, path, sizeof path);
+    return ol_fail(
+        r->err, "%s: key \"%s\": %" PRId64 " values, expected %" PRId64 " (%s)", r->file,
+        path, values->n, expected, f->per != NULL ? f->per : "as the first has");
+}
+
+/* ---- values ---- */
+
 /* Number of plain elements in arrays of arrays. */
 static size_t count_leaves(const struct ol_json *json)
 {
@@ -84,7 +169,7 @@ static int read_leaves(const struct reader *r, const struct ol_json *json,
 {
     for (size_t i = 0; i < ol_json_length(json); i++) {
         const struct ol_json *item = ol_json_at(json, i);
-        const struct place here = {at, NULL, (int64_t)i};
+        const struct place here = {.outer = at, .index = (int64_t)i};
         const enum ol_json_kind kind = ol_json_kind(item);
         if (kind == OL_JSON_ARRAY) {
             if (read_leaves(r, item, &here, to) != 0)
@@ -118,7 +203,7 @@ static int read_list(const struct reader *r, const struct ol_struct *kind,
     const size_t n = ol_json_length(json);
     to->items = ol_arena_calloc(r->arena, n, kind->size);
     for (size_t i = 0; i < n; i++) {
-        const struct place here = {at, NULL, (int64_t)i};
+        const struct place here = {at, NULL, (int64_t)i, NULL, to->items};
         if (read_struct(r, kind, ol_json_at(json, i), &here,
                         (char *)to->items + i * kind->size) != 0)
             return -1;
@@ -160,7 +245,7 @@ static int read_texts(const struct reader *r, const struct ol_json *json,
         ol_arena_calloc(r->arena, ol_json_length(json), sizeof(const char *));
     to->items = items;
     for (size_t i = 0; i < ol_json_length(json); i++) {
-        const struct place here = {at, NULL, (int64_t)i};
+        const struct place here = {.outer = at, .index = (int64_t)i};
         if (read_text(r, ol_json_at(json, i), &here, &items[i]) != 0)
             return -1;
         to->n++;
@@ -213,17 +298,25 @@ static int read_value(const struct reader *r, const struct ol_field *f,
             return wrong(r, at, json, "true or false");
         *(bool *)to = ol_json_bool(json);
         return 0;
+    case OL_FIELD_MAYBE:
+        if (kind != OL_JSON_BOOL)
+            return wrong(r, at, json, "true or false");
+        *(enum ol_maybe *)to = ol_json_bool(json) ? OL_YES : OL_NO;
+        return 0;
     case OL_FIELD_NUMBERS:
-        return read_reals(r, json, at, to);
+        return read_reals(r, json, at, to) == 0 ? check_length(r, f, at, to) : -1;
     case OL_FIELD_OBJECT:
         return read_object(r, f->element(), json, at, to);
     case OL_FIELD_LIST:
         return read_list(r, f->element(), json, at, to);
+    case OL_FIELD_MEMBERS:
+        break; /* in read_members */
     }
     return 0;
 }
 
-static void set_absent(const struct ol_field *f, void *to)
+static int set_absent(const struct reader *r, const struct ol_field *f,
+                      const struct place *at, void *to)
 {
     switch (f->kind) {
     case OL_FIELD_INT:
@@ -236,15 +329,36 @@ static void set_absent(const struct ol_field *f, void *to)
     case OL_FIELD_SHARE:
         *(double *)to = NAN;
         break;
+    case OL_FIELD_NUMBERS:
+        /* Who reads it counts on its length. */
+        return (f->flags & (OL_NULL | OL_OLD)) == 0 ? check_length(r, f, at, to) : 0;
     case OL_FIELD_TEXT:
     case OL_FIELD_WORD:
     case OL_FIELD_TEXTS:
     case OL_FIELD_BOOL:
-    case OL_FIELD_NUMBERS:
+    case OL_FIELD_MAYBE:
     case OL_FIELD_OBJECT:
     case OL_FIELD_LIST:
+    case OL_FIELD_MEMBERS:
         break; /* by zero, as the arena has it */
     }
+    return 0;
+}
+
+static int read_members(const struct reader *r, const struct ol_struct *kind,
+                        const struct ol_json *json, const struct place *at, void *to)
+{
+    int status = 0;
+    for (const struct ol_field *f = kind->fields; f->key != NULL && status == 0; f++) {
+        const struct ol_json *value = ol_json_get(json, f->key);
+        const struct place here = {at, f->key, 0, kind, to};
+        void *field = (char *)to + f->offset;
+        status =
+            f->kind == OL_FIELD_MEMBERS ? read_members(r, f->element(), json, at, field)
+            : ol_json_kind(value) == OL_JSON_NULL ? set_absent(r, f, &here, field)
+                                                  : read_value(r, f, value, &here, field);
+    }
+    return status;
 }
 
 static int read_struct(const struct reader *r, const struct ol_struct *kind,
@@ -252,16 +366,7 @@ static int read_struct(const struct reader *r, const struct ol_struct *kind,
 {
     if (ol_json_kind(json) != OL_JSON_OBJECT)
         return wrong(r, at, json, "an object");
-    for (const struct ol_field *f = kind->fields; f->key != NULL; f++) {
-        const struct ol_json *value = ol_json_get(json, f->key);
-        const struct place here = {at, f->key, 0};
-        void *field = (char *)to + f->offset;
-        if (ol_json_kind(value) == OL_JSON_NULL)
-            set_absent(f, field);
-        else if (read_value(r, f, value, &here, field) != 0)
-            return -1;
-    }
-    return 0;
+    return read_members(r, kind, json, at, to);
 }
 
 int ol_fields_read(const struct ol_struct *kind, struct ol_json_section section, void *to,

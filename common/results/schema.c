@@ -1,4 +1,5 @@
 /* Tables of fields as JSON Schema. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,10 @@ static struct ol_json *array_of(struct ol_json *items, const struct ol_field *f,
 {
     struct ol_json *schema = ol_json_new_object();
     set_type(schema, "array", outermost && (f->flags & OL_NULL) != 0);
+    if (outermost && f->per != NULL && isdigit((unsigned char)*f->per)) {
+        ol_json_set(schema, "minItems", ol_json_new_int(atoll(f->per)));
+        ol_json_set(schema, "maxItems", ol_json_new_int(atoll(f->per)));
+    }
     if (outermost && f->flags >> 8 > 0)
         ol_json_set(schema, "maxItems", ol_json_new_int(f->flags >> 8));
     ol_json_set(schema, "items", items);
@@ -94,6 +99,7 @@ static struct ol_json *of_kind(const struct ol_field *f, struct ol_json *defs)
     case OL_FIELD_WORD:
         return words(f->words, nullable);
     case OL_FIELD_BOOL:
+    case OL_FIELD_MAYBE:
         return plain("boolean", nullable);
     case OL_FIELD_TEXTS:
         return array_of(plain("string", nulls), f, true);
@@ -113,6 +119,7 @@ static struct ol_json *of_kind(const struct ol_field *f, struct ol_json *defs)
     case OL_FIELD_REAL:
     case OL_FIELD_SIZE:
     case OL_FIELD_SHARE:
+    case OL_FIELD_MEMBERS:
         break;
     }
     return number(f->kind, nullable);
@@ -124,6 +131,20 @@ struct ol_json *ol_field_schema(const struct ol_field *f, struct ol_json *defs)
     if (*f->about != '\0')
         ol_json_set(schema, "description", ol_json_new_string(f->about));
     return schema;
+}
+
+static void describe_members(const struct ol_struct *kind, struct ol_json *required,
+                             struct ol_json *properties, struct ol_json *defs)
+{
+    for (const struct ol_field *f = kind->fields; f->key != NULL; f++) {
+        if (f->kind == OL_FIELD_MEMBERS) {
+            describe_members(f->element(), required, properties, defs);
+            continue;
+        }
+        if ((f->flags & OL_OLD) == 0)
+            ol_json_append(required, ol_json_new_string(f->key));
+        ol_json_set(properties, f->key, ol_field_schema(f, defs));
+    }
 }
 
 void ol_fields_schema(const struct ol_struct *kind, struct ol_json *defs)
@@ -139,9 +160,5 @@ void ol_fields_schema(const struct ol_struct *kind, struct ol_json *defs)
     ol_json_set(schema, "required", required);
     ol_json_set(schema, "properties", properties);
     ol_json_set(defs, name, schema);
-    for (const struct ol_field *f = kind->fields; f->key != NULL; f++) {
-        if ((f->flags & OL_OLD) == 0)
-            ol_json_append(required, ol_json_new_string(f->key));
-        ol_json_set(properties, f->key, ol_field_schema(f, defs));
-    }
+    describe_members(kind, required, properties, defs);
 }

@@ -60,7 +60,7 @@ static struct ol_json *write_list(const struct ol_struct *kind,
     return array;
 }
 
-static struct ol_json *write_value(const struct ol_field *f, const void *from)
+struct ol_json *ol_field_write(const struct ol_field *f, const void *from)
 {
     const struct ol_list *list = from;
     switch (f->kind) {
@@ -79,6 +79,11 @@ static struct ol_json *write_value(const struct ol_field *f, const void *from)
         return list->items != NULL ? write_texts(list) : ol_json_new_null();
     case OL_FIELD_BOOL:
         return ol_json_new_bool(*(const bool *)from);
+    case OL_FIELD_MAYBE: {
+        const enum ol_maybe maybe = *(const enum ol_maybe *)from;
+        return maybe != OL_UNKNOWN ? ol_json_new_bool(maybe == OL_YES)
+                                   : ol_json_new_null();
+    }
     case OL_FIELD_NUMBERS:
         return write_numbers(f, from);
     case OL_FIELD_OBJECT: {
@@ -88,20 +93,33 @@ static struct ol_json *write_value(const struct ol_field *f, const void *from)
     }
     case OL_FIELD_LIST:
         return list->items != NULL ? write_list(f->element(), list) : ol_json_new_null();
+    case OL_FIELD_MEMBERS:
+        break; /* no value of its own */
     }
     return ol_json_new_null();
 }
 
-struct ol_json *ol_fields_write(const struct ol_struct *kind, const void *from)
+static void write_members(struct ol_json *object, const struct ol_struct *kind,
+                          const void *from)
 {
-    struct ol_json *object = ol_json_new_object();
     for (const struct ol_field *f = kind->fields; f->key != NULL; f++) {
-        struct ol_json *value = write_value(f, (const char *)from + f->offset);
+        const void *at = (const char *)from + f->offset;
+        if (f->kind == OL_FIELD_MEMBERS) {
+            write_members(object, f->element(), at);
+            continue;
+        }
+        struct ol_json *value = ol_field_write(f, at);
         if (ol_json_kind(value) == OL_JSON_NULL && (f->flags & OL_OLD) != 0 &&
             (f->flags & OL_NULL) == 0)
             ol_json_free(value);
         else
             ol_json_set(object, f->key, value);
     }
+}
+
+struct ol_json *ol_fields_write(const struct ol_struct *kind, const void *from)
+{
+    struct ol_json *object = ol_json_new_object();
+    write_members(object, kind, from);
     return object;
 }

@@ -22,7 +22,7 @@ static char *list_dimensions(const struct ol_massive_block *massive)
     char *list = NULL;
     const struct ol_massive_dimension *all = massive->features.items;
     for (int64_t i = 0; i < massive->features.n && i < OL_ARM_MOST_ITEMS; i++)
-        list = join(list, ol_xasprintf("%" PRId64, all[i].feature));
+        list = join(list, ol_xasprintf("%" PRId64, all[i].values.feature));
     return list;
 }
 
@@ -33,11 +33,11 @@ static char *list_experts(const struct ol_super_block *super)
     const struct ol_super_expert *all = super->experts.items;
     int n = 0;
     for (int64_t i = 0; i < super->experts.n && n < OL_ARM_MOST_ITEMS; i++) {
-        if (all[i].kind == NULL || strcmp(all[i].kind, "expert") != 0 ||
-            all[i].expert == OL_ABSENT)
+        if (all[i].who.kind == NULL || strcmp(all[i].who.kind, "expert") != 0 ||
+            all[i].who.expert == OL_ABSENT)
             continue;
-        list =
-            join(list, ol_xasprintf("%" PRId64 ".%" PRId64, all[i].layer, all[i].expert));
+        list = join(list, ol_xasprintf("%" PRId64 ".%" PRId64, all[i].who.layer,
+                                       all[i].who.expert));
         n++;
     }
     return list;

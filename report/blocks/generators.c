@@ -59,15 +59,15 @@ static struct ol_grid *make_units(const struct ol_report_results *r)
     const struct ol_generator *units = block_of(r)->units.items;
     for (int64_t i = 0; i < block_of(r)->units.n; i++) {
         const struct ol_generator *g = &units[i];
-        char *unit = ol_table_unit(g->kind, g->expert);
+        char *unit = ol_table_unit(g->who.kind, g->who.expert);
         char *columns = columns_of(g, MOST_COLUMNS);
-        char *piece = g->piece != NULL ? ol_text_piece(g->piece) : NULL;
-        ol_grid_int(grid, g->layer);
+        char *piece = g->at.token.piece != NULL ? ol_text_piece(g->at.token.piece) : NULL;
+        ol_grid_int(grid, g->who.layer);
         ol_grid_text(grid, unit);
         ol_grid_real(grid, g->largest);
         ol_grid_real(grid, g->share_of_median);
         ol_grid_text(grid, columns);
-        ol_grid_int(grid, g->position);
+        ol_grid_int(grid, g->at.position);
         ol_grid_text(grid, piece);
         ol_grid_real(grid, g->kurtosis);
         ol_grid_real(grid, g->kurtosis_token_median);
@@ -228,15 +228,16 @@ enum { MOST_SENTENCES = 5 };
 
 static void say_unit(const struct ol_generator *g, struct ol_section_out *to)
 {
-    char *unit = ol_table_unit(g->kind, g->expert), *columns = columns_of(g, 1);
+    char *unit = ol_table_unit(g->who.kind, g->who.expert), *columns = columns_of(g, 1);
     char *where = ol_xstrdup("");
-    if (g->position != OL_ABSENT) {
+    if (g->at.position != OL_ABSENT) {
         free(where);
-        where = g->position == 0 ? ol_xstrdup(" at the first token of a sequence")
-                                 : ol_xasprintf(" at position %" PRId64, g->position);
+        where = g->at.position == 0
+                    ? ol_xstrdup(" at the first token of a sequence")
+                    : ol_xasprintf(" at position %" PRId64, g->at.position);
     }
     ol_section_item(to, "layer %" PRId64 ", %s: column %s%s, %s times the median unit's",
-                    g->layer, unit, columns, where,
+                    g->who.layer, unit, columns, where,
                     ol_text_magnitude(g->share_of_median).text);
     free(where);
     free(columns);

@@ -89,14 +89,14 @@ static void draw_writer(FILE *out, const char *prefix, const struct ol_stream_wr
 {
     const double left = x + NAMES + SHARES, zero = left + place(s, 0),
                  end = left + place(s, w->share);
-    char *unit = ol_table_unit(w->kind, w->expert);
+    char *unit = ol_table_unit(w->who.kind, w->who.expert);
     char *tip = ol_xasprintf("%slayer %" PRId64 ", %s: %s %% of the peak, sum %s", prefix,
-                             w->layer, unit, ol_text_percent(w->share).text,
+                             w->who.layer, unit, ol_text_percent(w->share).text,
                              ol_text_magnitude(w->sum).text);
     ol_svg_text(out, x + NAMES - 8, y + 13, 'e', "", "%sL%" PRId64 " %s", prefix,
-                w->layer, unit);
+                w->who.layer, unit);
     ol_svg_rect(out, fmin(zero, end), y + 3, fmax(1, fabs(end - zero)), ROW - 6,
-                class_of(w->kind), tip);
+                class_of(w->who.kind), tip);
     ol_svg_text(out, end < zero ? end - 5 : end + 5, y + 13, end < zero ? 'e' : 's', "mu",
                 "%s %%", ol_text_percent(w->share).text);
     free(tip);

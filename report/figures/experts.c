@@ -136,9 +136,10 @@ static void mark(const struct ol_super_block *s, int64_t n_routed, int64_t colum
 {
     const struct ol_super_expert *experts = s->experts.items;
     for (int64_t i = 0; i < s->experts.n; i++)
-        if (experts[i].layer >= 0 && experts[i].layer < columns)
-            marked[row_of(experts[i].kind, experts[i].expert, n_routed) * columns +
-                   experts[i].layer] = true;
+        if (experts[i].who.layer >= 0 && experts[i].who.layer < columns)
+            marked[row_of(experts[i].who.kind, experts[i].who.expert, n_routed) *
+                       columns +
+                   experts[i].who.layer] = true;
 }
 
 static void draw_experts(const struct ol_report_results *r, const struct ol_canvas *c)

@@ -40,8 +40,8 @@ const char *ol_table_event(const char *event)
 static void put_writer(struct ol_grid *g, const struct ol_list *list)
 {
     const struct ol_stream_writer *w = list->n > 0 ? list->items : NULL;
-    char *name = w != NULL ? ol_table_unit(w->kind, w->expert) : NULL;
-    ol_grid_int(g, w != NULL ? w->layer : OL_ABSENT);
+    char *name = w != NULL ? ol_table_unit(w->who.kind, w->who.expert) : NULL;
+    ol_grid_int(g, w != NULL ? w->who.layer : OL_ABSENT);
     ol_grid_text(g, name);
     ol_grid_real(g, w != NULL ? w->share : NAN);
     free(name);
@@ -111,10 +111,10 @@ static void put_list(struct ol_grid *g, const struct ol_attributed_feature *f,
 {
     const struct ol_stream_writer *w = list->items;
     for (int64_t k = 0; k < list->n; k++) {
-        char *unit = ol_table_unit(w[k].kind, w[k].expert);
-        put_row(
-            g, f,
-            (struct row){name, unit, w[k].layer, w[k].n_tokens, w[k].sum, w[k].share});
+        char *unit = ol_table_unit(w[k].who.kind, w[k].who.expert);
+        put_row(g, f,
+                (struct row){name, unit, w[k].who.layer, w[k].n_tokens, w[k].sum,
+                             w[k].share});
         free(unit);
     }
     if (others != NULL && others->n_writers > 0)
@@ -165,8 +165,8 @@ static struct ol_grid *make_attribution_tokens(const struct ol_report_results *r
         for (int64_t k = 0; k < features[i].tokens.n; k++) {
             ol_grid_int(g, features[i].feature);
             ol_grid_text(g, ol_table_event(features[i].event));
-            ol_grid_int(g, tokens[k].token_id);
-            ol_grid_text(g, tokens[k].piece);
+            ol_grid_int(g, tokens[k].token.token_id);
+            ol_grid_text(g, tokens[k].token.piece);
             ol_grid_int(g, tokens[k].n_tokens);
         }
     }
@@ -232,22 +232,23 @@ static struct ol_grid *make_links(const struct ol_report_results *r)
     const struct ol_link *links = r->blocks.links.items;
     for (int64_t i = 0; i < r->blocks.links.n; i++) {
         const struct ol_link *l = &links[i];
-        char *name =
-            l->writer != NULL ? ol_table_unit(l->writer->kind, l->writer->expert) : NULL;
+        char *name = l->writer != NULL
+                         ? ol_table_unit(l->writer->who.kind, l->writer->who.expert)
+                         : NULL;
         ol_grid_int(g, l->feature);
         ol_grid_real(g, l->max_magnitude);
         ol_grid_int(g, l->event_tokens);
-        ol_grid_int(g, l->writer != NULL ? l->writer->layer : OL_ABSENT);
+        ol_grid_int(g, l->writer != NULL ? l->writer->who.layer : OL_ABSENT);
         ol_grid_text(g, name);
         ol_grid_real(g, l->writer != NULL ? l->writer->share : NAN);
-        ol_grid_yes(g, l->is_super_expert);
+        ol_grid_yes(g, l->is_super_expert == OL_YES);
         ol_grid_real(g, l->normed_median);
         ol_grid_real(g, l->normed_max);
         ol_grid_int(g, l->ln_site != NULL ? l->ln_site->layer : OL_ABSENT);
         ol_grid_text(g, l->ln_site != NULL ? l->ln_site->site : NULL);
         ol_grid_real(g, l->norm_gain);
         ol_grid_real(g, l->share_with_occurrence);
-        ol_grid_yes(g, l->is_outlier_feature);
+        ol_grid_yes(g, l->is_outlier_feature == OL_YES);
         ol_grid_int(g, l->onset_layer);
         free(name);
     }

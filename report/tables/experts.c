@@ -30,8 +30,8 @@ static struct ol_grid *make_super_experts(const struct ol_report_results *r)
     const struct ol_super_expert *experts = r->blocks.super_experts->experts.items;
     for (int64_t i = 0; i < r->blocks.super_experts->experts.n; i++) {
         const struct ol_super_expert *e = &experts[i];
-        char *name = ol_table_unit(e->kind, e->expert);
-        ol_grid_int(g, e->layer);
+        char *name = ol_table_unit(e->who.kind, e->who.expert);
+        ol_grid_int(g, e->who.layer);
         ol_grid_text(g, name);
         ol_grid_real(g, e->output);
         ol_grid_real(g, e->share_of_max);
@@ -42,10 +42,10 @@ static struct ol_grid *make_super_experts(const struct ol_report_results *r)
         ol_grid_int(g, e->input_column);
         ol_grid_int(g, e->n_tokens);
         ol_grid_real(g, e->gate_mean);
-        ol_grid_int(g, e->token_id);
-        ol_grid_text(g, e->piece);
-        ol_grid_int(g, e->sequence);
-        ol_grid_int(g, e->position);
+        ol_grid_int(g, e->at.token.token_id);
+        ol_grid_text(g, e->at.token.piece);
+        ol_grid_int(g, e->at.sequence);
+        ol_grid_int(g, e->at.position);
         free(name);
     }
     return g;
@@ -71,8 +71,8 @@ static struct ol_grid *make_robust_experts(const struct ol_report_results *r)
         r->blocks.super_experts->robust->experts.items;
     for (int64_t i = 0; i < r->blocks.super_experts->robust->experts.n; i++) {
         const struct ol_robust_expert *e = &experts[i];
-        char *name = ol_table_unit(e->kind, e->expert);
-        ol_grid_int(g, e->layer);
+        char *name = ol_table_unit(e->who.kind, e->who.expert);
+        ol_grid_int(g, e->who.layer);
         ol_grid_text(g, name);
         ol_grid_real(g, e->output);
         ol_grid_real(g, e->share_of_median);

@@ -96,10 +96,10 @@ static struct ol_grid *make_massive_layers(const struct ol_report_results *r)
         ol_grid_real(g, l->median_magnitude);
         ol_grid_real(g, l->max_magnitude);
         ol_grid_int(g, l->feature);
-        ol_grid_int(g, l->sequence);
-        ol_grid_int(g, l->position);
-        ol_grid_int(g, l->token_id);
-        ol_grid_text(g, l->piece);
+        ol_grid_int(g, l->at.sequence);
+        ol_grid_int(g, l->at.position);
+        ol_grid_int(g, l->at.token.token_id);
+        ol_grid_text(g, l->at.token.piece);
         ol_grid_int(g, l->n_values);
         ol_grid_int(g, l->n_tokens);
         ol_grid_real(g, at(&l->mean_top, 0));
@@ -135,16 +135,16 @@ static struct ol_grid *make_massive_features(const struct ol_report_results *r)
     const struct ol_massive_dimension *features = r->blocks.massive->features.items;
     for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
         const struct ol_massive_dimension *f = &features[i];
-        ol_grid_int(g, f->feature);
-        ol_grid_real(g, f->max_magnitude);
-        ol_grid_int(g, f->max_layer);
-        ol_grid_real(g, f->max_ratio);
-        ol_grid_int(g, f->n_tokens);
-        ol_grid_int(g, f->at_first_token);
-        ol_grid_int(g, f->first_layer);
-        ol_grid_int(g, f->last_layer);
-        ol_grid_int(g, f->n_layers);
-        ol_grid_int(g, f->n_values);
+        ol_grid_int(g, f->values.feature);
+        ol_grid_real(g, f->values.max_magnitude);
+        ol_grid_int(g, f->values.max_layer);
+        ol_grid_real(g, f->values.max_ratio);
+        ol_grid_int(g, f->values.n_tokens);
+        ol_grid_int(g, f->values.at_first_token);
+        ol_grid_int(g, f->values.first_layer);
+        ol_grid_int(g, f->values.last_layer);
+        ol_grid_int(g, f->values.n_layers);
+        ol_grid_int(g, f->values.n_values);
         ol_grid_int(g, f->above_until);
         ol_grid_int(g, f->above_until_at_most);
     }
@@ -174,7 +174,7 @@ static struct ol_grid *make_massive_life(const struct ol_report_results *r)
     for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
         const struct ol_massive_life *life = features[i].layers.items;
         for (int64_t k = 0; k < features[i].layers.n; k++) {
-            ol_grid_int(g, features[i].feature);
+            ol_grid_int(g, features[i].values.feature);
             ol_grid_int(g, life[k].layer);
             ol_grid_real(g, life[k].max_magnitude);
             ol_grid_real(g, life[k].ratio);
@@ -211,15 +211,15 @@ static struct ol_grid *make_massive_near(const struct ol_report_results *r)
     for (int64_t i = 0; i < r->blocks.massive->near.n; i++) {
         const struct ol_massive_miss *f = &near[i];
         const struct ol_counted_token *first = f->tokens.n > 0 ? f->tokens.items : NULL;
-        ol_grid_int(g, f->feature);
-        ol_grid_real(g, f->max_ratio);
-        ol_grid_real(g, f->max_magnitude);
-        ol_grid_int(g, f->first_layer);
-        ol_grid_int(g, f->last_layer);
-        ol_grid_int(g, f->n_values);
-        ol_grid_int(g, f->n_tokens);
-        ol_grid_int(g, f->at_first_token);
-        ol_grid_text(g, first != NULL ? first->piece : NULL);
+        ol_grid_int(g, f->values.feature);
+        ol_grid_real(g, f->values.max_ratio);
+        ol_grid_real(g, f->values.max_magnitude);
+        ol_grid_int(g, f->values.first_layer);
+        ol_grid_int(g, f->values.last_layer);
+        ol_grid_int(g, f->values.n_values);
+        ol_grid_int(g, f->values.n_tokens);
+        ol_grid_int(g, f->values.at_first_token);
+        ol_grid_text(g, first != NULL ? first->token.piece : NULL);
         ol_grid_int(g, first != NULL ? first->n_tokens : OL_ABSENT);
     }
     return g;
@@ -246,8 +246,8 @@ static struct ol_grid *make_massive_tokens(const struct ol_report_results *r)
     const struct ol_massive_id *tokens = r->blocks.massive->tokens.items;
     for (int64_t i = 0; i < r->blocks.massive->tokens.n; i++) {
         const struct ol_massive_id *t = &tokens[i];
-        ol_grid_int(g, t->token_id);
-        ol_grid_text(g, t->piece);
+        ol_grid_int(g, t->token.token_id);
+        ol_grid_text(g, t->token.piece);
         ol_grid_int(g, t->at_first);
         ol_grid_int(g, t->text_at_first);
         ol_grid_int(g, t->elsewhere);

@@ -22,14 +22,14 @@ static struct ol_grid *make_tokens(const struct ol_report_results *r)
     const struct ol_token_piece *pieces = r->blocks.tokens->pieces.items;
     for (int64_t i = 0; i < r->blocks.tokens->pieces.n; i++) {
         const struct ol_token_piece *p = &pieces[i];
-        ol_grid_int(g, p->token_id);
-        ol_grid_text(g, p->piece);
+        ol_grid_int(g, p->token.token_id);
+        ol_grid_text(g, p->token.piece);
         ol_grid_int(g, p->n_tokens);
         ol_grid_int(g, p->n_outliers);
         ol_grid_real(g, p->per_token);
-        ol_grid_real(g, p->base_rate);
-        ol_grid_real(g, p->share);
-        ol_grid_real(g, p->lift);
+        ol_grid_real(g, p->lift.base_rate);
+        ol_grid_real(g, p->lift.share);
+        ol_grid_real(g, p->lift.lift);
     }
     return g;
 }
@@ -53,9 +53,9 @@ static void put_share(struct ol_grid *g, const char *of, const struct ol_token_s
     ol_grid_text(g, of);
     ol_grid_int(g, s->n_tokens);
     ol_grid_int(g, s->n);
-    ol_grid_real(g, s->base_rate);
-    ol_grid_real(g, s->share);
-    ol_grid_real(g, s->lift);
+    ol_grid_real(g, s->lift.base_rate);
+    ol_grid_real(g, s->lift.share);
+    ol_grid_real(g, s->lift.lift);
 }
 
 static struct ol_grid *make_token_shares(const struct ol_report_results *r)

@@ -155,8 +155,8 @@ static struct ol_grid *make_down_inputs(const struct ol_report_results *r)
     const struct ol_down_input *inputs = q->down.items;
     for (int64_t i = 0; i < q->down.n; i++) {
         const struct ol_down_input *d = &inputs[i];
-        char *name = ol_table_unit(d->kind, d->expert);
-        ol_grid_int(g, d->layer);
+        char *name = ol_table_unit(d->who.kind, d->who.expert);
+        ol_grid_int(g, d->who.layer);
         ol_grid_text(g, name);
         ol_grid_real(g, d->largest);
         ol_grid_int(g, d->column);
@@ -210,9 +210,9 @@ struct ol_grid *ol_down_errors_grid(const struct ol_quantisation *q, int64_t mos
         const int64_t n = order_units(q, m, order);
         for (int64_t k = 0; k < n && k < most; k++) {
             const struct ol_down_input *d = &inputs[order[k]];
-            char *name = ol_table_unit(d->kind, d->expert);
+            char *name = ol_table_unit(d->who.kind, d->who.expert);
             ol_grid_text(g, ((const char *const *)q->methods.items)[m]);
-            ol_grid_int(g, d->layer);
+            ol_grid_int(g, d->who.layer);
             ol_grid_text(g, name);
             ol_grid_real(g, ol_quantised_at(&d->error, m));
             ol_grid_int(g, d->sampled);

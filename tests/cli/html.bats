@@ -183,6 +183,8 @@ spoil("w11.json", lambda r: r["position_map"]["features"][1]["n_outliers"].pop()
 spoil("w12.json", lambda r: r["position_map"]["sites"][2]["occurrences"].append(1))
 spoil("w13.json", lambda r: r["expert_quantisation"]["layers"][1]["n_tokens"].pop())
 spoil("w14.json", lambda r: r["expert_quantisation"]["layers"][3]["error"].pop())
+spoil("w15.json", lambda r: r["distributions"]["sites"][3]["log2_counts"].pop())
+spoil("w16.json", lambda r: r["sweep"].update(pairs=None))
 spoil("w8.json", lambda r: r["llm_int8"]["unique"]["features"][0]["sites"][0].update(layer=1.5))
 PY
     expect() {
@@ -192,18 +194,20 @@ PY
         [[ "$output" == "ol-report: $1: key \"$2"* ]] || { echo "$output"; false; }
     }
     expect w1.json 'massive.layers[1].max_magnitude": expected a number, found a string'
-    expect w2.json 'sweep.unique": 4080 values, expected 4320'
+    expect w2.json 'sweep.unique": 4080 values, expected 4320 (thresholds x layer_fractions x position_fractions)'
     expect w3.json 'links": expected an array, found an object'
-    expect w4.json 'quantisation.sites[0].error": 8 values for 7 methods'
-    expect w5.json 'distributions.sites[2].magnitudes": 6 values for 7 quantile levels'
-    expect w6.json 'router.layers[0].tokens": 9 values for 8 experts'
+    expect w4.json 'quantisation.sites[0].error": 8 values, expected 7 (methods)'
+    expect w5.json 'distributions.sites[2].magnitudes": 6 values, expected 7 (quantile_levels)'
+    expect w6.json 'router.layers[0].tokens": 9 values, expected 8 (n_experts)'
+    expect w15.json 'distributions.sites[3].log2_counts": 39 values, expected 40 (as the first has)'
+    expect w16.json 'sweep.pairs": 0 values, expected 4320 (thresholds x layer_fractions x position_fractions)'
     expect w7.json 'attribution.features[0].made_by[0].layer": expected an integer of at least 0'
     expect w9.json 'n_layers" is 9007199254740992, expected 0 to 4096'
-    expect w10.json 'position_map.n_tokens": 21 values for 22 buckets'
-    expect w11.json 'position_map.features[1]": 21 values for 22 buckets'
-    expect w12.json 'position_map.sites[2]": 23 values for 22 buckets'
-    expect w13.json 'expert_quantisation.layers[1].n_tokens": 7 values for 8 experts'
-    expect w14.json 'expert_quantisation.layers[3].error": 48 values, expected 56'
+    expect w10.json 'position_map.n_tokens": 21 values, expected 22 (bucket_edges)'
+    expect w11.json 'position_map.features[1].n_outliers": 21 values, expected 22 (bucket_edges)'
+    expect w12.json 'position_map.sites[2].occurrences": 23 values, expected 22 (bucket_edges)'
+    expect w13.json 'expert_quantisation.layers[1].n_tokens": 7 values, expected 8 (n_experts)'
+    expect w14.json 'expert_quantisation.layers[3].error": 48 values, expected 56 (methods x n_experts)'
     expect w8.json 'layer": expected an integer'
 }
 

@@ -1,0 +1,75 @@
+/* The block "llm_int8" of the results (ol-results.5). */
+#ifndef OL_RESULTS_LLM_INT8_H
+#define OL_RESULTS_LLM_INT8_H
+
+#include "common/results/field.h"
+
+/* clang-format off */
+#define OL_INT8_PAIRS_FIELDS(F)                                                                \
+    F(COUNT, count, 0, "")                                                                     \
+    F(SHARE, mean_layer_fraction, OL_NULL, "of the sites; null without pairs")                 \
+    F(SHARE, median_layer_fraction, OL_NULL, "")                                               \
+    F(SHARE, mean_position_fraction, OL_NULL, "")                                              \
+    F(SHARE, median_position_fraction, OL_NULL, "")                                            \
+    F(SHARE, mean_distinct_layer_fraction, OL_NULL | OL_OLD, "of the layers that have a site") \
+    F(SHARE, median_distinct_layer_fraction, OL_NULL | OL_OLD, "")
+OL_STRUCT(ol_int8_pairs, OL_INT8_PAIRS_FIELDS, "")
+
+#define OL_INT8_EXTENT_FIELDS(F)                                      \
+    F(COUNT, n_sites, 0, "")                                          \
+    F(COUNT, n_layers, 0, "with an occurrence at one of their sites") \
+    F(SHARE, distinct_layer_fraction, 0, "n_layers of the layers that have a site")
+OL_STRUCT(ol_int8_extent, OL_INT8_EXTENT_FIELDS, "")
+
+#define OL_BATCH_FEATURE_FIELDS(F)      \
+    F(COUNT, feature, 0, "")            \
+    F(REAL, max_magnitude, OL_NULL, "") \
+    F(SHARE, layer_fraction, 0, "")     \
+    F(SHARE, position_fraction, 0, "")  \
+    F(COUNT, occurrences, 0, "")        \
+    F(MEMBERS(ol_int8_extent), extent, 0, "")
+OL_STRUCT(ol_batch_feature, OL_BATCH_FEATURE_FIELDS, "")
+
+#define OL_INT8_BATCH_FIELDS(F)    \
+    F(COUNTS(1), sequences, 0, "") \
+    F(COUNT, count, 0, "")         \
+    F(LIST(ol_batch_feature), features, 0, "")
+OL_STRUCT(ol_int8_batch, OL_INT8_BATCH_FIELDS, "")
+
+#define OL_FEATURE_SITE_FIELDS(F) \
+    F(COUNT, layer, 0, "")        \
+    F(SITE, site, 0, "")          \
+    F(COUNT, occurrences, 0, "")  \
+    F(REAL, max_magnitude, OL_NULL, "")
+OL_STRUCT(ol_feature_site, OL_FEATURE_SITE_FIELDS, "")
+
+#define OL_INT8_FEATURE_FIELDS(F)                   \
+    F(COUNT, feature, 0, "")                        \
+    F(COUNT, batches, 0, "")                        \
+    F(REAL, max_magnitude, OL_NULL, "")             \
+    F(SHARE, layer_fraction, 0, "")                 \
+    F(SHARE, position_fraction, 0, "")              \
+    F(COUNT, occurrences, 0, "")                    \
+    F(MEMBERS(ol_int8_extent), extent, 0, "")       \
+    F(BOOL, one_sided, 0, "")                       \
+    F(REALS(1), quartiles, OL_NULL OL_PER("3"), "") \
+    F(LIST(ol_feature_site), sites, 0, "")
+OL_STRUCT(ol_int8_feature, OL_INT8_FEATURE_FIELDS,
+          "Numbers over all sequences; max_magnitude null is infinity")
+
+#define OL_INT8_FEATURES_FIELDS(F) \
+    F(COUNT, count, 0, "")         \
+    F(LIST(ol_int8_feature), features, 0, "")
+OL_STRUCT(ol_int8_features, OL_INT8_FEATURES_FIELDS, "")
+
+#define OL_LLM_INT8_FIELDS(F)                  \
+    F(OBJECT(ol_int8_pairs), pairs, 0, "")     \
+    F(OBJECT(ol_int8_features), unique, 0, "") \
+    F(OBJECT(ol_int8_features), pooled, 0, "") \
+    F(OBJECT(ol_int8_features), strict, 0, "") \
+    F(LIST(ol_int8_batch), batches, 0, "")
+OL_STRUCT(ol_llm_int8, OL_LLM_INT8_FIELDS,
+          "Outlier features by the criterion of LLM.int8 (arXiv 2208.07339)")
+/* clang-format on */
+
+#endif
