@@ -49,13 +49,12 @@ struct ol_cuda_arrivals {
     struct tile *buckets[N_BUCKETS];
 };
 
-static int segment_new(struct segment *s, size_t bytes, struct ol_error *err)
+static int segment_new(struct ol_cuda *cuda, struct segment *s, struct ol_error *err)
 {
-    void *memory = NULL;
-    if (ol_cuda_check(cudaMalloc(&memory, bytes), "reserving device memory for weights",
-                      err) != 0)
+    s->memory = (char *)ol_cuda_memory_new(cuda, (size_t)cuda->sizes.segment,
+                                           "arriving weights", err);
+    if (s->memory == NULL)
         return -1;
-    s->memory = (char *)memory;
     for (int l = 0; l < OL_CUDA_LANES; l++)
         if (ol_cuda_check(cudaEventCreateWithFlags(&s->used[l], cudaEventDisableTiming),
                           "making an event", err) != 0)
@@ -70,14 +69,14 @@ struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_er
     a->last = -1;
     int status = 0;
     for (; status == 0 && a->n < cuda->sizes.n_segments; a->n++)
-        status = segment_new(&a->segments[a->n], a->bytes, err);
+        status = segment_new(cuda, &a->segments[a->n], err);
     if (status == 0)
         return a;
-    ol_cuda_arrivals_free(a);
+    ol_cuda_arrivals_free(cuda, a);
     return NULL;
 }
 
-static void segment_free(struct segment *s)
+static void segment_free(struct ol_cuda *cuda, struct segment *s)
 {
     for (int t = 0; t < MOST_TILES; t++)
         if (s->tiles[t].delivery.arrived != NULL)
@@ -85,13 +84,13 @@ static void segment_free(struct segment *s)
     for (int l = 0; l < OL_CUDA_LANES; l++)
         if (s->used[l] != NULL)
             cudaEventDestroy(s->used[l]);
-    cudaFree(s->memory);
+    ol_cuda_memory_free(cuda, s->memory, (size_t)cuda->sizes.segment);
 }
 
-void ol_cuda_arrivals_free(struct ol_cuda_arrivals *a)
+void ol_cuda_arrivals_free(struct ol_cuda *cuda, struct ol_cuda_arrivals *a)
 {
     for (int i = 0; a != NULL && i < a->n; i++)
-        segment_free(&a->segments[i]);
+        segment_free(cuda, &a->segments[i]);
     free(a);
 }
 

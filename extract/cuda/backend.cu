@@ -32,11 +32,41 @@ int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err)
 
 /* ---- what is counted ---- */
 
-void ol_cuda_count_memory(struct ol_cuda *cuda, int64_t bytes)
+static void count_memory(struct ol_cuda *cuda, int64_t bytes)
 {
     const int64_t now = cuda->memory.fetch_add(bytes) + bytes;
     if (now > cuda->peak_memory.load())
         cuda->peak_memory.store(now);
+}
+
+void *ol_cuda_memory_new(struct ol_cuda *cuda, size_t bytes, const char *what,
+                         struct ol_error *err)
+{
+    void *memory = NULL;
+    const cudaError_t status = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    if (status == cudaSuccess) {
+        count_memory(cuda, (int64_t)bytes);
+        return memory;
+    }
+    size_t available = 0, total = 0;
+    cudaGetLastError();
+    cudaMemGetInfo(&available, &total);
+    cudaGetLastError();
+    ol_fail(err,
+            "CUDA: %zu bytes for %s could not be had: %s (%zu of %zu bytes of the device "
+            "are free)",
+            bytes, what, cudaGetErrorString(status), available, total);
+    return NULL;
+}
+
+void ol_cuda_memory_free(struct ol_cuda *cuda, void *memory, size_t bytes)
+{
+    /* A failure here was told before, or will be. */
+    cudaSetDevice(cuda->device);
+    if (memory != NULL)
+        count_memory(cuda, -(int64_t)bytes);
+    cudaFree(memory);
+    cudaGetLastError();
 }
 
 static int64_t nanoseconds_now(void)
@@ -60,8 +90,8 @@ static struct ol_backend_usage cuda_usage(const struct ol_backend *b)
 {
     const struct ol_cuda *cuda = (const struct ol_cuda *)b;
     struct ol_backend_usage usage = {};
-    usage.memory = cuda->reserved + cuda->memory.load();
-    usage.peak_memory = cuda->reserved + cuda->peak_memory.load();
+    usage.memory = cuda->memory.load();
+    usage.peak_memory = cuda->peak_memory.load();
     usage.link_bytes = cuda->link_bytes.load();
     usage.link_seconds = (double)cuda->link_time.load() * 1e-9;
     usage.compute_seconds = (double)cuda->compute_time.load() * 1e-9;
@@ -76,22 +106,15 @@ static int cuda_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_
     struct ol_cuda *cuda = ol_cuda_of(b);
     const struct ol_tensor t = {NULL, dtype, n_rows, n_cols};
     const size_t bytes = ol_cuda_bytes(t);
+    char what[64];
     *tensor = t;
+    snprintf(what, sizeof what, "a buffer of %lld x %lld", (long long)n_rows,
+             (long long)n_cols);
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
         return -1;
-    const cudaError_t status = cudaMalloc(&tensor->data, bytes > 0 ? bytes : 1);
-    if (status != cudaSuccess) {
-        size_t available = 0, total = 0;
-        cudaGetLastError();
-        cudaMemGetInfo(&available, &total);
-        cudaGetLastError();
-        return ol_fail(err,
-                       "CUDA: a buffer of %zu bytes (%lld x %lld) could not be had: %s "
-                       "(%zu of %zu bytes of the device are free)",
-                       bytes, (long long)n_rows, (long long)n_cols,
-                       cudaGetErrorString(status), available, total);
-    }
-    ol_cuda_count_memory(cuda, (int64_t)bytes);
+    tensor->data = ol_cuda_memory_new(cuda, bytes, what, err);
+    if (tensor->data == NULL)
+        return -1;
     if (ol_cuda_check(cudaMemsetAsync(tensor->data, 0, bytes, cuda->stream),
                       "clearing a buffer", err) == 0)
         return 0;
@@ -101,12 +124,7 @@ static int cuda_tensor_new(struct ol_backend *b, enum ol_dtype dtype, int64_t n_
 
 static void cuda_tensor_free(struct ol_backend *b, struct ol_tensor *tensor)
 {
-    /* Waits for what still uses it. A failure here was told before, or will be. */
-    cudaSetDevice(ol_cuda_of(b)->device);
-    if (tensor->data != NULL)
-        ol_cuda_count_memory(ol_cuda_of(b), -(int64_t)ol_cuda_bytes(*tensor));
-    cudaFree(tensor->data);
-    cudaGetLastError();
+    ol_cuda_memory_free(ol_cuda_of(b), tensor->data, ol_cuda_bytes(*tensor));
     memset(tensor, 0, sizeof *tensor);
 }
 
@@ -152,7 +170,8 @@ static int cuda_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_err
         ol_cuda_check(cudaMemGetInfo(&available, &total), "asking for free memory",
                       err) != 0)
         return -1;
-    *bytes = ol_cuda_usable_bytes((int64_t)available) + cuda->reserved;
+    *bytes =
+        ol_cuda_usable_bytes((int64_t)available) + ol_cuda_reserved_bytes(&cuda->sizes);
     return 0;
 }
 
@@ -168,7 +187,7 @@ static void cuda_close(struct ol_backend *b)
         cudaStreamSynchronize(cuda->copies);
     if (cuda->back != NULL)
         cudaStreamSynchronize(cuda->back);
-    ol_cuda_arrivals_free(cuda->arrivals);
+    ol_cuda_arrivals_free(cuda, cuda->arrivals);
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
     ol_cuda_digests_free(cuda);
@@ -295,7 +314,6 @@ static int begin(struct ol_cuda *cuda, int n_threads, int64_t memory,
     cuda->arrivals = ol_cuda_arrivals_new(cuda, err);
     if (cuda->arrivals == NULL)
         return -1;
-    cuda->reserved = ol_cuda_reserved_bytes(&cuda->sizes);
     return 0;
 }
 

@@ -43,13 +43,12 @@ ol_cuda_contributions_new(struct ol_backend *b, const struct ol_contribution_siz
     t->sizes = *sizes;
     for (size_t part : parts)
         t->bytes += up(part);
-    if (ol_cuda_enter(cuda, err) != 0 ||
-        ol_cuda_check(cudaMalloc(&t->memory, t->bytes),
-                      "reserving device memory for contributions", err) != 0) {
+    if (ol_cuda_enter(cuda, err) == 0)
+        t->memory = ol_cuda_memory_new(cuda, t->bytes, "contributions", err);
+    if (t->memory == NULL) {
         free(t);
         return NULL;
     }
-    ol_cuda_count_memory(cuda, (int64_t)t->bytes);
     char *memory = (char *)t->memory;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         at[i] = memory;
@@ -66,12 +65,8 @@ ol_cuda_contributions_new(struct ol_backend *b, const struct ol_contribution_siz
 
 void ol_cuda_contributions_free(struct ol_backend *b, struct ol_contribution_tables *t)
 {
-    struct ol_cuda *cuda = ol_cuda_of(b);
-    if (t == NULL)
-        return;
-    cudaSetDevice(cuda->device);
-    cudaFree(t->memory);
-    ol_cuda_count_memory(cuda, -(int64_t)t->bytes);
+    if (t != NULL)
+        ol_cuda_memory_free(ol_cuda_of(b), t->memory, t->bytes);
     free(t);
 }
 

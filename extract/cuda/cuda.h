@@ -85,7 +85,6 @@ struct ol_cuda {
     struct ol_cuda_sizes sizes;
     int64_t unit;       /* sizes.unit: bytes of a tile of a weight */
     size_t most_shared; /* bytes of a block's shared memory */
-    int64_t reserved;   /* bytes of the device's memory, from open to close */
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
     struct ol_cuda_feed *feed;
@@ -94,8 +93,7 @@ struct ol_cuda {
     struct ol_cuda_downloads *downloads;
     struct ol_cuda_digests *digests;
     struct ol_pool *pool; /* fills pinned memory */
-    /* What `usage` tells, maybe to another thread: memory beside what is reserved, bytes,
-     * nanoseconds. */
+    /* What `usage` tells, maybe to another thread: bytes, nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
     char name[320];
     char kind[16]; /* "sm_90" */
@@ -110,8 +108,13 @@ static inline struct ol_cuda *ol_cuda_of(struct ol_backend *b)
  * scratch memory of the operation before back, and fails when a feeder has. */
 int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err);
 
-/* So many more bytes of the device's memory are in use, or fewer. */
-void ol_cuda_count_memory(struct ol_cuda *cuda, int64_t bytes);
+/* Device memory of so many bytes, aligned for anything, its contents undefined; what: for
+ * people. NULL with err. _free waits for what still uses it, and takes the same number.
+ */
+void *ol_cuda_memory_new(struct ol_cuda *cuda, size_t bytes, const char *what,
+                         struct ol_error *err);
+void ol_cuda_memory_free(struct ol_cuda *cuda, void *memory,
+                         size_t bytes); /* NULL is fine */
 
 /* Adds the time that it lives to one of the counters. */
 struct ol_cuda_timer {
@@ -246,7 +249,8 @@ int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int 
                      struct ol_error *err);
 void ol_cuda_release(struct ol_backend *b, const struct ol_weight *weight);
 struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_error *err);
-void ol_cuda_arrivals_free(struct ol_cuda_arrivals *arrivals); /* NULL is fine */
+void ol_cuda_arrivals_free(struct ol_cuda *cuda,
+                           struct ol_cuda_arrivals *arrivals); /* NULL is fine */
 
 struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda);
 int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err);

@@ -256,10 +256,9 @@ static void slot_free(struct ol_cuda *cuda, struct slot *s)
 {
     if (s->arrived != NULL)
         cudaEventDestroy(s->arrived);
-    cudaFree(s->device);
+    ol_cuda_memory_free(cuda, s->device, s->bytes);
     if (s->pinned != NULL)
         cudaFreeHost(s->pinned);
-    ol_cuda_count_memory(cuda, -(int64_t)s->bytes);
     memset(s, 0, sizeof *s);
 }
 
@@ -270,12 +269,10 @@ static int slot_make(struct ol_cuda *cuda, struct slot *s, size_t bytes,
     if (s->bytes >= bytes)
         return 0;
     slot_free(cuda, s);
-    if (ol_cuda_check(cudaMalloc(&memory, bytes), "reserving memory for a digest", err) !=
-        0)
+    s->device = (char *)ol_cuda_memory_new(cuda, bytes, "a digest", err);
+    if (s->device == NULL)
         return -1;
-    s->device = (char *)memory;
     s->bytes = bytes;
-    ol_cuda_count_memory(cuda, (int64_t)bytes);
     if (ol_cuda_check(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault),
                       "pinning host memory", err) != 0)
         return -1;
@@ -287,14 +284,13 @@ static int slot_make(struct ol_cuda *cuda, struct slot *s, size_t bytes,
 int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_digests *d = (struct ol_cuda_digests *)ol_xcalloc(1, sizeof *d);
-    void *memory = NULL;
     cuda->digests = d;
     if (ol_cuda_check(cudaEventCreateWithFlags(&d->made, cudaEventDisableTiming),
-                      "making an event", err) != 0 ||
-        ol_cuda_check(cudaMalloc(&memory, OL_CUDA_HISTOGRAM_BYTES),
-                      "reserving memory for a histogram", err) != 0)
+                      "making an event", err) == 0)
+        d->histogram = (unsigned long long *)ol_cuda_memory_new(
+            cuda, OL_CUDA_HISTOGRAM_BYTES, "a histogram", err);
+    if (d->histogram == NULL)
         return -1;
-    d->histogram = (unsigned long long *)memory;
     return ol_cuda_check(
         cudaMemsetAsync(d->histogram, 0, OL_CUDA_HISTOGRAM_BYTES, cuda->stream),
         "clearing a buffer", err);
@@ -307,7 +303,7 @@ void ol_cuda_digests_free(struct ol_cuda *cuda)
         return;
     for (int i = 0; i < OL_CUDA_DIGEST_SLOTS; i++)
         slot_free(cuda, &d->slots[i]);
-    cudaFree(d->histogram);
+    ol_cuda_memory_free(cuda, d->histogram, OL_CUDA_HISTOGRAM_BYTES);
     if (d->made != NULL)
         cudaEventDestroy(d->made);
     free(d);

@@ -51,25 +51,19 @@ struct ol_down_tables *ol_cuda_down_new(struct ol_backend *b,
     struct ol_down_tables *t = (struct ol_down_tables *)ol_xcalloc(1, sizeof *t);
     t->most = *most;
     t->bytes = bytes_of(most);
-    if (ol_cuda_enter(cuda, err) != 0 ||
-        ol_cuda_check(cudaMalloc((void **)&t->memory, t->bytes),
-                      "reserving device memory for inputs of down projections",
-                      err) != 0) {
-        free(t);
-        return NULL;
-    }
-    ol_cuda_count_memory(cuda, (int64_t)t->bytes);
-    return t;
+    if (ol_cuda_enter(cuda, err) == 0)
+        t->memory =
+            (char *)ol_cuda_memory_new(cuda, t->bytes, "inputs of down projections", err);
+    if (t->memory != NULL)
+        return t;
+    free(t);
+    return NULL;
 }
 
 void ol_cuda_down_free(struct ol_backend *b, struct ol_down_tables *t)
 {
-    struct ol_cuda *cuda = ol_cuda_of(b);
-    if (t == NULL)
-        return;
-    cudaSetDevice(cuda->device);
-    cudaFree(t->memory);
-    ol_cuda_count_memory(cuda, -(int64_t)t->bytes);
+    if (t != NULL)
+        ol_cuda_memory_free(ol_cuda_of(b), t->memory, t->bytes);
     free(t);
 }
 

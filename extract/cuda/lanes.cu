@@ -28,8 +28,8 @@ static int begin_blas(struct ol_cuda *cuda, struct ol_cuda_lane *lane,
         return -1;
     /* Its own would grow at times that nobody knows. */
     const size_t bytes = (size_t)cuda->sizes.workspace;
-    if (ol_cuda_check(cudaMalloc(&lane->workspace, bytes), "reserving memory for cuBLAS",
-                      err) != 0)
+    lane->workspace = ol_cuda_memory_new(cuda, bytes, "cuBLAS", err);
+    if (lane->workspace == NULL)
         return -1;
     return ol_cublas_check(cublasSetWorkspace(lane->blas, lane->workspace, bytes),
                            "giving it memory", err);
@@ -56,7 +56,7 @@ void ol_cuda_lanes_free(struct ol_cuda *cuda)
         struct ol_cuda_lane *lane = &cuda->lanes[i];
         if (lane->blas != NULL)
             cublasDestroy(lane->blas);
-        cudaFree(lane->workspace);
+        ol_cuda_memory_free(cuda, lane->workspace, (size_t)cuda->sizes.workspace);
         if (lane->here != NULL)
             cudaEventDestroy(lane->here);
         if (lane->stream != NULL)

@@ -23,42 +23,30 @@ struct ol_cuda_arena *ol_cuda_scratch_new(struct ol_cuda *cuda)
     return s;
 }
 
-static int release(struct ol_cuda_arena *s, struct ol_error *err)
+static void release(struct ol_cuda_arena *s)
 {
-    int status = 0;
-    for (int i = 0; i < s->n; i++) {
-        ol_cuda_count_memory(s->cuda, -(int64_t)s->blocks[i].bytes);
-        if (ol_cuda_check(cudaFree(s->blocks[i].memory), "freeing memory", err) != 0)
-            status = -1;
-    }
+    for (int i = 0; i < s->n; i++)
+        ol_cuda_memory_free(s->cuda, s->blocks[i].memory, s->blocks[i].bytes);
     s->n = 0;
-    return status;
 }
 
 void ol_cuda_scratch_free(struct ol_cuda_arena *s)
 {
-    struct ol_error ignored = {};
     if (s != NULL)
-        release(s, &ignored);
+        release(s);
     free(s);
 }
 
 static int add_block(struct ol_cuda_arena *s, size_t bytes, struct ol_error *err)
 {
-    void *memory = NULL;
     if (s->n == MOST_BLOCKS)
         return ol_fail(err, "CUDA: an operation needs more than %d blocks of memory",
                        MOST_BLOCKS);
     if (bytes < LEAST_BYTES)
         bytes = LEAST_BYTES;
-    if (cudaMalloc(&memory, bytes) != cudaSuccess) {
-        cudaGetLastError();
-        return ol_fail(err,
-                       "CUDA: out of device memory: %zu bytes for an operation could not "
-                       "be had",
-                       bytes);
-    }
-    ol_cuda_count_memory(s->cuda, (int64_t)bytes);
+    void *memory = ol_cuda_memory_new(s->cuda, bytes, "an operation", err);
+    if (memory == NULL)
+        return -1;
     s->blocks[s->n].memory = (char *)memory;
     s->blocks[s->n].bytes = bytes;
     s->blocks[s->n++].used = 0;
@@ -74,7 +62,8 @@ int ol_cuda_scratch_reset(struct ol_cuda_arena *s, struct ol_error *err)
     }
     if (s->n <= 1)
         return 0;
-    return release(s, err) == 0 ? add_block(s, bytes, err) : -1;
+    release(s);
+    return add_block(s, bytes, err);
 }
 
 void *ol_cuda_scratch(struct ol_cuda *cuda, size_t bytes, struct ol_error *err)
