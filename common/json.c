@@ -44,6 +44,77 @@ static void refuse(const char *name, const json_error_t *error, const char *star
         ol_fail(err, "%s: %s", name, text);
 }
 
+/* An integer of JSON may have any number of digits (tokenizer_config.json has 10^30 for
+ * "no limit"), the library's has 64 bits: what is beyond is read as a real number. The
+ * text with ".0" behind such integers; the caller frees. */
+static char *widen(const char *text, size_t bytes, size_t *n)
+{
+    /* An integer that is too large has 19 digits or more, two characters come to it. */
+    char *wide = ol_xmalloc(bytes + bytes / 19 * 2 + 3), *to = wide;
+    bool in_string = false;
+    for (size_t i = 0; i < bytes;) {
+        const size_t digits = in_string ? 0 : strspn(text + i, "0123456789");
+        if (digits == 0) {
+            in_string ^= text[i] == '"';
+            if (in_string && text[i] == '\\' && i + 1 < bytes)
+                *to++ = text[i++];
+            *to++ = text[i++];
+            continue;
+        }
+        const bool is_integer =
+            strchr(".eE", text[i + digits]) == NULL &&
+            (i == 0 || strchr(".eE+", text[i - 1]) == NULL) &&
+            !(i > 1 && text[i - 1] == '-' && strchr("eE", text[i - 2]) != NULL);
+        errno = 0;
+        strtoll(text + i, NULL, 10);
+        memcpy(to, text + i, digits);
+        to += digits;
+        i += digits;
+        if (is_integer && errno == ERANGE) {
+            memcpy(to, ".0", 2);
+            to += 2;
+        }
+    }
+    *n = (size_t)(to - wide);
+    return wide;
+}
+
+static json_t *load(const char *text, size_t bytes, json_error_t *error)
+{
+    json_t *json = json_loadb(text, bytes, load_flags, error);
+    if (json != NULL || json_error_code(error) != json_error_numeric_overflow)
+        return json;
+    size_t n;
+    char *copy = ol_xmalloc(bytes + 1); /* with a NUL behind */
+    memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    char *wide = widen(copy, bytes, &n);
+    json = json_loadb(wide, n, load_flags, error);
+    free(wide);
+    free(copy);
+    return json;
+}
+
+/* The same of a file; *start: what it begins with, [START_BYTES]. */
+static json_t *load_again(FILE *file, json_error_t *error, char *start, size_t *n)
+{
+    json_t *json = NULL;
+    *n = 0;
+    if (fseek(file, 0, SEEK_END) != 0)
+        return NULL;
+    const long size = ftell(file);
+    if (size < 0 || fseek(file, 0, SEEK_SET) != 0)
+        return NULL;
+    char *text = ol_xmalloc((size_t)size + 1);
+    const size_t bytes = fread(text, 1, (size_t)size, file);
+    if (json_error_code(error) == json_error_numeric_overflow)
+        json = load(text, bytes, error);
+    *n = bytes < START_BYTES ? bytes : START_BYTES;
+    memcpy(start, text, *n);
+    free(text);
+    return json;
+}
+
 struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
 {
     FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
@@ -53,8 +124,9 @@ struct ol_json *ol_json_load_file(const char *path, struct ol_error *err)
     json_t *json = json_loadf(file, load_flags, &error);
     const int read_failed = ferror(file);
     char start[START_BYTES];
-    const bool again = json == NULL && fseek(file, 0, SEEK_SET) == 0;
-    const size_t n = again ? fread(start, 1, sizeof start, file) : 0;
+    size_t n = 0;
+    if (json == NULL && !read_failed)
+        json = load_again(file, &error, start, &n);
     ol_infile_close(file);
     if (json == NULL) {
         if (read_failed)
@@ -69,7 +141,7 @@ struct ol_json *ol_json_load_text(const char *text, size_t bytes, const char *na
                                   struct ol_error *err)
 {
     json_error_t error;
-    json_t *json = json_loadb(text, bytes, load_flags, &error);
+    json_t *json = load(text, bytes, &error);
     if (json == NULL)
         refuse(name, &error, text, bytes < START_BYTES ? bytes : START_BYTES, err);
     return out(json);

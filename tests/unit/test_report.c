@@ -185,6 +185,33 @@ static void test_markdown_text(void **state)
 }
 
 /* What acts is written as escapes, and read back as it was. */
+/* JSON sets no bound to a number; what is beyond 64 bits is a real one. */
+static void test_json_long_integers(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\": 1000000000000000019884624838656, \"b\": [-99999999999999999999, "
+        "9223372036854775807, 12345678901234567890.5, 1e25, 2E-0000000000000000000003], "
+        "\"99999999999999999999\": \"\\\" 99999999999999999999\"}";
+    struct ol_error err = {0};
+    struct ol_json *json = ol_json_load_text(text, sizeof text - 1, "f", &err);
+    assert_non_null(json);
+    assert_true(ol_json_real(ol_json_get(json, "a")) == 1e30);
+    const struct ol_json *b = ol_json_get(json, "b");
+    static const double reals[] = {-1e20, 0, 12345678901234567890.5, 1e25, 2e-3};
+    for (size_t i = 0; i < 5; i++)
+        if (i != 1)
+            assert_true(ol_json_real(ol_json_at(b, i)) == reals[i]);
+    assert_int_equal(ol_json_kind(ol_json_at(b, 1)), OL_JSON_INT);
+    assert_true(ol_json_int(ol_json_at(b, 1)) == INT64_MAX);
+    assert_string_equal(ol_json_string(ol_json_get(json, "99999999999999999999"), NULL),
+                        "\" 99999999999999999999");
+    ol_json_free(json);
+    assert_null(ol_json_load_text("[1e999]", 7, "f", &err));
+    assert_string_equal(err.text,
+                        "f: line 1, column 6: real number overflow near '1e999'");
+}
+
 static void test_json_text(void **state)
 {
     static const char text[] =
@@ -541,14 +568,22 @@ static void test_text_map(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),         cmocka_unit_test(test_visible),
-        cmocka_unit_test(test_csv_text),       cmocka_unit_test(test_shortest_numbers),
-        cmocka_unit_test(test_markdown_text),  cmocka_unit_test(test_json_text),
-        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_axes),
-        cmocka_unit_test(test_colours),        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_written_fields), cmocka_unit_test(test_described_fields),
-        cmocka_unit_test(test_wrong_fields),   cmocka_unit_test(test_svg),
-        cmocka_unit_test(test_grid),           cmocka_unit_test(test_text_map)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_escape),
+                                       cmocka_unit_test(test_visible),
+                                       cmocka_unit_test(test_csv_text),
+                                       cmocka_unit_test(test_shortest_numbers),
+                                       cmocka_unit_test(test_markdown_text),
+                                       cmocka_unit_test(test_json_text),
+                                       cmocka_unit_test(test_json_long_integers),
+                                       cmocka_unit_test(test_numbers),
+                                       cmocka_unit_test(test_axes),
+                                       cmocka_unit_test(test_colours),
+                                       cmocka_unit_test(test_fields),
+                                       cmocka_unit_test(test_written_fields),
+                                       cmocka_unit_test(test_described_fields),
+                                       cmocka_unit_test(test_wrong_fields),
+                                       cmocka_unit_test(test_svg),
+                                       cmocka_unit_test(test_grid),
+                                       cmocka_unit_test(test_text_map)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
