@@ -219,6 +219,8 @@ static void describe_run(const struct ol_parts *parts, const struct command *com
     set_text(model, "weights_sha256", info->model.weights_sha256);
     set_text(input, "source", info->input.source);
     set_text(input, "text_sha256", info->input.text_sha256);
+    if (*info->input.tokenizer_file != '\0')
+        set_text(input, "tokenizer_file", info->input.tokenizer_file);
     set_text(input, "tokenizer_sha256", info->input.tokenizer_sha256);
     set_text(input, "windowing", info->input.windowing);
     ol_json_set(input, "bos", ol_json_new_bool(info->input.bos));

@@ -112,6 +112,7 @@ static const struct attribute {
     {"/model", "activations_config", LATER_TEXT, AT(model.activations_config)},
     {"/input", "source", TEXT, AT(input.source)},
     {"/input", "text_sha256", TEXT, AT(input.text_sha256)},
+    {"/input", "tokenizer_file", LATER_TEXT, AT(input.tokenizer_file)},
     {"/input", "tokenizer_sha256", TEXT, AT(input.tokenizer_sha256)},
     {"/input", "windowing", TEXT, AT(input.windowing)},
     {"/input", "bos", BOOLEAN, AT(input.bos)},

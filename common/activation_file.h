@@ -131,7 +131,7 @@ struct ol_activation_info {
         int64_t total_parameters, active_parameters;
     } model;
     struct {
-        char *source, *text_sha256, *tokenizer_sha256, *windowing;
+        char *source, *text_sha256, *tokenizer_file, *tokenizer_sha256, *windowing;
         bool bos;
     } input;
     /* Of a file that holds a part of a run's sequences, one after another; n_parts 0, and

@@ -88,10 +88,12 @@ static void put_facts(const struct ol_report_results *r, FILE *out)
          *parameters = ol_xasprintf("%s, %s active; stored as %s", total, active,
                                     r->model.weight_format),
          *run = ol_report_run(r),
-         *text = ol_xasprintf("%s; %s tokens in %s sequences, windowing %s, %s",
+         *text = ol_xasprintf("%s; %s tokens in %s sequences, windowing %s, %s%s%s",
                               r->input.source, ol_text_count(r->n_tokens).text,
                               ol_text_count(r->n_sequences).text, r->input.windowing,
-                              r->input.bos ? "begun with BOS" : "no BOS");
+                              r->input.bos ? "begun with BOS" : "no BOS",
+                              *r->input.tokenizer_file != '\0' ? ", ids by " : "",
+                              r->input.tokenizer_file);
     fputs("<dl class=\"facts\">\n", out);
     fact(out, "family", r->model.family);
     fact(out, "size", size);

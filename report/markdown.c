@@ -52,9 +52,10 @@ static void print_facts(const struct ol_report_results *r, FILE *out)
     ol_table_cell(t, "text");
     ol_table_cell(t, "%s", r->input.source);
     ol_table_cell(t, "tokens");
-    ol_table_cell(t, "%" PRId64 " in %" PRId64 " sequences, windowing %s, %s",
-                  r->n_tokens, r->n_sequences, r->input.windowing,
-                  r->input.bos ? "begun with BOS" : "no BOS");
+    ol_table_cell(
+        t, "%" PRId64 " in %" PRId64 " sequences, windowing %s, %s%s%s", r->n_tokens,
+        r->n_sequences, r->input.windowing, r->input.bos ? "begun with BOS" : "no BOS",
+        *r->input.tokenizer_file != '\0' ? ", ids by " : "", r->input.tokenizer_file);
     ol_table_cell(t, "perplexity");
     if (r->has_perplexity)
         ol_table_cell(t, "%s",

@@ -84,6 +84,8 @@ static int read_model(struct ol_report_results *r, struct ol_json_section top,
         read_text(input, "source", &r->arena, &r->input.source, err) != 0 ||
         read_text(input, "windowing", &r->arena, &r->input.windowing, err) != 0 ||
         read_text(input, "text_sha256", &r->arena, &r->input.text_sha256, err) != 0 ||
+        read_text(input, "tokenizer_file", &r->arena, &r->input.tokenizer_file, err) !=
+            0 ||
         read_text(top, "tool_version", &r->arena, &r->tool_version, err) != 0 ||
         read_text(top, "command_line", &r->arena, &r->command_line, err) != 0 ||
         ol_json_bool_or(input, "bos", false, &r->input.bos, err) != 0 ||

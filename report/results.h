@@ -64,7 +64,7 @@ struct ol_report_results {
         const char *backend, *precision, *device, *processor, *created;
     } run;
     struct {
-        const char *source, *windowing, *text_sha256;
+        const char *source, *windowing, *text_sha256, *tokenizer_file;
         bool bos;
     } input;
     struct {

@@ -57,6 +57,8 @@ int ol_session_describe(struct ol_session *r, struct ol_error *err)
                           &info->model.active_parameters);
     info->input.source = ol_xstrdup(r->corpus.source);
     info->input.text_sha256 = ol_xstrdup(r->corpus.text_sha256);
+    info->input.tokenizer_file =
+        ol_xstrdup(r->tokenizer != NULL ? ol_tokenizer_file(r->tokenizer) : "");
     info->input.tokenizer_sha256 =
         ol_xstrdup(r->tokenizer != NULL ? ol_tokenizer_sha256(r->tokenizer) : "");
     info->input.windowing =

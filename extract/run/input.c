@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "common/file.h"
-
 static int compare_ids(const void *a, const void *b)
 {
     const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -64,15 +62,13 @@ int ol_session_read_corpus(struct ol_session *r, const char *directory,
 {
     struct ol_corpus_request request = r->request->corpus;
     request.bos = r->request->bos_auto && request.ids_file == NULL;
-    char *path = ol_xasprintf("%s/tokenizer.json", directory);
-    bool there;
-    int status = ol_file_exists(path, &there, err);
+    const char *file;
+    int status = ol_tokenizer_find(directory, &file, err);
     /* Ids need no tokenizer; with one their text is kept too. */
-    if (status == 0 && (request.ids_file == NULL || there)) {
+    if (status == 0 && (request.ids_file == NULL || file != NULL)) {
         r->tokenizer = ol_tokenizer_open(directory, err);
         status = r->tokenizer != NULL ? 0 : -1;
     }
-    free(path);
     if (status != 0)
         return -1;
     return ol_corpus_read(&request, r->tokenizer, &r->corpus, err) != 0

@@ -1,5 +1,5 @@
 /* Text to token ids as tokenizer.json describes it, exactly as the Rust `tokenizers`
- * library does. */
+ * library does; or as tiktoken.model does, exactly as `tiktoken`. */
 #ifndef OL_TOKENIZER_H
 #define OL_TOKENIZER_H
 
@@ -12,8 +12,12 @@
 
 struct ol_tokenizer;
 
-/* Read directory/tokenizer.json (and tokenizer_config.json when it is there). A part that
- * is not supported is refused by its name and type. NULL on failure. */
+/* *name: of the file that would be read, static, or NULL: there is none. */
+int ol_tokenizer_find(const char *directory, const char **name, struct ol_error *err);
+
+/* Read directory/tokenizer.json (and tokenizer_config.json when it is there), or, where
+ * there is none, directory/tiktoken.model and tokenizer_config.json. A part that is not
+ * supported is refused by its name and type. NULL on failure. */
 struct ol_tokenizer *ol_tokenizer_open(const char *directory, struct ol_error *err);
 void ol_tokenizer_close(struct ol_tokenizer *t);
 
@@ -66,7 +70,8 @@ char *ol_tokenizer_decode(const struct ol_tokenizer *t, const int32_t *ids, size
  * tokenizer does not have. The caller frees. */
 char *ol_tokenizer_piece(const struct ol_tokenizer *t, int32_t id);
 
-/* SHA-256 of tokenizer.json. */
+/* The name of the file that was read, and its SHA-256. */
+const char *ol_tokenizer_file(const struct ol_tokenizer *t);
 const char *ol_tokenizer_sha256(const struct ol_tokenizer *t);
 
 #endif

@@ -9,6 +9,9 @@ setup_file() {
     repository org/gated --single 1000000
     mkdir -p "$BATS_FILE_TMPDIR/root/org"
     cp -r "$DEMO" "$BATS_FILE_TMPDIR/root/org/demo"
+    repository org/kimi --single 1000000
+    rm "$BATS_FILE_TMPDIR/root/org/kimi/tokenizer.json"
+    cp "$TESTS"/golden/tokenizers/kimi-k2/* "$BATS_FILE_TMPDIR/root/org/kimi"
     mkdir "$BATS_FILE_TMPDIR/root/org/pickled"
     echo '{}' >"$BATS_FILE_TMPDIR/root/org/pickled/config.json"
     echo x >"$BATS_FILE_TMPDIR/root/org/pickled/pytorch_model.bin"
@@ -35,6 +38,19 @@ model-00002-of-00003.safetensors model-00003-of-00003.safetensors model.safetens
     head -n 1 ../CACHEDIR.TAG | grep -qx 'Signature: 8a477f597d28d172789f06886806bc55'
     [ "$(stat -c %a blobs/*)" = "$(touch x && yes "$(stat -c %a x)" | head -n "$(find blobs -type f | wc -l)")" ]
     ask once org/three "$(from org/three)"
+}
+
+@test "a tokenizer that is no tokenizer.json is fetched with the Python that has its pattern" {
+    fetch org/kimi
+    [ "$(ls "$(snapshot org/kimi)" | tr '\n' ' ')" = \
+        "cases.json config.json model.safetensors tiktoken.model tokenization_kimi.py tokenizer_config.json " ]
+    # That is enough for a text, which asks no more, and offline.
+    ask log >/dev/null
+    echo 'Hello' >text
+    HF_HUB_OFFLINE=1 "$EXTRACT" --tokenize -t text org/kimi >ids
+    "$EXTRACT" --tokenize -t text org/kimi | cmp - ids
+    "$EXTRACT" --tokenize -t text "$(from org/kimi)" | cmp - ids
+    [ -z "$(ask log)" ]
 }
 
 # As git names a file.

@@ -233,3 +233,61 @@ sys.stdout.buffer.write(b'a\n' * (1 << 19) + b'\xe2\x82' + b' end')" > broken
     [ "$status" -eq 1 ]
     [[ $stderr == *'broken: line 524289: byte 1048576 of the text is no valid UTF-8' ]]
 }
+
+# The demo model with a vocabulary of tiktoken's.
+tiktoken_model() {
+    rm -rf model && mkdir model
+    cp "$DEMO/config.json" "$DEMO/model.safetensors" "$TESTS"/golden/tokenizers/kimi-k2/* model
+}
+
+@test "tiktoken.model is read where there is no tokenizer.json, and the report says so" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    tiktoken_model
+    "$PYTHON" - <<'PY'
+import json
+cases = json.load(open("model/cases.json"))["cases"]
+open("t.jsonl", "w").writelines(json.dumps({"text": c["text"]}) + "\n" for c in cases)
+open("expected", "w").writelines(" ".join(map(str, c["ids"])) + "\n" for c in cases)
+PY
+    "$EXTRACT" --tokenize -t t.jsonl model > got
+    cmp got expected
+    "$EXTRACT" -q -n 2 -l 40 -t "$HELDOUT" -o run.h5 model
+    [ "$("$PYTHON" -c 'import h5py, hashlib; a = h5py.File("run.h5")["input"].attrs
+print(a["tokenizer_file"], a["tokenizer_sha256"] == hashlib.sha256(open("model/tiktoken.model", "rb").read()).hexdigest())')" \
+        = 'tiktoken.model True' ]
+    "$ANALYZE" run.h5 > run.json
+    "$REPORT" run.json | grep -q 'no BOS, ids by tiktoken.model'
+    "$REPORT" -f html run.json | grep -q 'ids by tiktoken.model'
+    # tokenizer.json comes first.
+    cp "$DEMO/tokenizer.json" model
+    "$EXTRACT" --tokenize -t text model | cmp - ids
+}
+
+@test "a tiktoken.model that is not understood is refused in one line" {
+    bats_require_minimum_version 1.5.0
+    without() { # EDIT-OF-FILES MESSAGE
+        tiktoken_model
+        (cd model && eval "$1")
+        run --separate-stderr "$EXTRACT" --tokenize -t text model
+        [ "$status" -eq 1 ]
+        [ "${#stderr_lines[@]}" -eq 1 ]
+        echo "$stderr"
+        [[ $stderr == "ol-extract: model/"*"$2"* ]]
+    }
+    without 'sed -i s/TikTokenTokenizer/OtherTokenizer/g tokenizer_config.json' \
+        'tokenizer_config.json: tokenizer_class "OtherTokenizer" is not known to read tiktoken.model by; known is TikTokenTokenizer'
+    without 'rm tokenizer_config.json' 'tokenizer_config.json: '
+    without 'sed -i "s/p{Han}\\]+/p{Hiragana}]+/" tokenization_kimi.py' \
+        'tokenization_kimi.py: has another pattern than the known one of TikTokenTokenizer, with [\p{Han}]+'
+    without 'sed -i "3s/.*/IQ== 2/" tiktoken.model' 'tiktoken.model: line 3: expected a token of 1 to 1024 bytes in base64'
+    without 'sed -i "3s/.*/Iw= 2/" tiktoken.model' 'tiktoken.model: line 3: expected'
+    without 'sed -i "3s/ 2/ 1/" tiktoken.model' 'tiktoken.model: line 3: expected'
+    without 'sed -i "\$d; s/ 805$/ 806/" tiktoken.model' 'tiktoken.model: has 806 tokens and ranks up to 806: expected all from 0 on'
+    without ': > tiktoken.model' 'tiktoken.model: has 0 tokens'
+    without 'sed -i "3s/Iw==/YWFhYWFh/" tiktoken.model' 'tiktoken.model: has no token for the byte 0x23'
+    without 'sed -i "s/\"807\"/\"806\"/" tokenizer_config.json' \
+        'added_tokens_decoder: found the id "806", expected ids from 807 to 1062'
+    without 'sed -i "s/\[EOS\]/[BOS]/" tokenizer_config.json' \
+        'added_tokens_decoder: "[BOS]" of id 808 is empty, or a token of another id too'
+    without 'printf "version https://git-lfs.github.com/spec/v1\noid" > tiktoken.model' 'tiktoken.model: this is a Git LFS pointer'
+}

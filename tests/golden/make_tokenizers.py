@@ -8,7 +8,9 @@ The first form reads TOKENIZERS_DIR/NAME/tokenizer.json and keeps the first merg
 with everything around them (normalizer, pre-tokenizer, post-processor, decoder, a few
 added tokens), so that the result is small enough to be kept; variants try the settings
 that no real file has. The second form compares ol-extract --tokenize with the package on
-the whole files, with many more texts (random ones among them)."""
+the whole files, with many more texts (random ones among them). TOKENIZERS_DIR/kimi-k2 has
+tiktoken.model and tokenizer_config.json instead: there `tiktoken` is what to agree with."""
+import base64
 import json
 import os
 import random
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import unicodedata
 
+import tiktoken
 from tokenizers import Tokenizer
 
 N_MERGES = 700
@@ -44,6 +47,26 @@ TEXTS = [
     "A\u00a0B\u2003C", "\tindent\n\t\tmore    \n  x", "<0x0A> \u2581\u2581x \u2581 y",
     "a\u0300\u0301b \ufdfa \u0958 \u2126", "<extra> a<extra>b  <extra>  c <extra>",
     "one--two---three -four- 5-6",
+]
+
+
+# As Kimi's tokenization_kimi.py has them.
+KIMI_PATTERN = [
+    r"""[\p{Han}]+""",
+    r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+    r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+    r"""\p{N}{1,3}""",
+    r""" ?[^\s\p{L}\p{N}]+[\r\n]*""",
+    r"""\s*[\r\n]+""",
+    r"""\s+(?!\S)""",
+    r"""\s+""",
+]
+# Beside the others' texts: Han next to letters, marks and signs that Han shares with others.
+KIMI_TEXTS = [
+    "\u4e2d\u6587abc\u4e2dDEF\u6587\u5b57 \u4e2d\u6587 x\u4e2d's", "\u3005\u3007\u303b \u3006\u30fc\u3001\u3002 \u4e00\u3099a\u3099",
+    "\u30fb\u300c\u4e2d\u300d \u2e80\u2f00\uf900 \U00020000\U0002f800x \u3220\u32c0\u3358", "\u4e2d1234\u65e5 \u4e8c\u3007\u4e8c\u516d\u5e74 12\u6708",
+    "<|im_user|>user<|im_middle|>\u4f60\u597d[EOS][BOS]<|im_end|> <|reserved_token_1500|>", "<|reserved_token_1200|>",
+    "ABCdef ABC DEFg'S I'LL o'clock don\u2019t \u01c5x \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35A",
 ]
 
 
@@ -155,6 +178,63 @@ def make(source, root):
     small["olmoe"]["model"]["merges"] = small["olmoe"]["model"]["merges"][:120]
     for name, content in variants(small):
         write(root, name, content)
+    make_tiktoken(source, root, "kimi-k2")
+
+
+def read_ranks(folder):
+    with open(os.path.join(folder, "tiktoken.model")) as f:
+        return {base64.b64decode(token): int(rank) for token, rank in map(str.split, f)}
+
+
+def merged(ranks, word):
+    """All tokens that come up while a word is merged."""
+    parts = [bytes([b]) for b in word]
+    while True:
+        pairs = [(ranks[a + b], i) for i, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in ranks]
+        if not pairs:
+            return
+        i = min(pairs)[1]
+        parts[i:i + 2] = [parts[i] + parts[i + 1]]
+        yield parts[i]
+
+
+def encoding(ranks, config):
+    """As TikTokenTokenizer makes it of the two files."""
+    named = {int(i): t["content"] for i, t in config["added_tokens_decoder"].items()}
+    special = {named.get(i, f"<|reserved_token_{i}|>"): i for i in range(len(ranks), len(ranks) + 256)}
+    return tiktoken.Encoding("kimi", pat_str="|".join(KIMI_PATTERN), mergeable_ranks=ranks, special_tokens=special)
+
+
+def make_tiktoken(source, root, name):
+    ranks = read_ranks(os.path.join(source, name))
+    with open(os.path.join(source, name, "tokenizer_config.json")) as f:
+        config = json.load(f)
+    kept = {t for t, rank in ranks.items() if len(t) == 1 or rank < N_MERGES}
+    for text in TEXTS + KIMI_TEXTS:
+        for word in text.split():
+            kept |= set(merged(ranks, word.encode())) if max(word, default="") > "\u2000" else set()
+    small = {t: i for i, t in enumerate(sorted(kept, key=ranks.get))}
+    config["added_tokens_decoder"] = {
+        str(int(i) - len(ranks) + len(small)): t for i, t in config["added_tokens_decoder"].items()}
+    folder = os.path.join(root, name)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "tiktoken.model"), "w") as f:
+        f.writelines(f"{base64.b64encode(t).decode()} {i}\n" for t, i in small.items())
+    with open(os.path.join(folder, "tokenizer_config.json"), "w") as f:
+        json.dump(config, f, ensure_ascii=False, separators=(",", ":"))
+        f.write("\n")
+    with open(os.path.join(folder, "tokenization_kimi.py"), "w") as f:
+        f.writelines(["pat_str = '|'.join([\n", *(f'    r"""{p}""",\n' for p in KIMI_PATTERN), "])\n"])
+    kimi, cases = encoding(small, config), []
+    special = {int(i) for i, t in config["added_tokens_decoder"].items() if t["special"]}
+    special |= set(range(len(small), len(small) + 256)) - {int(i) for i in config["added_tokens_decoder"]}
+    for t in TEXTS + KIMI_TEXTS:
+        ids = kimi.encode(t, allowed_special="all")
+        cases.append({"text": t, "ids": ids, "decoded": kimi.decode([i for i in ids if i not in special]),
+                      "with_special": kimi.decode(ids)})
+    with open(os.path.join(folder, "cases.json"), "w") as f:
+        json.dump({"prefix": [], "suffix": [], "cases": cases}, f, separators=(",", ":"))
+        f.write("\n")
 
 
 def random_text(n):
@@ -175,21 +255,30 @@ def random_text(n):
     return "".join(out)
 
 
+def encoders(source, name):
+    """Text to ids as the reference does it."""
+    folder = os.path.join(source, name)
+    if name != "kimi-k2":
+        tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+        return lambda text: tokenizer.encode(text).ids
+    with open(os.path.join(folder, "tokenizer_config.json")) as f:
+        kimi = encoding(read_ranks(folder), json.load(f))
+    return lambda text: kimi.encode(text, allowed_special="all")
+
+
 def check(source, program, files):
     random.seed(1)
-    texts = TEXTS + ["x" * 5000] + [random_text(60) for _ in range(400)]
+    texts = TEXTS + KIMI_TEXTS + ["x" * 5000] + [random_text(60) for _ in range(400)]
     texts += [random_text(2000) for _ in range(20)] + [open(f).read() for f in files]
     wrong = 0
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as f:
         f.writelines(json.dumps({"text": t}) + "\n" for t in texts)
         f.flush()
-        for name in NAMES:
-            folder = os.path.join(source, name)
-            tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
-            lines = subprocess.run([program, "--tokenize", "-t", f.name, folder], check=True,
-                                   capture_output=True, text=True).stdout.split("\n")
-            bad = [t for t, line in zip(texts, lines)
-                   if tokenizer.encode(t).ids != [int(i) for i in line.split()]]
+        for name in sorted(set(os.listdir(source)) & {*NAMES, "kimi-k2"}):
+            encode = encoders(source, name)
+            lines = subprocess.run([program, "--tokenize", "-t", f.name, os.path.join(source, name)],
+                                   check=True, capture_output=True, text=True).stdout.split("\n")
+            bad = [t for t, line in zip(texts, lines) if encode(t) != [int(i) for i in line.split()]]
             wrong += len(bad)
             print(f"{name}: {len(bad)} of {len(texts)} texts differ", *map(ascii, bad[:3]))
     sys.exit(wrong > 0)

@@ -164,6 +164,11 @@ static size_t join(const struct ol_bpe *b, const struct ol_merge_list *list, siz
     return n;
 }
 
+static uint32_t rank_of(const struct ol_merge_list *list, size_t i)
+{
+    return list->ranks != NULL ? list->ranks[i] : (uint32_t)i;
+}
+
 static int read_merges(struct ol_bpe *b, const struct ol_merge_list *list,
                        const char *name, struct ol_error *err)
 {
@@ -192,8 +197,8 @@ static int read_merges(struct ol_bpe *b, const struct ol_merge_list *list,
                 status = ol_fail(err, "%s: merge %zu makes \"%.*s\", which is no token",
                                  name, first + i, (int)(ends[i] - at), joined + at);
             else
-                add_merge(
-                    b, (struct merge){pair_of(pair), (uint32_t)(first + i), results[i]});
+                add_merge(b, (struct merge){pair_of(pair), rank_of(list, first + i),
+                                            results[i]});
             if (results[i] >= 0 && !b->is.byte_level)
                 add_joint_of(b, pair);
         }

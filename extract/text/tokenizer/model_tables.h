@@ -9,6 +9,7 @@
 
 struct ol_merge_list {
     int32_t (*pairs)[2]; /* ids, in the order of the file */
+    uint32_t *ranks;     /* of each; NULL: its place in that order */
     size_t n;
 };
 

@@ -21,6 +21,7 @@ struct ol_tokenizer {
     struct ol_bpe *bpe;
     struct ol_decoder *decoder;
     struct ol_ids prefix, suffix;
+    const char *file; /* its name */
     char sha256[OL_SHA256_HEX_BYTES];
 };
 

@@ -25,6 +25,7 @@ struct translation {
     char *to;
     size_t used, room;
     bool in_class;
+    size_t class_at;     /* where in `to` the set begins */
     const char *refused; /* what has another meaning in the two */
 };
 
@@ -37,6 +38,35 @@ static void put(struct translation *t, const char *text, size_t n)
     memcpy(t->to + t->used, text, n);
     t->used += n;
     t->to[t->used] = '\0';
+}
+
+/* Whether PCRE2 knows a script of that name. */
+static bool is_script(const char *name, size_t n)
+{
+    int code;
+    size_t offset;
+    char *text = ol_xasprintf("\\p{sc:%.*s}", (int)n, name);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
+                                         PCRE2_UTF, &code, &offset, NULL);
+    pcre2_code_free(compiled);
+    free(text);
+    return compiled != NULL;
+}
+
+/* {name} of a property, {hexadecimal} of a character: the braces are part of the escape.
+ * The name of a script means characters of that script; PCRE2's takes those too that
+ * other scripts share with it, unless told not to. */
+static void put_braces(struct translation *t, bool is_property)
+{
+    const char *name = t->from + 1 + (is_property && t->from[1] == '^');
+    const size_t n = strcspn(name, "}");
+    put(t, t->from, (size_t)(name - t->from));
+    if (is_property && n > 2 && memchr(name, ':', n) == NULL && is_script(name, n))
+        put(t, "sc:", 3);
+    put(t, name, n);
+    t->from = name + n;
+    if (t->from[0] == '}')
+        put(t, t->from++, 1);
 }
 
 static void put_escape(struct translation *t)
@@ -55,18 +85,58 @@ static void put_escape(struct translation *t)
     else
         t->refused = "an escape";
     t->from += c != '\0' ? 2 : 1;
-    /* \p{..}, \x{..}: the braces are part of it. */
-    if ((c == 'p' || c == 'P' || c == 'x') && t->from[0] == '{') {
-        const size_t n = strcspn(t->from, "}");
-        put(t, t->from, n);
-        t->from += n;
-        if (t->from[0] == '}')
+    if ((c == 'p' || c == 'P' || c == 'x') && t->from[0] == '{')
+        put_braces(t, c != 'x');
+}
+
+/* The members of the second set of an intersection, from behind its '[' past its ']'. */
+static void put_members(struct translation *t)
+{
+    if (t->from[0] == '^')
+        put(t, t->from++, 1);
+    if (t->from[0] == ']')
+        t->refused = "an intersection with an empty set";
+    while (t->from[0] != ']' && t->refused == NULL)
+        if (t->from[0] == '\\')
+            put_escape(t);
+        else if (t->from[0] == '\0' || t->from[0] == '[' ||
+                 strncmp(t->from, "&&", 2) == 0)
+            t->refused = "an intersection of more than two plain sets";
+        else
             put(t, t->from++, 1);
+    if (t->refused == NULL)
+        put(t, t->from++, 1);
+}
+
+/* [A&&[B]]: PCRE2 has no intersections; (?:(?=[B])[A]) takes the same characters. */
+static void put_intersection(struct translation *t)
+{
+    char *first = ol_xstrdup(t->to + t->class_at);
+    t->used = t->class_at;
+    put(t, "(?:(?=[", 7);
+    t->from += 3;
+    if (first[1] == '^' || first[1] == '\0')
+        t->refused = "an intersection with a negated or empty set";
+    else
+        put_members(t);
+    if (t->refused == NULL && t->from[0] != ']')
+        t->refused = "an intersection of more than two plain sets";
+    if (t->refused == NULL) {
+        t->from++;
+        put(t, ")", 1);
+        put(t, first, strlen(first));
+        put(t, "])", 2);
     }
+    t->in_class = false;
+    free(first);
 }
 
 static void put_in_class(struct translation *t)
 {
+    if (strncmp(t->from, "&&[", 3) == 0) {
+        put_intersection(t);
+        return;
+    }
     if (t->from[0] == '[')
         t->refused = "a set inside a set";
     else if (t->from[0] == '&' && t->from[1] == '&')
@@ -86,6 +156,7 @@ static void put_outside(struct translation *t)
     if (c != '[')
         return;
     t->in_class = true;
+    t->class_at = t->used - 1;
     if (t->from[0] == '^')
         put(t, t->from++, 1);
     /* A bracket that comes first is a member. */

@@ -1,17 +1,15 @@
-/* tokenizer.json as a chain of parts: added tokens, normaliser, splitter, merges; the
+/* A tokenizer's file as a chain of parts: added tokens, normaliser, splitter, merges; the
  * post-processor's special tokens; the decoder. */
 #include "extract/text/tokenizer.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/file.h"
-#include "common/infile.h"
 #include "common/json.h"
-#include "common/utf8.h"
 #include "extract/text/tokenizer/parts.h"
+#include "extract/text/tokenizer/tiktoken.h"
+#include "extract/text/tokenizer/whole_file.h"
 
 void ol_ids_append(struct ol_ids *ids, int32_t id)
 {
@@ -23,34 +21,6 @@ void ol_ids_append(struct ol_ids *ids, int32_t id)
 }
 
 /* ---- reading ---- */
-
-/* Offsets into the tokens' text have 32 bits; the largest known file has 28 MB. */
-#define MAX_FILE_BYTES ((long)1 << 30)
-
-static char *read_file(const char *path, size_t *bytes, struct ol_error *err)
-{
-    FILE *file = ol_infile_open(path, OL_INFILE_REGULAR, err);
-    if (file == NULL)
-        return NULL;
-    char *text = NULL;
-    long size = -1;
-    if (fseek(file, 0, SEEK_END) == 0 && (size = ftell(file)) > MAX_FILE_BYTES)
-        ol_fail(err, "%s: has %ld bytes, expected at most %ld", path, size,
-                MAX_FILE_BYTES);
-    else if (size >= 0) {
-        rewind(file);
-        text = ol_xmalloc((size_t)size + 1);
-        *bytes = fread(text, 1, (size_t)size, file);
-        text[*bytes] = '\0';
-    }
-    if (text == NULL || *bytes != (size_t)size) {
-        ol_fail_errno(err, "%s: cannot be read", path);
-        free(text);
-        text = NULL;
-    }
-    ol_infile_close(file);
-    return text;
-}
 
 static int read_model(struct ol_tokenizer *t, struct ol_json_section top,
                       const struct ol_merge_list *merges, struct ol_error *err)
@@ -264,30 +234,66 @@ static int read_parts(struct ol_tokenizer *t, struct ol_json_section top,
     return read_processor(t, processor, err);
 }
 
+/* By falling preference. */
+static const char *const files[] = {"tokenizer.json", "tiktoken.model"};
+enum { N_FILES = sizeof files / sizeof files[0] };
+
+int ol_tokenizer_find(const char *directory, const char **name, struct ol_error *err)
+{
+    bool there = false;
+    *name = NULL;
+    for (int i = 0; i < N_FILES && !there; i++) {
+        char *path = ol_xasprintf("%s/%s", directory, files[i]);
+        const int status = ol_file_exists(path, &there, err);
+        free(path);
+        if (status != 0)
+            return -1;
+        *name = there ? files[i] : NULL;
+    }
+    return 0;
+}
+
+/* What is in the file but the vocabulary and the merges. */
+static struct ol_json *read_tables(struct ol_tokenizer *t, struct ol_merge_list *merges,
+                                   const struct ol_tiktoken_file *f, struct ol_error *err)
+{
+    if (t->file != files[0])
+        return ol_tiktoken_read(f, t->vocab, merges, err);
+    struct ol_json *json = NULL;
+    char *rest = ol_model_tables_read(f->text, f->bytes, f->path, t->vocab, merges, err);
+    if (rest != NULL)
+        json = ol_json_load_text(rest, strlen(rest), f->path, err);
+    free(rest);
+    return json;
+}
+
 struct ol_tokenizer *ol_tokenizer_open(const char *directory, struct ol_error *err)
 {
-    char *path = ol_xasprintf("%s/tokenizer.json", directory), *rest = NULL;
-    size_t bytes = 0;
-    char *text = read_file(path, &bytes, err);
+    const char *name;
+    if (ol_tokenizer_find(directory, &name, err) != 0)
+        return NULL;
     struct ol_tokenizer *t = ol_xcalloc(1, sizeof *t);
+    t->file = name != NULL ? name : files[0];
+    t->vocab = ol_vocab_new();
+    char *path = ol_xasprintf("%s/%s", directory, t->file);
+    struct ol_tiktoken_file f = {.directory = directory, .path = path};
+    char *text = ol_whole_file(path, &f.bytes, err);
     struct ol_merge_list merges = {0};
     struct ol_json *json = NULL;
-    t->vocab = ol_vocab_new();
     int status = -1;
     if (text != NULL) {
         struct ol_sha256 *sha = ol_sha256_new();
-        ol_sha256_update(sha, text, bytes);
+        ol_sha256_update(sha, text, f.bytes);
         ol_sha256_finish(sha, t->sha256);
-        rest = ol_model_tables_read(text, bytes, path, t->vocab, &merges, err);
+        f.text = text;
+        json = read_tables(t, &merges, &f, err);
     }
-    if (rest != NULL)
-        json = ol_json_load_text(rest, strlen(rest), path, err);
     if (json != NULL)
         status =
             read_parts(t, (struct ol_json_section){path, json}, &merges, directory, err);
     ol_json_free(json);
+    free(merges.ranks);
     free(merges.pairs);
-    free(rest);
     free(text);
     free(path);
     if (status == 0)
@@ -326,6 +332,11 @@ const int32_t *ol_tokenizer_suffix(const struct ol_tokenizer *t, int *n)
 {
     *n = (int)t->suffix.n;
     return t->suffix.ids;
+}
+
+const char *ol_tokenizer_file(const struct ol_tokenizer *t)
+{
+    return t->file;
 }
 
 const char *ol_tokenizer_sha256(const struct ol_tokenizer *t)
