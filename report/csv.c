@@ -163,9 +163,10 @@ static void write(const struct ol_report *report, FILE *out)
     bool begun = false;
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
-        struct ol_grid *g = report->table != NULL ? ol_table_find(report->table)->make(r)
-                            : report->n == 1      ? make_features(r)
-                                                  : make_model(r);
+        struct ol_grid *g = report->table != NULL
+                                ? ol_table_make(ol_table_find(report->table), r)
+                            : report->n == 1 ? make_features(r)
+                                             : make_model(r);
         if (g == NULL)
             continue;
         if (!begun)
@@ -184,7 +185,7 @@ static int check(const struct ol_report *report, struct ol_error *err)
         return 0;
     const struct ol_table_source *table = ol_table_find(report->table);
     for (int i = 0; i < report->n; i++) {
-        struct ol_grid *g = table->make(&report->results[i]);
+        struct ol_grid *g = ol_table_make(table, &report->results[i]);
         ol_grid_free(g);
         if (g != NULL)
             return 0;

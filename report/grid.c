@@ -200,7 +200,7 @@ void ol_grid_csv_header(const struct ol_grid *g, FILE *out)
 {
     fputs("model,run", out);
     for (size_t c = 0; c < g->n_columns; c++)
-        fprintf(out, ",%s", g->columns[c].key);
+        fprintf(out, ",%.*s", (int)strcspn(g->columns[c].key, "="), g->columns[c].key);
     fputc('\n', out);
 }
 

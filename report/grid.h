@@ -19,7 +19,13 @@ enum ol_column_kind {
     OL_COLUMN_YES,   /* true or false */
 };
 struct ol_column {
-    const char *key;   /* in CSV; the list ends with NULL */
+    /* In CSV; the list ends with NULL. Of a table whose rows are a list of the results,
+     * the key is the field's too, of the row's struct or one around it, or "key=field":
+     * there "writer.share" is a member of an object or of the first of a list, "a/b" a
+     * ratio, "mean_top.0" an element of an array; an array without an index is the row's
+     * element, or how many it has. "#" is the element's index, "#1" that from 1; ":unit"
+     * and "writer:unit" are made of several fields (rows.c). */
+    const char *key;
     const char *title; /* for people, with the unit */
     enum ol_column_kind kind;
 };

@@ -30,7 +30,7 @@ void ol_html_figure(const struct ol_report_results *r, const struct ol_figure *f
 static void put_table(const struct ol_report_results *r, const struct ol_table_source *t,
                       int64_t top, bool repeats, FILE *out)
 {
-    struct ol_grid *g = t->make(r);
+    struct ol_grid *g = ol_table_make(t, r);
     const int64_t n = g != NULL ? ol_grid_rows(g) : 0,
                   most = top > LONG_ROWS ? top : LONG_ROWS;
     const bool folded = n > 0 && (repeats || n > OPEN_ROWS);

@@ -15,7 +15,7 @@
 void ol_markdown_table(const struct ol_report_results *r,
                        const struct ol_table_source *table, int64_t top, FILE *out)
 {
-    struct ol_grid *g = table->make(r);
+    struct ol_grid *g = ol_table_make(table, r);
     const int64_t n = g != NULL ? ol_grid_rows(g) : 0;
     if (n > 0) {
         fputc('\n', out);

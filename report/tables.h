@@ -8,9 +8,19 @@
 struct ol_table_source {
     const char *name; /* for --table */
     const char *title;
-    /* NULL: the results have not what it needs. The caller frees. */
+    const struct ol_column *columns;
+    /* A list of the blocks, as "massive.features": a row for each of its structs; or for
+     * each of a list in each of them, or of an array of numbers, as
+     * "router.layers.tokens". */
+    const char *rows;
+    /* Instead, where rows are more than that; NULL: the results have not what it needs.
+     * The caller frees. */
     struct ol_grid *(*make)(const struct ol_report_results *r);
 };
+
+/* NULL: the results have not what it needs. The caller frees. */
+struct ol_grid *ol_table_make(const struct ol_table_source *t,
+                              const struct ol_report_results *r);
 
 /* The i-th of all, those of sections last; NULL: there are not so many. */
 const struct ol_table_source *ol_table_at(int i);

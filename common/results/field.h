@@ -77,10 +77,11 @@ enum ol_field_kind {
 
 /* What else is known of a field. */
 enum {
-    OL_NULL = 1,  /* null where it is absent */
-    OL_NULLS = 2, /* elements may be null */
-    OL_OLD = 4,   /* older files have it not */
-    OL_EVEN = 8,  /* NUMBERS: as many as in the first struct of the list */
+    OL_NULL = 1,      /* null where it is absent */
+    OL_NULLS = 2,     /* elements may be null */
+    OL_OLD = 4,       /* older files have it not */
+    OL_EVEN = 8,      /* NUMBERS: as many as in the first struct of the list */
+    OL_INFINITE = 16, /* REAL: null is infinity, not absent */
 };
 #define OL_AT_MOST(n) ((n) << 8) /* elements */
 /* NUMBERS: as many as these counts, or lists, of the struct or of those around it come

@@ -21,12 +21,12 @@ OL_STRUCT(ol_int8_pairs, OL_INT8_PAIRS_FIELDS, "")
     F(SHARE, distinct_layer_fraction, 0, "n_layers of the layers that have a site")
 OL_STRUCT(ol_int8_extent, OL_INT8_EXTENT_FIELDS, "")
 
-#define OL_BATCH_FEATURE_FIELDS(F)      \
-    F(COUNT, feature, 0, "")            \
-    F(REAL, max_magnitude, OL_NULL, "") \
-    F(SHARE, layer_fraction, 0, "")     \
-    F(SHARE, position_fraction, 0, "")  \
-    F(COUNT, occurrences, 0, "")        \
+#define OL_BATCH_FEATURE_FIELDS(F)                    \
+    F(COUNT, feature, 0, "")                          \
+    F(REAL, max_magnitude, OL_NULL | OL_INFINITE, "") \
+    F(SHARE, layer_fraction, 0, "")                   \
+    F(SHARE, position_fraction, 0, "")                \
+    F(COUNT, occurrences, 0, "")                      \
     F(MEMBERS(ol_int8_extent), extent, 0, "")
 OL_STRUCT(ol_batch_feature, OL_BATCH_FEATURE_FIELDS, "")
 
@@ -40,19 +40,19 @@ OL_STRUCT(ol_int8_batch, OL_INT8_BATCH_FIELDS, "")
     F(COUNT, layer, 0, "")        \
     F(SITE, site, 0, "")          \
     F(COUNT, occurrences, 0, "")  \
-    F(REAL, max_magnitude, OL_NULL, "")
+    F(REAL, max_magnitude, OL_NULL | OL_INFINITE, "")
 OL_STRUCT(ol_feature_site, OL_FEATURE_SITE_FIELDS, "")
 
-#define OL_INT8_FEATURE_FIELDS(F)                   \
-    F(COUNT, feature, 0, "")                        \
-    F(COUNT, batches, 0, "")                        \
-    F(REAL, max_magnitude, OL_NULL, "")             \
-    F(SHARE, layer_fraction, 0, "")                 \
-    F(SHARE, position_fraction, 0, "")              \
-    F(COUNT, occurrences, 0, "")                    \
-    F(MEMBERS(ol_int8_extent), extent, 0, "")       \
-    F(BOOL, one_sided, 0, "")                       \
-    F(REALS(1), quartiles, OL_NULL OL_PER("3"), "") \
+#define OL_INT8_FEATURE_FIELDS(F)                     \
+    F(COUNT, feature, 0, "")                          \
+    F(COUNT, batches, 0, "")                          \
+    F(REAL, max_magnitude, OL_NULL | OL_INFINITE, "") \
+    F(SHARE, layer_fraction, 0, "")                   \
+    F(SHARE, position_fraction, 0, "")                \
+    F(COUNT, occurrences, 0, "")                      \
+    F(MEMBERS(ol_int8_extent), extent, 0, "")         \
+    F(BOOL, one_sided, 0, "")                         \
+    F(REALS(1), quartiles, OL_NULL OL_PER("3"), "")   \
     F(LIST(ol_feature_site), sites, 0, "")
 OL_STRUCT(ol_int8_feature, OL_INT8_FEATURE_FIELDS,
           "Numbers over all sequences; max_magnitude null is infinity")

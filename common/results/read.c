@@ -327,7 +327,7 @@ static int set_absent(const struct reader *r, const struct ol_field *f,
     case OL_FIELD_REAL:
     case OL_FIELD_SIZE:
     case OL_FIELD_SHARE:
-        *(double *)to = NAN;
+        *(double *)to = (f->flags & OL_INFINITE) != 0 ? (double)INFINITY : (double)NAN;
         break;
     case OL_FIELD_NUMBERS:
         /* Who reads it counts on its length. */

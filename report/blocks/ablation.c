@@ -39,7 +39,9 @@ static struct ol_grid *make(const struct ol_report_results *r)
 }
 
 static const struct ol_table_source table = {
-    "ablation", "Ablation: the run with a change, beside the baseline", make};
+    .name = "ablation",
+    .title = "Ablation: the run with a change, beside the baseline",
+    .make = make};
 
 static bool has(const struct ol_report_results *r)
 {

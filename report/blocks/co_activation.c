@@ -52,7 +52,9 @@ static struct ol_grid *make_committees(const struct ol_report_results *r)
 }
 
 static const struct ol_table_source committees_table = {
-    "committees", "How many experts have most of the choices", make_committees};
+    .name = "committees",
+    .title = "How many experts have most of the choices",
+    .make = make_committees};
 
 static const struct ol_column pairs_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -65,58 +67,20 @@ static const struct ol_column pairs_columns[] = {
     {"excess", "more than these, % of the tokens", OL_COLUMN_PERCENT},
     {0}};
 
-static struct ol_grid *make_pairs(const struct ol_report_results *r)
-{
-    const struct ol_co_activation *c = r->blocks.co_activation;
-    if (c == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(pairs_columns);
-    const struct ol_co_layer *layers = c->layers.items;
-    for (int64_t i = 0; i < c->layers.n; i++) {
-        const struct ol_expert_pair *p = layers[i].pairs.items;
-        for (int64_t k = 0; k < layers[i].pairs.n; k++) {
-            ol_grid_int(g, layers[i].layer);
-            ol_grid_int(g, p[k].a);
-            ol_grid_int(g, p[k].b);
-            ol_grid_int(g, p[k].n_both);
-            ol_grid_real(g, p[k].share_a);
-            ol_grid_real(g, p[k].share_b);
-            ol_grid_real(g, p[k].lift);
-            ol_grid_real(g, p[k].excess);
-        }
-    }
-    return g;
-}
-
 static const struct ol_table_source pairs_table = {
-    "expert_pairs", "Experts that are chosen together", make_pairs};
+    "expert_pairs", "Experts that are chosen together", pairs_columns,
+    "co_activation.layers.pairs", NULL};
 
 static const struct ol_column coverage_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
-    {"n_experts", "the most chosen experts", OL_COLUMN_COUNT},
+    {"n_experts=#1", "the most chosen experts", OL_COLUMN_COUNT},
     {"coverage", "have of the choices, %", OL_COLUMN_PERCENT},
     {"complete", "tokens that choose no other, %", OL_COLUMN_PERCENT},
     {0}};
 
-static struct ol_grid *make_coverage(const struct ol_report_results *r)
-{
-    const struct ol_co_activation *c = r->blocks.co_activation;
-    if (c == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(coverage_columns);
-    const struct ol_co_layer *layers = c->layers.items;
-    for (int64_t i = 0; i < c->layers.n; i++)
-        for (int64_t m = 0; m < layers[i].coverage.n; m++) {
-            ol_grid_int(g, layers[i].layer);
-            ol_grid_int(g, m + 1);
-            ol_grid_real(g, layers[i].coverage.items[m]);
-            ol_grid_real(g, m < layers[i].complete.n ? layers[i].complete.items[m] : NAN);
-        }
-    return g;
-}
-
 static const struct ol_table_source coverage_table = {
-    "coverage", "Choices that the most chosen experts have", make_coverage};
+    "coverage", "Choices that the most chosen experts have", coverage_columns,
+    "co_activation.layers.coverage", NULL};
 
 /* ---- figure ---- */
 

@@ -79,7 +79,9 @@ static struct ol_grid *make_units(const struct ol_report_results *r)
 }
 
 static const struct ol_table_source units_table = {
-    "generators", "Units whose down projections get the largest inputs", make_units};
+    .name = "generators",
+    .title = "Units whose down projections get the largest inputs",
+    .make = make_units};
 
 /* A unit of a layer by its number there. The caller frees. */
 static char *unit_of(const struct ol_report_results *r,
@@ -121,7 +123,9 @@ static struct ol_grid *make_every(const struct ol_report_results *r)
 }
 
 static const struct ol_table_source every_table = {
-    "generator_units", "Largest input and kurtosis of every unit", make_every};
+    .name = "generator_units",
+    .title = "Largest input and kurtosis of every unit",
+    .make = make_every};
 
 static int compare(const void *a, const void *b)
 {
@@ -179,8 +183,10 @@ static struct ol_grid *make_layers(const struct ol_report_results *r)
     return grid;
 }
 
-static const struct ol_table_source layers_table = {
-    "generator_layers", "Largest input of each layer", make_layers};
+static const struct ol_table_source layers_table = {.name = "generator_layers",
+                                                    .title =
+                                                        "Largest input of each layer",
+                                                    .make = make_layers};
 
 /* ---- figure ---- */
 

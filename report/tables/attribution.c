@@ -10,20 +10,20 @@
 
 static const struct ol_column events_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
-    {"event", "asked about", OL_COLUMN_TEXT},
+    {"event=:event", "asked about", OL_COLUMN_TEXT},
     {"sign", "sign", OL_COLUMN_TEXT},
     {"n_tokens", "tokens", OL_COLUMN_COUNT},
     {"at_first_token", "at position 0", OL_COLUMN_COUNT},
     {"n_values", "values", OL_COLUMN_COUNT},
     {"n_unknown_values", "not known", OL_COLUMN_COUNT},
     {"magnitude", "sum of |x|", OL_COLUMN_MAGNITUDE},
-    {"made_layer", "made at layer", OL_COLUMN_LABEL},
-    {"made_by", "by", OL_COLUMN_TEXT},
-    {"made_share", "%", OL_COLUMN_PERCENT},
-    {"erased_layer", "erased at layer", OL_COLUMN_LABEL},
-    {"erased_by", "by", OL_COLUMN_TEXT},
-    {"erased_share", "%", OL_COLUMN_PERCENT},
-    {"unknown", "not recorded, %", OL_COLUMN_PERCENT},
+    {"made_layer=made_by.layer", "made at layer", OL_COLUMN_LABEL},
+    {"made_by=made_by:unit", "by", OL_COLUMN_TEXT},
+    {"made_share=made_by.share", "%", OL_COLUMN_PERCENT},
+    {"erased_layer=erased_by.layer", "erased at layer", OL_COLUMN_LABEL},
+    {"erased_by=erased_by:unit", "by", OL_COLUMN_TEXT},
+    {"erased_share=erased_by.share", "%", OL_COLUMN_PERCENT},
+    {"unknown=unknown/magnitude", "not recorded, %", OL_COLUMN_PERCENT},
     {0}};
 
 const char *ol_table_event(const char *event)
@@ -37,41 +37,9 @@ const char *ol_table_event(const char *event)
     return event;
 }
 
-static void put_writer(struct ol_grid *g, const struct ol_list *list)
-{
-    const struct ol_stream_writer *w = list->n > 0 ? list->items : NULL;
-    char *name = w != NULL ? ol_table_unit(w->who.kind, w->who.expert) : NULL;
-    ol_grid_int(g, w != NULL ? w->who.layer : OL_ABSENT);
-    ol_grid_text(g, name);
-    ol_grid_real(g, w != NULL ? w->share : NAN);
-    free(name);
-}
-
-static struct ol_grid *make_events(const struct ol_report_results *r)
-{
-    if (r->blocks.attribution == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(events_columns);
-    const struct ol_attributed_feature *features = r->blocks.attribution->features.items;
-    for (int64_t i = 0; i < r->blocks.attribution->features.n; i++) {
-        const struct ol_attributed_feature *f = &features[i];
-        ol_grid_int(g, f->feature);
-        ol_grid_text(g, ol_table_event(f->event));
-        ol_grid_text(g, f->sign);
-        ol_grid_int(g, f->n_tokens);
-        ol_grid_int(g, f->at_first_token);
-        ol_grid_int(g, f->n_values);
-        ol_grid_int(g, f->n_unknown_values);
-        ol_grid_real(g, f->magnitude);
-        put_writer(g, &f->made_by);
-        put_writer(g, &f->erased_by);
-        ol_grid_real(g, f->unknown / f->magnitude);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_attribution_events_table = {
-    "attribution_events", "Who makes the dimensions, and who erases them", make_events};
+    "attribution_events", "Who makes the dimensions, and who erases them", events_columns,
+    "attribution.features", NULL};
 
 /* ---- all that is known of each: shares up to the peak sum to 100 % ---- */
 
@@ -147,62 +115,33 @@ static struct ol_grid *make_attribution(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_attribution_table = {
-    "attribution", "Every writer: made by, counteracted by, erased by", make_attribution};
+    .name = "attribution",
+    .title = "Every writer: made by, counteracted by, erased by",
+    .make = make_attribution};
 
 static const struct ol_column attribution_tokens_columns[] = {
-    {"feature", "dimension", OL_COLUMN_LABEL}, {"event", "asked about", OL_COLUMN_TEXT},
-    {"token_id", "token", OL_COLUMN_LABEL},    {"piece", "text", OL_COLUMN_PIECE},
-    {"n_tokens", "tokens", OL_COLUMN_COUNT},   {0}};
-
-static struct ol_grid *make_attribution_tokens(const struct ol_report_results *r)
-{
-    if (r->blocks.attribution == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(attribution_tokens_columns);
-    const struct ol_attributed_feature *features = r->blocks.attribution->features.items;
-    for (int64_t i = 0; i < r->blocks.attribution->features.n; i++) {
-        const struct ol_counted_token *tokens = features[i].tokens.items;
-        for (int64_t k = 0; k < features[i].tokens.n; k++) {
-            ol_grid_int(g, features[i].feature);
-            ol_grid_text(g, ol_table_event(features[i].event));
-            ol_grid_int(g, tokens[k].token.token_id);
-            ol_grid_text(g, tokens[k].token.piece);
-            ol_grid_int(g, tokens[k].n_tokens);
-        }
-    }
-    return g;
-}
+    {"feature", "dimension", OL_COLUMN_LABEL},
+    {"event=:event", "asked about", OL_COLUMN_TEXT},
+    {"token_id", "token", OL_COLUMN_LABEL},
+    {"piece", "text", OL_COLUMN_PIECE},
+    {"n_tokens", "tokens", OL_COLUMN_COUNT},
+    {0}};
 
 const struct ol_table_source ol_attribution_tokens_table = {
-    "attribution_tokens", "The tokens that were asked about", make_attribution_tokens};
+    "attribution_tokens", "The tokens that were asked about", attribution_tokens_columns,
+    "attribution.features.tokens", NULL};
 
 static const struct ol_column writes_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
-    {"event", "asked about", OL_COLUMN_TEXT},
+    {"event=:event", "asked about", OL_COLUMN_TEXT},
     {"layer", "layer", OL_COLUMN_LABEL},
     {"attention", "attention", OL_COLUMN_MAGNITUDE},
     {"mlp", "MLP", OL_COLUMN_MAGNITUDE},
     {0}};
 
-static struct ol_grid *make_writes(const struct ol_report_results *r)
-{
-    if (r->blocks.attribution == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(writes_columns);
-    const struct ol_attribution_layer *layers = r->blocks.attribution->layers.items;
-    for (int64_t i = 0; i < r->blocks.attribution->layers.n; i++) {
-        const struct ol_attribution_layer *l = &layers[i];
-        ol_grid_int(g, l->feature);
-        ol_grid_text(g, ol_table_event(l->event));
-        ol_grid_int(g, l->layer);
-        ol_grid_real(g, l->attention);
-        ol_grid_real(g, l->mlp);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_writes_table = {
-    "writes", "What each layer writes, per token, along the sign", make_writes};
+    "writes", "What each layer writes, per token, along the sign", writes_columns,
+    "attribution.layers", NULL};
 
 /* ---- links ---- */
 
@@ -210,51 +149,20 @@ static const struct ol_column links_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
     {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
     {"event_tokens", "tokens", OL_COLUMN_COUNT},
-    {"writer_layer", "made at layer", OL_COLUMN_LABEL},
-    {"writer", "by", OL_COLUMN_TEXT},
-    {"writer_share", "share, %", OL_COLUMN_PERCENT},
+    {"writer_layer=writer.layer", "made at layer", OL_COLUMN_LABEL},
+    {"writer=writer:unit", "by", OL_COLUMN_TEXT},
+    {"writer_share=writer.share", "share, %", OL_COLUMN_PERCENT},
     {"is_super_expert", "super expert", OL_COLUMN_YES},
     {"normed_median", "normed, median", OL_COLUMN_MAGNITUDE},
     {"normed_max", "maximum", OL_COLUMN_MAGNITUDE},
-    {"ln_layer", "layer", OL_COLUMN_LABEL},
-    {"ln_site", "site", OL_COLUMN_TEXT},
+    {"ln_layer=ln_site.layer", "layer", OL_COLUMN_LABEL},
+    {"ln_site=ln_site.site", "site", OL_COLUMN_TEXT},
     {"norm_gain", "norm gain", OL_COLUMN_MAGNITUDE},
     {"share_with_occurrence", "occurrence, %", OL_COLUMN_PERCENT},
     {"is_outlier_feature", "outlier feature", OL_COLUMN_YES},
     {"onset_layer", "massive from layer", OL_COLUMN_LABEL},
     {0}};
 
-static struct ol_grid *make_links(const struct ol_report_results *r)
-{
-    if (r->blocks.links.items == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(links_columns);
-    const struct ol_link *links = r->blocks.links.items;
-    for (int64_t i = 0; i < r->blocks.links.n; i++) {
-        const struct ol_link *l = &links[i];
-        char *name = l->writer != NULL
-                         ? ol_table_unit(l->writer->who.kind, l->writer->who.expert)
-                         : NULL;
-        ol_grid_int(g, l->feature);
-        ol_grid_real(g, l->max_magnitude);
-        ol_grid_int(g, l->event_tokens);
-        ol_grid_int(g, l->writer != NULL ? l->writer->who.layer : OL_ABSENT);
-        ol_grid_text(g, name);
-        ol_grid_real(g, l->writer != NULL ? l->writer->share : NAN);
-        ol_grid_yes(g, l->is_super_expert == OL_YES);
-        ol_grid_real(g, l->normed_median);
-        ol_grid_real(g, l->normed_max);
-        ol_grid_int(g, l->ln_site != NULL ? l->ln_site->layer : OL_ABSENT);
-        ol_grid_text(g, l->ln_site != NULL ? l->ln_site->site : NULL);
-        ol_grid_real(g, l->norm_gain);
-        ol_grid_real(g, l->share_with_occurrence);
-        ol_grid_yes(g, l->is_outlier_feature == OL_YES);
-        ol_grid_int(g, l->onset_layer);
-        free(name);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_links_table = {
     "links", "Massive dimensions: who makes them, and what the norms make of them",
-    make_links};
+    links_columns, "links", NULL};

@@ -29,7 +29,9 @@ static struct ol_grid *make_sweep(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_sweep_table = {
-    "sweep", "Counts at other thresholds, shares of sites and of positions", make_sweep};
+    .name = "sweep",
+    .title = "Counts at other thresholds, shares of sites and of positions",
+    .make = make_sweep};
 
 static const struct ol_column uncertainty_columns[] = {
     {"quantity", "quantity", OL_COLUMN_TEXT},
@@ -63,8 +65,9 @@ static struct ol_grid *make_uncertainty(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_uncertainty_table = {
-    "uncertainty", "Intervals from resampled sequences, of the mean over such sequences",
-    make_uncertainty};
+    .name = "uncertainty",
+    .title = "Intervals from resampled sequences, of the mean over such sequences",
+    .make = make_uncertainty};
 
 static const struct ol_column margin_columns[] = {
     {"change", "change of the threshold", OL_COLUMN_TEXT},
@@ -97,28 +100,14 @@ static struct ol_grid *make_margin(const struct ol_report_results *r)
     return NULL;
 }
 
-const struct ol_table_source ol_margin_table = {"margin", "Pairs with a threshold nearby",
-                                                make_margin};
+const struct ol_table_source ol_margin_table = {
+    .name = "margin", .title = "Pairs with a threshold nearby", .make = make_margin};
 
 static const struct ol_column consistency_columns[] = {
     {"batches", "batches", OL_COLUMN_LABEL},
     {"n_features", "features", OL_COLUMN_COUNT},
     {0}};
 
-static struct ol_grid *make_consistency(const struct ol_report_results *r)
-{
-    if (r->blocks.uncertainty == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(consistency_columns);
-    const struct ol_consistency *counts = r->blocks.uncertainty->consistency.items;
-    for (int64_t i = 0; i < r->blocks.uncertainty->consistency.n; i++) {
-        const struct ol_consistency *c = &counts[i];
-        ol_grid_int(g, c->batches);
-        ol_grid_int(g, c->n_features);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_consistency_table = {
     "consistency", "Features by the number of batches in which they qualify",
-    make_consistency};
+    consistency_columns, "uncertainty.consistency", NULL};

@@ -32,7 +32,9 @@ static struct ol_grid *make_counts(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_counts_table = {
-    "counts", "Outlier features, counted in four ways", make_counts};
+    .name = "counts",
+    .title = "Outlier features, counted in four ways",
+    .make = make_counts};
 
 static const struct ol_column published_columns[] = {
     {"source", "source", OL_COLUMN_TEXT},
@@ -69,8 +71,8 @@ static struct ol_grid *make_published(const struct ol_report_results *r)
     return g;
 }
 
-const struct ol_table_source ol_published_table = {"published", "Published and measured",
-                                                   make_published};
+const struct ol_table_source ol_published_table = {
+    .name = "published", .title = "Published and measured", .make = make_published};
 
 static const struct ol_column features_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
@@ -80,32 +82,12 @@ static const struct ol_column features_columns[] = {
     {"position_fraction", "positions, %", OL_COLUMN_PERCENT},
     {"batches", "batches", OL_COLUMN_COUNT},
     {"occurrences", "occurrences", OL_COLUMN_COUNT},
-    {"sign", "sign", OL_COLUMN_TEXT},
+    {"sign=:sign", "sign", OL_COLUMN_TEXT},
     {0}};
 
-static struct ol_grid *make_features(const struct ol_report_results *r)
-{
-    if (!r->has_outliers)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(features_columns);
-    for (int64_t i = 0; i < r->unique.n; i++) {
-        const struct ol_report_feature *f = &r->unique.features[i];
-        ol_grid_int(g, f->feature);
-        ol_grid_real(g, f->max_magnitude);
-        ol_grid_real(g, f->layer_fraction);
-        ol_grid_real(g, f->layers);
-        ol_grid_real(g, f->position_fraction);
-        ol_grid_int(g, f->batches);
-        ol_grid_int(g, f->occurrences);
-        ol_grid_text(g, !f->one_sided                             ? "both"
-                        : f->has_quartiles && f->quartiles[1] < 0 ? "-"
-                                                                  : "+");
-    }
-    return g;
-}
-
 const struct ol_table_source ol_features_table = {
-    "features", "Outlier features by magnitude", make_features};
+    "features", "Outlier features by magnitude", features_columns,
+    "llm_int8.unique.features", NULL};
 
 static const struct ol_column sites_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -133,7 +115,8 @@ static struct ol_grid *make_sites(const struct ol_report_results *r)
     return g;
 }
 
-const struct ol_table_source ol_sites_table = {"sites", "Sites", make_sites};
+const struct ol_table_source ol_sites_table = {
+    .name = "sites", .title = "Sites", .make = make_sites};
 
 static const struct ol_column onset_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
@@ -141,39 +124,16 @@ static const struct ol_column onset_columns[] = {
     {"first_site", "site", OL_COLUMN_TEXT},
     {"last_layer", "to", OL_COLUMN_LABEL},
     {"n_sites", "sites", OL_COLUMN_COUNT},
-    {"by", "by", OL_COLUMN_TEXT},
-    {"since_layer", "since", OL_COLUMN_LABEL},
-    {"normed_growth", "value x", OL_COLUMN_MAGNITUDE},
-    {"gain_growth", "gain x", OL_COLUMN_MAGNITUDE},
-    {"stream_growth", "stream x", OL_COLUMN_MAGNITUDE},
+    {"by=cause.by", "by", OL_COLUMN_TEXT},
+    {"since_layer=cause.since_layer", "since", OL_COLUMN_LABEL},
+    {"normed_growth=cause.normed_growth", "value x", OL_COLUMN_MAGNITUDE},
+    {"gain_growth=cause.gain_growth", "gain x", OL_COLUMN_MAGNITUDE},
+    {"stream_growth=cause.stream_growth", "stream x", OL_COLUMN_MAGNITUDE},
     {0}};
 
-static struct ol_grid *make_onset(const struct ol_report_results *r)
-{
-    if (r->blocks.onset == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(onset_columns);
-    const struct ol_onset_feature *features = r->blocks.onset->features.items;
-    for (int64_t i = 0; i < r->blocks.onset->features.n; i++) {
-        const struct ol_onset_feature *f = &features[i];
-        const struct ol_onset_cause unknown = {OL_ABSENT, NAN, NAN, NAN, NULL},
-                                    *cause = f->cause != NULL ? f->cause : &unknown;
-        ol_grid_int(g, f->feature);
-        ol_grid_int(g, f->first_layer);
-        ol_grid_text(g, f->first_site);
-        ol_grid_int(g, f->last_layer);
-        ol_grid_int(g, f->n_sites);
-        ol_grid_text(g, cause->by);
-        ol_grid_int(g, cause->since_layer);
-        ol_grid_real(g, cause->normed_growth);
-        ol_grid_real(g, cause->gain_growth);
-        ol_grid_real(g, cause->stream_growth);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_onset_table = {
-    "onset", "Where features set in, and what has grown", make_onset};
+    "onset", "Where features set in, and what has grown", onset_columns, "onset.features",
+    NULL};
 
 static const struct ol_column onset_life_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
@@ -186,31 +146,9 @@ static const struct ol_column onset_life_columns[] = {
     {"stream_rms", "rms", OL_COLUMN_MAGNITUDE},
     {0}};
 
-static struct ol_grid *make_onset_life(const struct ol_report_results *r)
-{
-    if (r->blocks.onset == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(onset_life_columns);
-    const struct ol_onset_feature *features = r->blocks.onset->features.items;
-    for (int64_t i = 0; i < r->blocks.onset->features.n; i++) {
-        const struct ol_onset_at *at = features[i].sites.items;
-        for (int64_t k = 0; k < features[i].sites.n; k++) {
-            ol_grid_int(g, features[i].feature);
-            ol_grid_int(g, at[k].layer);
-            ol_grid_text(g, at[k].site);
-            ol_grid_real(g, at[k].share);
-            ol_grid_real(g, at[k].gain);
-            ol_grid_real(g, at[k].normed_rms);
-            ol_grid_real(g, at[k].stream_mean);
-            ol_grid_real(g, at[k].stream_rms);
-        }
-    }
-    return g;
-}
-
 const struct ol_table_source ol_onset_life_table = {
     "onset_life", "Features, site by site: occurrences, the norm's gain, the stream",
-    make_onset_life};
+    onset_life_columns, "onset.features.sites", NULL};
 
 static const struct ol_column onset_sites_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -219,21 +157,6 @@ static const struct ol_column onset_sites_columns[] = {
     {"occurrences", "occurrences", OL_COLUMN_COUNT},
     {0}};
 
-static struct ol_grid *make_onset_sites(const struct ol_report_results *r)
-{
-    if (r->blocks.onset == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(onset_sites_columns);
-    const struct ol_onset_site *sites = r->blocks.onset->by_site.items;
-    for (int64_t i = 0; i < r->blocks.onset->by_site.n; i++) {
-        const struct ol_onset_site *s = &sites[i];
-        ol_grid_int(g, s->layer);
-        ol_grid_text(g, s->site);
-        ol_grid_int(g, s->n_features);
-        ol_grid_int(g, s->occurrences);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_onset_sites_table = {
-    "onset_sites", "Outlier features by site", make_onset_sites};
+    "onset_sites", "Outlier features by site", onset_sites_columns, "onset.by_site",
+    NULL};

@@ -60,7 +60,9 @@ static struct ol_grid *make_distributions(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_distributions_table = {
-    "distributions", "Distribution of values by site", make_distributions};
+    .name = "distributions",
+    .title = "Distribution of values by site",
+    .make = make_distributions};
 
 static const struct ol_column massive_layers_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -73,44 +75,16 @@ static const struct ol_column massive_layers_columns[] = {
     {"piece", "text", OL_COLUMN_PIECE},
     {"n_values", "massive values", OL_COLUMN_COUNT},
     {"n_tokens", "tokens with one", OL_COLUMN_COUNT},
-    {"token_top_1", "mean largest of a token", OL_COLUMN_MAGNITUDE},
-    {"sequence_top_1", "of a sequence (published)", OL_COLUMN_MAGNITUDE},
-    {"sequence_top_2", "2nd", OL_COLUMN_MAGNITUDE},
-    {"sequence_top_3", "3rd", OL_COLUMN_MAGNITUDE},
+    {"token_top_1=mean_top.0", "mean largest of a token", OL_COLUMN_MAGNITUDE},
+    {"sequence_top_1=mean_top_published.0", "of a sequence (published)",
+     OL_COLUMN_MAGNITUDE},
+    {"sequence_top_2=mean_top_published.1", "2nd", OL_COLUMN_MAGNITUDE},
+    {"sequence_top_3=mean_top_published.2", "3rd", OL_COLUMN_MAGNITUDE},
     {0}};
 
-static double at(const struct ol_reals *reals, int64_t i)
-{
-    return i < reals->n ? reals->items[i] : NAN;
-}
-
-static struct ol_grid *make_massive_layers(const struct ol_report_results *r)
-{
-    if (r->blocks.massive == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(massive_layers_columns);
-    const struct ol_massive_after *layers = r->blocks.massive->layers.items;
-    for (int64_t i = 0; i < r->blocks.massive->layers.n; i++) {
-        const struct ol_massive_after *l = &layers[i];
-        ol_grid_int(g, l->layer);
-        ol_grid_real(g, l->median_magnitude);
-        ol_grid_real(g, l->max_magnitude);
-        ol_grid_int(g, l->feature);
-        ol_grid_int(g, l->at.sequence);
-        ol_grid_int(g, l->at.position);
-        ol_grid_int(g, l->at.token.token_id);
-        ol_grid_text(g, l->at.token.piece);
-        ol_grid_int(g, l->n_values);
-        ol_grid_int(g, l->n_tokens);
-        ol_grid_real(g, at(&l->mean_top, 0));
-        for (int64_t k = 0; k < 3; k++)
-            ol_grid_real(g, at(&l->mean_top_published, k));
-    }
-    return g;
-}
-
 const struct ol_table_source ol_massive_layers_table = {
-    "massive_layers", "The residual stream after each layer", make_massive_layers};
+    "massive_layers", "The residual stream after each layer", massive_layers_columns,
+    "massive.layers", NULL};
 
 static const struct ol_column massive_features_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
@@ -127,33 +101,9 @@ static const struct ol_column massive_features_columns[] = {
     {"above_until_at_most", "or until", OL_COLUMN_LABEL},
     {0}};
 
-static struct ol_grid *make_massive_features(const struct ol_report_results *r)
-{
-    if (r->blocks.massive == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(massive_features_columns);
-    const struct ol_massive_dimension *features = r->blocks.massive->features.items;
-    for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
-        const struct ol_massive_dimension *f = &features[i];
-        ol_grid_int(g, f->values.feature);
-        ol_grid_real(g, f->values.max_magnitude);
-        ol_grid_int(g, f->values.max_layer);
-        ol_grid_real(g, f->values.max_ratio);
-        ol_grid_int(g, f->values.n_tokens);
-        ol_grid_int(g, f->values.at_first_token);
-        ol_grid_int(g, f->values.first_layer);
-        ol_grid_int(g, f->values.last_layer);
-        ol_grid_int(g, f->values.n_layers);
-        ol_grid_int(g, f->values.n_values);
-        ol_grid_int(g, f->above_until);
-        ol_grid_int(g, f->above_until_at_most);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_massive_features_table = {
     "massive_features", "Massive dimensions of the residual stream",
-    make_massive_features};
+    massive_features_columns, "massive.features", NULL};
 
 static const struct ol_column massive_life_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
@@ -165,29 +115,9 @@ static const struct ol_column massive_life_columns[] = {
     {"n_unknown", "not known", OL_COLUMN_COUNT},
     {0}};
 
-static struct ol_grid *make_massive_life(const struct ol_report_results *r)
-{
-    if (r->blocks.massive == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(massive_life_columns);
-    const struct ol_massive_dimension *features = r->blocks.massive->features.items;
-    for (int64_t i = 0; i < r->blocks.massive->features.n; i++) {
-        const struct ol_massive_life *life = features[i].layers.items;
-        for (int64_t k = 0; k < features[i].layers.n; k++) {
-            ol_grid_int(g, features[i].values.feature);
-            ol_grid_int(g, life[k].layer);
-            ol_grid_real(g, life[k].max_magnitude);
-            ol_grid_real(g, life[k].ratio);
-            ol_grid_int(g, life[k].n_massive);
-            ol_grid_int(g, life[k].n_above);
-            ol_grid_int(g, life[k].n_unknown);
-        }
-    }
-    return g;
-}
-
 const struct ol_table_source ol_massive_life_table = {
-    "massive_life", "Massive dimensions, layer by layer", make_massive_life};
+    "massive_life", "Massive dimensions, layer by layer", massive_life_columns,
+    "massive.features.layers", NULL};
 
 static const struct ol_column massive_near_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
@@ -198,36 +128,13 @@ static const struct ol_column massive_near_columns[] = {
     {"n_values", "values", OL_COLUMN_COUNT},
     {"n_tokens", "tokens", OL_COLUMN_COUNT},
     {"at_first_token", "at position 0", OL_COLUMN_COUNT},
-    {"piece", "most often on", OL_COLUMN_PIECE},
-    {"n_of_piece", "tokens", OL_COLUMN_COUNT},
+    {"piece=tokens.piece", "most often on", OL_COLUMN_PIECE},
+    {"n_of_piece=tokens.n_tokens", "tokens", OL_COLUMN_COUNT},
     {0}};
-
-static struct ol_grid *make_massive_near(const struct ol_report_results *r)
-{
-    if (r->blocks.massive == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(massive_near_columns);
-    const struct ol_massive_miss *near = r->blocks.massive->near.items;
-    for (int64_t i = 0; i < r->blocks.massive->near.n; i++) {
-        const struct ol_massive_miss *f = &near[i];
-        const struct ol_counted_token *first = f->tokens.n > 0 ? f->tokens.items : NULL;
-        ol_grid_int(g, f->values.feature);
-        ol_grid_real(g, f->values.max_ratio);
-        ol_grid_real(g, f->values.max_magnitude);
-        ol_grid_int(g, f->values.first_layer);
-        ol_grid_int(g, f->values.last_layer);
-        ol_grid_int(g, f->values.n_values);
-        ol_grid_int(g, f->values.n_tokens);
-        ol_grid_int(g, f->values.at_first_token);
-        ol_grid_text(g, first != NULL ? first->token.piece : NULL);
-        ol_grid_int(g, first != NULL ? first->n_tokens : OL_ABSENT);
-    }
-    return g;
-}
 
 const struct ol_table_source ol_massive_near_table = {
     "massive_near", "Near misses: values of 500 to 1000 times the median",
-    make_massive_near};
+    massive_near_columns, "massive.near", NULL};
 
 static const struct ol_column massive_tokens_columns[] = {
     {"token_id", "token", OL_COLUMN_LABEL},
@@ -238,23 +145,6 @@ static const struct ol_column massive_tokens_columns[] = {
     {"text_elsewhere", "of these in the text", OL_COLUMN_COUNT},
     {0}};
 
-static struct ol_grid *make_massive_tokens(const struct ol_report_results *r)
-{
-    if (r->blocks.massive == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(massive_tokens_columns);
-    const struct ol_massive_id *tokens = r->blocks.massive->tokens.items;
-    for (int64_t i = 0; i < r->blocks.massive->tokens.n; i++) {
-        const struct ol_massive_id *t = &tokens[i];
-        ol_grid_int(g, t->token.token_id);
-        ol_grid_text(g, t->token.piece);
-        ol_grid_int(g, t->at_first);
-        ol_grid_int(g, t->text_at_first);
-        ol_grid_int(g, t->elsewhere);
-        ol_grid_int(g, t->text_elsewhere);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_massive_tokens_table = {
-    "massive_tokens", "Tokens that carry massive activations", make_massive_tokens};
+    "massive_tokens", "Tokens that carry massive activations", massive_tokens_columns,
+    "massive.tokens", NULL};

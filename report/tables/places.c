@@ -14,28 +14,9 @@ static const struct ol_column tokens_columns[] = {
     {"lift", "lift", OL_COLUMN_MAGNITUDE},
     {0}};
 
-static struct ol_grid *make_tokens(const struct ol_report_results *r)
-{
-    if (r->blocks.tokens == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(tokens_columns);
-    const struct ol_token_piece *pieces = r->blocks.tokens->pieces.items;
-    for (int64_t i = 0; i < r->blocks.tokens->pieces.n; i++) {
-        const struct ol_token_piece *p = &pieces[i];
-        ol_grid_int(g, p->token.token_id);
-        ol_grid_text(g, p->token.piece);
-        ol_grid_int(g, p->n_tokens);
-        ol_grid_int(g, p->n_outliers);
-        ol_grid_real(g, p->per_token);
-        ol_grid_real(g, p->lift.base_rate);
-        ol_grid_real(g, p->lift.share);
-        ol_grid_real(g, p->lift.lift);
-    }
-    return g;
-}
-
-const struct ol_table_source ol_tokens_table = {
-    "tokens", "Tokens by how often they carry outliers", make_tokens};
+const struct ol_table_source ol_tokens_table = {"tokens",
+                                                "Tokens by how often they carry outliers",
+                                                tokens_columns, "tokens.pieces", NULL};
 
 static const struct ol_column token_shares_columns[] = {
     {"of", "tokens", OL_COLUMN_TEXT},
@@ -69,8 +50,9 @@ static struct ol_grid *make_token_shares(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_token_shares_table = {
-    "token_shares", "First tokens and delimiters: their share beside their base rate",
-    make_token_shares};
+    .name = "token_shares",
+    .title = "First tokens and delimiters: their share beside their base rate",
+    .make = make_token_shares};
 
 static const struct ol_column token_counts_columns[] = {
     {"left_out", "left out", OL_COLUMN_TEXT},     {"pairs", "pairs", OL_COLUMN_COUNT},
@@ -105,9 +87,9 @@ static struct ol_grid *make_token_counts(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_token_counts_table = {
-    "token_counts",
-    "Counts without first tokens and without tokens with a massive activation",
-    make_token_counts};
+    .name = "token_counts",
+    .title = "Counts without first tokens and without tokens with a massive activation",
+    .make = make_token_counts};
 
 static const struct ol_column positions_columns[] = {
     {"from", "from position", OL_COLUMN_LABEL},
@@ -133,8 +115,8 @@ static struct ol_grid *make_positions(const struct ol_report_results *r)
     return g;
 }
 
-const struct ol_table_source ol_positions_table = {"positions", "Outliers by position",
-                                                   make_positions};
+const struct ol_table_source ol_positions_table = {
+    .name = "positions", .title = "Outliers by position", .make = make_positions};
 
 /* ---- in two dimensions: a row per bucket ---- */
 
@@ -174,7 +156,9 @@ static struct ol_grid *make_feature_positions(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_feature_positions_table = {
-    "feature_positions", "Outlier features by position", make_feature_positions};
+    .name = "feature_positions",
+    .title = "Outlier features by position",
+    .make = make_feature_positions};
 
 static const struct ol_column site_positions_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -203,4 +187,6 @@ static struct ol_grid *make_site_positions(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_site_positions_table = {
-    "site_positions", "Occurrences by site and position", make_site_positions};
+    .name = "site_positions",
+    .title = "Occurrences by site and position",
+    .make = make_site_positions};

@@ -8,7 +8,7 @@
 static const struct ol_column quantisation_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
     {"site", "site", OL_COLUMN_TEXT},
-    {"method", "method", OL_COLUMN_TEXT},
+    {"method=methods", "method", OL_COLUMN_TEXT},
     {"error", "error", OL_COLUMN_MAGNITUDE},
     {"error_without_dims", "without the worst dimensions", OL_COLUMN_MAGNITUDE},
     {"error_without_tokens", "without the worst tokens", OL_COLUMN_MAGNITUDE},
@@ -16,36 +16,9 @@ static const struct ol_column quantisation_columns[] = {
     {"zeroed", "rounded to 0, %", OL_COLUMN_PERCENT},
     {0}};
 
-static double at(const struct ol_reals *values, int64_t i)
-{
-    return i < values->n ? values->items[i] : NAN;
-}
-
-static struct ol_grid *make_quantisation(const struct ol_report_results *r)
-{
-    const struct ol_quantisation *q = r->blocks.quantisation;
-    if (q == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(quantisation_columns);
-    const struct ol_quantised_site *sites = q->sites.items;
-    const char *const *methods = q->methods.items;
-    for (int64_t i = 0; i < q->sites.n; i++)
-        for (int64_t m = 0; m < q->methods.n; m++) {
-            const struct ol_quantised_site *s = &sites[i];
-            ol_grid_int(g, s->layer);
-            ol_grid_text(g, s->site);
-            ol_grid_text(g, methods[m]);
-            ol_grid_real(g, at(&s->error, m));
-            ol_grid_real(g, at(&s->error_without_dims, m));
-            ol_grid_real(g, at(&s->error_without_tokens, m));
-            ol_grid_real(g, at(&s->token_median, m));
-            ol_grid_real(g, at(&s->zeroed, m));
-        }
-    return g;
-}
-
 const struct ol_table_source ol_quantisation_table = {
-    "quantisation", "Relative error by site and number format", make_quantisation};
+    "quantisation", "Relative error by site and number format", quantisation_columns,
+    "quantisation.sites.error", NULL};
 
 static const struct ol_column quantisation_ranking_columns[] = {
     {"method", "method", OL_COLUMN_TEXT},
@@ -54,25 +27,9 @@ static const struct ol_column quantisation_ranking_columns[] = {
     {"error", "relative error, %", OL_COLUMN_PERCENT},
     {0}};
 
-static struct ol_grid *make_quantisation_ranking(const struct ol_report_results *r)
-{
-    if (r->blocks.quantisation == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(quantisation_ranking_columns);
-    const struct ol_quantised_rank *ranks = r->blocks.quantisation->ranking.items;
-    for (int64_t i = 0; i < r->blocks.quantisation->ranking.n; i++) {
-        const struct ol_quantised_rank *k = &ranks[i];
-        ol_grid_text(g, k->method);
-        ol_grid_int(g, k->layer);
-        ol_grid_text(g, k->site);
-        ol_grid_real(g, k->error);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_quantisation_ranking_table = {
     "quantisation_ranking", "Sites by number format, the worst first",
-    make_quantisation_ranking};
+    quantisation_ranking_columns, "quantisation.ranking", NULL};
 
 static const struct ol_column expert_quantisation_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -103,8 +60,9 @@ static struct ol_grid *make_expert_quantisation(const struct ol_report_results *
 }
 
 const struct ol_table_source ol_expert_quantisation_table = {
-    "expert_quantisation", "Relative error by expert and number format",
-    make_expert_quantisation};
+    .name = "expert_quantisation",
+    .title = "Relative error by expert and number format",
+    .make = make_expert_quantisation};
 
 static const struct ol_column expert_ranking_columns[] = {
     {"method", "method", OL_COLUMN_TEXT},
@@ -114,29 +72,13 @@ static const struct ol_column expert_ranking_columns[] = {
     {"error", "relative error", OL_COLUMN_MAGNITUDE},
     {0}};
 
-static struct ol_grid *make_expert_ranking(const struct ol_report_results *r)
-{
-    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
-    if (q == NULL)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(expert_ranking_columns);
-    const struct ol_expert_rank *ranks = q->ranking.items;
-    for (int64_t i = 0; i < q->ranking.n; i++) {
-        ol_grid_text(g, ranks[i].method);
-        ol_grid_int(g, ranks[i].layer);
-        ol_grid_int(g, ranks[i].expert);
-        ol_grid_int(g, ranks[i].n_tokens);
-        ol_grid_real(g, ranks[i].error);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_expert_ranking_table = {
-    "expert_ranking", "Experts by number format, the worst first", make_expert_ranking};
+    "expert_ranking", "Experts by number format, the worst first", expert_ranking_columns,
+    "expert_quantisation.ranking", NULL};
 
 static const struct ol_column down_inputs_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
-    {"unit", "unit", OL_COLUMN_TEXT},
+    {"unit=:unit", "unit", OL_COLUMN_TEXT},
     {"largest", "largest |x|", OL_COLUMN_MAGNITUDE},
     {"column", "column", OL_COLUMN_LABEL},
     {"share_of_median", "times median", OL_COLUMN_MAGNITUDE},
@@ -146,32 +88,9 @@ static const struct ol_column down_inputs_columns[] = {
     {"n_tokens", "tokens", OL_COLUMN_COUNT},
     {0}};
 
-static struct ol_grid *make_down_inputs(const struct ol_report_results *r)
-{
-    const struct ol_quantisation *q = r->blocks.quantisation;
-    if (q == NULL || q->down.n == 0)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(down_inputs_columns);
-    const struct ol_down_input *inputs = q->down.items;
-    for (int64_t i = 0; i < q->down.n; i++) {
-        const struct ol_down_input *d = &inputs[i];
-        char *name = ol_table_unit(d->who.kind, d->who.expert);
-        ol_grid_int(g, d->who.layer);
-        ol_grid_text(g, name);
-        ol_grid_real(g, d->largest);
-        ol_grid_int(g, d->column);
-        ol_grid_real(g, d->share_of_median);
-        ol_grid_real(g, d->rms);
-        ol_grid_real(g, d->energy_share);
-        ol_grid_int(g, d->energy_column);
-        ol_grid_int(g, d->n_tokens);
-        free(name);
-    }
-    return g;
-}
-
 const struct ol_table_source ol_down_inputs_table = {
-    "down_inputs", "Largest inputs of the down projections", make_down_inputs};
+    "down_inputs", "Largest inputs of the down projections", down_inputs_columns,
+    "quantisation.down", NULL};
 
 static const struct ol_column down_errors_columns[] = {
     {"method", "method", OL_COLUMN_TEXT},
@@ -230,5 +149,6 @@ static struct ol_grid *make_down_errors(const struct ol_report_results *r)
 }
 
 const struct ol_table_source ol_down_errors_table = {
-    "down_errors", "Relative error of the inputs of the down projections",
-    make_down_errors};
+    .name = "down_errors",
+    .title = "Relative error of the inputs of the down projections",
+    .make = make_down_errors};
