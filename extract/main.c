@@ -66,12 +66,14 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "activation file (default: NAME.h5); its name is\nprinted on stdout when it is "
          "complete",
          0, 0, NULL},
-        {'t', "text", OL_OPTION_TEXTS, &c->texts, "FILE",
-         "plain text or lines of JSON, also gzip or zstd;\nrepeatable; - is stdin", 0, 0,
-         NULL},
+        {'t', "text", OL_OPTION_TEXTS, &c->texts, "TEXT",
+         "a file: plain text or lines of JSON, also gzip or zstd,\nor "
+         "FILE.parquet[#COLUMN]; - is stdin; at the Hub:\nfineweb-edu, or "
+         "hf://datasets/ORG/NAME[@REVISION]/PATH\n[#COLUMN]; repeatable",
+         0, 0, NULL},
         {0, "text-field", OL_OPTION_TEXT, &r->corpus.text_field, "KEY",
          "lines are JSON with the text under KEY (default: text,\nin .jsonl, .ndjson and "
-         ".json files); like data.text",
+         ".json files); like data.text;\nof Parquet the column",
          0, 0, NULL},
         {0, "ids", OL_OPTION_TEXT, &r->corpus.ids_file, "FILE",
          "token ids instead of text: one sequence per line", 0, 0, NULL},
@@ -140,7 +142,8 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "...) or by numbers, like\nmemory=24G,link=25G,bandwidth=900G,bf16=165T",
          0, 0, NULL},
         {0, "download", OL_OPTION_FLAG, &c->download, NULL,
-         "fetch MODEL from the Hub into its local cache, print the\ndirectory, and stop",
+         "fetch MODEL, and what a run uses of a --text that is\nthere, from the Hub into "
+         "its local cache, print the\ndirectory, and stop",
          0, 0, NULL},
         {0, "status", OL_OPTION_TEXT, &c->status, "FILE",
          "say how far the run is that makes FILE.partial, on\nwhatever machine, and "
@@ -250,8 +253,8 @@ static int check(struct command *c, const struct ol_texts *operands)
         return ol_usage_error("%s and %s exclude each other",
                               c->plan ? "--plan" : "--tokenize",
                               c->download ? "--download" : "--tokenize");
-    if (c->download && (c->texts.n > 0 || r->corpus.ids_file != NULL))
-        return ol_usage_error("--download takes no text: it fetches MODEL and stops");
+    if (c->download && r->corpus.ids_file != NULL)
+        return ol_usage_error("--download takes no ids: they are here");
     if (r->output != NULL && (c->plan || c->tokenize || c->download))
         return ol_usage_error("--output names an activation file; %s writes to standard "
                               "output",
@@ -321,7 +324,7 @@ int main(int argc, char **argv)
                          ? ol_heartbeat_tell(command.status, command.json, &err)
                      : command.tokenize ? ol_run_tokenize(&command.request, &err)
                      : command.plan     ? ol_run_plan(&command.request, &err)
-                     : command.download ? ol_run_download(command.request.model, &err)
+                     : command.download ? ol_run_download(&command.request, &err)
                                         : ol_run(&command.request, &err);
     if (done != 0 || ol_stdout_close(&err) != 0) {
         ol_warn("%s", err.text);

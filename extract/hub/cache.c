@@ -39,10 +39,15 @@ static int read_commit(const char *path, char commit[OL_HUB_COMMIT_BYTES],
 
 char *ol_hub_cache_model(const char *cache, const char *repo)
 {
+    const char *prefix = folder_prefix;
+    if (ol_hub_is_dataset(repo)) {
+        prefix = "datasets--";
+        repo = strchr(repo, '/') + 1;
+    }
     const char *slash = strchr(repo, '/');
     if (slash == NULL)
-        return ol_xasprintf("%s/%s%s", cache, folder_prefix, repo);
-    return ol_xasprintf("%s/%s%.*s--%s", cache, folder_prefix, (int)(slash - repo), repo,
+        return ol_xasprintf("%s/%s%s", cache, prefix, repo);
+    return ol_xasprintf("%s/%s%.*s--%s", cache, prefix, (int)(slash - repo), repo,
                         slash + 1);
 }
 
@@ -118,10 +123,8 @@ static int refuse_revision(const char *folder, const char *ref, struct ol_error 
     return -1;
 }
 
-/* The commit of a revision; without one, what refs/main says or, where no reference was
- * written, the only snapshot that there is. */
-static int find_commit(const char *folder, const char *revision,
-                       char commit[OL_HUB_COMMIT_BYTES], struct ol_error *err)
+int ol_hub_cache_commit(const char *folder, const char *revision,
+                        char commit[OL_HUB_COMMIT_BYTES], struct ol_error *err)
 {
     if (revision != NULL && ol_hub_is_commit(revision)) {
         memcpy(commit, revision, OL_HUB_COMMIT_BYTES);
@@ -148,7 +151,7 @@ char *ol_hub_cache_find(const char *folder, const struct ol_hub_name *name,
                         struct ol_error *err)
 {
     char commit[OL_HUB_COMMIT_BYTES];
-    if (find_commit(folder, name->revision, commit, err) != 0)
+    if (ol_hub_cache_commit(folder, name->revision, commit, err) != 0)
         return NULL;
     char *snapshot = ol_xasprintf("%s/snapshots/%s", folder, commit);
     if (is_directory(snapshot))

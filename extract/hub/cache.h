@@ -16,7 +16,7 @@
 #include "extract/hub/listing.h"
 #include "extract/hub/name.h"
 
-/* CACHE/models--ORG--NAME. The caller frees. */
+/* CACHE/models--ORG--NAME, or datasets--ORG--NAME. The caller frees. */
 char *ol_hub_cache_model(const char *cache, const char *repo);
 
 /* The snapshot of that revision, or of main, in the model's folder: a path to be freed,
@@ -24,7 +24,15 @@ char *ol_hub_cache_model(const char *cache, const char *repo);
 char *ol_hub_cache_find(const char *folder, const struct ol_hub_name *name,
                         struct ol_error *err);
 
+/* The commit of a revision, by the folder of its repository; without a revision what
+ * refs/main says or, where no reference was written, the only snapshot that there is. */
+int ol_hub_cache_commit(const char *folder, const char *revision,
+                        char commit[OL_HUB_COMMIT_BYTES], struct ol_error *err);
+
 /* ---- writing (cache_write.c) ---- */
+
+/* The folder of a file that is to be, with all above it. */
+int ol_hub_make_parents(const char *path, struct ol_error *err);
 
 /* A folder of a model in a cache, and the commit whose snapshot is being made. */
 struct ol_hub_store {

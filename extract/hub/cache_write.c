@@ -32,8 +32,7 @@ static int make_folders(const char *path, struct ol_error *err)
     return status;
 }
 
-/* The folder of a file that is to be. */
-static int make_parents(const char *path, struct ol_error *err)
+int ol_hub_make_parents(const char *path, struct ol_error *err)
 {
     char *folder = ol_xstrndup(path, (size_t)(strrchr(path, '/') - path));
     const int status = make_folders(folder, err);
@@ -264,7 +263,7 @@ int ol_hub_store_link(const struct ol_hub_store *s, const char *etag, const char
 {
     char *file = ol_xasprintf("%s/%s", s->snapshot, path),
          *blob = ol_hub_store_blob(s, etag), *target = link_target(etag, path);
-    int status = make_parents(file, err);
+    int status = ol_hub_make_parents(file, err);
     /* A name that is there and leads elsewhere, or nowhere, is of an older layout. */
     for (int i = 0; status == 0 && i < 2 && !leads_to(file, blob); i++) {
         if (symlink(target, file) == 0)
@@ -288,7 +287,7 @@ void ol_hub_store_note_absent(const struct ol_hub_store *s, const char *path)
     struct ol_error ignored = {0};
     char *file = ol_xasprintf("%s/.no_exist/%s/%s", s->folder,
                               strrchr(s->snapshot, '/') + 1, path);
-    if (make_parents(file, &ignored) == 0) {
+    if (ol_hub_make_parents(file, &ignored) == 0) {
         const int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
         if (fd >= 0)
             close(fd);
@@ -316,7 +315,7 @@ int ol_hub_store_set_ref(const struct ol_hub_store *s, const char *revision,
     int status = 0, fd = -1;
     if (strcmp(revision, commit) == 0 || says(ref, commit))
         goto out;
-    status = make_parents(ref, err);
+    status = ol_hub_make_parents(ref, err);
     if (status == 0)
         fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) {

@@ -245,13 +245,12 @@ static void tell_unfinished(const struct ol_hub_download *d)
 static int fetch_all(struct ol_hub_download *d, struct ol_error *err)
 {
     static const char tokenizer[] = "tokenizer.json";
-    const char *revision = d->name->revision != NULL ? d->name->revision : "main";
     if (fetch_missing(d, d->need != OL_HUB_CONFIG, err) != 0 || link_twins(d, err) != 0)
         return -1;
     tell_unfinished(d);
     if (ol_hub_listing_find(&d->listing, tokenizer) == NULL)
         ol_hub_store_note_absent(&d->store, tokenizer);
-    return ol_hub_store_set_ref(&d->store, revision, d->listing.commit, err);
+    return ol_hub_download_set_ref(d, err);
 }
 
 char *ol_hub_fetch_model(const struct ol_hub_name *name, unsigned need,
@@ -263,4 +262,37 @@ char *ol_hub_fetch_model(const struct ol_hub_name *name, unsigned need,
         directory = ol_xstrdup(d.store.snapshot);
     ol_hub_download_end(&d);
     return directory;
+}
+
+/* ---- one file ---- */
+
+int ol_hub_download_begin_file(struct ol_hub_download *d, const struct ol_hub_name *name,
+                               const char *path, const struct ol_hub_entry **entry,
+                               struct ol_error *err)
+{
+    d->name = name;
+    d->client = ol_hub_client_new(err);
+    d->http = d->client != NULL ? ol_hub_client_connect(d->client, err) : NULL;
+    if (d->http == NULL ||
+        ol_hub_list_beside(d->client, d->http, name, path, &d->listing, err) != 0)
+        return -1;
+    *entry = ol_hub_listing_find(&d->listing, path);
+    if (*entry == NULL)
+        return ol_fail(err, "%s: has no file %s at that revision", name->repo, path);
+    return ol_hub_store_open(&d->store, ol_hub_client_settings(d->client)->cache,
+                             name->repo, d->listing.commit, err);
+}
+
+int ol_hub_download_file(struct ol_hub_download *d, const struct ol_hub_entry *entry,
+                         struct ol_error *err)
+{
+    if (add_missing(d, entry, err) != 0 || fetch_missing(d, true, err) != 0)
+        return -1;
+    return ol_hub_download_set_ref(d, err);
+}
+
+int ol_hub_download_set_ref(const struct ol_hub_download *d, struct ol_error *err)
+{
+    const char *revision = d->name->revision != NULL ? d->name->revision : "main";
+    return ol_hub_store_set_ref(&d->store, revision, d->listing.commit, err);
 }

@@ -30,6 +30,16 @@ int ol_hub_download_begin(struct ol_hub_download *d, const struct ol_hub_name *n
                           unsigned need, struct ol_error *err);
 void ol_hub_download_end(struct ol_hub_download *d);
 
+/* The same of a single file: what the Hub says of it, borrowed, in *entry. Its bytes may
+ * be read by ranges, or all of them fetched into the cache. */
+int ol_hub_download_begin_file(struct ol_hub_download *d, const struct ol_hub_name *name,
+                               const char *path, const struct ol_hub_entry **entry,
+                               struct ol_error *err);
+int ol_hub_download_file(struct ol_hub_download *d, const struct ol_hub_entry *entry,
+                         struct ol_error *err);
+/* Let the revision mean that commit, in the cache. */
+int ol_hub_download_set_ref(const struct ol_hub_download *d, struct ol_error *err);
+
 /* Bytes that are free on the disk of the cache. */
 int ol_hub_download_room(const struct ol_hub_download *d, int64_t *bytes,
                          struct ol_error *err);

@@ -5,6 +5,7 @@
 
 #include "common/json.h"
 #include "extract/hub/client.h"
+#include "extract/hub/name.h"
 
 char *ol_hub_subject_text(const struct ol_hub_subject *about)
 {
@@ -73,16 +74,20 @@ static int explain_gated(const struct ol_hub_settings *s, const char *repo,
 static int explain_absent(const struct ol_hub_settings *s, const char *repo,
                           struct ol_error *err)
 {
+    const bool is_dataset = ol_hub_is_dataset(repo);
+    char *absent = is_dataset
+                       ? ol_xasprintf("there is no such data set at %s", s->endpoint)
+                       : ol_xasprintf("there is no such directory, and at %s no such "
+                                      "model",
+                                      s->endpoint);
     if (s->token == NULL)
-        return ol_fail(err,
-                       "%s: there is no such directory, and at %s no such model, or a "
-                       "private one: set HF_TOKEN if it is yours",
-                       repo, s->endpoint);
-    return ol_fail(
-        err,
-        "%s: there is no such directory, and at %s no such model, or a private "
-        "one that the token (from %s) does not open",
-        repo, s->endpoint, s->token_from);
+        ol_fail(err, "%s: %s, or a private one: set HF_TOKEN if it is yours", repo,
+                absent);
+    else
+        ol_fail(err, "%s: %s, or a private one that the token (from %s) does not open",
+                repo, absent, s->token_from);
+    free(absent);
+    return -1;
 }
 
 static int explain_token(const struct ol_hub_settings *s, const char *repo,

@@ -165,15 +165,32 @@ static struct ol_json *ask(struct ol_hub_client *client, struct ol_http *http,
     return json;
 }
 
-/* All pages of a tree. A page after the first comes from the Hub too, or the token would
- * go elsewhere. */
+/* Where the API speaks of a repository. The caller frees. */
+static char *api_url(const struct ol_hub_source *s)
+{
+    return ol_xasprintf("%s/api/%s%s", s->endpoint,
+                        ol_hub_is_dataset(s->repo) ? "" : "models/", s->repo);
+}
+
+/* The address of a tree's first page: of all of it, or of one folder, "" at the top. */
+static char *tree_url(const struct ol_hub_source *s, const char *folder)
+{
+    char *api = api_url(s), *encoded = ol_hub_encode(folder != NULL ? folder : "", true);
+    char *url = ol_xasprintf("%s/tree/%s%s%s?recursive=%s&expand=false", api,
+                             s->listing->commit, *encoded != '\0' ? "/" : "", encoded,
+                             folder == NULL ? "true" : "false");
+    free(encoded);
+    free(api);
+    return url;
+}
+
+/* All pages of a tree; url is freed. A page after the first comes from the Hub too, or
+ * the token would go elsewhere. */
 static int list_tree(struct ol_hub_client *client, struct ol_http *http,
                      const struct ol_hub_source *s, const struct ol_hub_subject *about,
-                     struct ol_error *err)
+                     char *url, struct ol_error *err)
 {
     enum { MOST_PAGES = 10000 };
-    char *url = ol_xasprintf("%s/api/models/%s/tree/%s?recursive=true&expand=false",
-                             s->endpoint, s->repo, s->listing->commit);
     int status = 0;
     for (int page = 0; url != NULL && status == 0; page++) {
         char *next = NULL;
@@ -195,6 +212,29 @@ static int list_tree(struct ol_hub_client *client, struct ol_http *http,
     return status;
 }
 
+/* What a revision is: its commit, and with `blobs` its files. As ol_hub_listing_add. */
+static int list_revision(struct ol_hub_client *client, struct ol_http *http,
+                         const struct ol_hub_source *s,
+                         const struct ol_hub_subject *about, bool blobs,
+                         struct ol_error *err)
+{
+    char *encoded = ol_hub_encode(about->revision, true), *api = api_url(s), *next = NULL;
+    char *url =
+        ol_xasprintf("%s/revision/%s%s", api, encoded, blobs ? "?blobs=true" : "");
+    struct ol_json *revision = ask(client, http, about, url, &next, err);
+    int status = -1;
+    if (revision != NULL && ol_json_kind(revision) != OL_JSON_OBJECT)
+        ol_fail(err, "%s: expected an object with \"sha\" and \"siblings\"", url);
+    else if (revision != NULL)
+        status = ol_hub_listing_add(s, revision, err);
+    ol_json_free(revision);
+    free(next);
+    free(url);
+    free(api);
+    free(encoded);
+    return status;
+}
+
 int ol_hub_list(struct ol_hub_client *client, struct ol_http *http,
                 const struct ol_hub_name *name, struct ol_hub_listing *listing,
                 struct ol_error *err)
@@ -203,21 +243,29 @@ int ol_hub_list(struct ol_hub_client *client, struct ol_http *http,
     const struct ol_hub_source s = {name->repo, ol_hub_client_settings(client)->endpoint,
                                     listing};
     const struct ol_hub_subject about = {.repo = name->repo, .revision = wanted};
-    char *encoded = ol_hub_encode(wanted, true), *next = NULL;
-    char *url = ol_xasprintf("%s/api/models/%s/revision/%s?blobs=true", s.endpoint,
-                             s.repo, encoded);
-    struct ol_json *revision = ask(client, http, &about, url, &next, err);
-    int status = -1;
-    if (revision != NULL && ol_json_kind(revision) != OL_JSON_OBJECT)
-        ol_fail(err, "%s: expected an object with \"sha\" and \"siblings\"", url);
-    else if (revision != NULL)
-        status = ol_hub_listing_add(&s, revision, err);
-    if (status == 1)
-        status = list_tree(client, http, &s, &about, err);
-    ol_json_free(revision);
-    free(next);
-    free(url);
-    free(encoded);
+    const int status = list_revision(client, http, &s, &about, true, err);
+    return status == 1 ? list_tree(client, http, &s, &about, tree_url(&s, NULL), err)
+                       : status;
+}
+
+int ol_hub_list_beside(struct ol_hub_client *client, struct ol_http *http,
+                       const struct ol_hub_name *name, const char *path,
+                       struct ol_hub_listing *listing, struct ol_error *err)
+{
+    const char *wanted = name->revision != NULL ? name->revision : "main",
+               *slash = strrchr(path, '/');
+    const struct ol_hub_source s = {name->repo, ol_hub_client_settings(client)->endpoint,
+                                    listing};
+    struct ol_hub_subject about = {.repo = name->repo, .revision = wanted};
+    if (ol_hub_is_commit(wanted))
+        strcpy(listing->commit, wanted);
+    else if (list_revision(client, http, &s, &about, false, err) < 0)
+        return -1;
+    /* The files that came with it had no sizes, or there were none. */
+    about.path = path;
+    char *folder = ol_xstrndup(path, slash != NULL ? (size_t)(slash - path) : 0);
+    const int status = list_tree(client, http, &s, &about, tree_url(&s, folder), err);
+    free(folder);
     return status;
 }
 

@@ -34,6 +34,10 @@ struct ol_hub_listing {
 int ol_hub_list(struct ol_hub_client *client, struct ol_http *http,
                 const struct ol_hub_name *name, struct ol_hub_listing *listing,
                 struct ol_error *err);
+/* The same of one folder alone, in which a file is: a data set may have thousands. */
+int ol_hub_list_beside(struct ol_hub_client *client, struct ol_http *http,
+                       const struct ol_hub_name *name, const char *path,
+                       struct ol_hub_listing *listing, struct ol_error *err);
 void ol_hub_listing_clear(struct ol_hub_listing *listing);
 
 /* Where a listing comes from, for messages, and where it goes to; all borrowed. */

@@ -31,7 +31,7 @@ static bool is_repo(const char *model, size_t n)
 }
 
 /* A branch, a tag, refs/pr/N or a commit: a path that stays inside of refs/. */
-static bool is_revision(const char *text)
+bool ol_hub_is_revision(const char *text)
 {
     if (text[0] == '\0' || text[0] == '/' || strlen(text) > OL_HUB_MAX_NAME)
         return false;
@@ -50,7 +50,7 @@ bool ol_hub_name_read(const char *model, struct ol_hub_name *name)
 {
     const char *at = strchr(model, '@');
     const size_t n = at != NULL ? (size_t)(at - model) : strlen(model);
-    if (!is_repo(model, n) || (at != NULL && !is_revision(at + 1)))
+    if (!is_repo(model, n) || (at != NULL && !ol_hub_is_revision(at + 1)))
         return false;
     name->repo = ol_xstrndup(model, n);
     name->revision = at != NULL ? at + 1 : NULL;
@@ -61,6 +61,18 @@ void ol_hub_name_clear(struct ol_hub_name *name)
 {
     free(name->repo);
     name->repo = NULL;
+}
+
+bool ol_hub_is_repo(const char *repo)
+{
+    return is_repo(repo, strlen(repo));
+}
+
+bool ol_hub_is_dataset(const char *repo)
+{
+    static const char folder[] = "datasets/";
+    const char *org = repo + sizeof folder - 1;
+    return strncmp(repo, folder, sizeof folder - 1) == 0 && strchr(org, '/') != NULL;
 }
 
 bool ol_hub_is_digest(const char *text, size_t n)

@@ -11,15 +11,22 @@ enum {
     OL_HUB_COMMIT_BYTES = OL_HUB_COMMIT_DIGITS + 1,
 };
 
-/* What MODEL means when it is no directory: org/name@revision. */
+/* What MODEL means when it is no directory: org/name@revision. A data set's repository is
+ * called datasets/org/name, as in the Hub's addresses; no model can have such a name. */
 struct ol_hub_name {
-    char *repo;           /* org/name, or name */
+    char *repo;           /* org/name, or name; datasets/org/name */
     const char *revision; /* inside of MODEL, borrowed; NULL: none was given */
 };
 
 /* false, with nothing to clear, when model is no such name. */
 bool ol_hub_name_read(const char *model, struct ol_hub_name *name);
 void ol_hub_name_clear(struct ol_hub_name *name);
+
+/* Whether a repository is a data set's: datasets/org/name. */
+bool ol_hub_is_dataset(const char *repo);
+/* org/name alone, and whether a revision may be asked for. */
+bool ol_hub_is_repo(const char *repo);
+bool ol_hub_is_revision(const char *text);
 
 /* 40 hexadecimal digits, in lower case. */
 bool ol_hub_is_commit(const char *text);

@@ -6,6 +6,7 @@
 
 #include "common/process.h"
 #include "extract/run/session.h"
+#include "extract/text/documents.h"
 
 /* What --verbose is for: which model, text, device and memory these are. */
 static void tell_details(const struct ol_session *r)
@@ -215,6 +216,8 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     struct ol_session r = {.request = request, .done = -1};
     bool complete = false;
     int status = -1;
+    if (request->corpus.ids_file == NULL)
+        ol_documents_announce(request->corpus.text_files, request->corpus.text_field);
     /* Before anything that takes long. */
     if (ol_session_find_output(&r, err) != 0 ||
         ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
@@ -302,16 +305,23 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
 
 /* ---- --download ---- */
 
-int ol_run_download(const char *model, struct ol_error *err)
+int ol_run_download(const struct ol_run_request *request, struct ol_error *err)
 {
+    struct ol_session r = {.request = request, .done = -1};
     if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0)
         return -1;
-    char *directory = ol_hub_download(model, err);
-    if (directory == NULL)
-        return -1;
-    printf("%s\n", directory);
+    if (request->corpus.text_files->n > 0)
+        ol_documents_announce(request->corpus.text_files, request->corpus.text_field);
+    char *directory = ol_hub_download(request->model, err);
+    int status = directory != NULL ? 0 : -1;
+    /* Of a text at the Hub as much as a run will use, which its tokens say. */
+    if (status == 0 && request->corpus.text_files->n > 0)
+        status = ol_session_read_corpus(&r, directory, err);
+    if (status == 0)
+        printf("%s\n", directory);
     free(directory);
-    return 0;
+    clear(&r);
+    return status;
 }
 
 /* ---- --plan ---- */

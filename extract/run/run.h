@@ -54,7 +54,7 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err);
 
 /* Fetch the model from the Hub as it is there now, and print the directory that it is
  * in. */
-int ol_run_download(const char *model, struct ol_error *err);
+int ol_run_download(const struct ol_run_request *request, struct ol_error *err);
 
 /* Print what the run would need as JSON (plan.h); reads no text. */
 int ol_run_plan(const struct ol_run_request *request, struct ol_error *err);

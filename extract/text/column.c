@@ -40,8 +40,13 @@ int ol_column_read(const struct ol_column *c, ol_take_text *take, void *arg,
 {
     struct ol_parquet_value v;
     int status = 0, found;
-    while (status == 0 && (found = ol_parquet_next(c->parquet, &v, err)) != 0) {
+    while (status == 0) {
         size_t offset;
+        if (c->enough != NULL && *c->enough && !ol_parquet_has_more(c->parquet))
+            return OL_ENOUGH;
+        found = ol_parquet_next(c->parquet, &v, err);
+        if (found == 0)
+            break;
         if (found < 0)
             return -1;
         if (v.text == NULL)

@@ -19,10 +19,12 @@ bool ol_column_is_parquet(const char *path);
 int ol_column_read_file(const char *path, const char *column, ol_take_text *take,
                         void *arg, struct ol_error *err);
 
-/* Those of a reader that is open; name, column: for messages. */
+/* Those of a reader that is open; name, column: for messages. Once *enough is true, only
+ * what has been fetched is still read; then OL_ENOUGH. */
 struct ol_column {
     struct ol_parquet *parquet;
     const char *name, *column;
+    const bool *enough; /* NULL: never */
 };
 int ol_column_read(const struct ol_column *c, ol_take_text *take, void *arg,
                    struct ol_error *err);

@@ -71,7 +71,7 @@ static int read_contiguous(const struct ol_corpus_request *request,
                 "-l %" PRId64 ": sequences must be longer than the %zu tokens in front",
                 request->length, prefix.n);
     else if (ol_documents_read(request->text_files, request->text_field, encode_text, &c,
-                               err) != 0)
+                               &corpus->source, err) != 0)
         status = -1;
     else if (c.ids.n < c.wanted)
         too_little(request, c.ids.n, err);
@@ -183,7 +183,7 @@ static int read_reference(const struct ol_corpus_request *request,
     struct ol_ids *sequences =
         ol_xcalloc((size_t)request->n_sequences, sizeof *sequences);
     int status = ol_documents_read(request->text_files, request->text_field, join_text,
-                                   &text, err);
+                                   &text, &corpus->source, err);
     if (status == 0 && text.ids.n < text.wanted)
         status =
             ol_token_stream_put(text.stream, "", 0, true, text.wanted, &text.ids, err);
@@ -313,27 +313,14 @@ static int read_ids(const struct ol_corpus_request *request, struct ol_sha256 *s
 
 /* ---- the interface ---- */
 
-static char *describe_source(const struct ol_corpus_request *request)
-{
-    if (request->ids_file != NULL)
-        return ol_xstrdup(ol_text_name(request->ids_file));
-    char *source = ol_xstrdup("");
-    for (size_t i = 0; i < request->text_files->n; i++) {
-        char *longer = ol_xasprintf("%s%s%s", source, i > 0 ? ", " : "",
-                                    ol_text_name(request->text_files->items[i]));
-        free(source);
-        source = longer;
-    }
-    return source;
-}
-
 int ol_corpus_read(const struct ol_corpus_request *request,
                    struct ol_tokenizer *tokenizer, struct ol_corpus *corpus,
                    struct ol_error *err)
 {
     struct ol_sha256 *sha = ol_sha256_new();
-    corpus->source = describe_source(request);
     int status;
+    if (request->ids_file != NULL)
+        corpus->source = ol_xstrdup(ol_text_name(request->ids_file));
     if (request->ids_file != NULL)
         status = read_ids(request, sha, corpus, err);
     else if (request->windowing == OL_WINDOWING_REFERENCE)
@@ -389,8 +376,8 @@ int ol_corpus_each_document(const struct ol_corpus_request *request,
                       .tokenizer = tokenizer,
                       .take = take,
                       .arg = arg};
-    const int status =
-        ol_documents_read(request->text_files, request->text_field, take_text, &w, err);
+    const int status = ol_documents_read(request->text_files, request->text_field,
+                                         take_text, &w, NULL, err);
     free(w.ids.ids);
     ol_token_stream_free(w.stream);
     return status;

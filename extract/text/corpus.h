@@ -16,9 +16,8 @@ enum ol_windowing {
 };
 
 struct ol_corpus_request {
-    const struct ol_texts
-        *text_files;      /* "-" is stdin; plain or JSON lines, gzip or zstd by content */
-    const char *ids_file; /* instead of text_files, or NULL; "-" is stdin */
+    const struct ol_texts *text_files; /* as ol_documents_read takes them */
+    const char *ids_file;              /* instead of text_files, or NULL; "-" is stdin */
     const char *text_field;      /* of JSON lines, or NULL: as ol_documents_read says */
     int64_t n_sequences, length; /* 0 (ids_file only): what the file holds */
     enum ol_windowing windowing;
@@ -30,7 +29,7 @@ struct ol_corpus {
     int32_t *ids;                  /* [n_sequences, n_tokens], -1 past a row's end */
     int32_t *lengths;              /* [n_sequences] */
     bool bos;                      /* a prefix was put in front */
-    char *source;                  /* for people: the files' names */
+    char *source;                  /* for people: as of ol_documents_read */
     /* Of the text (or id lines) that was read: whole documents, of a text that is one
      * document whole MiB until there were enough tokens. */
     char text_sha256[OL_SHA256_HEX_BYTES];

@@ -10,6 +10,7 @@
 #include "common/utf8.h"
 #include "extract/text/column.h"
 #include "extract/text/json_line.h"
+#include "extract/text/remote.h"
 #include "extract/text/textfile.h"
 
 /* Of a text at a time. What is read when a text is cut short, and so what its SHA-256 is
@@ -202,8 +203,8 @@ static int take_whole(const struct reading *r, struct ol_error *err)
     return status;
 }
 
-static int read_file(const char *path, const char *field, ol_take_text *take, void *arg,
-                     struct ol_error *err)
+int ol_documents_read_file(const char *path, const char *field, ol_take_text *take,
+                           void *arg, struct ol_error *err)
 {
     struct reading r = {.path = path,
                         .name = ol_text_name(path),
@@ -234,16 +235,44 @@ static int read_text(const char *item, const char *field, ol_take_text *take, vo
         ol_fail(err, "%s: is no Parquet file, of which #%s could name a column", path,
                 column);
     else
-        status = read_file(item, field, take, arg, err);
+        status = ol_documents_read_file(item, field, take, arg, err);
     free(path);
     return status;
 }
 
+void ol_documents_append(char **list, const char *text)
+{
+    char *longer = *list != NULL && **list != '\0' ? ol_xasprintf("%s, %s", *list, text)
+                                                   : ol_xstrdup(text);
+    free(*list);
+    *list = longer;
+}
+
 int ol_documents_read(const struct ol_texts *texts, const char *field, ol_take_text *take,
-                      void *arg, struct ol_error *err)
+                      void *arg, char **source, struct ol_error *err)
 {
     int status = 0;
-    for (size_t i = 0; i < texts->n && status == 0; i++)
-        status = read_text(texts->items[i], field, take, arg, err);
+    char *read = ol_xstrdup("");
+    for (size_t i = 0; i < texts->n; i++) {
+        const char *item = texts->items[i];
+        if (status == 0 && ol_remote_is(item)) {
+            status = ol_remote_read(item, field, take, arg, &read, err);
+            continue;
+        }
+        ol_documents_append(&read, ol_text_name(item));
+        if (status == 0)
+            status = read_text(item, field, take, arg, err);
+    }
+    if (source != NULL)
+        *source = read;
+    else
+        free(read);
     return status < 0 ? -1 : 0;
+}
+
+void ol_documents_announce(const struct ol_texts *texts, const char *field)
+{
+    for (size_t i = 0; i < texts->n; i++)
+        if (ol_remote_is(texts->items[i]))
+            ol_remote_announce(texts->items[i], field);
 }

@@ -21,13 +21,24 @@ typedef int ol_take_text(void *arg, const char *text, size_t bytes, bool is_last
                          struct ol_error *err);
 
 /* Read texts in order: files ("-": stdin), FILE#COLUMN of a Parquet file, and what is at
- * the Hub (dataset.h). Lines are JSON with the text under `field` when field is given, or
+ * the Hub (remote.h). Lines are JSON with the text under `field` when field is given, or
  * when a name says so (.jsonl, .ndjson, .json, also with .gz or .zst; the field is then
  * "text"); with field "" none are. A file that begins with JSON and was not said to be
  * any is refused. Of a Parquet file `field` is the column, unless its name says one. 0
- * also after OL_ENOUGH. */
+ * also after OL_ENOUGH. *source, to be freed: for people, where they come from, of what
+ * is at the Hub the files that were read, by their commits; source may be NULL. */
 int ol_documents_read(const struct ol_texts *texts, const char *field, ol_take_text *take,
-                      void *arg, struct ol_error *err);
+                      void *arg, char **source, struct ol_error *err);
+
+/* One file that is no Parquet file. 0, OL_ENOUGH or -1. */
+int ol_documents_read_file(const char *path, const char *field, ol_take_text *take,
+                           void *arg, struct ol_error *err);
+
+/* Say of what is at the Hub how it will be fetched, and where to. */
+void ol_documents_announce(const struct ol_texts *texts, const char *field);
+
+/* Append to a list for people, "a, b"; *list may be NULL. */
+void ol_documents_append(char **list, const char *text);
 
 /* "standard input" for "-". */
 const char *ol_text_name(const char *path);

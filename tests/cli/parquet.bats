@@ -41,10 +41,10 @@ END
 }
 
 @test "every combination that pyarrow writes" {
-    local python
-    for python in /usr/bin/python3 python3; do
-        "$python" -c 'import pyarrow' 2>/dev/null || continue
-        "$python" "$TESTS/golden/make_parquet.py" --all "$PWD"
+    local candidate
+    for candidate in /usr/bin/python3 python3; do
+        "$candidate" -c 'import pyarrow' 2>/dev/null || continue
+        "$candidate" "$TESTS/golden/make_parquet.py" --all "$PWD"
         same rows.jsonl file-*.parquet
         same full/rows.jsonl full/*.parquet
         return

@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         struct ol_error err = {0};
         d.bytes = d.all = 0;
-        if (ol_documents_read(&files, fields[i], take, &d, &err) != 0 &&
+        if (ol_documents_read(&files, fields[i], take, &d, NULL, &err) != 0 &&
             err.text[0] == '\0')
             abort();
     }

@@ -5,6 +5,8 @@
     ask.py PORT log                 every request, one a line: place status range path
     ask.py PORT once REPO FOLDER    each byte of each file under FOLDER's model*.safetensors came from
                                     the store exactly once, and nothing was asked by HEAD
+    ask.py PORT ranges REPO PATH    what of a file the store sent, "FIRST END" in the order of the file; that
+                                    nothing was sent twice, or asked by HEAD
     ask.py PORT sent REPO           bytes that the store sent
     ask.py PORT pauses REPO         seconds from the answer 429 to the next request for the same path
     ask.py PORT tokens              places that were sent a token, sorted
@@ -47,6 +49,19 @@ def once(repo, folder):
             assert at == os.path.getsize(os.path.join(folder, name)), (name, at)
 
 
+def ranges(repo, path):
+    at = 0
+    for entry in sorted(log(), key=lambda entry: entry["first"]):
+        assert entry["method"] == "GET", entry
+        file = parse_qs(urlsplit(entry["path"]).query).get("file")
+        if entry["at"] == "store" and file == [repo + "/" + path] and entry["sent"] > 0:
+            assert entry["first"] >= at, "bytes from %d on were sent twice" % entry["first"]
+            if entry["first"] > at or at == 0:
+                print("" if at == 0 else "%d\n" % at, entry["first"], end=" ", sep="")
+            at = entry["first"] + entry["sent"]
+    print(at)
+
+
 if COMMAND == "set":
     request("POST", "/_set", json.dumps({"repo": REST[0], **json.loads(REST[1] if len(REST) > 1 else "{}")}))
 elif COMMAND == "log":
@@ -54,6 +69,8 @@ elif COMMAND == "log":
         print(e["at"], e["status"], e["range"] or "-", e["path"])
 elif COMMAND == "once":
     once(*REST)
+elif COMMAND == "ranges":
+    ranges(*REST)
 elif COMMAND == "sent":
     print(sum(e["sent"] for e in log() if e["at"] == "store" and e["repo"] == REST[0]))
 elif COMMAND == "pauses":

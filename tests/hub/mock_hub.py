@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A Hub for tests, on this machine: its API and files on one port, on a second the store to which
-it redirects for large files, on a third a proxy. Repositories are ROOT/ORG/NAME/files.
+it redirects for large files, on a third a proxy. Repositories are ROOT/ORG/NAME/files, those of data
+sets ROOT/datasets/ORG/NAME/files; their names are as in the Hub's addresses, datasets/ORG/NAME.
 
     mock_hub.py ROOT [ADDRESS [CERTIFICATE KEY]]    prints "HUB STORE PROXY" (ports) and serves until
                                                     it is killed; with a certificate by https
@@ -8,7 +9,7 @@ it redirects for large files, on a third a proxy. Repositories are ROOT/ORG/NAME
     POST /_set {"repo": "ORG/NAME", FAULT: VALUE, ...}   that repository behaves so from now on
     GET /_log                                            what was asked for, as JSON, and forget it
 
-What is at most a mebibyte and no .safetensors lies in git, the rest in the store. Faults are of one
+What is at most a mebibyte and neither .safetensors nor .parquet lies in git, the rest in the store. Faults are of one
 repository, so that tests can run side by side. Those that are lists are used up from the front, one
 element by one request; an element of None is no fault."""
 import gzip
@@ -54,6 +55,7 @@ USUAL = {
     "grown": 0,         # bytes by which the store's files are longer than the listing says
     "redirect": None,   # where files are said to be, in place of the store; "loop"
     "etag": None,       # that a redirect names, in place of the file's own
+    "commit": None,     # what its commit is said to be
     "direct": False,    # large files come from the Hub itself
     "date": "Expires",  # how a URL says when it expires: "X-Amz", or None
 }
@@ -74,7 +76,7 @@ def facts(path, known={}):
         with open(path, "rb") as file:
             data = file.read()
         known[key] = (len(data), hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
-                      hashlib.sha256(data).hexdigest(), len(data) > 1 << 20 or path.endswith(".safetensors"))
+                      hashlib.sha256(data).hexdigest(), len(data) > 1 << 20 or path.endswith((".safetensors", ".parquet")))
     return known[key]
 
 
@@ -85,7 +87,12 @@ def files(repo):
 
 
 def commit(repo):
-    return hashlib.sha1("".join(path + facts(full)[1] for path, full in files(repo)).encode()).hexdigest()
+    return fault(repo, "commit") or hashlib.sha1("".join(path + facts(full)[1] for path, full in files(repo)).encode()).hexdigest()
+
+
+def name_length(words):
+    """How many words of a path are a repository's name."""
+    return 3 if words[:1] == ["datasets"] else 2
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -213,14 +220,22 @@ class Hub(Handler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             return self.wfile.write(body)
-        if words[:2] == ["api", "models"] and len(words) >= 6:
-            return self.serve_api("/".join(words[2:4]), words[4], words[5], query)
-        if words[:2] == ["api", "models"] and len(words) == 4:  # as huggingface_hub asks
-            return self.serve_api("/".join(words[2:4]), "revision", "main", query)
-        if words[:3] == ["api", "resolve-cache", "models"] and len(words) > 6:
-            return self.serve_file("/".join(words[3:5]), words[5], words[6:], True)
-        if len(words) > 4 and words[2] == "resolve":
-            return self.serve_file("/".join(words[:2]), words[3], words[4:], False)
+        kind, rest = "page", words
+        if words[0] == "api":
+            rest = words[2:] if words[1:2] == ["models"] else words[1:]
+            kind = "cached" if words[1:2] == ["resolve-cache"] else "api"
+            if kind == "cached":
+                rest = words[3:] if words[2:3] == ["models"] else words[2:]
+        n = name_length(rest)
+        repo, rest = "/".join(rest[:n]), rest[n:]
+        if kind == "api" and len(rest) >= 2:
+            return self.serve_api(repo, rest[0], rest[1], query, rest[2] if len(rest) > 2 else None)
+        if kind == "api" and not rest:  # as huggingface_hub asks
+            return self.serve_api(repo, "revision", "main", query, None)
+        if kind == "cached" and len(rest) >= 2:
+            return self.serve_file(repo, rest[0], rest[1:], True)
+        if rest[:1] == ["resolve"] and len(rest) > 2:
+            return self.serve_file(repo, rest[1], rest[2:], False)
         return self.refuse(404, None, "Not Found")
 
     def may(self, repo):
@@ -248,7 +263,7 @@ class Hub(Handler):
             return False
         return True
 
-    def serve_api(self, repo, what, revision, query):
+    def serve_api(self, repo, what, revision, query, folder):
         if self.is_stopped(repo, revision):
             return None
         if fault(repo, "answer") is not None:
@@ -264,6 +279,10 @@ class Hub(Handler):
                 {"rfilename": path, **({"size": size, "blobId": oid} if sizes else {}),
                  **({"lfs": {"sha256": sha256, "size": size, "pointerSize": 134}} if lfs and sizes else {})}
                 for path, size, oid, sha256, lfs in listed]})
+        if query.get("recursive") == ["false"]:
+            listed = [entry for entry in listed if os.path.dirname(entry[0]) == (folder or "")]
+            if not listed:
+                return self.refuse(404, "EntryNotFound", "%s does not exist" % folder, X_Repo_Commit=commit(repo))
         entries = [{"type": "directory", "path": "original", "oid": "1" * 40, "size": 0}]
         entries += [{"type": "file", "path": path, "size": 134 if lfs else size, "oid": oid,
                      **({"lfs": {"oid": sha256, "size": size, "pointerSize": 134}} if lfs else {})}
@@ -296,7 +315,8 @@ class Hub(Handler):
         if cached:
             return self.send_file(full, {"ETag": '"%s"' % oid, "X-Repo-Commit": commit(repo)}, fault(repo, "small"))
         if not lfs:
-            place = "/api/resolve-cache/models/%s/%s/%s" % (repo, commit(repo), quote(path))
+            place = "/api/resolve-cache/%s%s/%s/%s" % (
+                "" if repo.startswith("datasets/") else "models/", repo, commit(repo), quote(path))
             return self.reply(307, b"Temporary Redirect", {"Location": place, **known})
         return self.reply(302, b"Found", {"Location": sign(repo, path, sha256), "ETag": '"%s"' % oid, **known})
 
@@ -323,7 +343,7 @@ class Store(Handler):
     def do_GET(self):
         query = parse_qs(urlsplit(self.path).query)
         where, until = query.get("file", ["/"])[0], int(query.get("until", ["0"])[0])
-        self.repo, self.first, self.sent = "/".join(where.split("/")[:2]), 0, 0
+        self.repo, self.first, self.sent = "/".join(where.split("/")[:name_length(where.split("/"))]), 0, 0
         if self.headers.get("Authorization"):
             return self.reply(400, b"<Error>Only one auth mechanism allowed</Error>")
         time.sleep(fault(self.repo, "pause"))
