@@ -324,7 +324,8 @@ gpu-check:
 # ---- run: extract | analyze | report; common/run.sh says what it does ----
 
 MODEL ?= data/demo
-TEXT  ?= data/demo/heldout.txt
+# A model at the Hub runs over a text from there, what lies here over the demo's.
+TEXT  ?= $(if $(wildcard $(MODEL)/.),data/demo/heldout.txt,fineweb-edu)
 FORMAT ?= markdown
 N     ?= 16
 L     ?= 512

@@ -51,6 +51,28 @@ has() {
     return 1
 }
 
+# Whether ol-extract takes a text of this name from the Hub.
+is_at_hub() {
+    case $1 in
+    hf://* | fineweb-edu) return 0 ;;
+    esac
+    return 1
+}
+
+# Whether there is such a text among ol-extract's options.
+has_text_at_hub() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --text=*) if is_at_hub "${1#*=}"; then return 0; fi ;;
+        -t | --text)
+            if is_at_hub "${2:-}"; then return 0; fi
+            ;;
+        esac
+        shift
+    done
+    return 1
+}
+
 # The last part of a model's name: of a path, of org/name, of org/name@revision.
 short_name() {
     if [ -d "$1" ]; then basename "$(cd "$1" && pwd)"; else basename "${1%%@*}"; fi

@@ -329,6 +329,16 @@ O
     [ "$output" = "sky: none.txt: no such file here, to be taken along" ]
 }
 
+@test "sky: texts at the Hub stay there, a column's name goes with its file" {
+    cp "$TESTS/golden/parquet/none.parquet" .
+    "$DEPLOY/sky" A/B --mem 1 --disk 1 --min-vram 1 --dry-run -- -t fineweb-edu --text=hf://datasets/o/n/x.parquet#c \
+        -t none.parquet#id -t none.parquet >task.yaml
+    grep -F "EXTRACT: " task.yaml
+    grep -qF -e "-t'' ''fineweb-edu'' ''--text'' ''hf://datasets/o/n/x.parquet#c'' ''-t'' ''/tmp/ol-input/1-none.parquet#id''" task.yaml
+    grep -qF "  '/tmp/ol-input/1-none.parquet': '$PWD/none.parquet'" task.yaml
+    [ "$(grep -c '/tmp/ol-input/.*: ' task.yaml)" -eq 2 ]
+}
+
 @test "sky: SkyPilot reads the tasks, and wants what was asked for" {
     sky_python=$(sed -n '1s/^#!//p' "$(command -v sky || echo /dev/null)")
     [ -n "$sky_python" ] || sky_python=python3

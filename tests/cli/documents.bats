@@ -40,6 +40,11 @@ results() {
 import json
 for paragraph in open("text.txt").read().split("\n\n"):
     print(json.dumps({"text": paragraph}))' >fineweb.jsonl
+    # As if that many of its documents had been fetched.
+    export HF_HOME=$PWD/hf
+    kept="hf/hub/datasets--HuggingFaceFW--fineweb-edu/ol-texts/87f09149ef4734204d70ed1d046ddc9ca3f2b8f9/sample/10BT/000_00000.parquet#text"
+    mkdir -p "$kept"
+    cp fineweb.jsonl "$kept/first-$(wc -l <fineweb.jsonl).$(sha256sum <fineweb.jsonl | cut -d' ' -f1).jsonl"
     results
     for text in README.md extract/ol-extract.1 analyze/ol-analyze.1 report/ol-report.1; do
         commands_of "$ROOT/$text" >commands

@@ -7,6 +7,7 @@ setup_file() {
     begin_hub
     mkdir -p "$BATS_FILE_TMPDIR/root/org"
     cp -r "$DEMO" "$BATS_FILE_TMPDIR/root/org/demo"
+    "$PLAIN_PYTHON" "$HUB_TESTS/make_data_set.py" "$BATS_FILE_TMPDIR/root/datasets/org/texts/a.parquet" 20
 }
 
 teardown_file() { load hub && end_hub; }
@@ -38,4 +39,16 @@ setup() {
     run "$ROOT/extract/deploy/slurm" org/none --mem 1G --dir none -- -t "$HELDOUT" -n 2 -l 64
     [ "$status" -eq 1 ]
     [ ! -e none ]
+}
+
+@test "slurm fetches what a run uses of a text, too" {
+    text=hf://datasets/org/texts/a.parquet
+    "$ROOT/extract/deploy/slurm" org/demo --dir out -- -t "$text" -n 2 -l 64 >submitted 2>said
+    grep -q "^ol-extract: $text: of $text only the footer" said
+    SLURM_JOB_ID=41 SLURM_ARRAY_TASK_ID=1 HF_ENDPOINT=http://127.0.0.1:9 sh out/part.sbatch >name
+    [ -s "$(cat name)" ]
+    # Of a model that is here the text alone.
+    "$ROOT/extract/deploy/slurm" "$DEMO" --mem 1G --dir more -- "--text=$text" -n 2 -l 200 >submitted 2>said
+    SLURM_JOB_ID=41 SLURM_ARRAY_TASK_ID=1 HF_ENDPOINT=http://127.0.0.1:9 sh more/part.sbatch >name
+    [ -s "$(cat name)" ]
 }
