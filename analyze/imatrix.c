@@ -33,8 +33,10 @@ static const struct weight latent_queries[] = {
     {"attn_q_a", LN_ATTN}, {"attn_q_b", OL_INPUT_QUERY_LATENT}, {NULL, 0}};
 static const struct weight plain_queries[] = {{"attn_q", LN_ATTN}, {NULL, 0}};
 static const struct weight delta_net[] = {
-    {"ssm_in", LN_ATTN}, {"attn_qkv", LN_ATTN},       {"attn_gate", LN_ATTN},
-    {"ssm_ba", LN_ATTN}, {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
+    {"ssm_in", LN_ATTN},         {"attn_qkv", LN_ATTN},
+    {"attn_gate", LN_ATTN},      {"ssm_ba", LN_ATTN},
+    {"ssm_alpha", LN_ATTN},      {"ssm_beta", LN_ATTN},
+    {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
 static const struct weight dense[] = {
     {"ffn_gate", LN_MLP}, {"ffn_up", LN_MLP}, {"ffn_down", OL_INPUT_MLP_DOWN}, {NULL, 0}};
 static const struct weight experts[] = {{"ffn_gate_inp", LN_MLP},

@@ -44,6 +44,7 @@ static const char *const harmless[] = {
     "tie_encoder_decoder is_decoder cross_attention_hidden_size",
     /* parts that are not run: vision, sound, the prediction of later tokens */
     "vision_config audio_config image_size num_nextn_predict_layers mtp_num_layers "
+    "mtp_num_hidden_layers "
     "mtp_use_dedicated_embeddings vision_feature_layer "
     "vision_feature_select_strategy projector_hidden_act multimodal_projector_bias",
     /* read by every family where they count, or derived from what is read */
@@ -134,6 +135,7 @@ static const struct {
     {"topk_method", "greedy", NULL},
     {"hidden_activation activation_function mlp_hidden_act", "silu swish", NULL},
     {"position_embedding_type", "rope rotary", NULL},
+    {"mamba_ssm_dtype", "float32", NULL},
     {"norm_type normalization_type layernorm_type", "rmsnorm rms_norm RMSNorm", NULL},
     /* a rope of its own for every kind of layer */
     {"rope.full_attention rope.sliding_attention rope.chunked_attention "

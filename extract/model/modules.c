@@ -83,7 +83,7 @@ static bool is_projection(const struct ol_role_tensor *t)
 {
     const enum ol_role role = t->role;
     if (t->vector || t->n_rows == 1 || role == OL_ROLE_DELTA_CONV ||
-        role == OL_ROLE_DELTA_BA)
+        role == OL_ROLE_DELTA_BA || role == OL_ROLE_DELTA_B || role == OL_ROLE_DELTA_A)
         return false;
     return (role > OL_ROLE_ATTN_NORM && role < OL_ROLE_MLP_NORM) ||
            (role > OL_ROLE_MLP_NORM && role <= OL_ROLE_DOWN) ||

@@ -154,10 +154,15 @@ enum ol_role {
     OL_ROLE_SINKS, /* [n_heads]: a score that no key has */
     /* delta net; per key head its query, key, values and gates (z) follow each other,
      * and in BA its betas and decays */
-    OL_ROLE_DELTA_QKVZ,    /* [2 * key heads * key_dim + 2 * value heads * value_dim,
-                            * d_model]
-                            */
-    OL_ROLE_DELTA_BA,      /* [2 * value heads, d_model] */
+    OL_ROLE_DELTA_QKVZ, /* [2 * key heads * key_dim + 2 * value heads * value_dim,
+                         * d_model]
+                         */
+    OL_ROLE_DELTA_BA,   /* [2 * value heads, d_model] */
+    /* or, in their place, each alone */
+    OL_ROLE_DELTA_QKV, /* [channels, d_model]: all q, all k, all v */
+    OL_ROLE_DELTA_Z,   /* [value heads * value_dim, d_model] */
+    OL_ROLE_DELTA_B,   /* [value heads, d_model] */
+    OL_ROLE_DELTA_A,
     OL_ROLE_DELTA_CONV,    /* [channels, 1, kernel], channels: all q, all k, all v */
     OL_ROLE_DELTA_DT_BIAS, /* [value heads] */
     OL_ROLE_DELTA_A_LOG,

@@ -273,6 +273,36 @@ PY
     [[ $output == *"layers.0.self_attn.k_proj.weight is there, but model.layers.0.self_attn.k_proj.weight_zero_point, which belongs to it, is not" ]]
 }
 
+@test "of a wrapper the parts that are not run are left out by name, and no others" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    copy qwen3_5_moe
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import fuse_experts as f
+t = f.load("model/model.safetensors")
+t["model.audio.patch_embed.proj.bias"] = t["model.visual.patch_embed.proj.bias"]
+f.save("model/model.safetensors", t)
+PY
+    f32 model --ids model/ids.txt -o a.h5 2> messages
+    [ "$(cat messages)" = "ol-extract: model: model_type qwen3_5_moe with this config.json does not use 1 tensors that the checkpoint has for it, such as model.audio.patch_embed.proj.bias" ]
+    sed -i 's/model.language_model.layers.2.linear_attn.in_proj_z/model.language_model.layers.2.linear_attn.in_proj_y/' model/model.safetensors
+    run f32 model --ids model/ids.txt -o b.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *"looked for: model.language_model.layers.2.linear_attn.in_proj_z.weight" ]]
+    # The same tensors under a text model's own names.
+    rm -r model
+    copy qwen3_5_moe
+    f32 model --ids model/ids.txt -o wrapped.h5
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import fuse_experts as f, json
+t = {k.replace("model.language_model.", "model."): v for k, v in f.load("model/model.safetensors").items()}
+f.save("model/model.safetensors", t)
+config = json.load(open("model/config.json"))["text_config"]
+json.dump(config, open("model/config.json", "w"))
+PY
+    f32 model --ids model/ids.txt -o alone.h5
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" wrapped.h5 alone.h5
+}
+
 @test "tensors of a layer that nothing reads are named, those that change nothing are not" {
     [ -n "$PYTHON" ] || skip "needs h5py"
     # Biases that config.json no longer speaks of.
@@ -292,7 +322,7 @@ f.save("model/model.safetensors", t)
 PY
     f32 model --ids model/ids.txt -o b.h5 2> messages
     [ ! -s messages ]
-    for name in llama4 gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
+    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
         "$EXTRACT" -q --plan "$GOLDEN/$name" -n 1 -l 8 2> messages > plan.json
         [ ! -s messages ]
     done

@@ -20,6 +20,28 @@ print(x)' "$1" "$2"; }
     [ "$n" -ge 20 ]
 }
 
+@test "where sizes of whole models are published, those of their text models are near" {
+    cd "$BATS_TEST_TMPDIR"
+    n=0
+    for file in $(grep -l published_parameters "$ROOT"/data/models/*.json); do
+        "$EXTRACT" -q --plan --memory 8G "$file" > plan.json
+        "$PYTHON" - plan.json "$file" <<'EOF'
+import json, sys
+plan, file = (json.load(open(path)) for path in sys.argv[1:])
+model, said = plan["model"], file["published_parameters"]
+total, active = model["total_parameters"] / 1e9, model["active_parameters"] / 1e9
+assert abs(total - said["total_billions"]) <= 0.02 * said["total_billions"], (total, said)
+# With or without the embedding and the head.
+text = file["config"].get("text_config", file["config"])
+table = text["vocab_size"] * text["hidden_size"] / 1e9
+low, high = active - 2 * table, active
+assert low - 0.5 <= said["active_billions"] <= high + 0.5, (low, high, said)
+EOF
+        n=$((n + 1))
+    done
+    [ "$n" -ge 5 ]
+}
+
 @test "the structure of layers is what the families say" {
     cd "$BATS_TEST_TMPDIR"
     "$EXTRACT" --plan "$ROOT/data/models/qwen3-next-80b-a3b.json" > plan.json
@@ -32,6 +54,8 @@ print(x)' "$1" "$2"; }
     [ "$(value plan.json layers.3.attention)" = full ]
     "$EXTRACT" --plan "$ROOT/data/models/gpt-oss-20b.json" > plan.json
     [ "$(value plan.json layers.0.window)" = 128 ] && [ "$(value plan.json layers.1.attention)" = full ]
+    "$EXTRACT" --plan "$ROOT/data/models/qwen3.6-35b-a3b.json" > plan.json
+    [ "$(value plan.json layers.38.attention)" = linear ] && [ "$(value plan.json layers.39.attention)" = full ]
     "$EXTRACT" --plan "$ROOT/data/models/deepseek-r1.json" > plan.json
     [ "$(value plan.json layers.2.kind)" = dense ] && [ "$(value plan.json layers.3.kind)" = moe ]
     # FP8 codes, a float per 128 x 128 of them, and what is not quantised: 256 experts of three

@@ -293,8 +293,39 @@ MODELS |= {
         rope_theta=1e6), torch.bfloat16),
 }
 
+QWEN3_5 = dict(**{**COMMON, "num_hidden_layers": 4}, head_dim=16, linear_num_key_heads=2,
+               linear_num_value_heads=4, linear_key_head_dim=10, linear_value_head_dim=6)
+QWEN3_5_SWITCHES = dict(**COMMON, head_dim=8, linear_num_key_heads=3, linear_num_value_heads=3,
+                        linear_key_head_dim=6, linear_value_head_dim=8,
+                        linear_conv_kernel_dim=3, attention_bias=True,
+                        layer_types=["linear_attention", "full_attention", "linear_attention"],
+                        rope_parameters=dict(rope_type="default", rope_theta=1e4,
+                                             partial_rotary_factor=0.5))
+MROPE = dict(rope_type="default", rope_theta=1e5, partial_rotary_factor=0.25,
+             mrope_section=[1, 1, 0], mrope_interleaved=True)
+SHARED = dict(moe_intermediate_size=14, shared_expert_intermediate_size=19)
+
+MODELS |= {
+    "qwen3_5_moe": ("Qwen3_5Moe", dict(
+        **QWEN3_5, **MOE, **SHARED, rope_parameters=MROPE), torch.bfloat16),
+    "qwen3_5_moe-fp8": ("Qwen3_5Moe", dict(
+        **QWEN3_5, **MOE, **SHARED, full_attention_interval=2, rope_parameters=MROPE,
+        quantization_config=dict(
+            quant_method="fp8", fmt="e4m3", activation_scheme="dynamic",
+            weight_block_size=[16, 12], modules_to_not_convert=[
+                "lm_head", "model.language_model.layers.0.linear_attn.in_proj_b",
+                "model.language_model.layers.0.linear_attn.in_proj_z"])), torch.bfloat16),
+    "qwen3_5_moe-text": ("Qwen3_5Moe", dict(
+        **QWEN3_5_SWITCHES, **MOE, **SHARED), torch.bfloat16),
+    "qwen3_5": ("Qwen3_5", dict(
+        **QWEN3_5, intermediate_size=41, rope_parameters=MROPE, tie_word_embeddings=True),
+                torch.bfloat16),
+    "qwen3_5-text": ("Qwen3_5", dict(**QWEN3_5_SWITCHES, intermediate_size=30),
+                     torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
-FUSED = {"mixtral-fused"}
+FUSED = {"mixtral-fused", "qwen3_5_moe"}
 
 # How modelopt stores each module; its method stands in a file of its own.
 MODELOPT = {"q_proj": "FP8", "k_proj": "FP8", "v_proj": "FP8", "gate_proj": "NVFP4",
@@ -331,6 +362,7 @@ QUANTISERS = {
     "gpt_oss-mxfp4": quantise.mxfp4,
     "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "llama4-fp8": quantise.fp8_channels,
+    "qwen3_5_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "qwen3_moe-fp8": quantise.fp8_tensor,
     "qwen3_moe-int4": lambda w: quantise.compressed(w, 4, True),
     "qwen3_moe-int4-zeros": lambda w: quantise.compressed(w, 12, False),
@@ -351,9 +383,34 @@ QUANTISERS = {
         lambda w: quantise.fp8_exponents(w, 16, 12, torch.float8_e8m0fnu),
 }
 
-# Whose config.json is not what its class writes: model_type, and whether it is nested.
-PUBLISHED_TYPE = {"kimi_k2-fp8": ("kimi_k2", False), "llama4": ("llama4", True),
-                  "llama4-fp8": ("llama4", True)}
+# Whose config.json has another model_type than its class writes.
+PUBLISHED_TYPE = {"kimi_k2-fp8": "kimi_k2"}
+
+
+class Wrapper:
+    """A model that has this one as its text part: its model_type; what stands in names for
+    "model." and before all others; keys that are said outside; tensors of other parts."""
+
+    def __init__(self, model_type, body, head="", outside=(), others=()):
+        self.model_type, self.body, self.head = model_type, body, head
+        self.outside, self.others = outside, others
+
+    def name(self, key):
+        inner = key.removeprefix("model.")
+        return self.head + key if inner == key else self.body + inner
+
+
+def qwen3_5_wrapper(model_type):
+    return Wrapper(model_type, "model.language_model.", "", ("tie_word_embeddings",),
+                   ("model.visual.patch_embed.proj.bias", "mtp.layers.0.mlp.gate.weight"))
+
+
+LLAMA4 = Wrapper("llama4", "language_model.model.", "language_model.")
+WRAPPERS = {
+    "llama4": LLAMA4, "llama4-fp8": LLAMA4, "qwen3_5": qwen3_5_wrapper("qwen3_5"),
+    "qwen3_5_moe": qwen3_5_wrapper("qwen3_5_moe"),
+    "qwen3_5_moe-fp8": qwen3_5_wrapper("qwen3_5_moe"),
+}
 
 # Between router logits: of neighbours among the chosen, and of the last chosen and the first
 # other expert. bf16 moves logits by less than the second.
@@ -363,7 +420,8 @@ SIGMOID_SHARE = 0.15  # of both, between sigmoid scores, which lie closer togeth
 
 
 def config_of(architecture, values):
-    name = architecture + ("TextConfig" if architecture == "Llama4" else "Config")
+    text = architecture + "TextConfig"
+    name = text if hasattr(transformers, text) else architecture + "Config"
     return getattr(transformers, name)(
         **{k: v for k, v in values.items() if k != "quantization_config"})
 
@@ -391,8 +449,9 @@ def randomise(model, seed):
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.ndim == 1 and "norm" in name:
-                # Qwen3-Next's count from one.
-                offset = "Qwen3Next" in type(model).__name__ and "linear_attn" not in name
+                # Those of Qwen3-Next and its heirs count from one.
+                offset = (type(model).__name__.startswith(("Qwen3Next", "Qwen3_5")) and
+                          "linear_attn" not in name)
                 p.copy_((0 if offset else 1) + 0.3 * torch.randn(p.shape, generator=g))
                 if offset and "q_norm" not in name and "k_norm" not in name:
                     p[torch.randperm(len(p), generator=g)[:3]] += 5
@@ -458,12 +517,12 @@ def group_gap(module, logits):
 
 def hub_tensors(model, name):
     """Views of the parameters under the names and shapes of the Hub's checkpoints."""
+    wrapper = WRAPPERS.get(name, Wrapper("", "model."))
     if name in FUSED:
-        return dict(model.state_dict())
+        return {wrapper.name(key): p for key, p in model.state_dict().items()}
     mixtral = type(model).__name__.startswith("Mixtral")
     quantised = MODELS[name][1].get("quantization_config")
     split = quantised is not None and quantised["quant_method"] != "mxfp4"
-    prefix = "language_model." if PUBLISHED_TYPE.get(name, ("", False))[1] else ""
     gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
     tensors = {}
     for key, p in model.state_dict().items():
@@ -471,7 +530,7 @@ def hub_tensors(model, name):
             continue
         if mixtral:
             key = key.replace(".mlp.", ".block_sparse_moe.")
-        key = prefix + key
+        key = wrapper.name(key)
         fused = ".experts." in key and p.ndim == 3
         if not fused or (is_fused(model) and not split):
             tensors[key] = p
@@ -506,7 +565,8 @@ def stored_tensors(model, name, dtype):
             for suffix in parts[0][0]:
                 stored[key + suffix] = torch.stack([part[0][suffix] for part in parts])
             p.copy_(torch.stack([part[1].T for part in parts]))
-        elif (method not in (None, quantise.mxfp4) and inner.endswith("_proj") and
+        elif (method not in (None, quantise.mxfp4) and
+              inner.endswith(("_proj", "in_proj_qkv", "in_proj_z")) and
               not stays_plain(name, inner)):
             found, values = method(p, inner) if method is modelopt else method(p)
             stored |= {inner + suffix: t for suffix, t in found.items()}
@@ -514,6 +574,8 @@ def stored_tensors(model, name, dtype):
         else:
             keep = p.dtype == torch.float32 and "correction" in key
             stored[key] = p.clone() if keep else p.to(dtype)
+    if name in WRAPPERS:
+        stored |= {key: torch.ones(3, dtype=dtype) for key in WRAPPERS[name].others}
     return {key: t.contiguous() for key, t in stored.items()}
 
 
@@ -635,13 +697,13 @@ def make(name, root):
         sys.exit(f"{name}: no seed will do")
     folder = os.path.join(root, name)
     os.makedirs(os.path.join(folder, "expected"), exist_ok=True)
-    own_type = config_of(architecture, values).model_type
-    model_type, nested = PUBLISHED_TYPE.get(name, (own_type, False))
-    config = dict(values) | {"model_type": own_type if nested else model_type,
-                             "hidden_act": "silu"}
+    model_type = PUBLISHED_TYPE.get(name, config_of(architecture, values).model_type)
+    config = dict(values) | {"model_type": model_type, "hidden_act": "silu"}
     quantisation = {k: config.pop(k) for k in ["quantization_config"] if k in config}
-    if nested:
-        config = {"model_type": model_type, "text_config": config}
+    if name in WRAPPERS:
+        wrapper = WRAPPERS[name]
+        outside = {k: config.pop(k) for k in wrapper.outside if k in config}
+        config = {"model_type": wrapper.model_type, "text_config": config} | outside
     config |= {"architectures": [architecture + "ForCausalLM"]} | quantisation
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(config, f, indent=1)

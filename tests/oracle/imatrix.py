@@ -92,7 +92,7 @@ def main():
 
         attn, mlp = rows("ln_attn"), rows("ln_mlp")
         for prefix, x, names in (
-            ("", attn, "attn_q attn_k attn_v attn_q_a attn_kv_a_mqa ssm_in ssm_ba attn_qkv attn_gate"),
+            ("", attn, "attn_q attn_k attn_v attn_q_a attn_kv_a_mqa ssm_in ssm_ba ssm_alpha ssm_beta attn_qkv attn_gate"),
             ("", mlp, "ffn_gate ffn_up ffn_gate_inp ffn_gate_shexp ffn_up_shexp ffn_gate_inp_shexp"),
         ):
             for name in names.split():

@@ -86,6 +86,12 @@ static const struct change changes[] = {
      "num_experts is 9, but n_routed_experts is 12"},
     /* in sections */
     {"llama4", "text_config", "mlp_bias", "true", "key \"text_config.mlp_bias\" is true"},
+    {"qwen3_5_moe", "text_config", "attn_output_gate", "false", "expected true"},
+    {"qwen3_5_moe", "text_config", "norm_topk_prob", "false", "expected true"},
+    {"qwen3_5_moe", "text_config", "mamba_ssm_dtype", "\"bfloat16\"", "is \"bfloat16\""},
+    {"qwen3_5_moe", "text_config", "mamba_ssm_dtype", "\"float32\"", ""},
+    {"qwen3_5_moe", "text_config", "use_sliding_window", "true",
+     "sliding_window\" is true"},
     {"llama", "rope_scaling", "full_attention", "{\"rope_theta\": 1}",
      "key \"rope_scaling.full_attention\" is {"},
     {"llama", "rope_scaling", "beta_fast", "32", ""},

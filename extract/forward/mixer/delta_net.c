@@ -1,7 +1,7 @@
 /* Gated delta net (Qwen3-Next's linear layers, after arXiv 2412.06464):
  *
  *     q, k, v, z = x Wqkvz          per key head its q, k, values and gates together
- *     b, a       = x Wba            likewise
+ *     b, a       = x Wba            likewise; or all four products apart (Qwen3.5)
  *     q, k, v    = silu(conv(q, k, v))
  *     out        = (norm(delta_net(q, k, v, b, a)) * silu(z)) Wout
  */
@@ -9,29 +9,31 @@
 
 enum { QKVZ, BA, MIXED, CONVOLVED, Z, B, A, HEADS };
 
+static bool is_grouped(const struct ol_spec *spec)
+{
+    return spec->names[OL_ROLE_DELTA_QKVZ] != NULL;
+}
+
 static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
 {
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const int64_t keys = (int64_t)d->n_key_heads * d->key_dim;
     const int64_t values = (int64_t)d->n_value_heads * d->value_dim;
-    w[QKVZ] = 2 * (keys + values);
-    w[BA] = 2 * d->n_value_heads;
+    if (is_grouped(spec)) {
+        w[QKVZ] = 2 * (keys + values);
+        w[BA] = 2 * d->n_value_heads;
+    }
     w[MIXED] = w[CONVOLVED] = 2 * keys + values;
     w[Z] = w[HEADS] = values;
     w[B] = w[A] = d->n_value_heads;
 }
 
-static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
-                   struct ol_error *err)
+static struct ol_matmul product(struct ol_mixer *m, const struct ol_mixer_block *block,
+                                enum ol_role role, int to)
 {
-    const struct ol_weight none = {0};
-    const struct ol_matmul products[] = {
-        {block->x, ol_mixer_weight(m, OL_ROLE_DELTA_QKVZ, block->layer), none,
-         ol_mixer_rows(m, QKVZ, block->n_rows)},
-        {block->x, ol_mixer_weight(m, OL_ROLE_DELTA_BA, block->layer), none,
-         ol_mixer_rows(m, BA, block->n_rows)},
-    };
-    return m->op->matmul(m->c.backend, products, 2, err);
+    return (struct ol_matmul){.x = block->x,
+                              .weight = ol_mixer_weight(m, role, block->layer),
+                              .out = ol_mixer_rows(m, to, block->n_rows)};
 }
 
 /* From per key head to all q, all k, all v; all z; all b; all a. */
@@ -66,6 +68,23 @@ static int regroup(struct ol_mixer *m, int64_t n, struct ol_error *err)
     return 0;
 }
 
+static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
+                   struct ol_error *err)
+{
+    if (!is_grouped(m->c.spec)) {
+        const struct ol_matmul apart[] = {product(m, block, OL_ROLE_DELTA_QKV, MIXED),
+                                          product(m, block, OL_ROLE_DELTA_Z, Z),
+                                          product(m, block, OL_ROLE_DELTA_B, B),
+                                          product(m, block, OL_ROLE_DELTA_A, A)};
+        return m->op->matmul(m->c.backend, apart, 4, err);
+    }
+    const struct ol_matmul grouped[] = {product(m, block, OL_ROLE_DELTA_QKVZ, QKVZ),
+                                        product(m, block, OL_ROLE_DELTA_BA, BA)};
+    if (m->op->matmul(m->c.backend, grouped, 2, err) != 0)
+        return -1;
+    return regroup(m, block->n_rows, err);
+}
+
 static int mix(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
                int64_t n, struct ol_error *err)
 {
@@ -90,8 +109,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err)
 {
     const int64_t n = block->n_rows;
-    if (project(m, block, err) != 0 || regroup(m, n, err) != 0 ||
-        ol_mixer_each_sequence(m, block, mix, err) != 0)
+    if (project(m, block, err) != 0 || ol_mixer_each_sequence(m, block, mix, err) != 0)
         return -1;
     const struct ol_tensor heads = ol_mixer_rows(m, HEADS, n);
     const struct ol_tensor each = ol_tensor_split(heads, m->c.spec->delta_net.value_dim);

@@ -17,6 +17,10 @@ extern const struct ol_family ol_family_mixtral;
 extern const struct ol_family ol_family_olmoe;
 extern const struct ol_family ol_family_qwen2_moe;
 extern const struct ol_family ol_family_qwen3;
+extern const struct ol_family ol_family_qwen3_5;
+extern const struct ol_family ol_family_qwen3_5_moe;
+extern const struct ol_family ol_family_qwen3_5_moe_text;
+extern const struct ol_family ol_family_qwen3_5_text;
 extern const struct ol_family ol_family_qwen3_moe;
 extern const struct ol_family ol_family_qwen3_next;
 
@@ -91,6 +95,11 @@ void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
 int ol_family_read_layer_types(struct ol_config config, const char *type,
                                enum ol_attention_kind kind, int64_t window,
                                struct ol_spec *spec, struct ol_error *err);
+
+/* Sizes and names of gated delta nets, but for what they multiply their input by, and
+ * which layers have one: layer_types, else all but each full_attention_interval-th. */
+int ol_family_read_delta_net(struct ol_config config, struct ol_spec *spec,
+                             struct ol_error *err);
 
 /* A shared expert of shared_expert_intermediate_size that a sigmoid of its own scales. */
 int ol_family_read_switched_expert(struct ol_config config, struct ol_spec *spec,
