@@ -1,6 +1,27 @@
 /* A dense MLP: hidden += down(glu(gate(normed), up(normed))), some rows at a time. */
 #include "extract/forward/pass.h"
 
+/* gate and up of rows x; where the two are one matrix, so is their product at first. */
+static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
+                    struct ol_tensor gate, struct ol_tensor up, struct ol_error *err)
+{
+    const struct ol_weight none = {0};
+    const struct ol_matmul each[] = {
+        {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, gate},
+        {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, up}};
+    if (p->spec->names[OL_ROLE_GATE_UP] == NULL)
+        return p->op->matmul(p->b, each, 2, err);
+    const struct ol_tensor both = ol_tensor_rows(p->dense_both, 0, x.n_rows);
+    const struct ol_matmul one = {x, ol_pass_weight(p, OL_ROLE_GATE_UP, layer), none,
+                                  both};
+    const struct ol_columns first = {both, 0, 0}, second = {both, gate.n_cols, 0};
+    const struct ol_columns to_gate = {gate, 0, 0}, to_up = {up, 0, 0};
+    if (p->op->matmul(p->b, &one, 1, err) != 0 ||
+        p->op->copy_columns(p->b, first, to_gate, gate.n_cols, 1, err) != 0)
+        return -1;
+    return p->op->copy_columns(p->b, second, to_up, up.n_cols, 1, err);
+}
+
 static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                       struct ol_error *err)
 {
@@ -9,9 +30,6 @@ static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                            up = ol_tensor_rows(p->dense_up, 0, n),
                            down = ol_tensor_rows(p->dense_down, 0, n);
     const struct ol_weight none = {0};
-    const struct ol_matmul in[] = {
-        {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, gate},
-        {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, up}};
     const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer), none,
                                   down};
     const int component = 0;
@@ -25,7 +43,7 @@ static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                                           .ends = &end,
                                           .rows = p->all_rows + first};
     struct ol_view view = {.layer = layer, .components = &all, .x = gate};
-    if (p->op->matmul(p->b, in, 2, err) != 0 ||
+    if (multiply(p, layer, x, gate, up, err) != 0 ||
         p->op->glu(p->b, &p->spec->glu, gate, up, err) != 0)
         return -1;
     view.point = OL_POINT_DOWN_INPUT;

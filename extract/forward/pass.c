@@ -151,6 +151,8 @@ static int make_tensors(struct ol_pass *p, struct ol_error *err)
         {&p->mixed, p->in->buffers->block_rows, d},
         {&p->dense_gate, dense_rows, d_ff},
         {&p->dense_up, dense_rows, d_ff},
+        {&p->dense_both, p->spec->names[OL_ROLE_GATE_UP] != NULL ? dense_rows : 0,
+         2 * d_ff},
         {&p->dense_down, dense_rows, d},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
@@ -240,7 +242,8 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
 void ol_pass_clear(struct ol_pass *p)
 {
     struct ol_tensor *const tensors[] = {&p->hidden,     &p->normed,   &p->mixed,
-                                         &p->dense_gate, &p->dense_up, &p->dense_down};
+                                         &p->dense_gate, &p->dense_up, &p->dense_both,
+                                         &p->dense_down};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         p->op->tensor_free(p->b, tensors[i]);
     ol_experts_free(p->experts);

@@ -28,6 +28,7 @@ struct ol_pass {
     struct ol_tensor hidden, normed;       /* [n_rows, d_model] */
     struct ol_tensor mixed;                /* [block_rows, d_model] */
     struct ol_tensor dense_gate, dense_up; /* [dense_rows, d_ff] */
+    struct ol_tensor dense_both;           /* [dense_rows, 2 * d_ff] or none */
     struct ol_tensor dense_down;           /* [dense_rows, d_model] */
 };
 

@@ -23,6 +23,7 @@ enum size {
     Q_OUT, /* Q_WIDTH, and as much for gates */
     Q_IN,
     KV_WIDTH,
+    QKV_OUT,
     O_IN,
     Q_NORM,
     K_NORM,
@@ -39,6 +40,7 @@ enum size {
     DELTA_HEADS,
     DELTA_BA,
     D_FF,
+    TWICE_D_FF,
     EXPERTS,
     D_EXPERT,
     D_SHARED,
@@ -59,6 +61,7 @@ static const struct {
     [OL_ROLE_Q] = {PLACE_ATTENTION, Q_OUT, Q_IN},
     [OL_ROLE_K] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
     [OL_ROLE_V] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
+    [OL_ROLE_QKV] = {PLACE_ATTENTION, QKV_OUT, D_MODEL},
     [OL_ROLE_KV_A] = {PLACE_ATTENTION, KV_A_OUT, D_MODEL},
     [OL_ROLE_KV_A_BIAS] = {PLACE_ATTENTION, ONE, KV_A_OUT},
     [OL_ROLE_KV_A_NORM] = {PLACE_ATTENTION, ONE, KV_RANK},
@@ -85,6 +88,7 @@ static const struct {
     [OL_ROLE_MLP_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
+    [OL_ROLE_GATE_UP] = {PLACE_DENSE, TWICE_D_FF, D_MODEL},
     [OL_ROLE_DOWN] = {PLACE_DENSE, D_MODEL, D_FF},
     [OL_ROLE_ROUTER] = {PLACE_MOE, EXPERTS, D_MODEL},
     [OL_ROLE_ROUTER_BIAS] = {PLACE_MOE, ONE, EXPERTS},
@@ -148,12 +152,16 @@ static int64_t size_of(const struct ol_spec *spec, enum size size)
         return 2 * (int64_t)d->n_value_heads;
     case KV_WIDTH:
         return (int64_t)a->n_kv_heads * a->head_dim;
+    case QKV_OUT:
+        return ((int64_t)a->n_heads + 2 * a->n_kv_heads) * a->head_dim;
     case Q_NORM:
         return (int64_t)(flat ? a->n_heads : 1) * a->head_dim;
     case K_NORM:
         return (int64_t)(flat ? a->n_kv_heads : 1) * a->head_dim;
     case D_FF:
         return spec->d_ff;
+    case TWICE_D_FF:
+        return 2 * (int64_t)spec->d_ff;
     case EXPERTS:
         return spec->router.n_experts;
     case D_EXPERT:

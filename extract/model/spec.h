@@ -140,6 +140,7 @@ enum ol_role {
                   q_rank */
     OL_ROLE_K, /* [n_kv_heads * head_dim, d_model] */
     OL_ROLE_V,
+    OL_ROLE_QKV,  /* Q's rows, K's and V's in one tensor, in place of these */
     OL_ROLE_KV_A, /* latent: [kv_rank + rotary_dim, d_model] */
     OL_ROLE_KV_A_BIAS,
     OL_ROLE_KV_A_NORM, /* [kv_rank] */
@@ -171,6 +172,7 @@ enum ol_role {
     OL_ROLE_MLP_NORM,   /* [d_model] */
     OL_ROLE_GATE,       /* dense layers: [d_ff, d_model] */
     OL_ROLE_UP,
+    OL_ROLE_GATE_UP,           /* [2 * d_ff, d_model]: both in one, in place of these */
     OL_ROLE_DOWN,              /* [d_model, d_ff] */
     OL_ROLE_ROUTER,            /* MoE layers: [n_experts, d_model] */
     OL_ROLE_ROUTER_BIAS,       /* [n_experts] */

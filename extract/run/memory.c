@@ -68,9 +68,11 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t logits =
         need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
     const int64_t blocks = plan->buffers.block_rows * (mixer_width(spec) + d) * size;
+    const int dense_widths = spec->names[OL_ROLE_GATE_UP] != NULL ? 4 : 2;
     const int64_t dense =
-        spec->d_ff > 0 ? plan->buffers.dense_rows * (2 * (int64_t)spec->d_ff + d) * size
-                       : 0;
+        spec->d_ff > 0
+            ? plan->buffers.dense_rows * (dense_widths * (int64_t)spec->d_ff + d) * size
+            : 0;
     const int64_t experts = moe ? ol_experts_buffer_bytes(spec, plan->buffers.group_rows,
                                                           need->part_rows, size)
                                 : 0;

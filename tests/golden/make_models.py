@@ -324,6 +324,31 @@ MODELS |= {
                      torch.bfloat16),
 }
 
+# Dense controls.
+MODELS |= {
+    "qwen2": ("Qwen2", dict(
+        **COMMON, intermediate_size=43, rope_theta=1e6, tie_word_embeddings=True,
+        use_sliding_window=False, sliding_window=4, max_window_layers=1), torch.bfloat16),
+    "qwen2-sliding": ("Qwen2", dict(
+        **COMMON, intermediate_size=38, use_sliding_window=True, sliding_window=5,
+        max_window_layers=2), torch.bfloat16),
+    "mistral": ("Mistral", dict(
+        **COMMON, head_dim=10, intermediate_size=39, rope_theta=1e6, sliding_window=None),
+                torch.bfloat16),
+    "mistral-sliding": ("Mistral", dict(
+        **COMMON, intermediate_size=34, sliding_window=7, tie_word_embeddings=True),
+                        torch.bfloat16),
+    "phi3": ("Phi3", dict(
+        **COMMON, intermediate_size=35, pad_token_id=0, sliding_window=6), torch.bfloat16),
+    "phi3-partial": ("Phi3", dict(
+        **{**COMMON, "hidden_size": 48}, intermediate_size=37, pad_token_id=0, sliding_window=None,
+        partial_rotary_factor=0.75, tie_word_embeddings=True), torch.bfloat16),
+    "phi3-fp8": ("Phi3", dict(
+        **COMMON, intermediate_size=35, pad_token_id=0, quantization_config=dict(
+            quant_method="fp8", weight_block_size=[16, 12], activation_scheme="dynamic")),
+                 torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"mixtral-fused", "qwen3_5_moe"}
 
@@ -359,6 +384,7 @@ def sidecar(tensors):
 
 # How the matrices of a quantised model are stored; the others are plain.
 QUANTISERS = {
+    "phi3-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "gpt_oss-mxfp4": quantise.mxfp4,
     "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "llama4-fp8": quantise.fp8_channels,

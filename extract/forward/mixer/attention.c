@@ -3,17 +3,19 @@
  *     q, k, v = norm(x Wq), norm(x Wk), x Wv      norm: per head, over all heads, or none
  *     out     = attention(rope(q), rope(k), v) Wo
  *
- * A gated layer's Wq gives a gate per value of a head, whose sigmoid scales the heads'
- * output. */
+ * Where Wq, Wk and Wv are one matrix, so is their product at first. A gated layer's Wq
+ * gives a gate per value of a head, whose sigmoid scales the heads' output. */
 #include "extract/forward/mixer/mixer.h"
 
-enum { Q_AND_GATE, Q, K, V, GATE, HEADS };
+enum { Q_AND_GATE, QKV, Q, K, V, GATE, HEADS };
 
 static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
 {
     const struct ol_attention_spec *a = &spec->attention;
     w[Q] = w[HEADS] = (int64_t)a->n_heads * a->head_dim;
     w[K] = w[V] = (int64_t)a->n_kv_heads * a->head_dim;
+    if (spec->names[OL_ROLE_QKV] != NULL)
+        w[QKV] = w[Q] + w[K] + w[V];
     if (a->gated) {
         w[Q_AND_GATE] = 2 * w[Q];
         w[GATE] = w[Q];
@@ -33,12 +35,35 @@ static int split_gate(struct ol_mixer *m, int64_t n, struct ol_error *err)
     return m->op->copy_columns(m->c.backend, gates, gate, d, a->n_heads, err);
 }
 
+static int project_as_one(struct ol_mixer *m, const struct ol_mixer_block *block,
+                          struct ol_error *err)
+{
+    const struct ol_weight none = {0};
+    const int64_t n = block->n_rows;
+    const struct ol_tensor all = ol_mixer_rows(m, QKV, n);
+    const struct ol_matmul product = {
+        block->x, ol_mixer_weight(m, OL_ROLE_QKV, block->layer), none, all};
+    if (m->op->matmul(m->c.backend, &product, 1, err) != 0)
+        return -1;
+    int64_t at = 0;
+    for (int i = Q; i <= V; i++) {
+        const struct ol_tensor part = ol_mixer_rows(m, i, n);
+        const struct ol_columns from = {all, at, 0}, to = {part, 0, 0};
+        if (m->op->copy_columns(m->c.backend, from, to, part.n_cols, 1, err) != 0)
+            return -1;
+        at += part.n_cols;
+    }
+    return 0;
+}
+
 static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
                    struct ol_error *err)
 {
     const bool gated = m->c.spec->attention.gated;
     const int64_t n = block->n_rows;
     const int l = block->layer;
+    if (m->c.spec->names[OL_ROLE_QKV] != NULL)
+        return project_as_one(m, block, err);
     const struct ol_matmul products[] = {
         {block->x, ol_mixer_weight(m, OL_ROLE_Q, l),
          ol_mixer_weight(m, OL_ROLE_Q_BIAS, l),

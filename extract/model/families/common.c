@@ -335,6 +335,27 @@ int ol_family_read_layer_types(struct ol_config config, const char *type,
     return 0;
 }
 
+int ol_family_read_late_sliding(struct ol_config config, struct ol_spec *spec,
+                                struct ol_error *err)
+{
+    int64_t window, first;
+    bool slides;
+    if (ol_config_bool_or(config, "use_sliding_window", false, &slides, err) != 0 ||
+        ol_config_int_or(config, "sliding_window", slides, INT32_MAX, 4096, &window,
+                         err) != 0 ||
+        ol_config_int_or(config, "max_window_layers", 0, INT32_MAX, 28, &first, err) != 0)
+        return -1;
+    if (!slides)
+        window = 0;
+    if (ol_json_kind(ol_config_whole(config, "layer_types")) != OL_JSON_NULL)
+        /* Without use_sliding_window the reference applies no window even here. */
+        return ol_family_read_layer_types(
+            config, "sliding_attention",
+            slides ? OL_ATTENTION_SLIDING : OL_ATTENTION_FULL, window, spec, err);
+    ol_family_set_sliding(spec, first, window);
+    return 0;
+}
+
 void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window)
 {
     if (window <= 0)

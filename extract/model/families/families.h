@@ -13,8 +13,11 @@ extern const struct ol_family ol_family_kimi_k2;
 extern const struct ol_family ol_family_llama;
 extern const struct ol_family ol_family_llama4;
 extern const struct ol_family ol_family_llama4_text;
+extern const struct ol_family ol_family_mistral;
 extern const struct ol_family ol_family_mixtral;
 extern const struct ol_family ol_family_olmoe;
+extern const struct ol_family ol_family_phi3;
+extern const struct ol_family ol_family_qwen2;
 extern const struct ol_family ol_family_qwen2_moe;
 extern const struct ol_family ol_family_qwen3;
 extern const struct ol_family ol_family_qwen3_5;
@@ -90,6 +93,11 @@ void ol_family_name_fused_experts(struct ol_spec *spec);
 
 /* Give layers first, first + 1, ... a sliding window when window > 0. */
 void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
+
+/* use_sliding_window, sliding_window and max_window_layers: layers from that on slide, or
+ * what layer_types says. */
+int ol_family_read_late_sliding(struct ol_config config, struct ol_spec *spec,
+                                struct ol_error *err);
 
 /* layer_types: "full_attention", or `type` for layers of that kind and window. */
 int ol_family_read_layer_types(struct ol_config config, const char *type,
