@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "extract/text/documents.h"
+#include "extract/text/reference.h"
 #include "extract/text/textfile.h"
 
 /* ---- the tokens in front of a window ---- */
@@ -94,101 +95,16 @@ static int read_contiguous(const struct ol_corpus_request *request,
     return status;
 }
 
-/* ---- windowing `reference`: what the Python study does, step by step ---- */
-
-/* The documents as one text, a space before each. */
-struct joined {
-    struct ol_token_stream *stream;
-    struct ol_sha256 *sha;
-    struct ol_ids ids;
-    size_t wanted;
-    bool inside; /* a document */
-};
-
-static int join_text(void *arg, const char *text, size_t bytes, bool is_last,
-                     struct ol_error *err)
-{
-    struct joined *j = arg;
-    ol_sha256_update(j->sha, text, bytes);
-    int status = 0;
-    if (!j->inside)
-        status = ol_token_stream_put(j->stream, " ", 1, false, j->wanted, &j->ids, err);
-    j->inside = !is_last;
-    return status != 0 ? status
-                       : ol_token_stream_put(j->stream, text, bytes, false, j->wanted,
-                                             &j->ids, err);
-}
-
-/* Ids far behind the last sequence change nothing in it. */
-static size_t enough_ids(const struct ol_corpus_request *request, size_t sequence)
-{
-    const size_t length = (size_t)request->length;
-    return ((size_t)request->n_sequences - sequence + 4) * length + 4096;
-}
-
-/* One sequence: the first ids as text, encoded again with the tokens around it. */
-static int encode_again(const struct ol_corpus_request *request, struct ol_tokenizer *t,
-                        const int32_t *ids, size_t n, struct ol_ids *sequence,
-                        struct ol_error *err)
-{
-    size_t bytes;
-    char *text = ol_tokenizer_decode(t, ids, n, true, &bytes);
-    *sequence = begin_sequence(request, t);
-    const int status = ol_tokenizer_encode(t, text, bytes, 0, sequence, err);
-    free(text);
-    if (status == 0 && request->bos) {
-        int n_suffix;
-        const int32_t *suffix = ol_tokenizer_suffix(t, &n_suffix);
-        for (int i = 0; i < n_suffix; i++)
-            ol_ids_append(sequence, suffix[i]);
-    }
-    return status;
-}
-
-/* ids: of the whole text; they are used up. */
-static int cut_sequences(const struct ol_corpus_request *request, struct ol_tokenizer *t,
-                         struct ol_ids *ids, struct ol_ids *sequences,
-                         struct ol_error *err)
-{
-    const size_t length = (size_t)request->length, dropped = length / 2;
-    const size_t n_sequences = (size_t)request->n_sequences;
-    int status = 0;
-    for (size_t s = 0; s < n_sequences && status == 0; s++) {
-        if (ids->n < length)
-            return ol_fail(err,
-                           "the text is too short: sequence %zu of %" PRId64
-                           " finds %zu tokens left, but %zu are needed (-n, -l)",
-                           s + 1, request->n_sequences, ids->n, length);
-        status = encode_again(request, t, ids->ids, length, &sequences[s], err);
-        if (status != 0 || s + 1 == n_sequences)
-            break;
-        size_t bytes;
-        char *rest =
-            ol_tokenizer_decode(t, ids->ids + dropped, ids->n - dropped, true, &bytes);
-        ids->n = 0;
-        status =
-            ol_tokenizer_encode(t, rest, bytes, enough_ids(request, s + 1), ids, err);
-        free(rest);
-    }
-    return status;
-}
+/* ---- windowing `reference` ---- */
 
 static int read_reference(const struct ol_corpus_request *request,
                           struct ol_tokenizer *tokenizer, struct ol_sha256 *sha,
                           struct ol_corpus *corpus, struct ol_error *err)
 {
-    struct joined text = {.stream = ol_token_stream_new(tokenizer),
-                          .sha = sha,
-                          .wanted = enough_ids(request, 0)};
     struct ol_ids *sequences =
         ol_xcalloc((size_t)request->n_sequences, sizeof *sequences);
-    int status = ol_documents_read(request->text_files, request->text_field, join_text,
-                                   &text, &corpus->source, err);
-    if (status == 0 && text.ids.n < text.wanted)
-        status =
-            ol_token_stream_put(text.stream, "", 0, true, text.wanted, &text.ids, err);
-    if (status >= 0)
-        status = cut_sequences(request, tokenizer, &text.ids, sequences, err);
+    const int status =
+        ol_reference_read(request, tokenizer, sha, sequences, &corpus->source, err);
     int64_t longest = 0;
     for (int64_t s = 0; s < request->n_sequences; s++)
         longest = (int64_t)sequences[s].n > longest ? (int64_t)sequences[s].n : longest;
@@ -206,8 +122,6 @@ static int read_reference(const struct ol_corpus_request *request,
     for (int64_t s = 0; s < request->n_sequences; s++)
         free(sequences[s].ids);
     free(sequences);
-    free(text.ids.ids);
-    ol_token_stream_free(text.stream);
     return status;
 }
 

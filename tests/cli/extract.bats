@@ -254,6 +254,17 @@ for a, b in zip(rows, rows[1:]):
 PY
 }
 
+@test "windowing reference: the study's sequences, to the id" {
+    local case name n length
+    for case in "$TESTS"/golden/windows/*.ids; do
+        length=${case##*-} name=${case%-*}
+        n=${name##*-} name=$(basename "${name%-*}")
+        "$EXTRACT" --tokenize --windowing reference -t "$TESTS/golden/windows/docs.jsonl" -n "$n" -l "${length%.ids}" \
+            "$TESTS/golden/tokenizers/$name" >"$BATS_TEST_TMPDIR/got"
+        diff "$BATS_TEST_TMPDIR/got" "$case"
+    done
+}
+
 # What seals the file is written last.
 @test "a write that fails while the file is sealed does not lose the run" {
     cd "$BATS_TEST_TMPDIR"
