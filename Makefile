@@ -388,7 +388,7 @@ check:
 
 SCHEMA := report/ol-results.schema.json
 schema: $(B)/tests/print_schema
-	$< $(SCHEMA) >$(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
+	$< >$(SCHEMA).new && mv $(SCHEMA).new $(SCHEMA)
 
 # ---- install ----
 

@@ -105,45 +105,14 @@ static int read_names(struct ol_texts *files, char ***owned, size_t *n_owned,
                                        "input is empty");
 }
 
-static void set_text(struct ol_json *object, const char *key, const char *text)
-{
-    ol_json_set(object, key, ol_json_new_string(text));
-}
-
-static void set_int(struct ol_json *object, const char *key, int64_t value)
-{
-    ol_json_set(object, key, ol_json_new_int(value));
-}
-
-static void set_real(struct ol_json *object, const char *key, double value)
-{
-    ol_json_set(object, key, ol_json_new_real(value));
-}
-
-static struct ol_json *describe_receipt(const struct ol_parts *parts)
-{
-    const struct ol_activation_receipt r = ol_parts_receipt(parts);
-    struct ol_json *receipt = ol_json_new_object();
-    set_int(receipt, "bytes_read", r.bytes_read);
-    set_int(receipt, "link_bytes", r.link_bytes);
-    set_int(receipt, "peak_memory", r.peak_memory);
-    set_int(receipt, "peak_device_memory", r.peak_device_memory);
-    set_int(receipt, "n_devices", r.n_devices);
-    set_real(receipt, "seconds", r.seconds);
-    set_real(receipt, "disk_seconds", r.disk_seconds);
-    set_real(receipt, "link_seconds", r.link_seconds);
-    set_real(receipt, "compute_seconds", r.compute_seconds);
-    set_real(receipt, "writer_seconds", r.writer_seconds);
-    return receipt;
-}
-
-/* How the first layer with experts routes, in words; null: dense, or not known. */
-static struct ol_json *describe_routing(const char *layers_json)
+/* How the first layer with experts routes, in words; NULL: dense, or not known. The
+ * caller frees. */
+static char *describe_routing(const char *layers_json)
 {
     struct ol_error err = {0};
     struct ol_json *layers =
         ol_json_load_text(layers_json, strlen(layers_json), "layers_json", &err);
-    struct ol_json *routing = NULL;
+    char *routing = NULL;
     for (size_t i = 0; routing == NULL && i < ol_json_length(layers); i++) {
         const struct ol_json_section layer = {"layers_json", ol_json_at(layers, i)};
         const char *score = "";
@@ -152,86 +121,94 @@ static struct ol_json *describe_routing(const char *layers_json)
             ol_json_int_or(layer, "n_group", 1, INT64_MAX, 1, &n_group, &err) != 0 ||
             ol_json_int_or(layer, "topk_group", 1, INT64_MAX, 1, &topk_group, &err) != 0)
             continue;
-        char *text = n_group > 1 ? ol_xasprintf("%s, %lld of %lld groups", score,
-                                                (long long)topk_group, (long long)n_group)
-                                 : ol_xstrdup(score);
-        routing = ol_json_new_string(text);
-        free(text);
+        routing = n_group > 1 ? ol_xasprintf("%s, %lld of %lld groups", score,
+                                             (long long)topk_group, (long long)n_group)
+                              : ol_xstrdup(score);
     }
     ol_json_free(layers);
-    return routing != NULL ? routing : ol_json_new_null();
+    return routing;
 }
 
-/* Parts may have run on several kinds of processors. */
-static void set_processors(struct ol_json *run, const struct ol_parts *parts)
+/* Parts may have run on several kinds of processors. NULL: none is known. */
+static const char *list_processors(const struct ol_parts *parts, struct ol_arena *arena)
 {
-    char *all = ol_xstrdup("");
+    const char *all = "";
     for (int i = 0; i < parts->n_files; i++) {
         const char *next = ol_activation_info(parts->files[i])->processor;
         bool known = false;
         for (int k = 0; k < i; k++)
             known |= strcmp(ol_activation_info(parts->files[k])->processor, next) == 0;
-        if (known)
-            continue;
-        char *longer = ol_xasprintf("%s%s%s", all, *all != '\0' ? ", " : "",
-                                    *next != '\0' ? next : "unknown");
-        free(all);
-        all = longer;
+        if (!known)
+            all =
+                ol_arena_take(arena, ol_xasprintf("%s%s%s", all, *all != '\0' ? ", " : "",
+                                                  *next != '\0' ? next : "unknown"));
     }
-    if (strcmp(all, "unknown") != 0)
-        set_text(run, "processor", all);
-    free(all);
+    return strcmp(all, "unknown") != 0 ? all : NULL;
+}
+
+static struct ol_results_receipt describe_receipt(const struct ol_parts *parts)
+{
+    const struct ol_activation_receipt r = ol_parts_receipt(parts);
+    return (struct ol_results_receipt){.bytes_read = r.bytes_read,
+                                       .link_bytes = r.link_bytes,
+                                       .peak_memory = r.peak_memory,
+                                       .peak_device_memory = r.peak_device_memory,
+                                       .n_devices = r.n_devices,
+                                       .seconds = r.seconds,
+                                       .disk_seconds = r.disk_seconds,
+                                       .link_seconds = r.link_seconds,
+                                       .compute_seconds = r.compute_seconds,
+                                       .writer_seconds = r.writer_seconds};
+}
+
+static const char *or_none(const char *text)
+{
+    return *text != '\0' ? text : NULL;
 }
 
 static void describe_run(const struct ol_parts *parts, const struct command *command,
                          struct ol_json *results)
 {
-    const struct ol_criterion *c = &command->criterion;
     const struct ol_activation_info *info = ol_parts_info(parts);
-    struct ol_json *run = ol_json_new_object(), *model = ol_json_new_object(),
-                   *input = ol_json_new_object(), *criterion = ol_json_new_object();
-    if (command->label != NULL)
-        set_text(run, "label", command->label);
-    set_text(run, "tool", info->tool);
-    set_text(run, "tool_version", info->tool_version);
-    set_text(run, "command_line", info->command_line);
-    set_text(run, "created", info->created);
-    set_text(run, "backend", info->backend);
-    set_text(run, "precision", info->precision);
-    set_text(run, "device", info->device);
-    set_processors(run, parts);
-    set_int(run, "parts", parts->n_files);
-    ol_json_set(run, "receipt", describe_receipt(parts));
-    set_text(model, "name", info->model.name);
-    set_text(model, "family", info->model.family);
-    set_int(model, "n_layers", info->model.n_layers);
-    set_int(model, "d_model", info->model.d_model);
-    set_int(model, "vocab_size", info->model.vocab_size);
-    set_int(model, "n_experts", info->model.n_experts);
-    set_int(model, "top_k", info->model.top_k);
-    ol_json_set(model, "routing", describe_routing(info->model.layers_json));
-    set_int(model, "total_parameters", info->model.total_parameters);
-    set_int(model, "active_parameters", info->model.active_parameters);
-    set_text(model, "weight_format", info->model.weight_format);
-    if (*info->model.activations_config != '\0')
-        set_text(model, "activations_config", info->model.activations_config);
-    set_text(model, "config_sha256", info->model.config_sha256);
-    set_text(model, "weights_sha256", info->model.weights_sha256);
-    set_text(input, "source", info->input.source);
-    set_text(input, "text_sha256", info->input.text_sha256);
-    if (*info->input.tokenizer_file != '\0')
-        set_text(input, "tokenizer_file", info->input.tokenizer_file);
-    set_text(input, "tokenizer_sha256", info->input.tokenizer_sha256);
-    set_text(input, "windowing", info->input.windowing);
-    ol_json_set(input, "bos", ol_json_new_bool(info->input.bos));
-    set_real(criterion, "threshold", c->threshold);
-    set_real(criterion, "min_layers", c->min_layers);
-    set_real(criterion, "min_positions", c->min_positions);
-    set_int(criterion, "batch_size", c->batch_size);
-    ol_json_set(results, "run", run);
-    ol_json_set(results, "model", model);
-    ol_json_set(results, "input", input);
-    ol_json_set(results, "criterion", criterion);
+    struct ol_arena arena = {0};
+    struct ol_results_receipt receipt = describe_receipt(parts);
+    struct ol_results_run run = {.label = command->label,
+                                 .tool = info->tool,
+                                 .tool_version = info->tool_version,
+                                 .command_line = info->command_line,
+                                 .created = info->created,
+                                 .backend = info->backend,
+                                 .precision = info->precision,
+                                 .device = info->device,
+                                 .processor = list_processors(parts, &arena),
+                                 .parts = parts->n_files,
+                                 .receipt = &receipt};
+    struct ol_results_model model = {
+        .name = info->model.name,
+        .family = info->model.family,
+        .n_layers = info->model.n_layers,
+        .d_model = info->model.d_model,
+        .vocab_size = info->model.vocab_size,
+        .n_experts = info->model.n_experts,
+        .top_k = info->model.top_k,
+        .routing = ol_arena_take(&arena, describe_routing(info->model.layers_json)),
+        .total_parameters = info->model.total_parameters,
+        .active_parameters = info->model.active_parameters,
+        .weight_format = info->model.weight_format,
+        .activations_config = or_none(info->model.activations_config),
+        .config_sha256 = info->model.config_sha256,
+        .weights_sha256 = info->model.weights_sha256};
+    struct ol_results_input input = {.source = info->input.source,
+                                     .text_sha256 = info->input.text_sha256,
+                                     .tokenizer_file =
+                                         or_none(info->input.tokenizer_file),
+                                     .tokenizer_sha256 = info->input.tokenizer_sha256,
+                                     .windowing = info->input.windowing,
+                                     .bos = info->input.bos};
+    struct ol_criterion criterion = command->criterion;
+    const struct ol_results_head head = {&run, &model, &input, &criterion};
+    ol_fields_set(results, ol_results_head_struct(), &head);
+    ol_arena_clear(&arena);
 }
 
 static int check_outputs(const struct command *c, struct ol_error *err)

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "analyze/statistics.h"
-#include "common/results/blocks.h"
 
 /* Bytes of rows that are read and looked at together: they stay in the second, the first
  * cache. Reading so costs less than mapping, whose pages are new to the process one by
@@ -254,9 +253,9 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
         s.analysis.n_batches = (parts->n_sequences - 1) / criterion->batch_size + 1;
     else
         s.analysis.n_batches = 1;
-    ol_json_set(results, "n_sites", ol_json_new_int(s.analysis.n_sites));
-    ol_json_set(results, "n_tokens", ol_json_new_int(parts->n_tokens));
-    ol_json_set(results, "n_sequences", ol_json_new_int(parts->n_sequences));
+    const struct ol_results_size size = {s.analysis.n_sites, parts->n_tokens,
+                                         parts->n_sequences};
+    ol_fields_set(results, ol_results_size_struct(), &size);
     s.threads = ol_xcalloc((size_t)s.analysis.n_threads, sizeof *s.threads);
     int status = 0;
     for (int i = 0; ol_statistics[i] != NULL; i++)

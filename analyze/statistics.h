@@ -6,15 +6,7 @@
 #include "analyze/find.h"
 #include "analyze/parts.h"
 #include "common/parallel.h"
-#include "common/results/field.h"
-
-/* Section 6.1 of the method: what counts as an outlier feature. */
-struct ol_criterion {
-    double threshold;     /* finite, > 0 */
-    double min_layers;    /* in (0, 1] */
-    double min_positions; /* in (0, 1] */
-    int64_t batch_size;   /* sequences, >= 1 */
-};
+#include "common/results/run.h"
 
 /* One recorded ln_attn or ln_mlp; residual sites are not among them. */
 struct ol_site_of_run {

@@ -32,14 +32,14 @@ static char *real(const char *what, double here, double there)
 static char *other_model(const struct ol_report_results *r)
 {
     const struct ol_published *p = &r->published;
-    if (r->model.total_parameters == p->total_parameters &&
-        r->model.n_layers == p->n_layers && r->model.d_model == p->d_model)
+    if (r->model->total_parameters == p->total_parameters &&
+        r->model->n_layers == p->n_layers && r->model->d_model == p->d_model)
         return NULL;
     char *differences = NULL;
-    differences = append(
-        differences, whole("parameters", r->model.total_parameters, p->total_parameters));
-    differences = append(differences, whole("layers", r->model.n_layers, p->n_layers));
-    differences = append(differences, whole("d_model", r->model.d_model, p->d_model));
+    differences = append(differences, whole("parameters", r->model->total_parameters,
+                                            p->total_parameters));
+    differences = append(differences, whole("layers", r->model->n_layers, p->n_layers));
+    differences = append(differences, whole("d_model", r->model->d_model, p->d_model));
     char *text = ol_xasprintf("another model of that name: %s", differences);
     free(differences);
     return text;
@@ -61,17 +61,18 @@ char *ol_compare_published(const struct ol_report_results *r)
 {
     const struct ol_published *p = &r->published;
     char *list = other_model(r);
-    list = append(list, real("threshold", r->criterion.threshold, p->threshold));
-    list = append(list, real("share of sites", r->criterion.min_layers, p->min_layers));
+    list = append(list, real("threshold", r->criterion->threshold, p->threshold));
+    list = append(list, real("share of sites", r->criterion->min_layers, p->min_layers));
     list = append(
-        list, real("share of positions", r->criterion.min_positions, p->min_positions));
+        list, real("share of positions", r->criterion->min_positions, p->min_positions));
     list = append(list, whole("sites", r->n_sites, 2 * p->n_layers));
-    list = append(list, whole("batches of", r->criterion.batch_size, p->batch_size));
-    if (strcmp(r->input.windowing, p->windowing) != 0)
-        list = append(list, ol_xasprintf("windowing %s, published with %s",
-                                         *r->input.windowing != '\0' ? r->input.windowing
-                                                                     : "not known",
-                                         p->windowing));
+    list = append(list, whole("batches of", r->criterion->batch_size, p->batch_size));
+    if (strcmp(r->input->windowing, p->windowing) != 0)
+        list =
+            append(list, ol_xasprintf("windowing %s, published with %s",
+                                      *r->input->windowing != '\0' ? r->input->windowing
+                                                                   : "not known",
+                                      p->windowing));
     list = append(list, other_amount(r));
     if (!r->has_outliers)
         list = append(list, ol_xstrdup("no counts in these results"));

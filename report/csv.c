@@ -8,15 +8,6 @@
 #include "report/runs.h"
 #include "report/tables.h"
 
-static const struct ol_report_feature *find(const struct ol_report_features *block,
-                                            int64_t feature)
-{
-    for (int64_t i = 0; i < block->n; i++)
-        if (block->features[i].feature == feature)
-            return &block->features[i];
-    return NULL;
-}
-
 static const struct ol_column feature_columns[] = {
     {"feature", "", OL_COLUMN_LABEL},
     {"max_magnitude", "", OL_COLUMN_NUMBER},
@@ -35,7 +26,7 @@ static const struct ol_column feature_columns[] = {
     {0}};
 
 static void put_feature(struct ol_grid *g, const struct ol_report_results *r,
-                        const struct ol_report_feature *f)
+                        const struct ol_int8_feature *f)
 {
     ol_grid_int(g, f->feature);
     ol_grid_real(g, f->max_magnitude);
@@ -44,22 +35,22 @@ static void put_feature(struct ol_grid *g, const struct ol_report_results *r,
     ol_grid_int(g, f->occurrences);
     ol_grid_int(g, f->batches);
     ol_grid_yes(g, f->batches > 0);
-    ol_grid_yes(g, find(&r->pooled, f->feature) != NULL);
-    ol_grid_yes(g, find(&r->strict, f->feature) != NULL);
+    ol_grid_yes(g, ol_report_find(r->pooled, f->feature) != NULL);
+    ol_grid_yes(g, ol_report_find(r->strict, f->feature) != NULL);
     ol_grid_yes(g, f->one_sided);
     for (int i = 0; i < 3; i++)
-        ol_grid_real(g, f->has_quartiles ? f->quartiles[i] : NAN);
-    ol_grid_real(g, f->layers);
+        ol_grid_real(g, f->quartiles.n > 0 ? f->quartiles.items[i] : NAN);
+    ol_grid_real(g, f->extent.distinct_layer_fraction);
 }
 
 static struct ol_grid *make_features(const struct ol_report_results *r)
 {
     struct ol_grid *g = ol_grid_new(feature_columns);
-    for (int64_t i = 0; i < r->unique.n; i++)
-        put_feature(g, r, &r->unique.features[i]);
-    for (int64_t i = 0; i < r->pooled.n; i++)
-        if (find(&r->unique, r->pooled.features[i].feature) == NULL)
-            put_feature(g, r, &r->pooled.features[i]);
+    for (int64_t i = 0; i < r->unique->features.n; i++)
+        put_feature(g, r, ol_report_feature(r->unique, i));
+    for (int64_t i = 0; i < r->pooled->features.n; i++)
+        if (ol_report_find(r->unique, ol_report_feature(r->pooled, i)->feature) == NULL)
+            put_feature(g, r, ol_report_feature(r->pooled, i));
     return g;
 }
 
@@ -105,47 +96,47 @@ static const struct ol_column model_columns[] = {
 
 static void put_model(struct ol_grid *g, const struct ol_report_results *r)
 {
-    const struct ol_report_features *const counts[] = {&r->unique, &r->pooled,
-                                                       &r->strict};
-    const double means[] = {r->mean_layers, r->mean_positions, r->median_layers,
-                            r->median_positions};
-    ol_grid_text(g, r->model.family);
-    ol_grid_int(g, r->model.n_layers);
-    ol_grid_int(g, r->model.d_model);
-    ol_grid_int(g, r->model.n_experts);
-    ol_grid_int(g, r->model.top_k);
-    ol_grid_int(g, r->model.total_parameters);
-    ol_grid_int(g, r->model.active_parameters);
+    const struct ol_int8_features *const counts[] = {r->unique, r->pooled, r->strict};
+    const double means[] = {
+        r->pairs->mean_layer_fraction, r->pairs->mean_position_fraction,
+        r->pairs->median_layer_fraction, r->pairs->median_position_fraction};
+    ol_grid_text(g, r->model->family);
+    ol_grid_int(g, r->model->n_layers);
+    ol_grid_int(g, r->model->d_model);
+    ol_grid_int(g, r->model->n_experts);
+    ol_grid_int(g, r->model->top_k);
+    ol_grid_int(g, r->model->total_parameters);
+    ol_grid_int(g, r->model->active_parameters);
     ol_grid_int(g, r->n_sequences);
     ol_grid_int(g, r->n_tokens);
     ol_grid_int(g, r->n_sites);
-    ol_grid_real(g, r->criterion.threshold);
-    ol_grid_real(g, r->criterion.min_layers);
-    ol_grid_real(g, r->criterion.min_positions);
-    ol_grid_int(g, r->criterion.batch_size);
-    ol_grid_int(g, r->has_outliers ? r->n_pairs : OL_ABSENT);
+    ol_grid_real(g, r->criterion->threshold);
+    ol_grid_real(g, r->criterion->min_layers);
+    ol_grid_real(g, r->criterion->min_positions);
+    ol_grid_int(g, r->criterion->batch_size);
+    ol_grid_int(g, r->has_outliers ? r->pairs->count : OL_ABSENT);
     for (int i = 0; i < 3; i++)
         ol_grid_int(g, r->has_outliers ? counts[i]->count : OL_ABSENT);
     for (int i = 0; i < 4; i++)
         ol_grid_real(g, r->has_pairs ? means[i] : NAN);
     ol_grid_real(g, ol_report_largest(r));
     ol_grid_real(g, r->has_perplexity ? r->perplexity : NAN);
-    ol_grid_real(g, r->has_pairs ? r->mean_distinct : NAN);
-    ol_grid_real(g, r->has_pairs ? r->median_distinct : NAN);
+    ol_grid_real(g, r->has_pairs ? r->pairs->mean_distinct_layer_fraction : NAN);
+    ol_grid_real(g, r->has_pairs ? r->pairs->median_distinct_layer_fraction : NAN);
 }
 
 static void put_run(struct ol_grid *g, const struct ol_report_results *r)
 {
-    ol_grid_text(g, r->run.label);
-    ol_grid_text(g, r->model.weight_format);
-    ol_grid_text(g, r->run.precision);
-    ol_grid_text(g, r->run.backend);
-    ol_grid_text(g, r->run.device);
-    ol_grid_text(g, r->run.processor);
-    ol_grid_text(g, r->input.source);
-    ol_grid_text(g, r->input.text_sha256);
-    ol_grid_text(g, r->input.windowing);
-    ol_grid_yes(g, r->input.bos);
+    ol_grid_text(g, r->run->label);
+    ol_grid_text(g, r->model->weight_format);
+    ol_grid_text(g, r->run->precision);
+    ol_grid_text(g, r->run->backend);
+    ol_grid_text(g, r->run->device);
+    ol_grid_text(g, r->run->processor);
+    ol_grid_text(g, r->input->source);
+    ol_grid_text(g, r->input->text_sha256);
+    ol_grid_text(g, r->input->windowing);
+    ol_grid_yes(g, r->input->bos);
     ol_grid_text(g, r->file);
 }
 
@@ -173,7 +164,7 @@ static void write(const struct ol_report *report, FILE *out)
             ol_grid_csv_header(g, out);
         begun = true;
         char *run = ol_run_mark(report, i);
-        ol_grid_csv(g, r->model.name, run, out);
+        ol_grid_csv(g, r->model->name, run, out);
         free(run);
         ol_grid_free(g);
     }

@@ -10,28 +10,20 @@
 
 /* ---- features ---- */
 
-static const struct ol_report_feature *find(const struct ol_report_results *r,
-                                            int64_t feature)
-{
-    for (int64_t i = 0; i < r->unique.n; i++)
-        if (r->unique.features[i].feature == feature)
-            return &r->unique.features[i];
-    return NULL;
-}
-
 /* OL_ABSENT in both without a site. */
-static void layers_of(const struct ol_report_feature *f, int64_t *first, int64_t *last)
+static void layers_of(const struct ol_int8_feature *f, int64_t *first, int64_t *last)
 {
     *first = *last = OL_ABSENT;
-    for (int64_t i = 0; f != NULL && i < f->n_sites; i++) {
-        const int64_t layer = f->sites[i].layer;
+    const struct ol_feature_site *sites = f != NULL ? f->sites.items : NULL;
+    for (int64_t i = 0; f != NULL && i < f->sites.n; i++) {
+        const int64_t layer = sites[i].layer;
         *first = *first == OL_ABSENT || layer < *first ? layer : *first;
         *last = layer > *last ? layer : *last;
     }
 }
 
-static enum ol_diff_change change_of(const struct ol_report_feature *a,
-                                     const struct ol_report_feature *b)
+static enum ol_diff_change change_of(const struct ol_int8_feature *a,
+                                     const struct ol_int8_feature *b)
 {
     int64_t first[2], last[2];
     if (a == NULL || b == NULL)
@@ -83,11 +75,13 @@ void ol_diff_make(struct ol_diff *d, const struct ol_report *report)
     count_experts(d);
     if (!d->comparable)
         return;
-    for (int64_t i = 0; i < a->unique.n; i++)
-        d->n_features[change_of(&a->unique.features[i],
-                                find(b, a->unique.features[i].feature))]++;
-    for (int64_t i = 0; i < b->unique.n; i++)
-        d->n_features[OL_DIFF_GAINED] += find(a, b->unique.features[i].feature) == NULL;
+    for (int64_t i = 0; i < a->unique->features.n; i++)
+        d->n_features[change_of(
+            ol_report_feature(a->unique, i),
+            ol_report_find(b->unique, ol_report_feature(a->unique, i)->feature))]++;
+    for (int64_t i = 0; i < b->unique->features.n; i++)
+        d->n_features[OL_DIFF_GAINED] +=
+            ol_report_find(a->unique, ol_report_feature(b->unique, i)->feature) == NULL;
 }
 
 /* ---- doubts ---- */
@@ -158,7 +152,7 @@ static void put_run(struct ol_grid *g, const char *title, const char *a, const c
 struct ol_grid *ol_diff_runs(const struct ol_diff *d)
 {
     struct ol_grid *g = ol_grid_new(run_columns);
-    put_run(g, "model", d->a->model.name, d->b->model.name);
+    put_run(g, "model", d->a->model->name, d->b->model->name);
     for (const struct ol_run_fact *f = ol_run_facts; f->key != NULL; f++) {
         char *a = f->text(d->a), *b = f->text(d->b);
         if (a != NULL || b != NULL)
@@ -194,18 +188,20 @@ struct ol_grid *ol_diff_counts(const struct ol_diff *d)
     const struct ol_report_results *a = d->a, *b = d->b;
     const bool in_a = a->has_outliers, in_b = b->has_outliers;
     struct ol_grid *g = ol_grid_new(count_columns);
-    put_count(g, "pairs", known(in_a, (double)a->n_pairs),
-              known(in_b, (double)b->n_pairs));
-    put_count(g, "unique", known(in_a, (double)a->unique.count),
-              known(in_b, (double)b->unique.count));
-    put_count(g, "pooled", known(in_a, (double)a->pooled.count),
-              known(in_b, (double)b->pooled.count));
-    put_count(g, "strict", known(in_a, (double)a->strict.count),
-              known(in_b, (double)b->strict.count));
-    put_count(g, "mean sites, %", known(a->has_pairs, 100 * a->mean_layers),
-              known(b->has_pairs, 100 * b->mean_layers));
-    put_count(g, "mean positions, %", known(a->has_pairs, 100 * a->mean_positions),
-              known(b->has_pairs, 100 * b->mean_positions));
+    put_count(g, "pairs", known(in_a, (double)a->pairs->count),
+              known(in_b, (double)b->pairs->count));
+    put_count(g, "unique", known(in_a, (double)a->unique->count),
+              known(in_b, (double)b->unique->count));
+    put_count(g, "pooled", known(in_a, (double)a->pooled->count),
+              known(in_b, (double)b->pooled->count));
+    put_count(g, "strict", known(in_a, (double)a->strict->count),
+              known(in_b, (double)b->strict->count));
+    put_count(g, "mean sites, %",
+              known(a->has_pairs, 100 * a->pairs->mean_layer_fraction),
+              known(b->has_pairs, 100 * b->pairs->mean_layer_fraction));
+    put_count(g, "mean positions, %",
+              known(a->has_pairs, 100 * a->pairs->mean_position_fraction),
+              known(b->has_pairs, 100 * b->pairs->mean_position_fraction));
     put_count(g, "perplexity", known(a->has_perplexity, a->perplexity),
               known(b->has_perplexity, b->perplexity));
     put_count(g, "super experts", known(d->has_experts, (double)d->n_experts_a),
@@ -227,8 +223,7 @@ static const struct ol_column feature_columns[] = {
 
 /* One of a and b may be NULL. */
 static void put_feature(struct ol_grid *g, int64_t feature,
-                        const struct ol_report_feature *a,
-                        const struct ol_report_feature *b)
+                        const struct ol_int8_feature *a, const struct ol_int8_feature *b)
 {
     int64_t first[2], last[2];
     layers_of(a, &first[0], &last[0]);
@@ -250,10 +245,10 @@ struct ol_grid *ol_diff_features(const struct ol_diff *d, enum ol_diff_change ch
     const bool from_b = change == OL_DIFF_GAINED;
     const struct ol_report_results *from = from_b ? d->b : d->a,
                                    *to = from_b ? d->a : d->b;
-    for (int64_t i = 0; d->comparable && i < from->unique.n; i++) {
-        const struct ol_report_feature *f = &from->unique.features[i],
-                                       *other = find(to, f->feature);
-        const struct ol_report_feature *a = from_b ? other : f, *b = from_b ? f : other;
+    for (int64_t i = 0; d->comparable && i < from->unique->features.n; i++) {
+        const struct ol_int8_feature *f = ol_report_feature(from->unique, i),
+                                     *other = ol_report_find(to->unique, f->feature);
+        const struct ol_int8_feature *a = from_b ? other : f, *b = from_b ? f : other;
         if (change_of(a, b) == change)
             put_feature(g, f->feature, a, b);
     }

@@ -35,12 +35,12 @@ char *ol_report_parameters(int64_t n)
 
 char *ol_report_run(const struct ol_report_results *r)
 {
-    const bool known = *r->run.processor != '\0';
-    return ol_xasprintf("%s on %s (%s%s%s)", r->run.precision, r->run.backend,
-                        r->run.device, known ? "; " : "", r->run.processor);
+    const bool known = *r->run->processor != '\0';
+    return ol_xasprintf("%s on %s (%s%s%s)", r->run->precision, r->run->backend,
+                        r->run->device, known ? "; " : "", r->run->processor);
 }
 
 bool ol_report_rounds(const struct ol_report_results *r)
 {
-    return strcmp(r->run.precision, "bf16") == 0;
+    return strcmp(r->run->precision, "bf16") == 0;
 }

@@ -77,38 +77,38 @@ static void fact(FILE *out, const char *name, const char *text)
 
 static void put_facts(const struct ol_report_results *r, FILE *out)
 {
-    char *total = ol_report_parameters(r->model.total_parameters),
-         *active = ol_report_parameters(r->model.active_parameters),
-         *experts = r->model.n_experts > 0
-                        ? ol_xasprintf("%" PRId64 ", top %" PRId64, r->model.n_experts,
-                                       r->model.top_k)
+    char *total = ol_report_parameters(r->model->total_parameters),
+         *active = ol_report_parameters(r->model->active_parameters),
+         *experts = r->model->n_experts > 0
+                        ? ol_xasprintf("%" PRId64 ", top %" PRId64, r->model->n_experts,
+                                       r->model->top_k)
                         : ol_xstrdup("none (dense)"),
-         *size = ol_xasprintf("%" PRId64 " layers, d_model %" PRId64, r->model.n_layers,
-                              r->model.d_model),
+         *size = ol_xasprintf("%" PRId64 " layers, d_model %" PRId64, r->model->n_layers,
+                              r->model->d_model),
          *parameters = ol_xasprintf("%s, %s active; stored as %s", total, active,
-                                    r->model.weight_format),
+                                    r->model->weight_format),
          *run = ol_report_run(r),
          *text = ol_xasprintf("%s; %s tokens in %s sequences, windowing %s, %s%s%s",
-                              r->input.source, ol_text_count(r->n_tokens).text,
-                              ol_text_count(r->n_sequences).text, r->input.windowing,
-                              r->input.bos ? "begun with BOS" : "no BOS",
-                              *r->input.tokenizer_file != '\0' ? ", ids by " : "",
-                              r->input.tokenizer_file);
+                              r->input->source, ol_text_count(r->n_tokens).text,
+                              ol_text_count(r->n_sequences).text, r->input->windowing,
+                              r->input->bos ? "begun with BOS" : "no BOS",
+                              *r->input->tokenizer_file != '\0' ? ", ids by " : "",
+                              r->input->tokenizer_file);
     fputs("<dl class=\"facts\">\n", out);
-    fact(out, "family", r->model.family);
+    fact(out, "family", r->model->family);
     fact(out, "size", size);
     fact(out, "experts", experts);
     fact(out, "parameters", parameters);
-    if (*r->model.activations_config != '\0') {
+    if (*r->model->activations_config != '\0') {
         char *activations =
-            ol_xasprintf(OL_TEXT_ACTIVATIONS, r->model.activations_config);
+            ol_xasprintf(OL_TEXT_ACTIVATIONS, r->model->activations_config);
         fact(out, "activations", activations);
         free(activations);
     }
     fact(out, "text", text);
     fact(out, "run", run);
-    if (*r->run.label != '\0')
-        fact(out, "label", r->run.label);
+    if (*r->run->label != '\0')
+        fact(out, "label", r->run->label);
     fputs("</dl>\n", out);
     free(text);
     free(run);
@@ -142,24 +142,26 @@ static void put_cards(const struct ol_report_results *r, FILE *out)
     const struct ol_uncertainty *u = r->blocks.uncertainty;
     fputs("<dl class=\"cards\">\n", out);
     if (r->has_outliers) {
-        count_card(r, "pairs", r->n_pairs, u != NULL ? u->pairs : NULL,
+        count_card(r, "pairs", r->pairs->count, u != NULL ? u->pairs : NULL,
                    "(feature, batch) pairs", out);
-        count_card(r, "unique", r->unique.count, u != NULL ? u->unique : NULL,
+        count_card(r, "unique", r->unique->count, u != NULL ? u->unique : NULL,
                    "in at least one batch", out);
-        count_card(r, "pooled", r->pooled.count, u != NULL ? u->pooled : NULL,
+        count_card(r, "pooled", r->pooled->count, u != NULL ? u->pooled : NULL,
                    "over all sequences", out);
-        count_card(r, "strict", r->strict.count, NULL, "averaged over sites", out);
+        count_card(r, "strict", r->strict->count, NULL, "averaged over sites", out);
     }
     if (r->has_pairs) {
         char value[64], note[128];
-        snprintf(value, sizeof value, "%s %%", ol_text_percent(r->mean_layers).text);
+        snprintf(value, sizeof value, "%s %%",
+                 ol_text_percent(r->pairs->mean_layer_fraction).text);
         snprintf(note, sizeof note, "median %s %%; of layers %s %%",
-                 ol_text_percent(r->median_layers).text,
-                 ol_text_percent(r->mean_distinct).text);
+                 ol_text_percent(r->pairs->median_layer_fraction).text,
+                 ol_text_percent(r->pairs->mean_distinct_layer_fraction).text);
         ol_page_card(out, "mean sites (L%)", value, note);
-        snprintf(value, sizeof value, "%s %%", ol_text_percent(r->mean_positions).text);
+        snprintf(value, sizeof value, "%s %%",
+                 ol_text_percent(r->pairs->mean_position_fraction).text);
         snprintf(note, sizeof note, "median %s %%",
-                 ol_text_percent(r->median_positions).text);
+                 ol_text_percent(r->pairs->median_position_fraction).text);
         ol_page_card(out, "mean positions (S%)", value, note);
     }
     if (r->has_perplexity)
@@ -257,17 +259,18 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         contents[n++] = s->contents;
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
         contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
-    const bool labelled = *r->run.label != '\0';
-    char *title = ol_xasprintf("Outlier features of %s%s%s%s", r->model.name,
-                               labelled ? " (" : "", r->run.label, labelled ? ")" : "");
+    const bool labelled = *r->run->label != '\0';
+    char *title = ol_xasprintf("Outlier features of %s%s%s%s", r->model->name,
+                               labelled ? " (" : "", r->run->label, labelled ? ")" : "");
     char *subtitle = ol_xasprintf(
         "%s, %" PRId64
         " layer%s, %s token%s; |x| \xe2\x89\xa5 %g at %g %% of the sites and "
         "%g %% of the positions",
-        r->model.n_experts > 0 ? "Mixture of Experts" : "dense model", r->model.n_layers,
-        r->model.n_layers == 1 ? "" : "s", ol_text_count(r->n_tokens).text,
-        r->n_tokens == 1 ? "" : "s", r->criterion.threshold,
-        100 * r->criterion.min_layers, 100 * r->criterion.min_positions);
+        r->model->n_experts > 0 ? "Mixture of Experts" : "dense model",
+        r->model->n_layers, r->model->n_layers == 1 ? "" : "s",
+        ol_text_count(r->n_tokens).text, r->n_tokens == 1 ? "" : "s",
+        r->criterion->threshold, 100 * r->criterion->min_layers,
+        100 * r->criterion->min_positions);
     ol_page_open(out, title, subtitle, false, contents);
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL;
          s++) {
@@ -280,7 +283,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     char *origin = ol_xasprintf(
         "Made by ol-report %s from results of ol-analyze %s (%s), activations "
         "of %s.",
-        OL_VERSION, r->tool_version, r->command_line, r->run.created);
+        OL_VERSION, r->tool_version, r->command_line, r->run->created);
     ol_page_close(out, origin);
     free(origin);
     free(subtitle);

@@ -32,17 +32,17 @@ static void features(const struct ol_report_results *r, int64_t top, FILE *out)
         "attention and before the MLP) and at %g %% or more of the token positions "
         "(LLM.int8, arXiv "
         "2208.07339).",
-        r->criterion.threshold, 100 * r->criterion.min_layers, r->n_sites,
-        100 * r->criterion.min_positions);
+        r->criterion->threshold, 100 * r->criterion->min_layers, r->n_sites,
+        100 * r->criterion->min_positions);
     if (!r->has_outliers)
         ol_page_absent(out, "The count of outlier features",
                        "It needs recorded tensors, or summaries made with the threshold "
                        "of this analysis.");
-    else if (r->model.d_model > 0)
+    else if (r->model->d_model > 0)
         SAY(out,
             "%" PRId64 " of %" PRId64 " dimensions (%.2f %%) qualify at least once.%s",
-            r->unique.count, r->model.d_model,
-            100 * (double)r->unique.count / (double)r->model.d_model,
+            r->unique->count, r->model->d_model,
+            100 * (double)r->unique->count / (double)r->model->d_model,
             ol_report_rounds(r) ? " In bf16, other kinds of processors round sums "
                                   "otherwise: counts may differ by a few."
                                 : "");
@@ -238,7 +238,7 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
         SAY(out, "%s", ol_text_down_inputs);
     ol_html_table(r, &ol_down_inputs_table, top, out);
     ol_html_table(r, &ol_down_errors_table, top, out);
-    if (r->model.n_experts == 0)
+    if (r->model->n_experts == 0)
         return;
     const struct ol_expert_quantisation *e = r->blocks.expert_quantisation;
     ol_html_figure(r, &ol_expert_quantisation_figure, out);
@@ -253,7 +253,7 @@ static void quantisation(const struct ol_report_results *r, int64_t top, FILE *o
 
 static void routers(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    if (r->model.n_experts == 0) {
+    if (r->model->n_experts == 0) {
         SAY(out, "This is a dense model: it has no routers.");
         return;
     }

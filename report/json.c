@@ -13,18 +13,19 @@ static struct ol_json *copy(const struct ol_report_results *r, const char *key)
     return value != NULL ? ol_json_new_copy(value) : ol_json_new_null();
 }
 
-static struct ol_json *describe_features(const struct ol_report_features *block,
+static struct ol_json *describe_features(const struct ol_int8_features *block,
                                          int64_t top)
 {
     struct ol_json *list = ol_json_new_array();
-    for (int64_t i = 0; i < block->n && i < top; i++) {
-        const struct ol_report_feature *f = &block->features[i];
+    for (int64_t i = 0; i < block->features.n && i < top; i++) {
+        const struct ol_int8_feature *f = ol_report_feature(block, i);
         struct ol_json *one = ol_json_new_object();
         ol_json_set(one, "feature", ol_json_new_int(f->feature));
         ol_json_set(one, "max_magnitude", ol_json_new_real(f->max_magnitude));
         ol_json_set(one, "layer_fraction", ol_json_new_real(f->layer_fraction));
         ol_json_set(one, "position_fraction", ol_json_new_real(f->position_fraction));
-        ol_json_set(one, "distinct_layer_fraction", ol_json_new_real(f->layers));
+        ol_json_set(one, "distinct_layer_fraction",
+                    ol_json_new_real(f->extent.distinct_layer_fraction));
         ol_json_set(one, "occurrences", ol_json_new_int(f->occurrences));
         ol_json_set(one, "batches", ol_json_new_int(f->batches));
         ol_json_set(one, "one_sided", ol_json_new_bool(f->one_sided));
@@ -38,21 +39,26 @@ static struct ol_json *describe_outliers(const struct ol_report_results *r, int6
     if (!r->has_outliers)
         return ol_json_new_null();
     struct ol_json *outliers = ol_json_new_object();
-    ol_json_set(outliers, "pairs", ol_json_new_int(r->n_pairs));
-    ol_json_set(outliers, "unique", ol_json_new_int(r->unique.count));
-    ol_json_set(outliers, "pooled", ol_json_new_int(r->pooled.count));
-    ol_json_set(outliers, "strict", ol_json_new_int(r->strict.count));
+    ol_json_set(outliers, "pairs", ol_json_new_int(r->pairs->count));
+    ol_json_set(outliers, "unique", ol_json_new_int(r->unique->count));
+    ol_json_set(outliers, "pooled", ol_json_new_int(r->pooled->count));
+    ol_json_set(outliers, "strict", ol_json_new_int(r->strict->count));
     ol_json_set(outliers, "n_batches", ol_json_new_int(r->n_batches));
-    ol_json_set(outliers, "mean_layer_fraction", ol_json_new_real(r->mean_layers));
-    ol_json_set(outliers, "mean_position_fraction", ol_json_new_real(r->mean_positions));
-    ol_json_set(outliers, "median_layer_fraction", ol_json_new_real(r->median_layers));
+    ol_json_set(outliers, "mean_layer_fraction",
+                ol_json_new_real(r->pairs->mean_layer_fraction));
+    ol_json_set(outliers, "mean_position_fraction",
+                ol_json_new_real(r->pairs->mean_position_fraction));
+    ol_json_set(outliers, "median_layer_fraction",
+                ol_json_new_real(r->pairs->median_layer_fraction));
     ol_json_set(outliers, "median_position_fraction",
-                ol_json_new_real(r->median_positions));
-    ol_json_set(outliers, "mean_distinct_layer_fraction",
-                ol_json_new_real(r->has_pairs ? r->mean_distinct : NAN));
-    ol_json_set(outliers, "median_distinct_layer_fraction",
-                ol_json_new_real(r->has_pairs ? r->median_distinct : NAN));
-    ol_json_set(outliers, "top", describe_features(&r->unique, top));
+                ol_json_new_real(r->pairs->median_position_fraction));
+    ol_json_set(
+        outliers, "mean_distinct_layer_fraction",
+        ol_json_new_real(r->has_pairs ? r->pairs->mean_distinct_layer_fraction : NAN));
+    ol_json_set(
+        outliers, "median_distinct_layer_fraction",
+        ol_json_new_real(r->has_pairs ? r->pairs->median_distinct_layer_fraction : NAN));
+    ol_json_set(outliers, "top", describe_features(r->unique, top));
     return outliers;
 }
 

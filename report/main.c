@@ -110,10 +110,10 @@ static int read_one(struct ol_report_results *r, const char *file, struct ol_err
     if (ol_report_read(r, file, err) != 0)
         return -1;
     ol_detail("%s: %s in %s on %s, %lld sequences, %lld tokens of %s, by ol-analyze %s",
-              r->file, r->model.name, r->run.precision, r->run.device,
-              (long long)r->n_sequences, (long long)r->n_tokens, r->input.source,
+              r->file, r->model->name, r->run->precision, r->run->device,
+              (long long)r->n_sequences, (long long)r->n_tokens, r->input->source,
               r->tool_version);
-    return ol_published_find(r->model.name, &r->published, err);
+    return ol_published_find(r->model->name, &r->published, err);
 }
 
 static int write_converted(const struct ol_format *format, const struct ol_report *report,
@@ -154,7 +154,7 @@ static int print_report(const struct command *c, const struct ol_format *format,
     for (size_t i = 0; i < n && status == 0; i++)
         status = read_one(&results[i], n_files > 0 ? files[i] : "-", err);
     for (size_t i = 0; i < c->labels.n && status == 0; i++)
-        results[i].run.label = c->labels.items[i];
+        results[i].run->label = c->labels.items[i];
     if (status == 0) {
         const struct ol_report report = {.results = results,
                                          .n = (int)n,

@@ -23,39 +23,40 @@ static double percent(double fraction)
 
 static void print_facts(const struct ol_report_results *r, FILE *out)
 {
-    char *total = ol_report_parameters(r->model.total_parameters),
-         *active = ol_report_parameters(r->model.active_parameters);
+    char *total = ol_report_parameters(r->model->total_parameters),
+         *active = ol_report_parameters(r->model->active_parameters);
     struct ol_table *t = ol_table_new("ll");
     ol_table_cell(t, "model");
-    ol_table_cell(t, "%s", r->model.name);
+    ol_table_cell(t, "%s", r->model->name);
     ol_table_cell(t, "family");
-    ol_table_cell(t, "%s", r->model.family);
+    ol_table_cell(t, "%s", r->model->family);
     ol_table_cell(t, "size");
     ol_table_cell(t, "%" PRId64 " layers, d_model %" PRId64 ", vocabulary %" PRId64,
-                  r->model.n_layers, r->model.d_model, r->model.vocab_size);
+                  r->model->n_layers, r->model->d_model, r->model->vocab_size);
     ol_table_cell(t, "experts");
-    if (r->model.n_experts > 0)
-        ol_table_cell(t, "%" PRId64 ", top %" PRId64, r->model.n_experts, r->model.top_k);
+    if (r->model->n_experts > 0)
+        ol_table_cell(t, "%" PRId64 ", top %" PRId64, r->model->n_experts,
+                      r->model->top_k);
     else
         ol_table_cell(t, "none (dense)");
     ol_table_cell(t, "parameters");
     ol_table_cell(t, "%s, %s active; stored as %s", total, active,
-                  r->model.weight_format);
-    if (*r->model.activations_config != '\0') {
+                  r->model->weight_format);
+    if (*r->model->activations_config != '\0') {
         ol_table_cell(t, "activations");
-        ol_table_cell(t, OL_TEXT_ACTIVATIONS, r->model.activations_config);
+        ol_table_cell(t, OL_TEXT_ACTIVATIONS, r->model->activations_config);
     }
     ol_table_cell(t, "run");
     char *run = ol_report_run(r);
     ol_table_cell(t, "%s", run);
     free(run);
     ol_table_cell(t, "text");
-    ol_table_cell(t, "%s", r->input.source);
+    ol_table_cell(t, "%s", r->input->source);
     ol_table_cell(t, "tokens");
     ol_table_cell(
         t, "%" PRId64 " in %" PRId64 " sequences, windowing %s, %s%s%s", r->n_tokens,
-        r->n_sequences, r->input.windowing, r->input.bos ? "begun with BOS" : "no BOS",
-        *r->input.tokenizer_file != '\0' ? ", ids by " : "", r->input.tokenizer_file);
+        r->n_sequences, r->input->windowing, r->input->bos ? "begun with BOS" : "no BOS",
+        *r->input->tokenizer_file != '\0' ? ", ids by " : "", r->input->tokenizer_file);
     ol_table_cell(t, "perplexity");
     if (r->has_perplexity)
         ol_table_cell(t, "%s",
@@ -98,10 +99,11 @@ static void print_published(const struct ol_report_results *r, FILE *out)
         ol_markdown_put(against, out);
         fputs(".\n", out);
     } else if (r->has_pairs) {
-        fprintf(out, "; here: %" PRId64 ", %.1f, %.1f.\n", r->n_pairs,
-                percent(r->mean_layers), percent(r->mean_positions));
+        fprintf(out, "; here: %" PRId64 ", %.1f, %.1f.\n", r->pairs->count,
+                percent(r->pairs->mean_layer_fraction),
+                percent(r->pairs->mean_position_fraction));
     } else {
-        fprintf(out, "; here: %" PRId64 ".\n", r->n_pairs);
+        fprintf(out, "; here: %" PRId64 ".\n", r->pairs->count);
     }
     fputs("Only ol-extract --windowing reference cuts sequences as that study does.\n",
           out);
@@ -119,26 +121,26 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
         "before the MLP, %" PRId64
         "\nhere) and at %g %% or more of the token positions (LLM.int8, "
         "arXiv 2208.07339).\n\n",
-        r->criterion.threshold, percent(r->criterion.min_layers), r->n_sites,
-        percent(r->criterion.min_positions));
+        r->criterion->threshold, percent(r->criterion->min_layers), r->n_sites,
+        percent(r->criterion->min_positions));
     struct ol_table *t = ol_table_new("lrl");
     ol_table_cell(t, "count");
     ol_table_cell(t, "value");
     ol_table_cell(t, "what is counted");
     ol_table_cell(t, "pairs");
-    ol_table_cell(t, "%" PRId64, r->n_pairs);
+    ol_table_cell(t, "%" PRId64, r->pairs->count);
     ol_table_cell(t,
                   "(feature, batch) pairs over %" PRId64 " batches of %" PRId64
                   ": the published count",
-                  r->n_batches, r->criterion.batch_size);
+                  r->n_batches, r->criterion->batch_size);
     ol_table_cell(t, "unique");
-    ol_table_cell(t, "%" PRId64, r->unique.count);
+    ol_table_cell(t, "%" PRId64, r->unique->count);
     ol_table_cell(t, "features that qualify in at least one batch");
     ol_table_cell(t, "pooled");
-    ol_table_cell(t, "%" PRId64, r->pooled.count);
+    ol_table_cell(t, "%" PRId64, r->pooled->count);
     ol_table_cell(t, "features that qualify over all sequences together");
     ol_table_cell(t, "strict");
-    ol_table_cell(t, "%" PRId64, r->strict.count);
+    ol_table_cell(t, "%" PRId64, r->strict->count);
     ol_table_cell(t, "as pooled, positions averaged over all sites");
     ol_table_print(t, out);
     if (r->has_pairs)
@@ -146,19 +148,22 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
             out,
             "\nOver the pairs: sites (the study's L%%) mean %.1f, median %.1f; positions "
             "(S%%) mean %.1f, median %.1f.\n",
-            percent(r->mean_layers), percent(r->median_layers),
-            percent(r->mean_positions), percent(r->median_positions));
-    if (r->has_pairs && !isnan(r->mean_distinct))
+            percent(r->pairs->mean_layer_fraction),
+            percent(r->pairs->median_layer_fraction),
+            percent(r->pairs->mean_position_fraction),
+            percent(r->pairs->median_position_fraction));
+    if (r->has_pairs && !isnan(r->pairs->mean_distinct_layer_fraction))
         fprintf(out,
                 "A layer has two sites; of the layers, that is mean %.1f %%, median %.1f "
                 "%%.\n",
-                percent(r->mean_distinct), percent(r->median_distinct));
+                percent(r->pairs->mean_distinct_layer_fraction),
+                percent(r->pairs->median_distinct_layer_fraction));
     print_published(r, out);
     fprintf(out,
             "\n%" PRId64 " of %" PRId64
             " dimensions (%.2f %%) qualify at least once.%s\n",
-            r->unique.count, r->model.d_model,
-            percent((double)r->unique.count / (double)r->model.d_model),
+            r->unique->count, r->model->d_model,
+            percent((double)r->unique->count / (double)r->model->d_model),
             ol_report_rounds(r) ? " In bf16,\nother kinds of processors round sums "
                                   "otherwise: counts may differ by a few."
                                 : "");
@@ -166,14 +171,14 @@ static void print_counts(const struct ol_report_results *r, FILE *out)
 
 static void print_features(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    const struct ol_report_features *block = &r->unique;
-    if (block->n == 0)
+    const struct ol_int8_features *block = r->unique;
+    if (block->features.n == 0)
         return;
-    const int64_t n = block->n < top ? block->n : top;
+    const int64_t n = block->features.n < top ? block->features.n : top;
     fprintf(out, "\n## Largest features\n\n");
-    if (n < block->n)
+    if (n < block->features.n)
         fprintf(out, "The first %" PRId64 " of %" PRId64 " by magnitude.\n\n", n,
-                block->n);
+                block->features.n);
     struct ol_table *t = ol_table_new("rrrrrrrl");
     static const char *const header[] = {"feature",     "max",         "sites %",
                                          "layers %",    "positions %", "batches",
@@ -181,18 +186,16 @@ static void print_features(const struct ol_report_results *r, int64_t top, FILE 
     for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
         ol_table_cell(t, "%s", header[i]);
     for (int64_t i = 0; i < n; i++) {
-        const struct ol_report_feature *f = &block->features[i];
+        const struct ol_int8_feature *f = ol_report_feature(block, i);
         ol_table_cell(t, "%" PRId64, f->feature);
         ol_table_cell(t, "%s", ol_text_magnitude(f->max_magnitude).text);
         ol_table_cell(t, "%.1f", percent(f->layer_fraction));
-        ol_table_cell(t, isnan(f->layers) ? "-" : "%.1f", percent(f->layers));
+        ol_table_cell(t, isnan(f->extent.distinct_layer_fraction) ? "-" : "%.1f",
+                      percent(f->extent.distinct_layer_fraction));
         ol_table_cell(t, "%.1f", percent(f->position_fraction));
         ol_table_cell(t, "%" PRId64 "/%" PRId64, f->batches, r->n_batches);
         ol_table_cell(t, "%" PRId64, f->occurrences);
-        ol_table_cell(t, "%s",
-                      !f->one_sided                             ? "both"
-                      : f->has_quartiles && f->quartiles[1] < 0 ? "-"
-                                                                : "+");
+        ol_table_cell(t, "%s", ol_report_sign(f));
     }
     ol_table_print(t, out);
 }
@@ -200,11 +203,11 @@ static void print_features(const struct ol_report_results *r, int64_t top, FILE 
 /* In how many batches the unique features qualify. */
 static void print_consistency(const struct ol_report_results *r, FILE *out)
 {
-    if (r->unique.n == 0 || r->n_batches < 2)
+    if (r->unique->features.n == 0 || r->n_batches < 2)
         return;
     int64_t all = 0, half = 0, one = 0;
-    for (int64_t i = 0; i < r->unique.n; i++) {
-        const int64_t batches = r->unique.features[i].batches;
+    for (int64_t i = 0; i < r->unique->features.n; i++) {
+        const int64_t batches = ol_report_feature(r->unique, i)->batches;
         all += batches == r->n_batches;
         half += 2 * batches >= r->n_batches;
         one += batches == 1;
@@ -213,7 +216,7 @@ static void print_consistency(const struct ol_report_results *r, FILE *out)
             "\n## Consistency over sequences\n\n"
             "Of %" PRId64 " features, %" PRId64 " qualify in all %" PRId64
             " batches, %" PRId64 " in half of them or more, %" PRId64 " in one only.\n",
-            r->unique.n, all, r->n_batches, half, one);
+            r->unique->features.n, all, r->n_batches, half, one);
 }
 
 /* A bar of at most 32 characters on a logarithmic scale, so that 6 and 6000 can both be
@@ -229,18 +232,19 @@ static void bar(char text[33], double value, double most)
 
 static void print_layers(const struct ol_report_results *r, FILE *out)
 {
+    const struct ol_site_values *sites = r->blocks.sites.items;
     double most = 0;
-    if (r->n_listed_sites == 0)
+    if (r->blocks.sites.n == 0)
         return;
-    for (int64_t i = 0; i < r->n_listed_sites; i++)
-        if (isfinite(r->sites[i].max_magnitude) && r->sites[i].max_magnitude > most)
-            most = r->sites[i].max_magnitude;
+    for (int64_t i = 0; i < r->blocks.sites.n; i++)
+        if (isfinite(sites[i].max_magnitude) && sites[i].max_magnitude > most)
+            most = sites[i].max_magnitude;
     fprintf(out,
             "\n## Layers\n\nLargest magnitude (logarithmic bars) and values of at least "
             "%g, site by site.\n\n```\n%5s  %-7s  %-32s  %8s  %11s\n",
-            r->criterion.threshold, "layer", "site", "", "max", "occurrences");
-    for (int64_t i = 0; i < r->n_listed_sites; i++) {
-        const struct ol_report_site *s = &r->sites[i];
+            r->criterion->threshold, "layer", "site", "", "max", "occurrences");
+    for (int64_t i = 0; i < r->blocks.sites.n; i++) {
+        const struct ol_site_values *s = &sites[i];
         char text[33],
             *site = ol_utf8_visible(s->site, ""),
             *n = s->occurrences == OL_ABSENT ? ol_xstrdup("-")
@@ -257,24 +261,24 @@ static void print_layers(const struct ol_report_results *r, FILE *out)
 
 static void print_router(const struct ol_report_results *r, FILE *out)
 {
-    if (r->n_router_layers == 0)
+    const struct ol_routing *router = r->blocks.router;
+    if (router == NULL || router->layers.n == 0)
         return;
+    const struct ol_router_loads *layers = router->layers.items;
     fprintf(out,
             "\n## Routers\n\nHow evenly tokens are shared out among %" PRId64
             " experts: %.2f bits of entropy is an even load.\n\n",
-            r->n_router_experts, log2((double)r->n_router_experts));
+            router->n_experts, log2((double)router->n_experts));
     struct ol_table *t = ol_table_new("rrrr");
     ol_table_cell(t, "layer");
     ol_table_cell(t, "entropy");
     ol_table_cell(t, "busiest expert (times an even share)");
     ol_table_cell(t, "never chosen");
-    for (int64_t i = 0; i < r->n_router_layers; i++) {
-        ol_table_cell(t, "%" PRId64, r->router[i].layer);
-        ol_table_cell(t, isnan(r->router[i].entropy) ? "-" : "%.2f",
-                      r->router[i].entropy);
-        ol_table_cell(t, isnan(r->router[i].max_load) ? "-" : "%.2f",
-                      r->router[i].max_load);
-        ol_table_cell(t, "%" PRId64, r->router[i].n_never);
+    for (int64_t i = 0; i < router->layers.n; i++) {
+        ol_table_cell(t, "%" PRId64, layers[i].layer);
+        ol_table_cell(t, isnan(layers[i].entropy) ? "-" : "%.2f", layers[i].entropy);
+        ol_table_cell(t, isnan(layers[i].max_load) ? "-" : "%.2f", layers[i].max_load);
+        ol_table_cell(t, "%" PRId64, layers[i].never_chosen.n);
     }
     ol_table_print(t, out);
 }
@@ -282,10 +286,10 @@ static void print_router(const struct ol_report_results *r, FILE *out)
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     fputs("# Outlier features of ", out);
-    ol_markdown_put(r->model.name, out);
-    if (*r->run.label != '\0') {
+    ol_markdown_put(r->model->name, out);
+    if (*r->run->label != '\0') {
         fputs(" (", out);
-        ol_markdown_put(r->run.label, out);
+        ol_markdown_put(r->run->label, out);
         fputs(")", out);
     }
     fputs("\n\n", out);

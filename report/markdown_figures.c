@@ -72,8 +72,8 @@ void ol_markdown_onset(const struct ol_report_results *r, int64_t top, FILE *out
         "Outlier features that have an occurrence on at least 1 % of the tokens at each "
         "site,\nlayer by layer: . none, 0 to 9 tenths of them, # all.\n\n",
         out);
-    if (r->model.n_layers > 0)
-        print_onset_map(onset, r->model.n_layers, out);
+    if (r->model->n_layers > 0)
+        print_onset_map(onset, r->model->n_layers, out);
     const struct ol_onset_feature *features = onset->features.items;
     fputc('\n', out);
     for (int64_t i = 0; i < onset->features.n && i < MOST_SENTENCES; i++)
@@ -235,7 +235,7 @@ static double add_sites(const struct ol_position_map *map, int64_t n_layers,
 static void print_site_positions(const struct ol_report_results *r, FILE *out)
 {
     const struct ol_position_map *map = r->blocks.position_map;
-    const int64_t rows = r->model.n_layers, columns = map->bucket_edges.n;
+    const int64_t rows = r->model->n_layers, columns = map->bucket_edges.n;
     double *per_token = ol_xcalloc((size_t)(rows * columns) + 1, sizeof *per_token);
     const double largest = add_sites(map, rows, per_token);
     if (largest > 0) {
@@ -248,7 +248,7 @@ static void print_site_positions(const struct ol_report_results *r, FILE *out)
             out,
             "\nValues of at least %g per token, layer by layer: 9 down to half of the "
             "most (%.3g), 8 to a\nquarter, and so on; 0 also less, . none.\n\n",
-            r->criterion.threshold, largest);
+            r->criterion->threshold, largest);
         print_by_position(map, rows, cells, names, out);
         free_names(names);
         free(cells);
@@ -288,7 +288,7 @@ void ol_markdown_sweep(const struct ol_report_results *r, FILE *out)
     if (s == NULL || s->thresholds.n == 0 || s->layer_fractions.n == 0 ||
         s->position_fractions.n == 0 || s->pairs.items == NULL || s->unique.items == NULL)
         return;
-    const int64_t p = nearest(&s->position_fractions, r->criterion.min_positions);
+    const int64_t p = nearest(&s->position_fractions, r->criterion->min_positions);
     int64_t steps[N];
     struct ol_table *t = ol_table_new("rrrrrrr");
     ol_table_cell(t, "|x| \xe2\x89\xa5");

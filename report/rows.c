@@ -134,11 +134,7 @@ static char *event(const struct row *row)
 
 static char *sign(const struct row *row)
 {
-    const struct found one_sided = find(row, "one_sided"),
-                       median = find(row, "quartiles.1");
-    return ol_xstrdup(!*(const bool *)one_sided.value ? "both"
-                      : real_of(&median) < 0          ? "-"
-                                                      : "+");
+    return ol_xstrdup(ol_report_sign(row->from));
 }
 
 static const struct {

@@ -15,37 +15,37 @@ static char *known(const char *text)
 
 static char *label(const struct ol_report_results *r)
 {
-    return known(r->run.label);
+    return known(r->run->label);
 }
 
 static char *weights(const struct ol_report_results *r)
 {
-    return known(r->model.weight_format);
+    return known(r->model->weight_format);
 }
 
 static char *precision(const struct ol_report_results *r)
 {
-    return known(r->run.precision);
+    return known(r->run->precision);
 }
 
 static char *backend(const struct ol_report_results *r)
 {
-    return known(r->run.backend);
+    return known(r->run->backend);
 }
 
 static char *processor(const struct ol_report_results *r)
 {
-    return known(r->run.processor);
+    return known(r->run->processor);
 }
 
 /* Two texts of one name are told apart by the beginning of their hash. */
 static char *text(const struct ol_report_results *r)
 {
-    if (*r->input.source == '\0' && *r->input.text_sha256 == '\0')
+    if (*r->input->source == '\0' && *r->input->text_sha256 == '\0')
         return NULL;
-    return *r->input.text_sha256 == '\0'
-               ? ol_xstrdup(r->input.source)
-               : ol_xasprintf("%s (%.8s)", r->input.source, r->input.text_sha256);
+    return *r->input->text_sha256 == '\0'
+               ? ol_xstrdup(r->input->source)
+               : ol_xasprintf("%s (%.8s)", r->input->source, r->input->text_sha256);
 }
 
 /* Without the folder. */
@@ -68,35 +68,35 @@ static char *amount(const struct ol_report_results *r)
 
 static char *windowing(const struct ol_report_results *r)
 {
-    return known(r->input.windowing);
+    return known(r->input->windowing);
 }
 
 static char *bos(const struct ol_report_results *r)
 {
-    return ol_xstrdup(r->input.bos ? "yes" : "no");
+    return ol_xstrdup(r->input->bos ? "yes" : "no");
 }
 
 static char *criterion(const struct ol_report_results *r)
 {
     return ol_xasprintf("threshold %g, %g %% of sites, %g %% of positions, batches of "
                         "%" PRId64,
-                        r->criterion.threshold, 100 * r->criterion.min_layers,
-                        100 * r->criterion.min_positions, r->criterion.batch_size);
+                        r->criterion->threshold, 100 * r->criterion->min_layers,
+                        100 * r->criterion->min_positions, r->criterion->batch_size);
 }
 
 static char *short_criterion(const struct ol_report_results *r)
 {
-    return ol_xasprintf("%g, %g %%, %g %%, %" PRId64, r->criterion.threshold,
-                        100 * r->criterion.min_layers, 100 * r->criterion.min_positions,
-                        r->criterion.batch_size);
+    return ol_xasprintf("%g, %g %%, %g %%, %" PRId64, r->criterion->threshold,
+                        100 * r->criterion->min_layers, 100 * r->criterion->min_positions,
+                        r->criterion->batch_size);
 }
 
 static char *sites(const struct ol_report_results *r)
 {
-    return r->n_sites == 2 * r->model.n_layers
+    return r->n_sites == 2 * r->model->n_layers
                ? ol_xstrdup("all")
                : ol_xasprintf("%" PRId64 " of %" PRId64, r->n_sites,
-                              2 * r->model.n_layers);
+                              2 * r->model->n_layers);
 }
 
 const struct ol_run_fact ol_run_facts[OL_RUN_FACTS + 1] = {
@@ -118,8 +118,9 @@ bool ol_run_fact_differs(const struct ol_run_fact *f, const struct ol_report_res
                          const struct ol_report_results *b)
 {
     /* One text by two paths is one text. */
-    if (f->text == text && *a->input.text_sha256 != '\0' && *b->input.text_sha256 != '\0')
-        return strcmp(a->input.text_sha256, b->input.text_sha256) != 0;
+    if (f->text == text && *a->input->text_sha256 != '\0' &&
+        *b->input->text_sha256 != '\0')
+        return strcmp(a->input->text_sha256, b->input->text_sha256) != 0;
     char *in_a = f->text(a), *in_b = f->text(b);
     const bool differs =
         f->doubt == OL_RUN_NAMES
@@ -144,7 +145,7 @@ bool ol_run_fact_varies(const struct ol_run_fact *f, const struct ol_report *rep
 static bool same_name(const struct ol_report_results *a,
                       const struct ol_report_results *b)
 {
-    return strcmp(a->model.name, b->model.name) == 0;
+    return strcmp(a->model->name, b->model->name) == 0;
 }
 
 /* The facts by which result i differs from others of its name, with commas; then its file
@@ -187,12 +188,12 @@ char *ol_run_mark(const struct ol_report *report, int i)
     for (int k = 0; k < report->n; k++)
         if (k != i && same_name(&report->results[i], &report->results[k]))
             return tell_apart(report, i);
-    return ol_xstrdup(report->results[i].run.label);
+    return ol_xstrdup(report->results[i].run->label);
 }
 
 char *ol_run_name(const struct ol_report *report, int i)
 {
-    const char *name = report->results[i].model.name;
+    const char *name = report->results[i].model->name;
     char *mark = ol_run_mark(report, i);
     if (*mark == '\0') {
         free(mark);
@@ -208,9 +209,9 @@ char *ol_run_name(const struct ol_report *report, int i)
 bool ol_run_same_model(const struct ol_report_results *a,
                        const struct ol_report_results *b)
 {
-    return *a->model.weights_sha256 != '\0' && *a->model.config_sha256 != '\0'
-               ? strcmp(a->model.weights_sha256, b->model.weights_sha256) == 0 &&
-                     strcmp(a->model.config_sha256, b->model.config_sha256) == 0
+    return *a->model->weights_sha256 != '\0' && *a->model->config_sha256 != '\0'
+               ? strcmp(a->model->weights_sha256, b->model->weights_sha256) == 0 &&
+                     strcmp(a->model->config_sha256, b->model->config_sha256) == 0
                : same_name(a, b);
 }
 
@@ -220,12 +221,12 @@ char *ol_run_unrelated(const struct ol_report_results *a,
     const struct {
         const char *name;
         int64_t a, b;
-    } sizes[] = {{"d_model", a->model.d_model, b->model.d_model},
-                 {"layers", a->model.n_layers, b->model.n_layers},
-                 {"experts", a->model.n_experts, b->model.n_experts}};
-    if (strcmp(a->model.family, b->model.family) != 0)
-        return ol_xasprintf("one is of family %s, the other of %s", a->model.family,
-                            b->model.family);
+    } sizes[] = {{"d_model", a->model->d_model, b->model->d_model},
+                 {"layers", a->model->n_layers, b->model->n_layers},
+                 {"experts", a->model->n_experts, b->model->n_experts}};
+    if (strcmp(a->model->family, b->model->family) != 0)
+        return ol_xasprintf("one is of family %s, the other of %s", a->model->family,
+                            b->model->family);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (sizes[i].a != sizes[i].b)
             return ol_xasprintf("%s: %" PRId64 " and %" PRId64, sizes[i].name, sizes[i].a,

@@ -65,7 +65,7 @@ char *ol_text_margin(const struct ol_report_results *r)
         "The margin of the count: %" PRId64 " pair%s at the threshold of %g%s%s. Pairs "
         "with exactly the least number of sites (%" PRId64 " of %" PRId64 "): %" PRId64
         ", with exactly that of positions: %" PRId64 ".",
-        r->n_pairs, r->n_pairs == 1 ? "" : "s", r->criterion.threshold,
+        r->pairs->count, r->pairs->count == 1 ? "" : "s", r->criterion->threshold,
         *counts != '\0' ? ", " : "", counts, m->least_sites, r->n_sites,
         m->pairs_at_least_sites, m->pairs_at_least_positions);
     free(counts);

@@ -7,45 +7,6 @@
 
 #include "report/format.h"
 
-/* Every pair has what the study's files hold of it. */
-static int check_pair(const struct ol_report_results *r, size_t i, size_t k,
-                      const struct ol_json *pair, struct ol_error *err)
-{
-    static const char *const keys[] = {"feature", "max_magnitude", "layer_fraction",
-                                       "position_fraction", "occurrences"};
-    for (size_t m = 0; m < sizeof keys / sizeof keys[0]; m++) {
-        const struct ol_json *value = ol_json_get(pair, keys[m]);
-        const enum ol_json_kind kind = ol_json_kind(value);
-        const bool whole = strcmp(keys[m], "feature") == 0,
-                   infinite = strcmp(keys[m], "max_magnitude") == 0; /* as null */
-        if (value == NULL || (kind != OL_JSON_INT && (kind != OL_JSON_REAL || whole) &&
-                              (kind != OL_JSON_NULL || !infinite)))
-            return ol_fail(err, "%s: key \"llm_int8.batches[%zu].features[%zu].%s\" %s",
-                           r->file, i, k, keys[m],
-                           value == NULL ? "is missing"
-                           : whole       ? "is no integer"
-                                         : "is no number");
-    }
-    return 0;
-}
-
-static int check_pairs(const struct ol_report_results *r, struct ol_error *err)
-{
-    const struct ol_json *batches =
-        ol_json_get(ol_json_get(r->json, "llm_int8"), "batches");
-    for (size_t i = 0; i < ol_json_length(batches); i++) {
-        const struct ol_json *features = ol_json_get(ol_json_at(batches, i), "features");
-        if (ol_json_kind(features) != OL_JSON_ARRAY)
-            return ol_fail(
-                err, "%s: key \"llm_int8.batches[%zu].features\": expected an array",
-                r->file, i);
-        for (size_t k = 0; k < ol_json_length(features); k++)
-            if (check_pair(r, i, k, ol_json_at(features, k), err) != 0)
-                return -1;
-    }
-    return 0;
-}
-
 static int check(const struct ol_report *report, struct ol_error *err)
 {
     if (report->n != 1)
@@ -57,43 +18,29 @@ static int check(const struct ol_report *report, struct ol_error *err)
                        ol_report_computed(&report->results[0], "llm_int8")
                            ? "the run recorded neither tensors nor summaries"
                            : "llm_int8 is not among its statistics");
-    return check_pairs(&report->results[0], err);
+    return 0;
 }
 
-static struct ol_json *copy(const struct ol_json *from, const char *key)
-{
-    return ol_json_new_copy(ol_json_get(from, key));
-}
-
-static struct ol_json *describe_pair(const struct ol_json *pair)
+static struct ol_json *describe_pair(const struct ol_batch_feature *pair)
 {
     struct ol_json *one = ol_json_new_object();
-    ol_json_set(one, "feature_dim", copy(pair, "feature"));
-    ol_json_set(one, "layer_percentage", copy(pair, "layer_fraction"));
-    ol_json_set(one, "seq_percentage", copy(pair, "position_fraction"));
-    ol_json_set(one, "max_magnitude", copy(pair, "max_magnitude"));
-    ol_json_set(one, "total_occurrences", copy(pair, "occurrences"));
+    ol_json_set(one, "feature_dim", ol_json_new_int(pair->feature));
+    ol_json_set(one, "layer_percentage", ol_json_new_real(pair->layer_fraction));
+    ol_json_set(one, "seq_percentage", ol_json_new_real(pair->position_fraction));
+    ol_json_set(one, "max_magnitude", ol_json_new_real(pair->max_magnitude));
+    ol_json_set(one, "total_occurrences", ol_json_new_int(pair->occurrences));
     return one;
-}
-
-static struct ol_json *describe_pairs(const struct ol_json *batch)
-{
-    const struct ol_json *features = ol_json_get(batch, "features");
-    struct ol_json *list = ol_json_new_array();
-    for (size_t i = 0; i < ol_json_length(features); i++)
-        ol_json_append(list, describe_pair(ol_json_at(features, i)));
-    return list;
 }
 
 static struct ol_json *describe_parameters(const struct ol_report_results *r)
 {
     struct ol_json *parameters = ol_json_new_object();
     ol_json_set(parameters, "magnitude_threshold",
-                ol_json_new_real(r->criterion.threshold));
+                ol_json_new_real(r->criterion->threshold));
     ol_json_set(parameters, "min_layer_percentage",
-                ol_json_new_real(r->criterion.min_layers));
+                ol_json_new_real(r->criterion->min_layers));
     ol_json_set(parameters, "min_seq_percentage",
-                ol_json_new_real(r->criterion.min_positions));
+                ol_json_new_real(r->criterion->min_positions));
     return parameters;
 }
 
@@ -160,10 +107,11 @@ static struct ol_json *describe_top(const struct ol_json *pairs)
 static struct ol_json *list_layers(const struct ol_report_results *r)
 {
     struct ol_json *list = ol_json_new_array();
+    const struct ol_site_values *sites = r->blocks.sites.items;
     int64_t last = -1;
-    for (int64_t i = 0; i < r->n_listed_sites; i++)
-        if (r->sites[i].layer > last)
-            ol_json_append(list, ol_json_new_int(last = r->sites[i].layer));
+    for (int64_t i = 0; i < r->blocks.sites.n; i++)
+        if (sites[i].layer > last)
+            ol_json_append(list, ol_json_new_int(last = sites[i].layer));
     return list;
 }
 
@@ -181,17 +129,17 @@ static struct ol_json *describe_config(const struct ol_report_results *r)
 {
     struct ol_json *config = ol_json_new_object();
     const bool even = r->n_sequences > 0 && r->n_tokens % r->n_sequences == 0;
-    ol_json_set(config, "model", ol_json_new_string(r->model.name));
-    ol_json_set(config, "dataset", ol_json_new_string(r->input.source));
+    ol_json_set(config, "model", ol_json_new_string(r->model->name));
+    ol_json_set(config, "dataset", ol_json_new_string(r->input->source));
     ol_json_set(config, "num_sequences", ol_json_new_int(r->n_sequences));
     ol_json_set(config, "sequence_length",
                 even ? ol_json_new_int(r->n_tokens / r->n_sequences)
                      : ol_json_new_null());
-    ol_json_set(config, "batch_size", ol_json_new_int(r->criterion.batch_size));
-    ol_json_set(config, "threshold", ol_json_new_real(r->criterion.threshold));
+    ol_json_set(config, "batch_size", ol_json_new_int(r->criterion->batch_size));
+    ol_json_set(config, "threshold", ol_json_new_real(r->criterion->threshold));
     ol_json_set(config, "layers", list_layers(r));
     ol_json_set(config, "shard_range_inclusive", describe_range(r));
-    ol_json_set(config, "experiment_name", ol_json_new_string(r->run.label));
+    ol_json_set(config, "experiment_name", ol_json_new_string(r->run->label));
     return config;
 }
 
@@ -200,33 +148,31 @@ static struct ol_json *describe_summary(const struct ol_report_results *r)
     struct ol_json *summary = ol_json_new_object();
     ol_json_set(summary, "total_batches", ol_json_new_int(r->n_batches));
     ol_json_set(summary, "total_sequences", ol_json_new_int(r->n_sequences));
-    ol_json_set(summary, "total_systematic_outliers", ol_json_new_int(r->n_pairs));
+    ol_json_set(summary, "total_systematic_outliers", ol_json_new_int(r->pairs->count));
     ol_json_set(summary, "analysis_params", describe_parameters(r));
-    ol_json_set(summary, "completion_time", ol_json_new_string(r->run.created));
-    ol_json_set(summary, "model_name", ol_json_new_string(r->model.name));
+    ol_json_set(summary, "completion_time", ol_json_new_string(r->run->created));
+    ol_json_set(summary, "model_name", ol_json_new_string(r->model->name));
     return summary;
 }
 
 static void write(const struct ol_report *report, FILE *out)
 {
     const struct ol_report_results *r = &report->results[0];
-    const struct ol_json *batches =
-        ol_json_get(ol_json_get(r->json, "llm_int8"), "batches");
+    const struct ol_int8_batch *batches = r->blocks.llm_int8->batches.items;
     struct ol_json *top = ol_json_new_object(), *all = ol_json_new_array(),
                    *each = ol_json_new_array();
-    for (size_t i = 0; i < ol_json_length(batches); i++) {
-        const struct ol_json *batch = ol_json_at(batches, i);
-        const struct ol_json *features = ol_json_get(batch, "features");
-        struct ol_json *one = ol_json_new_object();
-        for (size_t k = 0; k < ol_json_length(features); k++)
-            ol_json_append(all, describe_pair(ol_json_at(features, k)));
-        ol_json_set(one, "batch_id", ol_json_new_int((int64_t)i + 1));
-        ol_json_set(
-            one, "sequences_processed",
-            ol_json_new_int((int64_t)ol_json_length(ol_json_get(batch, "sequences"))));
-        ol_json_set(one, "systematic_outliers", describe_pairs(batch));
+    for (int64_t i = 0; i < r->n_batches; i++) {
+        const struct ol_batch_feature *features = batches[i].features.items;
+        struct ol_json *one = ol_json_new_object(), *list = ol_json_new_array();
+        for (int64_t k = 0; k < batches[i].features.n; k++) {
+            ol_json_append(all, describe_pair(&features[k]));
+            ol_json_append(list, describe_pair(&features[k]));
+        }
+        ol_json_set(one, "batch_id", ol_json_new_int(i + 1));
+        ol_json_set(one, "sequences_processed", ol_json_new_int(batches[i].sequences.n));
+        ol_json_set(one, "systematic_outliers", list);
         ol_json_set(one, "analysis_params", describe_parameters(r));
-        ol_json_set(one, "timestamp", ol_json_new_string(r->run.created));
+        ol_json_set(one, "timestamp", ol_json_new_string(r->run->created));
         ol_json_append(each, one);
     }
     ol_json_set(top, "analysis_summary", describe_summary(r));

@@ -16,13 +16,14 @@ enum { WIDTH = 360, HEIGHT = 280, ROW = 40 };
 
 static double total(const struct ol_report_results *r)
 {
-    return r->model.total_parameters > 0 ? (double)r->model.total_parameters / 1e9 : NAN;
+    return r->model->total_parameters > 0 ? (double)r->model->total_parameters / 1e9
+                                          : NAN;
 }
 
 static double active(const struct ol_report_results *r)
 {
-    return r->model.active_parameters > 0 ? (double)r->model.active_parameters / 1e9
-                                          : NAN;
+    return r->model->active_parameters > 0 ? (double)r->model->active_parameters / 1e9
+                                           : NAN;
 }
 
 static double ratio(const struct ol_report_results *r)
@@ -37,22 +38,22 @@ static double perplexity(const struct ol_report_results *r)
 
 static double pairs(const struct ol_report_results *r)
 {
-    return r->has_outliers ? (double)r->n_pairs : NAN;
+    return r->has_outliers ? (double)r->pairs->count : NAN;
 }
 
 static double unique(const struct ol_report_results *r)
 {
-    return r->has_outliers ? (double)r->unique.count : NAN;
+    return r->has_outliers ? (double)r->unique->count : NAN;
 }
 
 static double layers(const struct ol_report_results *r)
 {
-    return r->has_pairs ? 100 * r->mean_layers : NAN;
+    return r->has_pairs ? 100 * r->pairs->mean_layer_fraction : NAN;
 }
 
 static double positions(const struct ol_report_results *r)
 {
-    return r->has_pairs ? 100 * r->mean_positions : NAN;
+    return r->has_pairs ? 100 * r->pairs->mean_position_fraction : NAN;
 }
 
 const struct ol_survey_figure ol_survey_figures[] = {
@@ -154,12 +155,12 @@ const struct ol_survey_figure *ol_survey_find(const char *name)
 static char *short_name(const struct ol_report *report, int i)
 {
     const struct ol_report_results *r = &report->results[i];
-    if (*r->run.label != '\0')
-        return ol_xstrdup(r->run.label);
+    if (*r->run->label != '\0')
+        return ol_xstrdup(r->run->label);
     char *name = ol_run_name(report, i);
-    const char *slash = strrchr(r->model.name, '/');
+    const char *slash = strrchr(r->model->name, '/');
     if (slash != NULL && slash[1] != '\0') {
-        char *rest = ol_xstrdup(name + (slash + 1 - r->model.name));
+        char *rest = ol_xstrdup(name + (slash + 1 - r->model->name));
         free(name);
         name = rest;
     }
@@ -243,7 +244,7 @@ static void draw_pair(FILE *out, const struct ol_report *report, int i,
     const double known = ol_axis_at(x, (double)r->published.pairs),
                  found = ol_axis_at(x, pairs(r));
     char *name = short_name(report, i),
-         *here = ol_xasprintf("measured: %s pairs", ol_text_count(r->n_pairs).text),
+         *here = ol_xasprintf("measured: %s pairs", ol_text_count(r->pairs->count).text),
          *there =
              ol_xasprintf("published: %s pairs", ol_text_count(r->published.pairs).text);
     ol_svg_text(out, x->start, y - 9, 's', "", "%s", name);

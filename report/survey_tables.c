@@ -36,21 +36,21 @@ struct ol_grid *ol_survey_architectures(const struct ol_report *report)
     for (int i = 0; i < report->n; i++) {
         const struct ol_report_results *r = &report->results[i];
         put_name(g, report, i);
-        ol_grid_text(g, r->model.family);
-        ol_grid_int(g, r->model.total_parameters > 0 ? r->model.total_parameters
-                                                     : OL_ABSENT);
-        ol_grid_int(g, r->model.active_parameters > 0 ? r->model.active_parameters
+        ol_grid_text(g, r->model->family);
+        ol_grid_int(g, r->model->total_parameters > 0 ? r->model->total_parameters
                                                       : OL_ABSENT);
-        ol_grid_real(g, r->model.total_parameters > 0
-                            ? (double)r->model.active_parameters /
-                                  (double)r->model.total_parameters
+        ol_grid_int(g, r->model->active_parameters > 0 ? r->model->active_parameters
+                                                       : OL_ABSENT);
+        ol_grid_real(g, r->model->total_parameters > 0
+                            ? (double)r->model->active_parameters /
+                                  (double)r->model->total_parameters
                             : NAN);
-        ol_grid_int(g, r->model.n_layers);
-        ol_grid_int(g, r->model.d_model);
-        ol_grid_int(g, r->model.n_experts > 0 ? r->model.n_experts : OL_ABSENT);
-        ol_grid_int(g, r->model.n_experts > 0 ? r->model.top_k : OL_ABSENT);
-        ol_grid_text(g, *r->model.routing != '\0' ? r->model.routing : NULL);
-        ol_grid_text(g, r->model.weight_format);
+        ol_grid_int(g, r->model->n_layers);
+        ol_grid_int(g, r->model->d_model);
+        ol_grid_int(g, r->model->n_experts > 0 ? r->model->n_experts : OL_ABSENT);
+        ol_grid_int(g, r->model->n_experts > 0 ? r->model->top_k : OL_ABSENT);
+        ol_grid_text(g, *r->model->routing != '\0' ? r->model->routing : NULL);
+        ol_grid_text(g, r->model->weight_format);
     }
     return g;
 }
@@ -75,14 +75,14 @@ enum { N_COUNTS = sizeof count_columns / sizeof count_columns[0] };
 static void put_counts(struct ol_grid *g, const struct ol_report_results *r)
 {
     const bool known = r->has_outliers;
-    ol_grid_int(g, known ? r->n_pairs : OL_ABSENT);
-    ol_grid_int(g, known ? r->unique.count : OL_ABSENT);
-    ol_grid_int(g, known ? r->pooled.count : OL_ABSENT);
-    ol_grid_int(g, known ? r->strict.count : OL_ABSENT);
-    ol_grid_real(g, r->has_pairs ? r->mean_layers : NAN);
-    ol_grid_real(g, r->has_pairs ? r->median_layers : NAN);
-    ol_grid_real(g, r->has_pairs ? r->mean_positions : NAN);
-    ol_grid_real(g, r->has_pairs ? r->median_positions : NAN);
+    ol_grid_int(g, known ? r->pairs->count : OL_ABSENT);
+    ol_grid_int(g, known ? r->unique->count : OL_ABSENT);
+    ol_grid_int(g, known ? r->pooled->count : OL_ABSENT);
+    ol_grid_int(g, known ? r->strict->count : OL_ABSENT);
+    ol_grid_real(g, r->has_pairs ? r->pairs->mean_layer_fraction : NAN);
+    ol_grid_real(g, r->has_pairs ? r->pairs->median_layer_fraction : NAN);
+    ol_grid_real(g, r->has_pairs ? r->pairs->mean_position_fraction : NAN);
+    ol_grid_real(g, r->has_pairs ? r->pairs->median_position_fraction : NAN);
     ol_grid_real(g, ol_report_largest(r));
     ol_grid_int(g, r->blocks.massive != NULL ? r->blocks.massive->features.n : OL_ABSENT);
     ol_grid_int(g, r->blocks.super_experts != NULL ? r->blocks.super_experts->experts.n
@@ -176,11 +176,11 @@ struct ol_grid *ol_survey_published_table(const struct ol_report *report)
         const bool counted = against == NULL, averaged = counted && r->has_pairs;
         put_name(g, report, i);
         ol_grid_int(g, p->pairs);
-        ol_grid_int(g, counted ? r->n_pairs : OL_ABSENT);
+        ol_grid_int(g, counted ? r->pairs->count : OL_ABSENT);
         ol_grid_real(g, p->mean_layer_percent / 100);
-        ol_grid_real(g, averaged ? r->mean_layers : NAN);
+        ol_grid_real(g, averaged ? r->pairs->mean_layer_fraction : NAN);
         ol_grid_real(g, p->mean_position_percent / 100);
-        ol_grid_real(g, averaged ? r->mean_positions : NAN);
+        ol_grid_real(g, averaged ? r->pairs->mean_position_fraction : NAN);
         ol_grid_text(g, p->study);
         ol_grid_text(g, against);
         free(against);

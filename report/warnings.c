@@ -11,10 +11,11 @@ enum {
 
 static char *not_finite(const struct ol_report_results *r)
 {
+    const struct ol_site_values *sites = r->blocks.sites.items;
     double n_nan = 0, n_inf = 0; /* sums of many large counts too */
-    for (int64_t i = 0; i < r->n_listed_sites; i++) {
-        n_nan += (double)r->sites[i].n_nan;
-        n_inf += (double)r->sites[i].n_inf;
+    for (int64_t i = 0; i < r->blocks.sites.n; i++) {
+        n_nan += (double)sites[i].n_nan;
+        n_inf += (double)sites[i].n_inf;
     }
     if (n_nan + n_inf == 0)
         return NULL;
@@ -48,11 +49,11 @@ static char *short_sequences(const struct ol_report_results *r)
 
 static char *missing_sites(const struct ol_report_results *r)
 {
-    if (r->n_sites == 2 * r->model.n_layers || !r->has_outliers)
+    if (r->n_sites == 2 * r->model->n_layers || !r->has_outliers)
         return NULL;
     return ol_xasprintf("%" PRId64 " of %" PRId64
                         " sites were recorded; layer fractions refer to these.",
-                        r->n_sites, 2 * r->model.n_layers);
+                        r->n_sites, 2 * r->model->n_layers);
 }
 
 static char *implausible_perplexity(const struct ol_report_results *r)
@@ -61,7 +62,7 @@ static char *implausible_perplexity(const struct ol_report_results *r)
         return ol_xstrdup("The perplexity is not known: the model gave a token a "
                           "probability that is not a number.");
     if (!r->has_perplexity ||
-        (isfinite(r->perplexity) && r->perplexity < (double)r->model.vocab_size / 2))
+        (isfinite(r->perplexity) && r->perplexity < (double)r->model->vocab_size / 2))
         return NULL;
     return ol_xasprintf("Perplexity %.4g is that of a model that has learnt nothing: are "
                         "these its weights and its tokenizer?",

@@ -82,8 +82,10 @@ enum {
     OL_OLD = 4,       /* older files have it not */
     OL_EVEN = 8,      /* NUMBERS: as many as in the first struct of the list */
     OL_INFINITE = 16, /* REAL: null is infinity, not absent */
+    OL_NEEDED = 32,   /* a reader fails where it is missing */
+    OL_FILLED = 64,   /* absent, a TEXT is "", and an OBJECT one of absent members */
 };
-#define OL_AT_MOST(n) ((n) << 8) /* elements */
+#define OL_AT_MOST(n) ((n) << 8) /* elements; of an integer, its value */
 /* NUMBERS: as many as these counts, or lists, of the struct or of those around it come
  * to, as in OL_NULL OL_PER("layers x n_experts"); or so many: OL_PER("3"). */
 #define OL_PER(names) , .per = names
@@ -182,7 +184,7 @@ const char *ol_field_text(const struct ol_json *string, struct ol_arena *arena);
 const struct ol_field *ol_field_find(const struct ol_struct *kind, const char *key,
                                      const void *from, const void **value);
 
-/* Fill *to, which must hold kind->size bytes, from section.json, an object. A value that
+/* Fill *to, kind->size bytes of zeros, from section.json, an object. A value that
  * is null or missing is absent; one of the wrong kind, or an array of another length than
  * OL_PER or OL_EVEN say, is an error that names file and key. What *to points to belongs
  * to the arena; texts without NUL are borrowed from the JSON. */
@@ -192,13 +194,17 @@ int ol_fields_read(const struct ol_struct *kind, struct ol_json_section section,
 /* The object of a struct, in the order of the table. What is absent is null, or left out
  * where OL_OLD stands without OL_NULL. */
 struct ol_json *ol_fields_write(const struct ol_struct *kind, const void *from);
+/* Into an object, behind what it has. */
+void ol_fields_set(struct ol_json *object, const struct ol_struct *kind,
+                   const void *from);
 /* The value of one field. */
 struct ol_json *ol_field_write(const struct ol_field *f, const void *value);
 
 /* The JSON Schema of a struct's members and of all that it is made of, set in defs under
  * the structs' tags without "ol_". */
 void ol_fields_schema(const struct ol_struct *kind, struct ol_json *defs);
-/* A value of a field, as JSON Schema; defs as above. */
-struct ol_json *ol_field_schema(const struct ol_field *f, struct ol_json *defs);
+/* Add a struct's members, and the names of those that are required. */
+void ol_fields_members(const struct ol_struct *kind, struct ol_json *required,
+                       struct ol_json *properties, struct ol_json *defs);
 
 #endif

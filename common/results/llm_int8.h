@@ -21,53 +21,53 @@ OL_STRUCT(ol_int8_pairs, OL_INT8_PAIRS_FIELDS, "")
     F(SHARE, distinct_layer_fraction, 0, "n_layers of the layers that have a site")
 OL_STRUCT(ol_int8_extent, OL_INT8_EXTENT_FIELDS, "")
 
-#define OL_BATCH_FEATURE_FIELDS(F)                    \
-    F(COUNT, feature, 0, "")                          \
-    F(REAL, max_magnitude, OL_NULL | OL_INFINITE, "") \
-    F(SHARE, layer_fraction, 0, "")                   \
-    F(SHARE, position_fraction, 0, "")                \
-    F(COUNT, occurrences, 0, "")                      \
+#define OL_BATCH_FEATURE_FIELDS(F)                                \
+    F(COUNT, feature, OL_NEEDED, "")                              \
+    F(REAL, max_magnitude, OL_NULL | OL_INFINITE | OL_NEEDED, "") \
+    F(SHARE, layer_fraction, OL_NEEDED, "")                       \
+    F(SHARE, position_fraction, OL_NEEDED, "")                    \
+    F(COUNT, occurrences, OL_NEEDED, "")                          \
     F(MEMBERS(ol_int8_extent), extent, 0, "")
 OL_STRUCT(ol_batch_feature, OL_BATCH_FEATURE_FIELDS, "")
 
 #define OL_INT8_BATCH_FIELDS(F)    \
     F(COUNTS(1), sequences, 0, "") \
-    F(COUNT, count, 0, "")         \
-    F(LIST(ol_batch_feature), features, 0, "")
+    F(COUNT, count, OL_NEEDED, "") \
+    F(LIST(ol_batch_feature), features, OL_NEEDED, "")
 OL_STRUCT(ol_int8_batch, OL_INT8_BATCH_FIELDS, "")
 
-#define OL_FEATURE_SITE_FIELDS(F) \
-    F(COUNT, layer, 0, "")        \
-    F(SITE, site, 0, "")          \
-    F(COUNT, occurrences, 0, "")  \
+#define OL_FEATURE_SITE_FIELDS(F)        \
+    F(COUNT, layer, OL_NEEDED, "")       \
+    F(SITE, site, 0, "")                 \
+    F(COUNT, occurrences, OL_NEEDED, "") \
     F(REAL, max_magnitude, OL_NULL | OL_INFINITE, "")
 OL_STRUCT(ol_feature_site, OL_FEATURE_SITE_FIELDS, "")
 
 #define OL_INT8_FEATURE_FIELDS(F)                     \
-    F(COUNT, feature, 0, "")                          \
-    F(COUNT, batches, 0, "")                          \
+    F(COUNT, feature, OL_NEEDED, "")                  \
+    F(COUNT, batches, OL_NEEDED, "")                  \
     F(REAL, max_magnitude, OL_NULL | OL_INFINITE, "") \
-    F(SHARE, layer_fraction, 0, "")                   \
-    F(SHARE, position_fraction, 0, "")                \
-    F(COUNT, occurrences, 0, "")                      \
+    F(SHARE, layer_fraction, OL_NEEDED, "")           \
+    F(SHARE, position_fraction, OL_NEEDED, "")        \
+    F(COUNT, occurrences, OL_NEEDED, "")              \
     F(MEMBERS(ol_int8_extent), extent, 0, "")         \
     F(BOOL, one_sided, 0, "")                         \
     F(REALS(1), quartiles, OL_NULL OL_PER("3"), "")   \
-    F(LIST(ol_feature_site), sites, 0, "")
+    F(LIST(ol_feature_site), sites, OL_NEEDED, "")
 OL_STRUCT(ol_int8_feature, OL_INT8_FEATURE_FIELDS,
           "Numbers over all sequences; max_magnitude null is infinity")
 
 #define OL_INT8_FEATURES_FIELDS(F) \
-    F(COUNT, count, 0, "")         \
-    F(LIST(ol_int8_feature), features, 0, "")
+    F(COUNT, count, OL_NEEDED, "") \
+    F(LIST(ol_int8_feature), features, OL_NEEDED, "")
 OL_STRUCT(ol_int8_features, OL_INT8_FEATURES_FIELDS, "")
 
-#define OL_LLM_INT8_FIELDS(F)                  \
-    F(OBJECT(ol_int8_pairs), pairs, 0, "")     \
-    F(OBJECT(ol_int8_features), unique, 0, "") \
-    F(OBJECT(ol_int8_features), pooled, 0, "") \
-    F(OBJECT(ol_int8_features), strict, 0, "") \
-    F(LIST(ol_int8_batch), batches, 0, "")
+#define OL_LLM_INT8_FIELDS(F)                          \
+    F(OBJECT(ol_int8_pairs), pairs, OL_NEEDED, "")     \
+    F(OBJECT(ol_int8_features), unique, OL_NEEDED, "") \
+    F(OBJECT(ol_int8_features), pooled, OL_NEEDED, "") \
+    F(OBJECT(ol_int8_features), strict, OL_NEEDED, "") \
+    F(LIST(ol_int8_batch), batches, OL_NEEDED, "")
 OL_STRUCT(ol_llm_int8, OL_LLM_INT8_FIELDS,
           "Outlier features by the criterion of LLM.int8 (arXiv 2208.07339)")
 /* clang-format on */

@@ -19,6 +19,7 @@ struct place {
 struct reader {
     const char *file;
     struct ol_arena *arena;
+    const struct ol_json *none; /* an object without members */
     struct ol_error *err;
 };
 
@@ -253,15 +254,21 @@ static int read_texts(const struct reader *r, const struct ol_json *json,
     return 0;
 }
 
-static int read_int(const struct reader *r, const struct ol_json *json,
-                    const struct place *at, bool negative, int64_t *to)
+static int read_int(const struct reader *r, const struct ol_field *f,
+                    const struct ol_json *json, const struct place *at, int64_t *to)
 {
+    char path[256];
+    const int64_t high = f->flags >> 8 > 0 ? (int64_t)(f->flags >> 8) : OL_FIELD_MOST,
+                  low = f->kind == OL_FIELD_INT ? -OL_FIELD_MOST : 0;
     if (ol_json_kind(json) != OL_JSON_INT)
         return wrong(r, at, json, "an integer");
     *to = ol_json_int(json);
-    if (*to > OL_FIELD_MOST || *to < -OL_FIELD_MOST)
-        return wrong(r, at, json, "an integer within plus and minus 2^53");
-    return *to >= 0 || negative ? 0 : wrong(r, at, json, "an integer of at least 0");
+    if (*to >= low && *to <= high)
+        return 0;
+    describe(at, path, sizeof path);
+    return ol_fail(r->err,
+                   "%s: key \"%s\" is %" PRId64 ", expected %" PRId64 " to %" PRId64,
+                   r->file, path, *to, low, high);
 }
 
 static int read_object(const struct reader *r, const struct ol_struct *kind,
@@ -280,7 +287,7 @@ static int read_value(const struct reader *r, const struct ol_field *f,
     case OL_FIELD_INT:
     case OL_FIELD_COUNT:
     case OL_FIELD_ORDINAL:
-        return read_int(r, json, at, f->kind == OL_FIELD_INT, to);
+        return read_int(r, f, json, at, to);
     case OL_FIELD_REAL:
     case OL_FIELD_SIZE:
     case OL_FIELD_SHARE:
@@ -316,8 +323,13 @@ static int read_value(const struct reader *r, const struct ol_field *f,
 }
 
 static int set_absent(const struct reader *r, const struct ol_field *f,
-                      const struct place *at, void *to)
+                      const struct ol_json *json, const struct place *at, void *to)
 {
+    char path[256];
+    if ((f->flags & OL_NEEDED) != 0 && (json == NULL || (f->flags & OL_NULL) == 0)) {
+        describe(at, path, sizeof path);
+        return ol_fail(r->err, "%s: key \"%s\" is missing", r->file, path);
+    }
     switch (f->kind) {
     case OL_FIELD_INT:
     case OL_FIELD_COUNT:
@@ -333,11 +345,16 @@ static int set_absent(const struct reader *r, const struct ol_field *f,
         /* Who reads it counts on its length. */
         return (f->flags & (OL_NULL | OL_OLD)) == 0 ? check_length(r, f, at, to) : 0;
     case OL_FIELD_TEXT:
+        if ((f->flags & OL_FILLED) != 0)
+            *(const char **)to = "";
+        break;
+    case OL_FIELD_OBJECT:
+        return (f->flags & OL_FILLED) != 0 ? read_object(r, f->element(), r->none, at, to)
+                                           : 0;
     case OL_FIELD_WORD:
     case OL_FIELD_TEXTS:
     case OL_FIELD_BOOL:
     case OL_FIELD_MAYBE:
-    case OL_FIELD_OBJECT:
     case OL_FIELD_LIST:
     case OL_FIELD_MEMBERS:
         break; /* by zero, as the arena has it */
@@ -355,7 +372,7 @@ static int read_members(const struct reader *r, const struct ol_struct *kind,
         void *field = (char *)to + f->offset;
         status =
             f->kind == OL_FIELD_MEMBERS ? read_members(r, f->element(), json, at, field)
-            : ol_json_kind(value) == OL_JSON_NULL ? set_absent(r, f, &here, field)
+            : ol_json_kind(value) == OL_JSON_NULL ? set_absent(r, f, value, &here, field)
                                                   : read_value(r, f, value, &here, field);
     }
     return status;
@@ -372,6 +389,9 @@ static int read_struct(const struct reader *r, const struct ol_struct *kind,
 int ol_fields_read(const struct ol_struct *kind, struct ol_json_section section, void *to,
                    struct ol_arena *arena, struct ol_error *err)
 {
-    const struct reader r = {section.file, arena, err};
-    return read_struct(&r, kind, section.json, NULL, to);
+    struct ol_json *none = ol_json_new_object();
+    const struct reader r = {section.file, arena, none, err};
+    const int status = read_struct(&r, kind, section.json, NULL, to);
+    ol_json_free(none);
+    return status;
 }

@@ -17,7 +17,8 @@ static void set_type(struct ol_json *to, const char *type, bool nullable)
     ol_json_set(to, "type", types);
 }
 
-static struct ol_json *number(enum ol_field_kind kind, bool nullable)
+/* most: of an integer; 0: any. */
+static struct ol_json *number(enum ol_field_kind kind, bool nullable, int64_t most)
 {
     struct ol_json *schema = ol_json_new_object();
     const bool whole =
@@ -25,8 +26,8 @@ static struct ol_json *number(enum ol_field_kind kind, bool nullable)
     set_type(schema, whole ? "integer" : "number", nullable);
     if (kind != OL_FIELD_INT && kind != OL_FIELD_REAL)
         ol_json_set(schema, "minimum", ol_json_new_int(kind == OL_FIELD_ORDINAL));
-    if (kind == OL_FIELD_SHARE)
-        ol_json_set(schema, "maximum", ol_json_new_int(1));
+    if (kind == OL_FIELD_SHARE || most > 0)
+        ol_json_set(schema, "maximum", ol_json_new_int(most > 0 ? most : 1));
     return schema;
 }
 
@@ -104,7 +105,7 @@ static struct ol_json *of_kind(const struct ol_field *f, struct ol_json *defs)
     case OL_FIELD_TEXTS:
         return array_of(plain("string", nulls), f, true);
     case OL_FIELD_NUMBERS:
-        schema = number(f->each, nulls);
+        schema = number(f->each, nulls, 0);
         for (int d = f->depth; d > 0; d--)
             schema = array_of(schema, f, d == 1);
         return schema;
@@ -122,10 +123,10 @@ static struct ol_json *of_kind(const struct ol_field *f, struct ol_json *defs)
     case OL_FIELD_MEMBERS:
         break;
     }
-    return number(f->kind, nullable);
+    return number(f->kind, nullable, f->flags >> 8);
 }
 
-struct ol_json *ol_field_schema(const struct ol_field *f, struct ol_json *defs)
+static struct ol_json *field_schema(const struct ol_field *f, struct ol_json *defs)
 {
     struct ol_json *schema = of_kind(f, defs);
     if (*f->about != '\0')
@@ -133,17 +134,17 @@ struct ol_json *ol_field_schema(const struct ol_field *f, struct ol_json *defs)
     return schema;
 }
 
-static void describe_members(const struct ol_struct *kind, struct ol_json *required,
-                             struct ol_json *properties, struct ol_json *defs)
+void ol_fields_members(const struct ol_struct *kind, struct ol_json *required,
+                       struct ol_json *properties, struct ol_json *defs)
 {
     for (const struct ol_field *f = kind->fields; f->key != NULL; f++) {
         if (f->kind == OL_FIELD_MEMBERS) {
-            describe_members(f->element(), required, properties, defs);
+            ol_fields_members(f->element(), required, properties, defs);
             continue;
         }
         if ((f->flags & OL_OLD) == 0)
             ol_json_append(required, ol_json_new_string(f->key));
-        ol_json_set(properties, f->key, ol_field_schema(f, defs));
+        ol_json_set(properties, f->key, field_schema(f, defs));
     }
 }
 
@@ -160,5 +161,5 @@ void ol_fields_schema(const struct ol_struct *kind, struct ol_json *defs)
     ol_json_set(schema, "required", required);
     ol_json_set(schema, "properties", properties);
     ol_json_set(defs, name, schema);
-    describe_members(kind, required, properties, defs);
+    ol_fields_members(kind, required, properties, defs);
 }

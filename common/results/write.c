@@ -99,13 +99,12 @@ struct ol_json *ol_field_write(const struct ol_field *f, const void *from)
     return ol_json_new_null();
 }
 
-static void write_members(struct ol_json *object, const struct ol_struct *kind,
-                          const void *from)
+void ol_fields_set(struct ol_json *object, const struct ol_struct *kind, const void *from)
 {
     for (const struct ol_field *f = kind->fields; f->key != NULL; f++) {
         const void *at = (const char *)from + f->offset;
         if (f->kind == OL_FIELD_MEMBERS) {
-            write_members(object, f->element(), at);
+            ol_fields_set(object, f->element(), at);
             continue;
         }
         struct ol_json *value = ol_field_write(f, at);
@@ -120,6 +119,6 @@ static void write_members(struct ol_json *object, const struct ol_struct *kind,
 struct ol_json *ol_fields_write(const struct ol_struct *kind, const void *from)
 {
     struct ol_json *object = ol_json_new_object();
-    write_members(object, kind, from);
+    ol_fields_set(object, kind, from);
     return object;
 }

@@ -115,7 +115,7 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
                                    .x = {.title = "layer", .whole = true},
                                    .y = {.title = "experts"},
                                    .y_from_zero = true,
-                                   .x_high = fmax(1, (double)r->model.n_layers - 1),
+                                   .x_high = fmax(1, (double)r->model->n_layers - 1),
                                    .height = 260};
     ol_chart_draw(c, &chart);
     free(y);
@@ -161,7 +161,7 @@ static void say_committees(const struct ol_co_activation *c, struct ol_section_o
 
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
-    if (r->model.n_experts == 0) {
+    if (r->model->n_experts == 0) {
         ol_section_say(to, "This is a dense model: it has no routers.");
         return;
     }

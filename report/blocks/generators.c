@@ -87,9 +87,9 @@ static const struct ol_table_source units_table = {
 static char *unit_of(const struct ol_report_results *r,
                      const struct ol_generator_layer *l, int64_t unit)
 {
-    return l->largest.n == 1           ? ol_table_unit("mlp", OL_ABSENT)
-           : unit < r->model.n_experts ? ol_table_unit("expert", unit)
-                                       : ol_table_unit("shared", OL_ABSENT);
+    return l->largest.n == 1            ? ol_table_unit("mlp", OL_ABSENT)
+           : unit < r->model->n_experts ? ol_table_unit("expert", unit)
+                                        : ol_table_unit("shared", OL_ABSENT);
 }
 
 static const struct ol_column every_columns[] = {
@@ -208,7 +208,7 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
                                    .n_series = 2,
                                    .x = {.title = "layer", .whole = true},
                                    .y = {.title = "largest |x|", .log = true},
-                                   .x_high = fmax(1, (double)r->model.n_layers - 1),
+                                   .x_high = fmax(1, (double)r->model->n_layers - 1),
                                    .height = 260};
     ol_chart_draw(c, &chart);
     free(y);

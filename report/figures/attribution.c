@@ -213,7 +213,7 @@ static void draw_writes(const struct ol_report_results *r, const struct ol_canva
                                    .x = {.title = "layer", .whole = true},
                                    .y = {.title = "written, mean per token"},
                                    .y_from_zero = true,
-                                   .x_high = fmax(1, (double)r->model.n_layers - 1),
+                                   .x_high = fmax(1, (double)r->model->n_layers - 1),
                                    .height = 260};
     ol_chart_draw(c, &chart);
     free(name);

@@ -48,7 +48,7 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
 {
     const struct ol_sweep *s = r->blocks.sweep;
     const int64_t rows = s->layer_fractions.n, columns = s->position_fractions.n;
-    const int64_t t = nearest(&s->thresholds, r->criterion.threshold);
+    const int64_t t = nearest(&s->thresholds, r->criterion->threshold);
     double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
     bool *marked = ol_xcalloc((size_t)(rows * columns), sizeof *marked);
     char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(rows + columns), NAME_BYTES);
@@ -58,8 +58,8 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
             s->unique.items[(t * rows + rows - 1 - i / columns) * columns + i % columns];
         values[i] = n > 0 ? n : NAN;
     }
-    marked[(rows - 1 - nearest(&s->layer_fractions, r->criterion.min_layers)) * columns +
-           nearest(&s->position_fractions, r->criterion.min_positions)] = true;
+    marked[(rows - 1 - nearest(&s->layer_fractions, r->criterion->min_layers)) * columns +
+           nearest(&s->position_fractions, r->criterion->min_positions)] = true;
     name_percent(&s->layer_fractions, true, names, texts);
     name_percent(&s->position_fractions, false, names + rows, texts + rows);
     char *title = ol_xasprintf(
@@ -100,9 +100,9 @@ const struct ol_figure ol_sweep_figure = {
 static int64_t criterion_cell(const struct ol_report_results *r)
 {
     const struct ol_sweep *s = r->blocks.sweep;
-    return nearest(&s->layer_fractions, r->criterion.min_layers) *
+    return nearest(&s->layer_fractions, r->criterion->min_layers) *
                s->position_fractions.n +
-           nearest(&s->position_fractions, r->criterion.min_positions);
+           nearest(&s->position_fractions, r->criterion->min_positions);
 }
 
 static bool has_thresholds(const struct ol_report_results *r)

@@ -15,7 +15,7 @@ enum { NAME_BYTES = 24 };
 
 static int64_t n_layers(const struct ol_report_results *r)
 {
-    return r->model.n_layers > 0 ? r->model.n_layers : 1;
+    return r->model->n_layers > 0 ? r->model->n_layers : 1;
 }
 
 /* All experts of all layers, without a value. */
@@ -75,17 +75,19 @@ const struct ol_figure ol_load_figure = {
 
 static bool has_router(const struct ol_report_results *r)
 {
-    return r->n_router_layers > 0;
+    return r->blocks.router != NULL && r->blocks.router->layers.n > 0;
 }
 
 static void draw_entropy(const struct ol_report_results *r, const struct ol_canvas *c)
 {
-    const size_t n = (size_t)r->n_router_layers;
+    const struct ol_routing *router = r->blocks.router;
+    const struct ol_router_loads *layers = router->layers.items;
+    const size_t n = (size_t)router->layers.n;
     double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(2 * n, sizeof *y);
     for (size_t i = 0; i < n; i++) {
-        x[i] = (double)r->router[i].layer;
-        y[i] = exp2(r->router[i].entropy);
-        y[n + i] = (double)r->n_router_experts / r->router[i].max_load;
+        x[i] = (double)layers[i].layer;
+        y[i] = exp2(layers[i].entropy);
+        y[n + i] = (double)router->n_experts / layers[i].max_load;
     }
     const struct ol_series series[] = {
         {.name = "2^entropy", .x = x, .y = y, .n = (long)n},
@@ -146,7 +148,7 @@ static void draw_experts(const struct ol_report_results *r, const struct ol_canv
 {
     const struct ol_super_block *s = r->blocks.super_experts;
     const struct ol_super_layer *layers = s->layers.items;
-    const int64_t columns = n_layers(r), n_routed = r->model.n_experts;
+    const int64_t columns = n_layers(r), n_routed = r->model->n_experts;
     bool others = n_routed == 0;
     double *values = blank(n_routed + 1, columns);
     bool *marked = ol_xcalloc((size_t)((n_routed + 1) * columns), sizeof *marked);

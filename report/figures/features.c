@@ -15,25 +15,26 @@ enum { MOST_FEATURES = 48, NAME_BYTES = 32 };
 /* Both norms of every layer, a column each. */
 static int64_t n_columns(const struct ol_report_results *r)
 {
-    return 2 * (r->model.n_layers > 0 ? r->model.n_layers : 1);
+    return 2 * (r->model->n_layers > 0 ? r->model->n_layers : 1);
 }
 
-static const struct ol_report_features *listed(const struct ol_report_results *r)
+static const struct ol_int8_features *listed(const struct ol_report_results *r)
 {
-    return r->unique.n > 0 ? &r->unique : &r->pooled;
+    return r->unique->features.n > 0 ? r->unique : r->pooled;
 }
 
 static bool has_features(const struct ol_report_results *r)
 {
-    return r->has_outliers && listed(r)->n > 0;
+    return r->has_outliers && listed(r)->features.n > 0;
 }
 
-static void fill(const struct ol_report_feature *f, int64_t columns, double *row)
+static void fill(const struct ol_int8_feature *f, int64_t columns, double *row)
 {
     for (int64_t c = 0; c < columns; c++)
         row[c] = NAN;
-    for (int64_t i = 0; i < f->n_sites; i++) {
-        const struct ol_report_feature_site *s = &f->sites[i];
+    const struct ol_feature_site *sites = f->sites.items;
+    for (int64_t i = 0; i < f->sites.n; i++) {
+        const struct ol_feature_site *s = &sites[i];
         const int64_t column = 2 * s->layer + (strcmp(s->site, "ln_mlp") == 0);
         if (s->layer < columns / 2)
             row[column] = s->max_magnitude;
@@ -42,15 +43,16 @@ static void fill(const struct ol_report_feature *f, int64_t columns, double *row
 
 static void draw_features(const struct ol_report_results *r, const struct ol_canvas *c)
 {
-    const struct ol_report_features *block = listed(r);
-    const int64_t columns = n_columns(r),
-                  rows = block->n < MOST_FEATURES ? block->n : MOST_FEATURES;
+    const struct ol_int8_features *block = listed(r);
+    const int64_t columns = n_columns(r), rows = block->features.n < MOST_FEATURES
+                                                     ? block->features.n
+                                                     : MOST_FEATURES;
     double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
     char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(rows + columns), NAME_BYTES);
     const char **texts = ol_xcalloc((size_t)(rows + columns), sizeof *texts);
     for (int64_t i = 0; i < rows; i++) {
-        fill(&block->features[i], columns, values + i * columns);
-        snprintf(names[i], NAME_BYTES, "%" PRId64, block->features[i].feature);
+        fill(ol_report_feature(block, i), columns, values + i * columns);
+        snprintf(names[i], NAME_BYTES, "%" PRId64, ol_report_feature(block, i)->feature);
     }
     for (int64_t i = 0; i < columns; i++)
         snprintf(names[rows + i], NAME_BYTES, "%" PRId64 "%s", i / 2,
@@ -118,7 +120,7 @@ static void draw_onset(const struct ol_report_results *r, const struct ol_canvas
                                    .y = {.title = "outlier features", .whole = true},
                                    .y_from_zero = true,
                                    .x_low = 0,
-                                   .x_high = (double)r->model.n_layers - 1,
+                                   .x_high = (double)r->model->n_layers - 1,
                                    .height = 260};
     ol_chart_draw(c, &chart);
     free(y);

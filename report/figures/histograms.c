@@ -110,7 +110,7 @@ static void draw_panels(const struct ol_distributions *d, struct panel *p,
 static void draw_histograms(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_distributions *d = r->blocks.distributions;
-    struct panel p = {.n_layers = r->model.n_layers > 0 ? r->model.n_layers : 1};
+    struct panel p = {.n_layers = r->model->n_layers > 0 ? r->model->n_layers : 1};
     find_range(d, &p);
     p.shares = ol_xcalloc((size_t)(p.n_bins * p.n_layers), sizeof *p.shares);
     p.names = ol_xcalloc((size_t)p.n_bins, NAME_BYTES);

@@ -8,18 +8,19 @@
 
 static double last_layer(const struct ol_report_results *r)
 {
-    return (double)(r->model.n_layers > 1 ? r->model.n_layers - 1 : 1);
+    return (double)(r->model->n_layers > 1 ? r->model->n_layers - 1 : 1);
 }
 
 static bool has_sites(const struct ol_report_results *r)
 {
-    return r->n_listed_sites > 0;
+    return r->blocks.sites.n > 0;
 }
 
 static void draw_magnitudes(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     static const char *const sites[] = {"ln_attn", "ln_mlp"};
-    const int64_t n = r->n_listed_sites;
+    const struct ol_site_values *all = r->blocks.sites.items;
+    const int64_t n = r->blocks.sites.n;
     double *x = ol_xcalloc((size_t)(2 * n + 2), sizeof *x),
            *y = ol_xcalloc((size_t)(2 * n + 2), sizeof *y);
     struct ol_series series[3] = {
@@ -28,13 +29,13 @@ static void draw_magnitudes(const struct ol_report_results *r, const struct ol_c
         {.name = "threshold", .x = x + 2 * n, .y = y + 2 * n, .n = 2}};
     for (int64_t i = 0; i < n; i++)
         for (int s = 0; s < 2; s++) {
-            if (strcmp(r->sites[i].site, sites[s]) != 0)
+            if (strcmp(all[i].site, sites[s]) != 0)
                 continue;
-            x[s * n + series[s].n] = (double)r->sites[i].layer;
-            y[s * n + series[s].n++] = r->sites[i].max_magnitude;
+            x[s * n + series[s].n] = (double)all[i].layer;
+            y[s * n + series[s].n++] = all[i].max_magnitude;
         }
     x[2 * n + 1] = last_layer(r);
-    y[2 * n] = y[2 * n + 1] = r->criterion.threshold;
+    y[2 * n] = y[2 * n + 1] = r->criterion->threshold;
     const struct ol_chart chart = {.series = series,
                                    .n_series = 3,
                                    .x = {.title = "layer", .whole = true},

@@ -73,7 +73,7 @@ static void draw_quantisation(const struct ol_report_results *r,
 {
     static const char *const sites[] = {"ln_attn", "ln_mlp"};
     const struct ol_quantisation *q = r->blocks.quantisation;
-    const int64_t columns = r->model.n_layers > 0 ? r->model.n_layers : 1;
+    const int64_t columns = r->model->n_layers > 0 ? r->model->n_layers : 1;
     double *values = ol_xcalloc((size_t)(q->methods.n * columns), sizeof *values);
     struct ol_heatmap map = {.n_columns = columns,
                              .n_rows = q->methods.n,
@@ -138,7 +138,7 @@ static void draw_expert_quantisation(const struct ol_report_results *r,
 {
     const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
     const struct ol_quantised_experts *layers = q->layers.items;
-    const int64_t columns = r->model.n_layers > 0 ? r->model.n_layers : 1,
+    const int64_t columns = r->model->n_layers > 0 ? r->model->n_layers : 1,
                   method = find_method(&q->methods);
     double *values = ol_xcalloc((size_t)(q->n_experts * columns), sizeof *values);
     for (int64_t i = 0; i < q->n_experts * columns; i++)

@@ -86,8 +86,8 @@ static struct ol_grid *make_margin(const struct ol_report_results *r)
     for (int64_t i = 0; i < u->margin->counts.n; i++) {
         if (i == u->margin->counts.n / 2) {
             ol_grid_text(g, "none");
-            ol_grid_real(g, r->criterion.threshold);
-            ol_grid_int(g, r->n_pairs);
+            ol_grid_real(g, r->criterion->threshold);
+            ol_grid_int(g, r->pairs->count);
         }
         ol_grid_text(g, counts[i].change);
         ol_grid_real(g, counts[i].threshold);

@@ -17,16 +17,16 @@ static struct ol_grid *make_counts(const struct ol_report_results *r)
         return NULL;
     struct ol_grid *g = ol_grid_new(counts_columns);
     ol_grid_text(g, "pairs");
-    ol_grid_int(g, r->n_pairs);
+    ol_grid_int(g, r->pairs->count);
     ol_grid_text(g, "(feature, batch) pairs: the published count");
     ol_grid_text(g, "unique");
-    ol_grid_int(g, r->unique.count);
+    ol_grid_int(g, r->unique->count);
     ol_grid_text(g, "features that qualify in at least one batch");
     ol_grid_text(g, "pooled");
-    ol_grid_int(g, r->pooled.count);
+    ol_grid_int(g, r->pooled->count);
     ol_grid_text(g, "features that qualify over all sequences together");
     ol_grid_text(g, "strict");
-    ol_grid_int(g, r->strict.count);
+    ol_grid_int(g, r->strict->count);
     ol_grid_text(g, "as pooled, positions averaged over all sites");
     return g;
 }
@@ -61,10 +61,10 @@ static struct ol_grid *make_published(const struct ol_report_results *r)
     ol_grid_text(g, against);
     if (against == NULL) {
         ol_grid_text(g, "here");
-        ol_grid_text(g, r->input.source);
-        ol_grid_int(g, r->n_pairs);
-        ol_grid_real(g, r->has_pairs ? r->mean_layers : NAN);
-        ol_grid_real(g, r->has_pairs ? r->mean_positions : NAN);
+        ol_grid_text(g, r->input->source);
+        ol_grid_int(g, r->pairs->count);
+        ol_grid_real(g, r->has_pairs ? r->pairs->mean_layer_fraction : NAN);
+        ol_grid_real(g, r->has_pairs ? r->pairs->mean_position_fraction : NAN);
         ol_grid_text(g, NULL);
     }
     free(against);
@@ -100,19 +100,8 @@ static const struct ol_column sites_columns[] = {
 
 static struct ol_grid *make_sites(const struct ol_report_results *r)
 {
-    if (r->n_listed_sites == 0)
-        return NULL;
-    struct ol_grid *g = ol_grid_new(sites_columns);
-    for (int64_t i = 0; i < r->n_listed_sites; i++) {
-        const struct ol_report_site *s = &r->sites[i];
-        ol_grid_int(g, s->layer);
-        ol_grid_text(g, s->site);
-        ol_grid_real(g, s->max_magnitude);
-        ol_grid_int(g, s->occurrences);
-        ol_grid_int(g, s->n_nan);
-        ol_grid_int(g, s->n_inf);
-    }
-    return g;
+    static const struct ol_table_source all = {"sites", "", sites_columns, "sites", NULL};
+    return r->blocks.sites.n > 0 ? ol_table_make(&all, r) : NULL;
 }
 
 const struct ol_table_source ol_sites_table = {

@@ -77,8 +77,8 @@ static struct ol_grid *make_token_counts(const struct ol_report_results *r)
     struct ol_grid *g = ol_grid_new(token_counts_columns);
     if (r->has_outliers)
         put_counts(g, "nothing",
-                   &(struct ol_token_counts){r->n_pairs, r->unique.count, r->pooled.count,
-                                             OL_ABSENT});
+                   &(struct ol_token_counts){r->pairs->count, r->unique->count,
+                                             r->pooled->count, OL_ABSENT});
     if (t->without_first != NULL)
         put_counts(g, "first token", t->without_first);
     if (t->without_massive != NULL)

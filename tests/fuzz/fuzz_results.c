@@ -62,8 +62,10 @@ static void compare(const struct ol_report *report)
 static void use(const struct ol_report_results *r)
 {
     struct ol_report_results two[] = {*r, *r};
-    two[1].model.name = "other";
-    two[1].model.n_experts++;
+    struct ol_results_model other = *r->model;
+    other.name = "other";
+    other.n_experts++;
+    two[1].model = &other;
     const struct ol_report one = {.results = two, .n = 1, .top = 20},
                            both = {.results = two, .n = 2, .top = 20};
     print_all(one);
@@ -80,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ol_json *json =
         ol_results_parse((const char *)data, size, "results.json", &err);
     if (ol_report_take(&r, json, "results.json", &err) == 0) {
-        if (ol_published_find(r.model.name, &r.published, &err) == 0)
+        if (ol_published_find(r.model->name, &r.published, &err) == 0)
             use(&r);
     } else if (err.text[0] == '\0' || strstr(err.text, "line -1") != NULL) {
         abort();
