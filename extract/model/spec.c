@@ -6,19 +6,34 @@
 
 #include "extract/model/families/families.h"
 
+/* clang-format off: one line each. */
 const struct ol_family *const ol_families[] = {
-    &ol_family_deepseek_v2,  &ol_family_deepseek_v3,
-    &ol_family_glm4_moe,     &ol_family_gpt_oss,
-    &ol_family_kimi_k2,      &ol_family_llama,
-    &ol_family_llama4,       &ol_family_llama4_text,
-    &ol_family_mistral,      &ol_family_mixtral,
-    &ol_family_olmoe,        &ol_family_phi3,
-    &ol_family_qwen2,        &ol_family_qwen2_moe,
-    &ol_family_qwen3,        &ol_family_qwen3_5,
-    &ol_family_qwen3_5_moe,  &ol_family_qwen3_5_moe_text,
-    &ol_family_qwen3_5_text, &ol_family_qwen3_moe,
-    &ol_family_qwen3_next,   NULL,
+    &ol_family_deepseek_v2,
+    &ol_family_deepseek_v3,
+    &ol_family_glm4_moe,
+    &ol_family_glm4v_moe,
+    &ol_family_gpt_oss,
+    &ol_family_kimi_k2,
+    &ol_family_llama,
+    &ol_family_llama4,
+    &ol_family_llama4_text,
+    &ol_family_mistral,
+    &ol_family_mixtral,
+    &ol_family_olmoe,
+    &ol_family_phi3,
+    &ol_family_qwen2,
+    &ol_family_qwen2_moe,
+    &ol_family_qwen3,
+    &ol_family_qwen3_5,
+    &ol_family_qwen3_5_moe,
+    &ol_family_qwen3_5_moe_text,
+    &ol_family_qwen3_5_text,
+    &ol_family_qwen3_moe,
+    &ol_family_qwen3_next,
+    &ol_family_qwen3_vl_moe,
+    NULL,
 };
+/* clang-format on */
 
 static const struct ol_family *find_family(const char *file, const char *type,
                                            struct ol_error *err)

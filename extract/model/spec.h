@@ -79,6 +79,9 @@ struct ol_layer_spec {
 /* How the experts' matrices lie in a checkpoint that is not quantised. */
 enum ol_expert_layout {
     OL_EXPERTS_SEPARATE, /* a tensor each, [out, in] */
+    /* the same; but under fused_names may lie [n_experts, in, out], gate's columns before
+     * up's */
+    OL_EXPERTS_TURNED,
     /* one tensor for all experts, [n_experts, in, out]; gate and up are one, with gate's
      * columns before up's (HALVES) or at even places (INTERLEAVED) */
     OL_EXPERTS_HALVES,

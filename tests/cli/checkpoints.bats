@@ -303,6 +303,22 @@ PY
     "$PYTHON" "$TESTS/oracle/same_datasets.py" wrapped.h5 alone.h5
 }
 
+@test "experts of Qwen3-VL-MoE may lie in one tensor either way" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    copy qwen3_vl_moe
+    f32 model --ids model/ids.txt -o a.h5
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import fuse_experts as f, numpy as np
+t = f.load("model/model.safetensors")
+for name, (dtype, (n, rows, cols), data) in [(k, v) for k, v in t.items() if ".experts." in k]:
+    turned = np.frombuffer(data, np.uint16).reshape(n, rows, cols).transpose(0, 2, 1)
+    t[name] = (dtype, [n, cols, rows], turned.tobytes())
+f.save("model/model.safetensors", t)
+PY
+    f32 model --ids model/ids.txt -o b.h5
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" a.h5 b.h5
+}
+
 @test "tensors of a layer that nothing reads are named, those that change nothing are not" {
     [ -n "$PYTHON" ] || skip "needs h5py"
     # Biases that config.json no longer speaks of.
@@ -322,7 +338,7 @@ f.save("model/model.safetensors", t)
 PY
     f32 model --ids model/ids.txt -o b.h5 2> messages
     [ ! -s messages ]
-    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
+    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text qwen3_vl_moe glm4v_moe gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
         "$EXTRACT" -q --plan "$GOLDEN/$name" -n 1 -l 8 2> messages > plan.json
         [ ! -s messages ]
     done

@@ -21,6 +21,7 @@ import copy
 import json
 import os
 import sys
+import types
 
 import torch
 import transformers
@@ -349,8 +350,38 @@ MODELS |= {
                  torch.bfloat16),
 }
 
+MODELS |= {
+    "qwen3_vl_moe": ("Qwen3VLMoe", dict(
+        **COMMON, **MOE, head_dim=8, moe_intermediate_size=22, intermediate_size=50,
+        mlp_only_layers=[1], rope_parameters=dict(
+            rope_type="default", rope_theta=5e6, mrope_section=[2, 1, 1],
+            mrope_interleaved=True)), torch.bfloat16),
+    "qwen3_vl_moe-fp8": ("Qwen3VLMoe", dict(
+        **COMMON, **MOE, head_dim=12, moe_intermediate_size=18, intermediate_size=26,
+        decoder_sparse_step=2, attention_bias=True, tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="default", rope_theta=1e5, mrope_section=[2, 2, 2]),
+        quantization_config=dict(quant_method="fp8", weight_block_size=[16, 12])),
+                         torch.bfloat16),
+    "glm4v_moe": ("Glm4vMoe", dict(
+        **COMMON, head_dim=12, moe_intermediate_size=18, intermediate_size=41,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=4, topk_group=2,
+        routed_scaling_factor=2.5, first_k_dense_replace=1, rope_parameters=dict(
+            rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5,
+            mrope_section=[1, 1, 1])), torch.bfloat16),
+    "glm4v_moe-fp8": ("Glm4vMoe", dict(
+        **COMMON, head_dim=16, moe_intermediate_size=15, intermediate_size=41,
+        n_routed_experts=9, num_experts_per_tok=3, n_shared_experts=2, norm_topk_prob=False,
+        attention_bias=False, first_k_dense_replace=0, rope_parameters=dict(
+            rope_type="default", rope_theta=1e5, partial_rotary_factor=0.25,
+            mrope_section=[1, 1, 0]), quantization_config=dict(
+            quant_method="compressed-tensors", format="float-quantized", config_groups=dict(
+                group_0=dict(weights=dict(num_bits=8, type="float", symmetric=True,
+                                          strategy="channel"))))), torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
-FUSED = {"mixtral-fused", "qwen3_5_moe"}
+FUSED = {"mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
+TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
 
 # How modelopt stores each module; its method stands in a file of its own.
 MODELOPT = {"q_proj": "FP8", "k_proj": "FP8", "v_proj": "FP8", "gate_proj": "NVFP4",
@@ -389,6 +420,8 @@ QUANTISERS = {
     "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "llama4-fp8": quantise.fp8_channels,
     "qwen3_5_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
+    "qwen3_vl_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
+    "glm4v_moe-fp8": quantise.fp8_channels,
     "qwen3_moe-fp8": quantise.fp8_tensor,
     "qwen3_moe-int4": lambda w: quantise.compressed(w, 4, True),
     "qwen3_moe-int4-zeros": lambda w: quantise.compressed(w, 12, False),
@@ -426,16 +459,19 @@ class Wrapper:
         return self.head + key if inner == key else self.body + inner
 
 
-def qwen3_5_wrapper(model_type):
+def seeing(model_type):
     return Wrapper(model_type, "model.language_model.", "", ("tie_word_embeddings",),
-                   ("model.visual.patch_embed.proj.bias", "mtp.layers.0.mlp.gate.weight"))
+                   ("model.visual.patch_embed.proj.bias",
+                    "mtp.layers.0.mlp.gate.weight" if model_type.startswith("qwen3_5") else
+                    "model.language_model.layers.3.eh_proj.weight"))
 
 
 LLAMA4 = Wrapper("llama4", "language_model.model.", "language_model.")
 WRAPPERS = {
-    "llama4": LLAMA4, "llama4-fp8": LLAMA4, "qwen3_5": qwen3_5_wrapper("qwen3_5"),
-    "qwen3_5_moe": qwen3_5_wrapper("qwen3_5_moe"),
-    "qwen3_5_moe-fp8": qwen3_5_wrapper("qwen3_5_moe"),
+    "llama4": LLAMA4, "llama4-fp8": LLAMA4, "qwen3_5": seeing("qwen3_5"),
+    "qwen3_5_moe": seeing("qwen3_5_moe"), "qwen3_5_moe-fp8": seeing("qwen3_5_moe"),
+    "qwen3_vl_moe": seeing("qwen3_vl_moe"), "qwen3_vl_moe-fp8": seeing("qwen3_vl_moe"),
+    "glm4v_moe": seeing("glm4v_moe"), "glm4v_moe-fp8": seeing("glm4v_moe"),
 }
 
 # Between router logits: of neighbours among the chosen, and of the last chosen and the first
@@ -452,9 +488,27 @@ def config_of(architecture, values):
         **{k: v for k, v in values.items() if k != "quantization_config"})
 
 
+class TextModel(torch.nn.Module):
+    """The text part of a model of which transformers has no class of its own with a head."""
+
+    def __init__(self, config, model):
+        super().__init__()
+        self.config, self.model = config, model
+        self.lm_head = torch.nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = model.embed_tokens.weight
+
+    def forward(self, ids):
+        states = self.model(input_ids=ids, use_cache=False).last_hidden_state
+        return types.SimpleNamespace(logits=self.lm_head(states))
+
+
 def model_of(architecture, values):
     config = config_of(architecture, values)
     config._attn_implementation = config._experts_implementation = "eager"
+    if not hasattr(transformers, architecture + "ForCausalLM"):
+        model = getattr(transformers, architecture + "TextModel")(config)
+        return type(architecture, (TextModel,), {})(config, model).eval()
     return getattr(transformers, architecture + "ForCausalLM")(config).eval()
 
 
@@ -545,7 +599,9 @@ def hub_tensors(model, name):
     """Views of the parameters under the names and shapes of the Hub's checkpoints."""
     wrapper = WRAPPERS.get(name, Wrapper("", "model."))
     if name in FUSED:
-        return {wrapper.name(key): p for key, p in model.state_dict().items()}
+        turned = name in TURNED
+        return {wrapper.name(key): p.transpose(1, 2) if turned and p.ndim == 3 else p
+                for key, p in model.state_dict().items()}
     mixtral = type(model).__name__.startswith("Mixtral")
     quantised = MODELS[name][1].get("quantization_config")
     split = quantised is not None and quantised["quant_method"] != "mxfp4"

@@ -334,6 +334,8 @@ int main(void)
         "deepseek_v3-half",
         "glm4_moe",
         "glm4_moe-plain",
+        "glm4v_moe",
+        "glm4v_moe-fp8",
         "gpt_oss",
         "gpt_oss-mxfp4",
         "kimi_k2-fp8",
@@ -385,6 +387,8 @@ int main(void)
         "qwen3_moe-tied",
         "qwen3_next",
         "qwen3_next-plain",
+        "qwen3_vl_moe",
+        "qwen3_vl_moe-fp8",
     };
     enum { N = sizeof models / sizeof models[0] };
     enum { WAYS = 4 };

@@ -8,6 +8,7 @@
 extern const struct ol_family ol_family_deepseek_v2;
 extern const struct ol_family ol_family_deepseek_v3;
 extern const struct ol_family ol_family_glm4_moe;
+extern const struct ol_family ol_family_glm4v_moe;
 extern const struct ol_family ol_family_gpt_oss;
 extern const struct ol_family ol_family_kimi_k2;
 extern const struct ol_family ol_family_llama;
@@ -26,6 +27,7 @@ extern const struct ol_family ol_family_qwen3_5_moe_text;
 extern const struct ol_family ol_family_qwen3_5_text;
 extern const struct ol_family ol_family_qwen3_moe;
 extern const struct ol_family ol_family_qwen3_next;
+extern const struct ol_family ol_family_qwen3_vl_moe;
 
 /* What a family's class assumes where config.json is silent. */
 struct ol_family_defaults {

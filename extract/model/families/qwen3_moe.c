@@ -1,5 +1,5 @@
 /* Qwen3-MoE (Qwen3-30B-A3B, 235B-A22B): Qwen3's attention; softmax router; layers may
- * stay dense. */
+ * stay dense. It is also the text part of Qwen3-VL-MoE, without windows. */
 #include "extract/model/families/families.h"
 
 static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
@@ -24,4 +24,33 @@ static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *
     return 0;
 }
 
+static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
+{
+    const struct ol_family_defaults defaults = {
+        .n_kv_heads = 16, .norm_eps = 1e-6, .rope_theta = 500000};
+    if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
+        ol_family_read_attention_bias(config, spec, err) != 0 ||
+        ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||
+        ol_family_read_layer_plan(config, spec, err) != 0 ||
+        /* The router knows no other way. */
+        ol_config_expect_bool(config, "norm_topk_prob", true, err) != 0)
+        return -1;
+    spec->router.renormalize = true;
+    spec->expert_layout = OL_EXPERTS_TURNED;
+    ol_family_set_qk_norm(spec, OL_QK_NORM_HEAD);
+    ol_family_name_experts(spec);
+    return 0;
+}
+
+static int read_wrapped(struct ol_config config, struct ol_spec *spec,
+                        struct ol_error *err)
+{
+    static const struct ol_name_form forms[] = {
+        {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
+    static const char *const left_out[] = {"model.visual.", NULL};
+    static const struct ol_wrapper wrapper = {forms, left_out, false};
+    return ol_family_read_wrapper(config, &wrapper, read_text, spec, err);
+}
+
+const struct ol_family ol_family_qwen3_vl_moe = {"qwen3_vl_moe", read_wrapped};
 const struct ol_family ol_family_qwen3_moe = {"qwen3_moe", read};

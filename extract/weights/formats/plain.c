@@ -76,15 +76,28 @@ static int find_fused_rows(const struct ol_format_search *s,
     return 1;
 }
 
+/* Whether all experts lie in one tensor with their outputs last. */
+static bool is_turned(const struct ol_role_tensor *want, const struct ol_stored_tensor *t)
+{
+    const int64_t stored = want->n_rows * (ol_format_half_of(want->role).is_half ? 2 : 1);
+    return ol_role_has_expert(want->role) &&
+           want->spec->expert_layout == OL_EXPERTS_TURNED && t->rank == 3 &&
+           t->shape[1] == want->n_cols && t->shape[2] == stored;
+}
+
 static int find(const struct ol_format_search *s, struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
     const struct ol_stored_tensor *t = ol_checkpoint_find(s->c, want->name),
                                   *fused = ol_format_find_fused(s);
+    if (t == NULL && fused != NULL)
+        return is_turned(want, fused) ? find_fused(s, fused, weight)
+                                      : find_fused_rows(s, fused, weight);
     if (t == NULL)
-        return fused != NULL ? find_fused_rows(s, fused, weight) : 0;
+        return 0;
+    const enum ol_expert_layout layout = want->spec->expert_layout;
     if (ol_role_has_expert(want->role) &&
-        want->spec->expert_layout != OL_EXPERTS_SEPARATE)
+        (layout == OL_EXPERTS_HALVES || layout == OL_EXPERTS_INTERLEAVED))
         return find_fused(s, t, weight);
     return find_single(s, t, weight);
 }
