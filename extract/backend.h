@@ -112,7 +112,8 @@ struct ol_backend_operations {
     /* Rotate values first .. first + rotary_dim - 1 of every head of x [n, n_heads *
      * head_dim] in place; row i has position i. For the pair (a, b) with angle j:
      * a' = round(round(a c[j]) + round(-b s[j])), b' = round(round(b c[j]) + round(a
-     * s[j])), c and s rounded to the activation type; PAIRS_ONCE rounds only a' and b'.
+     * s[j])), c and s rounded to the activation type; the kinds ONCE round only a' and
+     * b'.
      */
     int (*rope)(struct ol_backend *b, enum ol_rope_kind kind,
                 const struct ol_rope_table *table, int head_dim, int first,

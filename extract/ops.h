@@ -27,11 +27,22 @@ enum ol_norm_kind {
 };
 
 enum ol_rope_kind {
-    OL_ROPE_HALF,  /* pairs (i, i + rotary_dim/2); cos and sin rounded to the activation
-                      type */
-    OL_ROPE_PAIRS, /* pairs (2i, 2i + 1); rounds as HALF does */
+    OL_ROPE_HALF, /* pairs (i, i + rotary_dim/2); cos and sin rounded to the activation
+                     type */
+    OL_ROPE_HALF_ONCE,  /* pairs as HALF's; in float, rounded once at the end */
+    OL_ROPE_PAIRS,      /* pairs (2i, 2i + 1); rounds as HALF does */
     OL_ROPE_PAIRS_ONCE, /* pairs (2i, 2i + 1); in float, rounded once at the end */
 };
+
+static inline bool ol_rope_pairs_neighbours(enum ol_rope_kind kind)
+{
+    return kind == OL_ROPE_PAIRS || kind == OL_ROPE_PAIRS_ONCE;
+}
+
+static inline bool ol_rope_rounds_once(enum ol_rope_kind kind)
+{
+    return kind == OL_ROPE_HALF_ONCE || kind == OL_ROPE_PAIRS_ONCE;
+}
 
 enum ol_attention_kind {
     OL_ATTENTION_FULL,    /* keys j <= i */

@@ -1,7 +1,7 @@
-/* rope: rotary position embedding in place. HALF rotates the pairs (j, j + rotary_dim/2),
- * PAIRS and PAIRS_ONCE (2j, 2j + 1). In the activation type every product and the sum are
- * rounded, as elementwise operations of the reference are; PAIRS_ONCE computes in float.
- */
+/* rope: rotary position embedding in place. HALF and HALF_ONCE rotate the pairs (j, j +
+ * rotary_dim/2), PAIRS and PAIRS_ONCE (2j, 2j + 1). In the activation type every product
+ * and the sum are rounded, as elementwise operations of the reference are; the kinds ONCE
+ * compute in float. */
 #include "extract/cpu/cpu.h"
 
 struct job {
@@ -30,9 +30,9 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
     const struct job *j = arg;
     const int64_t n = j->x.n_cols;
     const int half = j->table->rotary_dim / 2;
-    const bool neighbours = j->kind != OL_ROPE_HALF;
+    const bool neighbours = ol_rope_pairs_neighbours(j->kind);
     const enum ol_dtype rounding =
-        j->kind == OL_ROPE_PAIRS_ONCE ? OL_DTYPE_F32 : j->x.dtype;
+        ol_rope_rounds_once(j->kind) ? OL_DTYPE_F32 : j->x.dtype;
     float *row = ol_cpu_scratch(j->cpu, thread, (size_t)n);
     for (int64_t i = first; i < end; i++) {
         const float *cos = ol_cpu_row(j->table->cos, i);

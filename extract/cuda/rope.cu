@@ -1,6 +1,7 @@
-/* rope: rotary position embedding in place, a block to a row. HALF rotates
- * the pairs (j, j + rotary_dim/2), PAIRS and PAIRS_ONCE (2j, 2j + 1). R is the type that
- * products and sums are rounded to: the activation's, or float for PAIRS_ONCE. */
+/* rope: rotary position embedding in place, a block to a row. HALF and
+ * HALF_ONCE rotate the pairs (j, j + rotary_dim/2), PAIRS and PAIRS_ONCE (2j, 2j + 1). R
+ * is the type that products and sums are rounded to: the activation's, or float for the
+ * kinds ONCE. */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
 
@@ -41,7 +42,7 @@ int ol_cuda_rope(struct ol_backend *b, enum ol_rope_kind kind,
         return ol_fail(err, "cuda: rope: %lld positions, but the table holds %lld",
                        (long long)x.n_rows, (long long)table->n_positions);
     const int half = table->rotary_dim / 2, n_heads = (int)(x.n_cols / head_dim);
-    const bool neighbours = kind != OL_ROPE_HALF;
+    const bool neighbours = ol_rope_pairs_neighbours(kind);
     const struct rope r = {.cos = (const float *)table->cos.data,
                            .sin = (const float *)table->sin.data,
                            .n_cols = x.n_cols,
@@ -55,7 +56,7 @@ int ol_cuda_rope(struct ol_backend *b, enum ol_rope_kind kind,
     if (x.dtype == OL_DTYPE_F32)
         return ol_launch(cuda, err, "rope", rope_kernel<float, float>, blocks, THREADS, 0,
                          r, (float *)x.data);
-    if (kind == OL_ROPE_PAIRS_ONCE)
+    if (ol_rope_rounds_once(kind))
         return ol_launch(cuda, err, "rope", rope_kernel<struct ol_bf16, float>, blocks,
                          THREADS, 0, r, (struct ol_bf16 *)x.data);
     return ol_launch(cuda, err, "rope", rope_kernel<struct ol_bf16, struct ol_bf16>,

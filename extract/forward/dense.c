@@ -51,7 +51,8 @@ static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
         return -1;
     view.point = OL_POINT_DOWN_OUTPUT;
     view.x = down;
-    if (ol_tap(p->taps, &view, err) != 0)
+    if (ol_pass_norm_after(p, OL_ROLE_MLP_POST_NORM, layer, down, err) != 0 ||
+        ol_tap(p->taps, &view, err) != 0)
         return -1;
     return ol_pass_join(p, first, down, err);
 }

@@ -11,6 +11,9 @@
  *                         [+ the shared expert's output]
  *     nll = head(norm(hidden))                                     only if asked for
  *
+ * Some families have norms in other places: norm(mixer(...)) and norm(down(...)) join the
+ * stream, with a norm before the mixer and the MLP too (Gemma) or none (OLMo 2).
+ *
  * Rows are the tokens of all sequences, one after another. hidden, normed and the sum of
  * the experts' outputs hold all rows; everything else is made for a bounded number of
  * them at a time, so memory does not grow with the layers, and with the tokens only by
@@ -41,7 +44,6 @@ static int intervene(struct ol_pass *p, struct ol_error *err)
 static int mix_block(struct ol_pass *p, const struct ol_block *block,
                      struct ol_error *err)
 {
-    const bool linear = p->spec->layers[block->layer].attention == OL_ATTENTION_LINEAR;
     const struct ol_tensor out = ol_tensor_rows(p->mixed, 0, block->n);
     const struct ol_mixer_block rows = {
         .view = ol_pass_view(p, OL_POINT_ATTENTION, block),
@@ -55,7 +57,8 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
     if (ol_pass_see(p, OL_POINT_RESIDUAL_ATTN, block, p->hidden, err) != 0 ||
         ol_pass_norm(p, OL_ROLE_ATTN_NORM, block, err) != 0 ||
         ol_pass_see(p, OL_POINT_LN_ATTN, block, p->normed, err) != 0 ||
-        ol_mixer_run(linear ? p->linear_mixer : p->mixer, &rows, err) != 0 ||
+        ol_mixer_run(p->mixers[ol_mixer_sort(p->spec, block->layer)], &rows, err) != 0 ||
+        ol_pass_norm_after(p, OL_ROLE_ATTN_POST_NORM, block->layer, out, err) != 0 ||
         ol_pass_join(p, block->first, out, err) != 0)
         return -1;
     struct ol_view view = rows.view;
@@ -85,7 +88,7 @@ static int mix(struct ol_pass *p, int layer, struct ol_error *err)
 
 static int mlp_norm(struct ol_pass *p, int layer, struct ol_error *err)
 {
-    if (ol_pass_wait(p, OL_ROLE_MLP_NORM, OL_ROLE_MLP_NORM, layer, err) != 0)
+    if (ol_pass_wait(p, OL_ROLE_MLP_NORM, OL_ROLE_MLP_POST_NORM, layer, err) != 0)
         return -1;
     struct ol_block block = {.layer = layer};
     while (ol_pass_next_block(p, &block))

@@ -130,10 +130,22 @@ int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
 int ol_pass_norm(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
                  struct ol_error *err)
 {
-    return p->op->norm(p->b, p->spec->norm, p->spec->norm_eps,
-                       ol_tensor_rows(p->hidden, block->first, block->n),
-                       ol_pass_weight(p, role, block->layer),
-                       ol_tensor_rows(p->normed, block->first, block->n), err);
+    const struct ol_tensor x = ol_tensor_rows(p->hidden, block->first, block->n),
+                           out = ol_tensor_rows(p->normed, block->first, block->n);
+    const struct ol_columns from = {x, 0, 0}, to = {out, 0, 0};
+    return p->spec->names[role] == NULL
+               ? p->op->copy_columns(p->b, from, to, x.n_cols, 1, err)
+               : p->op->norm(p->b, p->spec->norm, p->spec->norm_eps, x,
+                             ol_pass_weight(p, role, block->layer), out, err);
+}
+
+int ol_pass_norm_after(struct ol_pass *p, enum ol_role role, int layer,
+                       struct ol_tensor x, struct ol_error *err)
+{
+    return p->spec->names[role] == NULL
+               ? 0
+               : p->op->norm(p->b, p->spec->norm, p->spec->norm_eps, x,
+                             ol_pass_weight(p, role, layer), x, err);
 }
 
 /* ---- begin and end ---- */
@@ -165,7 +177,7 @@ static int make_tensors(struct ol_pass *p, struct ol_error *err)
 
 static int make_mixers(struct ol_pass *p, struct ol_error *err)
 {
-    const struct ol_mixer_context context = {
+    struct ol_mixer_context context = {
         .spec = p->spec,
         .backend = p->b,
         .weights = p->stored,
@@ -174,10 +186,10 @@ static int make_mixers(struct ol_pass *p, struct ol_error *err)
         .longest = p->longest,
     };
     for (int l = 0; l < p->spec->n_layers; l++) {
-        const bool linear = p->spec->layers[l].attention == OL_ATTENTION_LINEAR;
-        struct ol_mixer **mixer = linear ? &p->linear_mixer : &p->mixer;
+        struct ol_mixer **mixer = &p->mixers[ol_mixer_sort(p->spec, l)];
+        context.layer = l;
         if (*mixer == NULL)
-            *mixer = ol_mixer_new(ol_mixer_kind_of(p->spec, l), &context, err);
+            *mixer = ol_mixer_new(&context, err);
         if (*mixer == NULL)
             return -1;
     }
@@ -247,8 +259,8 @@ void ol_pass_clear(struct ol_pass *p)
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         p->op->tensor_free(p->b, tensors[i]);
     ol_experts_free(p->experts);
-    ol_mixer_free(p->mixer);
-    ol_mixer_free(p->linear_mixer);
+    for (int i = 0; i < OL_MIXER_SORTS; i++)
+        ol_mixer_free(p->mixers[i]);
     free(p->arm_starts);
     free(p->all_rows);
 }

@@ -19,10 +19,9 @@ struct ol_pass {
     int64_t n_rows, longest;
     int64_t *arm_starts; /* [arms + 2]: the baseline's first row, each arm's, the end */
     struct ol_layer_weights stored;
-    struct ol_mixer *mixer;        /* of layers with attention */
-    struct ol_mixer *linear_mixer; /* of the others; NULL when there are none */
-    struct ol_experts *experts;    /* NULL in a dense model */
-    int32_t *all_rows;             /* [n_rows]: 0, 1, 2, ... */
+    struct ol_mixer *mixers[OL_MIXER_SORTS]; /* NULL: no layer is of that sort */
+    struct ol_experts *experts;              /* NULL in a dense model */
+    int32_t *all_rows;                       /* [n_rows]: 0, 1, 2, ... */
 
     /* The backend's. */
     struct ol_tensor hidden, normed;       /* [n_rows, d_model] */
@@ -85,9 +84,14 @@ int ol_pass_see(struct ol_pass *p, enum ol_point point, const struct ol_block *b
 int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
                  struct ol_error *err);
 
-/* normed = norm(hidden), with the weight of that role. */
+/* normed = norm(hidden), with the weight of that role; hidden as it is where the model
+ * has no such norm. */
 int ol_pass_norm(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
                  struct ol_error *err);
+
+/* x = norm(x), where the model has a norm of that role: before x joins the stream. */
+int ol_pass_norm_after(struct ol_pass *p, enum ol_role role, int layer,
+                       struct ol_tensor x, struct ol_error *err);
 
 /* A dense layer's MLP joins the stream (dense.c); the likelihoods after the last layer
  * are shown (head.c). */

@@ -211,11 +211,16 @@ static void common_name(const char *name, char *room, size_t bytes)
     static const char text[] = "text_config.", groups[] = "quantization_config."
                                                           "config_groups.";
     static const char *const ropes[] = {"rope_scaling.", "rope_parameters."};
+    static const char *const types[] = {"full_attention.", "sliding_attention."};
     if (strncmp(name, text, sizeof text - 1) == 0)
         name += sizeof text - 1;
     for (size_t i = 0; i < 2; i++)
         if (strncmp(name, ropes[i], strlen(ropes[i])) == 0) {
-            snprintf(room, bytes, "rope.%s", name + strlen(ropes[i]));
+            name += strlen(ropes[i]);
+            for (size_t k = 0; k < sizeof types / sizeof types[0]; k++)
+                if (strncmp(name, types[k], strlen(types[k])) == 0)
+                    name += strlen(types[k]);
+            snprintf(room, bytes, "rope.%s", name);
             return;
         }
     const char *group = strncmp(name, groups, sizeof groups - 1) == 0

@@ -27,10 +27,10 @@ static double n_pairs(const struct ol_layer_spec *layer,
     return pairs;
 }
 
-static double attention(const struct ol_spec *spec, const struct ol_layer_spec *layer,
+static double attention(const struct ol_spec *spec, int layer,
                         const struct ol_cost_tokens *tokens)
 {
-    const struct ol_attention_spec *a = &spec->attention;
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
     const double d = spec->d_model, heads = a->n_heads;
     const double q_width = heads * a->head_dim, o_width = heads * a->value_dim;
     double weights = q_width * (a->gated ? 2 : 1) * d + o_width * d +
@@ -40,7 +40,7 @@ static double attention(const struct ol_spec *spec, const struct ol_layer_spec *
                   a->kv_rank * (q_width - heads * a->rope.rotary_dim + o_width) +
                   o_width * d + (a->q_rank > 0 ? a->q_rank * (d + q_width) : q_width * d);
     return 2 * n_tokens(tokens) * weights +
-           2 * (q_width + o_width) * n_pairs(layer, tokens);
+           2 * (q_width + o_width) * n_pairs(&spec->layers[layer], tokens);
 }
 
 /* The state is read and written once per token. */
@@ -58,9 +58,9 @@ static double delta_net(const struct ol_spec *spec, const struct ol_cost_tokens 
 double ol_cost_mixer(const struct ol_spec *spec, int layer,
                      const struct ol_cost_tokens *tokens)
 {
-    const struct ol_layer_spec *l = &spec->layers[layer];
-    return l->attention == OL_ATTENTION_LINEAR ? delta_net(spec, tokens)
-                                               : attention(spec, l, tokens);
+    return spec->layers[layer].attention == OL_ATTENTION_LINEAR
+               ? delta_net(spec, tokens)
+               : attention(spec, layer, tokens);
 }
 
 double ol_cost_router(const struct ol_spec *spec, int layer,

@@ -85,7 +85,9 @@ static const struct {
     [OL_ROLE_DELTA_A_LOG] = {PLACE_LINEAR, ONE, DELTA_HEADS},
     [OL_ROLE_DELTA_NORM] = {PLACE_LINEAR, ONE, DELTA_VALUE_DIM},
     [OL_ROLE_DELTA_OUT] = {PLACE_LINEAR, D_MODEL, DELTA_VALUES},
+    [OL_ROLE_ATTN_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_MLP_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_MLP_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_GATE_UP] = {PLACE_DENSE, TWICE_D_FF, D_MODEL},
@@ -105,9 +107,9 @@ static const struct {
     [OL_ROLE_EXPERT_DOWN_BIAS] = {PLACE_EXPERT, ONE, D_MODEL},
 };
 
-static int64_t size_of(const struct ol_spec *spec, enum size size)
+static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
 {
-    const struct ol_attention_spec *a = &spec->attention;
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const bool flat = a->qk_norm == OL_QK_NORM_FLAT;
     const int64_t delta_keys = (int64_t)d->n_key_heads * d->key_dim;
@@ -261,8 +263,8 @@ bool ol_role_next(struct ol_role_tensor *t)
             return false;
     } while (!ol_role_exists(t->spec, t->role, t->layer));
     t->vector = roles[t->role].rows == ONE;
-    t->n_rows = size_of(t->spec, roles[t->role].rows);
-    t->n_cols = size_of(t->spec, roles[t->role].cols);
+    t->n_rows = size_of(t->spec, roles[t->role].rows, t->layer);
+    t->n_cols = size_of(t->spec, roles[t->role].cols, t->layer);
     expand(t->spec->names[t->role], t, t->name);
     t->fused_name[0] = '\0';
     if (t->spec->fused_names[t->role] != NULL)

@@ -19,6 +19,8 @@ const struct ol_family *const ol_families[] = {
     &ol_family_llama4_text,
     &ol_family_mistral,
     &ol_family_mixtral,
+    &ol_family_olmo2,
+    &ol_family_olmo3,
     &ol_family_olmoe,
     &ol_family_phi3,
     &ol_family_qwen2,
@@ -89,6 +91,13 @@ void ol_spec_clear(struct ol_spec *spec)
     *spec = (struct ol_spec){0};
 }
 
+const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer)
+{
+    const bool own = spec->layers[layer].attention == OL_ATTENTION_SLIDING &&
+                     spec->sliding.n_heads > 0;
+    return own ? &spec->sliding : &spec->attention;
+}
+
 const char *ol_attention_kind_name(enum ol_attention_kind kind)
 {
     static const char *const names[] = {
@@ -132,12 +141,17 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
 
 struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
 {
-    const struct ol_attention_spec *a = &spec->attention;
+    const struct ol_attention_spec *a = &spec->attention, *sliding = &spec->sliding;
     const struct ol_delta_net_spec *d = &spec->delta_net;
-    const int64_t depths[] = {spec->d_model,  (int64_t)a->n_heads * a->value_dim,
-                              spec->d_ff,     spec->d_expert,
-                              spec->d_shared, a->q_rank,
-                              a->kv_rank,     (int64_t)d->n_value_heads * d->value_dim};
+    const int64_t depths[] = {spec->d_model,
+                              (int64_t)a->n_heads * a->value_dim,
+                              (int64_t)sliding->n_heads * sliding->value_dim,
+                              spec->d_ff,
+                              spec->d_expert,
+                              spec->d_shared,
+                              a->q_rank,
+                              a->kv_rank,
+                              (int64_t)d->n_value_heads * d->value_dim};
     struct ol_product_sizes sizes = {0, spec->d_model, spec->vocab_size};
     for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
         sizes.deepest = depths[i] > sizes.deepest ? depths[i] : sizes.deepest;

@@ -135,7 +135,7 @@ enum ol_role {
     OL_ROLE_FINAL_NORM, /* [d_model] */
     OL_ROLE_LM_HEAD,    /* [vocab_size, d_model] */
     /* one per layer; a bias has the length of its product's output */
-    OL_ROLE_ATTN_NORM, /* [d_model] */
+    OL_ROLE_ATTN_NORM, /* [d_model]; none: the mixer takes the stream as it is */
     OL_ROLE_Q_A,       /* latent: [q_rank, d_model] */
     OL_ROLE_Q_A_BIAS,
     OL_ROLE_Q_A_NORM, /* [q_rank] */
@@ -170,10 +170,13 @@ enum ol_role {
     OL_ROLE_DELTA_CONV,    /* [channels, 1, kernel], channels: all q, all k, all v */
     OL_ROLE_DELTA_DT_BIAS, /* [value heads] */
     OL_ROLE_DELTA_A_LOG,
-    OL_ROLE_DELTA_NORM, /* [value_dim] */
-    OL_ROLE_DELTA_OUT,  /* [d_model, value heads * value_dim] */
-    OL_ROLE_MLP_NORM,   /* [d_model] */
-    OL_ROLE_GATE,       /* dense layers: [d_ff, d_model] */
+    OL_ROLE_DELTA_NORM,     /* [value_dim] */
+    OL_ROLE_DELTA_OUT,      /* [d_model, value heads * value_dim] */
+    OL_ROLE_ATTN_POST_NORM, /* [d_model]: of what the mixer gives, before it joins the
+                               stream */
+    OL_ROLE_MLP_NORM,       /* [d_model] */
+    OL_ROLE_MLP_POST_NORM,  /* [d_model]: likewise of what the MLP gives */
+    OL_ROLE_GATE,           /* dense layers: [d_ff, d_model] */
     OL_ROLE_UP,
     OL_ROLE_GATE_UP,           /* [2 * d_ff, d_model]: both in one, in place of these */
     OL_ROLE_DOWN,              /* [d_model, d_ff] */
@@ -220,6 +223,7 @@ struct ol_spec {
     enum ol_norm_kind norm;
     double norm_eps;
     struct ol_attention_spec attention;
+    struct ol_attention_spec sliding;   /* SLIDING layers', n_heads 0: as the others' */
     struct ol_delta_net_spec delta_net; /* n_value_heads 0: no linear layers */
     struct ol_router_spec router;       /* n_experts 0: dense model */
     struct ol_glu_spec glu;
@@ -255,6 +259,9 @@ extern const struct ol_family *const ol_families[]; /* ends with NULL */
 int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
                  struct ol_config_notes *notes, struct ol_error *err);
 void ol_spec_clear(struct ol_spec *spec);
+
+/* The attention of a layer that has one. */
+const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer);
 
 /* Kind of every layer as a JSON array: [{"layer":0,"kind":"moe","attention":"full"},
  * ...]. */

@@ -13,21 +13,20 @@ int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_in
 {
     const struct ol_layer_spec *l = &spec->layers[layer];
     const bool linear = l->attention == OL_ATTENTION_LINEAR;
-    const bool latent = !linear && spec->attention.kv_rank > 0;
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
+    const bool latent = !linear && a->kv_rank > 0;
     switch (input) {
     case OL_INPUT_MIXED:
         return linear ? (int64_t)spec->delta_net.n_value_heads * spec->delta_net.value_dim
-                      : (int64_t)spec->attention.n_heads * spec->attention.value_dim;
+                      : (int64_t)a->n_heads * a->value_dim;
     case OL_INPUT_QUERY_LATENT:
-        return latent ? spec->attention.q_rank : 0;
+        return latent ? a->q_rank : 0;
     case OL_INPUT_KEY_LATENT:
-        return latent ? spec->attention.kv_rank : 0;
+        return latent ? a->kv_rank : 0;
     case OL_INPUT_QUERIES:
-        return latent ? (int64_t)spec->attention.n_heads *
-                            (spec->attention.head_dim - spec->attention.rope.rotary_dim)
-                      : 0;
+        return latent ? (int64_t)a->n_heads * (a->head_dim - a->rope.rotary_dim) : 0;
     case OL_INPUT_VALUES:
-        return latent ? (int64_t)spec->attention.n_heads * spec->attention.kv_rank : 0;
+        return latent ? (int64_t)a->n_heads * a->kv_rank : 0;
     case OL_INPUT_MLP_DOWN:
         return l->moe ? 0 : spec->d_ff;
     case OL_INPUT_SHARED_DOWN:

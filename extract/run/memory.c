@@ -40,26 +40,13 @@ static int64_t most(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static int64_t mixer_width(const struct ol_spec *spec)
-{
-    int64_t width = 0;
-    bool attention = false, linear = false;
-    for (int l = 0; l < spec->n_layers; l++) {
-        bool *seen =
-            spec->layers[l].attention == OL_ATTENTION_LINEAR ? &linear : &attention;
-        if (!*seen)
-            width += ol_mixer_width(ol_mixer_kind_of(spec, l), spec);
-        *seen = true;
-    }
-    return width;
-}
-
 /* Tensors, where they are; and what is on the host whatever the backend. */
 static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *plan)
 {
     const struct ol_spec *spec = need->what.spec;
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
     const bool moe = spec->router.n_experts > 0;
+    const struct ol_mixer_sizes mixers = ol_mixer_sizes(spec);
     const int64_t stream = 2 * need->part_rows * d * size;
     const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
@@ -67,7 +54,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
     const int64_t logits =
         need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
-    const int64_t blocks = plan->buffers.block_rows * (mixer_width(spec) + d) * size;
+    const int64_t blocks = plan->buffers.block_rows * (mixers.width + d) * size;
     const int dense_widths = spec->names[OL_ROLE_GATE_UP] != NULL ? 4 : 2;
     const int64_t dense =
         spec->d_ff > 0
@@ -76,8 +63,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t experts = moe ? ol_experts_buffer_bytes(spec, plan->buffers.group_rows,
                                                           need->part_rows, size)
                                 : 0;
-    const int64_t rope =
-        2 * need->longest * spec->attention.rope.rotary_dim * (int64_t)sizeof(float);
+    const int64_t rope = 2 * need->longest * mixers.rope * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
     const int64_t states = need->n_rows * d * size;
     const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;

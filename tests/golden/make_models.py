@@ -379,6 +379,28 @@ MODELS |= {
                                           strategy="channel"))))), torch.bfloat16),
 }
 
+# Without norms before attention and MLP.
+MODELS |= {
+    "olmo2": ("Olmo2", dict(
+        **COMMON, intermediate_size=37, rope_theta=500000.0), torch.bfloat16),
+    "olmo2-bias": ("Olmo2", dict(
+        **{**COMMON, "num_key_value_heads": 6}, intermediate_size=33, attention_bias=True,
+        tie_word_embeddings=True), torch.bfloat16),
+    "olmo3": ("Olmo3", dict(
+        **{**COMMON, "num_hidden_layers": 4}, intermediate_size=31, sliding_window=5,
+        rope_theta=500000.0, rope_scaling=dict(
+            rope_type="yarn", factor=8.0, beta_fast=4.0, beta_slow=1.0,
+            attention_factor=1.2079441541679836, original_max_position_embeddings=16)),
+              torch.bfloat16),
+    "olmo3-types": ("Olmo3", dict(
+        **COMMON, intermediate_size=34, sliding_window=7, attention_bias=True,
+        layer_types=["full_attention", "sliding_attention", "full_attention"],
+        rope_parameters=dict(full_attention=dict(rope_type="linear", factor=3.0,
+                                                 rope_theta=20000.0),
+                             sliding_attention=dict(rope_type="default",
+                                                    rope_theta=1000.0))), torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
 TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
@@ -687,11 +709,24 @@ def run(model, ids):
                 found.setdefault(f"{key}.router_{name}", []).append(value.clone())
         return hook
 
+    def keep_input(key):
+        def hook(module, args, kwargs):
+            x = args[0] if args else kwargs["hidden_states"]
+            found.setdefault(key, []).append(x[0].float().clone())
+        return hook
+
     hooks = []
     for i, layer in enumerate(model.model.layers):
-        hooks.append(layer.input_layernorm.register_forward_hook(keep(f"{i:03}.ln_attn")))
-        hooks.append(
-            layer.post_attention_layernorm.register_forward_hook(keep(f"{i:03}.ln_mlp")))
+        attn, mlp = f"{i:03}.ln_attn", f"{i:03}.ln_mlp"
+        if hasattr(layer, "input_layernorm"):
+            before_mlp = getattr(layer, "pre_feedforward_layernorm",
+                                 layer.post_attention_layernorm)
+            hooks.append(layer.input_layernorm.register_forward_hook(keep(attn)))
+            hooks.append(before_mlp.register_forward_hook(keep(mlp)))
+        else:
+            for module, site in ((layer.self_attn, attn), (layer.mlp, mlp)):
+                hooks.append(module.register_forward_pre_hook(keep_input(site),
+                                                              with_kwargs=True))
         mlp = layer.mlp if hasattr(layer, "mlp") else layer.feed_forward
         for router in ("gate", "router"):
             if hasattr(mlp, router):

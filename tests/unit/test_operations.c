@@ -304,7 +304,7 @@ static size_t clip_and_add(struct ol_backend *b, void *bytes)
     return n;
 }
 
-static size_t rope(struct ol_backend *b, void *bytes)
+static size_t rope_of(struct ol_backend *b, enum ol_rope_kind kind, void *bytes)
 {
     struct ol_error err = {0};
     enum { N = 301, HEADS = 3, D = 14, ROTARY = 10 };
@@ -318,7 +318,7 @@ static size_t rope(struct ol_backend *b, void *bytes)
     test_upload(b, table.sin, sines);
     struct ol_tensor x = random_tensor(b, N, HEADS * D, 5);
     double *want = tensor_values(b, x);
-    OK(b->op->rope(b, OL_ROPE_HALF, &table, D, 0, x, &err));
+    OK(b->op->rope(b, kind, &table, D, 0, x, &err));
     for (int i = 0; i < N; i++)
         for (int h = 0; h < HEADS; h++)
             for (int j = 0; j < ROTARY / 2; j++) {
@@ -329,9 +329,11 @@ static size_t rope(struct ol_backend *b, void *bytes)
                 v[j + ROTARY / 2] = q * cos(angle) + p * sin(angle);
             }
     double *found = tensor_values(b, x);
-    /* Three roundings in the activation type; angles up to 300 in float. */
+    /* Three roundings in the activation type, or one; angles up to 300 in float. */
+    const bool once = kind == OL_ROPE_HALF_ONCE;
     for (size_t i = 0; i < count(x); i++) {
-        const double allowed = b->dtype == OL_DTYPE_BF16 ? 5 * 3 * 0x1p-8 : 3e-4;
+        const double rounding = once ? fabs(want[i]) * 0x1p-8 + 3e-4 : 5 * 3 * 0x1p-8;
+        const double allowed = b->dtype == OL_DTYPE_BF16 ? rounding : 3e-4;
         if (fabs(found[i] - want[i]) > allowed)
             fail_msg("rope: value %zu is %g, expected %g", i, found[i], want[i]);
     }
@@ -345,6 +347,16 @@ static size_t rope(struct ol_backend *b, void *bytes)
     b->op->tensor_free(b, &table.cos);
     b->op->tensor_free(b, &table.sin);
     return n;
+}
+
+static size_t rope(struct ol_backend *b, void *bytes)
+{
+    return rope_of(b, OL_ROPE_HALF, bytes);
+}
+
+static size_t rope_once(struct ol_backend *b, void *bytes)
+{
+    return rope_of(b, OL_ROPE_HALF_ONCE, bytes);
 }
 
 static void attention_of(struct ol_backend *b, const struct ol_attention_args *a,
@@ -1020,6 +1032,7 @@ static const struct {
     {"matmul", matmul},
     {"clip, add, add_sum", clip_and_add},
     {"rope", rope},
+    {"rope, rounded once", rope_once},
     {"attention", attention},
     {"glu", glu},
     {"route", route},

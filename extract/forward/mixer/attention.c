@@ -9,9 +9,9 @@
 
 enum { Q_AND_GATE, QKV, Q, K, V, GATE, HEADS };
 
-static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
+static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a,
+                   int64_t w[OL_MIXER_BUFFERS])
 {
-    const struct ol_attention_spec *a = &spec->attention;
     w[Q] = w[HEADS] = (int64_t)a->n_heads * a->head_dim;
     w[K] = w[V] = (int64_t)a->n_kv_heads * a->head_dim;
     if (spec->names[OL_ROLE_QKV] != NULL)
@@ -24,7 +24,7 @@ static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
 
 static int split_gate(struct ol_mixer *m, int64_t n, struct ol_error *err)
 {
-    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_attention_spec *a = m->attention;
     const struct ol_tensor both = ol_mixer_rows(m, Q_AND_GATE, n);
     const int64_t d = a->head_dim;
     const struct ol_columns queries = {both, 0, 2 * d}, gates = {both, d, 2 * d};
@@ -59,7 +59,7 @@ static int project_as_one(struct ol_mixer *m, const struct ol_mixer_block *block
 static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
                    struct ol_error *err)
 {
-    const bool gated = m->c.spec->attention.gated;
+    const bool gated = m->attention->gated;
     const int64_t n = block->n_rows;
     const int l = block->layer;
     if (m->c.spec->names[OL_ROLE_QKV] != NULL)
@@ -82,9 +82,9 @@ static int normalise(struct ol_mixer *m, int layer, struct ol_tensor q,
                      struct ol_tensor k, struct ol_error *err)
 {
     const struct ol_spec *spec = m->c.spec;
-    if (spec->attention.qk_norm != OL_QK_NORM_FLAT) {
-        q = ol_tensor_split(q, spec->attention.head_dim);
-        k = ol_tensor_split(k, spec->attention.head_dim);
+    if (m->attention->qk_norm != OL_QK_NORM_FLAT) {
+        q = ol_tensor_split(q, m->attention->head_dim);
+        k = ol_tensor_split(k, m->attention->head_dim);
     }
     if (m->op->norm(m->c.backend, spec->norm, spec->norm_eps, q,
                     ol_mixer_weight(m, OL_ROLE_Q_NORM, layer), q, err) != 0)
@@ -95,7 +95,7 @@ static int normalise(struct ol_mixer *m, int layer, struct ol_tensor q,
 
 static int clip(struct ol_mixer *m, int64_t n, struct ol_error *err)
 {
-    const double limit = m->c.spec->attention.clip_qkv;
+    const double limit = m->attention->clip_qkv;
     for (int i = Q; limit > 0 && i <= V; i++)
         if (m->op->clip(m->c.backend, ol_mixer_rows(m, i, n), limit, err) != 0)
             return -1;
@@ -106,7 +106,7 @@ static int clip(struct ol_mixer *m, int64_t n, struct ol_error *err)
 static int place(struct ol_mixer *m, int layer, struct ol_tensor q, struct ol_tensor k,
                  struct ol_error *err)
 {
-    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_attention_spec *a = m->attention;
     struct ol_backend *b = m->c.backend;
     if (m->c.spec->layers[layer].no_rope)
         return m->temperature != NULL ? m->op->scale_rows(b, q, m->temperature, err) : 0;
@@ -119,7 +119,7 @@ static int place(struct ol_mixer *m, int layer, struct ol_tensor q, struct ol_te
 static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
                   int64_t n, struct ol_error *err)
 {
-    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_attention_spec *a = m->attention;
     const struct ol_layer_spec *l = &m->c.spec->layers[block->layer];
     const struct ol_attention_args args = {
         .n_heads = a->n_heads,
@@ -143,7 +143,7 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
 static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err)
 {
-    const enum ol_qk_norm qk_norm = m->c.spec->attention.qk_norm;
+    const enum ol_qk_norm qk_norm = m->attention->qk_norm;
     const int64_t n = block->n_rows;
     const struct ol_tensor heads = ol_mixer_rows(m, HEADS, n);
     if (project(m, block, err) != 0)
@@ -154,8 +154,8 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         return -1;
     if (clip(m, n, err) != 0 || ol_mixer_each_sequence(m, block, attend, err) != 0)
         return -1;
-    if (m->c.spec->attention.gated && m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads,
-                                                  ol_mixer_rows(m, GATE, n), err) != 0)
+    if (m->attention->gated && m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads,
+                                           ol_mixer_rows(m, GATE, n), err) != 0)
         return -1;
     if (ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)
         return -1;

@@ -14,8 +14,10 @@ static bool is_grouped(const struct ol_spec *spec)
     return spec->names[OL_ROLE_DELTA_QKVZ] != NULL;
 }
 
-static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
+static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a,
+                   int64_t w[OL_MIXER_BUFFERS])
 {
+    (void)a;
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const int64_t keys = (int64_t)d->n_key_heads * d->key_dim;
     const int64_t values = (int64_t)d->n_value_heads * d->value_dim;

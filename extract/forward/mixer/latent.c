@@ -15,9 +15,9 @@ static int rotary(const struct ol_spec *spec)
     return spec->attention.rope.rotary_dim;
 }
 
-static void widths(const struct ol_spec *spec, int64_t w[OL_MIXER_BUFFERS])
+static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a,
+                   int64_t w[OL_MIXER_BUFFERS])
 {
-    const struct ol_attention_spec *a = &spec->attention;
     w[Q_LATENT] = a->q_rank;
     w[Q] = w[K] = (int64_t)a->n_heads * a->head_dim;
     w[LATENT] = a->kv_rank;

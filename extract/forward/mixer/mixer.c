@@ -7,25 +7,44 @@
 
 #include "extract/model/rope_table.h"
 
-const struct ol_mixer_kind *ol_mixer_kind_of(const struct ol_spec *spec, int layer)
+static const struct ol_mixer_kind *kind_of(const struct ol_spec *spec, int layer)
 {
     if (spec->layers[layer].attention == OL_ATTENTION_LINEAR)
         return &ol_mixer_delta_net;
-    return spec->attention.kv_rank > 0 ? &ol_mixer_latent : &ol_mixer_attention;
+    return ol_spec_attention(spec, layer)->kv_rank > 0 ? &ol_mixer_latent
+                                                       : &ol_mixer_attention;
 }
 
-int64_t ol_mixer_width(const struct ol_mixer_kind *kind, const struct ol_spec *spec)
+int ol_mixer_sort(const struct ol_spec *spec, int layer)
 {
-    int64_t widths[OL_MIXER_BUFFERS] = {0}, sum = 0;
-    kind->widths(spec, widths);
-    for (int i = 0; i < OL_MIXER_BUFFERS; i++)
-        sum += widths[i];
-    return sum;
+    if (spec->layers[layer].attention == OL_ATTENTION_LINEAR)
+        return 0;
+    return ol_spec_attention(spec, layer) == &spec->sliding ? 1 : 2;
+}
+
+struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec)
+{
+    bool seen[OL_MIXER_SORTS] = {false};
+    struct ol_mixer_sizes sizes = {0, 0};
+    for (int l = 0; l < spec->n_layers; l++) {
+        bool *known = &seen[ol_mixer_sort(spec, l)];
+        const struct ol_mixer_kind *kind = kind_of(spec, l);
+        const struct ol_attention_spec *a = ol_spec_attention(spec, l);
+        int64_t widths[OL_MIXER_BUFFERS] = {0};
+        if (*known)
+            continue;
+        *known = true;
+        kind->widths(spec, a, widths);
+        for (int i = 0; i < OL_MIXER_BUFFERS; i++)
+            sizes.width += widths[i];
+        sizes.rope += kind->has_positions ? a->rope.rotary_dim : 0;
+    }
+    return sizes;
 }
 
 static int make_rope(struct ol_mixer *m, struct ol_error *err)
 {
-    const struct ol_rope_spec *rope = &m->c.spec->attention.rope;
+    const struct ol_rope_spec *rope = &m->attention->rope;
     struct ol_backend *b = m->c.backend;
     const int64_t half = rope->rotary_dim / 2, n = m->c.longest;
     float *cosines = ol_xmalloc((size_t)(n * half) * sizeof *cosines);
@@ -46,7 +65,7 @@ static int make_rope(struct ol_mixer *m, struct ol_error *err)
 
 static void make_temperature(struct ol_mixer *m)
 {
-    const struct ol_attention_spec *a = &m->c.spec->attention;
+    const struct ol_attention_spec *a = m->attention;
     if (a->temperature_floor <= 0)
         return;
     m->temperature = ol_xcalloc((size_t)m->c.longest, sizeof *m->temperature);
@@ -57,8 +76,7 @@ static void make_temperature(struct ol_mixer *m)
     }
 }
 
-struct ol_mixer *ol_mixer_new(const struct ol_mixer_kind *kind,
-                              const struct ol_mixer_context *context,
+struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
                               struct ol_error *err)
 {
     struct ol_mixer *m = ol_xcalloc(1, sizeof *m);
@@ -66,15 +84,16 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_kind *kind,
     int64_t widths[OL_MIXER_BUFFERS] = {0};
     m->c = *context;
     m->op = b->op;
-    m->kind = kind;
-    kind->widths(context->spec, widths);
+    m->kind = kind_of(context->spec, context->layer);
+    m->attention = ol_spec_attention(context->spec, context->layer);
+    m->kind->widths(context->spec, m->attention, widths);
     for (int i = 0; i < OL_MIXER_BUFFERS; i++)
         if (widths[i] > 0 && m->op->tensor_new(b, b->dtype, context->block_rows,
                                                widths[i], &m->buffers[i], err) != 0)
             goto fail;
-    if (kind->has_positions && make_rope(m, err) != 0)
+    if (m->kind->has_positions && make_rope(m, err) != 0)
         goto fail;
-    if (kind->has_positions)
+    if (m->kind->has_positions)
         make_temperature(m);
     return m;
 fail:

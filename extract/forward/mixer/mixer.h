@@ -13,6 +13,7 @@ enum { OL_MIXER_BUFFERS = 9 };
 struct ol_mixer_context {
     /* All borrowed. */
     const struct ol_spec *spec;
+    int layer; /* any of those that it mixes */
     struct ol_backend *backend;
     struct ol_layer_weights weights;
     struct ol_taps *taps;
@@ -24,6 +25,7 @@ struct ol_mixer {
     struct ol_mixer_context c;
     const struct ol_backend_operations *op;
     const struct ol_mixer_kind *kind;
+    const struct ol_attention_spec *attention;
     struct ol_tensor buffers[OL_MIXER_BUFFERS]; /* [block_rows, width] */
     struct ol_rope_table rope;                  /* of kinds with positions */
     float *temperature;                         /* [longest] or NULL */
@@ -43,21 +45,27 @@ struct ol_mixer_block {
 struct ol_mixer_kind {
     bool has_positions; /* wants the rope table */
     /* Values per row of every buffer; 0: not needed. */
-    void (*widths)(const struct ol_spec *spec, int64_t widths[OL_MIXER_BUFFERS]);
+    void (*widths)(const struct ol_spec *spec, const struct ol_attention_spec *attention,
+                   int64_t widths[OL_MIXER_BUFFERS]);
     int (*run)(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err);
 };
 extern const struct ol_mixer_kind ol_mixer_attention, ol_mixer_latent, ol_mixer_delta_net;
 
-/* The kind of a layer. */
-const struct ol_mixer_kind *ol_mixer_kind_of(const struct ol_spec *spec, int layer);
+/* Layers of one sort share a mixer, and its buffers: their kind and sizes are the same.
+ */
+enum { OL_MIXER_SORTS = 3 };
+int ol_mixer_sort(const struct ol_spec *spec, int layer);
 
-/* Values per row of all its buffers together. */
-int64_t ol_mixer_width(const struct ol_mixer_kind *kind, const struct ol_spec *spec);
+/* What the mixer of each sort that the model has needs: values per row of its buffers
+ * together, and per position of its rope table. */
+struct ol_mixer_sizes {
+    int64_t width, rope;
+};
+struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec);
 
 /* NULL on failure. The layer's weights must be resident when it runs. */
-struct ol_mixer *ol_mixer_new(const struct ol_mixer_kind *kind,
-                              const struct ol_mixer_context *context,
+struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
                               struct ol_error *err);
 void ol_mixer_free(struct ol_mixer *m); /* NULL is fine */
 int ol_mixer_run(struct ol_mixer *m, const struct ol_mixer_block *block,

@@ -366,6 +366,15 @@ void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window)
     }
 }
 
+void ol_family_set_pattern(struct ol_spec *spec, int64_t period, int64_t window)
+{
+    for (int64_t l = 0; l < spec->n_layers; l++)
+        if ((l + 1) % period != 0) {
+            spec->layers[l].attention = OL_ATTENTION_SLIDING;
+            spec->layers[l].window = (int)window;
+        }
+}
+
 int ol_family_read_layer_plan(struct ol_config config, struct ol_spec *spec,
                               struct ol_error *err)
 {

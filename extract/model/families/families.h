@@ -16,6 +16,8 @@ extern const struct ol_family ol_family_llama4;
 extern const struct ol_family ol_family_llama4_text;
 extern const struct ol_family ol_family_mistral;
 extern const struct ol_family ol_family_mixtral;
+extern const struct ol_family ol_family_olmo2;
+extern const struct ol_family ol_family_olmo3;
 extern const struct ol_family ol_family_olmoe;
 extern const struct ol_family ol_family_phi3;
 extern const struct ol_family ol_family_qwen2;
@@ -96,6 +98,9 @@ void ol_family_name_fused_experts(struct ol_spec *spec);
 /* Give layers first, first + 1, ... a sliding window when window > 0. */
 void ol_family_set_sliding(struct ol_spec *spec, int64_t first, int64_t window);
 
+/* Let layers slide but every period-th. */
+void ol_family_set_pattern(struct ol_spec *spec, int64_t period, int64_t window);
+
 /* use_sliding_window, sliding_window and max_window_layers: layers from that on slide, or
  * what layer_types says. */
 int ol_family_read_late_sliding(struct ol_config config, struct ol_spec *spec,
@@ -146,6 +151,12 @@ int ol_family_read_dense_first(struct ol_config config, int64_t otherwise,
 /* Rotary embeddings; rope->rotary_dim is a whole head's on entry. */
 int ol_family_read_rope(struct ol_config config, const struct ol_family_defaults *d,
                         struct ol_rope_spec *rope, struct ol_error *err);
+
+/* The same from rope_parameters' object of a type of layers, as transformers 5 writes it
+ * where they differ; *found: there is one, else *rope stays as it is. */
+int ol_family_read_rope_of(struct ol_config config, const char *type,
+                           const struct ol_family_defaults *d, struct ol_rope_spec *rope,
+                           bool *found, struct ol_error *err);
 
 /* The object with the rope's keys, whichever of its names it has; may be empty. */
 int ol_family_rope_section(struct ol_config config, struct ol_config *rope,

@@ -134,14 +134,14 @@ static int read_scaling(struct ol_config config, struct ol_config s,
                    config.file, scaling ? "rope_scaling" : "rope_parameters", type);
 }
 
-int ol_family_read_rope(struct ol_config config, const struct ol_family_defaults *d,
-                        struct ol_rope_spec *rope, struct ol_error *err)
+/* From an object of the rope's keys. */
+static int read_rope(struct ol_config config, struct ol_config s,
+                     const struct ol_family_defaults *d, struct ol_rope_spec *rope,
+                     struct ol_error *err)
 {
-    struct ol_config s;
     double theta, partial;
     const double whole = d->partial_rotary > 0 ? d->partial_rotary : 1;
-    if (ol_family_rope_section(config, &s, err) != 0 ||
-        ol_config_real_or(config, "rope_theta", theta_range, d->rope_theta, &theta,
+    if (ol_config_real_or(config, "rope_theta", theta_range, d->rope_theta, &theta,
                           err) != 0 ||
         ol_config_real_or(s, "rope_theta", theta_range, theta, &rope->theta, err) != 0 ||
         ol_config_real_or(config, "partial_rotary_factor", share_range, whole, &partial,
@@ -161,4 +161,30 @@ int ol_family_read_rope(struct ol_config config, const struct ol_family_defaults
             err, "%s: partial_rotary_factor is %g, but this family rotates whole heads",
             config.file, partial);
     return read_scaling(config, s, rope, err);
+}
+
+int ol_family_read_rope(struct ol_config config, const struct ol_family_defaults *d,
+                        struct ol_rope_spec *rope, struct ol_error *err)
+{
+    struct ol_config s;
+    return ol_family_rope_section(config, &s, err) == 0
+               ? read_rope(config, s, d, rope, err)
+               : -1;
+}
+
+int ol_family_read_rope_of(struct ol_config config, const char *type,
+                           const struct ol_family_defaults *d, struct ol_rope_spec *rope,
+                           bool *found, struct ol_error *err)
+{
+    struct ol_config all, s;
+    const int whole = rope->rotary_dim;
+    const enum ol_rope_kind kind = rope->kind;
+    if (ol_config_section(config, "rope_parameters", &all, err) != 0 ||
+        ol_config_section(all, type, &s, err) != 0)
+        return -1;
+    *found = s.json != NULL;
+    if (!*found)
+        return 0;
+    *rope = (struct ol_rope_spec){.kind = kind, .rotary_dim = whole};
+    return read_rope(config, s, d, rope, err);
 }
