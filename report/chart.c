@@ -38,19 +38,28 @@ static void draw_mark(FILE *out, int i, bool shaped, double x, double y, double 
         ol_svg_circle(out, x, y, radius, fill_class(i), tip);
 }
 
-double ol_chart_legend(FILE *out, double x, double y, const struct ol_series *series,
-                       int n)
+int ol_chart_legend(FILE *out, struct ol_legend_area area, const struct ol_series *series,
+                    int n)
 {
+    double x = area.x, y = area.y;
+    int rows = 1;
     for (int i = 0; i < n; i++) {
+        const double width = 32 + ol_chart_text_width(series[i].name);
+        if (x > area.x && x + width > area.right) {
+            x = area.x;
+            y += OL_LEGEND_ROW;
+            rows++;
+        }
         const double xs[] = {x, x + 26}, ys[] = {y, y};
-        if (series[i].no_line)
+        if (out != NULL && series[i].no_line)
             draw_mark(out, i, true, x + 13, y, 4.5, NULL);
-        else
+        else if (out != NULL)
             ol_svg_path(out, xs, ys, 2, line_class(i), i);
-        ol_svg_text(out, x + 32, y + 4, 's', "", "%s", series[i].name);
-        x += 32 + ol_chart_text_width(series[i].name) + 18;
+        if (out != NULL)
+            ol_svg_text(out, x + 32, y + 4, 's', "", "%s", series[i].name);
+        x += width + 18;
     }
-    return x;
+    return rows;
 }
 
 /* The first word of an axis title: "layer" of "layer (first to last)". */
@@ -118,9 +127,16 @@ static void draw_all(FILE *out, const struct ol_chart *chart)
 void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *given)
 {
     struct ol_chart chart = *given;
-    const double height = chart.height > 0 ? chart.height : 320,
-                 width = chart.width > 0 ? chart.width : OL_FIGURE_WIDTH;
-    const double bottom = height - OL_FIGURE_BOTTOM;
+    const double width = chart.width > 0 ? chart.width
+                         : c->width > 0  ? c->width
+                                         : OL_FIGURE_WIDTH;
+    const struct ol_legend_area names = {OL_FIGURE_LEFT, 14, width};
+    const int rows = chart.n_series > 1
+                         ? ol_chart_legend(NULL, names, chart.series, chart.n_series)
+                         : 1;
+    const double top = OL_FIGURE_TOP + (rows - 1) * OL_LEGEND_ROW,
+                 height = (chart.height > 0 ? chart.height : 320) + top - OL_FIGURE_TOP,
+                 bottom = height - OL_FIGURE_BOTTOM;
     chart.x.low = chart.y.low = INFINITY;
     chart.x.high = chart.y.high = -INFINITY;
     for (int i = 0; i < chart.n_series; i++) {
@@ -137,11 +153,11 @@ void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *given)
     chart.x.start = OL_FIGURE_LEFT;
     chart.x.end = width - OL_FIGURE_RIGHT;
     chart.y.start = bottom;
-    chart.y.end = OL_FIGURE_TOP;
+    chart.y.end = top;
     ol_svg_open(c, width, height);
     if (chart.n_series > 1)
-        ol_chart_legend(c->out, OL_FIGURE_LEFT, 14, chart.series, chart.n_series);
-    ol_axis_draw_x(c->out, &chart.x, OL_FIGURE_TOP, bottom);
+        ol_chart_legend(c->out, names, chart.series, chart.n_series);
+    ol_axis_draw_x(c->out, &chart.x, top, bottom);
     ol_axis_draw_y(c->out, &chart.y, OL_FIGURE_LEFT, chart.x.end);
     draw_all(c->out, &chart);
     ol_svg_close(c);

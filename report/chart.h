@@ -31,11 +31,18 @@ enum {
     OL_FIGURE_BOTTOM = 48
 };
 
+struct ol_legend_area {
+    double x, y, right;
+};
+enum { OL_LEGEND_ROW = 18 };
+
 void ol_chart_draw(const struct ol_canvas *c, const struct ol_chart *chart);
 
-/* Names beside samples of their lines, from (x, y) on; returns the x behind the last. */
-double ol_chart_legend(FILE *out, double x, double y, const struct ol_series *series,
-                       int n);
+/* Names beside samples of their lines, in rows of OL_LEGEND_ROW that begin at x and end
+ * before `right`, the first at the height y; returns how many rows. out NULL: only that.
+ */
+int ol_chart_legend(FILE *out, struct ol_legend_area area, const struct ol_series *series,
+                    int n);
 /* About how wide a text of 12 pixels is. */
 double ol_chart_text_width(const char *text);
 

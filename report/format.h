@@ -19,11 +19,13 @@ struct ol_format {
     /* Whether the report has what the options ask for, or NULL. */
     int (*check)(const struct ol_report *report, struct ol_error *err);
     /* What is written becomes the format's own by this, or NULL: it is that already. */
-    int (*convert)(FILE *written, FILE *out, struct ol_error *err);
+    int (*convert)(const struct ol_report *report, FILE *written, FILE *out,
+                   struct ol_error *err);
     /* The first result compared with the second, or NULL. */
     void (*write_diff)(const struct ol_report *report, FILE *out);
 };
 extern const struct ol_format *const ol_formats[]; /* ends with NULL */
+extern const struct ol_format ol_html_format;
 
 /* Reasons to read a result with care, one at a time: call with *state 0 first, until it
  * returns NULL. The caller frees. */

@@ -3,8 +3,7 @@
 #include <string.h>
 
 extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
-    ol_html_format, ol_svg_format, ol_png_format, ol_study_format,
-    ol_super_experts_format;
+    ol_svg_format, ol_png_format, ol_pdf_format, ol_study_format, ol_super_experts_format;
 
 /* One line each. */
 /* clang-format off */
@@ -15,6 +14,7 @@ const struct ol_format *const ol_formats[] = {
     &ol_csv_format,
     &ol_svg_format,
     &ol_png_format,
+    &ol_pdf_format,
     &ol_study_format,
     &ol_super_experts_format,
     NULL,

@@ -165,6 +165,11 @@ static long label_every(long given, double cell, double room)
     return steps[i];
 }
 
+static double whole_width(const struct ol_heatmap *m)
+{
+    return m->width > 0 ? m->width : OL_FIGURE_WIDTH;
+}
+
 static void draw_labels(FILE *out, const struct ol_heatmap *m, double top, double width,
                         double height)
 {
@@ -185,7 +190,7 @@ static void draw_labels(FILE *out, const struct ol_heatmap *m, double top, doubl
         else
             ol_svg_text(out, OL_FIGURE_LEFT - 7, y, 'e', "mu", "%ld", r);
     }
-    ol_svg_text(out, (OL_FIGURE_LEFT + OL_FIGURE_WIDTH - OL_FIGURE_RIGHT) / 2.0,
+    ol_svg_text(out, (OL_FIGURE_LEFT + whole_width(m) - OL_FIGURE_RIGHT) / 2.0,
                 bottom + 34, 'm', "mu", "%s", m->x_title);
     ol_svg_text_up(out, 12, (top + bottom) / 2, m->y_title);
 }
@@ -193,7 +198,7 @@ static void draw_labels(FILE *out, const struct ol_heatmap *m, double top, doubl
 void ol_heatmap_put(FILE *out, const struct ol_heatmap *m, double top)
 {
     struct ol_axis scale;
-    const double area = OL_FIGURE_WIDTH - OL_FIGURE_LEFT - OL_FIGURE_RIGHT,
+    const double area = whole_width(m) - OL_FIGURE_LEFT - OL_FIGURE_RIGHT,
                  width = area / (double)(m->n_columns > 0 ? m->n_columns : 1),
                  height = row_height(m);
     scale_of(m, &scale);
@@ -212,7 +217,10 @@ void ol_heatmap_put(FILE *out, const struct ol_heatmap *m, double top)
 
 void ol_heatmap_draw(const struct ol_canvas *c, const struct ol_heatmap *m)
 {
-    ol_svg_open(c, OL_FIGURE_WIDTH, ol_heatmap_height(m));
-    ol_heatmap_put(c->out, m, 0);
+    struct ol_heatmap map = *m;
+    if (map.width == 0)
+        map.width = c->width;
+    ol_svg_open(c, whole_width(&map), ol_heatmap_height(&map));
+    ol_heatmap_put(c->out, &map, 0);
     ol_svg_close(c);
 }

@@ -21,6 +21,7 @@ struct ol_heatmap {
     bool log;
     double low, high;             /* of the scale; both 0: of the values */
     double row_height;            /* 0: as fits */
+    double width;                 /* of the whole drawing; 0: usual */
     const bool *marked;           /* [n_rows][n_columns] cells with a ring, or NULL */
     long column_every, row_every; /* labels; 0: as many as fit */
 };

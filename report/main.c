@@ -16,19 +16,20 @@ struct command {
     bool diff;
 };
 
-static const char formats[] = "markdown, html, json, csv, svg, png, study, super-experts";
+static const char formats[] =
+    "markdown, html, pdf, json, csv, svg, png, study, super-experts";
 
 static enum ol_options_result parse(struct command *c, int argc, char **argv,
                                     struct ol_texts *files)
 {
     const struct ol_option options[] = {
         {'f', "format", OL_OPTION_TEXT, &c->format, "FORMAT",
-         "markdown (default), html, json, csv, svg, png, study or\nsuper-experts", 0, 0,
-         NULL},
+         "markdown (default), html, pdf, json, csv, svg, png, study\nor super-experts", 0,
+         0, NULL},
         {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
          "report (default: standard output)", 0, 0, NULL},
         {0, "figure", OL_OPTION_TEXT, &c->figure, "NAME",
-         "the figure of --format svg or png; \"help\" lists them", 0, 0, NULL},
+         "the figure of --format svg, png or pdf; \"help\" lists\nthem", 0, 0, NULL},
         {0, "table", OL_OPTION_TEXT, &c->table, "NAME",
          "a table for --format csv; \"help\" lists them", 0, 0, NULL},
         {0, "label", OL_OPTION_TEXTS, &c->labels, "TEXT",
@@ -84,8 +85,8 @@ static int check_command(const struct command *c, const struct ol_format *format
     const bool draws = ol_svg_format_is(format);
     if (draws && c->figure == NULL)
         return ol_usage_error("--format %s needs --figure NAME", format->name);
-    if (!draws && c->figure != NULL)
-        return ol_usage_error("--figure needs --format svg or png");
+    if (!draws && c->figure != NULL && !is(format->name, "pdf"))
+        return ol_usage_error("--figure needs --format svg, png or pdf");
     if (c->figure != NULL && ol_svg_format_find(c->figure) != 0)
         return ol_usage_error("--figure: there is no '%s'; --figure help lists them",
                               c->figure);
@@ -99,8 +100,8 @@ static int check_command(const struct command *c, const struct ol_format *format
                               n_files > 0 ? n_files : 1);
     if (c->diff && n_files != 2)
         return ol_usage_error("diff needs two results files, found %zu", n_files);
-    if (c->diff && format->write_diff == NULL)
-        return ol_usage_error("diff is written as markdown or html, not as %s",
+    if (c->diff && (format->write_diff == NULL || c->figure != NULL))
+        return ol_usage_error("diff is written as markdown, html or pdf, not as %s",
                               format->name);
     return 0;
 }
@@ -117,13 +118,13 @@ static int read_one(struct ol_report_results *r, const char *file, struct ol_err
 }
 
 static int write_converted(const struct ol_format *format, const struct ol_report *report,
-                           struct ol_atomic_file *file, struct ol_error *err)
+                           bool diff, struct ol_atomic_file *file, struct ol_error *err)
 {
     FILE *written = tmpfile();
     if (written == NULL)
         return ol_fail_errno(err, "no temporary file");
-    format->write(report, written);
-    const int status = format->convert(written, ol_atomic_stream(file), err);
+    (diff ? format->write_diff : format->write)(report, written);
+    const int status = format->convert(report, written, ol_atomic_stream(file), err);
     fclose(written);
     return status;
 }
@@ -138,7 +139,7 @@ static int write_report(const struct command *c, const struct ol_format *format,
         return -1;
     if (format->convert == NULL) {
         (c->diff ? format->write_diff : format->write)(report, ol_atomic_stream(file));
-    } else if (write_converted(format, report, file, err) != 0) {
+    } else if (write_converted(format, report, c->diff, file, err) != 0) {
         ol_atomic_discard(file);
         return -1;
     }

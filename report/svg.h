@@ -11,6 +11,7 @@ struct ol_canvas {
     FILE *out;
     bool standalone;
     const char *title; /* for those who do not see it */
+    double width;      /* of a chart or a map that says nothing of it; 0: usual */
 };
 
 void ol_svg_open(const struct ol_canvas *c, double width, double height);

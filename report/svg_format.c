@@ -1,9 +1,9 @@
-/* One figure as a file: --format svg or png, --figure NAME. */
+/* One figure as a file, --figure NAME: --format svg, png or pdf; and pages as PDF. */
 #include <string.h>
 
+#include "report/convert.h"
 #include "report/figures.h"
 #include "report/format.h"
-#include "report/png.h"
 #include "report/survey.h"
 
 static const char published[] = "published";
@@ -49,11 +49,11 @@ static int check(const struct ol_report *report, struct ol_error *err)
     return 0;
 }
 
-static void write(const struct ol_report *report, FILE *out)
+static void draw(const struct ol_report *report, double width, FILE *out)
 {
     const struct ol_figure *f = ol_figure_find(report->figure);
     const struct ol_survey_figure *s = ol_survey_find(report->figure);
-    struct ol_canvas canvas = {.out = out, .standalone = true};
+    struct ol_canvas canvas = {.out = out, .standalone = true, .width = width};
     if (f != NULL) {
         canvas.title = f->title;
         f->draw(&report->results[0], &canvas);
@@ -66,9 +66,54 @@ static void write(const struct ol_report *report, FILE *out)
     }
 }
 
+static void write(const struct ol_report *report, FILE *out)
+{
+    draw(report, 0, out);
+}
+
+static int to_png(const struct ol_report *report, FILE *written, FILE *out,
+                  struct ol_error *err)
+{
+    (void)report;
+    return ol_convert_to_png(written, out, err);
+}
+
 const struct ol_format ol_svg_format = {.name = "svg", .write = write, .check = check};
 const struct ol_format ol_png_format = {
-    .name = "png", .write = write, .check = check, .convert = ol_png_convert};
+    .name = "png", .write = write, .check = check, .convert = to_png};
+
+/* ---- PDF: a figure as wide as a column of a paper, or the page ---- */
+
+static int check_pdf(const struct ol_report *report, struct ol_error *err)
+{
+    return report->figure != NULL ? check(report, err) : 0;
+}
+
+static void write_pdf(const struct ol_report *report, FILE *out)
+{
+    if (report->figure != NULL)
+        draw(report, OL_COLUMN_PIXELS, out);
+    else
+        ol_html_format.write(report, out);
+}
+
+static void write_pdf_diff(const struct ol_report *report, FILE *out)
+{
+    ol_html_format.write_diff(report, out);
+}
+
+static int to_pdf(const struct ol_report *report, FILE *written, FILE *out,
+                  struct ol_error *err)
+{
+    return (report->figure != NULL ? ol_convert_to_pdf : ol_convert_page)(written, out,
+                                                                          err);
+}
+
+const struct ol_format ol_pdf_format = {.name = "pdf",
+                                        .write = write_pdf,
+                                        .check = check_pdf,
+                                        .convert = to_pdf,
+                                        .write_diff = write_pdf_diff};
 
 bool ol_svg_format_is(const struct ol_format *format)
 {

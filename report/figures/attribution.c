@@ -156,7 +156,7 @@ static void draw_attribution(const struct ol_report_results *r, const struct ol_
     const struct ol_series kinds[] = {{.name = "routed expert", .no_line = true},
                                       {.name = "attention", .no_line = true},
                                       {.name = "shared expert or MLP", .no_line = true}};
-    ol_chart_legend(c->out, 8, 14, kinds, 3);
+    ol_chart_legend(c->out, (struct ol_legend_area){8, 14, OL_FIGURE_WIDTH}, kinds, 3);
     for (int64_t i = 0; i < n; i++)
         draw_feature(c->out, features[i], width * (double)(i % columns),
                      34 + block * (double)(i / columns), &s);

@@ -275,7 +275,7 @@ PY
     [ "$status" -eq 1 ]
     [[ "$output" == *"figure histograms: not in these results. It needs"* ]]
     for arguments in "-f svg small.json" "--figure load small.json" "-f svg --figure nothing small.json" \
-                     "--table load small.json" "-f csv --table nothing small.json" "-f pdf small.json" \
+                     "--table load small.json" "-f csv --table nothing small.json" "-f docx small.json" \
                      "diff small.json" "-f csv diff small.json other.json"; do
         run "$REPORT" $arguments
         [ "$status" -eq 2 ]

@@ -337,7 +337,7 @@ PY
         '--imatrix x --statistics sites' '--imatrix x --summaries' '--colour'; do
         refused 2 "(try 'ol-analyze --help')" "$ANALYZE" nowhere $options
     done
-    for options in '--top 0' '--top x' '-f pdf' '-f svg' '-f svg --figure none' '--figure features' \
+    for options in '--top 0' '--top x' '-f docx' '-f svg' '-f svg --figure none' '--figure features' \
         '--table none -f csv' '--table sites' 'diff' '--top'; do
         refused 2 "(try 'ol-report --help')" "$REPORT" $options
     done

@@ -499,6 +499,64 @@ PY
     [ "$status" -eq 2 ]
 }
 
+@test "a figure as PDF is as wide as a column, its texts of 7 points" {
+    for figure in magnitudes stream experts; do
+        "$REPORT" -f pdf --figure $figure planted.json -o figure.pdf
+        "$REPORT" -f pdf --figure $figure planted.json | cmp - figure.pdf
+        "$PYTHON" - <<'PY'
+import re
+pdf = open("figure.pdf", "rb").read()
+assert pdf.startswith(b"%PDF-") and b"%%EOF" in pdf[-32:]
+width, height = map(float, re.search(rb"MediaBox \[ *0 0 ([0-9.]+) ([0-9.]+)", pdf).groups())
+assert abs(width - 86 / 25.4 * 72) < 0.5 and 100 < height < 700, (width, height)
+PY
+    done
+    # What needs a page's width has it; what is on a page is as wide as ever.
+    "$REPORT" -f pdf --figure attribution planted.json | grep -aq 'MediaBox \[ *0 0 466\.'
+    "$REPORT" -f svg --figure stream planted.json | grep -q 'viewBox="0 0 800 320"'
+    PATH=/nowhere run "$REPORT" -f pdf --figure stream planted.json -o other.pdf
+    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *"needs rsvg-convert"* ]]
+    [ ! -e other.pdf ]
+}
+
+@test "a page as PDF is made by a browser, or says what it needs" {
+    "$REPORT" -f html planted.json -o page.html
+    mkdir -p browser folder
+    # One that prints the page into its file.
+    cat >browser/google-chrome <<'SH'
+#!/bin/sh
+for word; do
+    case $word in
+    --print-to-pdf=*) to=${word#*=} ;;
+    file://*) from=${word#file://} ;;
+    esac
+done
+echo noise >&2
+echo noise
+[ ! -e fails ] || exit 3
+{ echo %PDF-; cat "$from"; } >"$to"
+SH
+    chmod +x browser/google-chrome
+    cp -s "$(command -v rm)" "$(command -v cat)" browser
+    TMPDIR=$PWD/folder PATH=$PWD/browser run "$REPORT" -f pdf planted.json -o page.pdf
+    [ "$status" -eq 0 ] && [ -z "$output" ]
+    { echo %PDF-; cat page.html; } | cmp - page.pdf
+    [ -z "$(ls folder)" ]
+    touch fails
+    TMPDIR=$PWD/folder PATH=$PWD/browser run "$REPORT" -f pdf planted.json -o other.pdf
+    [ "$status" -eq 1 ] && [ "$output" = "ol-report: google-chrome failed" ]
+    [ ! -e other.pdf ] && [ -z "$(ls folder)" ]
+    PATH=/nowhere run "$REPORT" -f pdf planted.json -o other.pdf
+    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *"needs a browser: none of chromium, "* ]]
+    [ ! -e other.pdf ]
+    if command -v chromium >/dev/null; then
+        "$REPORT" -f pdf planted.json -o page.pdf
+        grep -aq '^%PDF-' page.pdf && grep -aq '/Type /Page\b' page.pdf
+    fi
+}
+
 @test "counts come with their margin, super experts with what noise gives, sites with layers" {
     "$REPORT" planted.json > report.md
     section 'Super experts' | grep -q "by the published rule, .* (too few experts for the rule)"
