@@ -180,9 +180,7 @@ int ol_hub_file_read(void *file, int64_t offset, size_t n, void *bytes,
 
 /* ---- whole ---- */
 
-/* The file of a snapshot, where that has it. */
-static char *find_cached(const struct ol_hub_place *place,
-                         char commit[OL_HUB_COMMIT_BYTES])
+char *ol_hub_file_find(const struct ol_hub_place *place, char commit[OL_HUB_COMMIT_BYTES])
 {
     if (!ol_hub_place_commit(place, commit))
         return NULL;
@@ -195,20 +193,12 @@ static char *find_cached(const struct ol_hub_place *place,
     return NULL;
 }
 
-bool ol_hub_file_is_there(const struct ol_hub_place *place)
-{
-    char commit[OL_HUB_COMMIT_BYTES];
-    char *path = find_cached(place, commit);
-    free(path);
-    return path != NULL;
-}
-
 char *ol_hub_file_fetch(const struct ol_hub_place *place,
                         char commit[OL_HUB_COMMIT_BYTES], struct ol_error *err)
 {
     struct ol_hub_download d = {0};
     const struct ol_hub_entry *entry;
-    char *path = find_cached(place, commit);
+    char *path = ol_hub_file_find(place, commit);
     if (path != NULL)
         return path;
     if (ol_hub_is_offline()) {

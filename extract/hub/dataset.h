@@ -53,11 +53,12 @@ int ol_hub_file_read(void *file, int64_t offset, size_t n, void *bytes,
 
 /* ---- whole ---- */
 
-/* Whether the cache has it. */
-bool ol_hub_file_is_there(const struct ol_hub_place *place);
+/* Its path in the cache, to be freed, and its commit; NULL when it is not there. */
+char *ol_hub_file_find(const struct ol_hub_place *place,
+                       char commit[OL_HUB_COMMIT_BYTES]);
 
-/* Its path in the cache, to be freed, and its commit: as the cache has it, else fetched,
- * unless the environment says offline. NULL on failure. */
+/* The same; it is fetched where it is not there, unless the environment says offline.
+ * NULL on failure. */
 char *ol_hub_file_fetch(const struct ol_hub_place *place,
                         char commit[OL_HUB_COMMIT_BYTES], struct ol_error *err);
 

@@ -203,10 +203,20 @@ static int fetch(struct text *t, struct ol_error *err)
     return status;
 }
 
+/* Out of a file that somebody has fetched whole, else out of what is kept, and the rest
+ * from the Hub. */
 static int read_column(struct text *t, struct ol_error *err)
 {
-    const int status = read_kept(t, err);
-    return status != 0 ? (status < 0 ? -1 : 0) : fetch(t, err);
+    char *path = ol_hub_file_find(&t->place, t->commit);
+    int status = 0;
+    if (path == NULL) {
+        status = read_kept(t, err);
+        return status != 0 ? (status < 0 ? -1 : 0) : fetch(t, err);
+    }
+    status = ol_column_read_file(path, t->column, t->take, t->arg, err);
+    t->enough = status == OL_ENOUGH;
+    free(path);
+    return status < 0 ? -1 : 0;
 }
 
 /* Any other file, whole. */
@@ -272,8 +282,7 @@ static void announce_column(const char *item, const char *address, struct text *
 static void announce_whole(const char *item, const struct text *t)
 {
     char *folder = ol_hub_place_folder(&t->place);
-    if (!ol_hub_file_is_there(&t->place))
-        ol_note("%s: will be fetched whole to %s", item, folder);
+    ol_note("%s: will be fetched whole to %s", item, folder);
     free(folder);
 }
 
@@ -285,10 +294,12 @@ void ol_remote_announce(const char *item, const char *field)
     char *address = named != NULL ? named_address(named, 0) : ol_xstrdup(item);
     if (!ol_hub_is_offline() &&
         open_text(&t, address, named != NULL ? NULL : field, &ignored) == 0) {
-        if (is_parquet(t.place.path))
+        char *there = ol_hub_file_find(&t.place, t.commit);
+        if (there == NULL && is_parquet(t.place.path))
             announce_column(item, address, &t);
-        else
+        else if (there == NULL)
             announce_whole(item, &t);
+        free(there);
     }
     ol_hub_place_clear(&t.place);
     free(address);

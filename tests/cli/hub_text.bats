@@ -21,8 +21,8 @@ setup_file() {
     cd "$BATS_FILE_TMPDIR"
     data_set "$REPO" "$FILE" 700 --group 300
     data_set "$REPO" sample/packed.parquet 2000 --gzip
-    data_set datasets/HuggingFaceFW/fineweb-edu sample/10BT/000_00000.parquet 250
-    data_set datasets/HuggingFaceFW/fineweb-edu sample/10BT/001_00000.parquet 250 --from 250
+    data_set datasets/HuggingFaceFW/fineweb-edu sample/10BT/000_00000.parquet 100
+    data_set datasets/HuggingFaceFW/fineweb-edu sample/10BT/001_00000.parquet 100 --from 100
     gzip <a.jsonl >"root/$REPO/lines.jsonl.gz"
     zstd -q <a.jsonl >"root/$REPO/lines.jsonl.zst"
     printf '{"body": "It was a pleasant day."}\n' >"root/$REPO/other.jsonl"
@@ -146,6 +146,20 @@ assert a == b' rows "$(kept)"
     HF_HUB_OFFLINE=1 says_not 'is not in the cache, and HF_HUB_OFFLINE forbids' -t "hf://$REPO/none.jsonl"
 }
 
+@test "a Parquet file that is in the cache is read there" {
+    snapshot=$CACHE/datasets--org--texts/snapshots/$PINNED
+    mkdir -p "$snapshot/sample" "$CACHE/datasets--org--texts/refs"
+    cp "$(from "$REPO")/$FILE" "$snapshot/sample"
+    printf %s "$PINNED" >"$CACHE/datasets--org--texts/refs/main"
+    ask log >/dev/null
+    tokenize -n 1 -l 60000 -t "$BATS_FILE_TMPDIR/a.jsonl" >want
+    tokenize -n 1 -l 60000 -t "$ADDRESS" 2>said | cmp - want
+    HF_HUB_OFFLINE=1 tokenize -n 1 -l 60000 -t "hf://$REPO@$PINNED/$FILE" | cmp - want
+    [ -z "$(ask log)" ]
+    [ ! -s said ]
+    [ -z "$(kept)" ]
+}
+
 @test "what is not there, and no address" {
     says_not 'datasets/org/texts: has no file sample/b.parquet at that revision' -t "hf://$REPO/sample/b.parquet"
     says_not 'datasets/org/texts: has no file none/b.parquet at that revision' -t "hf://$REPO/none/b.parquet"
@@ -182,6 +196,48 @@ assert a == b' rows "$(kept)"
     ask set "$REPO"
 }
 
+@test "a disk that is full, and a process that is killed, leave what is kept as it was" {
+    ! sanitized || skip 'sanitizers and preloaded calls do not go together'
+    tokenize -n 3 -l 64 -t "$ADDRESS" >first 2>/dev/null
+    tokenize -n 1 -l 30000 -t "$BATS_FILE_TMPDIR/a.jsonl" >want
+    kept >before
+    for fault in 'fsync 1 ENOSPC' 'rename 1 ENOSPC' 'rename 2 ENOSPC' 'fsync 1 KILL' 'rename 1 KILL' 'rename 2 KILL'; do
+        read -r call at error <<<"$fault"
+        status=0
+        LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=$call FAULT_AT=$at FAULT_ERROR=$error FAULT_ON_FROM=1 \
+            "$EXTRACT" -q --tokenize -n 1 -l 30000 -t "$ADDRESS" "$DEMO" >got 2>said || status=$?
+        echo "$fault: $status: $(cat said)"
+        if [ "$error" = KILL ]; then [ "$status" -eq 137 ]; else
+            [ "$status" -eq 1 ]
+            [ "$(grep -c 'No space left on device' said)" -eq 1 ]
+            [ -z "$(find "$CACHE" -name 'unnamed*')" ]
+        fi
+        kept | grep /first- | diff before -
+        HF_HUB_OFFLINE=1 tokenize -n 3 -l 64 -t "$ADDRESS" | cmp - first
+        find "$CACHE" -name 'unnamed*' -delete
+    done
+    tokenize -n 1 -l 30000 -t "$ADDRESS" 2>/dev/null | cmp - want
+    mkdir small
+    mount -t tmpfs -o size=96k tmpfs small 2>/dev/null || skip 'no right to mount'
+    status=0
+    HF_HUB_CACHE=$PWD/small "$EXTRACT" -q --tokenize -n 1 -l 30000 -t "$ADDRESS" "$DEMO" >got 2>said || status=$?
+    cat said
+    files=$(find small -name '*.jsonl*')
+    umount small
+    [ "$status" -eq 1 ]
+    grep -q 'No space left on device' said
+    [ -z "$files" ]
+}
+
+@test "two processes at once keep one text" {
+    tokenize -n 1 -l 30000 -t "$BATS_FILE_TMPDIR/a.jsonl" >want
+    for i in 1 2 3; do tokenize -n 1 -l 30000 -t "$ADDRESS" >"got$i" 2>/dev/null & done
+    wait
+    for i in 1 2 3; do cmp "got$i" want; done
+    [ "$(kept | wc -l)" -eq 1 ]
+    HF_HUB_OFFLINE=1 tokenize -n 1 -l 30000 -t "$ADDRESS" | cmp - want
+}
+
 @test "fineweb-edu: a pinned commit, file after file" {
     ask set datasets/HuggingFaceFW/fineweb-edu "{\"commit\": \"$PINNED\"}"
     tokenize -n 2 -l 100 -t "$BATS_FILE_TMPDIR/000_00000.jsonl" >want
@@ -191,9 +247,8 @@ assert a == b' rows "$(kept)"
     ask log | cut -d' ' -f1 | sort | uniq -c | tr -s ' \n' ' ' | grep -qx ' 2 hub 4 store ' || { ask log && return 1; }
     # Both files as one text.
     cat "$BATS_FILE_TMPDIR"/00[01]_00000.jsonl >both.jsonl
-    tokenize -n 40 -l 2000 -t both.jsonl >want
-    "$EXTRACT" -q "$DEMO" -t fineweb-edu -n 40 -l 2000 --layers 0 --store none -o both.h5
-    "$EXTRACT" -q "$DEMO" -t both.jsonl -n 40 -l 2000 --layers 0 --store none -o json.h5
+    "$EXTRACT" -q "$DEMO" -t fineweb-edu -n 10 -l 3000 --layers 0 --store none -o both.h5
+    "$EXTRACT" -q "$DEMO" -t both.jsonl -n 10 -l 3000 --layers 0 --store none -o json.h5
     "$PYTHON" - "$PINNED" <<'END'
 import h5py, sys
 both, json = (h5py.File(name + ".h5")["input"] for name in ("both", "json"))
