@@ -15,7 +15,8 @@ static const char *const harmless[] = {
     "bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id unk_token_id "
     "mask_token_id decoder_start_token_id image_token_id image_token_index "
     "video_token_id video_token_index vision_start_token_id vision_end_token_id "
-    "vision_token_id audio_token_id boi_token_index eoi_token_index boi_token_id "
+    "media_placeholder_token_id vision_token_id audio_token_id boi_token_index "
+    "eoi_token_index boi_token_id "
     "eoi_token_id forced_bos_token_id forced_eos_token_id suppress_tokens "
     "begin_suppress_tokens bad_words_ids tokenizer_class prefix",
     /* where the file comes from, and how others load it */
@@ -43,14 +44,16 @@ static const char *const harmless[] = {
     "pretraining_tp ep_size expert_parallel chunk_size_feed_forward pruned_heads "
     "tie_encoder_decoder is_decoder cross_attention_hidden_size",
     /* parts that are not run: vision, sound, the prediction of later tokens */
-    "vision_config audio_config image_size num_nextn_predict_layers mtp_num_layers "
-    "mtp_num_hidden_layers "
-    "mtp_use_dedicated_embeddings vision_feature_layer "
+    "vision_config audio_config use_unified_vision_chunk video_placeholder image_size "
+    "num_nextn_predict_layers mtp_num_layers mtp_num_hidden_layers "
+    "mtp_use_dedicated_embeddings num_mtp_modules mtp_transformer_layers use_mtp "
+    "vision_feature_layer "
     "vision_feature_select_strategy projector_hidden_act multimodal_projector_bias",
     /* read by every family where they count, or derived from what is read */
     "intermediate_size head_dim num_key_value_heads qk_head_dim max_window_layers "
     "max_position_embeddings original_max_position_embeddings initial_context_length "
-    "experts_per_token intermediate_size_mlp decoder_sparse_step mlp_only_layers "
+    "experts_per_token mlp_intermediate_size shared_moe_mode intermediate_size_mlp "
+    "decoder_sparse_step mlp_only_layers "
     "rope_parameters rope_scaling",
     /* of another type of rope than the one that is chosen; positions of pictures */
     "rope.rope_theta rope.factor rope.original_max_position_embeddings rope.beta_fast "
@@ -124,6 +127,13 @@ static const struct {
      "shared_expert_intermediate_size kv_lora_rank q_lora_rank moe_latent_size "
      "hidden_size_per_layer_input num_hash_layers floor_scale attn_scale",
      "0 false", NULL},
+    {"shared_intermediate_size", "0", NULL},
+    {"layernorm_full_attention_alpha layernorm_full_attention_beta "
+     "layernorm_linear_attention_alpha layernorm_linear_attention_beta "
+     "layernorm_mlp_alpha layernorm_mlp_beta attn_type_list",
+     "1", NULL},
+    {"use_routing_bias", "false", NULL},
+    {"qk_norm_type", "", NULL},
     {"num_experts num_local_experts n_routed_experts moe_num_experts", "0 1", NULL},
     {"embedding_multiplier residual_multiplier logits_scaling logit_scale lm_head_scale "
      "rotary_pct rotary_percent partial_rotary_factor routed_scaling_factor "

@@ -10,13 +10,18 @@
 const struct ol_family *const ol_families[] = {
     &ol_family_deepseek_v2,
     &ol_family_deepseek_v3,
+    &ol_family_deepseek_v32,
     &ol_family_glm4_moe,
+    &ol_family_glm4_moe_lite,
     &ol_family_glm4v_moe,
+    &ol_family_glm_moe_dsa,
     &ol_family_gpt_oss,
     &ol_family_kimi_k2,
+    &ol_family_kimi_k25,
     &ol_family_llama,
     &ol_family_llama4,
     &ol_family_llama4_text,
+    &ol_family_minimax_m2,
     &ol_family_mistral,
     &ol_family_mixtral,
     &ol_family_olmo2,
@@ -83,6 +88,18 @@ int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
         read_spec((struct ol_config){config.file, config.json, reads}, spec, notes, err);
     ol_config_reads_free(reads);
     return status;
+}
+
+int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_error *err)
+{
+    const int64_t most = spec->attention.index_top_k;
+    if (most == 0 || length <= most)
+        return 0;
+    return ol_fail(err,
+                   "sequences of %lld tokens: from index_topk (%lld) of config.json on "
+                   "model_type %s attends to keys that an indexer chooses, which is not "
+                   "supported; give -l %lld or less",
+                   (long long)length, (long long)most, spec->family, (long long)most);
 }
 
 void ol_spec_clear(struct ol_spec *spec)

@@ -67,6 +67,9 @@ struct ol_attention_spec {
     /* Latent. */
     int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
     double rank_norm_eps;
+    /* Above 0: as many keys of a query count as that, chosen by an indexer: all of them
+     * in sequences that are no longer, which alone are run. */
+    int64_t index_top_k;
 };
 
 struct ol_layer_spec {
@@ -238,6 +241,9 @@ struct ol_spec {
     /* The same where transformers 5 wrote all experts of a layer into one tensor,
      * [n_experts, out, in]; NULL: no other name. What is there decides. */
     const char *fused_names[OL_N_ROLES];
+    /* How names of tensors go on behind "layers.7." that are known and not run; ends with
+     * NULL; static, NULL: there are none. */
+    const char *const *layers_left_out;
     const struct ol_wrapper *wrapper; /* NULL: none, and names are as they stand here */
     struct ol_name_form form;         /* the wrapper's that counts */
 };
@@ -259,6 +265,10 @@ extern const struct ol_family *const ol_families[]; /* ends with NULL */
 int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
                  struct ol_config_notes *notes, struct ol_error *err);
 void ol_spec_clear(struct ol_spec *spec);
+
+/* Whether sequences of that many tokens can be run. */
+int ol_spec_check_length(const struct ol_spec *spec, int64_t length,
+                         struct ol_error *err);
 
 /* The attention of a layer that has one. */
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer);

@@ -19,6 +19,9 @@ int ol_session_join_ids(struct ol_session *r, struct ol_error *err)
                        "%s: %" PRId64 " sequences of up to %" PRId64
                        " tokens, expected at most %d tokens in all",
                        c->source, c->n_sequences, c->n_tokens, OL_MOST_TOKENS);
+    for (int64_t s = 0; s < c->n_sequences; s++)
+        if (ol_spec_check_length(&r->model.spec, c->lengths[s], err) != 0)
+            return -1;
     r->ids = ol_xcalloc((size_t)(c->n_sequences * c->n_tokens), sizeof *r->ids);
     for (int64_t s = 0; s < c->n_sequences; s++) {
         for (int64_t t = 0; t < c->lengths[s]; t++) {

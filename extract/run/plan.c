@@ -468,7 +468,8 @@ static int plan_memory(const struct ol_plan_request *r, struct ol_memory_need *n
         .n_parts = (int)parts,
         .part_rows = part * r->length * n_passes(r),
     };
-    return check_size(r, err) == 0 && backend_need(r, need, err) == 0
+    return ol_spec_check_length(&r->model->spec, r->length, err) == 0 &&
+                   check_size(r, err) == 0 && backend_need(r, need, err) == 0
                ? ol_memory_choose(need, r->memory_budget, memory, err)
                : -1;
 }

@@ -24,7 +24,7 @@ print(x)' "$1" "$2"; }
 
 @test "experts fused by transformers 5 are the same experts, for every family" {
     [ -n "$PYTHON" ] || skip "needs h5py"
-    for name in deepseek_v2 deepseek_v3 glm4_moe mixtral olmoe qwen2_moe qwen3_moe \
+    for name in deepseek_v2 deepseek_v3 glm4_moe glm4_moe_lite glm_moe_dsa minimax_m2 mixtral olmoe qwen2_moe qwen3_moe \
         qwen3_next qwen3_moe-fp8-block qwen3_moe-mxfp8; do
         echo "$name"
         "$PYTHON" "$TESTS/tools/fuse_experts.py" "$GOLDEN/$name" fused
@@ -399,4 +399,52 @@ PY
     [ "$status" -eq 1 ]
     [ "${#lines[@]}" -eq 1 ]
     [[ $output == *"tokenizer.json: cannot be looked for: Too many levels of symbolic links" ]]
+}
+
+@test "of the parts beside a text model nothing is said, of a tensor of no part something is" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    for name in kimi_k25 kimi_k25-nvfp4 deepseek_v32 glm_moe_dsa minimax_m2-fp8; do
+        "$EXTRACT" "$GOLDEN/$name" --ids "$GOLDEN/$name/ids.txt" -o out.h5 2> messages
+        cat messages
+        not grep -q 'such as' messages
+    done
+    copy kimi_k25
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+from fuse_experts import load, save
+tensors = load("model/model.safetensors")
+tensors["language_model.model.extra.weight"] = tensors["mm_projector.proj.0.weight"]
+save("model/model.safetensors", tensors)
+PY
+    "$EXTRACT" model --ids model/ids.txt -o out.h5 2> messages
+    grep -q 'model_type kimi_k25 with this config.json does not use 1 tensors .* such as language_model.model.extra.weight' messages
+}
+
+@test "a wrapper's names may have any of its forms" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    f32 "$GOLDEN/kimi_k25" --ids "$GOLDEN/kimi_k25/ids.txt" -o one.h5
+    for form in 'language_model.model. model.language_model.' 'language_model.model. language_model.'; do
+        rm -rf model
+        copy kimi_k25
+        PYTHONPATH=$TESTS/tools "$PYTHON" - $form <<'PY'
+import sys
+from fuse_experts import load, save
+old, new = sys.argv[1:]
+tensors = {k.replace(old, new): t for k, t in load("model/model.safetensors").items()}
+if new.startswith("model."):
+    tensors["lm_head.weight"] = tensors.pop("language_model.lm_head.weight")
+save("model/model.safetensors", tensors)
+PY
+        f32 model --ids model/ids.txt -o other.h5
+        "$PYTHON" "$TESTS/oracle/same_datasets.py" one.h5 other.h5
+    done
+}
+
+@test "sequences in which an indexer would choose keys are refused" {
+    bats_require_minimum_version 1.5.0
+    for ((i = 0; i < 25; i++)); do printf '1 '; done > ids.txt
+    said='ol-extract: sequences of 25 tokens: from index_topk (24) of config.json on model_type deepseek_v32 attends to keys that an indexer chooses, which is not supported; give -l 24 or less'
+    run --separate-stderr "$EXTRACT" --plan -l 25 "$GOLDEN/deepseek_v32"
+    [ "$status" -eq 1 ] && [[ $stderr == *"$said" ]]
+    run --separate-stderr "$EXTRACT" -q "$GOLDEN/deepseek_v32" --ids ids.txt -o out.h5
+    [ "$status" -eq 1 ] && [[ $stderr == *"$said" ]] && [ ! -e out.h5 ]
 }

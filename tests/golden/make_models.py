@@ -401,6 +401,68 @@ MODELS |= {
                                                     rope_theta=1000.0))), torch.bfloat16),
 }
 
+# DeepSeek's kind in other numbers. A head's value may be wider than its own part of the key.
+WIDE = dict(**{**LATENT, "qk_nope_head_dim": 8, "v_head_dim": 14}, moe_intermediate_size=18,
+            intermediate_size=41, num_experts_per_tok=3)
+INDEX = dict(index_topk=24, index_n_heads=4, index_head_dim=12)
+
+MODELS |= {
+    "kimi_k25": ("DeepseekV3", dict(
+        **{**LATENT, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 4},
+        q_lora_rank=24, moe_intermediate_size=32, intermediate_size=40, n_routed_experts=10,
+        num_experts_per_tok=3, n_group=1, topk_group=1, routed_scaling_factor=2.827,
+        first_k_dense_replace=1, rope_theta=50000.0,
+        rope_scaling=dict(type="yarn", factor=16.0, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
+                          mscale_all_dim=1.0, original_max_position_embeddings=16),
+        quantization_config=dict(
+            quant_method="compressed-tensors", format="pack-quantized",
+            ignore=["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
+                    "re:.*mlp\\.(gate|up|gate_up|down)_proj.*"],
+            config_groups=dict(group_0=dict(targets=["Linear"], weights=dict(
+                num_bits=4, type="int", symmetric=True, strategy="group", group_size=16))))),
+                 torch.bfloat16),
+    "kimi_k25-nvfp4": ("DeepseekV3", dict(
+        **{**LATENT, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 4},
+        q_lora_rank=24, moe_intermediate_size=32, intermediate_size=48, n_routed_experts=9,
+        num_experts_per_tok=2, n_group=1, topk_group=1, routed_scaling_factor=2.5,
+        first_k_dense_replace=1), torch.bfloat16),
+    "minimax_m2": ("MiniMaxM2", dict(
+        **COMMON, head_dim=10, num_local_experts=9, num_experts_per_tok=3,
+        intermediate_size=22, rope_theta=5e6, rotary_dim=4), torch.bfloat16),
+    "minimax_m2-fp8": ("MiniMaxM2", dict(
+        **{**COMMON, "rms_norm_eps": 1e-6}, head_dim=8, num_local_experts=8,
+        num_experts_per_tok=2, intermediate_size=20, rope_theta=1e4, quantization_config=dict(
+            quant_method="fp8", fmt="float8_e4m3fn", activation_scheme="dynamic",
+            weight_block_size=[16, 12],
+            modules_to_not_convert=["gate", "e_score_correction_bias", "lm_head"])),
+                       torch.bfloat16),
+    "glm4_moe_lite": ("Glm4MoeLite", dict(
+        **WIDE, q_lora_rank=20, n_routed_experts=9, n_shared_experts=1, n_group=1,
+        topk_group=1, routed_scaling_factor=1.8, rope_theta=1e6,
+        first_k_dense_replace=1), torch.bfloat16),
+    "glm4_moe_lite-plain": ("Glm4MoeLite", dict(
+        **{**WIDE, "v_head_dim": 6}, q_lora_rank=None, n_routed_experts=12,
+        n_shared_experts=2, n_group=4, topk_group=2, routed_scaling_factor=2.5,
+        norm_topk_prob=False, attention_bias=True, rope_interleave=False,
+        mlp_layer_types=["sparse", "dense", "sparse"]), torch.bfloat16),
+    "deepseek_v32": ("DeepseekV32", dict(
+        **WIDE, **INDEX, q_lora_rank=20, n_routed_experts=12, n_group=4, topk_group=2,
+        routed_scaling_factor=2.5, first_k_dense_replace=1,
+        rope_scaling=dict(type="yarn", factor=4.0, beta_fast=4.0, beta_slow=1.0, mscale=1.0,
+                          mscale_all_dim=1.0, original_max_position_embeddings=16),
+        quantization_config=dict(quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0",
+                                 activation_scheme="dynamic", weight_block_size=[16, 12])),
+                     torch.bfloat16),
+    "glm_moe_dsa": ("GlmMoeDsa", dict(
+        **WIDE, **{**INDEX, "index_topk": 10}, q_lora_rank=18, n_routed_experts=9, n_group=1,
+        topk_group=1, routed_scaling_factor=2.5, rope_theta=1e6, norm_topk_prob=False,
+        mlp_layer_types=["dense", "sparse", "sparse"], first_k_dense_replace=1,
+        indexer_types=["full", "shared", "full"]), torch.bfloat16),
+}
+
+# Whose quantization_config stands with the text model's keys.
+QUANTISED_INSIDE = {"kimi_k25"}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
 TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
@@ -408,7 +470,7 @@ TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
 # How modelopt stores each module; its method stands in a file of its own.
 MODELOPT = {"q_proj": "FP8", "k_proj": "FP8", "v_proj": "FP8", "gate_proj": "NVFP4",
             "up_proj": "NVFP4", "down_proj": "NVFP4"}
-SIDECARS = {"qwen3_moe-modelopt"}
+SIDECARS = {"qwen3_moe-modelopt", "kimi_k25-nvfp4"}
 
 
 def modelopt(w, key):
@@ -440,6 +502,10 @@ QUANTISERS = {
     "phi3-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "gpt_oss-mxfp4": quantise.mxfp4,
     "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
+    "kimi_k25": lambda w: quantise.compressed(w, 16, True),
+    "kimi_k25-nvfp4": modelopt,
+    "minimax_m2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
+    "deepseek_v32": lambda w: quantise.fp8_blocks(w, 16, 12),
     "llama4-fp8": quantise.fp8_channels,
     "qwen3_5_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "qwen3_vl_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
@@ -463,6 +529,11 @@ QUANTISERS = {
     "qwen3_moe-fp8-exponents":
         lambda w: quantise.fp8_exponents(w, 16, 12, torch.float8_e8m0fnu),
 }
+
+# Which modules are quantised, by the ends of their names, where not all that end in _proj.
+QUANTISED_NAMES = {"qwen3_5_moe-fp8": ("_proj", "in_proj_qkv", "in_proj_z"), "deepseek_v32": (
+    "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj",
+    "down_proj", "indexer.wq_b", "indexer.wk")}
 
 # Whose config.json has another model_type than its class writes.
 PUBLISHED_TYPE = {"kimi_k2-fp8": "kimi_k2"}
@@ -488,8 +559,11 @@ def seeing(model_type):
                     "model.language_model.layers.3.eh_proj.weight"))
 
 
+KIMI = Wrapper("kimi_k25", "language_model.model.", "language_model.", (),
+               ("vision_tower.patch_embed.proj.weight", "mm_projector.proj.0.weight"))
 LLAMA4 = Wrapper("llama4", "language_model.model.", "language_model.")
 WRAPPERS = {
+    "kimi_k25": KIMI, "kimi_k25-nvfp4": KIMI,
     "llama4": LLAMA4, "llama4-fp8": LLAMA4, "qwen3_5": seeing("qwen3_5"),
     "qwen3_5_moe": seeing("qwen3_5_moe"), "qwen3_5_moe-fp8": seeing("qwen3_5_moe"),
     "qwen3_vl_moe": seeing("qwen3_vl_moe"), "qwen3_vl_moe-fp8": seeing("qwen3_vl_moe"),
@@ -624,7 +698,7 @@ def hub_tensors(model, name):
         turned = name in TURNED
         return {wrapper.name(key): p.transpose(1, 2) if turned and p.ndim == 3 else p
                 for key, p in model.state_dict().items()}
-    mixtral = type(model).__name__.startswith("Mixtral")
+    mixtral = type(model).__name__.startswith(("Mixtral", "MiniMaxM2"))
     quantised = MODELS[name][1].get("quantization_config")
     split = quantised is not None and quantised["quant_method"] != "mxfp4"
     gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
@@ -654,6 +728,8 @@ def hub_tensors(model, name):
 def stays_plain(name, module):
     """Whether the configuration says so: the lists above, or parts of them."""
     values = MODELS[name][1].get("quantization_config", {})
+    if name == "kimi_k25":
+        return ".mlp.experts." not in module
     listed = values.get("ignore", []) + values.get("modules_to_not_convert", [])
     return module in listed or (len(listed) > 1 and ".layers.1.self_attn." in module)
 
@@ -661,6 +737,7 @@ def stays_plain(name, module):
 def stored_tensors(model, name, dtype):
     """What the checkpoint holds. Quantised parameters become the values that they stand for."""
     method = QUANTISERS.get(name)
+    matrices = QUANTISED_NAMES.get(name, "_proj")
     stored = {}
     for key, p in hub_tensors(model, name).items():
         inner = key.removesuffix(".weight")
@@ -669,8 +746,7 @@ def stored_tensors(model, name, dtype):
             for suffix in parts[0][0]:
                 stored[key + suffix] = torch.stack([part[0][suffix] for part in parts])
             p.copy_(torch.stack([part[1].T for part in parts]))
-        elif (method not in (None, quantise.mxfp4) and
-              inner.endswith(("_proj", "in_proj_qkv", "in_proj_z")) and
+        elif (method not in (None, quantise.mxfp4) and inner.endswith(matrices) and
               not stays_plain(name, inner)):
             found, values = method(p, inner) if method is modelopt else method(p)
             stored |= {inner + suffix: t for suffix, t in found.items()}
@@ -729,6 +805,8 @@ def run(model, ids):
                                                               with_kwargs=True))
         mlp = layer.mlp if hasattr(layer, "mlp") else layer.feed_forward
         for router in ("gate", "router"):
+            if hasattr(mlp, "e_score_correction_bias"):  # MiniMax's is not the router's own
+                mlp.gate.__dict__["e_score_correction_bias"] = mlp.e_score_correction_bias
             if hasattr(mlp, router):
                 hooks.append(getattr(mlp, router).register_forward_hook(
                     keep_router(f"{i:03}")))
@@ -817,6 +895,9 @@ def make(name, root):
     model_type = PUBLISHED_TYPE.get(name, config_of(architecture, values).model_type)
     config = dict(values) | {"model_type": model_type, "hidden_act": "silu"}
     quantisation = {k: config.pop(k) for k in ["quantization_config"] if k in config}
+    if name in QUANTISED_INSIDE:
+        config |= quantisation
+        quantisation = {}
     if name in WRAPPERS:
         wrapper = WRAPPERS[name]
         outside = {k: config.pop(k) for k in wrapper.outside if k in config}

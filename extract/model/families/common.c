@@ -283,13 +283,36 @@ int ol_family_read_shared_experts(struct ol_config config, int64_t otherwise,
 int ol_family_read_dense_first(struct ol_config config, int64_t otherwise,
                                struct ol_spec *spec, struct ol_error *err)
 {
+    static const char key[] = "first_k_dense_replace";
+    const struct ol_json *types = ol_config_whole(config, "mlp_layer_types");
+    const bool listed = ol_json_kind(types) != OL_JSON_NULL,
+               counted = ol_json_kind(ol_json_get(config.json, key)) != OL_JSON_NULL;
     int64_t n;
-    if (ol_config_int_or(config, "first_k_dense_replace", 0, OL_MAX_LAYERS, otherwise, &n,
-                         err) != 0)
+    bool dense = false;
+    if (ol_config_int_or(config, key, 0, OL_MAX_LAYERS, otherwise, &n, err) != 0)
         return -1;
-    for (int l = 0; l < spec->n_layers; l++)
-        spec->layers[l].moe = l >= n;
-    return n > 0 ? ol_family_read_dense(config, spec, err) : 0;
+    if (listed && (ol_json_kind(types) != OL_JSON_ARRAY ||
+                   ol_json_length(types) < (size_t)spec->n_layers))
+        return ol_fail(err, "%s: mlp_layer_types: expected an array of %d strings",
+                       config.file, spec->n_layers);
+    for (int l = 0; l < spec->n_layers; l++) {
+        const struct ol_json *item = ol_json_at(types, (size_t)l);
+        const char *type = ol_json_kind(item) == OL_JSON_STRING
+                               ? ol_json_string(item, NULL)
+                               : "no string";
+        const bool sparse = listed ? strcmp(type, "sparse") == 0 : l >= n;
+        if (listed && !sparse && strcmp(type, "dense") != 0)
+            return ol_fail(
+                err,
+                "%s: mlp_layer_types[%d] is \"%s\", expected \"dense\" or \"sparse\"",
+                config.file, l, type);
+        if (counted && sparse != (l >= n))
+            return ol_fail(err, "%s: mlp_layer_types[%d] is \"%s\", but %s is %lld",
+                           config.file, l, type, key, (long long)n);
+        spec->layers[l].moe = sparse;
+        dense = dense || !sparse;
+    }
+    return dense ? ol_family_read_dense(config, spec, err) : 0;
 }
 
 int ol_family_read_switched_expert(struct ol_config config, struct ol_spec *spec,

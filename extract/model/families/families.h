@@ -7,13 +7,18 @@
 
 extern const struct ol_family ol_family_deepseek_v2;
 extern const struct ol_family ol_family_deepseek_v3;
+extern const struct ol_family ol_family_deepseek_v32;
 extern const struct ol_family ol_family_glm4_moe;
+extern const struct ol_family ol_family_glm4_moe_lite;
 extern const struct ol_family ol_family_glm4v_moe;
+extern const struct ol_family ol_family_glm_moe_dsa;
 extern const struct ol_family ol_family_gpt_oss;
 extern const struct ol_family ol_family_kimi_k2;
+extern const struct ol_family ol_family_kimi_k25;
 extern const struct ol_family ol_family_llama;
 extern const struct ol_family ol_family_llama4;
 extern const struct ol_family ol_family_llama4_text;
+extern const struct ol_family ol_family_minimax_m2;
 extern const struct ol_family ol_family_mistral;
 extern const struct ol_family ol_family_mixtral;
 extern const struct ol_family ol_family_olmo2;
@@ -144,7 +149,35 @@ int ol_family_read_sigmoid_router(struct ol_config config,
 int ol_family_read_shared_experts(struct ol_config config, int64_t otherwise,
                                   struct ol_spec *spec, struct ol_error *err);
 
-/* The first first_k_dense_replace layers are dense, the others MoE. */
+/* What a class with latent attention assumes where config.json is silent. */
+struct ol_family_latent {
+    double norm_eps;
+    int64_t n_dense;
+    struct ol_family_groups groups;
+};
+
+/* Latent attention, the layers' plan and the names of all; the router and the shared
+ * experts are the caller's. */
+int ol_family_read_latent_frame(struct ol_config config, const struct ol_family_latent *d,
+                                struct ol_spec *spec, struct ol_error *err);
+
+/* All of a model of DeepSeek-V3's kind. */
+int ol_family_read_latent(struct ol_config config, const struct ol_family_latent *d,
+                          struct ol_spec *spec, struct ol_error *err);
+
+/* The same, where behind index_topk positions queries see chosen keys alone. */
+int ol_family_read_indexed(struct ol_config config, const struct ol_family_latent *d,
+                           struct ol_spec *spec, struct ol_error *err);
+
+int ol_family_read_deepseek_v3(struct ol_config config, struct ol_spec *spec,
+                               struct ol_error *err);
+
+/* "...block_sparse_moe.gate.weight" and "...experts.{e}.w1.weight" with siblings; as
+ * transformers 5 fuses them too. */
+void ol_family_name_mixtral_experts(struct ol_spec *spec);
+
+/* The first first_k_dense_replace layers are dense, the others MoE; mlp_layer_types may
+ * say it layer by layer, and may not say otherwise. */
 int ol_family_read_dense_first(struct ol_config config, int64_t otherwise,
                                struct ol_spec *spec, struct ol_error *err);
 
