@@ -12,13 +12,9 @@ enum ol_quantised {
     OL_INT8_TOKEN,  /* one per row: what LLM.int8() does to activations */
     OL_INT8_VECTOR, /* one per column */
     OL_FP8_E4M3,    /* one for all: largest 448 */
-    /* E2M1; per 32 columns of a row a power of two, such that the largest value's
-     * becomes the format's (OCP MX 1.0), rounded down, */
-    OL_MXFP4_FLOOR,
-    /* or of the largest value rounded to E2M1's digits first (compressed-tensors; EVEN
-     * of torchao): from 1.75 times a power of two on the next. */
+    OL_MXFP4_FLOOR, /* these as analyze/fp4.h has them */
     OL_MXFP4_EVEN,
-    OL_NVFP4, /* E2M1; per 16 columns an E4M3 scale, over them one in float */
+    OL_NVFP4,
     OL_N_QUANTISED,
 };
 const char *ol_quantised_name(enum ol_quantised method);

@@ -9,7 +9,7 @@ extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
     ol_expert_quantisation_statistic, ol_position_map_statistic, ol_massive_statistic,
     ol_super_experts_statistic, ol_attribution_statistic, ol_links_statistic,
     ol_router_statistic, ol_ablation_statistic, ol_co_activation_statistic,
-    ol_generators_statistic;
+    ol_generators_statistic, ol_fp4_statistic;
 
 /* One line each. */
 /* clang-format off */
@@ -35,6 +35,7 @@ const struct ol_statistic *const ol_statistics[] = {
     &ol_ablation_statistic,
     &ol_co_activation_statistic,
     &ol_generators_statistic,
+    &ol_fp4_statistic,
     NULL,
 };
 /* clang-format on */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 extern const struct ol_section ol_ablation_section, ol_co_activation_section,
-    ol_generators_section;
+    ol_generators_section, ol_fp4_section;
 
 /* One line each, in the order of the report. */
 /* clang-format off */
@@ -12,6 +12,7 @@ const struct ol_section *const ol_sections[] = {
     &ol_ablation_section,
     &ol_co_activation_section,
     &ol_generators_section,
+    &ol_fp4_section,
     NULL,
 };
 /* clang-format on */

@@ -432,7 +432,7 @@ static bool describe(const struct job *j, struct ol_quantisation *block,
     return j->sites != NULL || block->down.items != NULL;
 }
 
-static struct ol_sample draw_sample(const struct ol_parts *parts)
+struct ol_sample ol_quantisation_sample(const struct ol_parts *parts)
 {
     struct ol_sampler *sampler = ol_sampler_new(MOST_FIRST, MOST_OTHERS);
     for (int64_t s = 0; s < parts->n_sequences; s++)
@@ -474,7 +474,7 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
         return describe(&(struct job){.q = q}, block, arena);
     struct job j = {
         .q = q,
-        .sample = draw_sample(a->parts),
+        .sample = ol_quantisation_sample(a->parts),
         .buffers = ol_xcalloc((size_t)a->n_threads, sizeof *j.buffers),
         .sites = ol_arena_calloc(arena, (size_t)a->n_sites, sizeof *j.sites),
     };

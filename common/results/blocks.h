@@ -8,6 +8,7 @@
 #include "common/results/co_activation.h"
 #include "common/results/distributions.h"
 #include "common/results/expert_quantisation.h"
+#include "common/results/fp4.h"
 #include "common/results/generators.h"
 #include "common/results/links.h"
 #include "common/results/llm_int8.h"
@@ -46,6 +47,7 @@
     F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")                       \
     F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")             \
     F(OBJECT(ol_generators), generators, OL_NULL | OL_OLD, "")                   \
+    F(OBJECT(ol_fp4_block), fp4, OL_NULL | OL_OLD, "")                           \
     F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
     F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")

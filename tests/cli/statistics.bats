@@ -153,3 +153,47 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     grep -q '^## Inputs of the down projections' report.md
     "$REPORT" -f csv --table generator_layers run.json | sed -n 1p | grep -q ',layer,unit,largest,kurtosis,median$'
 }
+
+@test "four-bit formats with scales by block, with and without rotations" {
+    cd "$BATS_TEST_TMPDIR"
+    fp4() { "$PYTHON" "$TESTS/oracle/fp4.py" "$@"; }
+    for model in qwen2_moe deepseek_v3 qwen3_next; do
+        for precision in bf16 f32; do
+            extract $model "$GOLDEN/$model/ids.txt" run.h5 --precision $precision --store $precision
+            "$ANALYZE" --statistics fp4 --threads 3 run.h5 -o run.json
+            fp4 run.json run.h5
+        done
+    done
+    "$REPORT" run.json > report.md
+    grep -q '^## Four-bit formats' report.md
+    "$REPORT" -f csv --table fp4_kinds run.json | grep -q ',linear,ln_attn,'
+    extract qwen2_moe "$GOLDEN/qwen2_moe/ids.txt" none.h5 --store none
+    "$ANALYZE" $CRITERION --statistics fp4 none.h5 -o none.json
+    fp4 none.json none.h5
+    head -n 2 "$GOLDEN/qwen2_moe/ids.txt" > a.txt
+    tail -n +3 "$GOLDEN/qwen2_moe/ids.txt" > b.txt
+    extract qwen2_moe a.txt a.h5
+    extract qwen2_moe b.txt b.h5
+    "$ANALYZE" --statistics fp4 a.h5 b.h5 -o run.json
+    fp4 run.json a.h5 b.h5
+}
+
+@test "four-bit formats of planted values, of NaN, infinity and zeros, of one token" {
+    cd "$BATS_TEST_TMPDIR"
+    fp4() { "$PYTHON" "$TESTS/oracle/fp4.py" "$@"; }
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5
+    fp4 plant run.h5
+    "$ANALYZE" --statistics fp4 run.h5 -o run.json
+    fp4 run.json run.h5
+    fp4 known run.json
+    for kind in nan inf zero; do
+        "$PYTHON" "$TESTS/oracle/plant_values.py" $kind run.h5
+        "$ANALYZE" --statistics fp4 run.h5 -o run.json
+        fp4 run.json run.h5
+    done
+    echo 1 > one.txt
+    extract qwen3 one.txt one.h5 --layers 0
+    "$ANALYZE" --statistics fp4 one.h5 -o one.json
+    fp4 one.json one.h5
+    "$REPORT" one.json | grep -q '^## Four-bit formats'
+}

@@ -378,12 +378,12 @@ def quantised(method, x, columns):
         return nearest(x / scale, E4M3).astype(f) * scale
     out = np.zeros_like(x)
     width = 16 if method == "nvfp4" else 32
-    over = f(most / f(448 * 6))
+    over = f(448 * 6) / most if most > 0 else f(0)
     for c in range(0, x.shape[1], width):
         block = x[:, c : c + width]
         top = np.abs(block).max(axis=1, keepdims=True).astype(float)
         if method == "nvfp4":
-            scale = (nearest(top.astype(f) / f(6) / over, E4M3).astype(f) * over).astype(f) if over > 0 else np.ones_like(top, f)
+            scale = (nearest(over * (top.astype(f) / f(6)), E4M3).astype(f) / over).astype(f) if over > 0 else np.ones_like(top, f)
             scale = np.where(scale > 0, scale, f(1))
         else:
             exponent = np.floor(np.log2(np.where(top > 0, top, 1)))

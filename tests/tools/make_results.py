@@ -381,6 +381,22 @@ class Maker:
                   "columns": [{"column": c, "largest": x / (c + 1)} for c in range(4)]} for i, (x, l, e) in enumerate(all[:32])]
         return {"n_units": len(all), "median_largest": 9.0, "median_kurtosis": 810.0, "layers": layers, "units": units}
 
+    def fp4(self):
+        methods = [(f, r) for f in ("nvfp4", "nvfp4 (four over six)", "mxfp4 (floor)", "mxfp4 (even)")
+                   for r in ("none", "hadamard 16", "hadamard 32", "hadamard 128", "global")]
+        base = [0.09 + 0.01 * i for i in range(len(methods))]
+        places = [{"layer": l, "site": s, "attention": "full" if l % 4 == 3 else "linear", "n_rows": 244,
+                   "error": [b * (1 + self.level(l)) for b in base], "token_median": base}
+                  for l in self.layers for s in ("ln_attn", "ln_mlp", "down")]
+        kinds = [{"attention": a, "site": s, "n_layers": n, "median": base} for a, n in (("full", len(self.layers) // 4), ("linear", len(self.layers)))
+                 for s in ("ln_attn", "ln_mlp", "down") if n > 0]
+        return {"sample_tokens": 244, "places": places, "kinds": kinds,
+                "methods": [{"format": f, "rotation": r, "rank": i + 1, "median": base[i], "worst": 2 * base[i], "n_best": 0 if i else len(places),
+                             "n_worse": None if r == "none" else i} for i, (f, r) in enumerate(methods)],
+                "ranking": [{"format": methods[m][0], "rotation": methods[m][1], "layer": p["layer"], "site": p["site"], "error": p["error"][m]} for m in range(len(methods)) for p in places[:8]],
+                "units": [{"format": methods[m][0], "rotation": methods[m][1], "layer": l, "kind": "mlp" if self.dense else "expert", "expert": None if self.dense else 0, "n_tokens": 40,
+                           "error": 2 * base[m]} for m in range(len(methods)) for l in self.layers[:8]]}
+
     def results(self):
         a = self.a
         int8 = self.llm_int8()
@@ -421,12 +437,13 @@ class Maker:
         out["position_map"], out["expert_quantisation"] = self.position_map(), self.expert_quantisation()
         out["co_activation"] = self.co_activation()
         out["generators"] = self.generators()
+        out["fp4"] = self.fp4()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-          "position_map", "expert_quantisation", "ablation", "co_activation", "generators")
+          "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4")
 
 
 def main():
