@@ -36,12 +36,19 @@ static int64_t bytes(const struct ol_observed *what)
 
 /* ---- in the writer's thread ---- */
 
-/* What a norm multiplies by; the caller frees it. */
-static float *read_gains(const struct ol_recording *r, enum ol_role role, int layer)
+/* Behind a site's counts lie the gains of its norm, [d_model]: read in the pass, while
+ * the weight is there. */
+static float *gains_in(void *counts)
+{
+    return (float *)((int64_t *)counts + OL_N_CODES);
+}
+
+/* What a norm multiplies by. */
+static void read_gains(const struct ol_recording *r, enum ol_role role, int layer,
+                       float *gains)
 {
     const struct ol_weight w = ol_weights_get(r->to.weights, role, layer, 0);
     const size_t d = (size_t)r->to.spec->d_model, size = ol_dtype_size(w.dtype);
-    float *gains = ol_xcalloc(d, sizeof *gains);
     for (size_t c = 0; c < d; c++) {
         gains[c] = 1;
         if (w.data == NULL)
@@ -51,7 +58,6 @@ static float *read_gains(const struct ol_recording *r, enum ol_role role, int la
                   1);
         gains[c] = r->to.spec->norm == OL_NORM_RMS_OFFSET ? 1 + value : value;
     }
-    return gains;
 }
 
 struct shared {
@@ -111,13 +117,8 @@ static int take_counts(void *shared, const struct ol_writer_job *job,
     if (!ol_recording_is_last(r, job))
         return 0;
     const bool normed = site != OL_SUMMARY_OUTPUT;
-    float *gains = normed ? read_gains(r,
-                                       site == OL_SUMMARY_LN_ATTN ? OL_ROLE_ATTN_NORM
-                                                                  : OL_ROLE_MLP_NORM,
-                                       job->layer)
-                          : NULL;
-    struct ol_activation_summary summary = *ol_summary_site(s->summary, gains);
-    free(gains);
+    struct ol_activation_summary summary =
+        *ol_summary_site(s->summary, normed ? gains_in(job->data) : NULL);
     if (!normed)
         summary.counts = NULL, summary.maxima = NULL;
     return ol_activation_put_summary(r->file, job->layer, site, &summary, err);
@@ -227,11 +228,17 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
             return -1;
     if (view->first + view->x.n_rows < s->c.what.n_rows)
         return 0;
-    struct ol_writer_job *job =
-        begin(s, view, 0, s->c.what.n_rows, OL_N_CODES * sizeof(int64_t), err);
+    const size_t bytes =
+        OL_N_CODES * sizeof(int64_t) + (size_t)s->c.what.spec->d_model * sizeof(float);
+    struct ol_writer_job *job = begin(s, view, 0, s->c.what.n_rows, bytes, err);
     if (job == NULL)
         return -1;
     job->take = take_counts;
+    const enum ol_summary_site site = site_at(view->point);
+    if (site != OL_SUMMARY_OUTPUT)
+        read_gains(s->c.recording,
+                   site == OL_SUMMARY_LN_ATTN ? OL_ROLE_ATTN_NORM : OL_ROLE_MLP_NORM,
+                   view->layer, gains_in(job->data));
     return s->c.backend->op->histogram_begin(s->c.backend, job->data, err);
 }
 
