@@ -256,12 +256,8 @@ static bool advance(struct ol_role_tensor *t)
     return ++t->layer < t->spec->n_layers;
 }
 
-bool ol_role_next(struct ol_role_tensor *t)
+static void describe(struct ol_role_tensor *t)
 {
-    do {
-        if (!advance(t))
-            return false;
-    } while (!ol_role_exists(t->spec, t->role, t->layer));
     t->vector = roles[t->role].rows == ONE;
     t->n_rows = size_of(t->spec, roles[t->role].rows, t->layer);
     t->n_cols = size_of(t->spec, roles[t->role].cols, t->layer);
@@ -269,5 +265,25 @@ bool ol_role_next(struct ol_role_tensor *t)
     t->fused_name[0] = '\0';
     if (t->spec->fused_names[t->role] != NULL)
         expand(t->spec->fused_names[t->role], t, t->fused_name);
+}
+
+bool ol_role_next(struct ol_role_tensor *t)
+{
+    do {
+        if (!advance(t))
+            return false;
+    } while (!ol_role_exists(t->spec, t->role, t->layer));
+    describe(t);
     return true;
+}
+
+void ol_role_at(const struct ol_spec *spec, enum ol_role role, int layer, int expert,
+                struct ol_role_tensor *t)
+{
+    *t = (struct ol_role_tensor){.spec = spec,
+                                 .started = true,
+                                 .role = role,
+                                 .layer = ol_role_has_layer(role) ? layer : 0,
+                                 .expert = ol_role_has_expert(role) ? expert : 0};
+    describe(t);
 }

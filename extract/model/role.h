@@ -32,6 +32,11 @@ struct ol_role_tensor {
  */
 bool ol_role_next(struct ol_role_tensor *t);
 
+/* The one of a role, where the model has it: layer and expert are 0 where the role has
+ * none. */
+void ol_role_at(const struct ol_spec *spec, enum ol_role role, int layer, int expert,
+                struct ol_role_tensor *t);
+
 bool ol_role_has_layer(enum ol_role role);
 bool ol_role_has_expert(enum ol_role role);
 

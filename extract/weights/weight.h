@@ -44,6 +44,7 @@ struct ol_weight {
     float factor;                   /* NVFP4, of all scales */
     bool divides;                   /* NVFP4: they are divided by it */
     bool rounds;                    /* code * scale is rounded to scale_dtype */
+    bool unseen; /* what follows from its bytes is not known yet (weights.h) */
     /* All bytes that a use of it touches; `sharers` weights have the same spans. */
     struct ol_span spans[OL_WEIGHT_SPANS];
     int sharers;

@@ -20,19 +20,29 @@ static int check_inputs(const struct ol_format_search *s)
                          ol_checkpoint_path(s->c, t->file), t->name);
 }
 
-int ol_weight_find(const struct ol_checkpoint *c, const struct ol_role_tensor *want,
-                   struct ol_weight *weight, struct ol_error *err)
+static int find(const struct ol_format_search *s, struct ol_weight *weight)
 {
-    const struct ol_format_search s = {c, want, err};
-    if (check_inputs(&s) != 0)
-        return -1;
     /* Plain tensors are first in the table. */
     for (int i = OL_N_ENCODINGS - 1; i >= 0; i--) {
         const struct ol_weight_format *f = ol_weight_formats[i];
         const int found =
-            ol_format_is_meant(f, &want->spec->quantization) ? f->find(&s, weight) : 0;
+            ol_format_is_meant(f, &s->want->spec->quantization) ? f->find(s, weight) : 0;
         if (found != 0)
             return found;
     }
     return 0;
+}
+
+int ol_weight_find(const struct ol_checkpoint *c, const struct ol_role_tensor *want,
+                   struct ol_weight *weight, struct ol_error *err)
+{
+    const struct ol_format_search s = {c, want, ol_checkpoint_has_bytes(c), err};
+    return check_inputs(&s) == 0 ? find(&s, weight) : -1;
+}
+
+int ol_weight_see(const struct ol_checkpoint *c, const struct ol_role_tensor *want,
+                  struct ol_weight *weight, struct ol_error *err)
+{
+    const struct ol_format_search s = {c, want, true, err};
+    return find(&s, weight) > 0 ? 0 : -1;
 }

@@ -11,8 +11,12 @@
 #include "extract/weights/weight.h"
 
 /* 1 with *weight; 0 when the checkpoint has no such tensor; -1 with err when it has one
- * of unexpected type or shape, or one without its scales. */
+ * of unexpected type or shape, or one without its scales. Where the checkpoint's bytes
+ * are not there a weight may be left `unseen`: what of it follows from its own bytes. */
 int ol_weight_find(const struct ol_checkpoint *c, const struct ol_role_tensor *want,
                    struct ol_weight *weight, struct ol_error *err);
+/* See one that was left so, whose own bytes are there now. 0 or -1. */
+int ol_weight_see(const struct ol_checkpoint *c, const struct ol_role_tensor *want,
+                  struct ol_weight *weight, struct ol_error *err);
 
 #endif

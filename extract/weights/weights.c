@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,14 @@ enum { N_MISSING_NAMED = 5 };
 
 struct ol_weights {
     const struct ol_spec *spec;
+    const struct ol_checkpoint *checkpoint;
+    struct late *late;                   /* NULL: all was there from the beginning */
     struct ol_weight *roles[OL_N_ROLES]; /* NULL: this model has none */
+};
+
+/* Of weights that are seen while others are used. */
+struct late {
+    pthread_mutex_t mutex;
 };
 
 /* What was looked for in vain. */
@@ -129,6 +137,11 @@ struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
 {
     struct ol_weights *w = ol_xcalloc(1, sizeof *w);
     w->spec = spec;
+    w->checkpoint = c;
+    if (!ol_checkpoint_has_bytes(c)) {
+        w->late = ol_xcalloc(1, sizeof *w->late);
+        pthread_mutex_init(&w->late->mutex, NULL);
+    }
     allocate(w);
     struct missing missing = {0};
     struct ol_role_tensor want = {.spec = spec};
@@ -159,6 +172,9 @@ void ol_weights_free(struct ol_weights *w)
         return;
     for (int role = 0; role < OL_N_ROLES; role++)
         free(w->roles[role]);
+    if (w->late != NULL)
+        pthread_mutex_destroy(&w->late->mutex);
+    free(w->late);
     free(w);
 }
 
@@ -168,7 +184,33 @@ struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, i
     if (role == OL_ROLE_LM_HEAD && w->spec->tied_embeddings)
         role = OL_ROLE_EMBEDDING;
     const struct ol_weight *weight = place(w, role, layer, expert);
-    return weight != NULL ? *weight : (struct ol_weight){0};
+    if (weight == NULL)
+        return (struct ol_weight){0};
+    if (w->late != NULL)
+        pthread_mutex_lock(&w->late->mutex);
+    const struct ol_weight copy = *weight;
+    if (w->late != NULL)
+        pthread_mutex_unlock(&w->late->mutex);
+    return copy;
+}
+
+int ol_weights_see(const struct ol_weights *w, enum ol_role role, int layer, int expert,
+                   struct ol_error *err)
+{
+    if (role == OL_ROLE_LM_HEAD && w->spec->tied_embeddings)
+        role = OL_ROLE_EMBEDDING;
+    struct ol_weight *weight = place(w, role, layer, expert);
+    int status = 0;
+    if (w->late == NULL || weight == NULL)
+        return 0;
+    pthread_mutex_lock(&w->late->mutex);
+    if (weight->data != NULL && weight->unseen) {
+        struct ol_role_tensor want;
+        ol_role_at(w->spec, role, layer, expert, &want);
+        status = ol_weight_see(w->checkpoint, &want, weight, err);
+    }
+    pthread_mutex_unlock(&w->late->mutex);
+    return status;
 }
 
 void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *active)

@@ -25,6 +25,11 @@ void ol_weights_free(struct ol_weights *w);
 struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, int layer,
                                 int expert);
 
+/* Where the checkpoint's bytes come later: what follows from a weight's own bytes, which
+ * are there now, and whether they can be right. Before it is used or sent anywhere. */
+int ol_weights_see(const struct ol_weights *w, enum ol_role role, int layer, int expert,
+                   struct ol_error *err);
+
 /* Parameters of the text model: all, and those that one token uses (a token uses all but
  * the experts that its router does not choose). Tied tensors count once. */
 void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *active);

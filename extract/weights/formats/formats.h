@@ -18,6 +18,7 @@
 struct ol_format_search {
     const struct ol_checkpoint *c;
     const struct ol_role_tensor *want;
+    bool seen; /* what the weight's spans hold is there; else it is left `unseen` */
     struct ol_error *err;
 };
 

@@ -17,7 +17,8 @@ static int check_symmetric(const struct ol_format_search *s,
     const uint32_t ones = w->bits == 4 ? 0x11111111u : 0x01010101u;
     const uint32_t middle = (1u << (w->bits - 1)) * ones, below = middle - ones;
     uint32_t first = 0;
-    if (!ol_checkpoint_has_bytes(s->c))
+    w->unseen = !s->seen;
+    if (w->unseen)
         return 0;
     for (uint64_t i = 0; i < zeros->bytes / 4; i++) {
         uint32_t word;

@@ -20,7 +20,8 @@ static int read_scalar(const struct ol_format_search *s, const struct ol_stored_
         (t->rank != 0 &&
          ol_format_check_shape(s, t, (struct ol_format_shape){1, {1}}) != 0))
         return -1;
-    memcpy(value, t->data, sizeof *value);
+    if (s->seen)
+        memcpy(value, t->data, sizeof *value);
     return 0;
 }
 
@@ -61,6 +62,7 @@ static int nvfp4(const struct ol_format_search *s, const struct ol_stored_tensor
         .block_rows = 1,
         .block_cols = group,
         .factor = factor,
+        .unseen = !s->seen,
         .spans = {ol_format_span(codes), ol_format_span(scales), ol_format_span(one)},
         .sharers = 1,
     };

@@ -124,7 +124,8 @@ int ol_format_groups_of_inputs(const struct ol_format_search *s, const char *bas
         ol_format_check_shape(s, t, (struct ol_format_shape){1, {w->n_cols}}) != 0)
         return -1;
     const int64_t n = ol_ceil_div(w->n_cols, w->block_cols);
-    for (int64_t c = 0; c < w->n_cols; c++) {
+    w->unseen |= !s->seen;
+    for (int64_t c = 0; c < w->n_cols && s->seen; c++) {
         int32_t g;
         memcpy(&g, (const char *)t->data + 4 * c, 4);
         if (g < 0 || g >= n)
