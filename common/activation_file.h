@@ -233,8 +233,9 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o);
 /* What the run cost: of the process that sealed the file, and different every time.
  * Unknown, and what has no meaning on the run's backend, is 0. */
 struct ol_activation_receipt {
-    int64_t bytes_read; /* of weights, made resident */
-    int64_t link_bytes; /* between the host and its devices, both ways */
+    int64_t bytes_read;                /* of weights, made resident */
+    int64_t bytes_fetched, n_requests; /* from and to the Hub, of a run that streams */
+    int64_t link_bytes;                /* between the host and its devices, both ways */
     int64_t peak_memory, peak_device_memory, n_devices;
     double seconds; /* of the layers, until their last row was written; of which the */
     double disk_seconds, link_seconds, compute_seconds, writer_seconds; /* host waited */

@@ -6,18 +6,21 @@
 static const struct {
     const char *name;
     bool is_real;
-    size_t offset; /* in struct ol_activation_receipt */
+    size_t offset;   /* in struct ol_activation_receipt */
+    bool is_younger; /* files of earlier versions have it not */
 } receipt_attributes[] = {
 #define AT(member) offsetof(struct ol_activation_receipt, member)
-    {"bytes_read", false, AT(bytes_read)},
-    {"link_bytes", false, AT(link_bytes)},
-    {"peak_device_memory", false, AT(peak_device_memory)},
-    {"n_devices", false, AT(n_devices)},
-    {"seconds", true, AT(seconds)},
-    {"disk_seconds", true, AT(disk_seconds)},
-    {"link_seconds", true, AT(link_seconds)},
-    {"compute_seconds", true, AT(compute_seconds)},
-    {"writer_seconds", true, AT(writer_seconds)},
+    {"bytes_read", false, AT(bytes_read), false},
+    {"bytes_fetched", false, AT(bytes_fetched), true},
+    {"requests", false, AT(n_requests), true},
+    {"link_bytes", false, AT(link_bytes), false},
+    {"peak_device_memory", false, AT(peak_device_memory), false},
+    {"n_devices", false, AT(n_devices), false},
+    {"seconds", true, AT(seconds), false},
+    {"disk_seconds", true, AT(disk_seconds), false},
+    {"link_seconds", true, AT(link_seconds), false},
+    {"compute_seconds", true, AT(compute_seconds), false},
+    {"writer_seconds", true, AT(writer_seconds), false},
 #undef AT
 };
 enum { N_RECEIPT_ATTRIBUTES = sizeof receipt_attributes / sizeof receipt_attributes[0] };
@@ -51,6 +54,12 @@ int ol_activation_receipt_read(const struct ol_h5 *h,
     for (int i = 0; i < N_RECEIPT_ATTRIBUTES; i++) {
         const char *name = receipt_attributes[i].name;
         void *value = (char *)receipt + receipt_attributes[i].offset;
+        if (receipt_attributes[i].is_younger &&
+            (ol_h5_has_attribute(h, "/receipt", name, &there, err) != 0 || !there)) {
+            if (err->text[0] != '\0')
+                return -1;
+            continue;
+        }
         if ((receipt_attributes[i].is_real
                  ? ol_h5_get_real(h, "/receipt", name, value, err)
                  : ol_h5_get_int(h, "/receipt", name, value, err)) != 0)

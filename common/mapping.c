@@ -95,8 +95,8 @@ const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *
 
 const void *ol_mapping_zeros(const char *path, size_t n, struct ol_error *err)
 {
-    void *bytes =
-        mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *bytes = mmap(NULL, n, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes != MAP_FAILED)
         return bytes;
     ol_fail_errno(err, "%s: %zu bytes of addresses cannot be had", path, n);

@@ -11,8 +11,9 @@
  * SIGBUS at any of them ends the process with one line that names the file, its temporary
  * files removed, and status 1. */
 const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *err);
-/* n bytes of zeros that take no memory, in place of a file whose bytes are elsewhere;
- * NULL on failure. Freed like the other. */
+/* n bytes of zeros that take no memory, in place of a file whose bytes are elsewhere:
+ * whoever gets them from there may write to them. NULL on failure. Freed like the other.
+ */
 const void *ol_mapping_zeros(const char *path, size_t n, struct ol_error *err);
 void ol_mapping_free(const void *bytes, size_t n); /* NULL is fine */
 

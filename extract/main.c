@@ -145,6 +145,10 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "fetch MODEL, and what a run uses of a --text that is\nthere, from the Hub into "
          "its local cache, print the\ndirectory, and stop",
          0, 0, NULL},
+        {0, "stream", OL_OPTION_FLAG, &r->stream, NULL,
+         "run MODEL from the Hub without keeping it: of its weights\nonly what is used "
+         "is fetched, when it is used",
+         0, 0, NULL},
         {0, "status", OL_OPTION_TEXT, &c->status, "FILE",
          "say how far the run is that makes FILE.partial, on\nwhatever machine, and "
          "stop; "
@@ -253,6 +257,11 @@ static int check(struct command *c, const struct ol_texts *operands)
         return ol_usage_error("%s and %s exclude each other",
                               c->plan ? "--plan" : "--tokenize",
                               c->download ? "--download" : "--tokenize");
+    if (r->stream && c->plan + c->tokenize + c->download > 0)
+        return ol_usage_error("--stream is of a run: %s does not go with it",
+                              c->plan       ? "--plan"
+                              : c->tokenize ? "--tokenize"
+                                            : "--download");
     if (c->download && r->corpus.ids_file != NULL)
         return ol_usage_error("--download takes no ids: they are here");
     if (r->output != NULL && (c->plan || c->tokenize || c->download))

@@ -169,7 +169,7 @@ void ol_experts_free(struct ol_experts *x)
 void ol_experts_expect(struct ol_experts *x, int layer)
 {
     const struct ol_router_spec *router = &x->c.spec->router;
-    if (!x->even ||
+    if (!x->even || ol_stream_spares(x->c.weights.stream) ||
         x->c.n_rows * router->top_k < (int64_t)EXPECTED_ROWS * router->n_experts)
         return;
     x->expected[layer] = true;

@@ -179,12 +179,22 @@ static int one_layer(struct ol_pass *p, int layer, struct ol_error *err)
     return status;
 }
 
+/* Rows of the embedding are looked up where they are: most of it is never touched. */
+static int look_up(const struct ol_pass *p, struct ol_error *err)
+{
+    const struct ol_weight table = ol_pass_weight(p, OL_ROLE_EMBEDDING, 0);
+    if (p->in->done >= 0)
+        return 0;
+    return ol_stream_look_up(p->stored.stream, &table, p->in->ids, p->n_rows, err) == 0
+               ? ol_weights_see(p->stored.weights, OL_ROLE_EMBEDDING, 0, 0, err)
+               : -1;
+}
+
 /* The stream before the first layer that is left to do. */
 static int start_stream(struct ol_pass *p, struct ol_error *err)
 {
     if (p->in->done >= 0)
         return p->op->upload(p->b, p->hidden, p->in->states, err);
-    /* Rows are looked up where they are: most of the table is never touched. */
     if (p->op->embed(p->b, p->in->ids, ol_pass_weight(p, OL_ROLE_EMBEDDING, 0), p->hidden,
                      err) != 0)
         return -1;
@@ -195,7 +205,7 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err)
 {
     struct ol_pass p;
     int status = -1;
-    if (ol_pass_init(&p, in, err) != 0)
+    if (ol_pass_init(&p, in, err) != 0 || look_up(&p, err) != 0)
         goto out;
     ol_pass_prefetch(&p, in->done + 1);
     if (start_stream(&p, err) != 0)

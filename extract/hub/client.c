@@ -19,7 +19,8 @@ enum {
 
 struct ol_hub_client {
     struct ol_hub_settings settings;
-    char *origin; /* of the endpoint */
+    char *origin;       /* of the endpoint */
+    const char *advice; /* for whoever gave up on a file's bytes */
     atomic_bool stop;
     atomic_long n_requests;
     pthread_mutex_t mutex; /* of what follows, and of notes */
@@ -43,6 +44,7 @@ struct ol_hub_client *ol_hub_client_new(struct ol_error *err)
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    c->advice = "; what has come is kept";
     pthread_mutex_init(&c->mutex, NULL);
     pthread_cond_init(&c->woken, &attributes);
     pthread_condattr_destroy(&attributes);
@@ -94,6 +96,11 @@ bool ol_hub_client_stopped(const struct ol_hub_client *c)
 long ol_hub_client_n_requests(const struct ol_hub_client *c)
 {
     return atomic_load(&c->n_requests);
+}
+
+void ol_hub_client_set_advice(struct ol_hub_client *c, const char *advice)
+{
+    c->advice = advice;
 }
 
 /* ---- notes ---- */
@@ -325,8 +332,7 @@ int ol_hub_client_again(struct ol_hub_client *c, const struct ol_hub_subject *ab
             about->path == NULL ? "is no directory, nor in the cache as far as "
                                   "it is needed, and the Hub cannot be asked: "
                                 : "",
-            shown, trouble, tries->n,
-            about->path == NULL ? "" : "; what has come is kept");
+            shown, trouble, tries->n, about->path == NULL ? "" : c->advice);
     else if (tries->n == 2 && is_news(c))
         ol_hub_client_note(c, "%s: %s: %s; trying again", subject, shown, trouble);
     else

@@ -64,6 +64,10 @@ void ol_hub_client_set_wipe(struct ol_hub_client *client, void (*wipe)(void *use
 void ol_hub_client_draw(struct ol_hub_client *client, void (*draw)(void *user),
                         void *user);
 
+/* What is said at the end of the message that a file's bytes do not come; borrowed.
+ * Before anything is asked for. */
+void ol_hub_client_set_advice(struct ol_hub_client *client, const char *advice);
+
 /* Requests so far. */
 long ol_hub_client_n_requests(const struct ol_hub_client *client);
 

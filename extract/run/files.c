@@ -38,6 +38,7 @@ int ol_session_check_names(const struct ol_session *r, struct ol_error *err)
                 {r->partial_path, ".status"},
                 {r->partial_path, ".status.new"},
                 {r->state_path, ""},
+                {r->digests_path, ""},
                 {r->state_path, ".0"},
                 {r->state_path, ".1"}};
     int status = check_stdout(err);
@@ -107,6 +108,7 @@ int ol_session_find_output(struct ol_session *r, struct ol_error *err)
     r->path = ol_xstrdup(r->output.path);
     r->partial_path = ol_xasprintf("%s.partial", r->path);
     r->state_path = state_path(r);
+    r->digests_path = ol_xasprintf("%s.weights", r->partial_path);
     return 0;
 }
 
@@ -144,6 +146,16 @@ int ol_session_look_for_complete(const struct ol_session *r, bool *complete,
     ol_state_remove(r->state_path);
     *complete = true;
     return 0;
+}
+
+/* What streamed weights are held to, which a run that goes on has from before. */
+static int open_digests(struct ol_session *r, bool go_on, struct ol_error *err)
+{
+    if (r->model.ranges == NULL)
+        return 0;
+    r->digests = ol_digests_open(r->digests_path, go_on, err);
+    ol_hub_ranges_note(r->model.ranges, r->digests);
+    return r->digests != NULL ? 0 : -1;
 }
 
 /* What an unfinished run had come to. */
@@ -206,7 +218,7 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
                                 err);
         status = r->states != NULL ? keep_mode(r, r->state_path, err) : -1;
     }
-    return status;
+    return status == 0 ? open_digests(r, there && kept, err) : -1;
 }
 
 /* A failure before the first layer was kept leaves nothing behind. Nothing is allocated
@@ -226,6 +238,8 @@ void ol_session_abandon(struct ol_session *r)
     unlink(r->partial_path);
     if (r->states != NULL)
         ol_state_remove(r->state_path);
+    if (r->digests != NULL)
+        unlink(r->digests_path);
 }
 
 void ol_session_print_name(const struct ol_session *r)
@@ -251,6 +265,8 @@ int ol_session_seal(struct ol_session *r, struct ol_error *err)
     if (status != 0)
         return -1;
     ol_state_remove(r->state_path);
+    if (r->digests != NULL)
+        unlink(r->digests_path);
     ol_session_print_name(r);
     return 0;
 }

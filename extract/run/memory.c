@@ -142,7 +142,9 @@ int64_t ol_memory_least(const struct ol_memory_need *need)
 {
     const struct ol_memory_plan least_plan = at_level(need, levels_of(need) - 1);
     const int64_t step = STEP_MIB * MIB,
-                  bytes = need->device_bytes > 0 ? least_plan.device : least_plan.total;
+                  bytes = need->device_bytes > 0
+                              ? least_plan.device
+                              : least_plan.total + need->streamed_bytes;
     return (bytes + step - 1) / step * step;
 }
 
@@ -156,12 +158,20 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
         budget = device ? need->device_bytes : host;
     for (int level = 0; level < levels_of(need); level++) {
         *plan = at_level(need, level);
-        if ((device ? plan->device : plan->total) > budget)
+        if ((device ? plan->device : plan->total + need->streamed_bytes) > budget)
             continue;
         /* With a budget of the host's memory, weights that wait for their use are to fit
          * into it too. */
+        const int64_t left = (device ? host : budget) - plan->total;
+        if (need->streamed_bytes > left)
+            return ol_fail(err,
+                           "free memory of %lld MiB cannot hold the weights that are "
+                           "streamed: %lld MiB at a time, beside %lld MiB for the run",
+                           (long long)(host / MIB),
+                           (long long)(need->streamed_bytes / MIB),
+                           (long long)(plan->total / MIB));
         plan->buffers.weight_bytes =
-            most((device ? host : budget) - plan->total, LEAST_WEIGHT_MIB * MIB);
+            need->streamed_bytes > 0 ? left : most(left, LEAST_WEIGHT_MIB * MIB);
         return 0;
     }
     return ol_fail(

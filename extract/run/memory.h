@@ -20,6 +20,7 @@ struct ol_memory_need {
     struct ol_scratch_bytes scratch; /* of a backend: its scratch_bytes operation */
     int64_t device_bytes;            /* likewise; 0: tensors are in the host's memory */
     int64_t other_bytes;             /* of the process before the run */
+    int64_t streamed_bytes;          /* of weights in its memory, at least; 0: mapped */
     int n_parts;                     /* on devices of their own, */
     int64_t part_rows;               /* the largest one's tokens */
 };

@@ -1,6 +1,7 @@
 #include "extract/run/model.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "common/file.h"
 #include "common/infile.h"
 #include "extract/hub/hub.h"
+#include "extract/hub/settings.h"
 
 /* More than any config.json; a checkpoint by mistake is not read whole. */
 enum { MAX_CONFIG_BYTES = 64 << 20 };
@@ -142,10 +144,15 @@ static char *config_name(const struct ol_model *m, const char *path)
 
 static int open_weights(struct ol_model *m, struct ol_error *err)
 {
-    m->checkpoint = ol_checkpoint_open_headers(m->directory, m->remote.headers,
-                                               m->remote.n_headers, err);
+    const struct ol_safetensors_header *headers = m->remote.headers;
+    size_t n = m->remote.n_headers;
+    if (m->ranges != NULL)
+        headers = ol_hub_ranges_headers(m->ranges, &n);
+    m->checkpoint = ol_checkpoint_open_headers(m->directory, headers, n, err);
     if (m->checkpoint == NULL)
         return -1;
+    if (m->ranges != NULL)
+        m->source = ol_hub_ranges_begin(m->ranges, m->checkpoint);
     ol_weights_choose_form(&m->spec, m->checkpoint);
     m->weights = ol_weights_bind(&m->spec, m->checkpoint, err);
     if (m->weights == NULL)
@@ -196,21 +203,55 @@ int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error 
     return 0;
 }
 
-int ol_model_open(struct ol_model *m, const char *model, bool with_tokenizer,
+/* The shards as they are at the commit whose config was read: a branch that moves
+ * meanwhile is not followed. */
+static int open_ranges(struct ol_model *m, const char *model, struct ol_error *err)
+{
+    const char *commit = strrchr(m->directory, '/') + 1, *at = strchr(model, '@');
+    char *pinned =
+        ol_xasprintf("%.*s@%s", at != NULL ? (int)(at - model) : INT_MAX, model, commit);
+    m->ranges = ol_hub_ranges_open(pinned, err);
+    free(pinned);
+    return m->ranges != NULL ? 0 : -1;
+}
+
+/* What is here is read here: 0; 1 when it is to be streamed. */
+static int streams(const struct ol_model_request *r, struct ol_error *err)
+{
+    struct stat status;
+    if (r->streams && stat(r->model, &status) == 0) {
+        ol_note("%s is here: nothing of it is streamed", r->model);
+        return 0;
+    }
+    if (r->streams && ol_hub_is_offline())
+        return ol_fail(err, "%s: --stream: HF_HUB_OFFLINE forbids to ask the Hub",
+                       r->model);
+    return r->streams;
+}
+
+int ol_model_open(struct ol_model *m, const struct ol_model_request *r,
                   struct ol_error *err)
 {
-    m->directory = ol_hub_resolve(
-        model, OL_HUB_CONFIG | OL_HUB_WEIGHTS | (with_tokenizer ? OL_HUB_TOKENIZER : 0u),
-        err);
-    if (m->directory == NULL || read_directory_config(m, err) != 0)
+    const int streamed = streams(r, err);
+    /* With weights comes the tokenizer, which names the ids' pieces: also with these. */
+    const unsigned need = OL_HUB_CONFIG |
+                          (r->tokenizer || streamed == 1 ? OL_HUB_TOKENIZER : 0u) |
+                          (streamed == 1 ? 0u : OL_HUB_WEIGHTS);
+    if (streamed < 0)
         return -1;
-    m->name = directory_name(m, model);
+    m->directory = ol_hub_resolve(r->model, need, err);
+    if (m->directory == NULL || read_directory_config(m, err) != 0 ||
+        (streamed == 1 && open_ranges(m, r->model, err) != 0))
+        return -1;
+    m->name = directory_name(m, r->model);
     return open_weights(m, err);
 }
 
 void ol_model_clear(struct ol_model *m)
 {
     ol_weights_free(m->weights);
+    /* Its threads write into what the checkpoint has mapped. */
+    ol_hub_ranges_free(m->ranges);
     ol_checkpoint_close(m->checkpoint);
     ol_hub_remote_clear(&m->remote);
     ol_config_notes_clear(&m->notes);

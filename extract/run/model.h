@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/sha256.h"
+#include "extract/hub/ranges.h"
 #include "extract/hub/remote.h"
 #include "extract/weights/checkpoint.h"
 #include "extract/model/spec.h"
@@ -19,9 +20,11 @@ struct ol_model {
     struct ol_json *config;
     struct ol_config_notes notes; /* what was said of keys of config.json */
     struct ol_spec spec;
-    struct ol_hub_remote remote; /* of a plan, where shards are at the Hub alone */
+    struct ol_hub_remote remote;  /* of a plan, where shards are at the Hub alone */
+    struct ol_hub_ranges *ranges; /* of a run that streams; NULL: all is here */
     struct ol_checkpoint *checkpoint;
     struct ol_weights *weights;
+    struct ol_source *source; /* of the ranges; NULL: mapped files */
 };
 
 /* config.json alone, and the checkpoint when there is one, or, of a model that is at the
@@ -29,9 +32,14 @@ struct ol_model {
  * config.json, or an object with "name" and "config" (data/models). */
 int ol_model_open_config(struct ol_model *m, const char *model, struct ol_error *err);
 
-/* model: a directory or a Hub name (hub.h), whose tokenizer is needed or not. Start from
- * {0}; clear also after a failure. */
-int ol_model_open(struct ol_model *m, const char *model, bool with_tokenizer,
+/* model: a directory or a Hub name (hub.h), whose tokenizer is needed or not. streams: of
+ * a name, shards that are not in the cache are not fetched into it; their bytes come when
+ * they are needed. Start from {0}; clear also after a failure. */
+struct ol_model_request {
+    const char *model;
+    bool tokenizer, streams;
+};
+int ol_model_open(struct ol_model *m, const struct ol_model_request *request,
                   struct ol_error *err);
 void ol_model_clear(struct ol_model *m);
 

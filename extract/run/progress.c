@@ -76,6 +76,8 @@ static struct ol_activation_receipt receipt_of(const struct ol_progress *p)
     const double n = p->sources.n_backends;
     return (struct ol_activation_receipt){
         .bytes_read = stream.bytes_read,
+        .bytes_fetched = stream.source.bytes_fetched,
+        .n_requests = stream.source.n_requests,
         .link_bytes = device.link_bytes,
         .peak_memory = p->peak_memory,
         .peak_device_memory = device.peak_memory,
@@ -211,6 +213,10 @@ void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *rec
             (long long)p->n_tokens, p->n_layers, r.seconds,
             (double)p->n_tokens / r.seconds, p->done * 1e-9 / r.seconds, read,
             read / r.seconds, r.disk_seconds, (double)p->peak_memory * 1e-9);
+    if (r.n_requests > 0)
+        ol_note("streamed: %.2f GB fetched by %lld requests; nothing of it is kept, and "
+                "no digest of the Hub's was checked",
+                (double)r.bytes_fetched * 1e-9, (long long)r.n_requests);
     if (r.peak_device_memory > 0)
         ol_note("%.2f GB to and from the device (%.2f GB/s); waited %.1f s for the link, "
                 "%.1f s for results, %.1f s for the disk that writes; peak device memory "

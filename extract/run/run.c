@@ -7,6 +7,7 @@
 #include "common/process.h"
 #include "extract/run/session.h"
 #include "extract/text/documents.h"
+#include "extract/weights/layer_weights.h"
 
 /* What --verbose is for: which model, text, device and memory these are. */
 static void tell_details(const struct ol_session *r)
@@ -51,6 +52,24 @@ static int64_t split_rows(struct ol_session *r, int64_t longest)
         c->lengths, c->n_sequences, ol_memory_block_rows(r->n_rows, longest), r->n_parts);
 }
 
+/* Weights that are streamed are memory of this process: what is held of them at a time,
+ * and for the whole run the rows of the embedding that are looked up, a page or more
+ * each. */
+static void count_streamed(const struct ol_session *r, struct ol_memory_need *need)
+{
+    const struct ol_spec *spec = &r->model.spec;
+    const struct ol_weight table =
+        ol_weights_get(r->model.weights, OL_ROLE_EMBEDDING, 0, 0);
+    const int64_t page = 4096,
+                  row = ol_weight_bytes(&table) / (table.n_rows > 0 ? table.n_rows : 1);
+    const int64_t n = r->n_rows < spec->vocab_size ? r->n_rows : spec->vocab_size;
+    if (r->model.source == NULL)
+        return;
+    need->other_bytes += n * (row / page + 2) * page;
+    need->streamed_bytes =
+        ol_layer_weights_least(r->model.weights, spec, r->request->perplexity);
+}
+
 static int plan_memory(struct ol_session *r, struct ol_error *err)
 {
     const struct ol_corpus *c = &r->corpus;
@@ -62,6 +81,7 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
             r->devices.backends[0], ol_spec_products(&r->model.spec)),
         .other_bytes = ol_memory_resident(),
     };
+    count_streamed(r, &need);
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
         need.other_bytes += r->all.n_rows * r->model.spec.d_model *
@@ -142,8 +162,11 @@ static int compute(struct ol_session *r, struct ol_error *err)
                                      r->corpus.n_sequences};
     double total, skipped;
     int status = -1;
-    passes.forward.stream = ol_stream_new(r->memory.buffers.weight_bytes,
-                                          !r->devices.backends[0]->op->reads_files, err);
+    if (r->model.source == NULL)
+        r->files = ol_source_files_new(!r->devices.backends[0]->op->reads_files);
+    passes.forward.stream =
+        ol_stream_new(r->memory.buffers.weight_bytes,
+                      r->files != NULL ? r->files : r->model.source, err);
     if (passes.forward.stream != NULL)
         passes.writer =
             ol_writer_new(r->n_parts, (size_t)(r->memory.writer_bytes / r->n_parts), err);
@@ -181,6 +204,7 @@ out:
     ol_progress_free(passes.progress);
     ol_writer_free(passes.writer);
     ol_stream_free(passes.forward.stream);
+    ol_source_free(r->files);
     return status;
 }
 
@@ -204,6 +228,8 @@ static void clear(struct ol_session *r)
     ol_corpus_clear(&r->corpus);
     ol_tokenizer_close(r->tokenizer);
     ol_model_clear(&r->model);
+    ol_digests_close(r->digests);
+    free(r->digests_path);
     free(r->state_path);
     free(r->partial_path);
     free(r->path);
@@ -221,8 +247,11 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
     /* Before anything that takes long. */
     if (ol_session_find_output(&r, err) != 0 ||
         ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
-        ol_model_open(&r.model, request->model, request->corpus.ids_file == NULL, err) !=
-            0 ||
+        ol_model_open(&r.model,
+                      &(struct ol_model_request){request->model,
+                                                 request->corpus.ids_file == NULL,
+                                                 request->stream},
+                      err) != 0 ||
         ol_session_read_corpus(&r, r.model.directory, err) != 0 ||
         ol_session_check_names(&r, err) != 0 || ol_session_join_ids(&r, err) != 0 ||
         ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)

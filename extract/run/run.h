@@ -35,6 +35,7 @@ struct ol_run_request {
     int64_t memory; /* budget in bytes, of a device's memory or the host's; 0: what is
                        free, less a reserve */
     bool perplexity, resume;
+    bool stream; /* weights come from the Hub when they are needed, and are not kept */
     const char *tmpdir;  /* for the states of the run; NULL: beside its file */
     double keep_seconds; /* between two states of an unfinished run; 0: every layer's */
     double progress_seconds; /* between lines of a log; 0: none */

@@ -29,7 +29,7 @@ struct ol_session {
     const struct ol_run_request *request;
     char *name; /* of the output, as it is printed */
     struct ol_output output;
-    char *path, *partial_path, *state_path; /* of the output, its links followed */
+    char *path, *partial_path, *state_path, *digests_path; /* its links followed */
     struct ol_model model;
     struct ol_tokenizer *tokenizer;
     struct ol_corpus corpus;
@@ -40,6 +40,8 @@ struct ol_session {
     struct ol_activation_input input;
     struct ol_activation_writer *file;
     struct ol_state_file *states;
+    struct ol_source *files;    /* of mapped weights; NULL: they are streamed */
+    struct ol_digests *digests; /* of streamed weights */
     struct ol_heartbeat *heartbeat;
     bool created; /* the two files are this process's, not an earlier run's */
     int32_t *ids; /* without padding */

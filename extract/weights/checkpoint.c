@@ -298,6 +298,16 @@ bool ol_checkpoint_has_bytes(const struct ol_checkpoint *c)
     return c->n_headers == 0;
 }
 
+int ol_checkpoint_n_files(const struct ol_checkpoint *c)
+{
+    return c->n_files;
+}
+
+const void *ol_checkpoint_map(const struct ol_checkpoint *c, int file, uint64_t *bytes)
+{
+    return ol_safetensors_map(c->files[file], bytes);
+}
+
 struct ol_checkpoint *
 ol_checkpoint_open_headers(const char *directory,
                            const struct ol_safetensors_header *headers, size_t n,

@@ -47,8 +47,11 @@ struct ol_checkpoint *
 ol_checkpoint_open_headers(const char *directory,
                            const struct ol_safetensors_header *headers, size_t n,
                            struct ol_error *err);
-/* Whether all bytes of the tensors are there; else those of some are zeros. */
+/* Whether all bytes of the tensors are there; else those of some are zeros as yet. */
 bool ol_checkpoint_has_bytes(const struct ol_checkpoint *c);
+/* The files, in the order of their names, and where the bytes of one are mapped. */
+int ol_checkpoint_n_files(const struct ol_checkpoint *c);
+const void *ol_checkpoint_map(const struct ol_checkpoint *c, int file, uint64_t *bytes);
 
 /* 1 when all files are there that the index names, or model.safetensors; 0 when they are
  * not, with *missing where there is an index; -1 with err when that cannot be read. */

@@ -27,4 +27,9 @@ void ol_layer_weights_release(const struct ol_layer_weights *w, struct ol_backen
                               enum ol_role first, enum ol_role last, int layer,
                               int expert);
 
+/* Bytes that must be held at a time so that no use of weights waits for itself: twice a
+ * layer's, an expert's, or the head's where it is used. */
+int64_t ol_layer_weights_least(const struct ol_weights *w, const struct ol_spec *spec,
+                               bool head);
+
 #endif

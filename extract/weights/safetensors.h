@@ -19,14 +19,15 @@ struct ol_safetensors;
  * NULL on failure. */
 struct ol_safetensors *ol_safetensors_open(const char *path, int file,
                                            struct ol_sha256 *sha, struct ol_error *err);
-/* The same of a file of which the header alone is at hand, as it begins the file: n
- * bytes, its length field and its JSON. The data of its tensors are zeros, which say
- * nothing. */
+/* The same of a file of which the beginning alone is at hand: n bytes, its length field,
+ * its JSON and maybe more. The data of its tensors are zeros, in memory of this process
+ * alone, until somebody writes there what they are. */
 struct ol_safetensors_header {
     char *path; /* where the file would be */
     unsigned char *bytes;
     size_t n;
     uint64_t file_bytes;
+    const char *claimed; /* the digest that whoever has the file says it has; borrowed */
 };
 struct ol_safetensors *
 ol_safetensors_from_header(const struct ol_safetensors_header *header, int file,
@@ -37,9 +38,12 @@ void ol_safetensors_close(struct ol_safetensors *s);
 const struct ol_stored_tensor *ol_safetensors_tensors(const struct ol_safetensors *s,
                                                       int64_t *n);
 /* Add a few bytes from the middle of every step-th tensor, the first among them, to *sha:
- * headers alone do not tell two trainings of one model apart. */
+ * headers alone do not tell two trainings of one model apart. Of a file whose header
+ * alone is at hand it is the digest that is claimed of it. */
 int ol_safetensors_sample(const struct ol_safetensors *s, int64_t step,
                           struct ol_sha256 *sha, struct ol_error *err);
 const char *ol_safetensors_path(const struct ol_safetensors *s);
+/* Where its bytes are mapped. */
+const void *ol_safetensors_map(const struct ol_safetensors *s, uint64_t *bytes);
 
 #endif

@@ -1,191 +1,58 @@
-/* Threads take jobs from a queue and make their pages resident, slice by slice:
+/* Jobs are told to the source as far ahead as there is room, and taken up by threads, one
+ * after another, which have the source bring them:
  *
- *     prefetch -> [queue] -> READING -> READY or FAILED -> wait -> release
+ *     prefetch -> [queue | told] -> READING -> READY or FAILED -> wait -> release
  *
- * A job stays in a table (by its weight's address) until it is released. Pages are read
- * with MADV_POPULATE_READ, which reports a page that cannot be read as an error, where a
- * plain access would be a SIGBUS. Kernels before 5.14 lack it: there the bytes are read
- * through /proc/self/mem, which faults them in and reports errors in the same way. */
+ * A job stays in a table (by its weight's address) until it is released. */
 #include "extract/weights/stream.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/process.h"
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* linux/mman.h, 5.14 */
-#endif
 
 enum {
     N_THREADS = 3, /* enough to keep a fast disk busy and pages being mapped beside it */
     N_BUCKETS = 4096,
-    SLICE_BYTES = 8 << 20,
-    SCRATCH_BYTES = 256 << 10,
 };
 
 enum job_state { QUEUED, READING, READY, FAILED };
 
 struct job {
-    const void *data;
-    size_t bytes;
+    struct ol_span span;
     enum job_state state;
     uint32_t users; /* bits: who queued it or waited for it, and did not release it */
+    bool told;      /* to the source: it counts as held */
     bool released;  /* out of the table; whoever holds it frees it */
     char *failure;  /* message of a FAILED job */
     struct job *next_queued, *next_in_bucket;
 };
 
 struct ol_stream {
+    struct ol_source *source; /* borrowed */
     pthread_t threads[N_THREADS];
     int n_threads;
     pthread_mutex_t mutex;
     pthread_cond_t work, done;
-    struct job *first, *last; /* the queue */
+    struct job *first, *last; /* the queue, */
+    struct job *untold;       /* and in it the first that the source was not told of */
     struct job *buckets[N_BUCKETS];
-    int64_t most_ahead, held; /* bytes that were read and not yet released */
+    int64_t most_ahead, held; /* bytes told to the source and not yet released */
     int n_waiting;            /* threads that wait for a job */
     int n_reading;            /* jobs that the threads are at */
-    atomic_bool stopping;
-    bool by_mapping;
-    atomic_bool populates; /* the kernel has MADV_POPULATE_READ */
-    size_t page;
+    bool stopping;
+    struct rows {
+        pthread_mutex_t mutex;
+        uint8_t *wanted; /* bits: the rows of the table that are looked up */
+    } rows;
     _Atomic int64_t bytes_read, wait_nanoseconds;
 };
-
-/* ---- making pages resident ---- */
-
-/* The file mapped at an address and the offset in it, for messages. */
-static void describe(const void *address, char *text, size_t bytes)
-{
-    char line[4096 + 128], path[4096];
-    const uintptr_t at = (uintptr_t)address;
-    uintptr_t begin, end;
-    uint64_t offset;
-    snprintf(text, bytes, "memory at %p", address);
-    FILE *maps = fopen("/proc/self/maps", "r");
-    if (maps == NULL)
-        return;
-    while (fgets(line, sizeof line, maps) != NULL) {
-        path[0] = '\0';
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %" SCNx64 " %*s %*s %4095[^\n]",
-                   &begin, &end, &offset, path) >= 3 &&
-            at >= begin && at < end && path[0] != '\0') {
-            snprintf(text, bytes, "%s: the bytes from %" PRIu64 " on", path,
-                     offset + (at - begin));
-            break;
-        }
-    }
-    fclose(maps);
-}
-
-static int unreadable(const void *begin, size_t bytes, struct ol_error *err)
-{
-    const int number = errno;
-    char where[4096 + 64];
-    describe(begin, where, sizeof where);
-    return ol_fail(err,
-                   "%s cannot be read (%zu were wanted): the file became shorter, or the "
-                   "disk fails (%s)",
-                   where, bytes, strerror(number));
-}
-
-/* Fault pages in by having the kernel read them. */
-static int touch(const char *begin, size_t bytes, struct ol_error *err)
-{
-    int result = -1;
-    char *scratch = ol_xmalloc(SCRATCH_BYTES);
-    const int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        ol_fail_errno(err, "/proc/self/mem: cannot open");
-        goto out;
-    }
-    for (size_t i = 0; i < bytes;) {
-        const size_t want = bytes - i < SCRATCH_BYTES ? bytes - i : SCRATCH_BYTES;
-        const ssize_t n = pread(fd, scratch, want, (off_t)((uintptr_t)begin + i));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            unreadable(begin + i, want, err);
-            goto out;
-        }
-        i += (size_t)n;
-    }
-    result = 0;
-out:
-    if (fd >= 0)
-        close(fd);
-    free(scratch);
-    return result;
-}
-
-static int populate(struct ol_stream *s, char *begin, size_t bytes, struct ol_error *err)
-{
-    while (atomic_load(&s->populates)) {
-        if (madvise(begin, bytes, MADV_POPULATE_READ) == 0)
-            return 0;
-        if (errno == EINTR || errno == EAGAIN)
-            continue;
-        if (errno != EINVAL)
-            return unreadable(begin, bytes, err);
-        atomic_store(&s->populates, false);
-    }
-    return touch(begin, bytes, err);
-}
-
-/* Pages that a tensor touches, whole. The mapping is read-only: the pointer loses its
- * const for madvise alone. */
-static char *page_of(const struct ol_stream *s, const void *address)
-{
-    return (char *)((uintptr_t)address & ~(uintptr_t)(s->page - 1));
-}
-
-static int read_pages(struct ol_stream *s, const void *data, size_t bytes,
-                      struct ol_error *err)
-{
-    char *begin = page_of(s, data);
-    char *end = page_of(s, (const char *)data + bytes - 1) + s->page;
-    const size_t n = (size_t)(end - begin);
-    for (size_t i = 0; i < n; i += SLICE_BYTES) {
-        const size_t slice = n - i < SLICE_BYTES ? n - i : SLICE_BYTES;
-        const size_t rest = n - i - slice;
-        if (atomic_load(&s->stopping))
-            return ol_fail(err, "reading of weights was stopped");
-        /* The disk works on the next slice while this one's pages are mapped. Only a
-         * hint: a failure shows when the slice is read. */
-        if (!s->by_mapping)
-            madvise(begin + i, slice, MADV_WILLNEED);
-        else if (rest > 0)
-            madvise(begin + i + slice, rest < SLICE_BYTES ? rest : SLICE_BYTES,
-                    MADV_WILLNEED);
-        if (s->by_mapping && populate(s, begin + i, slice, err) != 0)
-            return -1;
-    }
-    atomic_fetch_add(&s->bytes_read, (int64_t)bytes);
-    return 0;
-}
-
-/* The page where a tensor begins goes, the page where it ends stays: shared with the
- * tensor after it, which will give it back in turn, so that nothing stays behind a walk
- * through the file. A page that goes too early costs its other owner one soft fault. */
-static void drop_pages(const struct ol_stream *s, const void *data, size_t bytes)
-{
-    char *begin = page_of(s, data), *end = page_of(s, (const char *)data + bytes);
-    if (s->by_mapping && end > begin)
-        madvise(begin, (size_t)(end - begin), MADV_DONTNEED);
-}
 
 /* ---- jobs ---- */
 
@@ -194,7 +61,7 @@ static struct job **find(struct ol_stream *s, const void *data)
 {
     const uint64_t hash = (uint64_t)(uintptr_t)data * 0x9e3779b97f4a7c15u;
     struct job **link = &s->buckets[hash >> 52];
-    while (*link != NULL && (*link)->data != data)
+    while (*link != NULL && (*link)->span.data != data)
         link = &(*link)->next_in_bucket;
     return link;
 }
@@ -204,8 +71,7 @@ static struct job *new_job(struct job **link, const struct ol_span *span,
                            enum job_state state)
 {
     struct job *job = ol_xcalloc(1, sizeof *job);
-    job->data = span->data;
-    job->bytes = span->bytes;
+    job->span = *span;
     job->state = state;
     *link = job;
     return job;
@@ -217,17 +83,35 @@ static void free_job(struct job *job)
     free(job);
 }
 
+/* The mutex is held. */
+static void tell(struct ol_stream *s, struct job *job)
+{
+    job->told = true;
+    s->held += (int64_t)job->span.bytes;
+    s->source->op->prefetch(s->source, &job->span);
+}
+
+/* The job's bytes count no more. The source gets them back without the mutex. */
+static void let_go(struct ol_stream *s, const struct job *job)
+{
+    if (job->told)
+        s->held -= (int64_t)job->span.bytes;
+}
+
 /* Read a job that is in state READING. The mutex is held on entry and on return. */
 static void run_job(struct ol_stream *s, struct job *job)
 {
     struct ol_error err = {0};
-    s->held += (int64_t)job->bytes;
     pthread_mutex_unlock(&s->mutex);
-    const int result = read_pages(s, job->data, job->bytes, &err);
+    const int result = s->source->op->read(s->source, &job->span, &err);
+    if (result == 0)
+        atomic_fetch_add(&s->bytes_read, (int64_t)job->span.bytes);
     pthread_mutex_lock(&s->mutex);
     if (job->released) {
-        s->held -= (int64_t)job->bytes;
-        drop_pages(s, job->data, job->bytes);
+        let_go(s, job);
+        pthread_mutex_unlock(&s->mutex);
+        s->source->op->release(s->source, &job->span);
+        pthread_mutex_lock(&s->mutex);
         free_job(job);
         return;
     }
@@ -236,14 +120,25 @@ static void run_job(struct ol_stream *s, struct job *job)
     pthread_cond_broadcast(&s->done);
 }
 
-/* Whether the first of the queue is to be read now. Whoever waits may wait for one behind
- * it: then the queue moves on without regard to what is held, but by one job at a time.
- */
-static bool may_read(const struct ol_stream *s)
+/* Tell the source of what there is room for. Whoever waits may wait for a job behind:
+ * then the queue moves on without regard to what is held, but by one job at a time. */
+static void tell_more(struct ol_stream *s)
 {
-    return s->first != NULL &&
-           (s->first->released || s->held + (int64_t)s->first->bytes <= s->most_ahead ||
-            (s->n_waiting > 0 && s->n_reading == 0));
+    for (; s->untold != NULL; s->untold = s->untold->next_queued) {
+        struct job *job = s->untold;
+        const bool waited_for = s->n_waiting > 0 && s->n_reading == 0 && s->first == job;
+        if (job->released)
+            continue;
+        if (s->held + (int64_t)job->span.bytes > s->most_ahead && !waited_for)
+            return;
+        tell(s, job);
+    }
+}
+
+static bool may_read(struct ol_stream *s)
+{
+    tell_more(s);
+    return s->first != s->untold;
 }
 
 static void *work(void *arg)
@@ -251,12 +146,14 @@ static void *work(void *arg)
     struct ol_stream *s = arg;
     pthread_mutex_lock(&s->mutex);
     for (;;) {
-        while (!may_read(s) && !atomic_load(&s->stopping))
+        while (!s->stopping && !may_read(s))
             pthread_cond_wait(&s->work, &s->mutex);
-        if (atomic_load(&s->stopping))
+        if (s->stopping)
             break;
         struct job *job = s->first;
         s->first = job->next_queued;
+        if (s->first != s->untold)
+            pthread_cond_signal(&s->work);
         if (job->released) {
             free_job(job);
             continue;
@@ -265,6 +162,8 @@ static void *work(void *arg)
         s->n_reading++;
         run_job(s, job);
         s->n_reading--;
+        if (s->untold != NULL)
+            pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->mutex);
     return NULL;
@@ -272,14 +171,14 @@ static void *work(void *arg)
 
 /* ---- the interface ---- */
 
-struct ol_stream *ol_stream_new(int64_t most_ahead, bool by_mapping, struct ol_error *err)
+struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_source *source,
+                                struct ol_error *err)
 {
     struct ol_stream *s = ol_xcalloc(1, sizeof *s);
     s->most_ahead = most_ahead;
-    s->by_mapping = by_mapping;
-    s->page = (size_t)sysconf(_SC_PAGESIZE);
-    atomic_store(&s->populates, true);
+    s->source = source;
     pthread_mutex_init(&s->mutex, NULL);
+    pthread_mutex_init(&s->rows.mutex, NULL);
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->done, NULL);
     /* Signals are for the program's own threads. */
@@ -303,9 +202,10 @@ void ol_stream_free(struct ol_stream *s)
     if (s == NULL)
         return;
     pthread_mutex_lock(&s->mutex);
-    atomic_store(&s->stopping, true);
+    s->stopping = true;
     pthread_cond_broadcast(&s->work);
     pthread_mutex_unlock(&s->mutex);
+    s->source->op->stop(s->source);
     for (int i = 0; i < s->n_threads; i++)
         pthread_join(s->threads[i], NULL);
     for (struct job *job = s->first, *next; job != NULL; job = next) {
@@ -322,6 +222,8 @@ void ol_stream_free(struct ol_stream *s)
     pthread_cond_destroy(&s->done);
     pthread_cond_destroy(&s->work);
     pthread_mutex_destroy(&s->mutex);
+    pthread_mutex_destroy(&s->rows.mutex);
+    free(s->rows.wanted);
     free(s);
 }
 
@@ -339,6 +241,9 @@ static void prefetch(struct ol_stream *s, int user, const struct ol_span *span)
     else
         s->last->next_queued = job;
     s->last = job;
+    if (s->untold == NULL)
+        s->untold = job;
+    tell_more(s);
     pthread_cond_signal(&s->work);
 }
 
@@ -365,6 +270,7 @@ static int wait_for(struct ol_stream *s, int user, const struct ol_span *span,
     if (job == NULL) {
         job = new_job(link, span, READING);
         job->users = 1u << user;
+        tell(s, job);
         run_job(s, job);
     }
     job->users |= 1u << user; /* it stays until this one is through */
@@ -407,6 +313,7 @@ static void release(struct ol_stream *s, int user, const struct ol_span *span)
 {
     pthread_mutex_lock(&s->mutex);
     struct job **link = find(s, span->data), *job = *link;
+    bool gives_back = job == NULL;
     if (job != NULL) {
         job->users &= ~(1u << user);
         if (job->users != 0) {
@@ -415,14 +322,18 @@ static void release(struct ol_stream *s, int user, const struct ol_span *span)
         }
         *link = job->next_in_bucket;
         job->released = true;
-        if (job->state == READY || job->state == FAILED) {
-            s->held -= (int64_t)job->bytes;
-            free_job(job);
+        if (job->state != READING) {
+            let_go(s, job);
+            gives_back = true;
         }
+        if (job->state == READY || job->state == FAILED)
+            free_job(job);
+        tell_more(s);
         pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->mutex);
-    drop_pages(s, span->data, span->bytes);
+    if (gives_back)
+        s->source->op->release(s->source, span);
 }
 
 void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *weight)
@@ -432,10 +343,139 @@ void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *we
             release(s, user, &weight->spans[i]);
 }
 
+/* ---- rows of a table ---- */
+
+enum {
+    /* What lies between two rows comes along where another request would cost more. */
+    MOST_GAP_BYTES = 512 << 10,
+    MOST_STRETCH_BYTES = 8 << 20,
+    STRETCHES_AHEAD = 8,
+    KEPT_WHOLE = 4, /* a table of at most this part of what may be ahead */
+};
+
+struct table {
+    const struct ol_weight *weight;
+    size_t row_bytes, step;
+    const uint8_t *wanted;
+};
+
+static bool is_wanted(const struct table *t, int64_t row)
+{
+    return (t->wanted[row / 8] >> row % 8 & 1) != 0;
+}
+
+static struct ol_span rows_of(const struct table *t, int64_t first, int64_t end)
+{
+    return (struct ol_span){(const char *)t->weight->data + (size_t)first * t->step,
+                            (size_t)(end - first - 1) * t->step + t->row_bytes};
+}
+
+/* The rows from *row on that are brought together; *row: behind them. No bytes: there are
+ * none any more. */
+static struct ol_span next_stretch(const struct table *t, int64_t *row)
+{
+    int64_t first = *row;
+    while (first < t->weight->n_rows && !is_wanted(t, first))
+        first++;
+    int64_t end = first;
+    for (int64_t i = first; i < t->weight->n_rows; i++) {
+        if (end > first && ((size_t)(i - end) * t->step > MOST_GAP_BYTES ||
+                            (size_t)(i + 1 - first) * t->step > MOST_STRETCH_BYTES))
+            break;
+        if (is_wanted(t, i))
+            end = i + 1;
+    }
+    *row = end;
+    return end > first ? rows_of(t, first, end) : (struct ol_span){NULL, 0};
+}
+
+/* What came along between rows of a stretch. */
+static void drop_gaps(struct ol_stream *s, const struct table *t,
+                      const struct ol_span *stretch)
+{
+    const char *table = t->weight->data;
+    int64_t row = (int64_t)((size_t)((const char *)stretch->data - table) / t->step);
+    const int64_t end = row + (int64_t)((stretch->bytes + t->step - 1) / t->step);
+    while (row < end) {
+        int64_t past = row;
+        while (past < end && !is_wanted(t, past))
+            past++;
+        if (past > row) {
+            const struct ol_span gap = rows_of(t, row, past);
+            s->source->op->release(s->source, &gap);
+        }
+        row = past + 1;
+    }
+}
+
+static int bring_rows(struct ol_stream *s, const struct table *t, struct ol_error *err)
+{
+    const bool whole = ol_weight_bytes(t->weight) <= s->most_ahead / KEPT_WHOLE;
+    struct ol_span ahead[STRETCHES_AHEAD];
+    int64_t row = 0;
+    int first = 0, n = 0, status = 0;
+    for (;;) {
+        while (n < STRETCHES_AHEAD) {
+            const struct ol_span next = next_stretch(t, &row);
+            if (next.bytes == 0)
+                break;
+            s->source->op->prefetch(s->source, &next);
+            ahead[(first + n++) % STRETCHES_AHEAD] = next;
+        }
+        if (n == 0 || status != 0)
+            return status;
+        const struct ol_span *stretch = &ahead[first];
+        status = s->source->op->read(s->source, stretch, err);
+        if (status == 0 && !whole)
+            drop_gaps(s, t, stretch);
+        first = (first + 1) % STRETCHES_AHEAD;
+        n--;
+    }
+}
+
+static int bring_all(struct ol_stream *s, const struct ol_weight *w, struct ol_error *err)
+{
+    int status = 0;
+    for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+        if (w->spans[i].data != NULL)
+            s->source->op->prefetch(s->source, &w->spans[i]);
+    for (int i = 0; i < OL_WEIGHT_SPANS && status == 0; i++)
+        if (w->spans[i].data != NULL)
+            status = s->source->op->read(s->source, &w->spans[i], err);
+    return status;
+}
+
+int ol_stream_look_up(struct ol_stream *s, const struct ol_weight *table,
+                      const int32_t *ids, int64_t n, struct ol_error *err)
+{
+    if (!s->source->op->spares)
+        return 0;
+    if (table->encoding != OL_ENCODING_PLAIN || table->col_step != 1)
+        return bring_all(s, table, err);
+    /* What one user looks up, another one does not drop. */
+    pthread_mutex_lock(&s->rows.mutex);
+    if (s->rows.wanted == NULL)
+        s->rows.wanted = ol_xcalloc((size_t)table->n_rows / 8 + 1, 1);
+    for (int64_t i = 0; i < n; i++)
+        s->rows.wanted[ids[i] / 8] |= (uint8_t)(1 << ids[i] % 8);
+    const size_t size = ol_dtype_size(table->dtype);
+    const struct table t = {table, (size_t)table->n_cols * size,
+                            (size_t)table->row_step * size, s->rows.wanted};
+    const int status = bring_rows(s, &t, err);
+    pthread_mutex_unlock(&s->rows.mutex);
+    return status;
+}
+
 struct ol_stream_stats ol_stream_stats(const struct ol_stream *s)
 {
     return (struct ol_stream_stats){
         .bytes_read = atomic_load(&s->bytes_read),
         .wait_seconds = (double)atomic_load(&s->wait_nanoseconds) * 1e-9,
+        .source = s->source->op->stats(s->source),
     };
+}
+
+bool ol_stream_spares(const struct ol_stream *s)
+{
+    return s->source->op->spares;
 }

@@ -1,16 +1,14 @@
-/* Reads weights ahead of the compute: a few threads pull queued tensors' pages into
- * memory, begun in the order given, so that the disk works while the processor does, on
- * several places at once; the compute gives pages back behind it. The mapping stays valid
- * throughout: this is only about when bytes move.
- *
- * Weights are told apart by their address and must lie in a read-only mapping of a file:
- * memory of any other kind would lose its contents in ol_stream_release. */
+/* Has weights brought ahead of the compute: a few threads take what was queued, begun in
+ * the order given, so that its source (source.h: a disk, a line) works while the
+ * processor does, on several places at once; the compute gives weights back behind it.
+ * Their addresses stay valid throughout: this is only about when bytes move. */
 #ifndef OL_STREAM_H
 #define OL_STREAM_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "extract/weights/source.h"
 #include "extract/weights/weights.h"
 
 struct ol_stream;
@@ -19,11 +17,10 @@ struct ol_stream;
  * weights: the pages go when the last user that queued them has released them. */
 enum { OL_STREAM_MOST_USERS = 32 };
 
-/* by_mapping: weights are used where they are mapped. Else whoever uses them reads their
- * files (ol_mapping_copy): then the files are only asked for ahead, and no page is mapped
- * or given back. most_ahead: bytes that may be resident before they are waited for; what
- * the compute waits for is read whatever it is, and then one tensor at a time. */
-struct ol_stream *ol_stream_new(int64_t most_ahead, bool by_mapping,
+/* source: borrowed, of this stream alone. most_ahead: bytes that may be resident before
+ * they are waited for; what the compute waits for is read whatever it is, and then one
+ * tensor at a time. */
+struct ol_stream *ol_stream_new(int64_t most_ahead, struct ol_source *source,
                                 struct ol_error *err);
 void ol_stream_free(struct ol_stream *s);
 
@@ -39,13 +36,22 @@ int ol_stream_wait(struct ol_stream *s, int user, const struct ol_weight *weight
 /* Whether a queued weight is resident: a wait for it would not be one. */
 bool ol_stream_is_ready(struct ol_stream *s, const struct ol_weight *weight);
 
-/* The user does not need the weight again: its pages may leave this process (the page
- * cache keeps them). May be queued again later. */
+/* The user does not need the weight again: its bytes may leave this process. May be
+ * queued again later. */
 void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *weight);
+
+/* Whether nothing is to be queued that may turn out not to be used. */
+bool ol_stream_spares(const struct ol_stream *s);
+
+/* Make resident what a lookup of n ids needs of a table, and keep it: [n_rows, n_cols],
+ * one row for each id. Where the table is mapped there is nothing to do. */
+int ol_stream_look_up(struct ol_stream *s, const struct ol_weight *table,
+                      const int32_t *ids, int64_t n, struct ol_error *err);
 
 struct ol_stream_stats {
     int64_t bytes_read;  /* bytes of weights made resident so far */
     double wait_seconds; /* time that users spent in ol_stream_wait, added up */
+    struct ol_source_stats source;
 };
 struct ol_stream_stats ol_stream_stats(const struct ol_stream *s);
 

@@ -3,6 +3,7 @@
 
     ask.py PORT set REPO [JSON]     its faults from now on; without JSON: none
     ask.py PORT log                 every request, one a line: place status range path
+    ask.py PORT log_of REPO         those of a repository, as JSON
     ask.py PORT once REPO FOLDER    each byte of each file under FOLDER's model*.safetensors came from
                                     the store exactly once, and nothing was asked by HEAD
     ask.py PORT ranges REPO PATH    what of a file the store sent, "FIRST END" in the order of the file; that
@@ -67,6 +68,8 @@ if COMMAND == "set":
 elif COMMAND == "log":
     for e in log():
         print(e["at"], e["status"], e["range"] or "-", e["path"])
+elif COMMAND == "log_of":
+    print(json.dumps([e for e in log() if e["repo"] == REST[0]]))
 elif COMMAND == "once":
     once(*REST)
 elif COMMAND == "ranges":

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""usage: same_run.py A.h5 B.h5   Fails, naming what differs, unless two activation files are
+"""usage: same_run.py A.h5 B.h5 [GROUP@ATTRIBUTE...]   Fails, naming what differs, unless two activation files are
 the same to the last byte of every dataset and attribute but for what tells of the run
-itself: when and where it was, by which command, what it read, how long it waited."""
+itself: when and where it was, by which command, what it read, how long it waited; and for the
+attributes that are named."""
 import os
 import sys
 
@@ -43,6 +44,8 @@ def storage(item):
 
 
 a, b = (content(path) for path in sys.argv[1:3])
+for ignored in sys.argv[3:]:
+    a.pop(ignored), b.pop(ignored)
 differing = sorted(a.keys() ^ b.keys()) + sorted(k for k in a.keys() & b.keys() if a[k] != b[k])
 if os.path.getsize(sys.argv[1]) != os.path.getsize(sys.argv[2]):
     differing.append("the size")

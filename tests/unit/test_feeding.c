@@ -224,7 +224,8 @@ static void test_readers(void **state)
                                        : way % 3 == 1 ? 5
                                                       : 1000) *
                              TENSOR_BYTES;
-        struct ol_stream *s = ol_stream_new(room, true, &error);
+        struct ol_source *files = ol_source_files_new(true);
+        struct ol_stream *s = ol_stream_new(room, files, &error);
         assert_non_null(s);
         for (int i = 0; i < N_TENSORS; i++) {
             const struct ol_weight w = tensor(map, i);
@@ -242,6 +243,7 @@ static void test_readers(void **state)
         assert_int_equal(ol_stream_stats(s).bytes_read,
                          (int64_t)N_TENSORS * TENSOR_BYTES);
         ol_stream_free(s);
+        ol_source_free(files);
     }
     munmap((void *)(uintptr_t)map, (size_t)N_TENSORS * TENSOR_BYTES);
 }
@@ -253,7 +255,8 @@ static void test_bound(void **state)
     enum { ROOM = 10 };
     const char *map = map_file();
     struct ol_error error = {0};
-    struct ol_stream *s = ol_stream_new((int64_t)ROOM * TENSOR_BYTES, true, &error);
+    struct ol_source *files = ol_source_files_new(true);
+    struct ol_stream *s = ol_stream_new((int64_t)ROOM * TENSOR_BYTES, files, &error);
     assert_non_null(s);
     for (int i = 0; i < N_TENSORS; i++) {
         const struct ol_weight w = tensor(map, i);
@@ -267,6 +270,7 @@ static void test_bound(void **state)
     usleep(50000);
     assert_int_equal(ol_stream_stats(s).bytes_read, (int64_t)ROOM * TENSOR_BYTES);
     ol_stream_free(s);
+    ol_source_free(files);
     munmap((void *)(uintptr_t)map, (size_t)N_TENSORS * TENSOR_BYTES);
 }
 
