@@ -163,12 +163,13 @@ struct ol_backend_operations {
 
     /* Choose experts. logits = round(x weight^T + bias), not rounded with float_logits;
      * scores = their softmax or sigmoid, in float or better. Experts are ranked by their
-     * score plus correction, without one (data NULL) by their logit, which ties less;
-     * within the groups that stay in; per token
-     * the top_k are chosen, ties to the lower expert, slots by falling rank. Their
-     * weights are the scores, divided by the sum of those chosen when `renormalize`,
-     * times scale; not rounded to bf16 unless `scales_input`. x [n, d]; weight
-     * [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host float. */
+     * score plus correction, without one (data NULL) by their logit, which ties less, but
+     * of a softmax whose groups are ranked by sums by their score; within the groups that
+     * stay in; per token the top_k are chosen, ties to the lower expert, slots by falling
+     * rank. Their weights are the scores, divided by the sum of those chosen when
+     * `renormalize`, times scale; not rounded to bf16 unless `scales_input`. x [n, d];
+     * weight [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host float.
+     */
     int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                  struct ol_weight correction, uint16_t *ids, float *weights,

@@ -68,7 +68,8 @@ struct ol_router_spec {
     enum ol_router_score score;
     int n_experts, top_k;
     bool float_logits; /* not rounded to the activation type */
-    bool renormalize;  /* the chosen weights are divided by their sum */
+    bool renormalize;  /* the chosen weights are divided by their sum ... */
+    double least_sum;  /* ... or by this where they are scores and it is larger */
     /* Of n_group ranges of experts the topk_group stay in whose group_best best have the
      * largest sum; n_group divides n_experts, 1: no groups. */
     int n_group, topk_group, group_best;
@@ -88,6 +89,14 @@ struct ol_glu_spec {
 };
 
 enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
+
+/* Whether a router ranks experts by, and weighs them with, scores of all of them: sums of
+ * logits are not what sums of their softmax are. */
+static inline bool ol_router_scores(const struct ol_router_spec *r, bool corrected)
+{
+    return r->score == OL_ROUTER_SIGMOID || corrected ||
+           (r->n_group > 1 && r->group_best > 1);
+}
 
 /* How large the products of a run get. */
 struct ol_product_sizes {

@@ -2,7 +2,6 @@
  * softmax over all experts, or sigmoids, in double; ties to the lower expert. */
 #include "extract/cpu/cpu.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,28 +80,50 @@ static void keep_groups(const struct ol_router_spec *router, float *choice, floa
     }
 }
 
-static void weigh_sigmoid(const struct ol_router_spec *router, const float *scores,
-                          const uint16_t *ids, float *weights)
+static void weigh_scores(const struct ol_router_spec *router, const float *scores,
+                         const uint16_t *ids, float *weights)
 {
     double total = 0;
     for (int k = 0; k < router->top_k; k++)
         total += (double)scores[ids[k]];
-    /* The reference's guard against a sum of nothing. */
-    const double factor = (router->renormalize ? 1 / (total + 1e-20) : 1) * router->scale;
+    /* The references' guards against a sum of nothing. */
+    total = fmax(total + 1e-20, router->least_sum);
+    const double factor = (router->renormalize ? 1 / total : 1) * router->scale;
     for (int k = 0; k < router->top_k; k++)
         weights[k] = (float)((double)scores[ids[k]] * factor);
 }
 
+/* From logits to scores. */
+static void score(const struct ol_router_spec *router, float *values)
+{
+    const int n = router->n_experts;
+    if (router->score == OL_ROUTER_SIGMOID) {
+        for (int e = 0; e < n; e++)
+            values[e] = (float)(1 / (1 + ol_real_exp(-(double)values[e])));
+        return;
+    }
+    float top = values[0];
+    double total = 0;
+    for (int e = 1; e < n; e++)
+        top = values[e] > top ? values[e] : top;
+    for (int e = 0; e < n; e++)
+        total += ol_real_exp((double)values[e] - (double)top);
+    for (int e = 0; e < n; e++)
+        values[e] = (float)(ol_real_exp((double)values[e] - (double)top) / total);
+}
+
 /* What experts are ranked by: logits, which rise with their scores and are never equal
  * where large scores are, or scores with their correction. `scores` are logits, and on
- * return of a sigmoid router scores. */
+ * return scores where the router has them. */
 static void rank(const struct job *j, float *scores, float *choice)
 {
     const int n = j->router->n_experts;
+    const bool scored = ol_router_scores(j->router, j->correction != NULL);
     memcpy(choice, scores, (size_t)n * sizeof *choice);
-    if (j->router->score == OL_ROUTER_SIGMOID)
-        for (int e = 0; e < n; e++)
-            scores[e] = (float)(1 / (1 + ol_real_exp(-(double)scores[e])));
+    if (scored)
+        score(j->router, scores);
+    if (scored && j->router->score == OL_ROUTER_SOFTMAX)
+        memcpy(choice, scores, (size_t)n * sizeof *choice);
     for (int e = 0; j->correction != NULL && e < n; e++)
         choice[e] = scores[e] + j->correction[e];
     if (j->router->n_group > 1)
@@ -122,8 +143,8 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
         ol_to_f32(j->logits.dtype, ol_cpu_row(j->logits, i), scores, (size_t)n);
         rank(j, scores, choice);
         choose(choice, n, top_k, ids);
-        if (r->score == OL_ROUTER_SIGMOID)
-            weigh_sigmoid(r, scores, ids, weights);
+        if (ol_router_scores(r, j->correction != NULL))
+            weigh_scores(r, scores, ids, weights);
         else
             weigh_softmax(r, scores, ids, weights);
         for (int k = 0; r->scales_input && k < top_k; k++)
@@ -136,7 +157,6 @@ int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_weight correction, uint16_t *ids, float *weights,
                  struct ol_error *err)
 {
-    assert(router->score == OL_ROUTER_SIGMOID || correction.data == NULL);
     struct ol_tensor logits;
     if (b->op->tensor_new(b, router->float_logits ? OL_DTYPE_F32 : b->dtype, x.n_rows,
                           router->n_experts, &logits, err) != 0)

@@ -14,8 +14,9 @@ struct router {
     enum ol_router_score score;
     int n_experts, top_k;
     int n_group, topk_group, group_best;
+    bool scored; /* ol_router_scores */
     bool renormalize, scales_input;
-    double scale;
+    double scale, least_sum;
     const float *correction; /* [n_experts] or NULL */
 };
 
@@ -69,17 +70,36 @@ static __device__ uint64_t best_of_warp(const float *value, int n, uint64_t limi
     return best;
 }
 
+/* From the logits of a softmax router to its scores. */
+static __device__ void take_softmax(const struct router &r, struct token *t)
+{
+    const int lane = (int)(threadIdx.x % OL_WARP);
+    float largest = t->logit[0];
+    for (int e = lane; e < r.n_experts; e += OL_WARP)
+        largest = fmaxf(largest, t->logit[e]);
+    const double top = (double)ol_warp_max(largest);
+    double total = 0;
+    for (int e = lane; e < r.n_experts; e += OL_WARP)
+        total += exp((double)t->logit[e] - top);
+    total = ol_warp_sum(total);
+    for (int e = lane; e < r.n_experts; e += OL_WARP)
+        t->logit[e] = (float)(exp((double)t->logit[e] - top) / total);
+    __syncwarp();
+}
+
 /* What experts are ranked by: logits, which rise with their scores and are never equal
- * where large scores are, or scores with their correction. The logits of a sigmoid router
- * become scores. */
+ * where large scores are, or scores with their correction. Logits become scores where the
+ * router has them. */
 static __device__ void rank_experts(const struct router &r, struct token *t)
 {
     const int lane = (int)(threadIdx.x % OL_WARP);
+    if (r.scored && r.score == OL_ROUTER_SOFTMAX)
+        take_softmax(r, t);
     for (int e = lane; e < r.n_experts; e += OL_WARP) {
-        const float logit = t->logit[e];
+        const float ranked = t->logit[e];
         if (r.score == OL_ROUTER_SIGMOID)
-            t->logit[e] = (float)(1 / (1 + exp(-(double)logit)));
-        t->choice[e] = r.correction != NULL ? t->logit[e] + r.correction[e] : logit;
+            t->logit[e] = (float)(1 / (1 + exp(-(double)ranked)));
+        t->choice[e] = r.correction != NULL ? t->logit[e] + r.correction[e] : ranked;
     }
     __syncwarp();
 }
@@ -135,14 +155,15 @@ static __device__ float weigh_softmax(const struct router &r, const struct token
     return (float)(exp((double)own - top) / total * r.scale);
 }
 
-static __device__ float weigh_sigmoid(const struct router &r, const struct token *t,
-                                      float own)
+static __device__ float weigh_scores(const struct router &r, const struct token *t,
+                                     float own)
 {
     double total = 0;
     for (int k = 0; k < r.top_k; k++)
         total += (double)t->chosen[k];
-    /* The reference's guard against a sum of nothing. */
-    const double factor = (r.renormalize ? 1 / (total + 1e-20) : 1) * r.scale;
+    /* The references' guards against a sum of nothing. */
+    total = fmax(total + 1e-20, r.least_sum);
+    const double factor = (r.renormalize ? 1 / total : 1) * r.scale;
     return (float)((double)own * factor);
 }
 
@@ -173,9 +194,8 @@ static __global__ void __launch_bounds__(WARPS *OL_WARP)
     if (lane < r.top_k)
         t->chosen[lane] = t->logit[own];
     __syncwarp();
-    const float weight = r.score == OL_ROUTER_SIGMOID
-                             ? weigh_sigmoid(r, t, t->logit[own])
-                             : weigh_softmax(r, t, t->logit[own]);
+    const float weight =
+        r.scored ? weigh_scores(r, t, t->logit[own]) : weigh_softmax(r, t, t->logit[own]);
     if (lane < r.top_k) {
         ids[row * r.top_k + lane] = (uint16_t)own;
         weights[row * r.top_k + lane] = r.scales_input ? ol_round_as<T>(weight) : weight;
@@ -222,7 +242,6 @@ int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
                   struct ol_weight correction, uint16_t *ids, float *weights,
                   struct ol_error *err)
 {
-    assert(router->score == OL_ROUTER_SIGMOID || correction.data == NULL);
     struct ol_cuda *cuda = ol_cuda_of(b);
     if (ol_cuda_enter(cuda, err) != 0 || check(router, err) != 0)
         return -1;
@@ -232,9 +251,11 @@ int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
                        .n_group = router->n_group,
                        .topk_group = router->topk_group,
                        .group_best = router->group_best,
+                       .scored = ol_router_scores(router, correction.data != NULL),
                        .renormalize = router->renormalize,
                        .scales_input = router->scales_input,
                        .scale = router->scale,
+                       .least_sum = router->least_sum,
                        .correction = NULL};
     struct ol_tensor logits = {NULL, router->float_logits ? OL_DTYPE_F32 : b->dtype,
                                x.n_rows, router->n_experts};

@@ -587,6 +587,65 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
     return sizeof ids + sizeof weights;
 }
 
+/* A softmax whose scores are ranked with a correction, which the weights do not show;
+ * they are divided by no less than least_sum. Without one, groups are ranked by the sums
+ * of their scores: group 0's logits have the larger sum in the last row, group 2's
+ * scores. */
+static size_t route_scores(struct ol_backend *b, void *bytes)
+{
+    enum { N = 4, E = 6, K = 2 };
+    static const float logits[N][E] = {{2, 2, 3, -9, 0, 1},
+                                       {0, 0, 0, 0, 0, 0},
+                                       {40, -40, -41, 1, -42, 2},
+                                       {2, 2, -7, -8, 4, -3}};
+    static const float corrections[E] = {0, 2, 0, 0, 1.5f, 0};
+    static const uint16_t want[N][K] = {{1, 4}, {1, 4}, {1, 4}, {4, 1}};
+    static const uint16_t grouped[N][K] = {{2, 3}, {0, 1}, {0, 1}, {4, 5}};
+    const double least = 0.25;
+    static float identity[E][E];
+    struct ol_error err = {0};
+    struct ol_tensor x = logits_of(b, logits[0], N, E, identity[0]);
+    const struct ol_weight w = ol_weight_plain(identity, OL_DTYPE_F32, E, E);
+    const struct ol_weight correction = ol_weight_plain(corrections, OL_DTYPE_F32, 1, E),
+                           none = {0};
+    struct ol_router_spec router = {.score = OL_ROUTER_SOFTMAX,
+                                    .float_logits = true,
+                                    .renormalize = true,
+                                    .least_sum = least,
+                                    .n_experts = E,
+                                    .top_k = K,
+                                    .n_group = 1,
+                                    .scale = 2.5};
+    uint16_t ids[2][N][K];
+    float weights[2][N][K];
+    OK(b->op->route(b, &router, x, w, none, correction, ids[0][0], weights[0][0], &err));
+    router.n_group = 3;
+    router.topk_group = 1;
+    router.group_best = 2;
+    router.renormalize = false;
+    OK(b->op->route(b, &router, x, w, none, none, ids[1][0], weights[1][0], &err));
+    for (int i = 0; i < N; i++) {
+        double all = 0, s[2][K];
+        for (int e = 0; e < E; e++)
+            all += exp((double)logits[i][e]);
+        for (int k = 0; k < K; k++) {
+            s[0][k] = exp((double)logits[i][want[i][k]]) / all;
+            s[1][k] = exp((double)logits[i][grouped[i][k]]) / all;
+        }
+        for (int k = 0; k < K; k++) {
+            assert_int_equal(ids[0][i][k], want[i][k]);
+            assert_int_equal(ids[1][i][k], grouped[i][k]);
+            assert_true(fabs((double)weights[0][i][k] -
+                             2.5 * s[0][k] / fmax(least, s[0][0] + s[0][1])) < 1e-6);
+            assert_true(fabs((double)weights[1][i][k] - 2.5 * s[1][k]) < 1e-6);
+        }
+    }
+    memcpy(bytes, ids, sizeof ids);
+    memcpy((char *)bytes + sizeof ids, weights, sizeof weights);
+    b->op->tensor_free(b, &x);
+    return sizeof ids + sizeof weights;
+}
+
 /* The same bytes whether rows come together or in pieces: of any size on the CPU, at
  * multiples of OL_PRODUCT_ROWS on a device. */
 static size_t matmul_cut(struct ol_backend *b, void *bytes)
@@ -1037,6 +1096,7 @@ static const struct {
     {"glu", glu},
     {"route", route},
     {"route, sigmoid", route_sigmoid},
+    {"route, scores", route_scores},
     {"matmul, cut", matmul_cut},
     {"route, input", route_input},
     {"gate", gate},
