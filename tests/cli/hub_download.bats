@@ -280,18 +280,6 @@ END
     ask set org/demo
 }
 
-# A Python with the Hub's own client, or none.
-client() {
-    local candidate
-    for candidate in /usr/bin/python3 python3; do
-        if "$candidate" -c 'import huggingface_hub' 2>/dev/null; then
-            HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1 "$candidate" -c "$@"
-            return
-        fi
-    done
-    skip 'there is no huggingface_hub'
-}
-
 @test "the Hub's Python client reads what was fetched here" {
     client 'pass'
     fetch org/three

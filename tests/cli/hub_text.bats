@@ -160,6 +160,27 @@ assert a == b' rows "$(kept)"
     [ -z "$(kept)" ]
 }
 
+@test "the Hub's Python client and this one find what the other fetched of a data set" {
+    client 'pass'
+    tokenize -n 3 -l 64 -t "$ADDRESS" >want 2>/dev/null
+    tokenize -n 3 -l 64 -t "hf://$REPO/lines.jsonl.gz" 2>/dev/null | cmp - want
+    HF_HUB_OFFLINE=1 client '
+from huggingface_hub import hf_hub_download, scan_cache_dir
+assert open(hf_hub_download("org/texts", "lines.jsonl.gz", repo_type="dataset"), "rb").read(2) == b"\x1f\x8b"
+cache = scan_cache_dir()
+assert [(r.repo_id, r.repo_type, r.nb_files) for r in cache.repos] == [("org/texts", "dataset", 1)], cache
+assert not cache.warnings, cache.warnings'
+    rm -r "$CACHE"
+    client '
+from huggingface_hub import hf_hub_download as get
+for path in "lines.jsonl.zst", "sample/a.parquet":
+    get("org/texts", path, repo_type="dataset")'
+    ask log >/dev/null
+    tokenize -n 3 -l 64 -t "hf://$REPO/lines.jsonl.zst" | cmp - want
+    HF_HUB_OFFLINE=1 tokenize -n 3 -l 64 -t "$ADDRESS" | cmp - want
+    [ -z "$(ask log)" ]
+}
+
 @test "what is not there, and no address" {
     says_not 'datasets/org/texts: has no file sample/b.parquet at that revision' -t "hf://$REPO/sample/b.parquet"
     says_not 'datasets/org/texts: has no file none/b.parquet at that revision' -t "hf://$REPO/none/b.parquet"
