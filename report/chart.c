@@ -28,6 +28,12 @@ static const char *fill_class(int i)
     return names[i % 4];
 }
 
+/* Kinds of dashes: as many as colours, in another order for the next lines. */
+static int dash_of(int i)
+{
+    return (i + i / 4) % 4;
+}
+
 /* Points that no line joins differ in shape too. */
 static void draw_mark(FILE *out, int i, bool shaped, double x, double y, double radius,
                       const char *tip)
@@ -54,7 +60,7 @@ int ol_chart_legend(FILE *out, struct ol_legend_area area, const struct ol_serie
         if (out != NULL && series[i].no_line)
             draw_mark(out, i, true, x + 13, y, 4.5, NULL);
         else if (out != NULL)
-            ol_svg_path(out, xs, ys, 2, line_class(i), i);
+            ol_svg_path(out, xs, ys, 2, line_class(i), dash_of(i));
         if (out != NULL)
             ol_svg_text(out, x + 32, y + 4, 's', "", "%s", series[i].name);
         x += width + 18;
@@ -112,7 +118,7 @@ static void draw_all(FILE *out, const struct ol_chart *chart)
         const struct ol_series *s = &chart->series[i];
         to_pixels(chart, s, x + n, y + n);
         if (!s->no_line)
-            ol_svg_path(out, x + n, y + n, s->n, line_class(i), i);
+            ol_svg_path(out, x + n, y + n, s->n, line_class(i), dash_of(i));
         draw_points(out, chart, i, x + n, y + n);
         n += s->n;
     }

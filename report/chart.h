@@ -14,7 +14,7 @@ struct ol_series {
 };
 
 struct ol_chart {
-    const struct ol_series *series; /* [n_series], at most OL_SERIES_COLOURS */
+    const struct ol_series *series; /* [n_series]; 16 have looks of their own */
     int n_series;
     struct ol_axis x, y; /* title, log and whole set by the caller; the rest here */
     bool y_from_zero;

@@ -8,12 +8,14 @@
 #include "report/survey.h"
 #include "report/text.h"
 
-enum { SECTIONS = 5, OPEN_WARNINGS = 6 };
+enum { SECTIONS = 7, OPEN_WARNINGS = 6 };
 static const struct ol_page_section sections[SECTIONS + 1] = {
     {"warnings", "What to compare with care"},
     {"models", "Models"},
     {"counts", "Outlier features"},
     {"published", "Published and measured"},
+    {"depth", "Layer by layer"},
+    {"quantisation", "Quantisation and routing"},
     {"scale", "Scale and sparsity"},
     {NULL, NULL}};
 
@@ -66,24 +68,45 @@ static void put_published(const struct ol_report *report, FILE *out)
     put_grid(ol_survey_published_table(report), "Published and measured", out);
 }
 
-static void put_scale(const struct ol_report *report, FILE *out)
+/* Those of lines, or those of points, two beside each other. */
+static void put_figures(const struct ol_report *report, bool lines, FILE *out)
 {
-    fputs("<div class=\"pair\">\n", out);
+    fputs(lines ? "" : "<div class=\"pair\">\n", out);
     for (const struct ol_survey_figure *f = ol_survey_figures; f->name != NULL; f++) {
+        if ((f->line != NULL) != lines)
+            continue;
         if (ol_survey_points(report, f) == 0) {
             ol_page_absent(out, f->title,
-                           "No model has both values; perplexity needs ol-extract "
-                           "--perplexity, counts need recorded tensors.");
+                           lines
+                               ? "No model has it: run ol-extract without "
+                                 "--no-summaries, then ol-analyze."
+                               : "No model has both values; perplexity needs ol-extract "
+                                 "--perplexity, counts need recorded tensors.");
             continue;
         }
-        char *caption = ol_xasprintf("%s %d of %d models have both values.", f->caption,
-                                     ol_survey_points(report, f), report->n);
+        char *caption = ol_xasprintf("%s %d of %d models have %s.", f->caption,
+                                     ol_survey_points(report, f), report->n,
+                                     lines ? "a line" : "both values");
         ol_page_begin_figure(out, f->name, f->title);
         ol_survey_draw(report, f, &(struct ol_canvas){.out = out, .title = f->title});
         ol_page_end_figure(out, f->title, caption);
         free(caption);
     }
-    fputs("</div>\n", out);
+    fputs(lines ? "" : "</div>\n", out);
+}
+
+static void put_quantisation(const struct ol_report *report, FILE *out)
+{
+    fputs(
+        "<p>Of each number format the median over the recorded norm outputs of the error "
+        "of rounding them, and their worst; entropies are of the share of tokens that "
+        "each expert has, 100 % where all have as many.</p>\n",
+        out);
+    put_grid(ol_survey_quantisation(report, false),
+             "Errors of number formats, median site", out);
+    put_grid(ol_survey_quantisation(report, true), "Errors of number formats, worst site",
+             out);
+    put_grid(ol_survey_routing(report), "Routing", out);
 }
 
 static void put_warnings(const struct ol_report *report, FILE *out)
@@ -133,8 +156,14 @@ void ol_html_survey(const struct ol_report *report, FILE *out)
         case 3:
             put_published(report, out);
             break;
+        case 4:
+            put_figures(report, true, out);
+            break;
+        case 5:
+            put_quantisation(report, out);
+            break;
         default:
-            put_scale(report, out);
+            put_figures(report, false, out);
         }
         ol_page_end_section(out);
     }

@@ -56,6 +56,8 @@ static double positions(const struct ol_report_results *r)
     return r->has_pairs ? 100 * r->pairs->mean_position_fraction : NAN;
 }
 
+#define DEPTH "depth, % (first to last layer)"
+
 const struct ol_survey_figure ol_survey_figures[] = {
     {"counts-total",
      "Counts and size",
@@ -66,7 +68,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      true,
      true,
      {"pairs", "unique"},
-     {pairs, unique}},
+     {pairs, unique},
+     NULL},
     {"means-total",
      "Extent and size",
      "The mean share of sites (the study's L%) and of positions that the qualifying "
@@ -77,7 +80,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      true,
      false,
      {"sites (L%)", "positions (S%)"},
-     {layers, positions}},
+     {layers, positions},
+     NULL},
     {"counts-active",
      "Counts and active size",
      "As above, against the parameters that a token uses.",
@@ -87,7 +91,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      true,
      true,
      {"pairs", "unique"},
-     {pairs, unique}},
+     {pairs, unique},
+     NULL},
     {"means-active",
      "Extent and active size",
      "The means against the parameters that a token uses.",
@@ -97,7 +102,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      true,
      false,
      {"sites (L%)", "positions (S%)"},
-     {layers, positions}},
+     {layers, positions},
+     NULL},
     {"counts-perplexity",
      "Counts and perplexity",
      "Perplexities compare only where text and tokenizer are the same.",
@@ -107,7 +113,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      false,
      true,
      {"pairs", "unique"},
-     {pairs, unique}},
+     {pairs, unique},
+     NULL},
     {"means-perplexity",
      "Extent and perplexity",
      "Better models stand on the left. LLM.int8 found outliers to follow perplexity "
@@ -118,7 +125,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      false,
      false,
      {"sites (L%)", "positions (S%)"},
-     {layers, positions}},
+     {layers, positions},
+     NULL},
     {"counts-ratio",
      "Counts and sparsity",
      "Dense models stand at 100 %, sparse Mixtures of Experts on the left.",
@@ -128,7 +136,8 @@ const struct ol_survey_figure ol_survey_figures[] = {
      false,
      true,
      {"pairs", "unique"},
-     {pairs, unique}},
+     {pairs, unique},
+     NULL},
     {"means-ratio",
      "Extent and sparsity",
      "Dense models stand at 100 %, sparse Mixtures of Experts on the left.",
@@ -138,7 +147,35 @@ const struct ol_survey_figure ol_survey_figures[] = {
      false,
      false,
      {"sites (L%)", "positions (S%)"},
-     {layers, positions}},
+     {layers, positions},
+     NULL},
+    {.name = "norms-depth",
+     .title = "Largest magnitude by depth",
+     .caption =
+         "A line for each model: the largest value at the outputs of a layer's two "
+         "norms, from the first layer (0 %) to the last.",
+     .x_title = DEPTH,
+     .y_title = "largest |x| (log scale)",
+     .log_y = true,
+     .line = ol_survey_norms},
+    {.name = "stream-depth",
+     .title = "The residual stream by depth",
+     .caption =
+         "The largest magnitude of a sequence's stream after each layer, mean over "
+         "the sequences: where a line jumps by orders of magnitude, massive "
+         "activations begin.",
+     .x_title = DEPTH,
+     .y_title = "largest |x| of a sequence (log scale)",
+     .log_y = true,
+     .line = ol_survey_stream},
+    {.name = "kurtosis-depth",
+     .title = "Kurtosis of the stream by depth",
+     .caption = "The median over tokens of the kurtosis of a token's stream after each "
+                "layer; a normal distribution has 3.",
+     .x_title = DEPTH,
+     .y_title = "kurtosis of the median token (log scale)",
+     .log_y = true,
+     .line = ol_survey_tails},
     {0}};
 
 const struct ol_survey_figure *ol_survey_find(const char *name)
@@ -151,8 +188,7 @@ const struct ol_survey_figure *ol_survey_find(const char *name)
 
 /* ---- scatter plots ---- */
 
-/* Without the owner of the model. The caller frees. */
-static char *short_name(const struct ol_report *report, int i)
+char *ol_survey_name(const struct ol_report *report, int i)
 {
     const struct ol_report_results *r = &report->results[i];
     if (*r->run->label != '\0')
@@ -170,6 +206,8 @@ static char *short_name(const struct ol_report *report, int i)
 int ol_survey_points(const struct ol_report *report, const struct ol_survey_figure *f)
 {
     int n = 0;
+    if (f->line != NULL)
+        return ol_survey_n_lines(report, f);
     for (int i = 0; i < report->n; i++)
         n += !isnan(f->x(&report->results[i])) && !isnan(f->y[0](&report->results[i]));
     return n;
@@ -179,6 +217,10 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
                     const struct ol_canvas *c)
 {
     const size_t n = (size_t)report->n;
+    if (f->line != NULL) {
+        ol_survey_draw_lines(report, f, c);
+        return;
+    }
     double *x = ol_xcalloc(n, sizeof *x), *y = ol_xcalloc(2 * n, sizeof *y);
     char **labels = ol_xcalloc(n, sizeof *labels);
     for (size_t i = 0; i < n; i++) {
@@ -186,7 +228,7 @@ void ol_survey_draw(const struct ol_report *report, const struct ol_survey_figur
         y[i] = f->y[0](r);
         x[i] = isnan(y[i]) ? NAN : f->x(r);
         y[n + i] = f->y[1](r);
-        labels[i] = short_name(report, (int)i);
+        labels[i] = ol_survey_name(report, (int)i);
     }
     const struct ol_series series[] = {
         {.name = f->names[0],
@@ -243,7 +285,7 @@ static void draw_pair(FILE *out, const struct ol_report *report, int i,
     const struct ol_report_results *r = &report->results[i];
     const double known = ol_axis_at(x, (double)r->published.pairs),
                  found = ol_axis_at(x, pairs(r));
-    char *name = short_name(report, i),
+    char *name = ol_survey_name(report, i),
          *here = ol_xasprintf("measured: %s pairs", ol_text_count(r->pairs->count).text),
          *there =
              ol_xasprintf("published: %s pairs", ol_text_count(r->published.pairs).text);

@@ -187,3 +187,127 @@ struct ol_grid *ol_survey_published_table(const struct ol_report *report)
     }
     return g;
 }
+
+/* ---- number formats ---- */
+
+/* The names of the formats that any model has, in the order of the first; at most `most`.
+ */
+static int find_methods(const struct ol_report *report, const char **methods, int most)
+{
+    int n = 0;
+    for (int i = 0; i < report->n; i++) {
+        const struct ol_quantisation *q = report->results[i].blocks.quantisation;
+        for (int64_t m = 0; q != NULL && m < q->methods.n; m++) {
+            const char *name = ((const char *const *)q->methods.items)[m];
+            int k = 0;
+            while (k < n && strcmp(methods[k], name) != 0)
+                k++;
+            if (k == n && n < most)
+                methods[n++] = name;
+        }
+    }
+    return n;
+}
+
+static int compare_reals(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Errors of a method at all sites, rising; returns how many are known. */
+static int64_t errors_of(const struct ol_quantisation *q, const char *method,
+                         double *errors)
+{
+    int64_t m = 0, n = 0;
+    while (m < q->methods.n &&
+           strcmp(((const char *const *)q->methods.items)[m], method) != 0)
+        m++;
+    const struct ol_quantised_site *sites = q->sites.items;
+    for (int64_t i = 0; m < q->methods.n && i < q->sites.n; i++)
+        if (!isnan(sites[i].error.items[m]))
+            errors[n++] = sites[i].error.items[m];
+    qsort(errors, (size_t)n, sizeof *errors, compare_reals);
+    return n;
+}
+
+struct ol_grid *ol_survey_quantisation(const struct ol_report *report, bool worst)
+{
+    enum { MOST = 32 };
+    const char *methods[MOST];
+    struct ol_column columns[2 + MOST] = {{"name", "model", OL_COLUMN_TEXT}};
+    const int n = find_methods(report, methods, MOST);
+    for (int m = 0; m < n; m++)
+        columns[1 + m] = (struct ol_column){methods[m], methods[m], OL_COLUMN_PERCENT};
+    struct ol_grid *g = ol_grid_new(columns);
+    for (int i = 0; i < report->n; i++) {
+        const struct ol_quantisation *q = report->results[i].blocks.quantisation;
+        if (q == NULL || q->sites.n == 0)
+            continue;
+        double *errors = ol_xcalloc((size_t)q->sites.n, sizeof *errors);
+        put_name(g, report, i);
+        for (int m = 0; m < n; m++) {
+            const int64_t known = errors_of(q, methods[m], errors);
+            const double median =
+                known > 0 ? (errors[(known - 1) / 2] + errors[known / 2]) / 2 : NAN;
+            ol_grid_real(g, worst && known > 0 ? errors[known - 1] : median);
+        }
+        free(errors);
+    }
+    return g;
+}
+
+/* ---- routing ---- */
+
+static const struct ol_column routing_columns[] = {
+    {"name", "model", OL_COLUMN_TEXT},
+    {"n_experts", "experts", OL_COLUMN_COUNT},
+    {"top_k", "top k", OL_COLUMN_COUNT},
+    {"entropy", "mean entropy, % of the largest", OL_COLUMN_PERCENT},
+    {"max_load", "busiest expert, times an even share", OL_COLUMN_MAGNITUDE},
+    {"never_chosen", "experts never chosen", OL_COLUMN_COUNT},
+    {"committee", "experts of standing committees", OL_COLUMN_COUNT},
+    {0}};
+
+/* (layer, expert) places that nearly all tokens choose; OL_ABSENT: not known. */
+static int64_t in_committees(const struct ol_report_results *r)
+{
+    if (r->blocks.co_activation == NULL)
+        return OL_ABSENT;
+    const struct ol_co_layer *layers = r->blocks.co_activation->layers.items;
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->blocks.co_activation->layers.n; i++)
+        n += layers[i].committee.n;
+    return n;
+}
+
+struct ol_grid *ol_survey_routing(const struct ol_report *report)
+{
+    struct ol_grid *g = ol_grid_new(routing_columns);
+    for (int i = 0; i < report->n; i++) {
+        const struct ol_routing *routing = report->results[i].blocks.router;
+        if (routing == NULL || routing->layers.n == 0)
+            continue;
+        const struct ol_router_loads *layers = routing->layers.items;
+        double entropy = 0, load = NAN;
+        int64_t never = 0, n = 0;
+        for (int64_t l = 0; l < routing->layers.n; l++) {
+            never += layers[l].never_chosen.n;
+            load = fmax(load, layers[l].max_load);
+            if (isnan(layers[l].entropy))
+                continue;
+            entropy += layers[l].entropy;
+            n++;
+        }
+        put_name(g, report, i);
+        ol_grid_int(g, routing->n_experts);
+        ol_grid_int(g, routing->top_k);
+        ol_grid_real(g, n > 0 && routing->n_experts > 1
+                            ? entropy / (double)n / log2((double)routing->n_experts)
+                            : NAN);
+        ol_grid_real(g, load);
+        ol_grid_int(g, never);
+        ol_grid_int(g, in_committees(&report->results[i]));
+    }
+    return g;
+}

@@ -473,6 +473,53 @@ PY
     section Counts | grep -Eq '^\| planted '
 }
 
+@test "a survey compares layers, number formats and routing" {
+    "$REPORT" planted.json other.json >survey.md
+    "$REPORT" -f html planted.json other.json >survey.html
+    for figure in norms stream kurtosis; do
+        "$REPORT" -f svg --figure $figure-depth planted.json other.json >$figure.svg
+    done
+    "$PYTHON" - <<'PY'
+import json, math, re, statistics
+runs = [json.load(open(name)) for name in ("planted.json", "other.json")]
+text, page = open("survey.md").read(), open("survey.html").read()
+def rows(title):
+    block = text.split("## " + title + "\n")[1].split("\n## ")[0]
+    lines = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.splitlines() if line.startswith("|")]
+    return [dict(zip(lines[0], line)) for line in lines[2:]]
+def near(shown, value):
+    assert math.isclose(float(shown), value, rel_tol=0.02, abs_tol=0.051), (shown, value)
+for title, of in (("median", statistics.median), ("worst", max)):
+    table = rows(f"Errors of number formats, {title} site")
+    assert len(table) == 2
+    for run, row in zip(runs, table):
+        q = run["quantisation"]
+        for m, method in enumerate(q["methods"]):
+            near(row[method], 100 * of([site["error"][m] for site in q["sites"] if site["error"][m] is not None]))
+for run, row in zip(runs, rows("Routing")):
+    router = run["router"]
+    layers = router["layers"]
+    entropies = [l["entropy"] for l in layers if l["entropy"] is not None]
+    near(row["mean entropy, % of the largest"], 100 * statistics.mean(entropies) / math.log2(router["n_experts"]))
+    near(row["busiest expert, times an even share"], max(l["max_load"] for l in layers))
+    assert int(row["experts never chosen"]) == sum(len(l["never_chosen"]) for l in layers)
+    assert int(row["experts of standing committees"]) == sum(len(l["committee"]) for l in run["co_activation"]["layers"])
+# A point for each layer, at its share of the depth.
+for name, values in (
+        ("norms", [[max(s["max_magnitude"] for s in run["sites"] if s["layer"] == l and s["site"].startswith("ln_"))
+                    for l in sorted({s["layer"] for s in run["sites"]})] for run in runs]),
+        ("stream", [[l["mean_top_published"][0] for l in run["massive"]["layers"]] for run in runs])):
+    tips = re.findall(r"<title>(.*?), depth ([0-9.]+): ([^<]*)</title>", open(name + ".svg").read())
+    assert len(tips) == sum(map(len, values)), (name, len(tips))
+    depths = [round(float(d)) for _, d, _ in tips]
+    assert min(depths) == 0 and max(depths) == 100
+    for (_, _, shown), value in zip(tips, sum(values, [])):
+        near(shown.replace("\u202f", "").replace(",", ""), value)
+for figure in ("norms", "stream", "kurtosis"):
+    assert f'id="figure-{figure}-depth"' in page
+PY
+}
+
 @test "a figure as PNG is the SVG at twice the size, and says what it needs" {
     "$REPORT" -f svg --figure attribution planted.json > figure.svg
     "$REPORT" -f png --figure attribution planted.json -o figure.png
