@@ -2,42 +2,36 @@
 
 #include <string.h>
 
-extern const struct ol_statistic ol_perplexity_statistic, ol_llm_int8_statistic,
-    ol_uncertainty_statistic, ol_sweep_statistic, ol_onset_statistic,
-    ol_phase_shift_statistic, ol_tokens_statistic, ol_positions_statistic,
-    ol_sites_statistic, ol_distributions_statistic, ol_quantisation_statistic,
-    ol_expert_quantisation_statistic, ol_position_map_statistic, ol_massive_statistic,
-    ol_super_experts_statistic, ol_attribution_statistic, ol_links_statistic,
-    ol_router_statistic, ol_ablation_statistic, ol_co_activation_statistic,
-    ol_generators_statistic, ol_fp4_statistic;
-
-/* One line each. */
+/* One line each, in the order of the results. */
 /* clang-format off */
-const struct ol_statistic *const ol_statistics[] = {
-    &ol_perplexity_statistic,
-    &ol_llm_int8_statistic,
-    &ol_uncertainty_statistic,
-    &ol_sweep_statistic,
-    &ol_onset_statistic,
-    &ol_phase_shift_statistic,
-    &ol_tokens_statistic,
-    &ol_positions_statistic,
-    &ol_position_map_statistic,
-    &ol_sites_statistic,
-    &ol_distributions_statistic,
-    &ol_quantisation_statistic,
-    &ol_expert_quantisation_statistic,
-    &ol_massive_statistic,
-    &ol_super_experts_statistic,
-    &ol_attribution_statistic,
-    &ol_links_statistic,
-    &ol_router_statistic,
-    &ol_ablation_statistic,
-    &ol_co_activation_statistic,
-    &ol_generators_statistic,
-    &ol_fp4_statistic,
-    NULL,
-};
+#define STATISTICS(S)      \
+    S(perplexity)          \
+    S(llm_int8)            \
+    S(uncertainty)         \
+    S(sweep)               \
+    S(onset)               \
+    S(phase_shift)         \
+    S(tokens)              \
+    S(positions)           \
+    S(position_map)        \
+    S(sites)               \
+    S(distributions)       \
+    S(quantisation)        \
+    S(expert_quantisation) \
+    S(massive)             \
+    S(super_experts)       \
+    S(attribution)         \
+    S(links)               \
+    S(router)              \
+    S(ablation)            \
+    S(co_activation)       \
+    S(generators)          \
+    S(fp4)
+
+#define DECLARE(name) extern const struct ol_statistic ol_##name##_statistic;
+STATISTICS(DECLARE)
+#define ADDRESS(name) &ol_##name##_statistic,
+const struct ol_statistic *const ol_statistics[] = {STATISTICS(ADDRESS) NULL};
 /* clang-format on */
 
 _Static_assert(sizeof ol_statistics / sizeof ol_statistics[0] <= OL_MAX_STATISTICS + 1,

@@ -37,12 +37,7 @@ const struct ol_figure *ol_figure_find(const char *name);
     "It needs a Mixture-of-Experts model and its router choices, which ol-extract "      \
     "records for every such model."
 
-/* Defined in figures/, a file per group. */
-extern const struct ol_figure ol_features_figure, ol_onset_figure, ol_magnitudes_figure,
-    ol_stream_figure, ol_positions_figure, ol_histograms_figure, ol_kurtosis_figure,
-    ol_load_figure, ol_entropy_figure, ol_experts_figure, ol_attribution_figure,
-    ol_writes_figure, ol_sweep_figure, ol_thresholds_figure, ol_uncertainty_figure,
-    ol_consistency_figure, ol_quantisation_figure, ol_expert_quantisation_figure,
-    ol_feature_positions_figure, ol_site_positions_figure;
+/* Of outlier features, in figures/. */
+extern const struct ol_figure ol_features_figure, ol_onset_figure;
 
 #endif

@@ -227,28 +227,54 @@ static void say(struct ol_section_out *to, const char *text)
     fputs("</p>\n", to->out);
 }
 
-static void show_figure(struct ol_section_out *to, const struct ol_figure *figure,
-                        const struct ol_table_source *numbers)
+static void no_heading(struct ol_section_out *to, const char *title)
 {
-    ol_html_figure(to->r, figure, to->out);
-    ol_html_numbers(to->r, numbers, to->top, to->out);
+    (void)to;
+    (void)title;
 }
 
-static void show_table(struct ol_section_out *to, const struct ol_table_source *table)
+static void show_figure(struct ol_section_out *to, const struct ol_figure *figure)
 {
+    ol_html_figure(to->r, figure, to->out);
+}
+
+static void show_table(struct ol_section_out *to, const struct ol_table_source *table,
+                       int64_t most)
+{
+    (void)most;
     ol_html_table(to->r, table, to->top, to->out);
 }
 
-const struct ol_section_format ol_html_section_format = {
-    .say = say, .item = say, .figure = show_figure, .table = show_table};
+static void show_numbers(struct ol_section_out *to, const struct ol_table_source *table)
+{
+    ol_html_numbers(to->r, table, to->top, to->out);
+}
 
-static void write_section(const struct ol_section *s, const struct ol_report_results *r,
-                          int64_t top, FILE *out)
+static void show_absent(struct ol_section_out *to, const char *what, const char *needs)
+{
+    ol_page_absent(to->out, what, needs);
+}
+
+const struct ol_section_format ol_html_section_format = {.figures = true,
+                                                         .say = say,
+                                                         .item = say,
+                                                         .heading = no_heading,
+                                                         .figure = show_figure,
+                                                         .table = show_table,
+                                                         .numbers = show_numbers,
+                                                         .absent = show_absent};
+
+/* A section without a name goes on in the one before it. */
+static void write_sections(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     struct ol_section_out to = {&ol_html_section_format, r, top, out, false};
-    ol_page_begin_section(out, &(struct ol_page_section){s->id, s->title});
-    s->write(r, &to);
-    ol_page_end_section(out);
+    for (const struct ol_section *const *s = ol_sections; *s != NULL; s++) {
+        if ((*s)->id != NULL)
+            ol_page_begin_section(out, &(struct ol_page_section){(*s)->id, (*s)->title});
+        (*s)->write(r, &to);
+        if (s[1] == NULL || s[1]->id != NULL)
+            ol_page_end_section(out);
+    }
 }
 
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
@@ -258,7 +284,8 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL; s++)
         contents[n++] = s->contents;
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
-        contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
+        if ((*s)->id != NULL)
+            contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
     const bool labelled = *r->run->label != '\0';
     char *title = ol_xasprintf("Outlier features of %s%s%s%s", r->model->name,
                                labelled ? " (" : "", r->run->label, labelled ? ")" : "");
@@ -278,8 +305,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         s->write(r, top, out);
         ol_page_end_section(out);
     }
-    for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
-        write_section(*s, r, top, out);
+    write_sections(r, top, out);
     char *origin = ol_xasprintf(
         "Made by ol-report %s from results of ol-analyze %s (%s), activations "
         "of %s.",

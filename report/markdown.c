@@ -219,70 +219,6 @@ static void print_consistency(const struct ol_report_results *r, FILE *out)
             r->unique->features.n, all, r->n_batches, half, one);
 }
 
-/* A bar of at most 32 characters on a logarithmic scale, so that 6 and 6000 can both be
- * seen. */
-static void bar(char text[33], double value, double most)
-{
-    int n = 0;
-    if (value > 0 && most > 0)
-        n = isinf(value) ? 32 : (int)lround(32 * log1p(value) / log1p(most));
-    memset(text, '#', (size_t)n);
-    text[n] = '\0';
-}
-
-static void print_layers(const struct ol_report_results *r, FILE *out)
-{
-    const struct ol_site_values *sites = r->blocks.sites.items;
-    double most = 0;
-    if (r->blocks.sites.n == 0)
-        return;
-    for (int64_t i = 0; i < r->blocks.sites.n; i++)
-        if (isfinite(sites[i].max_magnitude) && sites[i].max_magnitude > most)
-            most = sites[i].max_magnitude;
-    fprintf(out,
-            "\n## Layers\n\nLargest magnitude (logarithmic bars) and values of at least "
-            "%g, site by site.\n\n```\n%5s  %-7s  %-32s  %8s  %11s\n",
-            r->criterion->threshold, "layer", "site", "", "max", "occurrences");
-    for (int64_t i = 0; i < r->blocks.sites.n; i++) {
-        const struct ol_site_values *s = &sites[i];
-        char text[33],
-            *site = ol_utf8_visible(s->site, ""),
-            *n = s->occurrences == OL_ABSENT ? ol_xstrdup("-")
-                                             : ol_xasprintf("%" PRId64, s->occurrences);
-        bar(text, s->max_magnitude, most);
-        fprintf(out, "%5" PRId64 "  %-7s  %-32s  %8s  %11s\n", s->layer, site, text,
-                isnan(s->max_magnitude) ? "-" : ol_text_magnitude(s->max_magnitude).text,
-                n);
-        free(n);
-        free(site);
-    }
-    fprintf(out, "```\n");
-}
-
-static void print_router(const struct ol_report_results *r, FILE *out)
-{
-    const struct ol_routing *router = r->blocks.router;
-    if (router == NULL || router->layers.n == 0)
-        return;
-    const struct ol_router_loads *layers = router->layers.items;
-    fprintf(out,
-            "\n## Routers\n\nHow evenly tokens are shared out among %" PRId64
-            " experts: %.2f bits of entropy is an even load.\n\n",
-            router->n_experts, log2((double)router->n_experts));
-    struct ol_table *t = ol_table_new("rrrr");
-    ol_table_cell(t, "layer");
-    ol_table_cell(t, "entropy");
-    ol_table_cell(t, "busiest expert (times an even share)");
-    ol_table_cell(t, "never chosen");
-    for (int64_t i = 0; i < router->layers.n; i++) {
-        ol_table_cell(t, "%" PRId64, layers[i].layer);
-        ol_table_cell(t, isnan(layers[i].entropy) ? "-" : "%.2f", layers[i].entropy);
-        ol_table_cell(t, isnan(layers[i].max_load) ? "-" : "%.2f", layers[i].max_load);
-        ol_table_cell(t, "%" PRId64, layers[i].never_chosen.n);
-    }
-    ol_table_print(t, out);
-}
-
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     fputs("# Outlier features of ", out);
@@ -300,9 +236,7 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         print_features(r, top, out);
         print_consistency(r, out);
     }
-    print_layers(r, out);
     ol_markdown_blocks(r, top, out);
-    print_router(r, out);
     ol_markdown_sections(r, top, out);
 }
 

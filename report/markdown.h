@@ -14,8 +14,5 @@ void ol_markdown_item(char *taken, FILE *out);
 
 /* Sections of what a page shows as figures; each is nothing without its block. */
 void ol_markdown_onset(const struct ol_report_results *r, int64_t top, FILE *out);
-void ol_markdown_distributions(const struct ol_report_results *r, int64_t top, FILE *out);
-void ol_markdown_positions(const struct ol_report_results *r, int64_t top, FILE *out);
-void ol_markdown_sweep(const struct ol_report_results *r, FILE *out);
 
 #endif

@@ -3,18 +3,30 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-extern const struct ol_section ol_ablation_section, ol_co_activation_section,
-    ol_generators_section, ol_fp4_section;
-
 /* One line each, in the order of the report. */
 /* clang-format off */
-const struct ol_section *const ol_sections[] = {
-    &ol_ablation_section,
-    &ol_co_activation_section,
-    &ol_generators_section,
-    &ol_fp4_section,
-    NULL,
-};
+#define SECTIONS(S)        \
+    S(sites)               \
+    S(distributions)       \
+    S(massive)             \
+    S(super_experts)       \
+    S(attribution)         \
+    S(positions)           \
+    S(tokens)              \
+    S(sweep)               \
+    S(uncertainty)         \
+    S(quantisation)        \
+    S(expert_quantisation) \
+    S(router)              \
+    S(ablation)            \
+    S(co_activation)       \
+    S(generators)          \
+    S(fp4)
+
+#define DECLARE(name) extern const struct ol_section ol_##name##_section;
+SECTIONS(DECLARE)
+#define ADDRESS(name) &ol_##name##_section,
+const struct ol_section *const ol_sections[] = {SECTIONS(ADDRESS) NULL};
 /* clang-format on */
 
 void ol_section_say(struct ol_section_out *to, const char *format, ...)
@@ -39,15 +51,58 @@ void ol_section_item(struct ol_section_out *to, const char *format, ...)
     free(text);
 }
 
+void ol_section_sentence(struct ol_section_out *to, char *taken)
+{
+    if (taken != NULL)
+        ol_section_item(to, "%s", taken);
+    free(taken);
+}
+
+void ol_section_heading(struct ol_section_out *to, const char *title)
+{
+    to->format->heading(to, title);
+    to->in_list = false;
+}
+
 void ol_section_figure(struct ol_section_out *to, const struct ol_figure *figure,
                        const struct ol_table_source *numbers)
 {
-    to->format->figure(to, figure, numbers);
+    to->format->figure(to, figure);
+    if (numbers != NULL)
+        to->format->numbers(to, numbers);
+    to->in_list = false;
+}
+
+void ol_section_rows(struct ol_section_out *to, const struct ol_table_source *table,
+                     int64_t most)
+{
+    to->format->table(to, table, most);
     to->in_list = false;
 }
 
 void ol_section_table(struct ol_section_out *to, const struct ol_table_source *table)
 {
-    to->format->table(to, table);
-    to->in_list = false;
+    ol_section_rows(to, table, to->top);
+}
+
+void ol_section_long(struct ol_section_out *to, const struct ol_table_source *table)
+{
+    if (to->format->figures)
+        ol_section_table(to, table);
+}
+
+void ol_section_numbers(struct ol_section_out *to, const struct ol_table_source *table)
+{
+    if (to->format->figures)
+        to->format->numbers(to, table);
+}
+
+void ol_section_absent(struct ol_section_out *to, const char *what, const char *needs)
+{
+    to->format->absent(to, what, needs);
+}
+
+FILE *ol_section_text(struct ol_section_out *to)
+{
+    return to->format->figures ? NULL : to->out;
 }

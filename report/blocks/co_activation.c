@@ -5,7 +5,6 @@
 
 #include "report/chart.h"
 #include "report/section.h"
-#include "report/text.h"
 
 /* ---- tables ---- */
 

@@ -89,24 +89,6 @@ const struct ol_table_source ol_features_table = {
     "features", "Outlier features by magnitude", features_columns,
     "llm_int8.unique.features", NULL};
 
-static const struct ol_column sites_columns[] = {
-    {"layer", "layer", OL_COLUMN_LABEL},
-    {"site", "site", OL_COLUMN_TEXT},
-    {"max_magnitude", "maximum |x|", OL_COLUMN_MAGNITUDE},
-    {"occurrences", "occurrences", OL_COLUMN_COUNT},
-    {"n_nan", "NaN", OL_COLUMN_COUNT},
-    {"n_inf", "infinite", OL_COLUMN_COUNT},
-    {0}};
-
-static struct ol_grid *make_sites(const struct ol_report_results *r)
-{
-    static const struct ol_table_source all = {"sites", "", sites_columns, "sites", NULL};
-    return r->blocks.sites.n > 0 ? ol_table_make(&all, r) : NULL;
-}
-
-const struct ol_table_source ol_sites_table = {
-    .name = "sites", .title = "Sites", .make = make_sites};
-
 static const struct ol_column onset_columns[] = {
     {"feature", "feature", OL_COLUMN_LABEL},
     {"first_layer", "from", OL_COLUMN_LABEL},

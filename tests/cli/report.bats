@@ -38,17 +38,17 @@ section() {
     section Onset | grep -q '^- Feature 3 sets in at layer 0 (ln_attn) and lasts to layer 3, at 8 sites.$'
     section Distributions | grep -Eq '^\| +0 \| ln_attn \| +46\.54 \| .* \| 388\.0 \| +[0-9.]+ \| +56\.78 \|$'
     [ "$(section Distributions | grep -c '^| *[0-9] | \(ln_attn\|ln_mlp\|output\) ')" -eq 12 ]
-    section Positions | grep -Eq '^\| +64 \| +- \| +144 \| +1\.99 \|$'
-    section Positions | grep -q '^ 3  ##############$'
-    section Positions | grep -q '^52  \.#\.#5555555555$'
-    section Positions | grep -q '^1  88888889999998$'
+    section 'Positions and tokens' | grep -Eq '^\| +64 \| +- \| +144 \| +1\.99 \|$'
+    section 'Positions and tokens' | grep -q '^ 3  ##############$'
+    section 'Positions and tokens' | grep -q '^52  \.#\.#5555555555$'
+    section 'Positions and tokens' | grep -q '^1  88888889999998$'
     section 'Other criteria' | grep -Eq '^\| +6 \| +26 / 8 \| +26 / 8 \| +22 / 7 \| 6 / 3 \| 4 / 1 \| 4 / 1 \|$'
     [ "$(section Experts | grep -c '^| nvfp4 ')" -eq 3 ]
     section Experts | grep -Eq '^\| int8_token +\| +0 \| +4 \| +30 \| +0\.[0-9]+ \|$'
     # Rows are limited, lines too.
     "$PYTHON" "$TESTS/tools/make_results.py" > big.json
     "$REPORT" --top 5 big.json > report.md
-    for name in Onset Distributions Positions 'Other criteria' Experts; do
+    for name in Onset Distributions 'Positions and tokens' 'Other criteria' Experts; do
         section "$name" | awk 'length($0) > 90 { print; long = 1 } END { exit long || NR < 8 }'
     done
     [ "$(section Distributions | grep -Ec '^\| +[0-9]+ \|')" -eq 5 ]

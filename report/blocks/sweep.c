@@ -1,15 +1,46 @@
-/* How the counts hang on the criterion, and on the sequences that happened to be read. */
-#include <inttypes.h>
+/* What other criteria would count. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "report/chart.h"
-#include "report/figures.h"
 #include "report/heatmap.h"
-#include "report/text.h"
+#include "report/section.h"
+#include "report/table.h"
 
-enum { NAME_BYTES = 16, MOST_BATCHES = 1024 };
+static const struct ol_column sweep_columns[] = {
+    {"threshold", "threshold", OL_COLUMN_NUMBER},
+    {"layer_fraction", "sites, %", OL_COLUMN_PERCENT},
+    {"position_fraction", "positions, %", OL_COLUMN_PERCENT},
+    {"pairs", "pairs", OL_COLUMN_COUNT},
+    {"unique", "unique", OL_COLUMN_COUNT},
+    {0}};
+
+static struct ol_grid *make_sweep(const struct ol_report_results *r)
+{
+    const struct ol_sweep *s = r->blocks.sweep;
+    if (s == NULL)
+        return NULL;
+    struct ol_grid *g = ol_grid_new(sweep_columns);
+    const int64_t n_l = s->layer_fractions.n, n_p = s->position_fractions.n;
+    for (int64_t i = 0; i < s->thresholds.n * n_l * n_p; i++) {
+        ol_grid_real(g, s->thresholds.items[i / (n_l * n_p)]);
+        ol_grid_real(g, s->layer_fractions.items[i / n_p % n_l]);
+        ol_grid_real(g, s->position_fractions.items[i % n_p]);
+        ol_grid_whole(g, i < s->pairs.n ? s->pairs.items[i] : NAN);
+        ol_grid_whole(g, i < s->unique.n ? s->unique.items[i] : NAN);
+    }
+    return g;
+}
+
+static const struct ol_table_source sweep_table = {
+    .name = "sweep",
+    .title = "Counts at other thresholds, shares of sites and of positions",
+    .make = make_sweep};
+
+/* ---- figures ---- */
+
+enum { NAME_BYTES = 16 };
 
 static bool has_sweep(const struct ol_report_results *r)
 {
@@ -86,7 +117,7 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
     free(values);
 }
 
-const struct ol_figure ol_sweep_figure = {
+static const struct ol_figure sweep_figure = {
     "sweep",
     "Unique features under other criteria",
     "How many features would qualify if an outlier had to appear at more or fewer sites "
@@ -143,7 +174,7 @@ static void draw_thresholds(const struct ol_report_results *r, const struct ol_c
     free(y);
 }
 
-const struct ol_figure ol_thresholds_figure = {
+static const struct ol_figure thresholds_figure = {
     "thresholds",
     "Counts against the threshold",
     "The two counts at the shares of sites and positions of this analysis, for other "
@@ -156,141 +187,60 @@ const struct ol_figure ol_thresholds_figure = {
 /* ---- intervals ---- */
 
 /* Of a single batch there is none. */
-static bool has_uncertainty(const struct ol_report_results *r)
-{
-    const struct ol_uncertainty *u = r->blocks.uncertainty;
-    return u != NULL && u->pairs != NULL && !isnan(u->pairs->low);
-}
+/* ---- where there are no figures ---- */
 
-struct interval_row {
-    const char *name, *unit;
-    const struct ol_interval *interval;
-    double factor;
-};
-
-/* Each quantity has its own scale, from 0, because they have nothing in common. The
- * numbers stand before it, where a small screen shows them. */
-static void draw_interval(FILE *out, const struct interval_row *row, double top)
+static void print_sweep(const struct ol_report_results *r, FILE *out)
 {
-    const struct ol_interval *i = row->interval;
-    const double left = 350, right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT, y = top + 14;
-    ol_svg_text(out, 12, y + 4, 's', "", "%s", row->name);
-    if (i == NULL || isnan(i->value)) {
-        ol_svg_text(out, 180, y + 4, 's', "mu", "not known");
+    static const double layers[] = {0.05, 0.1, 0.25, 0.5, 0.75, 1};
+    enum { N = sizeof layers / sizeof layers[0] };
+    const struct ol_sweep *s = r->blocks.sweep;
+    if (s == NULL || s->thresholds.n == 0 || s->layer_fractions.n == 0 ||
+        s->position_fractions.n == 0 || s->pairs.items == NULL || s->unique.items == NULL)
         return;
+    const int64_t p = nearest(&s->position_fractions, r->criterion->min_positions);
+    int64_t steps[N];
+    struct ol_table *t = ol_table_new("rrrrrrr");
+    ol_table_cell(t, "|x| \xe2\x89\xa5");
+    for (int i = 0; i < N; i++) {
+        steps[i] = nearest(&s->layer_fractions, layers[i]);
+        ol_table_cell(t, "%g %%", 100 * s->layer_fractions.items[steps[i]]);
     }
-    const bool has_band = !isnan(i->low) && !isnan(i->high);
-    const double values[] = {i->value, i->high};
-    struct ol_axis axis = {
-        .low = INFINITY, .high = -INFINITY, .start = left, .end = right};
-    ol_axis_include(&axis, values, 2);
-    ol_axis_round(&axis, true);
-    ol_svg_line(out, left, y, right, y, "gr");
-    if (has_band) {
-        const double low = ol_axis_at(&axis, i->low), high = ol_axis_at(&axis, i->high);
-        ol_svg_rect(out, low, y - 4, fmax(1, high - low), 8, "c10", NULL);
-        ol_svg_text(out, 180, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
-                    row->factor * i->value, row->unit, row->factor * i->low,
-                    row->factor * i->high);
-    } else {
-        ol_svg_text(out, 180, y + 4, 's', "", "%.4g%s", row->factor * i->value,
-                    row->unit);
+    for (int64_t x = 0; x < s->thresholds.n; x++) {
+        ol_table_cell(t, "%g", s->thresholds.items[x]);
+        for (int i = 0; i < N; i++) {
+            const int64_t cell =
+                (x * s->layer_fractions.n + steps[i]) * s->position_fractions.n + p;
+            ol_table_cell(t, "%.0f / %.0f", s->pairs.items[cell], s->unique.items[cell]);
+        }
     }
-    ol_svg_circle(out, ol_axis_at(&axis, i->value), y, 5, "f1", NULL);
+    fprintf(out,
+            "\nPairs / unique features for other thresholds (rows) "
+            "and shares of sites (columns), at %g %%\nof the positions and with every "
+            "sequence a batch of its own.\n\n",
+            100 * s->position_fractions.items[p]);
+    ol_table_print(t, out);
 }
 
-static void draw_uncertainty(const struct ol_report_results *r, const struct ol_canvas *c)
+/* ---- section ---- */
+
+static bool has(const struct ol_report_results *r)
 {
-    const struct ol_uncertainty *u = r->blocks.uncertainty;
-    const struct interval_row rows[] = {
-        {"pairs", "", u->pairs, 1},
-        {"unique", "", u->unique, 1},
-        {"pooled", "", u->pooled, 1},
-        {"mean share of sites", " %", u->mean_layer_fraction, 100},
-        {"mean share of positions", " %", u->mean_position_fraction, 100}};
-    const int n = sizeof rows / sizeof rows[0];
-    ol_svg_open(c, OL_FIGURE_WIDTH, 30 * n + 12);
-    for (int i = 0; i < n; i++)
-        draw_interval(c->out, &rows[i], 30 * i + 4);
-    ol_svg_close(c);
+    const struct ol_sweep *s = r->blocks.sweep;
+    return s != NULL && s->pairs.n > 0 && s->unique.n > 0;
 }
 
-const struct ol_figure ol_uncertainty_figure = {
-    "uncertainty",
-    "Intervals from resampled sequences",
-    "Each point is a value of this report, its band what resampling the sequences "
-    "(bootstrap) makes of it: an interval of the mean over such sequences, not of one "
-    "more sequence, nor of what another threshold would give. unique has none, for what "
-    "is drawn twice finds nothing new. Every row has its own scale, from 0.",
-    "It needs at least two batches of sequences.",
-    has_uncertainty,
-    draw_uncertainty};
-
-/* ---- consistency ---- */
-
-static bool has_consistency(const struct ol_report_results *r)
+static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
-    const struct ol_uncertainty *u = r->blocks.uncertainty;
-    const struct ol_consistency *items =
-        u != NULL && r->n_batches > 1 ? u->consistency.items : NULL;
-    for (int64_t i = 0; items != NULL && i < u->consistency.n; i++)
-        if (items[i].n_features > 0)
-            return true;
-    return false;
+    ol_section_figure(to, &sweep_figure, NULL);
+    ol_section_figure(to, &thresholds_figure, NULL);
+    ol_section_numbers(to, &sweep_table);
+    if (ol_section_text(to) != NULL)
+        print_sweep(r, ol_section_text(to));
 }
 
-/* Batches that the list leaves out have no features. */
-static void count_batches(const struct ol_list *list, double *counts, int64_t n)
-{
-    const struct ol_consistency *items = list->items;
-    for (int64_t i = 0; i < list->n; i++)
-        if (items[i].batches >= 1 && items[i].batches <= n)
-            counts[items[i].batches - 1] += (double)items[i].n_features;
-}
+static const struct ol_table_source *const tables[] = {&sweep_table, NULL};
+static const struct ol_figure *const figures[] = {&sweep_figure, &thresholds_figure,
+                                                  NULL};
 
-static void draw_bars(FILE *out, const double *counts, int64_t n, const struct ol_axis *y)
-{
-    const double step = (OL_FIGURE_WIDTH - OL_FIGURE_RIGHT - OL_FIGURE_LEFT) / (double)n;
-    const int64_t every = step < 24 ? (int64_t)ceil(24 / step) : 1;
-    for (int64_t i = 0; i < n; i++) {
-        const double x = OL_FIGURE_LEFT + (double)i * step,
-                     top = ol_axis_at(y, counts[i]);
-        char *tip = ol_xasprintf("%.0f features qualify in exactly %" PRId64 " batches",
-                                 counts[i], i + 1);
-        ol_svg_rect(out, x + 0.1 * step, top, 0.8 * step, y->start - top, "f1", tip);
-        if (i % every == 0)
-            ol_svg_text(out, x + step / 2, y->start + 17, 'm', "mu", "%" PRId64, i + 1);
-        free(tip);
-    }
-}
-
-static void draw_consistency(const struct ol_report_results *r, const struct ol_canvas *c)
-{
-    const double height = 240, bottom = height - OL_FIGURE_BOTTOM,
-                 right = OL_FIGURE_WIDTH - OL_FIGURE_RIGHT;
-    const int64_t n =
-        r->n_batches > 0 && r->n_batches < MOST_BATCHES ? r->n_batches : MOST_BATCHES;
-    double *counts = ol_xcalloc((size_t)n, sizeof *counts);
-    count_batches(&r->blocks.uncertainty->consistency, counts, n);
-    struct ol_axis y = {.whole = true, .start = bottom, .end = 14, .title = "features"};
-    ol_axis_include(&y, counts, n);
-    ol_axis_round(&y, true);
-    ol_svg_open(c, OL_FIGURE_WIDTH, height);
-    ol_axis_draw_y(c->out, &y, OL_FIGURE_LEFT, right);
-    draw_bars(c->out, counts, n, &y);
-    ol_svg_line(c->out, OL_FIGURE_LEFT, bottom, right, bottom, "ax");
-    ol_svg_text(c->out, (OL_FIGURE_LEFT + right) / 2, bottom + 35, 'm', "mu",
-                "batches in which a feature qualifies");
-    ol_svg_close(c);
-    free(counts);
-}
-
-const struct ol_figure ol_consistency_figure = {
-    "consistency",
-    "Consistency over sequences",
-    "How many features qualify in exactly so many batches. Bars on the right are "
-    "features "
-    "of the model, whatever the text; bars on the left are features of a text.",
-    "It needs at least one outlier feature, and at least two batches of sequences.",
-    has_consistency,
-    draw_consistency};
+const struct ol_section ol_sweep_section = {
+    "sweep", "Other criteria", tables, figures, has, write};

@@ -1,15 +1,33 @@
-/* Experts: how much they get to do, how much they put out, and who writes what. */
+/* How routers share out the tokens. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "report/chart.h"
-#include "report/figures.h"
 #include "report/heatmap.h"
-#include "report/tables.h"
-#include "report/text.h"
+#include "report/section.h"
+
+static const struct ol_column router_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"entropy", "entropy, bits", OL_COLUMN_MAGNITUDE},
+    {"max_load", "busiest expert, times an even share", OL_COLUMN_MAGNITUDE},
+    {"never_chosen", "never chosen", OL_COLUMN_COUNT},
+    {0}};
+
+static const struct ol_table_source router_table = {
+    "router", "Router load by layer", router_columns, "router.layers", NULL};
+
+static const struct ol_column loads_columns[] = {
+    {"layer", "layer", OL_COLUMN_LABEL},
+    {"expert=#", "expert", OL_COLUMN_LABEL},
+    {"n_tokens=tokens", "tokens", OL_COLUMN_COUNT},
+    {"mean_weight", "mean router weight", OL_COLUMN_MAGNITUDE},
+    {0}};
+
+static const struct ol_table_source loads_table = {
+    "loads", "Tokens of every expert", loads_columns, "router.layers.tokens", NULL};
+
+/* ---- figures ---- */
 
 enum { NAME_BYTES = 24 };
 
@@ -26,8 +44,6 @@ static double *blank(int64_t rows, int64_t columns)
         values[i] = NAN;
     return values;
 }
-
-/* ---- load ---- */
 
 static bool has_loads(const struct ol_report_results *r)
 {
@@ -63,7 +79,7 @@ static void draw_load(const struct ol_report_results *r, const struct ol_canvas 
     free(values);
 }
 
-const struct ol_figure ol_load_figure = {
+static const struct ol_figure load_figure = {
     "load",
     "Tokens of each expert",
     "One cell per expert and layer: how many tokens the router sent there, as a multiple "
@@ -107,7 +123,7 @@ static void draw_entropy(const struct ol_report_results *r, const struct ol_canv
     free(x);
 }
 
-const struct ol_figure ol_entropy_figure = {
+static const struct ol_figure entropy_figure = {
     "entropy",
     "Effective number of experts",
     "How many experts, equally loaded, would give the same entropy (2 to the power of "
@@ -118,83 +134,27 @@ const struct ol_figure ol_entropy_figure = {
     has_router,
     draw_entropy};
 
-/* ---- largest outputs ---- */
+/* ---- section ---- */
 
-static bool has_units(const struct ol_report_results *r)
+static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
-    return r->blocks.super_experts != NULL && r->blocks.super_experts->layers.n > 0;
-}
-
-/* Rows: routed experts by number, then what has no number: shared experts, dense MLPs. */
-static int64_t row_of(const char *kind, int64_t expert, int64_t n_routed)
-{
-    if (kind != NULL && strcmp(kind, "expert") == 0 && expert >= 0 && expert < n_routed)
-        return expert;
-    return n_routed;
-}
-
-static void mark(const struct ol_super_block *s, int64_t n_routed, int64_t columns,
-                 bool *marked)
-{
-    const struct ol_super_expert *experts = s->experts.items;
-    for (int64_t i = 0; i < s->experts.n; i++)
-        if (experts[i].who.layer >= 0 && experts[i].who.layer < columns)
-            marked[row_of(experts[i].who.kind, experts[i].who.expert, n_routed) *
-                       columns +
-                   experts[i].who.layer] = true;
-}
-
-static void draw_experts(const struct ol_report_results *r, const struct ol_canvas *c)
-{
-    const struct ol_super_block *s = r->blocks.super_experts;
-    const struct ol_super_layer *layers = s->layers.items;
-    const int64_t columns = n_layers(r), n_routed = r->model->n_experts;
-    bool others = n_routed == 0;
-    double *values = blank(n_routed + 1, columns);
-    bool *marked = ol_xcalloc((size_t)((n_routed + 1) * columns), sizeof *marked);
-    for (int64_t i = 0; i < s->layers.n; i++) {
-        const struct ol_super_unit *units = layers[i].units.items;
-        for (int64_t k = 0;
-             k < layers[i].units.n && layers[i].layer >= 0 && layers[i].layer < columns;
-             k++) {
-            const int64_t row = row_of(units[k].kind, units[k].expert, n_routed);
-            double *value = &values[row * columns + layers[i].layer];
-            *value = fmax(*value, fabs(units[k].output)); /* fmax passes over NAN */
-            others = others || row == n_routed;
-        }
+    if (r->model->n_experts == 0) {
+        ol_section_say(to, "This is a dense model: it has no routers.");
+        return;
     }
-    mark(s, n_routed, columns, marked);
-    char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(n_routed + 1), NAME_BYTES);
-    const char **texts = ol_xcalloc((size_t)(n_routed + 1), sizeof *texts);
-    for (int64_t i = 0; i <= n_routed; i++) {
-        snprintf(names[i], NAME_BYTES, "%" PRId64, i);
-        texts[i] = i < n_routed ? names[i] : "others";
-    }
-    const struct ol_heatmap map = {
-        .n_columns = columns,
-        .n_rows = n_routed + (others ? 1 : 0),
-        .values = values,
-        .row_names = texts,
-        .x_title = "layer",
-        .y_title = "expert",
-        .scale_title = "largest |output| of down_proj (rings: super experts)",
-        .unit = "",
-        .missing = "no tokens",
-        .log = true,
-        .marked = marked};
-    ol_heatmap_draw(c, &map);
-    free(texts);
-    free(names);
-    free(marked);
-    free(values);
+    if (ol_section_text(to) != NULL)
+        ol_section_say(to,
+                       "How evenly tokens are shared out among %" PRId64
+                       " experts: %.2f bits of entropy is an even load.",
+                       r->blocks.router->n_experts,
+                       log2((double)r->blocks.router->n_experts));
+    ol_section_figure(to, &load_figure, NULL);
+    ol_section_figure(to, &entropy_figure, &router_table);
+    ol_section_numbers(to, &loads_table);
 }
 
-const struct ol_figure ol_experts_figure = {
-    "experts",
-    "Largest output of each expert",
-    "One cell per expert and layer: the largest magnitude that its down projection put "
-    "out, on a logarithmic scale; rings mark super experts. The last row, \"others\", "
-    "holds shared experts and dense MLPs.",
-    OL_NEEDS_EXPERTS,
-    has_units,
-    draw_experts};
+static const struct ol_table_source *const tables[] = {&router_table, &loads_table, NULL};
+static const struct ol_figure *const figures[] = {&load_figure, &entropy_figure, NULL};
+
+const struct ol_section ol_router_section = {"routers", "Router load", tables,
+                                             figures,   has_router,    write};
