@@ -10,6 +10,7 @@ enum place {
     PLACE_LAYER,
     PLACE_ATTENTION, /* layers with attention */
     PLACE_LINEAR,    /* layers with a delta net in its place */
+    PLACE_INDEX,     /* layers with an indexer */
     PLACE_DENSE,
     PLACE_MOE,
     PLACE_EXPERT,
@@ -32,6 +33,9 @@ enum size {
     KV_RANK,
     KV_A_OUT,
     KV_B_OUT,
+    INDEX_HEADS,
+    INDEX_HEAD_DIM,
+    INDEX_OUT,
     DELTA_QKVZ,
     DELTA_CHANNELS,
     DELTA_KERNEL,
@@ -54,6 +58,11 @@ static const struct {
     [OL_ROLE_EMBEDDING] = {PLACE_MODEL, VOCAB, D_MODEL},
     [OL_ROLE_FINAL_NORM] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_LM_HEAD] = {PLACE_MODEL, VOCAB, D_MODEL},
+    [OL_ROLE_INDEX_Q] = {PLACE_INDEX, INDEX_OUT, Q_RANK},
+    [OL_ROLE_INDEX_K] = {PLACE_INDEX, INDEX_HEAD_DIM, D_MODEL},
+    [OL_ROLE_INDEX_K_NORM] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
+    [OL_ROLE_INDEX_K_NORM_BIAS] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
+    [OL_ROLE_INDEX_WEIGHTS] = {PLACE_INDEX, INDEX_HEADS, D_MODEL},
     [OL_ROLE_ATTN_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_Q_A] = {PLACE_ATTENTION, Q_RANK, D_MODEL},
     [OL_ROLE_Q_A_BIAS] = {PLACE_ATTENTION, ONE, Q_RANK},
@@ -138,6 +147,12 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
         return a->kv_rank + a->rope.rotary_dim;
     case KV_B_OUT:
         return (int64_t)a->n_heads * (a->head_dim - a->rope.rotary_dim + a->value_dim);
+    case INDEX_HEADS:
+        return a->index.n_heads;
+    case INDEX_HEAD_DIM:
+        return a->index.head_dim;
+    case INDEX_OUT:
+        return (int64_t)a->index.n_heads * a->index.head_dim;
     case DELTA_QKVZ:
         return 2 * (delta_keys + delta_values);
     case DELTA_CHANNELS:
@@ -197,6 +212,8 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
         return spec->layers[layer].attention != OL_ATTENTION_LINEAR;
     case PLACE_LINEAR:
         return spec->layers[layer].attention == OL_ATTENTION_LINEAR;
+    case PLACE_INDEX:
+        return spec->layers[layer].indexer;
     case PLACE_DENSE:
         return !spec->layers[layer].moe;
     case PLACE_MOE:
@@ -252,7 +269,7 @@ static bool advance(struct ol_role_tensor *t)
     if (t->spec->layers[t->layer].moe && ++t->expert < t->spec->router.n_experts)
         return true;
     t->expert = 0;
-    t->role = OL_ROLE_ATTN_NORM;
+    t->role = OL_ROLE_INDEX_Q;
     return ++t->layer < t->spec->n_layers;
 }
 

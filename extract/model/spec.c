@@ -92,7 +92,7 @@ int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
 
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_error *err)
 {
-    const int64_t most = spec->attention.index_top_k;
+    const int64_t most = spec->attention.index.top_k;
     if (most == 0 || length <= most)
         return 0;
     return ol_fail(err,

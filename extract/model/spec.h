@@ -49,6 +49,13 @@ struct ol_rope_spec {
     double magnitude;            /* YARN: of cos and sin */
 };
 
+/* An indexer (DeepSeek-V3.2's) chooses the top_k keys that a query of latent attention
+ * sees: all of them in sequences that are no longer, which alone are run. */
+struct ol_index_spec {
+    int64_t top_k; /* 0: none, a query sees all keys before it */
+    int n_heads, head_dim;
+};
+
 /* Attention with a key and a value per (group of) heads, or, when kv_rank > 0, latent
  * attention (MLA, arXiv 2405.04434): keys and values are made from a vector of kv_rank
  * values per token, and the last rotary_dim values of every head's key are one vector
@@ -67,9 +74,7 @@ struct ol_attention_spec {
     /* Latent. */
     int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
     double rank_norm_eps;
-    /* Above 0: as many keys of a query count as that, chosen by an indexer: all of them
-     * in sequences that are no longer, which alone are run. */
-    int64_t index_top_k;
+    struct ol_index_spec index;
 };
 
 struct ol_layer_spec {
@@ -77,6 +82,7 @@ struct ol_layer_spec {
     enum ol_attention_kind attention;
     int window;   /* SLIDING: keys seen, the query's own among them; CHUNKED: positions */
     bool no_rope; /* positions are not told to q and k */
+    bool indexer; /* it has one; else the choice of the last layer that has holds */
 };
 
 /* How the experts' matrices lie in a checkpoint that is not quantised. */
@@ -138,8 +144,14 @@ enum ol_role {
     OL_ROLE_FINAL_NORM, /* [d_model] */
     OL_ROLE_LM_HEAD,    /* [vocab_size, d_model] */
     /* one per layer; a bias has the length of its product's output */
-    OL_ROLE_ATTN_NORM, /* [d_model]; none: the mixer takes the stream as it is */
-    OL_ROLE_Q_A,       /* latent: [q_rank, d_model] */
+    /* an indexer, in layers that have one */
+    OL_ROLE_INDEX_Q,           /* [index heads * index head_dim, q_rank] */
+    OL_ROLE_INDEX_K,           /* [index head_dim, d_model] */
+    OL_ROLE_INDEX_K_NORM,      /* [index head_dim] */
+    OL_ROLE_INDEX_K_NORM_BIAS, /* [index head_dim] */
+    OL_ROLE_INDEX_WEIGHTS,     /* [index heads, d_model]: how much each head counts */
+    OL_ROLE_ATTN_NORM,         /* [d_model]; none: the mixer takes the stream as it is */
+    OL_ROLE_Q_A,               /* latent: [q_rank, d_model] */
     OL_ROLE_Q_A_BIAS,
     OL_ROLE_Q_A_NORM, /* [q_rank] */
     OL_ROLE_Q, /* [n_heads * head_dim, d_model]; twice the rows when gated; latent: from
@@ -241,9 +253,6 @@ struct ol_spec {
     /* The same where transformers 5 wrote all experts of a layer into one tensor,
      * [n_experts, out, in]; NULL: no other name. What is there decides. */
     const char *fused_names[OL_N_ROLES];
-    /* How names of tensors go on behind "layers.7." that are known and not run; ends with
-     * NULL; static, NULL: there are none. */
-    const char *const *layers_left_out;
     const struct ol_wrapper *wrapper; /* NULL: none, and names are as they stand here */
     struct ol_name_form form;         /* the wrapper's that counts */
 };

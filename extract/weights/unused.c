@@ -61,8 +61,8 @@ static bool begins_with(const char *name, const char *beginning)
     return strncmp(name, beginning, strlen(beginning)) == 0;
 }
 
-/* Of "model.layers.7.mlp..." the 7, and *rest, "mlp..."; -1: of no layer. */
-static long layer_of(const struct ol_spec *spec, const char *name, const char **rest)
+/* Of "model.layers.7.mlp..." the 7; -1: of no layer. */
+static long layer_of(const struct ol_spec *spec, const char *name)
 {
     static const char layers[] = "layers.";
     const char *body = spec->form.body != NULL ? spec->form.body : "model.";
@@ -71,24 +71,14 @@ static long layer_of(const struct ol_spec *spec, const char *name, const char **
     const char *number = name + strlen(body) + sizeof layers - 1;
     char *end;
     const long layer = strtol(number, &end, 10);
-    if (end == number || *end != '.' || layer < 0)
-        return -1;
-    *rest = end + 1;
-    return layer;
+    return end != number && *end == '.' && layer >= 0 ? layer : -1;
 }
 
 /* Whether a tensor that nothing uses is worth a word. Layers behind the last predict
  * later tokens. Of a wrapper it is known what else there may be. */
 static bool should_be_used(const struct ol_spec *spec, const char *name)
 {
-    const char *rest = "";
-    const long layer = layer_of(spec, name, &rest);
-    const char *const none = NULL;
-    const char *const *idle =
-        spec->layers_left_out != NULL ? spec->layers_left_out : &none;
-    for (; layer >= 0 && *idle != NULL; idle++)
-        if (begins_with(rest, *idle))
-            return false;
+    const long layer = layer_of(spec, name);
     if (layer >= 0 || spec->wrapper == NULL)
         return layer >= 0 && layer < spec->n_layers;
     for (const char *const *part = spec->wrapper->left_out; *part != NULL; part++)

@@ -167,7 +167,8 @@ int ol_family_read_latent(struct ol_config config, const struct ol_family_latent
 
 /* The same, where behind index_topk positions queries see chosen keys alone. */
 int ol_family_read_indexed(struct ol_config config, const struct ol_family_latent *d,
-                           struct ol_spec *spec, struct ol_error *err);
+                           int64_t n_index_heads, struct ol_spec *spec,
+                           struct ol_error *err);
 
 int ol_family_read_deepseek_v3(struct ol_config config, struct ol_spec *spec,
                                struct ol_error *err);

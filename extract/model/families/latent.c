@@ -95,27 +95,90 @@ static int check_layer_types(struct ol_config config, const struct ol_spec *spec
     return 0;
 }
 
-int ol_family_read_indexed(struct ol_config config, const struct ol_family_latent *d,
-                           struct ol_spec *spec, struct ol_error *err)
+/* indexer_types, or index_topk_pattern, which may also be "FSS" for the types. */
+static const char *indexer_type(const struct ol_json *types, int l)
 {
-    static const char *const left_out[] = {"self_attn.indexer.", NULL};
-    /* Of the indexer, which has nothing to say in the windows that are run. */
-    static const char *const keys[] = {
-        "index_n_heads",           "index_head_dim",
-        "index_topk_freq",         "index_topk_pattern",
-        "index_skip_topk_offset",  "indexer_types",
-        "indexer_rope_interleave", "index_share_for_mtp_iteration"};
+    if (ol_json_kind(types) == OL_JSON_STRING) {
+        const char *letters = ol_json_string(types, NULL);
+        const char letter = strlen(letters) > (size_t)l ? letters[l] : '?';
+        return letter == 'F' ? "full" : letter == 'S' ? "shared" : "none of F and S";
+    }
+    const struct ol_json *item = ol_json_at(types, (size_t)l);
+    return ol_json_kind(item) == OL_JSON_STRING ? ol_json_string(item, NULL)
+                                                : "no string";
+}
+
+/* Which layers have an indexer: as is said one by one, or behind index_skip_topk_offset
+ * every index_topk_freq-th. */
+static int read_indexers(struct ol_config config, struct ol_spec *spec,
+                         struct ol_error *err)
+{
+    const struct ol_json *types = ol_config_whole(config, "indexer_types"),
+                         *pattern = ol_config_whole(config, "index_topk_pattern");
+    int64_t frequency, offset;
+    if (ol_config_int_or(config, "index_topk_freq", 0, OL_MAX_LAYERS, 1, &frequency,
+                         err) != 0 ||
+        ol_config_int_or(config, "index_skip_topk_offset", 0, OL_MAX_LAYERS, 2, &offset,
+                         err) != 0)
+        return -1;
+    frequency = frequency > 0 ? frequency : 1;
+    if (ol_json_kind(types) == OL_JSON_NULL)
+        types = pattern;
+    for (int l = 0; l < spec->n_layers; l++) {
+        const int64_t past = l - offset + 1 > 0 ? l - offset + 1 : 0;
+        const char *type = ol_json_kind(types) != OL_JSON_NULL ? indexer_type(types, l)
+                           : past % frequency == 0             ? "full"
+                                                               : "shared";
+        spec->layers[l].indexer = strcmp(type, "full") == 0;
+        if (!spec->layers[l].indexer && (l == 0 || strcmp(type, "shared") != 0))
+            return ol_fail(err,
+                           "%s: the indexer of layer %d is \"%s\", expected \"full\" or, "
+                           "behind the first layer, \"shared\"",
+                           config.file, l, type);
+    }
+    return 0;
+}
+
+static void name_indexer(struct ol_spec *spec)
+{
+    const char **names = spec->names;
+    names[OL_ROLE_INDEX_Q] = "model.layers.{l}.self_attn.indexer.wq_b.weight";
+    names[OL_ROLE_INDEX_K] = "model.layers.{l}.self_attn.indexer.wk.weight";
+    names[OL_ROLE_INDEX_K_NORM] = "model.layers.{l}.self_attn.indexer.k_norm.weight";
+    names[OL_ROLE_INDEX_K_NORM_BIAS] = "model.layers.{l}.self_attn.indexer.k_norm.bias";
+    names[OL_ROLE_INDEX_WEIGHTS] =
+        "model.layers.{l}.self_attn.indexer.weights_proj.weight";
+}
+
+int ol_family_read_indexed(struct ol_config config, const struct ol_family_latent *d,
+                           int64_t n_index_heads, struct ol_spec *spec,
+                           struct ol_error *err)
+{
+    struct ol_index_spec *index = &spec->attention.index;
+    int64_t n_heads, head_dim;
     if (ol_family_read_latent(config, d, spec, err) != 0 ||
         ol_config_expect_bool(config, "rope_interleave", true, err) != 0 ||
-        ol_config_int_or(config, "index_topk", 1, INT32_MAX, 2048,
-                         &spec->attention.index_top_k, err) != 0 ||
-        check_layer_types(config, spec, err) != 0)
+        ol_config_int_or(config, "index_topk", 1, INT32_MAX, 2048, &index->top_k, err) !=
+            0 ||
+        ol_config_int_or(config, "index_n_heads", 1, OL_MAX_DIM, n_index_heads, &n_heads,
+                         err) != 0 ||
+        ol_config_int_or(config, "index_head_dim", 1, OL_MAX_HEAD_DIM, 128, &head_dim,
+                         err) != 0 ||
+        check_layer_types(config, spec, err) != 0 ||
+        read_indexers(config, spec, err) != 0)
         return -1;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        ol_config_whole(config, keys[i]);
     if (spec->attention.q_rank == 0)
         return ol_fail(err, "%s: key \"q_lora_rank\": expected a number above 0",
                        config.file);
-    spec->layers_left_out = left_out;
+    if (n_heads * head_dim > OL_MAX_DIM)
+        return ol_fail(err,
+                       "%s: %lld heads of an indexer of %lld values are more than %d",
+                       config.file, (long long)n_heads, (long long)head_dim, OL_MAX_DIM);
+    /* How the indexer rotates, and whether the prediction of later tokens shares it. */
+    ol_config_whole(config, "indexer_rope_interleave");
+    ol_config_whole(config, "index_share_for_mtp_iteration");
+    index->n_heads = (int)n_heads;
+    index->head_dim = (int)head_dim;
+    name_indexer(spec);
     return 0;
 }
