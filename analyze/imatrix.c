@@ -39,8 +39,8 @@ static const struct weight delta_net[] = {
     {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
 static const struct weight dense[] = {
     {"ffn_gate", LN_MLP}, {"ffn_up", LN_MLP}, {"ffn_down", OL_INPUT_MLP_DOWN}, {NULL, 0}};
-static const struct weight experts[] = {{"ffn_gate_inp", LN_MLP},
-                                        {"ffn_gate_exps", OL_INPUT_EXPERTS},
+static const struct weight router[] = {{"ffn_gate_inp", LN_MLP}, {NULL, 0}};
+static const struct weight experts[] = {{"ffn_gate_exps", OL_INPUT_EXPERTS},
                                         {"ffn_up_exps", OL_INPUT_EXPERTS},
                                         {"ffn_gate_up_exps", OL_INPUT_EXPERTS},
                                         {"ffn_down_exps", OL_INPUT_EXPERTS_DOWN},
@@ -49,6 +49,12 @@ static const struct weight shared[] = {{"ffn_gate_inp_shexp", LN_MLP},
                                        {"ffn_gate_shexp", LN_MLP},
                                        {"ffn_up_shexp", LN_MLP},
                                        {"ffn_down_shexp", OL_INPUT_SHARED_DOWN},
+                                       {NULL, 0}};
+
+/* Gemma 4 has a dense MLP beside its experts, and a router that sees something else. */
+static const struct weight beside[] = {{"ffn_gate", LN_MLP},
+                                       {"ffn_up", LN_MLP},
+                                       {"ffn_down", OL_INPUT_SHARED_DOWN},
                                        {NULL, 0}};
 
 /* One tensor pair of the file. */
@@ -125,9 +131,13 @@ static int list_entries(struct imatrix *m, struct ol_error *err)
         } else {
             add_all(m, l, attention);
         }
+        const bool parallel =
+            strncmp(ol_parts_info(m->parts)->model.family, "gemma4", 6) == 0;
+        if (layer->moe && !parallel)
+            add_all(m, l, router);
         add_all(m, l, layer->moe ? experts : dense);
         if (layer->moe && layer->input_widths[OL_INPUT_SHARED_DOWN] > 0)
-            add_all(m, l, shared);
+            add_all(m, l, parallel ? beside : shared);
     }
     return 0;
 }

@@ -185,8 +185,8 @@ struct ol_backend_operations {
                   const float *scales, struct ol_tensor out, struct ol_error *err);
 
     /* gate = function(gate, up), both [n, d_ff] activation, in place. SILU:
-     * round(round(silu(gate)) * up). CLAMPED: round(round(up + 1) * round(gate *
-     * round(sigmoid(round(alpha * gate))))), of the clamped values. */
+     * round(round(silu(gate)) * up), GELU_TANH likewise. CLAMPED: round(round(up + 1) *
+     * round(gate * round(sigmoid(round(alpha * gate))))), of the clamped values. */
     int (*glu)(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,
                struct ol_tensor up, struct ol_error *err);
 
@@ -291,10 +291,11 @@ struct ol_backend_operations {
     /* ---- head ---- */
 
     /* nll[i] = logsumexp(logits_i) - logits_i[targets[i]], logits = round(x weight^T), in
-     * float or double without storing all logits. x [n, d]; weight [vocab, d]; targets
-     * [n] host int32 (-1: nll[i] = NaN); nll [n] host float. */
+     * float or double without storing all logits; with a cap, cap tanh(logits / cap),
+     * each step rounded. x [n, d]; weight [vocab, d]; targets [n] host int32 (-1: nll[i]
+     * = NaN); nll [n] host float. */
     int (*nll)(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-               const int32_t *targets, float *nll, struct ol_error *err);
+               double cap, const int32_t *targets, float *nll, struct ol_error *err);
 };
 
 /* Every backend's state begins with this. */

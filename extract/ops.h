@@ -78,7 +78,8 @@ struct ol_router_spec {
 };
 
 enum ol_activation_function {
-    OL_GLU_SILU, /* silu(gate) * up */
+    OL_GLU_SILU,      /* silu(gate) * up */
+    OL_GLU_GELU_TANH, /* gelu(gate) * up, gelu by the tanh of arXiv 1606.08415 */
     /* gate * sigmoid(alpha * gate) * (up + 1), gate <= limit, -limit <= up <= limit */
     OL_GLU_CLAMPED,
 };

@@ -166,6 +166,6 @@ int ol_cpu_digest_wait(struct ol_backend *b, struct ol_error *err);
 int ol_cpu_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err);
 void ol_cpu_free_histograms(struct ol_cpu *cpu);
 int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-               const int32_t *targets, float *nll, struct ol_error *err);
+               double cap, const int32_t *targets, float *nll, struct ol_error *err);
 
 #endif

@@ -22,6 +22,16 @@ static void silu(float *gate, const float *up, int64_t n, enum ol_dtype dtype)
             gate[c] = ol_silu(gate[c]) * up[c];
 }
 
+static void gelu(float *gate, const float *up, int64_t n, enum ol_dtype dtype)
+{
+    if (dtype == OL_DTYPE_BF16)
+        for (int64_t c = 0; c < n; c++)
+            gate[c] = ol_bf16_round(ol_gelu(gate[c])) * up[c];
+    else
+        for (int64_t c = 0; c < n; c++)
+            gate[c] = ol_gelu(gate[c]) * up[c];
+}
+
 static float clamp(float x, float low, float high)
 {
     return x < low ? low : x > high ? high : x; /* NaN stays */
@@ -48,10 +58,17 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
     for (int64_t i = first; i < end; i++) {
         ol_to_f32(j->gate.dtype, ol_cpu_row(j->gate, i), gate, (size_t)n);
         ol_to_f32(j->up.dtype, ol_cpu_row(j->up, i), up, (size_t)n);
-        if (j->glu->function == OL_GLU_CLAMPED)
+        switch (j->glu->function) {
+        case OL_GLU_CLAMPED:
             clamped(j->glu, gate, up, n, j->gate.dtype);
-        else
+            break;
+        case OL_GLU_GELU_TANH:
+            gelu(gate, up, n, j->gate.dtype);
+            break;
+        case OL_GLU_SILU:
             silu(gate, up, n, j->gate.dtype);
+            break;
+        }
         ol_from_f32(j->gate.dtype, gate, ol_cpu_row(j->gate, i), (size_t)n);
     }
 }

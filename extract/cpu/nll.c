@@ -16,6 +16,7 @@ struct job {
     struct ol_cpu *cpu;
     struct ol_tensor x;
     struct ol_weight weight;
+    float cap;
     const int32_t *targets;
     float *nll;
 };
@@ -24,6 +25,18 @@ struct state {
     float top;
     double total, target;
 };
+
+/* As elementwise operations of the reference round. */
+static void soften(float *logits, int64_t n, float cap, enum ol_dtype dtype)
+{
+    if (dtype == OL_DTYPE_BF16)
+        for (int64_t w = 0; w < n; w++)
+            logits[w] = ol_bf16_round(cap * ol_bf16_round(ol_tanh(ol_bf16_round(
+                                                ol_bf16_round(logits[w]) / cap))));
+    else
+        for (int64_t w = 0; w < n; w++)
+            logits[w] = cap * ol_tanh(logits[w] / cap);
+}
 
 /* Logits of the words [first, first + n), which become exponentials. */
 static void absorb(struct state *s, float *logits, int64_t first, int64_t n,
@@ -75,6 +88,8 @@ static void task(void *arg, int64_t number, int thread)
                                   .ldc = WORDS,
                                   .scratch = packed};
         ol_gemm_run(&g);
+        for (int64_t i = 0; j->cap > 0 && i < m; i++)
+            soften(logits + i * WORDS, n, j->cap, j->x.dtype);
         for (int64_t i = 0; i < m; i++)
             absorb(&states[i], logits + i * WORDS, first, n, j->targets[row + i],
                    j->x.dtype);
@@ -85,10 +100,10 @@ static void task(void *arg, int64_t number, int thread)
 }
 
 int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-               const int32_t *targets, float *nll, struct ol_error *err)
+               double cap, const int32_t *targets, float *nll, struct ol_error *err)
 {
     (void)err;
-    struct job job = {ol_cpu_of(b), x, weight, targets, nll};
+    struct job job = {ol_cpu_of(b), x, weight, (float)cap, targets, nll};
     ol_pool_run(job.cpu->pool, (x.n_rows + TOKENS - 1) / TOKENS, task, &job);
     return 0;
 }

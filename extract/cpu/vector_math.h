@@ -48,6 +48,19 @@ static inline float ol_silu(float x)
     return x / (1.0f + ol_exp(-x));
 }
 
+/* x (1 + tanh(y)) / 2 with y = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 y).
+ */
+static inline float ol_gelu(float x)
+{
+    return x * ol_sigmoid(1.5957691216057308f * (x + 0.044715f * (x * x * x)));
+}
+
+/* Within an absolute 3e-7. */
+static inline float ol_tanh(float x)
+{
+    return 1.0f - 2.0f / (1.0f + ol_exp(2.0f * x));
+}
+
 enum { OL_LANES = 16 }; /* what grows side by side, whatever a processor's vectors are */
 
 /* The largest of x [n] and top; NaN is not larger. */

@@ -425,7 +425,7 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
 int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err);
 int ol_cuda_digest_wait(struct ol_backend *b, struct ol_error *err);
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-                const int32_t *targets, float *nll, struct ol_error *err);
+                double cap, const int32_t *targets, float *nll, struct ol_error *err);
 }
 
 #endif

@@ -19,6 +19,26 @@ static __global__ void silu(T *gate, const T *up, int64_t n_packs)
     ol_store_pack<T, V>(gate, i * V, g);
 }
 
+/* x (1 + tanh(y)) / 2 is x sigmoid(2 y). */
+static __device__ float gelu_of(float x)
+{
+    return x * ol_cuda_sigmoid(1.5957691216057308f * (x + 0.044715f * (x * x * x)));
+}
+
+template <typename T, int V>
+static __global__ void gelu(T *gate, const T *up, int64_t n_packs)
+{
+    const int64_t i = ol_thread_index();
+    if (i >= n_packs)
+        return;
+    struct ol_pack<T, V> g = ol_load_pack<T, V>(gate, i * V);
+    const struct ol_pack<T, V> u = ol_load_pack<T, V>(up, i * V);
+    for (int c = 0; c < V; c++)
+        g.v[c] =
+            ol_rounded<T>(ol_round_as<T>(gelu_of(ol_value(g.v[c]))) * ol_value(u.v[c]));
+    ol_store_pack<T, V>(gate, i * V, g);
+}
+
 static __device__ float clamp(float x, float low, float high)
 {
     return x < low ? low : x > high ? high : x; /* NaN stays */
@@ -53,6 +73,8 @@ static int run(struct ol_cuda *cuda, const struct ol_glu_spec *glu, struct ol_te
     if (glu->function == OL_GLU_CLAMPED)
         return ol_launch(cuda, err, "glu", clamped<T, V>, grid, block, 0, g, u,
                          (float)glu->alpha, (float)glu->limit, n);
+    if (glu->function == OL_GLU_GELU_TANH)
+        return ol_launch(cuda, err, "glu", gelu<T, V>, grid, block, 0, g, u, n);
     return ol_launch(cuda, err, "glu", silu<T, V>, grid, block, 0, g, u, n);
 }
 

@@ -21,10 +21,19 @@ static __global__ void begin_rows(struct state *states, int64_t n)
     states[i].target = NAN;
 }
 
+/* With a cap, as elementwise operations of the reference round. */
+template <typename T> static __device__ float logit(T x, float cap)
+{
+    const float value = ol_value(x);
+    return cap > 0
+               ? ol_round_as<T>(cap * ol_round_as<T>(tanhf(ol_round_as<T>(value / cap))))
+               : value;
+}
+
 /* A block per row: its logits of the words first .. first + n - 1. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
-    absorb(const T *logits, int64_t first, int64_t n, const int *targets,
+    absorb(const T *logits, float cap, int64_t first, int64_t n, const int *targets,
            struct state *states)
 {
     OL_SHARED(float, tops, WARPS);
@@ -32,13 +41,13 @@ static __global__ void __launch_bounds__(THREADS)
     const T *row = logits + (int64_t)blockIdx.x * n;
     float top = -INFINITY;
     for (int64_t w = threadIdx.x; w < n; w += THREADS)
-        top = fmaxf(top, ol_value(row[w]));
+        top = fmaxf(top, logit(row[w], cap));
     top = ol_block_max(top, tops);
     const double before = states[blockIdx.x].top;
     const double now = (double)top > before ? (double)top : before;
     double sum = 0;
     for (int64_t w = threadIdx.x; w < n; w += THREADS)
-        sum += exp((double)ol_value(row[w]) - now);
+        sum += exp((double)logit(row[w], cap) - now);
     sum = ol_block_sum(sum, sums);
     if (threadIdx.x != 0)
         return;
@@ -47,7 +56,7 @@ static __global__ void __launch_bounds__(THREADS)
     s->total = (now > before ? s->total * exp(before - now) : s->total) + sum;
     s->top = now;
     if (target >= first && target < first + n)
-        s->target = (double)ol_value(row[target - first]);
+        s->target = (double)logit(row[target - first], cap);
 }
 
 static __global__ void end_rows(const struct state *states, float *nll, int64_t n)
@@ -62,6 +71,7 @@ struct job {
     struct state *states;
     const int *targets;
     void *logits; /* [OL_PRODUCT_ROWS, tile] */
+    float cap;
 };
 
 template <typename T>
@@ -74,7 +84,7 @@ static int absorb_tile(struct ol_cuda *cuda, const struct job *j, int64_t word,
         if (ol_cuda_multiply(cuda, ol_tensor_rows(j->x, first, m), w, j->logits,
                              j->x.dtype, w->n, false, err) != 0 ||
             ol_launch(cuda, err, "nll", absorb<T>, dim3(ol_cuda_blocks(m, 1)),
-                      dim3(THREADS), 0, (const T *)j->logits, word, w->n,
+                      dim3(THREADS), 0, (const T *)j->logits, j->cap, word, w->n,
                       j->targets + first, j->states + first) != 0)
             return -1;
     }
@@ -100,7 +110,7 @@ static int all_tiles(struct ol_cuda *cuda, const struct job *j,
 }
 
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-                const int32_t *targets, float *nll, struct ol_error *err)
+                double cap, const int32_t *targets, float *nll, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     const int64_t n = x.n_rows;
@@ -110,7 +120,7 @@ int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weigh
     const int64_t tile = ol_cuda_tile_rows(cuda, &weight, size, err);
     if (tile < 0)
         return -1;
-    struct job j = {x, NULL, NULL, NULL};
+    struct job j = {x, NULL, NULL, NULL, (float)cap};
     float *result = (float *)ol_cuda_scratch(cuda, (size_t)n * sizeof *result, err);
     void *room = ol_cuda_scratch(cuda, (size_t)(tile * weight.n_cols) * size, err);
     j.states = (struct state *)ol_cuda_scratch(cuda, (size_t)n * sizeof *j.states, err);

@@ -183,6 +183,23 @@ bool ol_experts_expected(const struct ol_experts *x, int layer)
     return x->expected[layer];
 }
 
+/* A router may weigh some experts more than others, whatever their scores. */
+static void multiply_gains(struct ol_experts *x, int layer)
+{
+    const struct ol_weight w =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_GAINS, layer, 0);
+    const struct ol_router_spec *router = &x->c.spec->router;
+    if (w.data == NULL)
+        return;
+    float *gains = ol_xcalloc((size_t)router->n_experts, sizeof *gains);
+    ol_weight_numbers(&w, gains);
+    for (int e = 0; x->c.backend->dtype == OL_DTYPE_BF16 && e < router->n_experts; e++)
+        gains[e] = ol_bf16_round(gains[e]);
+    for (int64_t i = 0; i < x->c.n_rows * router->top_k; i++)
+        x->weights[i] *= gains[x->ids[i]];
+    free(gains);
+}
+
 int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -192,8 +209,11 @@ int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_BIAS, layer, 0);
     const struct ol_weight correction =
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_CORRECTION, layer, 0);
-    return x->op->route(x->c.backend, &x->c.spec->router, input, router, bias, correction,
-                        x->ids, x->weights, err);
+    if (x->op->route(x->c.backend, &x->c.spec->router, input, router, bias, correction,
+                     x->ids, x->weights, err) != 0)
+        return -1;
+    multiply_gains(x, layer);
+    return 0;
 }
 
 const uint16_t *ol_experts_ids(const struct ol_experts *x)
@@ -431,6 +451,40 @@ static void release_group(const struct ol_experts *x, int layer)
                                      OL_ROLE_EXPERT_DOWN_BIAS, layer, g->experts[i]);
 }
 
+/* rows = norm(rows), where the model has a norm of that role. */
+static int norm_after(struct ol_experts *x, enum ol_role role, int layer,
+                      struct ol_tensor rows, struct ol_error *err)
+{
+    const struct ol_spec *spec = x->c.spec;
+    return spec->names[role] == NULL
+               ? 0
+               : x->op->norm(x->c.backend, spec->norm, spec->norm_eps, rows,
+                             ol_weights_get(x->c.weights.weights, role, layer, 0), rows,
+                             err);
+}
+
+/* The sum of routed experts, some rows at a time, where a norm follows it. */
+static int norm_sum(struct ol_experts *x, int layer, struct ol_error *err)
+{
+    struct ol_backend *b = x->c.backend;
+    if (x->c.spec->names[OL_ROLE_EXPERT_POST_NORM] == NULL)
+        return 0;
+    for (int64_t first = 0, n; first < x->c.n_rows; first += n) {
+        const int64_t left = x->c.n_rows - first;
+        n = left < x->down.n_rows ? left : x->down.n_rows;
+        const int64_t firsts[] = {0, n};
+        const struct ol_tensor rounded = ol_tensor_rows(x->down, 0, n),
+                               sum = ol_tensor_rows(x->sum, first, n);
+        if (x->op->zero(b, rounded, err) != 0 ||
+            x->op->add_sum(b, rounded, sum, err) != 0 ||
+            norm_after(x, OL_ROLE_EXPERT_POST_NORM, layer, rounded, err) != 0 ||
+            x->op->zero(b, sum, err) != 0 ||
+            x->op->scatter_add(b, rounded, firsts, 1, x->all_rows, NULL, sum, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* ---- the shared expert: the same MLP for every token ---- */
 
 static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor input,
@@ -469,6 +523,7 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
         see(x, OL_POINT_DOWN_INPUT, layer, &rows, gate, err) != 0 ||
         x->op->matmul(b, &out, 1, err) != 0 ||
         (switched && x->op->gate(b, OL_GATE_SIGMOID, down, shared_switch, err) != 0) ||
+        norm_after(x, OL_ROLE_SHARED_POST_NORM, layer, down, err) != 0 ||
         see(x, OL_POINT_DOWN_OUTPUT, layer, &rows, down, err) != 0)
         return -1;
     return x->op->scatter_add(b, down, firsts, 1, x->all_rows + first, NULL, x->sum, err);
@@ -491,7 +546,7 @@ static int run_shared(struct ol_experts *x, int layer, struct ol_tensor input,
     return 0;
 }
 
-int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
+int ol_experts_run(struct ol_experts *x, int layer, const struct ol_experts_input *input,
                    struct ol_tensor *sum, struct ol_error *err)
 {
     const double n_pairs = (double)x->permutation.offsets[x->permutation.n_experts];
@@ -501,11 +556,11 @@ int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
     if (x->op->zero(x->c.backend, x->sum, err) != 0)
         return -1;
     while (next_group(x)) {
-        if (run_group(x, layer, input, err) != 0)
+        if (run_group(x, layer, input->routed, err) != 0)
             return -1;
         release_group(x, layer);
         x->c.progress(x->c.arg, layer, (double)(g->end - g->begin) / n_pairs);
     }
     *sum = x->sum;
-    return run_shared(x, layer, input, err);
+    return norm_sum(x, layer, err) == 0 ? run_shared(x, layer, input->shared, err) : -1;
 }

@@ -57,10 +57,15 @@ float *ol_experts_weights(const struct ol_experts *x);
 /* Queue the weights of the experts chosen by the last ol_experts_route. */
 int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err);
 
+/* What goes into experts: the same, unless routed ones have a norm of their own. */
+struct ol_experts_input {
+    struct ol_tensor routed, shared; /* [n_rows, d_model] */
+};
+
 /* *sum [n_rows, d_model] float, borrowed until the next call: the sum over chosen
- * experts, in rising order, of weight * expert(input), and the shared expert's output.
- * After _route and _prefetch. */
-int ol_experts_run(struct ol_experts *x, int layer, struct ol_tensor input,
+ * experts, in rising order, of weight * expert(input), and the shared expert's output;
+ * each behind its norm, where the model has one. After _route and _prefetch. */
+int ol_experts_run(struct ol_experts *x, int layer, const struct ol_experts_input *input,
                    struct ol_tensor *sum, struct ol_error *err);
 
 #endif

@@ -21,6 +21,7 @@
  * back at the layer's end (pass.c). */
 #include "extract/forward/forward.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "extract/forward/pass.h"
@@ -116,11 +117,35 @@ static void change_choices(struct ol_pass *p, int layer)
     }
 }
 
+/* apart = norm(hidden), by that role's weight. */
+static int norm_apart(struct ol_pass *p, enum ol_norm_kind kind, enum ol_role role,
+                      int layer, struct ol_error *err)
+{
+    return p->op->norm(p->b, kind, p->spec->norm_eps, p->hidden,
+                       ol_pass_weight(p, role, layer), p->apart, err);
+}
+
+/* What the router sees: what goes into the MLP, or the stream by a norm of its own, whose
+ * output is rounded before its weight. */
+static int router_input(struct ol_pass *p, int layer, struct ol_tensor *input,
+                        struct ol_error *err)
+{
+    *input = p->normed;
+    if (p->spec->names[OL_ROLE_ROUTER_NORM] == NULL)
+        return 0;
+    *input = p->apart;
+    if (norm_apart(p, OL_NORM_RMS, OL_ROLE_ROUTER_NORM, layer, err) != 0)
+        return -1;
+    return ol_pass_scale(p, p->apart, 1 / sqrt((double)p->spec->d_model), err);
+}
+
 static int route(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const struct ol_block baseline = ol_pass_arm(p, layer, 0);
+    struct ol_tensor input;
     if (ol_pass_wait(p, OL_ROLE_ROUTER, OL_ROLE_ROUTER_CORRECTION, layer, err) != 0 ||
-        ol_experts_route(p->experts, layer, p->normed, err) != 0)
+        router_input(p, layer, &input, err) != 0 ||
+        ol_experts_route(p->experts, layer, input, err) != 0)
         return -1;
     ol_pass_progress(p, layer, ol_cost_router(p->spec, layer, &p->tokens));
     struct ol_view view = ol_pass_view(p, OL_POINT_ROUTER, &baseline);
@@ -130,12 +155,42 @@ static int route(struct ol_pass *p, int layer, struct ol_error *err)
     return ol_tap(p->taps, &view, err);
 }
 
+/* Some rows of the experts' float sum at a time: a norm follows it. */
+static int join_normed(struct ol_pass *p, int layer, struct ol_tensor sum,
+                       struct ol_error *err)
+{
+    for (int64_t first = 0, n; first < p->n_rows; first += n) {
+        n = p->n_rows - first < p->mixed.n_rows ? p->n_rows - first : p->mixed.n_rows;
+        const struct ol_tensor x = ol_tensor_rows(p->mixed, 0, n);
+        if (p->op->zero(p->b, x, err) != 0 ||
+            p->op->add_sum(p->b, x, ol_tensor_rows(sum, first, n), err) != 0 ||
+            ol_pass_norm_after(p, OL_ROLE_MLP_POST_NORM, layer, x, err) != 0 ||
+            ol_pass_join(p, first, x, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int moe_mlp(struct ol_pass *p, int layer, struct ol_error *err)
 {
+    const bool apart = p->spec->names[OL_ROLE_EXPERT_NORM] != NULL;
+    const struct ol_experts_input input = {apart ? p->apart : p->normed, p->normed};
     struct ol_tensor sum;
-    if (ol_experts_run(p->experts, layer, p->normed, &sum, err) != 0)
+    if ((apart && norm_apart(p, p->spec->norm, OL_ROLE_EXPERT_NORM, layer, err) != 0) ||
+        ol_experts_run(p->experts, layer, &input, &sum, err) != 0)
         return -1;
-    return ol_pass_join(p, 0, sum, err);
+    return p->spec->names[OL_ROLE_MLP_POST_NORM] != NULL ? join_normed(p, layer, sum, err)
+                                                         : ol_pass_join(p, 0, sum, err);
+}
+
+static int scale_stream(struct ol_pass *p, int layer, struct ol_error *err)
+{
+    if (p->spec->names[OL_ROLE_LAYER_SCALE] == NULL)
+        return 0;
+    float factor;
+    const struct ol_weight w = ol_pass_weight(p, OL_ROLE_LAYER_SCALE, layer);
+    ol_weight_numbers(&w, &factor);
+    return ol_pass_scale(p, p->hidden, ol_pass_rounded(p, (double)factor), err);
 }
 
 static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
@@ -152,7 +207,8 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
      * once. */
     if (p->in->meet != NULL && p->in->meet(p->in->arg, err) != 0)
         return -1;
-    if ((moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err) != 0 || intervene(p, err) != 0)
+    if ((moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err) != 0 ||
+        scale_stream(p, layer, err) != 0 || intervene(p, err) != 0)
         return -1;
     return ol_pass_send(p, OL_ROLE_ATTN_NORM, OL_ROLE_MLP_NORM, layer + 1, err);
 }
@@ -196,7 +252,10 @@ static int start_stream(struct ol_pass *p, struct ol_error *err)
     if (p->in->done >= 0)
         return p->op->upload(p->b, p->hidden, p->in->states, err);
     if (p->op->embed(p->b, p->in->ids, ol_pass_weight(p, OL_ROLE_EMBEDDING, 0), p->hidden,
-                     err) != 0)
+                     err) != 0 ||
+        (p->spec->embedding_scale > 0 &&
+         ol_pass_scale(p, p->hidden, ol_pass_rounded(p, p->spec->embedding_scale), err) !=
+             0))
         return -1;
     return intervene(p, err);
 }

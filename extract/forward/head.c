@@ -34,8 +34,8 @@ int ol_pass_head(struct ol_pass *p, struct ol_error *err)
     find_targets(p, targets);
     if (ol_pass_wait(p, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, err) != 0 ||
         ol_pass_norm(p, OL_ROLE_FINAL_NORM, &all, err) != 0 ||
-        p->op->nll(p->b, p->normed, ol_pass_weight(p, OL_ROLE_LM_HEAD, 0), targets, nll,
-                   err) != 0)
+        p->op->nll(p->b, p->normed, ol_pass_weight(p, OL_ROLE_LM_HEAD, 0),
+                   p->spec->logit_cap, targets, nll, err) != 0)
         goto out;
     ol_pass_progress(p, p->spec->n_layers, ol_cost_head(p->spec, &p->tokens));
     shift(p, nll);

@@ -148,6 +148,19 @@ int ol_pass_norm_after(struct ol_pass *p, enum ol_role role, int layer,
                              ol_pass_weight(p, role, layer), x, err);
 }
 
+double ol_pass_rounded(const struct ol_pass *p, double x)
+{
+    return p->b->dtype == OL_DTYPE_BF16 ? (double)ol_bf16_round((float)x) : x;
+}
+
+int ol_pass_scale(struct ol_pass *p, struct ol_tensor x, double factor,
+                  struct ol_error *err)
+{
+    for (int64_t i = 0; i < x.n_rows; i++)
+        p->factors[i] = (float)factor;
+    return p->op->scale_rows(p->b, x, p->factors, err);
+}
+
 /* ---- begin and end ---- */
 
 static int make_tensors(struct ol_pass *p, struct ol_error *err)
@@ -160,6 +173,7 @@ static int make_tensors(struct ol_pass *p, struct ol_error *err)
     } wanted[] = {
         {&p->hidden, p->n_rows, d},
         {&p->normed, p->n_rows, d},
+        {&p->apart, ol_spec_has_apart(p->spec) ? p->n_rows : 0, d},
         {&p->mixed, p->in->buffers->block_rows, d},
         {&p->dense_gate, dense_rows, d_ff},
         {&p->dense_up, dense_rows, d_ff},
@@ -243,6 +257,7 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
         if (in->lengths[i] > p->longest)
             p->longest = in->lengths[i];
     }
+    p->factors = ol_xcalloc((size_t)p->n_rows, sizeof *p->factors);
     p->all_rows = ol_xcalloc((size_t)p->n_rows, sizeof *p->all_rows);
     for (int64_t i = 0; i < p->n_rows; i++)
         p->all_rows[i] = (int32_t)i;
@@ -253,9 +268,9 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
 
 void ol_pass_clear(struct ol_pass *p)
 {
-    struct ol_tensor *const tensors[] = {&p->hidden,     &p->normed,   &p->mixed,
-                                         &p->dense_gate, &p->dense_up, &p->dense_both,
-                                         &p->dense_down};
+    struct ol_tensor *const tensors[] = {&p->hidden,     &p->normed,     &p->apart,
+                                         &p->mixed,      &p->dense_gate, &p->dense_up,
+                                         &p->dense_both, &p->dense_down};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         p->op->tensor_free(p->b, tensors[i]);
     ol_experts_free(p->experts);
@@ -263,6 +278,7 @@ void ol_pass_clear(struct ol_pass *p)
         ol_mixer_free(p->mixers[i]);
     free(p->arm_starts);
     free(p->all_rows);
+    free(p->factors);
 }
 
 void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped)

@@ -22,9 +22,12 @@ struct ol_pass {
     struct ol_mixer *mixers[OL_MIXER_SORTS]; /* NULL: no layer is of that sort */
     struct ol_experts *experts;              /* NULL in a dense model */
     int32_t *all_rows;                       /* [n_rows]: 0, 1, 2, ... */
+    float *factors;                          /* [n_rows]: room for ol_pass_scale() */
 
     /* The backend's. */
-    struct ol_tensor hidden, normed;       /* [n_rows, d_model] */
+    struct ol_tensor hidden, normed; /* [n_rows, d_model] */
+    struct ol_tensor
+        apart; /* [n_rows, d_model]: what a router or experts have for themselves */
     struct ol_tensor mixed;                /* [block_rows, d_model] */
     struct ol_tensor dense_gate, dense_up; /* [dense_rows, d_ff] */
     struct ol_tensor dense_both;           /* [dense_rows, 2 * d_ff] or none */
@@ -92,6 +95,12 @@ int ol_pass_norm(struct ol_pass *p, enum ol_role role, const struct ol_block *bl
 /* x = norm(x), where the model has a norm of that role: before x joins the stream. */
 int ol_pass_norm_after(struct ol_pass *p, enum ol_role role, int layer,
                        struct ol_tensor x, struct ol_error *err);
+
+/* x = round(factor * x), the factor in float. */
+int ol_pass_scale(struct ol_pass *p, struct ol_tensor x, double factor,
+                  struct ol_error *err);
+/* As loading a model in the activations' type rounds. */
+double ol_pass_rounded(const struct ol_pass *p, double x);
 
 /* A dense layer's MLP joins the stream (dense.c); the likelihoods after the last layer
  * are shown (head.c). */

@@ -54,7 +54,10 @@ static const char *const harmless[] = {
     "max_position_embeddings original_max_position_embeddings initial_context_length "
     "experts_per_token mlp_intermediate_size shared_moe_mode intermediate_size_mlp "
     "decoder_sparse_step mlp_only_layers "
-    "rope_parameters rope_scaling",
+    "rope_parameters rope_scaling sliding_window_pattern _sliding_window_pattern "
+    "vocab_size_per_layer_input num_global_key_value_heads global_head_dim "
+    "mm_tokens_per_image vision_soft_tokens_per_image boa_token_id boa_token_index "
+    "eoa_token_id eoa_token_index",
     /* of another type of rope than the one that is chosen; positions of pictures */
     "rope.rope_theta rope.factor rope.original_max_position_embeddings rope.beta_fast "
     "rope.beta_slow rope.mscale rope.mscale_all_dim rope.low_freq_factor "
@@ -116,6 +119,10 @@ static const struct {
      "false", NULL},
     {"sliding_window", "0", "use_sliding_window"},
     {"layer_types", "full_attention", NULL},
+    {"per_layer_config", "[]", NULL},
+    {"use_bidirectional_attention", "false vision", NULL},
+    {"num_kv_shared_layers", "0", NULL},
+    {"use_double_wide_mlp enable_moe_block attention_k_eq_v", "false", NULL},
     {"attention_chunk_size no_rope_layer_interval no_rope_layers index_topk "
      "index_n_heads moe_layers mlp_layer_types full_attention_interval "
      "query_pre_attn_scalar attention_multiplier rope_local_base_freq "

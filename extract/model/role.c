@@ -9,6 +9,7 @@ enum place {
     PLACE_MODEL,
     PLACE_LAYER,
     PLACE_ATTENTION, /* layers with attention */
+    PLACE_VALUES,    /* of these, where keys are not values too */
     PLACE_LINEAR,    /* layers with a delta net in its place */
     PLACE_INDEX,     /* layers with an indexer */
     PLACE_DENSE,
@@ -69,7 +70,7 @@ static const struct {
     [OL_ROLE_Q_A_NORM] = {PLACE_ATTENTION, ONE, Q_RANK},
     [OL_ROLE_Q] = {PLACE_ATTENTION, Q_OUT, Q_IN},
     [OL_ROLE_K] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
-    [OL_ROLE_V] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
+    [OL_ROLE_V] = {PLACE_VALUES, KV_WIDTH, D_MODEL},
     [OL_ROLE_QKV] = {PLACE_ATTENTION, QKV_OUT, D_MODEL},
     [OL_ROLE_KV_A] = {PLACE_ATTENTION, KV_A_OUT, D_MODEL},
     [OL_ROLE_KV_A_BIAS] = {PLACE_ATTENTION, ONE, KV_A_OUT},
@@ -78,7 +79,7 @@ static const struct {
     [OL_ROLE_O] = {PLACE_ATTENTION, D_MODEL, O_IN},
     [OL_ROLE_Q_BIAS] = {PLACE_ATTENTION, ONE, Q_OUT},
     [OL_ROLE_K_BIAS] = {PLACE_ATTENTION, ONE, KV_WIDTH},
-    [OL_ROLE_V_BIAS] = {PLACE_ATTENTION, ONE, KV_WIDTH},
+    [OL_ROLE_V_BIAS] = {PLACE_VALUES, ONE, KV_WIDTH},
     [OL_ROLE_O_BIAS] = {PLACE_ATTENTION, ONE, D_MODEL},
     [OL_ROLE_Q_NORM] = {PLACE_ATTENTION, ONE, Q_NORM},
     [OL_ROLE_K_NORM] = {PLACE_ATTENTION, ONE, K_NORM},
@@ -96,6 +97,7 @@ static const struct {
     [OL_ROLE_DELTA_OUT] = {PLACE_LINEAR, D_MODEL, DELTA_VALUES},
     [OL_ROLE_ATTN_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_MLP_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_LAYER_SCALE] = {PLACE_LAYER, ONE, SINGLE},
     [OL_ROLE_MLP_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
@@ -103,10 +105,15 @@ static const struct {
     [OL_ROLE_DOWN] = {PLACE_DENSE, D_MODEL, D_FF},
     [OL_ROLE_ROUTER] = {PLACE_MOE, EXPERTS, D_MODEL},
     [OL_ROLE_ROUTER_BIAS] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_ROUTER_NORM] = {PLACE_MOE, ONE, D_MODEL},
+    [OL_ROLE_ROUTER_GAINS] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_EXPERT_NORM] = {PLACE_MOE, ONE, D_MODEL},
+    [OL_ROLE_EXPERT_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_ROUTER_CORRECTION] = {PLACE_MOE, ONE, EXPERTS},
     [OL_ROLE_SHARED_GATE] = {PLACE_MOE, D_SHARED, D_MODEL},
     [OL_ROLE_SHARED_UP] = {PLACE_MOE, D_SHARED, D_MODEL},
     [OL_ROLE_SHARED_DOWN] = {PLACE_MOE, D_MODEL, D_SHARED},
+    [OL_ROLE_SHARED_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_SHARED_SWITCH] = {PLACE_MOE, SINGLE, D_MODEL},
     [OL_ROLE_EXPERT_GATE] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
     [OL_ROLE_EXPERT_UP] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
@@ -210,6 +217,9 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
         return true;
     case PLACE_ATTENTION:
         return spec->layers[layer].attention != OL_ATTENTION_LINEAR;
+    case PLACE_VALUES:
+        return spec->layers[layer].attention != OL_ATTENTION_LINEAR &&
+               !ol_spec_attention(spec, layer)->keys_are_values;
     case PLACE_LINEAR:
         return spec->layers[layer].attention == OL_ATTENTION_LINEAR;
     case PLACE_INDEX:

@@ -58,6 +58,8 @@ void ol_rope_frequencies(const struct ol_rope_spec *rope, float *inv)
             inv[i] = scale_llama3(rope, inv[i]);
         else if (rope->scaling == OL_ROPE_SCALING_YARN)
             inv[i] = scale_yarn(rope, inv[i], i);
+        else if (rope->scaling == OL_ROPE_SCALING_PROPORTIONAL)
+            inv[i] = i < rope->turned ? inv[i] / (float)rope->factor : 0;
     }
 }
 

@@ -11,6 +11,10 @@ const struct ol_family *const ol_families[] = {
     &ol_family_deepseek_v2,
     &ol_family_deepseek_v3,
     &ol_family_deepseek_v32,
+    &ol_family_gemma3,
+    &ol_family_gemma3_text,
+    &ol_family_gemma4,
+    &ol_family_gemma4_text,
     &ol_family_glm4_moe,
     &ol_family_glm4_moe_lite,
     &ol_family_glm4v_moe,
@@ -106,6 +110,12 @@ void ol_spec_clear(struct ol_spec *spec)
 {
     free(spec->layers);
     *spec = (struct ol_spec){0};
+}
+
+bool ol_spec_has_apart(const struct ol_spec *spec)
+{
+    return spec->names[OL_ROLE_ROUTER_NORM] != NULL ||
+           spec->names[OL_ROLE_EXPERT_NORM] != NULL;
 }
 
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer)

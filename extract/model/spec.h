@@ -33,6 +33,7 @@ enum ol_rope_scaling {
     OL_ROPE_SCALING_LINEAR,
     OL_ROPE_SCALING_LLAMA3,
     OL_ROPE_SCALING_YARN, /* arXiv 2309.00071 */
+    OL_ROPE_SCALING_PROPORTIONAL,
 };
 
 struct ol_rope_spec {
@@ -40,7 +41,8 @@ struct ol_rope_spec {
     int rotary_dim; /* even, <= head_dim */
     double theta;
     enum ol_rope_scaling scaling;
-    double factor;               /* LINEAR, LLAMA3, YARN */
+    double factor;               /* LINEAR, LLAMA3, YARN, PROPORTIONAL */
+    int turned;                  /* PROPORTIONAL: the first pairs, which alone turn */
     double low_freq_factor;      /* LLAMA3 */
     double high_freq_factor;     /* LLAMA3 */
     double original_position;    /* LLAMA3, YARN: original_max_position_embeddings */
@@ -66,6 +68,8 @@ struct ol_attention_spec {
     enum ol_qk_norm qk_norm;
     double clip_qkv; /* 0: none; else q, k, v are clamped to +-clip after the qk norm */
     double scale;    /* of the scores */
+    bool keys_are_values; /* v is k before its norm and rope */
+    bool norm_values;     /* over each head, without a weight */
     bool gated; /* q's product holds per head its query, then a gate for its output */
     struct ol_rope_spec rope;
     /* Layers without rope: q *= 1 + temperature_scale * ln(1 + floor((position + 1) /
@@ -190,18 +194,25 @@ enum ol_role {
     OL_ROLE_ATTN_POST_NORM, /* [d_model]: of what the mixer gives, before it joins the
                                stream */
     OL_ROLE_MLP_NORM,       /* [d_model] */
+    OL_ROLE_LAYER_SCALE,    /* [1]: multiplies the stream after the layer */
     OL_ROLE_MLP_POST_NORM,  /* [d_model]: likewise of what the MLP gives */
     OL_ROLE_GATE,           /* dense layers: [d_ff, d_model] */
     OL_ROLE_UP,
-    OL_ROLE_GATE_UP,           /* [2 * d_ff, d_model]: both in one, in place of these */
-    OL_ROLE_DOWN,              /* [d_model, d_ff] */
-    OL_ROLE_ROUTER,            /* MoE layers: [n_experts, d_model] */
-    OL_ROLE_ROUTER_BIAS,       /* [n_experts] */
+    OL_ROLE_GATE_UP,     /* [2 * d_ff, d_model]: both in one, in place of these */
+    OL_ROLE_DOWN,        /* [d_model, d_ff] */
+    OL_ROLE_ROUTER,      /* MoE layers: [n_experts, d_model] */
+    OL_ROLE_ROUTER_BIAS, /* [n_experts] */
+    OL_ROLE_ROUTER_NORM, /* [d_model]: of the stream, for a router with a norm of its own;
+                            the output is divided by sqrt(d_model) */
+    OL_ROLE_ROUTER_GAINS,      /* [n_experts]: multiply the chosen weights, last */
+    OL_ROLE_EXPERT_NORM,       /* [d_model]: of the stream, for routed experts alone */
+    OL_ROLE_EXPERT_POST_NORM,  /* [d_model]: of their sum */
     OL_ROLE_ROUTER_CORRECTION, /* [n_experts]: counts for the choice only */
     OL_ROLE_SHARED_GATE,       /* [d_shared, d_model]: an expert for every token */
     OL_ROLE_SHARED_UP,
-    OL_ROLE_SHARED_DOWN,   /* [d_model, d_shared] */
-    OL_ROLE_SHARED_SWITCH, /* [1, d_model]: sigmoid of it scales the shared expert */
+    OL_ROLE_SHARED_DOWN,      /* [d_model, d_shared] */
+    OL_ROLE_SHARED_POST_NORM, /* [d_model]: of the shared expert's output */
+    OL_ROLE_SHARED_SWITCH,    /* [1, d_model]: sigmoid of it scales the shared expert */
     /* one per layer and expert */
     OL_ROLE_EXPERT_GATE, /* [d_expert, d_model] */
     OL_ROLE_EXPERT_UP,
@@ -243,6 +254,8 @@ struct ol_spec {
     struct ol_router_spec router;       /* n_experts 0: dense model */
     struct ol_glu_spec glu;
     bool tied_embeddings;
+    double embedding_scale; /* of embeddings as they become the stream; 0: none */
+    double logit_cap;       /* logits = cap tanh(logits / cap); 0: none */
     enum ol_expert_layout expert_layout;
     struct ol_quantization_spec quantization;
     struct ol_layer_spec *layers; /* [n_layers], owned */
@@ -278,6 +291,9 @@ void ol_spec_clear(struct ol_spec *spec);
 /* Whether sequences of that many tokens can be run. */
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length,
                          struct ol_error *err);
+
+/* Whether routers or routed experts have norms of their own. */
+bool ol_spec_has_apart(const struct ol_spec *spec);
 
 /* The attention of a layer that has one. */
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer);

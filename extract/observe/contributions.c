@@ -14,6 +14,7 @@
  * one; or the dense MLP. */
 #include "extract/observe/contributions.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "extract/observe/unit_table.h"
@@ -255,6 +256,27 @@ static int hand_over_writes(const struct contributions *w, int layer,
     return ol_writer_put(w->c.writer, &job, err);
 }
 
+/* What the layer does to what was written: a factor multiplies the whole stream after it,
+ * writes too; and where a norm follows the sum of all experts, what each of them adds to
+ * the stream is not known. */
+static void change_writes(const struct contributions *w, int layer, float *writes)
+{
+    const struct ol_weight scale =
+        ol_weights_get(w->c.recording->to.weights, OL_ROLE_LAYER_SCALE, layer, 0);
+    const bool unknown =
+        w->spec->layers[layer].moe && w->spec->names[OL_ROLE_MLP_POST_NORM] != NULL;
+    const int width = OL_WRITES_PER_TOP + w->n_slots;
+    float factor = 1;
+    if (scale.data != NULL)
+        ol_weight_numbers(&scale, &factor);
+    if (scale.data == NULL && !unknown)
+        return;
+    for (int64_t i = 0; i < w->n_rows * OL_TOP_FEATURES; i++)
+        for (int k = 1; k < width; k++)
+            writes[i * width + k] =
+                unknown && k >= OL_WRITES_PER_TOP ? NAN : factor * writes[i * width + k];
+}
+
 /* Make the tables and hand them over. */
 static int see_output(struct contributions *w, const struct ol_view *view,
                       struct ol_error *err)
@@ -277,6 +299,7 @@ static int see_output(struct contributions *w, const struct ol_view *view,
         free(made.features);
         free(made.writes);
     } else {
+        change_writes(w, view->layer, made.writes);
         status = hand_over_writes(w, view->layer, &made, writes_bytes, err);
     }
     if (status == 0)

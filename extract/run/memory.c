@@ -47,7 +47,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
     const bool moe = spec->router.n_experts > 0;
     const struct ol_mixer_sizes mixers = ol_mixer_sizes(spec);
-    const int64_t stream = 2 * need->part_rows * d * size;
+    const int64_t stream = (ol_spec_has_apart(spec) ? 3 : 2) * need->part_rows * d * size;
     const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
      */

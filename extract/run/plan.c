@@ -38,7 +38,7 @@ static enum part part_of(enum ol_role role)
         return PART_HEAD;
     if (role == OL_ROLE_FINAL_NORM || role == OL_ROLE_ATTN_NORM ||
         role == OL_ROLE_ATTN_POST_NORM || role == OL_ROLE_MLP_NORM ||
-        role == OL_ROLE_MLP_POST_NORM)
+        role == OL_ROLE_MLP_POST_NORM || role == OL_ROLE_LAYER_SCALE)
         return PART_NORMS;
     if (role < OL_ROLE_MLP_NORM)
         return PART_ATTENTION;

@@ -1,5 +1,7 @@
 #include "extract/weights/weight.h"
 
+#include <assert.h>
+
 #include "extract/weights/formats/formats.h"
 
 struct ol_weight ol_weight_plain(const void *data, enum ol_dtype dtype, int64_t n_rows,
@@ -38,4 +40,10 @@ const char *ol_weight_format_name(const struct ol_weight *w)
     if (w->encoding == OL_ENCODING_PLAIN)
         return ol_dtype_name(w->dtype);
     return w->bits == 8 ? format->name_of_8_bits : format->name;
+}
+
+void ol_weight_numbers(const struct ol_weight *weight, float *values)
+{
+    assert(ol_weight_is_contiguous(weight) && weight->n_rows == 1);
+    ol_to_f32(weight->dtype, weight->data, values, (size_t)weight->n_cols);
 }

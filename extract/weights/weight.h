@@ -63,4 +63,7 @@ int64_t ol_weight_bytes(const struct ol_weight *w);
 /* "BF16", "FP8", "MXFP4", ... */
 const char *ol_weight_format_name(const struct ol_weight *w);
 
+/* The values of a vector that is stored plain, whose bytes are resident. */
+void ol_weight_numbers(const struct ol_weight *weight, float *values);
+
 #endif

@@ -463,8 +463,53 @@ MODELS |= {
 # Whose quantization_config stands with the text model's keys.
 QUANTISED_INSIDE = {"kimi_k25"}
 
+GEMMA4 = dict(**{**COMMON, "num_hidden_layers": 4}, head_dim=8, global_head_dim=16,
+              hidden_size_per_layer_input=0, pad_token_id=0)
+GEMMA4_MOE = dict(enable_moe_block=True, num_experts=9, top_k_experts=3)
+
+MODELS |= {
+    "gemma3": ("Gemma3", dict(
+        **{**COMMON, "num_hidden_layers": 4}, head_dim=10, intermediate_size=41, pad_token_id=0,
+        sliding_window=5, sliding_window_pattern=3, query_pre_attn_scalar=20,
+        rope_theta=1e6, rope_local_base_freq=1e3,
+        rope_scaling=dict(rope_type="linear", factor=8.0)), torch.bfloat16),
+    "gemma3-text": ("Gemma3", dict(
+        **COMMON, head_dim=8, intermediate_size=33, pad_token_id=0, sliding_window=7,
+        layer_types=["full_attention", "sliding_attention", "full_attention"],
+        attention_bias=True, final_logit_softcapping=4.0, tie_word_embeddings=False,
+        rope_parameters=dict(
+            full_attention=dict(rope_type="default", rope_theta=2e4),
+            sliding_attention=dict(rope_type="default", rope_theta=5e2))), torch.bfloat16),
+    "gemma4": ("Gemma4", dict(
+        **GEMMA4, **GEMMA4_MOE, moe_intermediate_size=14, intermediate_size=23,
+        attention_k_eq_v=True, num_global_key_value_heads=3, sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention",
+                     "full_attention"], final_logit_softcapping=5.0,
+        rope_parameters=dict(
+            full_attention=dict(rope_type="proportional", partial_rotary_factor=0.25,
+                                rope_theta=1e4),
+            sliding_attention=dict(rope_type="default", rope_theta=1e3))), torch.bfloat16),
+    "gemma4-text": ("Gemma4", dict(
+        **GEMMA4, **GEMMA4_MOE, moe_intermediate_size=17, intermediate_size=19,
+        sliding_window=3, attention_bias=True, tie_word_embeddings=False,
+        layer_types=["full_attention", "sliding_attention", "sliding_attention",
+                     "full_attention"], use_bidirectional_attention="vision"),
+                    torch.bfloat16),
+    "gemma4-fp8": ("Gemma4", dict(
+        **GEMMA4, **GEMMA4_MOE, moe_intermediate_size=18, intermediate_size=25,
+        attention_k_eq_v=True, sliding_window=3,
+        layer_types=["sliding_attention", "sliding_attention", "sliding_attention",
+                     "full_attention"],
+        quantization_config=dict(quant_method="fp8", weight_block_size=[16, 12])),
+                   torch.bfloat16),
+    "gemma4-dense": ("Gemma4", dict(
+        **{**GEMMA4, "num_hidden_layers": 7}, intermediate_size=37, attention_k_eq_v=True,
+        num_global_key_value_heads=1, sliding_window=6, final_logit_softcapping=6.0),
+                     torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
-FUSED = {"mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
+FUSED = {"gemma4", "gemma4-text", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
 TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
 
 # How modelopt stores each module; its method stands in a file of its own.
@@ -499,6 +544,7 @@ def sidecar(tensors):
 
 # How the matrices of a quantised model are stored; the others are plain.
 QUANTISERS = {
+    "gemma4-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "phi3-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "gpt_oss-mxfp4": quantise.mxfp4,
     "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
@@ -564,6 +610,13 @@ KIMI = Wrapper("kimi_k25", "language_model.model.", "language_model.", (),
 LLAMA4 = Wrapper("llama4", "language_model.model.", "language_model.")
 WRAPPERS = {
     "kimi_k25": KIMI, "kimi_k25-nvfp4": KIMI,
+    "gemma3": Wrapper("gemma3", "language_model.model.", "language_model.",
+                      others=("vision_tower.embeddings.weight",
+                              "multi_modal_projector.mm_soft_emb_norm.weight")),
+    "gemma4": Wrapper("gemma4", "model.language_model.", outside=("tie_word_embeddings",),
+                      others=("model.vision_tower.embeddings.weight",
+                              "model.embed_vision.embedding_projection.weight")),
+    "gemma4-fp8": Wrapper("gemma4", "model.language_model."),
     "llama4": LLAMA4, "llama4-fp8": LLAMA4, "qwen3_5": seeing("qwen3_5"),
     "qwen3_5_moe": seeing("qwen3_5_moe"), "qwen3_5_moe-fp8": seeing("qwen3_5_moe"),
     "qwen3_vl_moe": seeing("qwen3_vl_moe"), "qwen3_vl_moe-fp8": seeing("qwen3_vl_moe"),
@@ -626,13 +679,17 @@ def randomise(model, seed):
         for name, p in model.named_parameters():
             if p.ndim == 1 and "norm" in name:
                 # Those of Qwen3-Next and its heirs count from one.
-                offset = (type(model).__name__.startswith(("Qwen3Next", "Qwen3_5")) and
+                offset = (type(model).__name__.startswith(("Qwen3Next", "Qwen3_5",
+                                                           "Gemma3")) and
                           "linear_attn" not in name)
                 p.copy_((0 if offset else 1) + 0.3 * torch.randn(p.shape, generator=g))
                 if offset and "q_norm" not in name and "k_norm" not in name:
                     p[torch.randperm(len(p), generator=g)[:3]] += 5
                 elif "q_norm" not in name and "k_norm" not in name:
                     p[torch.randperm(len(p), generator=g)[:3]] *= 6
+            elif p.ndim == 1 and "scale" in name:
+                p.copy_(1 + 0.3 * torch.randn(p.shape, generator=g))
+                p[0] = 1
             elif p.ndim == 1:
                 p.copy_((1.5 if "sinks" in name else 0.3) *
                         torch.randn(p.shape, generator=g))
@@ -640,6 +697,10 @@ def randomise(model, seed):
                 p.copy_((0.4 if model.config.tie_word_embeddings else 1.0) *
                         torch.randn(p.shape, generator=g))
                 p[:, 0] = 4 * p.std()  # large in every token, see below
+            elif name.endswith(".router.proj.weight"):  # of what is divided by its root
+                p.copy_(0.6 * p.shape[1] ** 0.5 * torch.randn(p.shape, generator=g))
+                p[:, 0] = 0
+                p[1, 0] = -6 * p.shape[1] ** 0.5
             elif name.endswith((".gate.weight", ".router.weight")):
                 p.copy_(0.6 * torch.randn(p.shape, generator=g))
                 p[:, 0] = 0
@@ -651,6 +712,8 @@ def randomise(model, seed):
                 p.copy_(scale * torch.randn(p.shape, generator=g) / inputs ** 0.5)
 
         for name, b in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                b.copy_((0.5 + torch.rand(b.shape, generator=g)).bfloat16())
             if name.endswith("e_score_correction_bias"):
                 b.copy_(0.3 * torch.randn(b.shape, generator=g))
                 b[1] = -1
@@ -697,7 +760,8 @@ def hub_tensors(model, name):
     if name in FUSED:
         turned = name in TURNED
         return {wrapper.name(key): p.transpose(1, 2) if turned and p.ndim == 3 else p
-                for key, p in model.state_dict().items()}
+                for key, p in model.state_dict().items()
+                if key != "lm_head.weight" or not model.config.tie_word_embeddings}
     mixtral = type(model).__name__.startswith(("Mixtral", "MiniMaxM2"))
     quantised = MODELS[name][1].get("quantization_config")
     split = quantised is not None and quantised["quant_method"] != "mxfp4"
@@ -772,6 +836,8 @@ def run(model, ids):
         def hook(module, args, output):
             if len(output) == 3:
                 logits, weights, experts = output
+                if type(module).__name__.startswith("Gemma4"):
+                    logits = logits.log()  # which were probabilities
             else:  # Llama 4: scores of all experts, zero where not chosen
                 weights, experts = output[0].float().topk(module.top_k, dim=-1)
                 logits = output[1]
@@ -804,6 +870,7 @@ def run(model, ids):
                 hooks.append(module.register_forward_pre_hook(keep_input(site),
                                                               with_kwargs=True))
         mlp = layer.mlp if hasattr(layer, "mlp") else layer.feed_forward
+        mlp = layer if hasattr(layer, "router") else mlp
         for router in ("gate", "router"):
             if hasattr(mlp, "e_score_correction_bias"):  # MiniMax's is not the router's own
                 mlp.gate.__dict__["e_score_correction_bias"] = mlp.e_score_correction_bias
@@ -844,9 +911,13 @@ def acceptable(truth, rounded, top_k):
     return True
 
 
+def top_k_of(values):
+    return values.get("num_experts_per_tok", values.get("top_k_experts", 0))
+
+
 def choose_ids(model, lengths, values, g):
     """Sequences that are acceptable, or None when they are hard to find."""
-    top_k = values.get("num_experts_per_tok", 0)
+    top_k = top_k_of(values)
     rounded = cast(copy.deepcopy(model), torch.bfloat16)
     chosen = []
     for n in lengths:
@@ -873,7 +944,7 @@ def by_expert(found, key):
 
 def make(name, root):
     architecture, values, dtype = MODELS[name]
-    moe = "num_experts_per_tok" in values
+    moe = top_k_of(values) > 0
     for seed in range(1000):
         model = model_of(architecture, values)
         randomise(model, seed)
@@ -893,7 +964,9 @@ def make(name, root):
     folder = os.path.join(root, name)
     os.makedirs(os.path.join(folder, "expected"), exist_ok=True)
     model_type = PUBLISHED_TYPE.get(name, config_of(architecture, values).model_type)
-    config = dict(values) | {"model_type": model_type, "hidden_act": "silu"}
+    gemma = architecture.startswith("Gemma")
+    config = dict(values) | {"model_type": model_type} | (
+        {"hidden_activation": "gelu_pytorch_tanh"} if gemma else {"hidden_act": "silu"})
     quantisation = {k: config.pop(k) for k in ["quantization_config"] if k in config}
     if name in QUANTISED_INSIDE:
         config |= quantisation

@@ -98,9 +98,12 @@ def main():
             for name in names.split():
                 if f"{blk}{name}.weight.counts" in tensors:
                     expect(f"{blk}{name}.weight", (x**2).sum(axis=0)[None], [total])
+        # Gemma 4's experts have a norm of their own, and a dense MLP beside them.
+        gemma4 = runs[0]["model"].attrs["family"].startswith("gemma4")
+        assert not gemma4 or f"{blk}ffn_gate_inp.weight.counts" not in tensors
         for name, source in (
             ("attn_output", "mixed"), ("ssm_out", "mixed"), ("attn_q_b", "query_latent"),
-            ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("attn_v_b", "values"), ("ffn_down", "mlp_down"), ("ffn_down_shexp", "shared_down"),
+            ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("attn_v_b", "values"), ("ffn_down", "shared_down" if gemma4 and "router_ids" in groups[0] else "mlp_down"), ("ffn_down_shexp", "shared_down"),
         ):
             if f"{blk}{name}.weight.counts" in tensors:
                 expect(f"{blk}{name}.weight", squares[source], [total])
@@ -111,7 +114,7 @@ def main():
         )
         n_experts = int(runs[0]["model"].attrs["n_experts"])
         counts = np.bincount(ids.ravel(), minlength=n_experts)
-        by_expert = np.stack([(mlp[(ids == e).any(axis=1)] ** 2).sum(axis=0) for e in range(n_experts)])
+        by_expert = squares["experts"] if gemma4 else np.stack([(mlp[(ids == e).any(axis=1)] ** 2).sum(axis=0) for e in range(n_experts)])
         for name in ("ffn_gate_exps", "ffn_up_exps", "ffn_gate_up_exps"):
             expect(f"{blk}{name}.weight", by_expert, counts)
         expect(f"{blk}ffn_down_exps.weight", squares["experts_down"], counts)

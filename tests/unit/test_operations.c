@@ -460,20 +460,31 @@ static size_t attention(struct ol_backend *b, void *bytes)
     return bytes_used;
 }
 
-static size_t glu(struct ol_backend *b, void *bytes)
+static double silu_of(double x)
+{
+    return x / (1 + exp(-x));
+}
+
+static double gelu_of(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+
+static size_t glu_of(struct ol_backend *b, enum ol_activation_function function,
+                     double (*of)(double x), void *bytes)
 {
     struct ol_error err = {0};
     struct ol_tensor gate = random_tensor(b, 403, 83, 20),
                      up = random_tensor(b, 403, 83, 3);
     double *want = tensor_values(b, gate), *ups = tensor_values(b, up);
     for (size_t i = 0; i < count(gate); i++) {
-        double silu = want[i] / (1 + exp(-want[i]));
+        double value = of(want[i]);
         if (b->dtype == OL_DTYPE_BF16)
-            silu = (double)ol_bf16_round((float)silu);
-        want[i] = silu * ups[i];
+            value = (double)ol_bf16_round((float)value);
+        want[i] = value * ups[i];
     }
-    const struct ol_glu_spec silu = {.function = OL_GLU_SILU};
-    OK(b->op->glu(b, &silu, gate, up, &err));
+    const struct ol_glu_spec spec = {.function = function};
+    OK(b->op->glu(b, &spec, gate, up, &err));
     double *found = tensor_values(b, gate);
     compare("glu", b->dtype, found, want, count(gate), 2);
     const size_t n = copy_out(b, gate, bytes);
@@ -481,6 +492,16 @@ static size_t glu(struct ol_backend *b, void *bytes)
     b->op->tensor_free(b, &gate);
     b->op->tensor_free(b, &up);
     return n;
+}
+
+static size_t glu(struct ol_backend *b, void *bytes)
+{
+    return glu_of(b, OL_GLU_SILU, silu_of, bytes);
+}
+
+static size_t glu_gelu(struct ol_backend *b, void *bytes)
+{
+    return glu_of(b, OL_GLU_GELU_TANH, gelu_of, bytes);
 }
 
 /* Rows that a router with the weight `identity` [n_experts, n_experts], filled in here,
@@ -1048,7 +1069,7 @@ static size_t down_tables(struct ol_backend *b, void *bytes)
     return sizeof maxima + sizeof codes;
 }
 
-static size_t nll(struct ol_backend *b, void *bytes)
+static size_t nll_of(struct ol_backend *b, double cap, void *bytes)
 {
     enum { N = 263, V = 1031, D = 41 };
     struct ol_error err = {0};
@@ -1058,9 +1079,11 @@ static size_t nll(struct ol_backend *b, void *bytes)
     float found[N];
     for (int i = 0; i < N; i++)
         targets[i] = i == 0 ? V - 1 : i == 9 ? -1 : (i * 37) % V;
-    OK(b->op->nll(b, x, w, targets, found, &err));
+    OK(b->op->nll(b, x, w, cap, targets, found, &err));
     double *logits = ol_xcalloc(N * V, sizeof *logits);
     product_of(b, (struct ol_matmul){.x = x, .weight = w}, logits);
+    for (int i = 0; cap > 0 && i < N * V; i++)
+        logits[i] = cap * tanh(logits[i] / cap);
     for (int i = 0; i < N; i++) {
         double top = -INFINITY, total = 0;
         for (int v = 0; v < V; v++)
@@ -1082,6 +1105,16 @@ static size_t nll(struct ol_backend *b, void *bytes)
     return sizeof found;
 }
 
+static size_t nll(struct ol_backend *b, void *bytes)
+{
+    return nll_of(b, 0, bytes);
+}
+
+static size_t nll_capped(struct ol_backend *b, void *bytes)
+{
+    return nll_of(b, 7, bytes);
+}
+
 static const struct {
     const char *name;
     run_function *run;
@@ -1094,6 +1127,7 @@ static const struct {
     {"rope, rounded once", rope_once},
     {"attention", attention},
     {"glu", glu},
+    {"glu with gelu", glu_gelu},
     {"route", route},
     {"route, sigmoid", route_sigmoid},
     {"route, scores", route_scores},
@@ -1106,6 +1140,7 @@ static const struct {
     {"add_squares", add_squares},
     {"down_see, down_take", down_tables},
     {"nll", nll},
+    {"nll of capped logits", nll_capped},
 };
 
 static void on_cpu(void **state)

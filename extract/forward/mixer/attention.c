@@ -56,6 +56,24 @@ static int project_as_one(struct ol_mixer *m, const struct ol_mixer_block *block
     return 0;
 }
 
+/* Values that are keys, before anything is done to these. */
+static int keep_keys(struct ol_mixer *m, int64_t n, struct ol_error *err)
+{
+    const struct ol_tensor k = ol_mixer_rows(m, K, n);
+    const struct ol_columns from = {k, 0, 0}, to = {ol_mixer_rows(m, V, n), 0, 0};
+    return m->op->copy_columns(m->c.backend, from, to, k.n_cols, 1, err);
+}
+
+static int normalise_values(struct ol_mixer *m, int64_t n, struct ol_error *err)
+{
+    const struct ol_weight none = {0};
+    const struct ol_tensor v =
+        ol_tensor_split(ol_mixer_rows(m, V, n), m->attention->head_dim);
+    return m->attention->norm_values ? m->op->norm(m->c.backend, m->c.spec->norm,
+                                                   m->c.spec->norm_eps, v, none, v, err)
+                                     : 0;
+}
+
 static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
                    struct ol_error *err)
 {
@@ -73,7 +91,9 @@ static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
         {block->x, ol_mixer_weight(m, OL_ROLE_V, l),
          ol_mixer_weight(m, OL_ROLE_V_BIAS, l), ol_mixer_rows(m, V, n)},
     };
-    if (m->op->matmul(m->c.backend, products, 3, err) != 0)
+    if (m->op->matmul(m->c.backend, products, m->attention->keys_are_values ? 2 : 3,
+                      err) != 0 ||
+        (m->attention->keys_are_values && keep_keys(m, n, err) != 0))
         return -1;
     return gated ? split_gate(m, n, err) : 0;
 }
@@ -152,7 +172,8 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         normalise(m, block->layer, ol_mixer_rows(m, Q, n), ol_mixer_rows(m, K, n), err) !=
             0)
         return -1;
-    if (clip(m, n, err) != 0 || ol_mixer_each_sequence(m, block, attend, err) != 0)
+    if (normalise_values(m, n, err) != 0 || clip(m, n, err) != 0 ||
+        ol_mixer_each_sequence(m, block, attend, err) != 0)
         return -1;
     if (m->attention->gated && m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads,
                                            ol_mixer_rows(m, GATE, n), err) != 0)

@@ -44,8 +44,10 @@ static int read_attention(struct ol_config config, const struct ol_family_defaul
 {
     struct ol_attention_spec *a = &spec->attention;
     int64_t n_heads, n_kv_heads, head_dim;
-    if (ol_config_need_int(config, "num_attention_heads", 1, OL_MAX_DIM, &n_heads, err) !=
-        0)
+    if ((d->n_heads > 0 ? ol_config_int_or(config, "num_attention_heads", 1, OL_MAX_DIM,
+                                           d->n_heads, &n_heads, err)
+                        : ol_config_need_int(config, "num_attention_heads", 1, OL_MAX_DIM,
+                                             &n_heads, err)) != 0)
         return -1;
     const int64_t kv_default = d->n_kv_heads > 0 ? d->n_kv_heads : n_heads;
     const int64_t head_default = d->head_dim > 0 ? d->head_dim : spec->d_model / n_heads;
@@ -92,28 +94,31 @@ int ol_family_read_common(struct ol_config config, const struct ol_family_defaul
                           struct ol_spec *spec, struct ol_error *err)
 {
     int64_t n_layers, d_model, vocab_size;
-    const char *activation;
+    const char *activation, *key = d->gelu ? "hidden_activation" : "hidden_act",
+                            *expected = d->gelu ? "gelu_pytorch_tanh" : "silu";
     if (ol_config_need_int(config, "num_hidden_layers", 1, OL_MAX_LAYERS, &n_layers,
                            err) != 0 ||
         ol_config_need_int(config, "hidden_size", 1, OL_MAX_DIM, &d_model, err) != 0 ||
-        ol_config_need_int(config, "vocab_size", 1, OL_MAX_VOCAB, &vocab_size, err) !=
-            0 ||
+        (d->vocab_size > 0 ? ol_config_int_or(config, "vocab_size", 1, OL_MAX_VOCAB,
+                                              d->vocab_size, &vocab_size, err)
+                           : ol_config_need_int(config, "vocab_size", 1, OL_MAX_VOCAB,
+                                                &vocab_size, err)) != 0 ||
         ol_config_real_or(config, "rms_norm_eps", (struct ol_config_range){0, 1, false},
                           d->norm_eps, &spec->norm_eps, err) != 0 ||
         ol_config_bool_or(config, "tie_word_embeddings", d->tied_embeddings,
                           &spec->tied_embeddings, err) != 0 ||
-        ol_config_string_or(config, "hidden_act", "silu", &activation, err) != 0)
+        ol_config_string_or(config, key, expected, &activation, err) != 0)
         return -1;
-    if (strcmp(activation, "silu") != 0)
-        return ol_fail(err, "%s: hidden_act is \"%s\", expected \"silu\"", config.file,
-                       activation);
+    if (strcmp(activation, expected) != 0)
+        return ol_fail(err, "%s: %s is \"%s\", expected \"%s\"", config.file, key,
+                       activation, expected);
     if (ol_family_read_quantization(config, &spec->quantization, err) != 0)
         return -1;
     spec->n_layers = (int)n_layers;
     spec->d_model = (int)d_model;
     spec->vocab_size = (int)vocab_size;
     spec->norm = OL_NORM_RMS;
-    spec->glu.function = OL_GLU_SILU;
+    spec->glu.function = d->gelu ? OL_GLU_GELU_TANH : OL_GLU_SILU;
     spec->layers = ol_xcalloc((size_t)n_layers, sizeof *spec->layers);
     name_frame(spec);
     return d->latent ? read_latent(config, spec, d, err)
@@ -171,6 +176,9 @@ int ol_family_read_experts(struct ol_config config, const char *width_key,
     static const char *const keys[] = {"num_experts", "n_routed_experts",
                                        "num_local_experts"};
     const char *key = keys[2];
+    const char *top_key = ol_json_get(config.json, "top_k_experts") != NULL
+                              ? "top_k_experts" /* Gemma 4 */
+                              : "num_experts_per_tok";
     int64_t n_experts, top_k, d_expert, others[3];
     for (int i = 2; i >= 0; i--) {
         if (ol_config_int_or(config, keys[i], 1, OL_MAX_EXPERTS, 0, &others[i], err) != 0)
@@ -179,8 +187,7 @@ int ol_family_read_experts(struct ol_config config, const char *width_key,
             key = keys[i];
     }
     if (ol_config_need_int(config, key, 1, OL_MAX_EXPERTS, &n_experts, err) != 0 ||
-        ol_config_need_int(config, "num_experts_per_tok", 1, OL_MAX_TOP_K, &top_k, err) !=
-            0 ||
+        ol_config_need_int(config, top_key, 1, OL_MAX_TOP_K, &top_k, err) != 0 ||
         ol_config_need_int(config, width_key, 1, OL_MAX_DIM, &d_expert, err) != 0)
         return -1;
     for (int i = 0; i < 3; i++)
@@ -188,9 +195,8 @@ int ol_family_read_experts(struct ol_config config, const char *width_key,
             return ol_fail(err, "%s: %s is %lld, but %s is %lld", config.file, key,
                            (long long)n_experts, keys[i], (long long)others[i]);
     if (top_k > n_experts)
-        return ol_fail(err,
-                       "%s: num_experts_per_tok is %lld, but there are only %lld experts",
-                       config.file, (long long)top_k, (long long)n_experts);
+        return ol_fail(err, "%s: %s is %lld, but there are only %lld experts",
+                       config.file, top_key, (long long)top_k, (long long)n_experts);
     spec->router = (struct ol_router_spec){
         .score = OL_ROUTER_SOFTMAX,
         .n_group = 1,

@@ -8,6 +8,10 @@
 extern const struct ol_family ol_family_deepseek_v2;
 extern const struct ol_family ol_family_deepseek_v3;
 extern const struct ol_family ol_family_deepseek_v32;
+extern const struct ol_family ol_family_gemma3;
+extern const struct ol_family ol_family_gemma3_text;
+extern const struct ol_family ol_family_gemma4;
+extern const struct ol_family ol_family_gemma4_text;
 extern const struct ol_family ol_family_glm4_moe;
 extern const struct ol_family ol_family_glm4_moe_lite;
 extern const struct ol_family ol_family_glm4v_moe;
@@ -44,6 +48,8 @@ struct ol_family_defaults {
     double partial_rotary; /* share of a head that is rotated; 0: whole heads only */
     bool latent;           /* latent attention: q_lora_rank, kv_lora_rank, ... */
     bool tied_embeddings;
+    int64_t n_heads, vocab_size; /* 0: config.json must say */
+    bool gelu; /* hidden_activation, gelu_pytorch_tanh, for hidden_act */
 };
 
 /* A text model within a wrapper: `read` reads its keys, which are in "text_config".
@@ -59,8 +65,8 @@ void ol_family_set_wrapper(struct ol_spec *spec, const struct ol_wrapper *wrappe
 
 /* Read what every family here has: n_layers, d_model, vocab_size, heads, head_dim, norm
  * eps, rope with its scaling (both key styles in use), tied embeddings, hidden_act (must
- * be silu), quantization_config; allocate the layers (dense, full attention), and name
- * the tensors of the common frame. */
+ * be silu, or what the defaults say), quantization_config; allocate the layers (dense,
+ * full attention), and name the tensors of the common frame. */
 int ol_family_read_common(struct ol_config config, const struct ol_family_defaults *d,
                           struct ol_spec *spec, struct ol_error *err);
 
@@ -191,6 +197,12 @@ int ol_family_read_rope(struct ol_config config, const struct ol_family_defaults
 int ol_family_read_rope_of(struct ol_config config, const char *type,
                            const struct ol_family_defaults *d, struct ol_rope_spec *rope,
                            bool *found, struct ol_error *err);
+
+/* The frame of Gemma 3 and 4, after the common one: norms around attention and MLP, norms
+ * of q and k, embeddings times sqrt(d_model), and layers that slide: layer_types, or all
+ * but every pattern-th. The attention of SLIDING layers is that of the others so far. */
+int ol_family_read_gemma(struct ol_config config, int64_t pattern, int64_t window,
+                         struct ol_spec *spec, struct ol_error *err);
 
 /* The object with the rope's keys, whichever of its names it has; may be empty. */
 int ol_family_rope_section(struct ol_config config, struct ol_config *rope,

@@ -1,0 +1,190 @@
+/* Gemma 4 (26B-A4B, and dense without embeddings per layer), its text part: Gemma 3's
+ * frame with plain norm weights, heads of another size in full layers, whose values may
+ * be their keys, a factor for the stream after each layer; a dense MLP, which is taken
+ * for the shared expert, beside experts whose router and input have norms of their own.
+ */
+#include "extract/model/families/families.h"
+
+#include <string.h>
+
+static const struct ol_name_form forms[] = {
+    {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
+static const char *const left_out[] = {"model.vision_tower.", "model.embed_vision.",
+                                       "model.audio_tower.", "model.embed_audio.", NULL};
+static const struct ol_wrapper wrapper = {forms, left_out, true};
+
+/* Parts of the small models that are not computed here. */
+static int refuse_small_models(struct ol_config config, struct ol_error *err)
+{
+    static const struct {
+        const char *key;
+        int64_t otherwise;
+    } keys[] = {{"hidden_size_per_layer_input", 256}, {"num_kv_shared_layers", 0}};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        int64_t value;
+        if (ol_config_int_or(config, keys[i].key, 0, OL_MAX_DIM, keys[i].otherwise,
+                             &value, err) != 0)
+            return -1;
+        if (value != 0)
+            return ol_fail(err, "%s: %s is %lld: only 0 is supported", config.file,
+                           keys[i].key, (long long)value);
+    }
+    return ol_config_expect_bool(config, "use_double_wide_mlp", false, err);
+}
+
+/* In full layers heads are larger, fewer keys may serve them, and these may be values. */
+static int read_full_heads(struct ol_config config, struct ol_spec *spec,
+                           struct ol_error *err)
+{
+    struct ol_attention_spec *a = &spec->attention;
+    int64_t head_dim, n_kv_heads;
+    bool keys_are_values;
+    if (ol_config_int_or(config, "global_head_dim", 2, OL_MAX_HEAD_DIM, 512, &head_dim,
+                         err) != 0 ||
+        ol_config_bool_or(config, "attention_k_eq_v", false, &keys_are_values, err) !=
+            0 ||
+        ol_config_int_or(config, "num_global_key_value_heads", 1, a->n_heads,
+                         a->n_kv_heads, &n_kv_heads, err) != 0)
+        return -1;
+    if (head_dim % 2 != 0 || a->n_heads * head_dim > OL_MAX_DIM)
+        return ol_fail(err,
+                       "%s: global_head_dim is %lld: expected an even number, and at "
+                       "most %d values in all heads",
+                       config.file, (long long)head_dim, OL_MAX_DIM);
+    /* As in the reference, which looks at the number only where values are keys. */
+    if (keys_are_values)
+        a->n_kv_heads = (int)n_kv_heads;
+    if (a->n_heads % a->n_kv_heads != 0)
+        return ol_fail(err,
+                       "%s: num_attention_heads is %d, expected a multiple of "
+                       "num_global_key_value_heads (%d)",
+                       config.file, a->n_heads, a->n_kv_heads);
+    a->keys_are_values = keys_are_values;
+    a->head_dim = a->value_dim = a->rope.rotary_dim = (int)head_dim;
+    return 0;
+}
+
+/* "proportional": pairs are those of the whole head, and the first share of them turns.
+ */
+static int read_full_rope(struct ol_config config, struct ol_rope_spec *rope,
+                          struct ol_error *err)
+{
+    const struct ol_config_range share = {0, 1, false}, theta = {1, 1e15, false},
+                                 factor = {1e-3, 1e6, false};
+    struct ol_config all, s;
+    double partial;
+    if (ol_config_section(config, "rope_parameters", &all, err) != 0 ||
+        ol_config_section(all, "full_attention", &s, err) != 0)
+        return -1;
+    *rope = (struct ol_rope_spec){.kind = OL_ROPE_HALF,
+                                  .rotary_dim = rope->rotary_dim,
+                                  .scaling = OL_ROPE_SCALING_PROPORTIONAL};
+    if (ol_config_expect_string(s, "rope_type", "proportional", err) != 0 ||
+        ol_config_real_or(s, "partial_rotary_factor", share, all.json == NULL ? 0.25 : 1,
+                          &partial, err) != 0 ||
+        ol_config_real_or(s, "rope_theta", theta, 1000000, &rope->theta, err) != 0 ||
+        ol_config_real_or(s, "factor", factor, 1, &rope->factor, err) != 0)
+        return -1;
+    rope->turned = (int)(partial * rope->rotary_dim / 2);
+    return 0;
+}
+
+static int read_ropes(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
+{
+    const struct ol_family_defaults local = {.rope_theta = 10000};
+    bool found;
+    if (read_full_rope(config, &spec->attention.rope, err) != 0)
+        return -1;
+    return ol_family_read_rope_of(config, "sliding_attention", &local,
+                                  &spec->sliding.rope, &found, err);
+}
+
+static void name_experts(struct ol_spec *spec)
+{
+    const char **names = spec->names;
+    names[OL_ROLE_SHARED_GATE] = names[OL_ROLE_GATE];
+    names[OL_ROLE_SHARED_UP] = names[OL_ROLE_UP];
+    names[OL_ROLE_SHARED_DOWN] = names[OL_ROLE_DOWN];
+    names[OL_ROLE_SHARED_POST_NORM] =
+        "model.layers.{l}.post_feedforward_layernorm_1.weight";
+    names[OL_ROLE_EXPERT_NORM] = "model.layers.{l}.pre_feedforward_layernorm_2.weight";
+    names[OL_ROLE_EXPERT_POST_NORM] =
+        "model.layers.{l}.post_feedforward_layernorm_2.weight";
+    names[OL_ROLE_ROUTER] = "model.layers.{l}.router.proj.weight";
+    names[OL_ROLE_ROUTER_NORM] = "model.layers.{l}.router.scale";
+    names[OL_ROLE_ROUTER_GAINS] = "model.layers.{l}.router.per_expert_scale";
+    names[OL_ROLE_EXPERT_GATE] = "model.layers.{l}.experts.{e}.gate_proj.weight";
+    names[OL_ROLE_EXPERT_UP] = "model.layers.{l}.experts.{e}.up_proj.weight";
+    names[OL_ROLE_EXPERT_DOWN] = "model.layers.{l}.experts.{e}.down_proj.weight";
+    spec->fused_names[OL_ROLE_EXPERT_GATE] = spec->fused_names[OL_ROLE_EXPERT_UP] =
+        "model.layers.{l}.experts.gate_up_proj";
+    spec->fused_names[OL_ROLE_EXPERT_DOWN] = "model.layers.{l}.experts.down_proj";
+}
+
+static int read_experts(struct ol_config config, struct ol_spec *spec,
+                        struct ol_error *err)
+{
+    bool moe;
+    if (ol_config_bool_or(config, "enable_moe_block", false, &moe, err) != 0)
+        return -1;
+    if (!moe)
+        return 0;
+    if (ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0)
+        return -1;
+    name_experts(spec);
+    spec->router.renormalize = true;
+    spec->d_shared = spec->d_ff;
+    spec->d_ff = 0;
+    for (int l = 0; l < spec->n_layers; l++)
+        spec->layers[l].moe = true;
+    return 0;
+}
+
+static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
+{
+    const struct ol_family_defaults defaults = {.n_kv_heads = 4,
+                                                .head_dim = 256,
+                                                .norm_eps = 1e-6,
+                                                .rope_theta = 10000,
+                                                .tied_embeddings = true,
+                                                .n_heads = 8,
+                                                .vocab_size = 262144,
+                                                .gelu = true};
+    const struct ol_config_range positive = {0, 1e9, true};
+    const char *sees;
+    if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
+        ol_family_read_dense(config, spec, err) != 0 ||
+        ol_family_read_gemma(config, 6, 512, spec, err) != 0 ||
+        refuse_small_models(config, err) != 0 ||
+        read_full_heads(config, spec, err) != 0 || read_ropes(config, spec, err) != 0 ||
+        read_experts(config, spec, err) != 0 ||
+        ol_config_real_or(config, "final_logit_softcapping", positive, 0,
+                          &spec->logit_cap, err) != 0 ||
+        ol_config_string_or(config, "use_bidirectional_attention", "vision", &sees,
+                            err) != 0)
+        return -1;
+    if (strcmp(sees, "vision") != 0)
+        return ol_fail(err,
+                       "%s: use_bidirectional_attention is \"%s\": text is only seen "
+                       "causally",
+                       config.file, sees);
+    /* The reference makes the last layer full whatever the list says. */
+    spec->layers[spec->n_layers - 1].attention = OL_ATTENTION_FULL;
+    spec->layers[spec->n_layers - 1].window = 0;
+    if (spec->wrapper == NULL)
+        ol_family_set_wrapper(spec, &wrapper);
+    spec->norm = OL_NORM_RMS_ONCE;
+    spec->attention.scale = spec->sliding.scale = 1;
+    spec->attention.norm_values = spec->sliding.norm_values = true;
+    spec->names[OL_ROLE_LAYER_SCALE] = "model.layers.{l}.layer_scalar";
+    return 0;
+}
+
+static int read_wrapped(struct ol_config config, struct ol_spec *spec,
+                        struct ol_error *err)
+{
+    return ol_family_read_wrapper(config, &wrapper, read_text, spec, err);
+}
+
+const struct ol_family ol_family_gemma4 = {"gemma4", read_wrapped};
+const struct ol_family ol_family_gemma4_text = {"gemma4_text", read_text};
