@@ -26,7 +26,8 @@
     S(ablation)            \
     S(co_activation)       \
     S(generators)          \
-    S(fp4)
+    S(fp4)                 \
+    S(choices)
 
 #define DECLARE(name) extern const struct ol_statistic ol_##name##_statistic;
 STATISTICS(DECLARE)

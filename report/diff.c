@@ -72,6 +72,7 @@ void ol_diff_make(struct ol_diff *d, const struct ol_report *report)
     d->comparable = a->has_outliers && b->has_outliers && unrelated == NULL;
     d->same_model = ol_run_same_model(a, b);
     free(unrelated);
+    d->has_choices = a->blocks.choices != NULL || b->blocks.choices != NULL;
     count_experts(d);
     if (!d->comparable)
         return;

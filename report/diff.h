@@ -22,6 +22,7 @@ struct ol_diff {
     bool comparable; /* of one lineage, and both with counts: features can be matched */
     bool same_model; /* the same weights */
     bool has_experts;
+    bool has_choices; /* of routers, in one of them at least */
 };
 
 /* The report's two results, borrowed. */

@@ -4,6 +4,7 @@
 
 #include "common/version.h"
 #include "report/diff.h"
+#include "report/diff_choices.h"
 #include "report/format.h"
 #include "report/markdown_text.h"
 #include "report/page.h"
@@ -85,6 +86,12 @@ void ol_diff_markdown(const struct ol_report *report, FILE *out)
     fprintf(out, "\n## Super experts\n\n%s\n", text = expert_sentence(&d));
     free(text);
     markdown_grid(ol_diff_experts(&d), "In either", report->top, out);
+    if (d.has_choices) {
+        fprintf(out, "\n## Choices of the routers\n\n%s\n",
+                text = ol_diff_flips_sentence(d.a, d.b));
+        free(text);
+        markdown_grid(ol_diff_flips_grid(d.a, d.b), "By layer", INT64_MAX, out);
+    }
 }
 
 /* ---- HTML ---- */
@@ -93,6 +100,7 @@ static const struct ol_page_section sections[] = {{"runs", "Runs"},
                                                   {"counts", "Counts"},
                                                   {"features", "Features"},
                                                   {"experts", "Super experts"},
+                                                  {"choices", "Choices of the routers"},
                                                   {NULL, NULL}};
 
 static void html_grid(struct ol_grid *g, const char *title, FILE *out)
@@ -147,6 +155,10 @@ void ol_diff_html(const struct ol_report *report, FILE *out)
     ol_page_begin_section(out, &sections[3]);
     html_sentence(expert_sentence(&d), out);
     html_grid(ol_diff_experts(&d), "Super experts in either", out);
+    ol_page_end_section(out);
+    ol_page_begin_section(out, &sections[4]);
+    html_sentence(ol_diff_flips_sentence(d.a, d.b), out);
+    html_grid(ol_diff_flips_grid(d.a, d.b), "Choices that differ, by layer", out);
     ol_page_end_section(out);
     ol_page_close(out, "Made by ol-report " OL_VERSION ".");
 }

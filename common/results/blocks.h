@@ -5,6 +5,7 @@
 
 #include "common/results/ablation.h"
 #include "common/results/attribution.h"
+#include "common/results/choices.h"
 #include "common/results/co_activation.h"
 #include "common/results/distributions.h"
 #include "common/results/expert_quantisation.h"
@@ -47,6 +48,7 @@
     F(OBJECT(ol_ablation), ablation, OL_NULL | OL_OLD, "")                       \
     F(OBJECT(ol_co_activation), co_activation, OL_NULL | OL_OLD, "")             \
     F(OBJECT(ol_generators), generators, OL_NULL | OL_OLD, "")                   \
+    F(OBJECT(ol_choices), choices, OL_NULL | OL_OLD, "")                         \
     F(OBJECT(ol_fp4_block), fp4, OL_NULL | OL_OLD, "")                           \
     F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
     F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")

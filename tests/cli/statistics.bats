@@ -197,3 +197,37 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     fp4 one.json one.h5
     "$REPORT" one.json | grep -q '^## Four-bit formats'
 }
+
+@test "choices of routers, and what differs between two precisions, checkpoints and texts" {
+    cd "$BATS_TEST_TMPDIR"
+    choices() { "$PYTHON" "$TESTS/oracle/choices.py" "$@"; }
+    for model in qwen3_moe deepseek_v3; do
+        for precision in bf16 f32; do
+            extract $model "$GOLDEN/$model/ids.txt" $precision.h5 --precision $precision
+            "$ANALYZE" --statistics choices $precision.h5 -o $precision.json
+            choices $precision.json $precision.h5
+        done
+        "$REPORT" diff f32.json bf16.json > diff.md
+        choices diff f32.h5 bf16.h5 diff.md
+        "$REPORT" diff f32.json f32.json | grep -q 'All choices are the same, of'
+        mv f32.json $model.json
+    done
+    # Another checkpoint of the same shape; the weights of the first are quantised.
+    extract qwen3_moe "$GOLDEN/qwen3_moe/ids.txt" a.h5
+    extract qwen3_moe-int4 "$GOLDEN/qwen3_moe/ids.txt" b.h5
+    for run in a b; do "$ANALYZE" --statistics choices $run.h5 -o $run.json; done
+    "$REPORT" diff a.json b.json > diff.md
+    choices diff a.h5 b.h5 diff.md
+    "$REPORT" -f html diff a.json b.json | grep -q 'Choices that differ, by layer'
+    # What cannot be compared is said.
+    head -n 1 "$GOLDEN/qwen3_moe/ids.txt" > one.txt
+    extract qwen3_moe one.txt one.h5
+    "$ANALYZE" --statistics choices one.h5 -o one.json
+    "$REPORT" diff a.json one.json | grep -q 'A and B are over other tokens'
+    "$REPORT" diff qwen3_moe.json deepseek_v3.json | grep -q 'Choices cannot be compared'
+    extract qwen3 "$GOLDEN/qwen3/ids.txt" dense.h5
+    "$ANALYZE" --statistics choices dense.h5 -o dense.json
+    choices dense.json dense.h5
+    "$REPORT" diff a.json dense.json | grep -q 'One of the results has no choices of routers'
+    not grep -q 'Choices of the routers' <("$REPORT" diff dense.json dense.json)
+}

@@ -397,6 +397,14 @@ class Maker:
                 "units": [{"format": methods[m][0], "rotation": methods[m][1], "layer": l, "kind": "mlp" if self.dense else "expert", "expert": None if self.dense else 0, "n_tokens": 40,
                            "error": 2 * base[m]} for m in range(len(methods)) for l in self.layers[:8]]}
 
+    def choices(self):
+        if self.dense:
+            return None
+        n, k = self.a.experts, min(8, self.a.experts)
+        tokens = [{"sequence": i // 2, "position": 3 * (i % 2), "token_id": 100 + i, "weight": 1 + i % 2} for i in range(4)]
+        return {"n_experts": n, "seed": 1, "tokens": tokens, "layers": [
+            {"layer": l, "top_k": k, "experts": [None if (l, t, s) == (0, 1, 0) else (l + t + s) % n for t in range(4) for s in range(k)]} for l in self.layers]}
+
     def results(self):
         a = self.a
         int8 = self.llm_int8()
@@ -438,12 +446,13 @@ class Maker:
         out["co_activation"] = self.co_activation()
         out["generators"] = self.generators()
         out["fp4"] = self.fp4()
+        out["choices"] = self.choices()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-          "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4")
+          "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4", "choices")
 
 
 def main():
