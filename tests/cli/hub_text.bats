@@ -144,6 +144,10 @@ assert a == b' rows "$(kept)"
     tokenize -t "hf://$REPO/other.jsonl#body" 2>/dev/null | cmp - <(tokenize -t plain)
     HF_HUB_OFFLINE=1 tokenize -t "hf://$REPO/other.jsonl" --text-field body | cmp - <(tokenize -t plain)
     HF_HUB_OFFLINE=1 says_not 'is not in the cache, and HF_HUB_OFFLINE forbids' -t "hf://$REPO/none.jsonl"
+    for address in "hf://$REPO@refs/pr/1/other.jsonl#body" "hf://$REPO@refs%2Fpr%2F1/other.jsonl#body"; do
+        tokenize -t "$address" 2>/dev/null | cmp - <(tokenize -t plain)
+    done
+    [ -e "$CACHE/datasets--org--texts/refs/refs/pr/1" ]
 }
 
 @test "a Parquet file that is in the cache is read there" {
