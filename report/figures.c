@@ -4,15 +4,8 @@
 
 #include "report/section.h"
 
-static const struct ol_figure *const figures[] = {&ol_features_figure, &ol_onset_figure,
-                                                  NULL};
-
 const struct ol_figure *ol_figure_at(int i)
 {
-    const int n = (int)(sizeof figures / sizeof figures[0]) - 1;
-    if (i < n)
-        return figures[i];
-    i -= n;
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
         for (int k = 0; (*s)->figures[k] != NULL; k++)
             if (i-- == 0)

@@ -16,7 +16,7 @@ struct ol_figure {
     void (*draw)(const struct ol_report_results *r, const struct ol_canvas *c);
 };
 
-/* The i-th of all, those of sections last; NULL: there are not so many. */
+/* The i-th of all, section by section; NULL: there are not so many. */
 const struct ol_figure *ol_figure_at(int i);
 /* NULL: there is none of that name. */
 const struct ol_figure *ol_figure_find(const char *name);
@@ -36,8 +36,5 @@ const struct ol_figure *ol_figure_find(const char *name);
 #define OL_NEEDS_ROUTERS                                                                 \
     "It needs a Mixture-of-Experts model and its router choices, which ol-extract "      \
     "records for every such model."
-
-/* Of outlier features, in figures/. */
-extern const struct ol_figure ol_features_figure, ol_onset_figure;
 
 #endif

@@ -31,12 +31,11 @@ extern const struct ol_format ol_html_format;
  * returns NULL. The caller frees. */
 char *ol_report_warning(const struct ol_report_results *r, int *state);
 
-/* The sections of a Markdown report after its layers. */
-void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *out);
 /* The sections of neutral parts (section.h). */
 void ol_markdown_sections(const struct ol_report_results *r, int64_t top, FILE *out);
 void ol_diff_markdown(const struct ol_report *report, FILE *out);
 void ol_diff_html(const struct ol_report *report, FILE *out);
+void ol_html_survey(const struct ol_report *report, FILE *out);
 
 /* Formats that take --figure. */
 bool ol_svg_format_is(const struct ol_format *format);

@@ -1,5 +1,5 @@
 /* The report as one HTML page: of one model here, of several in html_survey.c. */
-#include "report/html.h"
+#include "report/format.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -12,10 +12,11 @@
 #include "report/sentences.h"
 #include "report/text.h"
 
-enum { OPEN_ROWS = 12, LONG_ROWS = 100 };
+enum { OPEN_ROWS = 12, LONG_ROWS = 100, MOST_SECTIONS = 64 };
 
-void ol_html_figure(const struct ol_report_results *r, const struct ol_figure *f,
-                    FILE *out)
+/* With its caption; or a sentence that says what would be needed. */
+static void put_figure(const struct ol_report_results *r, const struct ol_figure *f,
+                       FILE *out)
 {
     if (!f->has(r)) {
         ol_page_absent(out, f->title, f->needs);
@@ -52,18 +53,6 @@ static void put_table(const struct ol_report_results *r, const struct ol_table_s
         ol_grid_html(g, t->title, most, out);
     fputs(folded ? "</details>\n" : "", out);
     ol_grid_free(g);
-}
-
-void ol_html_table(const struct ol_report_results *r, const struct ol_table_source *t,
-                   int64_t top, FILE *out)
-{
-    put_table(r, t, top, false, out);
-}
-
-void ol_html_numbers(const struct ol_report_results *r, const struct ol_table_source *t,
-                     int64_t top, FILE *out)
-{
-    put_table(r, t, top, true, out);
 }
 
 /* ---- what the model is, and what was found ---- */
@@ -198,7 +187,7 @@ static void put_published(const struct ol_report_results *r, FILE *out)
         return;
     char *against = ol_compare_published(r);
     fputs("<h3>Published and measured</h3>\n", out);
-    ol_html_table(r, &ol_published_table, INT64_MAX, out);
+    put_table(r, ol_table_find("published"), INT64_MAX, false, out);
     fputs("<p>", out);
     if (against != NULL)
         ol_text_print(out, "Not comparable: %s. ", against);
@@ -209,9 +198,8 @@ static void put_published(const struct ol_report_results *r, FILE *out)
     free(against);
 }
 
-void ol_html_summary(const struct ol_report_results *r, int64_t top, FILE *out)
+static void put_summary(const struct ol_report_results *r, FILE *out)
 {
-    (void)top;
     put_cards(r, out);
     put_facts(r, out);
     put_warnings(r, out);
@@ -235,19 +223,19 @@ static void no_heading(struct ol_section_out *to, const char *title)
 
 static void show_figure(struct ol_section_out *to, const struct ol_figure *figure)
 {
-    ol_html_figure(to->r, figure, to->out);
+    put_figure(to->r, figure, to->out);
 }
 
 static void show_table(struct ol_section_out *to, const struct ol_table_source *table,
                        int64_t most)
 {
     (void)most;
-    ol_html_table(to->r, table, to->top, to->out);
+    put_table(to->r, table, to->top, false, to->out);
 }
 
 static void show_numbers(struct ol_section_out *to, const struct ol_table_source *table)
 {
-    ol_html_numbers(to->r, table, to->top, to->out);
+    put_table(to->r, table, to->top, true, to->out);
 }
 
 static void show_absent(struct ol_section_out *to, const char *what, const char *needs)
@@ -279,10 +267,8 @@ static void write_sections(const struct ol_report_results *r, int64_t top, FILE 
 
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
 {
-    struct ol_page_section contents[OL_HTML_MOST_SECTIONS + 1] = {{0}};
-    int n = 0;
-    for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL; s++)
-        contents[n++] = s->contents;
+    struct ol_page_section contents[MOST_SECTIONS + 1] = {{"summary", "Summary"}};
+    int n = 1;
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
         if ((*s)->id != NULL)
             contents[n++] = (struct ol_page_section){(*s)->id, (*s)->title};
@@ -299,12 +285,9 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
         r->criterion->threshold, 100 * r->criterion->min_layers,
         100 * r->criterion->min_positions);
     ol_page_open(out, title, subtitle, false, contents);
-    for (const struct ol_html_section *s = ol_html_sections; s->contents.id != NULL;
-         s++) {
-        ol_page_begin_section(out, &s->contents);
-        s->write(r, top, out);
-        ol_page_end_section(out);
-    }
+    ol_page_begin_section(out, &contents[0]);
+    put_summary(r, out);
+    ol_page_end_section(out);
     write_sections(r, top, out);
     char *origin = ol_xasprintf(
         "Made by ol-report %s from results of ol-analyze %s (%s), activations "

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 
 #include "common/version.h"
-#include "report/html.h"
+#include "report/format.h"
+#include "report/page.h"
 #include "report/runs.h"
 #include "report/survey.h"
 #include "report/text.h"

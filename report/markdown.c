@@ -14,11 +14,6 @@
 #include "report/table.h"
 #include "report/text.h"
 
-static double percent(double fraction)
-{
-    return 100 * fraction;
-}
-
 /* ---- one model ---- */
 
 static void print_facts(const struct ol_report_results *r, FILE *out)
@@ -81,144 +76,6 @@ static void print_warnings(const struct ol_report_results *r, FILE *out)
     }
 }
 
-/* Beside what was found where both answer one question. */
-static void print_published(const struct ol_report_results *r, FILE *out)
-{
-    const struct ol_published *p = &r->published;
-    if (p->json == NULL)
-        return;
-    char *against = ol_compare_published(r);
-    fputs("\nPublished (", out);
-    ol_markdown_put(p->study, out);
-    fputs("; ", out);
-    ol_markdown_put(p->text, out);
-    fprintf(out, "): %" PRId64 " pairs, mean L%% %.1f, mean S%% %.1f", p->pairs,
-            p->mean_layer_percent, p->mean_position_percent);
-    if (against != NULL) {
-        fputs(";\nnot comparable: ", out);
-        ol_markdown_put(against, out);
-        fputs(".\n", out);
-    } else if (r->has_pairs) {
-        fprintf(out, "; here: %" PRId64 ", %.1f, %.1f.\n", r->pairs->count,
-                percent(r->pairs->mean_layer_fraction),
-                percent(r->pairs->mean_position_fraction));
-    } else {
-        fprintf(out, "; here: %" PRId64 ".\n", r->pairs->count);
-    }
-    fputs("Only ol-extract --windowing reference cuts sequences as that study does.\n",
-          out);
-    free(against);
-}
-
-static void print_counts(const struct ol_report_results *r, FILE *out)
-{
-    fprintf(
-        out,
-        "\n## Outlier features\n\n"
-        "An outlier feature is a hidden dimension with |x| \xe2\x89\xa5 %g at %g %% or "
-        "more of "
-        "the sites\n(ln_attn and ln_mlp, the outputs of the norms before attention and "
-        "before the MLP, %" PRId64
-        "\nhere) and at %g %% or more of the token positions (LLM.int8, "
-        "arXiv 2208.07339).\n\n",
-        r->criterion->threshold, percent(r->criterion->min_layers), r->n_sites,
-        percent(r->criterion->min_positions));
-    struct ol_table *t = ol_table_new("lrl");
-    ol_table_cell(t, "count");
-    ol_table_cell(t, "value");
-    ol_table_cell(t, "what is counted");
-    ol_table_cell(t, "pairs");
-    ol_table_cell(t, "%" PRId64, r->pairs->count);
-    ol_table_cell(t,
-                  "(feature, batch) pairs over %" PRId64 " batches of %" PRId64
-                  ": the published count",
-                  r->n_batches, r->criterion->batch_size);
-    ol_table_cell(t, "unique");
-    ol_table_cell(t, "%" PRId64, r->unique->count);
-    ol_table_cell(t, "features that qualify in at least one batch");
-    ol_table_cell(t, "pooled");
-    ol_table_cell(t, "%" PRId64, r->pooled->count);
-    ol_table_cell(t, "features that qualify over all sequences together");
-    ol_table_cell(t, "strict");
-    ol_table_cell(t, "%" PRId64, r->strict->count);
-    ol_table_cell(t, "as pooled, positions averaged over all sites");
-    ol_table_print(t, out);
-    if (r->has_pairs)
-        fprintf(
-            out,
-            "\nOver the pairs: sites (the study's L%%) mean %.1f, median %.1f; positions "
-            "(S%%) mean %.1f, median %.1f.\n",
-            percent(r->pairs->mean_layer_fraction),
-            percent(r->pairs->median_layer_fraction),
-            percent(r->pairs->mean_position_fraction),
-            percent(r->pairs->median_position_fraction));
-    if (r->has_pairs && !isnan(r->pairs->mean_distinct_layer_fraction))
-        fprintf(out,
-                "A layer has two sites; of the layers, that is mean %.1f %%, median %.1f "
-                "%%.\n",
-                percent(r->pairs->mean_distinct_layer_fraction),
-                percent(r->pairs->median_distinct_layer_fraction));
-    print_published(r, out);
-    fprintf(out,
-            "\n%" PRId64 " of %" PRId64
-            " dimensions (%.2f %%) qualify at least once.%s\n",
-            r->unique->count, r->model->d_model,
-            percent((double)r->unique->count / (double)r->model->d_model),
-            ol_report_rounds(r) ? " In bf16,\nother kinds of processors round sums "
-                                  "otherwise: counts may differ by a few."
-                                : "");
-}
-
-static void print_features(const struct ol_report_results *r, int64_t top, FILE *out)
-{
-    const struct ol_int8_features *block = r->unique;
-    if (block->features.n == 0)
-        return;
-    const int64_t n = block->features.n < top ? block->features.n : top;
-    fprintf(out, "\n## Largest features\n\n");
-    if (n < block->features.n)
-        fprintf(out, "The first %" PRId64 " of %" PRId64 " by magnitude.\n\n", n,
-                block->features.n);
-    struct ol_table *t = ol_table_new("rrrrrrrl");
-    static const char *const header[] = {"feature",     "max",         "sites %",
-                                         "layers %",    "positions %", "batches",
-                                         "occurrences", "sign"};
-    for (size_t i = 0; i < sizeof header / sizeof header[0]; i++)
-        ol_table_cell(t, "%s", header[i]);
-    for (int64_t i = 0; i < n; i++) {
-        const struct ol_int8_feature *f = ol_report_feature(block, i);
-        ol_table_cell(t, "%" PRId64, f->feature);
-        ol_table_cell(t, "%s", ol_text_magnitude(f->max_magnitude).text);
-        ol_table_cell(t, "%.1f", percent(f->layer_fraction));
-        ol_table_cell(t, isnan(f->extent.distinct_layer_fraction) ? "-" : "%.1f",
-                      percent(f->extent.distinct_layer_fraction));
-        ol_table_cell(t, "%.1f", percent(f->position_fraction));
-        ol_table_cell(t, "%" PRId64 "/%" PRId64, f->batches, r->n_batches);
-        ol_table_cell(t, "%" PRId64, f->occurrences);
-        ol_table_cell(t, "%s", ol_report_sign(f));
-    }
-    ol_table_print(t, out);
-}
-
-/* In how many batches the unique features qualify. */
-static void print_consistency(const struct ol_report_results *r, FILE *out)
-{
-    if (r->unique->features.n == 0 || r->n_batches < 2)
-        return;
-    int64_t all = 0, half = 0, one = 0;
-    for (int64_t i = 0; i < r->unique->features.n; i++) {
-        const int64_t batches = ol_report_feature(r->unique, i)->batches;
-        all += batches == r->n_batches;
-        half += 2 * batches >= r->n_batches;
-        one += batches == 1;
-    }
-    fprintf(out,
-            "\n## Consistency over sequences\n\n"
-            "Of %" PRId64 " features, %" PRId64 " qualify in all %" PRId64
-            " batches, %" PRId64 " in half of them or more, %" PRId64 " in one only.\n",
-            r->unique->features.n, all, r->n_batches, half, one);
-}
-
 static void write_model(const struct ol_report_results *r, int64_t top, FILE *out)
 {
     fputs("# Outlier features of ", out);
@@ -231,12 +88,6 @@ static void write_model(const struct ol_report_results *r, int64_t top, FILE *ou
     fputs("\n\n", out);
     print_facts(r, out);
     print_warnings(r, out);
-    if (r->has_outliers) {
-        print_counts(r, out);
-        print_features(r, top, out);
-        print_consistency(r, out);
-    }
-    ol_markdown_blocks(r, top, out);
     ol_markdown_sections(r, top, out);
 }
 

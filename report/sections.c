@@ -6,6 +6,7 @@
 /* One line each, in the order of the report. */
 /* clang-format off */
 #define SECTIONS(S)        \
+    S(features)            \
     S(sites)               \
     S(distributions)       \
     S(massive)             \

@@ -6,20 +6,8 @@
 #include "common/error.h"
 #include "report/section.h"
 
-static const struct ol_table_source *const sources[] = {&ol_counts_table,
-                                                        &ol_published_table,
-                                                        &ol_features_table,
-                                                        &ol_onset_table,
-                                                        &ol_onset_life_table,
-                                                        &ol_onset_sites_table,
-                                                        NULL};
-
 const struct ol_table_source *ol_table_at(int i)
 {
-    const int n = (int)(sizeof sources / sizeof sources[0]) - 1;
-    if (i < n)
-        return sources[i];
-    i -= n;
     for (const struct ol_section *const *s = ol_sections; *s != NULL; s++)
         for (int k = 0; (*s)->tables[k] != NULL; k++)
             if (i-- == 0)

@@ -22,14 +22,10 @@ struct ol_table_source {
 struct ol_grid *ol_table_make(const struct ol_table_source *t,
                               const struct ol_report_results *r);
 
-/* The i-th of all, those of sections last; NULL: there are not so many. */
+/* The i-th of all, section by section; NULL: there are not so many. */
 const struct ol_table_source *ol_table_at(int i);
 /* NULL: there is none of that name. */
 const struct ol_table_source *ol_table_find(const char *name);
-
-/* Of outlier features, in tables/. */
-extern const struct ol_table_source ol_counts_table, ol_published_table,
-    ol_features_table, ol_onset_table, ol_onset_life_table, ol_onset_sites_table;
 
 /* "expert 12", "shared expert", "MLP", "attention". The caller frees. */
 char *ol_table_unit(const char *kind, int64_t expert);

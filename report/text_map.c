@@ -70,3 +70,18 @@ void ol_text_map_print(const struct ol_text_map *m, FILE *out)
     }
     fputs("```\n", out);
 }
+
+char **ol_text_map_names(int64_t n)
+{
+    char **names = ol_xcalloc((size_t)n + 1, sizeof *names);
+    char *room = ol_xcalloc((size_t)n + 1, OL_TEXT_MAP_NAME);
+    for (int64_t i = 0; i <= n; i++)
+        names[i] = room + i * OL_TEXT_MAP_NAME;
+    return names;
+}
+
+void ol_text_map_free(char **names)
+{
+    free(names[0]);
+    free(names);
+}

@@ -2,6 +2,7 @@
 #ifndef OL_REPORT_TEXT_MAP_H
 #define OL_REPORT_TEXT_MAP_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 /* Columns of one piece of a map; wider ones go on below. */
@@ -20,5 +21,10 @@ char ol_text_map_tenths(double part);
 /* Against the largest of the map: 9 within a factor of 2 of it, 8 within 4, and so on; 0
  * also for less, '.' for none. */
 char ol_text_map_halvings(double value, double largest);
+
+/* Room for n names of rows or columns, to be filled in; freed by the other. */
+enum { OL_TEXT_MAP_NAME = 32 };
+char **ol_text_map_names(int64_t n);
+void ol_text_map_free(char **names);
 
 #endif

@@ -362,29 +362,13 @@ static const struct ol_figure site_positions_figure = {
 
 /* ---- where there are no figures ---- */
 
-enum { MAP_NAME_BYTES = 32, BUCKETS_EVERY = 8 };
-
-/* Room for n names and pointers to them; freed as free(names) and free(names[0]). */
-static char **new_map_names(int64_t n)
-{
-    char **names = ol_xcalloc((size_t)n + 1, sizeof *names);
-    char *room = ol_xcalloc((size_t)n + 1, MAP_NAME_BYTES);
-    for (int64_t i = 0; i <= n; i++)
-        names[i] = room + i * MAP_NAME_BYTES;
-    return names;
-}
-
-static void free_map_names(char **names)
-{
-    free(names[0]);
-    free(names);
-}
+enum { BUCKETS_EVERY = 8 };
 
 static char **bucket_names(const struct ol_position_map *map)
 {
-    char **names = new_map_names(map->bucket_edges.n);
+    char **names = ol_text_map_names(map->bucket_edges.n);
     for (int64_t i = 0; i < map->bucket_edges.n; i++)
-        snprintf(names[i], MAP_NAME_BYTES, "%.0f", map->bucket_edges.items[i]);
+        snprintf(names[i], OL_TEXT_MAP_NAME, "%.0f", map->bucket_edges.items[i]);
     return names;
 }
 
@@ -400,7 +384,7 @@ static void print_by_position(const struct ol_position_map *map, int64_t rows,
                                             .column_names = (const char *const *)buckets,
                                             .every = BUCKETS_EVERY},
                       out);
-    free_map_names(buckets);
+    ol_text_map_free(buckets);
 }
 
 static void print_feature_positions(const struct ol_position_map *map, int64_t top,
@@ -411,9 +395,10 @@ static void print_feature_positions(const struct ol_position_map *map, int64_t t
                   rows = map->features.n < top ? map->features.n : top;
     if (rows == 0 || columns == 0)
         return;
-    char *cells = ol_xcalloc((size_t)(rows * columns), 1), **names = new_map_names(rows);
+    char *cells = ol_xcalloc((size_t)(rows * columns), 1),
+         **names = ol_text_map_names(rows);
     for (int64_t i = 0; i < rows; i++) {
-        snprintf(names[i], MAP_NAME_BYTES, "%" PRId64, features[i].feature);
+        snprintf(names[i], OL_TEXT_MAP_NAME, "%" PRId64, features[i].feature);
         for (int64_t k = 0; k < columns; k++)
             cells[i * columns + k] = ol_text_map_tenths(features[i].n_outliers.items[k] /
                                                         map->n_tokens.items[k]);
@@ -424,7 +409,7 @@ static void print_feature_positions(const struct ol_position_map *map, int64_t t
             "2, 3, 4-5, 6-7, 8-11, ...): . none, 0 to 9 tenths of them, # all.\n\n",
             rows < map->features.n ? " (the largest)" : "");
     print_by_position(map, rows, cells, names, out);
-    free_map_names(names);
+    ol_text_map_free(names);
     free(cells);
 }
 
@@ -456,9 +441,9 @@ static void print_site_positions(const struct ol_report_results *r, FILE *out)
     const double largest = add_sites(map, rows, per_token);
     if (largest > 0) {
         char *cells = ol_xcalloc((size_t)(rows * columns), 1),
-             **names = new_map_names(rows);
+             **names = ol_text_map_names(rows);
         for (int64_t i = 0; i < rows; i++)
-            snprintf(names[i], MAP_NAME_BYTES, "%" PRId64, i);
+            snprintf(names[i], OL_TEXT_MAP_NAME, "%" PRId64, i);
         for (int64_t i = 0; i < rows * columns; i++)
             cells[i] = ol_text_map_halvings(per_token[i], largest);
         fprintf(
@@ -467,7 +452,7 @@ static void print_site_positions(const struct ol_report_results *r, FILE *out)
             "most (%.3g), 8 to a\nquarter, and so on; 0 also less, . none.\n\n",
             r->criterion->threshold, largest);
         print_by_position(map, rows, cells, names, out);
-        free_map_names(names);
+        ol_text_map_free(names);
         free(cells);
     }
     free(per_token);

@@ -22,7 +22,7 @@ setup() {
     grep -q '^|      25 | .* | -    |$' report.md
     grep -q '5 qualify in all 4 batches, 5 in half of them or more, 2 in one only' report.md
     [ "$(grep -c '^ *[0-9]*  ln_' report.md)" -eq 8 ]
-    "$REPORT" --top 2 planted.json | grep -q 'The first 2 of 7'
+    "$REPORT" --top 2 planted.json | grep -q 'the first 2 of 7'
 }
 
 # The section of report.md, or of another file, that begins with a heading.
@@ -612,7 +612,7 @@ SH
     section Uncertainty | grep -Eq '^\| 1 bf16 step higher +\| +6\.031 \| +[0-9]+ \|$'
     section Uncertainty | grep -Eq '^\| unique +\| +[0-9]+ \| +- \| +- \|$'
     grep -q "^A layer has two sites; of the layers, that is mean " report.md
-    grep -q "^| feature .* | sites % | layers % | positions % |" report.md
+    grep -q "^| feature .* | sites, % | layers, % | positions, % |" report.md
     "$REPORT" -f csv --table margin planted.json | grep -q ',1 bf16 step lower,5.96875,[0-9]*$'
     "$REPORT" -f csv planted.json | sed -n 1p | grep -q ',distinct_layer_fraction$'
     # Of many experts the rule has a meaning, and noise passes it all the same.

@@ -1,19 +1,18 @@
-/* Short sections of the Markdown report, one for each further block of the results. */
+/* The sections of a Markdown report: neutral parts (section.h) as text. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/format.h"
-#include "report/markdown.h"
 #include "report/markdown_text.h"
 #include "report/section.h"
 #include "report/sentences.h"
 #include "report/sentences_stream.h"
 #include "report/text.h"
 
-void ol_markdown_table(const struct ol_report_results *r,
-                       const struct ol_table_source *table, int64_t top, FILE *out)
+static void put_table(const struct ol_report_results *r,
+                      const struct ol_table_source *table, int64_t top, FILE *out)
 {
     struct ol_grid *g = ol_table_make(table, r);
     const int64_t n = g != NULL ? ol_grid_rows(g) : 0;
@@ -45,7 +44,7 @@ static void put_paragraph(const char *text, FILE *out)
     fputc('\n', out);
 }
 
-void ol_markdown_item(char *taken, FILE *out)
+static void put_item(char *taken, FILE *out)
 {
     enum { WIDTH = 88 };
     size_t at = 1; /* characters of the line so far */
@@ -67,27 +66,6 @@ void ol_markdown_item(char *taken, FILE *out)
     free(taken);
 }
 
-static void put_phase_shift(const struct ol_report_results *r, int64_t top, FILE *out)
-{
-    const struct ol_phase_shift *p = r->blocks.phase_shift;
-    (void)top;
-    if (p == NULL || p->n_features == OL_ABSENT || p->n_features_by_layers == OL_ABSENT)
-        return;
-    fputs("\n## Phase shift\n\n", out);
-    ol_markdown_put(p->text != NULL ? p->text : "features at all sites", out);
-    fprintf(out, ": %s,\n%s features; by layers, as the paper counts, %s.\n",
-            p->reached ? "reached" : "not reached", ol_text_count(p->n_features).text,
-            ol_text_count(p->n_features_by_layers).text);
-}
-
-void ol_markdown_blocks(const struct ol_report_results *r, int64_t top, FILE *out)
-{
-    put_phase_shift(r, top, out);
-    ol_markdown_onset(r, top, out);
-}
-
-/* ---- sections of neutral parts ---- */
-
 static void say(struct ol_section_out *to, const char *text)
 {
     char *escaped = ol_markdown_text(text);
@@ -105,7 +83,7 @@ static void list(struct ol_section_out *to, const char *text)
 {
     if (!to->in_list)
         fputc('\n', to->out);
-    ol_markdown_item(ol_markdown_text(text), to->out);
+    put_item(ol_markdown_text(text), to->out);
 }
 
 static void show_heading(struct ol_section_out *to, const char *title)
@@ -122,12 +100,12 @@ static void no_figure(struct ol_section_out *to, const struct ol_figure *figure)
 static void show_table(struct ol_section_out *to, const struct ol_table_source *table,
                        int64_t most)
 {
-    ol_markdown_table(to->r, table, most, to->out);
+    put_table(to->r, table, most, to->out);
 }
 
 static void show_numbers(struct ol_section_out *to, const struct ol_table_source *table)
 {
-    ol_markdown_table(to->r, table, to->top, to->out);
+    put_table(to->r, table, to->top, to->out);
 }
 
 static void no_absent(struct ol_section_out *to, const char *what, const char *needs)
