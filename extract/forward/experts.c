@@ -17,6 +17,9 @@ enum {
      * many without rows is let pass. */
     EXPECTED_ROWS = 32,
     FEW_OF = 16,
+    /* Of experts that are waited for together, where they come by a line: the others come
+     * while these are computed. */
+    STREAMED_MIB = 64,
 };
 
 struct ol_experts {
@@ -106,7 +109,10 @@ static int most_experts(const struct ol_experts_context *c)
         const struct ol_weight w = ol_weights_get(c->weights.weights, role, layer, 0);
         bytes += ol_weight_bytes(&w);
     }
-    const int64_t n = bytes > 0 ? c->weight_bytes / bytes : 1;
+    int64_t most = c->weight_bytes;
+    if (ol_stream_spares(c->weights.stream) && most > (int64_t)STREAMED_MIB << 20)
+        most = (int64_t)STREAMED_MIB << 20;
+    const int64_t n = bytes > 0 ? most / bytes : 1;
     return n < 1 ? 1 : n < spec->router.n_experts ? (int)n : spec->router.n_experts;
 }
 

@@ -235,13 +235,19 @@ static int one_layer(struct ol_pass *p, int layer, struct ol_error *err)
     return status;
 }
 
-/* Rows of the embedding are looked up where they are: most of it is never touched. */
+/* Rows of the embedding are looked up where they are: most of it is never touched. What
+ * the first layer needs is queued behind them. */
 static int look_up(const struct ol_pass *p, struct ol_error *err)
 {
+    struct ol_stream *s = p->stored.stream;
     const struct ol_weight table = ol_pass_weight(p, OL_ROLE_EMBEDDING, 0);
-    if (p->in->done >= 0)
+    const bool first = p->in->done < 0;
+    if (first)
+        ol_stream_expect_rows(s, &table, p->in->ids, p->n_rows);
+    ol_pass_prefetch(p, p->in->done + 1);
+    if (!first)
         return 0;
-    return ol_stream_look_up(p->stored.stream, &table, p->in->ids, p->n_rows, err) == 0
+    return ol_stream_look_up(s, &table, p->in->ids, p->n_rows, err) == 0
                ? ol_weights_see(p->stored.weights, OL_ROLE_EMBEDDING, 0, 0, err)
                : -1;
 }
@@ -264,10 +270,8 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err)
 {
     struct ol_pass p;
     int status = -1;
-    if (ol_pass_init(&p, in, err) != 0 || look_up(&p, err) != 0)
-        goto out;
-    ol_pass_prefetch(&p, in->done + 1);
-    if (start_stream(&p, err) != 0)
+    if (ol_pass_init(&p, in, err) != 0 || look_up(&p, err) != 0 ||
+        start_stream(&p, err) != 0)
         goto out;
     for (int layer = in->done + 1; layer <= in->last_layer; layer++)
         if ((in->meet != NULL && in->meet(in->arg, err) != 0) ||

@@ -350,6 +350,7 @@ enum {
     MOST_GAP_BYTES = 512 << 10,
     MOST_STRETCH_BYTES = 8 << 20,
     STRETCHES_AHEAD = 8,
+    EXPECTED_BYTES = 64 << 20,
     KEPT_WHOLE = 4, /* a table of at most this part of what may be ahead */
 };
 
@@ -445,22 +446,51 @@ static int bring_all(struct ol_stream *s, const struct ol_weight *w, struct ol_e
     return status;
 }
 
+/* What one user looks up, another one does not drop. The rows' mutex is held. */
+static struct table table_of(struct ol_stream *s, const struct ol_weight *w,
+                             const int32_t *ids, int64_t n)
+{
+    const size_t size = ol_dtype_size(w->dtype);
+    if (s->rows.wanted == NULL)
+        s->rows.wanted = ol_xcalloc((size_t)w->n_rows / 8 + 1, 1);
+    for (int64_t i = 0; i < n; i++)
+        s->rows.wanted[ids[i] / 8] |= (uint8_t)(1 << ids[i] % 8);
+    return (struct table){w, (size_t)w->n_cols * size, (size_t)w->row_step * size,
+                          s->rows.wanted};
+}
+
+static bool has_rows(const struct ol_weight *w)
+{
+    return w->encoding == OL_ENCODING_PLAIN && w->col_step == 1;
+}
+
+void ol_stream_expect_rows(struct ol_stream *s, const struct ol_weight *table,
+                           const int32_t *ids, int64_t n)
+{
+    int64_t row = 0, bytes = 0;
+    if (!s->source->op->spares || !has_rows(table))
+        return;
+    pthread_mutex_lock(&s->rows.mutex);
+    const struct table t = table_of(s, table, ids, n);
+    while (bytes < EXPECTED_BYTES && bytes < s->most_ahead / 2) {
+        const struct ol_span next = next_stretch(&t, &row);
+        if (next.bytes == 0)
+            break;
+        s->source->op->prefetch(s->source, &next);
+        bytes += (int64_t)next.bytes;
+    }
+    pthread_mutex_unlock(&s->rows.mutex);
+}
+
 int ol_stream_look_up(struct ol_stream *s, const struct ol_weight *table,
                       const int32_t *ids, int64_t n, struct ol_error *err)
 {
     if (!s->source->op->spares)
         return 0;
-    if (table->encoding != OL_ENCODING_PLAIN || table->col_step != 1)
+    if (!has_rows(table))
         return bring_all(s, table, err);
-    /* What one user looks up, another one does not drop. */
     pthread_mutex_lock(&s->rows.mutex);
-    if (s->rows.wanted == NULL)
-        s->rows.wanted = ol_xcalloc((size_t)table->n_rows / 8 + 1, 1);
-    for (int64_t i = 0; i < n; i++)
-        s->rows.wanted[ids[i] / 8] |= (uint8_t)(1 << ids[i] % 8);
-    const size_t size = ol_dtype_size(table->dtype);
-    const struct table t = {table, (size_t)table->n_cols * size,
-                            (size_t)table->row_step * size, s->rows.wanted};
+    const struct table t = table_of(s, table, ids, n);
     const int status = bring_rows(s, &t, err);
     pthread_mutex_unlock(&s->rows.mutex);
     return status;

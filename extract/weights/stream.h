@@ -43,8 +43,11 @@ void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *we
 /* Whether nothing is to be queued that may turn out not to be used. */
 bool ol_stream_spares(const struct ol_stream *s);
 
-/* Make resident what a lookup of n ids needs of a table, and keep it: [n_rows, n_cols],
- * one row for each id. Where the table is mapped there is nothing to do. */
+/* What a lookup of n ids needs of a table, [n_rows, n_cols], one row for each id: queue
+ * it, before what is queued afterwards; then make it resident, and keep it. Where the
+ * table is mapped there is nothing to do. */
+void ol_stream_expect_rows(struct ol_stream *s, const struct ol_weight *table,
+                           const int32_t *ids, int64_t n);
 int ol_stream_look_up(struct ol_stream *s, const struct ol_weight *table,
                       const int32_t *ids, int64_t n, struct ol_error *err);
 

@@ -39,6 +39,7 @@ USUAL = {
     "flip": [],         # offsets: this byte of the file is sent wrong, once
     "slow": [],         # seconds between two bytes of the store's bodies
     "pause": 0,         # seconds before the store answers
+    "rate": 0,          # bytes per second of all the store's bodies together; 0: as fast as it goes
     "ttl": 3600,        # seconds for which a signed URL is valid
     "small": False,     # what the store does wrong the Hub does too, with small files
     "gzip": False,      # everything comes compressed
@@ -66,6 +67,15 @@ def fault(repo, name):
     with LOCK:
         value = FAULTS.get(repo, {}).get(name, USUAL[name])
         return (value.pop(0) if value else None) if isinstance(USUAL[name], list) and name != "extra" else value
+
+
+def pace(repo, n, rate, free={}):
+    """Wait until so many bytes may have passed."""
+    with LOCK:
+        free[repo] = max(free.get(repo, 0), time.time()) + n / rate
+        wait = free[repo] - time.time()
+    if wait > 0:
+        time.sleep(wait)
 
 
 def facts(path, known={}):
@@ -187,13 +197,16 @@ class Handler(BaseHTTPRequestHandler):
             data, self.close_connection = data[:cut], True
         self.first, self.sent = first, 0
         data = b"" if self.command == "HEAD" else data
-        step = 1 if slow else 1 << 16
+        rate = faulty and fault(self.repo, "rate")
+        step = 1 if slow else 1 << 18 if rate else 1 << 16
         try:
             for at in range(0, len(data), step):
                 self.wfile.write(data[at:at + step])
                 self.sent = min(len(data), at + step)
                 if slow:
                     time.sleep(slow)
+                if rate:
+                    pace(self.repo, min(step, len(data) - at), rate)
         except OSError:
             self.close_connection = True
         self.note(status)
