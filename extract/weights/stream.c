@@ -30,6 +30,7 @@ struct job {
     uint32_t users; /* bits: who queued it or waited for it, and did not release it */
     bool told;      /* to the source: it counts as held */
     bool released;  /* out of the table; whoever holds it frees it */
+    int n_waiting;  /* threads that wait for it */
     char *failure;  /* message of a FAILED job */
     struct job *next_queued, *next_in_bucket;
 };
@@ -44,7 +45,7 @@ struct ol_stream {
     struct job *untold;       /* and in it the first that the source was not told of */
     struct job *buckets[N_BUCKETS];
     int64_t most_ahead, held; /* bytes told to the source and not yet released */
-    int n_waiting;            /* threads that wait for a job */
+    int n_waiting;            /* threads that wait for a job that is not done */
     int n_reading;            /* jobs that the threads are at */
     bool stopping;
     struct rows {
@@ -91,11 +92,14 @@ static void tell(struct ol_stream *s, struct job *job)
     s->source->op->prefetch(s->source, &job->span);
 }
 
-/* The job's bytes count no more. The source gets them back without the mutex. */
-static void let_go(struct ol_stream *s, const struct job *job)
+/* The source gets bytes back, of which so many count as held; only then is there room for
+ * others. The mutex is held on entry and on return, and not meanwhile. */
+static void give_back(struct ol_stream *s, const struct ol_span *span, int64_t held)
 {
-    if (job->told)
-        s->held -= (int64_t)job->span.bytes;
+    pthread_mutex_unlock(&s->mutex);
+    s->source->op->release(s->source, span);
+    pthread_mutex_lock(&s->mutex);
+    s->held -= held;
 }
 
 /* Read a job that is in state READING. The mutex is held on entry and on return. */
@@ -108,13 +112,12 @@ static void run_job(struct ol_stream *s, struct job *job)
         atomic_fetch_add(&s->bytes_read, (int64_t)job->span.bytes);
     pthread_mutex_lock(&s->mutex);
     if (job->released) {
-        let_go(s, job);
-        pthread_mutex_unlock(&s->mutex);
-        s->source->op->release(s->source, &job->span);
-        pthread_mutex_lock(&s->mutex);
+        give_back(s, &job->span, (int64_t)job->span.bytes);
         free_job(job);
         return;
     }
+    s->n_waiting -= job->n_waiting;
+    job->n_waiting = 0;
     job->state = result == 0 ? READY : FAILED;
     job->failure = result == 0 ? NULL : ol_xstrdup(err.text);
     pthread_cond_broadcast(&s->done);
@@ -274,11 +277,13 @@ static int wait_for(struct ol_stream *s, int user, const struct ol_span *span,
         run_job(s, job);
     }
     job->users |= 1u << user; /* it stays until this one is through */
-    s->n_waiting++;
-    pthread_cond_signal(&s->work);
+    if (job->state == QUEUED || job->state == READING) {
+        job->n_waiting++; /* until it is done, not until this thread knows */
+        s->n_waiting++;
+        pthread_cond_signal(&s->work);
+    }
     while (job->state == QUEUED || job->state == READING)
         pthread_cond_wait(&s->done, &s->mutex);
-    s->n_waiting--;
     return job->state == FAILED ? ol_fail(err, "%s", job->failure) : 0;
 }
 
@@ -309,38 +314,35 @@ bool ol_stream_is_ready(struct ol_stream *s, const struct ol_weight *weight)
     return ready;
 }
 
+/* The mutex is held. A job that is being read is given back by whoever reads it. */
 static void release(struct ol_stream *s, int user, const struct ol_span *span)
 {
-    pthread_mutex_lock(&s->mutex);
     struct job **link = find(s, span->data), *job = *link;
-    bool gives_back = job == NULL;
+    int64_t held = 0;
     if (job != NULL) {
         job->users &= ~(1u << user);
-        if (job->users != 0) {
-            pthread_mutex_unlock(&s->mutex);
+        if (job->users != 0)
             return;
-        }
         *link = job->next_in_bucket;
         job->released = true;
-        if (job->state != READING) {
-            let_go(s, job);
-            gives_back = true;
-        }
+        if (job->state == READING)
+            return;
+        held = job->told ? (int64_t)job->span.bytes : 0;
         if (job->state == READY || job->state == FAILED)
             free_job(job);
-        tell_more(s);
-        pthread_cond_signal(&s->work);
     }
-    pthread_mutex_unlock(&s->mutex);
-    if (gives_back)
-        s->source->op->release(s->source, span);
+    give_back(s, span, held);
+    tell_more(s);
+    pthread_cond_signal(&s->work);
 }
 
 void ol_stream_release(struct ol_stream *s, int user, const struct ol_weight *weight)
 {
+    pthread_mutex_lock(&s->mutex);
     for (int i = 0; i < OL_WEIGHT_SPANS; i++)
         if (weight->spans[i].data != NULL)
             release(s, user, &weight->spans[i]);
+    pthread_mutex_unlock(&s->mutex);
 }
 
 /* ---- rows of a table ---- */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,12 +275,146 @@ static void test_bound(void **state)
     munmap((void *)(uintptr_t)map, (size_t)N_TENSORS * TENSOR_BYTES);
 }
 
+/* ---- a source that counts ---- */
+
+/* Bytes come when they are read, and are lost when they are released. */
+struct counting {
+    struct ol_source source;
+    char *memory;
+    size_t n_told, n_read, n_released;
+    const void *told[N_TENSORS]; /* in this order */
+    int64_t held, most_held;
+    pthread_mutex_t mutex;
+};
+
+static void count_told(struct ol_source *source, const struct ol_span *span)
+{
+    struct counting *c = (struct counting *)source;
+    pthread_mutex_lock(&c->mutex);
+    if (c->n_told < N_TENSORS)
+        c->told[c->n_told] = span->data;
+    c->n_told++;
+    c->held += (int64_t)span->bytes;
+    c->most_held = c->held > c->most_held ? c->held : c->most_held;
+    pthread_mutex_unlock(&c->mutex);
+}
+
+static int count_read(struct ol_source *source, const struct ol_span *span,
+                      struct ol_error *err)
+{
+    struct counting *c = (struct counting *)source;
+    (void)err;
+    memset((char *)(uintptr_t)span->data, 1, span->bytes);
+    pthread_mutex_lock(&c->mutex);
+    c->n_read++;
+    pthread_mutex_unlock(&c->mutex);
+    return 0;
+}
+
+static void count_released(struct ol_source *source, const struct ol_span *span)
+{
+    struct counting *c = (struct counting *)source;
+    memset((char *)(uintptr_t)span->data, 0, span->bytes);
+    pthread_mutex_lock(&c->mutex);
+    c->n_released++;
+    c->held -= (int64_t)span->bytes;
+    pthread_mutex_unlock(&c->mutex);
+}
+
+static void nothing(struct ol_source *source)
+{
+    (void)source;
+}
+
+static struct ol_source_stats no_stats(struct ol_source *source)
+{
+    (void)source;
+    return (struct ol_source_stats){0};
+}
+
+static const struct ol_source_operations counts = {
+    .spares = true,
+    .prefetch = count_told,
+    .read = count_read,
+    .release = count_released,
+    .stop = nothing,
+    .stats = no_stats,
+    .free = nothing,
+};
+
+/* Told in the order of use, within the room, each once, and all given back. */
+static void test_source(void **state)
+{
+    (void)state;
+    enum { ROOM = 5 };
+    struct ol_error error = {0};
+    struct counting c = {.source = {&counts}, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    c.memory = ol_xcalloc(N_TENSORS, TENSOR_BYTES);
+    struct ol_stream *s = ol_stream_new((int64_t)ROOM * TENSOR_BYTES, &c.source, &error);
+    assert_non_null(s);
+    assert_true(ol_stream_spares(s));
+    for (int i = 0; i < N_TENSORS; i++) {
+        const struct ol_weight w = tensor(c.memory, i);
+        ol_stream_prefetch(s, 0, &w);
+        ol_stream_prefetch(s, 0, &w);
+    }
+    for (int i = 0; i < N_TENSORS; i++) {
+        const struct ol_weight w = tensor(c.memory, i);
+        OK(ol_stream_wait(s, 0, &w, &err));
+        assert_int_equal(c.memory[(size_t)i * TENSOR_BYTES], 1);
+        ol_stream_release(s, 0, &w);
+    }
+    ol_stream_free(s);
+    assert_int_equal(c.n_told, N_TENSORS);
+    assert_int_equal(c.n_read, N_TENSORS);
+    assert_int_equal(c.n_released, N_TENSORS);
+    assert_int_equal(c.held, 0);
+    assert_true(c.most_held <= (int64_t)ROOM * TENSOR_BYTES);
+    for (int i = 0; i < N_TENSORS; i++)
+        assert_ptr_equal(c.told[i], c.memory + (size_t)i * TENSOR_BYTES);
+    free(c.memory);
+}
+
+/* Of a table the rows that are looked up, and in a small one what lies between. */
+static void test_rows(void **state)
+{
+    (void)state;
+    enum { N_ROWS = 4096, WIDTH = 1024 }; /* 8 MiB */
+    const int32_t ids[] = {7, 4095, 7, 5, 900, 901, 3000};
+    const int64_t n = sizeof ids / sizeof ids[0];
+    for (int small = 0; small < 2; small++) {
+        struct ol_error error = {0};
+        struct counting c = {.source = {&counts}, .mutex = PTHREAD_MUTEX_INITIALIZER};
+        c.memory = ol_xcalloc(N_ROWS, WIDTH * 2);
+        const struct ol_weight table =
+            ol_weight_plain(c.memory, OL_DTYPE_BF16, N_ROWS, WIDTH);
+        struct ol_stream *s = ol_stream_new((int64_t)N_ROWS * WIDTH * 2 * (small ? 4 : 3),
+                                            &c.source, &error);
+        assert_non_null(s);
+        ol_stream_expect_rows(s, &table, ids, n);
+        assert_int_equal(c.n_told, 4); /* 5 to 7, 900 to 901, 3000, 4095 */
+        OK(ol_stream_look_up(s, &table, ids, n, &err));
+        assert_int_equal(c.n_read, 4);
+        for (int64_t row = 0; row < N_ROWS; row++) {
+            bool wanted = false;
+            for (int64_t i = 0; i < n; i++)
+                wanted |= ids[i] == row;
+            wanted |= small && row == 6;
+            assert_int_equal(c.memory[row * WIDTH * 2], wanted);
+            assert_int_equal(c.memory[(row + 1) * WIDTH * 2 - 1], wanted);
+        }
+        ol_stream_free(s);
+        free(c.memory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ahead),  cmocka_unit_test(test_ahead_once),
         cmocka_unit_test(test_beside), cmocka_unit_test(test_readers),
-        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_bound),  cmocka_unit_test(test_source),
+        cmocka_unit_test(test_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
