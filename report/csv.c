@@ -185,4 +185,5 @@ static int check(const struct ol_report *report, struct ol_error *err)
                    table->name);
 }
 
-const struct ol_format ol_csv_format = {.name = "csv", .write = write, .check = check};
+const struct ol_format ol_csv_format = {
+    .name = "csv", .write = write, .check = check, .write_trend = ol_trend_csv};

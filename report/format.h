@@ -23,6 +23,8 @@ struct ol_format {
                    struct ol_error *err);
     /* The first result compared with the second, or NULL. */
     void (*write_diff)(const struct ol_report *report, FILE *out);
+    /* What becomes of several in their order, or NULL. */
+    void (*write_trend)(const struct ol_report *report, FILE *out);
 };
 extern const struct ol_format *const ol_formats[]; /* ends with NULL */
 extern const struct ol_format ol_html_format;
@@ -36,6 +38,9 @@ void ol_markdown_sections(const struct ol_report_results *r, int64_t top, FILE *
 void ol_diff_markdown(const struct ol_report *report, FILE *out);
 void ol_diff_html(const struct ol_report *report, FILE *out);
 void ol_html_survey(const struct ol_report *report, FILE *out);
+void ol_trend_markdown(const struct ol_report *report, FILE *out);
+void ol_trend_html(const struct ol_report *report, FILE *out);
+void ol_trend_csv(const struct ol_report *report, FILE *out);
 
 /* Formats that take --figure. */
 bool ol_svg_format_is(const struct ol_format *format);

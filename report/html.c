@@ -307,5 +307,7 @@ static void write(const struct ol_report *report, FILE *out)
         ol_html_survey(report, out);
 }
 
-const struct ol_format ol_html_format = {
-    .name = "html", .write = write, .write_diff = ol_diff_html};
+const struct ol_format ol_html_format = {.name = "html",
+                                         .write = write,
+                                         .write_diff = ol_diff_html,
+                                         .write_trend = ol_trend_html};

@@ -8,12 +8,17 @@
 #include "common/process.h"
 #include "report/format.h"
 #include "report/tables.h"
+#include "report/trend.h"
+
+/* The first operand may say what to do with the others. */
+enum mode { REPORT, DIFF, TREND, N_MODES };
+static const char *const words[N_MODES] = {[DIFF] = "diff", [TREND] = "trend"};
 
 struct command {
     const char *format, *output, *figure, *table;
     struct ol_texts labels;
     int64_t top;
-    bool diff;
+    enum mode mode;
 };
 
 static const char formats[] =
@@ -42,11 +47,12 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
     const struct ol_tool tool = {
         .name = "ol-report",
         .usage = "[options] [RESULTS.json]...\n"
-                 "       ol-report [options] diff A.json B.json",
+                 "       ol-report [options] diff A.json B.json\n"
+                 "       ol-report [options] trend A.json B.json...",
         .summary =
             "Print a report of a model from its results file, or compare several "
-            "models,\nor say what changed between two. Without a file, results are "
-            "read from\nstandard input.",
+            "models,\nor say what changed between two, or over several in their order. "
+            "Without\na file, results are read from standard input.",
         .options = options,
     };
     return ol_options_parse(&tool, argc, argv, files);
@@ -78,6 +84,24 @@ static bool print_lists(const struct command *c)
     return is(c->figure, "help") || is(c->table, "help");
 }
 
+static int check_trend(const struct command *c, const struct ol_format *format,
+                       size_t n_files)
+{
+    if (n_files < 2)
+        return ol_usage_error("trend needs two results files or more, found %zu",
+                              n_files);
+    if (c->figure == NULL && format->write_trend == NULL)
+        return ol_usage_error("trend is written as markdown, html, pdf or csv, or as a "
+                              "figure, not as %s",
+                              format->name);
+    if (c->figure != NULL && ol_trend_find(c->figure) == NULL)
+        return ol_usage_error("--figure: '%s' is none of trend; --figure help lists them",
+                              c->figure);
+    if (c->table != NULL)
+        return ol_usage_error("trend has one table: --table is for reports");
+    return 0;
+}
+
 /* The combinations that make sense; 2 after a usage error, else 0. */
 static int check_command(const struct command *c, const struct ol_format *format,
                          size_t n_files)
@@ -98,12 +122,12 @@ static int check_command(const struct command *c, const struct ol_format *format
     if (c->labels.n > (n_files > 0 ? n_files : 1))
         return ol_usage_error("--label: %zu labels for %zu files", c->labels.n,
                               n_files > 0 ? n_files : 1);
-    if (c->diff && n_files != 2)
+    if (c->mode == DIFF && n_files != 2)
         return ol_usage_error("diff needs two results files, found %zu", n_files);
-    if (c->diff && (format->write_diff == NULL || c->figure != NULL))
+    if (c->mode == DIFF && (format->write_diff == NULL || c->figure != NULL))
         return ol_usage_error("diff is written as markdown, html or pdf, not as %s",
                               format->name);
-    return 0;
+    return c->mode == TREND ? check_trend(c, format, n_files) : 0;
 }
 
 static int read_one(struct ol_report_results *r, const char *file, struct ol_error *err)
@@ -117,13 +141,30 @@ static int read_one(struct ol_report_results *r, const char *file, struct ol_err
     return ol_published_find(r->model->name, &r->published, err);
 }
 
-static int write_converted(const struct ol_format *format, const struct ol_report *report,
-                           bool diff, struct ol_atomic_file *file, struct ol_error *err)
+static void write_as(const struct command *c, const struct ol_format *format,
+                     const struct ol_report *report, FILE *out)
+{
+    switch (c->mode) {
+    case DIFF:
+        format->write_diff(report, out);
+        return;
+    case TREND:
+        (c->figure != NULL ? format->write : format->write_trend)(report, out);
+        return;
+    case REPORT:
+    case N_MODES:
+        format->write(report, out);
+    }
+}
+
+static int write_converted(const struct command *c, const struct ol_format *format,
+                           const struct ol_report *report, struct ol_atomic_file *file,
+                           struct ol_error *err)
 {
     FILE *written = tmpfile();
     if (written == NULL)
         return ol_fail_errno(err, "no temporary file");
-    (diff ? format->write_diff : format->write)(report, written);
+    write_as(c, format, report, written);
     const int status = format->convert(report, written, ol_atomic_stream(file), err);
     fclose(written);
     return status;
@@ -138,8 +179,8 @@ static int write_report(const struct command *c, const struct ol_format *format,
     if (file == NULL)
         return -1;
     if (format->convert == NULL) {
-        (c->diff ? format->write_diff : format->write)(report, ol_atomic_stream(file));
-    } else if (write_converted(format, report, c->diff, file, err) != 0) {
+        write_as(c, format, report, ol_atomic_stream(file));
+    } else if (write_converted(c, format, report, file, err) != 0) {
         ol_atomic_discard(file);
         return -1;
     }
@@ -178,11 +219,13 @@ static int run(struct command *c, const struct ol_texts *operands)
     const struct ol_format *format = find_format(c->format);
     if (format == NULL)
         return 2;
-    c->diff = operands->n > 0 && is(operands->items[0], "diff");
-    const size_t n = operands->n - (c->diff ? 1 : 0);
+    for (int mode = DIFF; mode < N_MODES; mode++)
+        if (operands->n > 0 && is(operands->items[0], words[mode]))
+            c->mode = (enum mode)mode;
+    const size_t n_words = c->mode != REPORT ? 1 : 0, n = operands->n - n_words;
     if (check_command(c, format, n) != 0)
         return 2;
-    if (print_report(c, format, operands->items + (c->diff ? 1 : 0), n, &err) == 0 &&
+    if (print_report(c, format, operands->items + n_words, n, &err) == 0 &&
         ol_stdout_close(&err) == 0)
         return 0;
     ol_warn("%s", err.text);

@@ -154,5 +154,7 @@ static void write(const struct ol_report *report, FILE *out)
         write_survey(report, out);
 }
 
-const struct ol_format ol_markdown_format = {
-    .name = "markdown", .write = write, .write_diff = ol_diff_markdown};
+const struct ol_format ol_markdown_format = {.name = "markdown",
+                                             .write = write,
+                                             .write_diff = ol_diff_markdown,
+                                             .write_trend = ol_trend_markdown};

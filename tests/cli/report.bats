@@ -628,3 +628,39 @@ SH
     section 'Inputs of the down projections' | grep -Eq '^\| +[0-9]+ \| (expert [0-9]+|shared expert|MLP) '
     "$REPORT" -f csv --table down_inputs planted.json | sed -n 1p | grep -q ',largest,column,share_of_median,'
 }
+
+@test "a trend over steps, sizes and files, from the files" {
+    cd "$BATS_TEST_TMPDIR"
+    make() { "$PYTHON" "$TESTS/tools/make_results.py" --layers 4 --experts 4 --width 64 "$@"; }
+    trend() { "$PYTHON" "$TESTS/oracle/trend.py" "$@"; }
+    make --seed 1 --label 'step 0' > a.json
+    make --seed 2 --label 'step 512' > b.json
+    make --seed 3 --label 'step 143k' --without massive --without super_experts --without llm_int8 --without perplexity > c.json
+    make --edge dense --label 'step 1.5k' > d.json
+    "$REPORT" -f csv trend c.json b.json a.json d.json > trend.csv
+    trend trend.csv 0=a.json 512=b.json 1500=d.json 143000=c.json
+    # Without labels their sizes tell them apart, or nothing does.
+    make --seed 1 --parameters 7000000000 > s.json
+    make --seed 2 --parameters 1400000000 > t.json
+    "$REPORT" -f csv trend s.json t.json > trend.csv
+    trend trend.csv 1.4=t.json 7=s.json
+    make --seed 2 --parameters 7000000000 > t.json
+    "$REPORT" -f csv trend t.json s.json > trend.csv
+    trend trend.csv 1=t.json 2=s.json
+    "$REPORT" trend a.json b.json d.json > trend.md
+    pairs() { "$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["llm_int8"]["pairs"]["count"])' $1; }
+    grep -q "^- pairs: from $(pairs a.json) (step 0) to $(pairs d.json) (step 1.5k)" trend.md
+    "$REPORT" -f html trend a.json b.json | grep -q 'id="figure-trend-kurtosis"'
+    "$REPORT" -f svg --figure trend-maxima trend a.json b.json | grep -q '^<svg'
+    # What only one has is no trend.
+    run "$REPORT" -f svg --figure trend-sinks trend a.json c.json
+    [ "$status" -eq 1 ]
+    [ "$output" = 'ol-report: --figure trend-sinks: fewer than two of the results have it' ]
+    run "$REPORT" trend a.json
+    [ "$status" -eq 2 ]
+    [[ "$output" == *'trend needs two results files or more, found 1'* ]]
+    for wrong in '-f json' '-f svg --figure onset' '-f csv --table router'; do
+        run "$REPORT" $wrong trend a.json b.json
+        [ "$status" -eq 2 ]
+    done
+}
