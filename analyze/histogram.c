@@ -8,16 +8,16 @@
 void ol_histogram_read(const struct ol_parts *parts, int i_layer,
                        enum ol_summary_site site, struct ol_histogram *h)
 {
-    int64_t *part = ol_xcalloc(OL_N_CODES, sizeof *part);
+    int64_t *of_file = ol_xcalloc(OL_N_CODES, sizeof *of_file);
     *h = (struct ol_histogram){
         .counts = ol_xcalloc(OL_N_CODES, sizeof *h->counts),
         .magnitudes = ol_xcalloc(OL_N_MAGNITUDES, sizeof *h->magnitudes),
     };
     for (int i = 0; i < parts->n_files; i++) {
-        const struct ol_activation_summary summary = {.histogram = part};
+        const struct ol_activation_summary summary = {.histogram = of_file};
         ol_activation_read_summary(parts->files[i], i_layer, site, &summary);
         for (int code = 0; code < OL_N_CODES; code++)
-            h->counts[code] += part[code];
+            h->counts[code] += of_file[code];
     }
     for (int code = 0; code < OL_N_CODES; code++)
         h->magnitudes[code & (int)OL_BF16_MAGNITUDE] += h->counts[code];
@@ -29,7 +29,7 @@ void ol_histogram_read(const struct ol_parts *parts, int i_layer,
     h->n_inf = h->magnitudes[OL_BF16_INFINITY];
     h->n_zero = h->magnitudes[0];
     h->n_finite = h->n - h->n_nan - h->n_inf;
-    free(part);
+    free(of_file);
 }
 
 void ol_histogram_clear(struct ol_histogram *h)

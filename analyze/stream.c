@@ -19,10 +19,10 @@ void ol_stream_open(const struct ol_parts *parts, struct ol_stream *s)
     };
     for (int l = 0; l < layout->n_layers; l++) {
         const struct ol_activation_layer *layer = &layout->layers[l];
-        const int n_parts = ol_activation_n_parts(layer, s->n_experts);
+        const int n_slots = ol_activation_n_slots(layer, s->n_experts);
         if (ol_stream_recorded(layer))
             s->layers[s->n_layers++] = (struct ol_stream_layer){
-                l, layer->number, layer, n_parts, OL_WRITES_PER_TOP + n_parts};
+                l, layer->number, layer, n_slots, OL_WRITES_PER_TOP + n_slots};
     }
 }
 
@@ -32,7 +32,7 @@ void ol_stream_clear(struct ol_stream *s)
     *s = (struct ol_stream){0};
 }
 
-/* A table of a sequence of any part. */
+/* A table of a sequence, of whichever file. */
 static const void *get(const struct ol_stream *s, int table, int l, int64_t sequence)
 {
     return ol_activation_get(s->parts->files[s->parts->file_of[sequence]], table,
@@ -64,22 +64,22 @@ const float *ol_stream_row(const struct ol_stream *s, int l, int64_t sequence,
 }
 
 int ol_stream_unit(const struct ol_stream *s, int l, int64_t sequence, int64_t position,
-                   int part)
+                   int slot)
 {
     const struct ol_activation_layer *layer = s->layers[l].layer;
     if (!layer->moe)
         return 0;
-    if (part == layer->top_k)
+    if (slot == layer->top_k)
         return layer->n_units - 1;
     const uint16_t *ids = get(s, OL_TABLE_ROUTER_IDS, l, sequence);
-    const int id = ids[position * layer->top_k + part];
+    const int id = ids[position * layer->top_k + slot];
     return id < s->n_experts ? id : -1;
 }
 
 double ol_stream_mlp(const struct ol_stream *s, int l, const float *row)
 {
     double sum = 0;
-    for (int i = 0; i < s->layers[l].n_parts; i++)
+    for (int i = 0; i < s->layers[l].n_slots; i++)
         sum += (double)row[OL_WRITES_PER_TOP + i];
     return sum;
 }

@@ -12,7 +12,7 @@ enum { OL_UNIT_ATTENTION = -1 };
 struct ol_stream_layer {
     int i_layer, number; /* index into the layout's layers; number in the model */
     const struct ol_activation_layer *layer;
-    int n_parts;   /* that write in the MLP, of a token */
+    int n_slots;   /* of a token: its routed experts, and what is not routed */
     int64_t width; /* values of a row */
 };
 
@@ -31,7 +31,7 @@ void ol_stream_open(const struct ol_parts *parts, struct ol_stream *s);
 void ol_stream_clear(struct ol_stream *s);
 
 /* Dimensions [OL_TOP_FEATURES] of a token after the l-th of the layers, and their rows
- * [OL_TOP_FEATURES][width]: value, what attention added, what each part of the MLP added.
+ * [OL_TOP_FEATURES][width]: value, what attention added, what each slot of the MLP added.
  * NaN: not known. A dimension of d_model or more is none. */
 const uint16_t *ol_stream_features(const struct ol_stream *s, int l, int64_t sequence,
                                    int64_t position);
@@ -42,11 +42,12 @@ const float *ol_stream_rows(const struct ol_stream *s, int l, int64_t sequence,
 const float *ol_stream_row(const struct ol_stream *s, int l, int64_t sequence,
                            int64_t position, int feature);
 
-/* Which unit of the MLP a part is, of a token; -1: an expert that the layer has not. */
+/* Which unit of the MLP is in a slot, of a token; -1: an expert that the layer has not.
+ */
 int ol_stream_unit(const struct ol_stream *s, int l, int64_t sequence, int64_t position,
-                   int part);
+                   int slot);
 
-/* What all parts of the MLP added together; NaN: of one it is not known. */
+/* What all slots of the MLP added together; NaN: of one it is not known. */
 double ol_stream_mlp(const struct ol_stream *s, int l, const float *row);
 
 /* Whether no layer is missing between the l-th and the one before it, of which there is

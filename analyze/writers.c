@@ -228,9 +228,9 @@ static void take_row(struct answer *k, int l, double sign, struct onset *onset)
             look_for_onset(onset, l, sign * attention);
     }
     weigh(k, before_mlp(l), &before, &after);
-    for (int part = 0; part < k->s->layers[l].n_parts; part++) {
-        const double write = (double)row[OL_WRITES_PER_TOP + part];
-        const int unit = ol_stream_unit(k->s, l, k->sequence, k->position, part);
+    for (int slot = 0; slot < k->s->layers[l].n_slots; slot++) {
+        const double write = (double)row[OL_WRITES_PER_TOP + slot];
+        const int unit = ol_stream_unit(k->s, l, k->sequence, k->position, slot);
         if (!isfinite(write) || unit < 0)
             continue;
         add_write(k->of[l] + 1 + unit, write, before, after);

@@ -56,7 +56,7 @@ enum ol_summary_site ol_summary_site_of(enum ol_site site)
                                     : OL_N_SUMMARY_SITES;
 }
 
-int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts)
+int ol_activation_n_slots(const struct ol_activation_layer *layer, int64_t n_experts)
 {
     return layer->moe ? layer->top_k + (layer->n_units > n_experts) : 1;
 }

@@ -38,7 +38,7 @@ enum ol_summary_site ol_summary_site_of(enum ol_site site);
 enum {
     OL_TOP_FEATURES = 4,    /* kept of every token's stream */
     OL_NO_FEATURE = 0xffff, /* fewer than that many dimensions */
-    OL_WRITES_PER_TOP = 2,  /* value and attention, before the parts of the MLP */
+    OL_WRITES_PER_TOP = 2,  /* value and attention, before the slots of the MLP */
 };
 
 /* Inputs of products whose squares are summed up for an importance matrix, beside those
@@ -167,7 +167,7 @@ int64_t ol_activation_n_inputs(int64_t n_experts, enum ol_input input);
 
 /* Parts that write into the stream in the layer's MLP, as a token sees it: its top_k
  * experts in the order of their slots and, last, the shared one; or the dense MLP. */
-int ol_activation_n_parts(const struct ol_activation_layer *layer, int64_t n_experts);
+int ol_activation_n_slots(const struct ol_activation_layer *layer, int64_t n_experts);
 
 struct ol_activation_layout {
     int64_t n_sequences, n_tokens, d_model; /* n_tokens: the longest sequence */

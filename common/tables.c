@@ -164,7 +164,7 @@ static int64_t size_of(const struct ol_activation_content *c,
     case CONTRIBUTION:
         return (int64_t)OL_TOP_FEATURES *
                (OL_WRITES_PER_TOP +
-                ol_activation_n_parts(layer, c->info.model.n_experts));
+                ol_activation_n_slots(layer, c->info.model.n_experts));
     case COMPONENT:
         return layer->n_units;
     case COMPONENT_COLUMN:

@@ -31,9 +31,9 @@ void ol_axis_include(struct ol_axis *a, const double *values, long n)
 /* 1, 2 or 5 times a power of ten that is not below x. */
 static double round_step(double x)
 {
-    const double unit = pow(10, floor(log10(x)));
-    const double part = x / unit;
-    return unit * (part <= 1.0001 ? 1 : part <= 2.0001 ? 2 : part <= 5.0001 ? 5 : 10);
+    const double power = pow(10, floor(log10(x)));
+    const double share = x / power;
+    return power * (share <= 1.0001 ? 1 : share <= 2.0001 ? 2 : share <= 5.0001 ? 5 : 10);
 }
 
 void ol_axis_round(struct ol_axis *a, bool from_zero)
@@ -68,17 +68,17 @@ double ol_axis_first(const struct ol_axis *a)
 double ol_axis_at(const struct ol_axis *a, double value)
 {
     const double first = ol_axis_first(a);
-    double part;
+    double share;
     if (a->zero && value == 0)
         return a->start + (first - a->start) / 4;
     if (isnan(value) || (a->log && value <= 0))
         return NAN;
     if (a->log)
-        part = (log(bounded(value, true)) - log(a->low)) / (log(a->high) - log(a->low));
+        share = (log(bounded(value, true)) - log(a->low)) / (log(a->high) - log(a->low));
     else
-        part = (bounded(value, false) - a->low) / (a->high - a->low);
-    part = part < 0 ? 0 : part > 1 ? 1 : part;
-    return first + part * (a->end - first);
+        share = (bounded(value, false) - a->low) / (a->high - a->low);
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    return first + share * (a->end - first);
 }
 
 static int log_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
@@ -92,14 +92,14 @@ static int log_ticks(const struct ol_axis *a, double ticks[OL_MAX_TICKS])
                       : decades > 12 ? 4
                       : decades > 7  ? 2
                                      : 1;
-    static const double parts[] = {1, 2, 5};
+    static const double steps[] = {1, 2, 5};
     const int n_parts = decades <= 2.6 ? 3 : 1;
     int n = 0;
     for (int e = first; e <= last; e += every)
         for (int p = 0; p < n_parts && n < OL_MAX_TICKS; p++)
-            if (parts[p] * pow(10, e) >= a->low * 0.9999 &&
-                parts[p] * pow(10, e) <= a->high * 1.0001)
-                ticks[n++] = parts[p] * pow(10, e);
+            if (steps[p] * pow(10, e) >= a->low * 0.9999 &&
+                steps[p] * pow(10, e) <= a->high * 1.0001)
+                ticks[n++] = steps[p] * pow(10, e);
     return n;
 }
 

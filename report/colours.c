@@ -5,9 +5,9 @@
 
 #include <math.h>
 
-int ol_colours_level(double part)
+int ol_colours_level(double share)
 {
-    const int level = (int)(part * OL_COLOUR_LEVELS);
+    const int level = (int)(share * OL_COLOUR_LEVELS);
     return level < 0 ? 0 : level >= OL_COLOUR_LEVELS ? OL_COLOUR_LEVELS - 1 : level;
 }
 

@@ -9,7 +9,7 @@ enum { OL_COLOUR_LEVELS = 32, OL_SERIES_COLOURS = 4 };
 
 /* 0..1 (clipped) to a level of the scale, class "c0".."c31" in a figure: more is darker
  * on a light page, brighter on a dark one. */
-int ol_colours_level(double part);
+int ol_colours_level(double share);
 
 /* CSS rules of the classes that figures use. */
 void ol_colours_css(FILE *out, bool dark);

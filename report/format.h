@@ -33,7 +33,7 @@ extern const struct ol_format ol_html_format;
  * returns NULL. The caller frees. */
 char *ol_report_warning(const struct ol_report_results *r, int *state);
 
-/* The sections of neutral parts (section.h). */
+/* The sections of neutral elements (section.h). */
 void ol_markdown_sections(const struct ol_report_results *r, int64_t top, FILE *out);
 void ol_diff_markdown(const struct ol_report *report, FILE *out);
 void ol_diff_html(const struct ol_report *report, FILE *out);

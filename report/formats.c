@@ -24,13 +24,13 @@ const struct ol_format *const ol_formats[] = {
 char *ol_report_parameters(int64_t n)
 {
     static const struct {
-        double unit;
+        double divisor;
         const char *name;
-    } units[] = {{1e12, " T"}, {1e9, " B"}, {1e6, " M"}, {1e3, " K"}, {1, ""}};
+    } sizes[] = {{1e12, " T"}, {1e9, " B"}, {1e6, " M"}, {1e3, " K"}, {1, ""}};
     int i = 0;
-    while (i < 4 && (double)n < units[i].unit)
+    while (i < 4 && (double)n < sizes[i].divisor)
         i++;
-    return ol_xasprintf("%.3g%s", (double)n / units[i].unit, units[i].name);
+    return ol_xasprintf("%.3g%s", (double)n / sizes[i].divisor, sizes[i].name);
 }
 
 char *ol_report_run(const struct ol_report_results *r)

@@ -26,7 +26,7 @@ struct ol_column {
      * element, or how many it has. "#" is the element's index, "#1" that from 1; ":unit"
      * and "writer:unit" are made of several fields (rows.c). */
     const char *key;
-    const char *title; /* for people, with the unit */
+    const char *title; /* for people, with what it is measured in */
     enum ol_column_kind kind;
 };
 

@@ -92,7 +92,7 @@ static char *tip_of(const struct ol_heatmap *m, long row, long column)
                         m->column_names != NULL ? m->column_names[column] : c, m->y_title,
                         m->row_names != NULL ? m->row_names[row] : r,
                         ol_text_magnitude(m->values[row * m->n_columns + column]).text,
-                        m->unit);
+                        m->suffix);
 }
 
 /* The level of a value's colour, or -1: there is no value. */

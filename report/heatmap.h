@@ -15,8 +15,8 @@ struct ol_heatmap {
     const char *const *column_names; /* or NULL: 0, 1, ... Borrowed */
     const char *const *row_names;
     const char *x_title, *y_title;
-    const char *scale_title; /* what a colour means, with its unit */
-    const char *unit;        /* behind a value in tooltips: " bits", or "" */
+    const char *scale_title; /* what a colour means, and in what it is measured */
+    const char *suffix;      /* behind a value in tooltips: " bits", or "" */
     const char *missing;     /* what a cell without a value means */
     bool log;
     double low, high;             /* of the scale; both 0: of the values */

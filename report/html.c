@@ -206,7 +206,7 @@ static void put_summary(const struct ol_report_results *r, FILE *out)
     put_published(r, out);
 }
 
-/* ---- sections of neutral parts ---- */
+/* ---- sections of neutral elements ---- */
 
 static void say(struct ol_section_out *to, const char *text)
 {

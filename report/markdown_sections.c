@@ -1,4 +1,4 @@
-/* The sections of a Markdown report: neutral parts (section.h) as text. */
+/* The sections of a Markdown report: neutral elements (section.h) as text. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* A section of a report, written once: its parts (sentences, figures, tables) are
+/* A section of a report, written once: its elements (sentences, figures, tables) are
  * neutral, and each format that has sections shows them in its way. A section is a file
  * in blocks/ and a line in sections.c; its tables and figures are listed, drawn and
  * written as CSV like all others. */
@@ -27,7 +27,7 @@ extern const struct ol_section *const ol_sections[]; /* ends with NULL */
 /* Sentences of one kind: more would be a list, which tables are better at. */
 enum { OL_SECTION_SENTENCES = 8 };
 
-/* ---- parts ---- */
+/* ---- elements ---- */
 
 /* A paragraph. */
 void ol_section_say(struct ol_section_out *to, const char *format, ...)
@@ -73,7 +73,7 @@ struct ol_section_out {
     const struct ol_report_results *r;
     int64_t top;
     FILE *out;
-    bool in_list; /* the last part was an item */
+    bool in_list; /* the last element was an item */
 };
 extern const struct ol_section_format ol_html_section_format, ol_markdown_section_format;
 

@@ -90,13 +90,14 @@ static char *made(const struct ol_attributed_feature *f)
     const struct ol_stream_writer *w = f->made_by.items;
     if (f->made_by.n == 0 || !known(w->who.layer))
         return ol_xstrdup("no writer is known");
-    char *unit = ol_table_unit(w->who.kind, w->who.expert), *part = as_far_as_known(f, w);
+    char *unit = ol_table_unit(w->who.kind, w->who.expert),
+         *known_on = as_far_as_known(f, w);
     char *text =
         ol_xasprintf("%s at layer %" PRId64 " by %s: %s of %s (%s %%%s)",
                      w->share >= most_of_it ? "made" : "made by many, the largest part",
                      w->who.layer, unit, amount(w->sum).text, amount(f->magnitude).text,
-                     ol_text_percent(w->share).text, part);
-    free(part);
+                     ol_text_percent(w->share).text, known_on);
+    free(known_on);
     free(unit);
     return text;
 }
@@ -108,11 +109,12 @@ static char *erased(const struct ol_attributed_feature *f)
         return ol_xstrdup("");
     if (f->erased_by.n == 0 || !known(w->who.layer) || !(w->share <= -worth_a_word))
         return ol_xstrdup("; erased by none of the recorded writes");
-    char *unit = ol_table_unit(w->who.kind, w->who.expert), *part = as_far_as_known(f, w);
-    char *text =
-        ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%%s)", w->who.layer,
-                     unit, amount(w->sum).text, ol_text_percent(-w->share).text, part);
-    free(part);
+    char *unit = ol_table_unit(w->who.kind, w->who.expert),
+         *known_on = as_far_as_known(f, w);
+    char *text = ol_xasprintf("; erased at layer %" PRId64 " by %s: %s (%s %%%s)",
+                              w->who.layer, unit, amount(w->sum).text,
+                              ol_text_percent(-w->share).text, known_on);
+    free(known_on);
     free(unit);
     return text;
 }

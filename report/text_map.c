@@ -6,13 +6,13 @@
 
 #include "common/error.h"
 
-char ol_text_map_tenths(double part)
+char ol_text_map_tenths(double share)
 {
-    if (isnan(part))
+    if (isnan(share))
         return ' ';
-    if (part <= 0)
+    if (share <= 0)
         return '.';
-    return part >= 1 ? '#' : (char)('0' + (int)(10 * part));
+    return share >= 1 ? '#' : (char)('0' + (int)(10 * share));
 }
 
 char ol_text_map_halvings(double value, double largest)

@@ -16,8 +16,8 @@ struct ol_text_map {
 };
 void ol_text_map_print(const struct ol_text_map *map, FILE *out);
 
-/* A part of a whole: '.' none, 0 to 9 tenths, rounded down, '#' all; ' ' for NAN. */
-char ol_text_map_tenths(double part);
+/* A share of all: '.' none, 0 to 9 tenths, rounded down, '#' all; ' ' for NAN. */
+char ol_text_map_tenths(double share);
 /* Against the largest of the map: 9 within a factor of 2 of it, 8 within 4, and so on; 0
  * also for less, '.' for none. */
 char ol_text_map_halvings(double value, double largest);

@@ -1,4 +1,4 @@
-/* Which parts of the model write the dimensions that matter, each asked about its own
+/* Which components write the dimensions that matter, each asked about its own
  * tokens (events of writers.h): the massive dimensions, the outlier features, and, over
  * all tokens on which they are among the largest, these and those that are most often a
  * token's largest near the end. */
@@ -17,12 +17,12 @@ enum {
     MAX_QUESTIONS = MAX_MASSIVE + MAX_OUTLIERS + MAX_FEATURES,
     MAX_WRITERS = 16, /* of each list; the others are summed up */
     MAX_TOKENS = 8,
-    MAX_FOLLOWED = 8, /* entries whose writes are told layer by layer */
+    MAX_FOLLOWED = 8, /* entries whose contributions are told layer by layer */
     NO_SLOT = -1,
 };
 
-/* Which part of the recorded layers counts as the end. */
-enum { LAST_PARTS = 4 };
+/* The end is one layer in so many, the last. */
+enum { LAST_ONE_IN = 4 };
 
 /* Gathered from tensors: which tokens have an occurrence of an outlier feature, where. */
 struct gathered {
@@ -132,7 +132,7 @@ static int by_count(const void *a, const void *b)
 static void count_tops(const struct ol_parts *parts, const struct ol_stream *s,
                        struct count *counts)
 {
-    const int first = s->n_layers - (s->n_layers + LAST_PARTS - 1) / LAST_PARTS;
+    const int first = s->n_layers - (s->n_layers + LAST_ONE_IN - 1) / LAST_ONE_IN;
     for (int l = 0; l < s->n_layers; l++)
         for (int64_t k = 0; k < parts->n_sequences; k++) {
             const uint16_t *features = ol_stream_features(s, l, k, 0);

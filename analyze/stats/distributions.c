@@ -10,11 +10,11 @@
 
 enum { FIRST_EXPONENT = -24, N_EXPONENTS = 40, N_LEVELS = 7 };
 
-/* A level p = 1 - 1 / parts (0: p = 1) is reached by n - floor(n / parts) of n values:
+/* A level p = 1 - 1 / one_in (0: p = 1) is reached by n - floor(n / one_in) of n values:
  * in integers, for 0.9 is no binary number. */
 static const struct level {
     double p;
-    int64_t parts;
+    int64_t one_in;
 } levels[N_LEVELS] = {
     {0.5, 2},        {0.9, 10},         {0.99, 100}, {0.999, 1000},
     {0.9999, 10000}, {0.99999, 100000}, {1, 0},
@@ -50,7 +50,7 @@ static struct moments moments_of(const struct ol_histogram *h)
 static void describe_magnitudes(const struct ol_histogram *h, double *magnitudes)
 {
     for (int i = 0; i < N_LEVELS; i++) {
-        const int64_t above = levels[i].parts > 0 ? h->n_finite / levels[i].parts : 0;
+        const int64_t above = levels[i].one_in > 0 ? h->n_finite / levels[i].one_in : 0;
         magnitudes[i] = ol_histogram_magnitude(h, h->n_finite - above);
     }
 }

@@ -1,5 +1,5 @@
 /* From a massive dimension of the stream to what the norms make of it on the same tokens,
- * and to the part of the model that makes it. */
+ * and to the component that makes it. */
 #include <math.h>
 #include <stdlib.h>
 

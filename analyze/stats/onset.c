@@ -99,7 +99,7 @@ static int site_before(const struct ol_features *f, const struct at *at, int sit
     return -1;
 }
 
-/* What has grown since then: the norm's gain, or the dimension's part of the stream,
+/* What has grown since then: the norm's gain, or the dimension's share of the stream,
  * which is the rest of what the normed value has grown by. */
 static struct ol_onset_cause *describe_cause(const struct ol_features *f,
                                              const struct at *at, int site,

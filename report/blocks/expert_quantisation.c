@@ -98,7 +98,7 @@ static void draw_expert_quantisation(const struct ol_report_results *r,
                                    .y_title = "expert",
                                    .scale_title =
                                        "relative error of INT8 with a scale per token, %",
-                                   .unit = " %",
+                                   .suffix = " %",
                                    .missing = "no tokens, or no experts",
                                    .log = true};
     ol_heatmap_draw(c, &map);

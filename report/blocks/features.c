@@ -205,7 +205,7 @@ static void draw_features(const struct ol_report_results *r, const struct ol_can
                                    .x_title = "layer",
                                    .y_title = "feature",
                                    .scale_title = "largest |x| of the normed stream",
-                                   .unit = "",
+                                   .suffix = "",
                                    .missing = "below the threshold everywhere",
                                    .log = true,
                                    .row_height = 15,

@@ -226,7 +226,7 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
                              .row_names = (const char *const *)names,
                              .x_title = "layer",
                              .y_title = "",
-                             .unit = " %",
+                             .suffix = " %",
                              .missing = "not computed",
                              .low = 100 * all.low,
                              .high = 100 * all.high,

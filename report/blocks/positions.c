@@ -288,7 +288,7 @@ static void draw_feature_positions(const struct ol_report_results *r,
     struct ol_heatmap map = by_position(&names, rows, columns, values);
     map.y_title = "feature";
     map.scale_title = "tokens with an occurrence, %";
-    map.unit = " %";
+    map.suffix = " %";
     map.row_height = 15;
     map.row_every = 1;
     fit(&map);
@@ -339,7 +339,7 @@ static void draw_site_positions(const struct ol_report_results *r,
     struct ol_heatmap map = by_position(&names, rows, columns, values);
     map.y_title = "site";
     map.scale_title = "occurrences per token";
-    map.unit = "";
+    map.suffix = "";
     map.log = true;
     ol_heatmap_draw(c, &map);
     free_names(&names);

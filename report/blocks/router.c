@@ -70,7 +70,7 @@ static void draw_load(const struct ol_report_results *r, const struct ol_canvas 
                                    .x_title = "layer",
                                    .y_title = "expert",
                                    .scale_title = "tokens, times an even share",
-                                   .unit = " x an even share",
+                                   .suffix = " x an even share",
                                    .missing = "never chosen, or no experts",
                                    .log = true,
                                    .low = 0.1,

@@ -133,7 +133,7 @@ static void draw_experts(const struct ol_report_results *r, const struct ol_canv
         .x_title = "layer",
         .y_title = "expert",
         .scale_title = "largest |output| of down_proj (rings: super experts)",
-        .unit = "",
+        .suffix = "",
         .missing = "no tokens",
         .log = true,
         .marked = marked};

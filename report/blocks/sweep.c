@@ -104,7 +104,7 @@ static void draw_sweep(const struct ol_report_results *r, const struct ol_canvas
                                    .x_title = "positions at least",
                                    .y_title = "sites at least",
                                    .scale_title = title,
-                                   .unit = " features",
+                                   .suffix = " features",
                                    .missing = "none",
                                    .log = true,
                                    .row_height = 17,

@@ -98,7 +98,7 @@ static bool has_uncertainty(const struct ol_report_results *r)
 }
 
 struct interval_row {
-    const char *name, *unit;
+    const char *name, *suffix;
     const struct ol_interval *interval;
     double factor;
 };
@@ -125,11 +125,11 @@ static void draw_interval(FILE *out, const struct interval_row *row, double top)
         const double low = ol_axis_at(&axis, i->low), high = ol_axis_at(&axis, i->high);
         ol_svg_rect(out, low, y - 4, fmax(1, high - low), 8, "c10", NULL);
         ol_svg_text(out, 180, y + 4, 's', "", "%.4g%s [%.4g, %.4g]",
-                    row->factor * i->value, row->unit, row->factor * i->low,
+                    row->factor * i->value, row->suffix, row->factor * i->low,
                     row->factor * i->high);
     } else {
         ol_svg_text(out, 180, y + 4, 's', "", "%.4g%s", row->factor * i->value,
-                    row->unit);
+                    row->suffix);
     }
     ol_svg_circle(out, ol_axis_at(&axis, i->value), y, 5, "f1", NULL);
 }
