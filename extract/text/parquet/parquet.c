@@ -177,11 +177,12 @@ static int read_header(struct ol_parquet *p, struct ol_page_header *h,
     for (size_t n = WINDOW_BYTES;; n *= 2) {
         const bool is_all = (int64_t)n >= left;
         /* What came along with the page before may do. */
-        const size_t there = w->n - w->at;
-        struct ol_thrift t = {.bytes = w->bytes + w->at, .n = there};
-        if (there > 0)
+        struct ol_thrift t = {.state = OL_THRIFT_SHORT};
+        if (w->n > w->at) {
+            t = (struct ol_thrift){.bytes = w->bytes + w->at, .n = w->n - w->at};
             *h = ol_page_header_read(&t);
-        if (there == 0 || t.state == OL_THRIFT_SHORT) {
+        }
+        if (t.state == OL_THRIFT_SHORT) {
             if (fetch(p, is_all ? (size_t)left : n, err) != 0)
                 return -1;
             t = (struct ol_thrift){.bytes = w->bytes + w->at, .n = w->n - w->at};
