@@ -116,19 +116,26 @@ for paragraph in open("text.txt").read().split("\n\n"):
     "$PYTHON" - "$EXTRACT" "$ROOT/data/models" <<'EOF'
 import glob, json, subprocess, sys
 extract, folder = sys.argv[1:]
-told = {}
+told, chosen = {}, {}
 for line in open(folder + "/README.md"):
     cells = [cell.strip() for cell in line.split("|")]
-    if len(cells) == 7 and cells[2].endswith(" B"):
-        told[cells[1]] = cells[2:5] + [float(cells[5].split()[0])]
+    if len(cells) == 9 and cells[2].endswith(" B"):
+        told[cells[1]] = cells[2:7] + [float(cells[7].split()[0])]
+for line in open(folder + "/../../README.md"):
+    cells = [cell.strip() for cell in line.split("|")]
+    if len(cells) == 7 and cells[2].endswith(" GB"):
+        chosen[cells[1]] = cells[2:6]
+assert len(chosen) == 6 and all(told[name][2:5] + ["%.1f GB" % told[name][5]] == chosen[name] for name in chosen), chosen
 for path in glob.glob(folder + "/*.json"):
     plan = json.loads(subprocess.run([extract, "--plan", "--threads", "2", "--backend", "cpu", path],
                                      check=True, capture_output=True).stdout)
     model = plan["model"]
-    total, active, disk, least = told.pop(model["name"])
+    total, active, disk, streamed, run, least = told.pop(model["name"])
     assert total == "%.1f B" % (model["total_parameters"] / 1e9), model["name"]
     assert active == "%.1f B" % (model["active_parameters"] / 1e9), model["name"]
     assert disk == "%.1f GB" % (plan["weights"]["bytes"]["total"] / 1e9), model["name"]
+    assert streamed == "%.1f GB" % (plan["run"]["bytes_read"] / 1e9), model["name"]
+    assert run == "%.1f GB" % (plan["run"]["disk_bytes"] / 1e9), model["name"]
     found = plan["memory"]["least_ram_bytes"] / 1e9
     assert abs(found - least) <= 0.1 + 0.1 * least, (model["name"], found, least)
 assert told == {}, told
