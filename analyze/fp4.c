@@ -10,7 +10,7 @@ enum { MXFP4_BLOCK = 32, NVFP4_BLOCK = 16 };
 
 /* What the largest scale of a block is: of four over six such that half as much again is
  * a number of E4M3 too. */
-static const float four_over_six_largest = 256, four = 4;
+static const float four_over_six_largest = 256, smaller_largest = 4;
 static const float least_scale = 0x1p-90f;
 
 const char *ol_fp4_name(enum ol_fp4 format)
@@ -72,67 +72,91 @@ static inline float scale_of(float largest, float most, float over)
 static inline void to_fp4(const float *restrict x, int64_t n, float scale,
                           float *restrict q)
 {
-    if (scale > least_scale)
-        for (int64_t i = 0; i < n; i++)
-            q[i] = ol_e2m1_round(x[i] / scale) * scale;
-    else
-        memset(q, 0, (size_t)n * sizeof *q);
+    const float divisor = scale > least_scale ? scale : INFINITY;
+    for (int64_t i = 0; i < n; i++)
+        q[i] = ol_e2m1_round(x[i] / divisor) * scale;
 }
 
-/* As many blocks as lie in n <= NVFP4_RUN values: first their scales, side by side. */
+/* As many blocks as lie in n <= NVFP4_RUN values: first what is the largest of each, and
+ * their scales, side by side. */
 enum { NVFP4_RUN = 64 * NVFP4_BLOCK };
-static void nvfp4_run(const float *restrict x, int64_t n, float over, float *restrict q)
+static void find_largest(const float *restrict x, int64_t n, float *restrict largest)
 {
-    float scales[NVFP4_RUN / NVFP4_BLOCK];
     const int64_t whole = n / NVFP4_BLOCK, left = n % NVFP4_BLOCK;
     for (int64_t i = 0; i < whole; i++)
-        scales[i] = ol_largest_magnitude(x + i * NVFP4_BLOCK, NVFP4_BLOCK);
+        largest[i] = ol_largest_magnitude(x + i * NVFP4_BLOCK, NVFP4_BLOCK);
     if (left > 0)
-        scales[whole] = ol_largest_magnitude(x + whole * NVFP4_BLOCK, left);
-    for (int64_t i = 0; i < whole + (left > 0); i++)
-        scales[i] = scale_of(scales[i], ol_e2m1_largest, over);
+        largest[whole] = ol_largest_magnitude(x + whole * NVFP4_BLOCK, left);
+}
+
+static void find_scales(const float *restrict largest, int64_t n, float most, float over,
+                        float *restrict scales)
+{
+    for (int64_t i = 0; i < (n + NVFP4_BLOCK - 1) / NVFP4_BLOCK; i++)
+        scales[i] = scale_of(largest[i], most, over);
+}
+
+static void nvfp4_run(const float *restrict x, int64_t n, float over, float *restrict q)
+{
+    float largest[NVFP4_RUN / NVFP4_BLOCK], scales[NVFP4_RUN / NVFP4_BLOCK];
+    const int64_t whole = n / NVFP4_BLOCK, left = n % NVFP4_BLOCK;
+    find_largest(x, n, largest);
+    find_scales(largest, n, ol_e2m1_largest, over, scales);
     for (int64_t i = 0; i < whole; i++)
         to_fp4(x + i * NVFP4_BLOCK, NVFP4_BLOCK, scales[i], q + i * NVFP4_BLOCK);
     if (left > 0)
         to_fp4(x + whole * NVFP4_BLOCK, left, scales[whole], q + whole * NVFP4_BLOCK);
 }
 
-static void to_nvfp4(const float *restrict x, int64_t n, float over, float *restrict q)
-{
-    for (int64_t i = 0; i < n; i += NVFP4_RUN)
-        nvfp4_run(x + i, n - i < NVFP4_RUN ? n - i : NVFP4_RUN, over, q + i);
-}
-
 /* ---- four over six ---- */
 
+/* Halves are added to each other: sums of one block need not wait for each other. */
 static inline float squares_off(const float *restrict x, const float *restrict q,
                                 int64_t n)
 {
-    float sum = 0;
+    float squares[NVFP4_BLOCK] = {0};
     for (int64_t i = 0; i < n; i++)
-        sum += (q[i] - x[i]) * (q[i] - x[i]);
-    return sum;
+        squares[i] = (q[i] - x[i]) * (q[i] - x[i]);
+    for (int i = 0; i < 8; i++)
+        squares[i] += squares[i + 8];
+    for (int i = 0; i < 4; i++)
+        squares[i] += squares[i + 4];
+    return (squares[0] + squares[2]) + (squares[1] + squares[3]);
 }
 
-static inline void four_over_six_block(const float *restrict x, int64_t n, float over,
-                                       float *restrict q)
+static inline void better_block(const float *restrict x, int64_t n, float six, float four,
+                                float *restrict q)
 {
-    float fours[NVFP4_BLOCK];
-    const float most = ol_largest_magnitude(x, n);
-    to_fp4(x, n, scale_of(most, ol_e2m1_largest, over), q);
-    to_fp4(x, n, scale_of(most, four, over), fours);
-    if (squares_off(x, fours, n) < squares_off(x, q, n))
-        memcpy(q, fours, (size_t)n * sizeof *q);
+    float other[NVFP4_BLOCK];
+    to_fp4(x, n, six, q);
+    to_fp4(x, n, four, other);
+    const bool better = squares_off(x, other, n) < squares_off(x, q, n);
+    for (int64_t i = 0; i < n; i++)
+        q[i] = better ? other[i] : q[i];
 }
 
-static void to_four_over_six(const float *restrict x, int64_t n, float over,
-                             float *restrict q)
+static void four_over_six_run(const float *restrict x, int64_t n, float over,
+                              float *restrict q)
 {
-    int64_t i = 0;
-    for (; i + NVFP4_BLOCK <= n; i += NVFP4_BLOCK)
-        four_over_six_block(x + i, NVFP4_BLOCK, over, q + i);
-    if (i < n)
-        four_over_six_block(x + i, n - i, over, q + i);
+    float largest[NVFP4_RUN / NVFP4_BLOCK], sixes[NVFP4_RUN / NVFP4_BLOCK],
+        fours[NVFP4_RUN / NVFP4_BLOCK];
+    const int64_t whole = n / NVFP4_BLOCK, left = n % NVFP4_BLOCK;
+    find_largest(x, n, largest);
+    find_scales(largest, n, ol_e2m1_largest, over, sixes);
+    find_scales(largest, n, smaller_largest, over, fours);
+    for (int64_t i = 0; i < whole; i++)
+        better_block(x + i * NVFP4_BLOCK, NVFP4_BLOCK, sixes[i], fours[i],
+                     q + i * NVFP4_BLOCK);
+    if (left > 0)
+        better_block(x + whole * NVFP4_BLOCK, left, sixes[whole], fours[whole],
+                     q + whole * NVFP4_BLOCK);
+}
+
+static void by_runs(void (*run)(const float *x, int64_t n, float over, float *q),
+                    const float *x, int64_t n, float over, float *q)
+{
+    for (int64_t i = 0; i < n; i += NVFP4_RUN)
+        run(x + i, n - i < NVFP4_RUN ? n - i : NVFP4_RUN, over, q + i);
 }
 
 void ol_fp4_round(enum ol_fp4 format, float largest, const float *x, int64_t n, float *q)
@@ -143,10 +167,11 @@ void ol_fp4_round(enum ol_fp4 format, float largest, const float *x, int64_t n, 
     }
     switch (format) {
     case OL_FP4_NVFP4:
-        to_nvfp4(x, n, ol_e4m3_largest * ol_e2m1_largest / largest, q);
+        by_runs(nvfp4_run, x, n, ol_e4m3_largest * ol_e2m1_largest / largest, q);
         return;
     case OL_FP4_FOUR_OVER_SIX:
-        to_four_over_six(x, n, four_over_six_largest * ol_e2m1_largest / largest, q);
+        by_runs(four_over_six_run, x, n,
+                four_over_six_largest * ol_e2m1_largest / largest, q);
         return;
     case OL_FP4_MXFP4_FLOOR:
         to_mxfp4(x, n, false, q);

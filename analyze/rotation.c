@@ -50,18 +50,39 @@ void ol_rotor_free(struct ol_rotor *r)
     free(r);
 }
 
-/* Without its factor, of n (a power of two) groups of `width` columns. */
-static void hadamard(float *restrict x, int64_t n, int64_t width)
+/* Two stages of sums and differences at once: a value is fetched half as often. */
+static void two_stages(float *restrict x, int64_t n, int64_t half)
 {
-    for (int64_t half = width; half < n * width; half *= 2)
-        for (int64_t i = 0; i < n * width; i += 2 * half) {
-            float *restrict a = x + i, *restrict b = x + i + half;
-            for (int64_t k = 0; k < half; k++) {
-                const float sum = a[k] + b[k], difference = a[k] - b[k];
-                a[k] = sum;
-                b[k] = difference;
-            }
+    for (int64_t i = 0; i < n; i += 4 * half)
+        for (int64_t k = i; k < i + half; k++) {
+            const float a = x[k], b = x[k + half], c = x[k + 2 * half],
+                        d = x[k + 3 * half], sum = a + b, difference = a - b,
+                        more = c + d, less = c - d;
+            x[k] = sum + more;
+            x[k + half] = difference + less;
+            x[k + 2 * half] = sum - more;
+            x[k + 3 * half] = difference - less;
         }
+}
+
+static void one_stage(float *restrict x, int64_t n, int64_t half)
+{
+    for (int64_t i = 0; i < n; i += 2 * half)
+        for (int64_t k = i; k < i + half; k++) {
+            const float sum = x[k] + x[k + half], difference = x[k] - x[k + half];
+            x[k] = sum;
+            x[k + half] = difference;
+        }
+}
+
+/* Without its factor, of n (a power of two) groups of `width` columns. */
+static void hadamard(float *x, int64_t n, int64_t width)
+{
+    int64_t half = width;
+    for (; 4 * half <= n * width; half *= 4)
+        two_stages(x, n * width, half);
+    if (2 * half <= n * width)
+        one_stage(x, n * width, half);
 }
 
 static void rotate_blocks(float *x, int64_t n, int64_t size)
