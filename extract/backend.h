@@ -100,6 +100,12 @@ struct ol_backend_operations {
                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                 struct ol_error *err);
 
+    /* out = round((x - mean) / sqrt(variance + eps) * weight + bias) of each row of x [n,
+     * d], in float or double; weight and bias [d], out [n, d] (may be x). */
+    int (*layer_norm)(struct ol_backend *b, double eps, struct ol_tensor x,
+                      struct ol_weight weight, struct ol_weight bias,
+                      struct ol_tensor out, struct ol_error *err);
+
     /* Several products at once; none reads another's output. out is of x's type, or F32:
      * then the float sums are not rounded. */
     int (*matmul)(struct ol_backend *b, const struct ol_matmul *products, int n,
@@ -185,8 +191,9 @@ struct ol_backend_operations {
                   const float *scales, struct ol_tensor out, struct ol_error *err);
 
     /* gate = function(gate, up), both [n, d_ff] activation, in place. SILU:
-     * round(round(silu(gate)) * up), GELU_TANH likewise. CLAMPED: round(round(up + 1) *
-     * round(gate * round(sigmoid(round(alpha * gate))))), of the clamped values. */
+     * round(round(silu(gate)) * up), GELU_TANH likewise; alone, up is 1 and not read.
+     * CLAMPED: round(round(up + 1) * round(gate * round(sigmoid(round(alpha * gate))))),
+     * of the clamped values. */
     int (*glu)(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,
                struct ol_tensor up, struct ol_error *err);
 

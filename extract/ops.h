@@ -24,6 +24,7 @@ enum ol_norm_kind {
     OL_NORM_RMS,        /* round(w * round(x * r)): Llama and most others */
     OL_NORM_RMS_ONCE,   /* round(w * x * r): gpt-oss */
     OL_NORM_RMS_OFFSET, /* round((1 + w) * x * r): Qwen3-Next */
+    OL_NORM_LAYER,      /* no RMS: the operation layer_norm: GPT-2 */
 };
 
 enum ol_rope_kind {
@@ -86,6 +87,7 @@ enum ol_activation_function {
 
 struct ol_glu_spec {
     enum ol_activation_function function;
+    bool alone;          /* of no up: SILU, GELU_TANH */
     double alpha, limit; /* CLAMPED */
 };
 

@@ -233,6 +233,7 @@ static const struct ol_backend_operations operations = {
     .release = cpu_release,
     .embed = ol_cpu_embed,
     .norm = ol_cpu_norm,
+    .layer_norm = ol_cpu_layer_norm,
     .matmul = ol_cpu_matmul,
     .clip = ol_cpu_clip,
     .rope = ol_cpu_rope,

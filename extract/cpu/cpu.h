@@ -82,6 +82,9 @@ int ol_cpu_embed(struct ol_backend *b, const int32_t *ids, struct ol_weight tabl
 int ol_cpu_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                 struct ol_error *err);
+int ol_cpu_layer_norm(struct ol_backend *b, double eps, struct ol_tensor x,
+                      struct ol_weight weight, struct ol_weight bias,
+                      struct ol_tensor out, struct ol_error *err);
 int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
                   struct ol_error *err);
 int ol_cpu_clip(struct ol_backend *b, struct ol_tensor x, double limit,

@@ -57,7 +57,10 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
     float *up = gate + n;
     for (int64_t i = first; i < end; i++) {
         ol_to_f32(j->gate.dtype, ol_cpu_row(j->gate, i), gate, (size_t)n);
-        ol_to_f32(j->up.dtype, ol_cpu_row(j->up, i), up, (size_t)n);
+        for (int64_t c = 0; j->glu->alone && c < n; c++)
+            up[c] = 1;
+        if (!j->glu->alone)
+            ol_to_f32(j->up.dtype, ol_cpu_row(j->up, i), up, (size_t)n);
         switch (j->glu->function) {
         case OL_GLU_CLAMPED:
             clamped(j->glu, gate, up, n, j->gate.dtype);

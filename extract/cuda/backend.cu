@@ -224,6 +224,7 @@ static const struct ol_backend_operations *operations(void)
     t.release = ol_cuda_release;
     t.embed = ol_cuda_embed;
     t.norm = ol_cuda_norm;
+    t.layer_norm = ol_cuda_layer_norm;
     t.matmul = ol_cuda_matmul;
     t.clip = ol_cuda_clip;
     t.rope = ol_cuda_rope;

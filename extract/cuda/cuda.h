@@ -342,6 +342,9 @@ int ol_cuda_embed(struct ol_backend *b, const int32_t *ids, struct ol_weight tab
 int ol_cuda_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
                  struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                  struct ol_error *err);
+int ol_cuda_layer_norm(struct ol_backend *b, double eps, struct ol_tensor x,
+                       struct ol_weight weight, struct ol_weight bias,
+                       struct ol_tensor out, struct ol_error *err);
 int ol_cuda_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
                    struct ol_error *err);
 int ol_cuda_clip(struct ol_backend *b, struct ol_tensor x, double limit,

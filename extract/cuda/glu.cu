@@ -6,16 +6,16 @@
 enum { THREADS = OL_PACK_THREADS };
 
 template <typename T, int V>
-static __global__ void silu(T *gate, const T *up, int64_t n_packs)
+static __global__ void silu(T *gate, const T *up, bool alone, int64_t n_packs)
 {
     const int64_t i = ol_thread_index();
     if (i >= n_packs)
         return;
     struct ol_pack<T, V> g = ol_load_pack<T, V>(gate, i * V);
-    const struct ol_pack<T, V> u = ol_load_pack<T, V>(up, i * V);
+    const struct ol_pack<T, V> u = ol_load_pack<T, V>(alone ? gate : up, i * V);
     for (int c = 0; c < V; c++)
         g.v[c] = ol_rounded<T>(ol_round_as<T>(ol_cuda_silu(ol_value(g.v[c]))) *
-                               ol_value(u.v[c]));
+                               (alone ? 1 : ol_value(u.v[c])));
     ol_store_pack<T, V>(gate, i * V, g);
 }
 
@@ -26,16 +26,16 @@ static __device__ float gelu_of(float x)
 }
 
 template <typename T, int V>
-static __global__ void gelu(T *gate, const T *up, int64_t n_packs)
+static __global__ void gelu(T *gate, const T *up, bool alone, int64_t n_packs)
 {
     const int64_t i = ol_thread_index();
     if (i >= n_packs)
         return;
     struct ol_pack<T, V> g = ol_load_pack<T, V>(gate, i * V);
-    const struct ol_pack<T, V> u = ol_load_pack<T, V>(up, i * V);
+    const struct ol_pack<T, V> u = ol_load_pack<T, V>(alone ? gate : up, i * V);
     for (int c = 0; c < V; c++)
-        g.v[c] =
-            ol_rounded<T>(ol_round_as<T>(gelu_of(ol_value(g.v[c]))) * ol_value(u.v[c]));
+        g.v[c] = ol_rounded<T>(ol_round_as<T>(gelu_of(ol_value(g.v[c]))) *
+                               (alone ? 1 : ol_value(u.v[c])));
     ol_store_pack<T, V>(gate, i * V, g);
 }
 
@@ -74,8 +74,9 @@ static int run(struct ol_cuda *cuda, const struct ol_glu_spec *glu, struct ol_te
         return ol_launch(cuda, err, "glu", clamped<T, V>, grid, block, 0, g, u,
                          (float)glu->alpha, (float)glu->limit, n);
     if (glu->function == OL_GLU_GELU_TANH)
-        return ol_launch(cuda, err, "glu", gelu<T, V>, grid, block, 0, g, u, n);
-    return ol_launch(cuda, err, "glu", silu<T, V>, grid, block, 0, g, u, n);
+        return ol_launch(cuda, err, "glu", gelu<T, V>, grid, block, 0, g, u, glu->alone,
+                         n);
+    return ol_launch(cuda, err, "glu", silu<T, V>, grid, block, 0, g, u, glu->alone, n);
 }
 
 int ol_cuda_glu(struct ol_backend *b, const struct ol_glu_spec *glu,

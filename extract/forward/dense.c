@@ -1,7 +1,8 @@
 /* A dense MLP: hidden += down(glu(gate(normed), up(normed))), some rows at a time. */
 #include "extract/forward/pass.h"
 
-/* gate and up of rows x; where the two are one matrix, so is their product at first. */
+/* gate and up of rows x, or up alone in gate's place; where the two are one matrix, so is
+ * their product at first. */
 static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
                     struct ol_tensor gate, struct ol_tensor up, struct ol_error *err)
 {
@@ -9,6 +10,11 @@ static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
     const struct ol_matmul each[] = {
         {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, gate},
         {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, up}};
+    if (p->spec->glu.alone) {
+        const struct ol_matmul alone = {x, ol_pass_weight(p, OL_ROLE_UP, layer),
+                                        ol_pass_weight(p, OL_ROLE_UP_BIAS, layer), gate};
+        return p->op->matmul(p->b, &alone, 1, err);
+    }
     if (p->spec->names[OL_ROLE_GATE_UP] == NULL)
         return p->op->matmul(p->b, each, 2, err);
     const struct ol_tensor both = ol_tensor_rows(p->dense_both, 0, x.n_rows);
@@ -29,9 +35,8 @@ static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                            gate = ol_tensor_rows(p->dense_gate, 0, n),
                            up = ol_tensor_rows(p->dense_up, 0, n),
                            down = ol_tensor_rows(p->dense_down, 0, n);
-    const struct ol_weight none = {0};
-    const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer), none,
-                                  down};
+    const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer),
+                                  ol_pass_weight(p, OL_ROLE_DOWN_BIAS, layer), down};
     const int component = 0;
     const int64_t start = 0, baseline = p->arm_starts[1] - first,
                   end = baseline < 0   ? 0

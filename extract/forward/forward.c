@@ -252,6 +252,23 @@ static int look_up(const struct ol_pass *p, struct ol_error *err)
                : -1;
 }
 
+/* Each token's position has an embedding too. `normed` is still free. */
+static int add_positions(struct ol_pass *p, struct ol_error *err)
+{
+    if (p->spec->n_positions == 0)
+        return 0;
+    int32_t *positions = ol_xmalloc((size_t)p->n_rows * sizeof *positions);
+    for (int64_t s = 0, row = 0; s < p->in->n_sequences; row += p->in->lengths[s++])
+        for (int32_t i = 0; i < p->in->lengths[s]; i++)
+            positions[row + i] = i;
+    int status = p->op->embed(p->b, positions, ol_pass_weight(p, OL_ROLE_POSITIONS, 0),
+                              p->normed, err);
+    if (status == 0)
+        status = p->op->add(p->b, p->hidden, p->normed, err);
+    free(positions);
+    return status;
+}
+
 /* The stream before the first layer that is left to do. */
 static int start_stream(struct ol_pass *p, struct ol_error *err)
 {
@@ -261,7 +278,8 @@ static int start_stream(struct ol_pass *p, struct ol_error *err)
                      err) != 0 ||
         (p->spec->embedding_scale > 0 &&
          ol_pass_scale(p, p->hidden, ol_pass_rounded(p, p->spec->embedding_scale), err) !=
-             0))
+             0) ||
+        add_positions(p, err) != 0)
         return -1;
     return intervene(p, err);
 }

@@ -127,12 +127,23 @@ int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
                                    : p->op->add_sum(p->b, hidden, x, err);
 }
 
+static enum ol_role bias_of(enum ol_role norm)
+{
+    return norm == OL_ROLE_ATTN_NORM  ? OL_ROLE_ATTN_NORM_BIAS
+           : norm == OL_ROLE_MLP_NORM ? OL_ROLE_MLP_NORM_BIAS
+                                      : OL_ROLE_FINAL_NORM_BIAS;
+}
+
 int ol_pass_norm(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
                  struct ol_error *err)
 {
     const struct ol_tensor x = ol_tensor_rows(p->hidden, block->first, block->n),
                            out = ol_tensor_rows(p->normed, block->first, block->n);
     const struct ol_columns from = {x, 0, 0}, to = {out, 0, 0};
+    if (p->spec->norm == OL_NORM_LAYER)
+        return p->op->layer_norm(
+            p->b, p->spec->norm_eps, x, ol_pass_weight(p, role, block->layer),
+            ol_pass_weight(p, bias_of(role), block->layer), out, err);
     return p->spec->names[role] == NULL
                ? p->op->copy_columns(p->b, from, to, x.n_cols, 1, err)
                : p->op->norm(p->b, p->spec->norm, p->spec->norm_eps, x,

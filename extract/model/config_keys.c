@@ -42,6 +42,8 @@ static const char *const harmless[] = {
     /* how the same numbers are computed */
     "use_flash_attn use_flash_attention use_flash_attention_2 _flash_attn_2_enabled "
     "pretraining_tp ep_size expert_parallel chunk_size_feed_forward pruned_heads "
+    "reorder_and_upcast_attn n_ctx summary_activation summary_first_dropout "
+    "summary_proj_to_labels summary_type summary_use_proj "
     "tie_encoder_decoder is_decoder cross_attention_hidden_size",
     /* parts that are not run: vision, sound, the prediction of later tokens */
     "vision_config audio_config use_unified_vision_chunk video_placeholder image_size "

@@ -78,7 +78,8 @@ double ol_cost_mlp(const struct ol_spec *spec, int layer,
         spec->layers[layer].moe
             ? (double)spec->router.top_k * spec->d_expert + spec->d_shared
             : (double)spec->d_ff;
-    return 6 * n_tokens(tokens) * spec->d_model * width;
+    /* Two products, or with a gate three. */
+    return (spec->glu.alone ? 4 : 6) * n_tokens(tokens) * spec->d_model * width;
 }
 
 double ol_cost_head(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)

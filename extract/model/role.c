@@ -22,6 +22,7 @@ enum size {
     ONE,
     D_MODEL,
     VOCAB,
+    POSITIONS,
     Q_OUT, /* Q_WIDTH, and as much for gates */
     Q_IN,
     KV_WIDTH,
@@ -57,6 +58,8 @@ static const struct {
     enum size rows, cols;
 } roles[OL_N_ROLES] = {
     [OL_ROLE_EMBEDDING] = {PLACE_MODEL, VOCAB, D_MODEL},
+    [OL_ROLE_POSITIONS] = {PLACE_MODEL, POSITIONS, D_MODEL},
+    [OL_ROLE_FINAL_NORM_BIAS] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_FINAL_NORM] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_LM_HEAD] = {PLACE_MODEL, VOCAB, D_MODEL},
     [OL_ROLE_INDEX_Q] = {PLACE_INDEX, INDEX_OUT, Q_RANK},
@@ -64,6 +67,7 @@ static const struct {
     [OL_ROLE_INDEX_K_NORM] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
     [OL_ROLE_INDEX_K_NORM_BIAS] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
     [OL_ROLE_INDEX_WEIGHTS] = {PLACE_INDEX, INDEX_HEADS, D_MODEL},
+    [OL_ROLE_ATTN_NORM_BIAS] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_ATTN_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_Q_A] = {PLACE_ATTENTION, Q_RANK, D_MODEL},
     [OL_ROLE_Q_A_BIAS] = {PLACE_ATTENTION, ONE, Q_RANK},
@@ -71,6 +75,7 @@ static const struct {
     [OL_ROLE_Q] = {PLACE_ATTENTION, Q_OUT, Q_IN},
     [OL_ROLE_K] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
     [OL_ROLE_V] = {PLACE_VALUES, KV_WIDTH, D_MODEL},
+    [OL_ROLE_QKV_BIAS] = {PLACE_ATTENTION, ONE, QKV_OUT},
     [OL_ROLE_QKV] = {PLACE_ATTENTION, QKV_OUT, D_MODEL},
     [OL_ROLE_KV_A] = {PLACE_ATTENTION, KV_A_OUT, D_MODEL},
     [OL_ROLE_KV_A_BIAS] = {PLACE_ATTENTION, ONE, KV_A_OUT},
@@ -96,11 +101,14 @@ static const struct {
     [OL_ROLE_DELTA_NORM] = {PLACE_LINEAR, ONE, DELTA_VALUE_DIM},
     [OL_ROLE_DELTA_OUT] = {PLACE_LINEAR, D_MODEL, DELTA_VALUES},
     [OL_ROLE_ATTN_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_MLP_NORM_BIAS] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_MLP_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_LAYER_SCALE] = {PLACE_LAYER, ONE, SINGLE},
     [OL_ROLE_MLP_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
+    [OL_ROLE_UP_BIAS] = {PLACE_DENSE, ONE, D_FF},
+    [OL_ROLE_DOWN_BIAS] = {PLACE_DENSE, ONE, D_MODEL},
     [OL_ROLE_GATE_UP] = {PLACE_DENSE, TWICE_D_FF, D_MODEL},
     [OL_ROLE_DOWN] = {PLACE_DENSE, D_MODEL, D_FF},
     [OL_ROLE_ROUTER] = {PLACE_MOE, EXPERTS, D_MODEL},
@@ -138,6 +146,8 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
         return spec->d_model;
     case VOCAB:
         return spec->vocab_size;
+    case POSITIONS:
+        return spec->n_positions;
     case Q_OUT:
         return (int64_t)a->n_heads * a->head_dim * (a->gated ? 2 : 1);
     case Q_IN:

@@ -19,6 +19,7 @@ const struct ol_family *const ol_families[] = {
     &ol_family_glm4_moe_lite,
     &ol_family_glm4v_moe,
     &ol_family_glm_moe_dsa,
+    &ol_family_gpt2,
     &ol_family_gpt_oss,
     &ol_family_kimi_k2,
     &ol_family_kimi_k25,
@@ -97,6 +98,12 @@ int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_error *err)
 {
     const int64_t most = spec->attention.index.top_k;
+    if (spec->n_positions > 0 && length > spec->n_positions)
+        return ol_fail(err,
+                       "sequences of %lld tokens: model_type %s has embeddings for %d "
+                       "positions; give -l %d or less",
+                       (long long)length, spec->family, spec->n_positions,
+                       spec->n_positions);
     if (most == 0 || length <= most)
         return 0;
     return ol_fail(err,

@@ -144,9 +144,11 @@ struct ol_quantization_spec {
 
 /* Every tensor of a model has a role. Shapes follow from the spec (weights.c). */
 enum ol_role {
-    OL_ROLE_EMBEDDING,  /* [vocab_size, d_model] */
-    OL_ROLE_FINAL_NORM, /* [d_model] */
-    OL_ROLE_LM_HEAD,    /* [vocab_size, d_model] */
+    OL_ROLE_EMBEDDING,       /* [vocab_size, d_model] */
+    OL_ROLE_POSITIONS,       /* [n_positions, d_model]: added to the embeddings */
+    OL_ROLE_FINAL_NORM,      /* [d_model] */
+    OL_ROLE_FINAL_NORM_BIAS, /* LAYER norms alone have one */
+    OL_ROLE_LM_HEAD,         /* [vocab_size, d_model] */
     /* one per layer; a bias has the length of its product's output */
     /* an indexer, in layers that have one */
     OL_ROLE_INDEX_Q,           /* [index heads * index head_dim, q_rank] */
@@ -155,14 +157,16 @@ enum ol_role {
     OL_ROLE_INDEX_K_NORM_BIAS, /* [index head_dim] */
     OL_ROLE_INDEX_WEIGHTS,     /* [index heads, d_model]: how much each head counts */
     OL_ROLE_ATTN_NORM,         /* [d_model]; none: the mixer takes the stream as it is */
-    OL_ROLE_Q_A,               /* latent: [q_rank, d_model] */
+    OL_ROLE_ATTN_NORM_BIAS,
+    OL_ROLE_Q_A, /* latent: [q_rank, d_model] */
     OL_ROLE_Q_A_BIAS,
     OL_ROLE_Q_A_NORM, /* [q_rank] */
     OL_ROLE_Q, /* [n_heads * head_dim, d_model]; twice the rows when gated; latent: from
                   q_rank */
     OL_ROLE_K, /* [n_kv_heads * head_dim, d_model] */
     OL_ROLE_V,
-    OL_ROLE_QKV,  /* Q's rows, K's and V's in one tensor, in place of these */
+    OL_ROLE_QKV, /* Q's rows, K's and V's in one tensor, in place of these */
+    OL_ROLE_QKV_BIAS,
     OL_ROLE_KV_A, /* latent: [kv_rank + rotary_dim, d_model] */
     OL_ROLE_KV_A_BIAS,
     OL_ROLE_KV_A_NORM, /* [kv_rank] */
@@ -194,10 +198,13 @@ enum ol_role {
     OL_ROLE_ATTN_POST_NORM, /* [d_model]: of what the mixer gives, before it joins the
                                stream */
     OL_ROLE_MLP_NORM,       /* [d_model] */
-    OL_ROLE_LAYER_SCALE,    /* [1]: multiplies the stream after the layer */
-    OL_ROLE_MLP_POST_NORM,  /* [d_model]: likewise of what the MLP gives */
-    OL_ROLE_GATE,           /* dense layers: [d_ff, d_model] */
+    OL_ROLE_MLP_NORM_BIAS,
+    OL_ROLE_LAYER_SCALE,   /* [1]: multiplies the stream after the layer */
+    OL_ROLE_MLP_POST_NORM, /* [d_model]: likewise of what the MLP gives */
+    OL_ROLE_GATE,          /* dense layers: [d_ff, d_model] */
     OL_ROLE_UP,
+    OL_ROLE_UP_BIAS, /* of MLPs without a gate, and its sibling */
+    OL_ROLE_DOWN_BIAS,
     OL_ROLE_GATE_UP,     /* [2 * d_ff, d_model]: both in one, in place of these */
     OL_ROLE_DOWN,        /* [d_model, d_ff] */
     OL_ROLE_ROUTER,      /* MoE layers: [n_experts, d_model] */
@@ -254,6 +261,8 @@ struct ol_spec {
     struct ol_router_spec router;       /* n_experts 0: dense model */
     struct ol_glu_spec glu;
     bool tied_embeddings;
+    int n_positions;        /* of the table OL_ROLE_POSITIONS; 0: none */
+    bool turned_matrices;   /* those of layers are stored [in, out] */
     double embedding_scale; /* of embeddings as they become the stream; 0: none */
     double logit_cap;       /* logits = cap tanh(logits / cap); 0: none */
     enum ol_expert_layout expert_layout;

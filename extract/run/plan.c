@@ -32,13 +32,15 @@ static const char *const part_names[N_PARTS] = {
 
 static enum part part_of(enum ol_role role)
 {
-    if (role == OL_ROLE_EMBEDDING)
+    if (role == OL_ROLE_EMBEDDING || role == OL_ROLE_POSITIONS)
         return PART_EMBEDDING;
     if (role == OL_ROLE_LM_HEAD)
         return PART_HEAD;
     if (role == OL_ROLE_FINAL_NORM || role == OL_ROLE_ATTN_NORM ||
         role == OL_ROLE_ATTN_POST_NORM || role == OL_ROLE_MLP_NORM ||
-        role == OL_ROLE_MLP_POST_NORM || role == OL_ROLE_LAYER_SCALE)
+        role == OL_ROLE_MLP_POST_NORM || role == OL_ROLE_LAYER_SCALE ||
+        role == OL_ROLE_FINAL_NORM_BIAS || role == OL_ROLE_ATTN_NORM_BIAS ||
+        role == OL_ROLE_MLP_NORM_BIAS)
         return PART_NORMS;
     if (role < OL_ROLE_MLP_NORM)
         return PART_ATTENTION;
@@ -88,6 +90,9 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
         const bool whole = r->perplexity && spec->tied_embeddings;
         return whole ? bytes : bytes / spec->vocab_size * rows;
     }
+    if (t->role == OL_ROLE_POSITIONS)
+        return bytes / spec->n_positions *
+               (r->length < spec->n_positions ? r->length : spec->n_positions);
     if (!ol_role_has_layer(t->role))
         return r->perplexity ? bytes : 0;
     /* No sequence is so long that keys are chosen. */
@@ -108,8 +113,9 @@ static double passing_bytes(const struct ol_plan_request *r,
     const double rows =
         (double)(r->n_sequences * r->length * n_passes(r)) *
         (ol_role_has_expert(t->role) ? (double)router->top_k / router->n_experts : 1);
-    const double row =
-        t->vector || t->role == OL_ROLE_EMBEDDING ? 0 : (double)(t->n_rows + t->n_cols);
+    const double row = t->vector || part_of(t->role) == PART_EMBEDDING
+                           ? 0
+                           : (double)(t->n_rows + t->n_cols);
     return 2 * bytes + rows * row * (double)ol_dtype_size(r->dtype);
 }
 

@@ -94,7 +94,7 @@ static bool is_harmless(const struct ol_stored_tensor *t)
         ".v_scale",     ".input_global_scale", ".q_scale",      ".weight_shape",
         ".kv_scale",    ".activation_scale",   "_input_scale",  "_activation_scale",
         ".prob_scale",  ".k_zero_point",       ".v_zero_point", ".input_zero_point",
-        ".masked_bias", ".output_zero_point",
+        ".masked_bias", ".output_zero_point",  ".attn.bias", /* GPT-2's mask */
     };
     enum { MOST_BYTES = 1 << 20 };
     const size_t length = strlen(t->name);

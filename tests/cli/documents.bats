@@ -127,7 +127,8 @@ for line in open(folder + "/../../README.md"):
         chosen[cells[1]] = cells[2:6]
 assert len(chosen) == 6 and all(told[name][2:5] + ["%.1f GB" % told[name][5]] == chosen[name] for name in chosen), chosen
 for path in glob.glob(folder + "/*.json"):
-    plan = json.loads(subprocess.run([extract, "--plan", "--threads", "2", "--backend", "cpu", path],
+    most = json.load(open(path))["config"].get("n_positions", 2048)
+    plan = json.loads(subprocess.run([extract, "--plan", "--threads", "2", "--backend", "cpu", "-l", str(min(most, 2048)), path],
                                      check=True, capture_output=True).stdout)
     model = plan["model"]
     total, active, disk, streamed, run, least = told.pop(model["name"])

@@ -11,7 +11,7 @@ print(x)' "$1" "$2"; }
     cd "$BATS_TEST_TMPDIR"
     n=0
     for file in "$ROOT"/data/models/*.json; do
-        "$EXTRACT" --plan --memory 8G "$file" > plan.json
+        "$EXTRACT" --plan --memory 8G -l 1024 "$file" > plan.json
         echo "$file"
         [ "$(value plan.json model.total_parameters)" = "$(value "$file" total_parameters)" ]
         [ "$(value plan.json model.name)" = "$(value "$file" name)" ]

@@ -508,6 +508,15 @@ MODELS |= {
                      torch.bfloat16),
 }
 
+GPT2 = dict(n_layer=3, n_embd=36, n_head=6, vocab_size=131, n_positions=32)
+
+MODELS |= {
+    "gpt2": ("GPT2", dict(**GPT2, n_inner=None), torch.float32),
+    "gpt2-saved": ("GPT2", dict(**GPT2, n_inner=41, scale_attn_weights=False,
+                                tie_word_embeddings=False, layer_norm_epsilon=1e-3),
+                   torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"gemma4", "gemma4-text", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
 TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
@@ -654,6 +663,9 @@ class TextModel(torch.nn.Module):
 
 def model_of(architecture, values):
     config = config_of(architecture, values)
+    if architecture == "GPT2":
+        config._attn_implementation = "eager"
+        return transformers.GPT2LMHeadModel(config).eval()
     config._attn_implementation = config._experts_implementation = "eager"
     if not hasattr(transformers, architecture + "ForCausalLM"):
         model = getattr(transformers, architecture + "TextModel")(config)
@@ -677,7 +689,7 @@ def randomise(model, seed):
     g = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if p.ndim == 1 and "norm" in name:
+            if p.ndim == 1 and ("norm" in name or ".ln_" in name and name.endswith("weight")):
                 # Those of Qwen3-Next and its heirs count from one.
                 offset = (type(model).__name__.startswith(("Qwen3Next", "Qwen3_5",
                                                            "Gemma3")) and
@@ -693,7 +705,7 @@ def randomise(model, seed):
             elif p.ndim == 1:
                 p.copy_((1.5 if "sinks" in name else 0.3) *
                         torch.randn(p.shape, generator=g))
-            elif "embed_tokens" in name:
+            elif "embed_tokens" in name or ".wte." in name:
                 p.copy_((0.4 if model.config.tie_word_embeddings else 1.0) *
                         torch.randn(p.shape, generator=g))
                 p[:, 0] = 4 * p.std()  # large in every token, see below
@@ -706,8 +718,9 @@ def randomise(model, seed):
                 p[:, 0] = 0
                 p[1, 0] = -6  # is chosen by none
             else:
-                scale = 1.6 if "down" in name or "o_proj" in name else 1.0
-                turned = is_fused(model) and ".experts." in name  # [experts, in, out]
+                scale = 1.6 if "down" in name or "o_proj" in name or "c_proj" in name else 1.0
+                turned = (is_fused(model) and ".experts." in name or  # [experts, in, out]
+                          ".c_" in name)  # [in, out]
                 inputs = p.shape[-2 if turned else -1]
                 p.copy_(scale * torch.randn(p.shape, generator=g) / inputs ** 0.5)
 
@@ -772,7 +785,7 @@ def hub_tensors(model, name):
             continue
         if mixtral:
             key = key.replace(".mlp.", ".block_sparse_moe.")
-        key = wrapper.name(key)
+        key = key.removeprefix("transformer.") if name == "gpt2" else wrapper.name(key)
         fused = ".experts." in key and p.ndim == 3
         if not fused or (is_fused(model) and not split):
             tensors[key] = p
@@ -858,9 +871,13 @@ def run(model, ids):
         return hook
 
     hooks = []
-    for i, layer in enumerate(model.model.layers):
+    gpt2 = hasattr(model, "transformer")
+    for i, layer in enumerate(model.transformer.h if gpt2 else model.model.layers):
         attn, mlp = f"{i:03}.ln_attn", f"{i:03}.ln_mlp"
-        if hasattr(layer, "input_layernorm"):
+        if gpt2:
+            hooks.append(layer.ln_1.register_forward_hook(keep(attn)))
+            hooks.append(layer.ln_2.register_forward_hook(keep(mlp)))
+        elif hasattr(layer, "input_layernorm"):
             before_mlp = getattr(layer, "pre_feedforward_layernorm",
                                  layer.post_attention_layernorm)
             hooks.append(layer.input_layernorm.register_forward_hook(keep(attn)))
@@ -966,7 +983,9 @@ def make(name, root):
     model_type = PUBLISHED_TYPE.get(name, config_of(architecture, values).model_type)
     gemma = architecture.startswith("Gemma")
     config = dict(values) | {"model_type": model_type} | (
-        {"hidden_activation": "gelu_pytorch_tanh"} if gemma else {"hidden_act": "silu"})
+        {"hidden_activation": "gelu_pytorch_tanh"} if gemma else
+        {"activation_function": "gelu_new"} if architecture == "GPT2" else
+        {"hidden_act": "silu"})
     quantisation = {k: config.pop(k) for k in ["quantization_config"] if k in config}
     if name in QUANTISED_INSIDE:
         config |= quantisation

@@ -259,7 +259,8 @@ static void clamped_glu(struct ol_backend *b)
 {
     enum { N = 29, D = 35 };
     struct ol_error err = {0};
-    const struct ol_glu_spec glu = {OL_GLU_CLAMPED, 1.702, 1.5};
+    const struct ol_glu_spec glu = {
+        .function = OL_GLU_CLAMPED, .alpha = 1.702, .limit = 1.5};
     struct known gate = tensor(b, N, D, 4), up = tensor(b, N, D, 4);
     double want[N][D], size[N][D];
     int n_clamped = 0;

@@ -470,7 +470,7 @@ static double gelu_of(double x)
     return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
 }
 
-static size_t glu_of(struct ol_backend *b, enum ol_activation_function function,
+static size_t glu_of(struct ol_backend *b, const struct ol_glu_spec spec,
                      double (*of)(double x), void *bytes)
 {
     struct ol_error err = {0};
@@ -481,9 +481,8 @@ static size_t glu_of(struct ol_backend *b, enum ol_activation_function function,
         double value = of(want[i]);
         if (b->dtype == OL_DTYPE_BF16)
             value = (double)ol_bf16_round((float)value);
-        want[i] = value * ups[i];
+        want[i] = spec.alone ? value : value * ups[i];
     }
-    const struct ol_glu_spec spec = {.function = function};
     OK(b->op->glu(b, &spec, gate, up, &err));
     double *found = tensor_values(b, gate);
     compare("glu", b->dtype, found, want, count(gate), 2);
@@ -496,12 +495,54 @@ static size_t glu_of(struct ol_backend *b, enum ol_activation_function function,
 
 static size_t glu(struct ol_backend *b, void *bytes)
 {
-    return glu_of(b, OL_GLU_SILU, silu_of, bytes);
+    return glu_of(b, (struct ol_glu_spec){.function = OL_GLU_SILU}, silu_of, bytes);
 }
 
 static size_t glu_gelu(struct ol_backend *b, void *bytes)
 {
-    return glu_of(b, OL_GLU_GELU_TANH, gelu_of, bytes);
+    return glu_of(b, (struct ol_glu_spec){.function = OL_GLU_GELU_TANH}, gelu_of, bytes);
+}
+
+static size_t silu_alone(struct ol_backend *b, void *bytes)
+{
+    return glu_of(b, (struct ol_glu_spec){.function = OL_GLU_SILU, .alone = true},
+                  silu_of, bytes);
+}
+
+static size_t gelu_alone(struct ol_backend *b, void *bytes)
+{
+    return glu_of(b, (struct ol_glu_spec){.function = OL_GLU_GELU_TANH, .alone = true},
+                  gelu_of, bytes);
+}
+
+static size_t layer_norm(struct ol_backend *b, void *bytes)
+{
+    enum { N = 37, D = 83 };
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 20);
+    struct ol_weight w = random_weight(OL_DTYPE_BF16, 1, D, 2),
+                     shift = random_weight(OL_DTYPE_BF16, 1, D, 2);
+    double *want = tensor_values(b, x);
+    float ws[D], shifts[D];
+    ol_weight_numbers(&w, ws);
+    ol_weight_numbers(&shift, shifts);
+    for (int i = 0; i < N; i++) {
+        double *row = want + i * D, mean = 0, variance = 0;
+        for (int c = 0; c < D; c++)
+            mean += row[c] / D;
+        for (int c = 0; c < D; c++)
+            variance += (row[c] - mean) * (row[c] - mean) / D;
+        for (int c = 0; c < D; c++)
+            row[c] = (row[c] - mean) / sqrt(variance + 1e-3) * (double)ws[c] +
+                     (double)shifts[c];
+    }
+    OK(b->op->layer_norm(b, 1e-3, x, w, shift, x, &err));
+    double *found = tensor_values(b, x);
+    compare("layer_norm", b->dtype, found, want, count(x), 1);
+    const size_t n = copy_out(b, x, bytes);
+    free(want), free(found), free_weight(&w), free_weight(&shift);
+    b->op->tensor_free(b, &x);
+    return n;
 }
 
 /* Rows that a router with the weight `identity` [n_experts, n_experts], filled in here,
@@ -1128,6 +1169,9 @@ static const struct {
     {"attention", attention},
     {"glu", glu},
     {"glu with gelu", glu_gelu},
+    {"silu alone", silu_alone},
+    {"gelu alone", gelu_alone},
+    {"layer_norm", layer_norm},
     {"route", route},
     {"route, sigmoid", route_sigmoid},
     {"route, scores", route_scores},

@@ -38,11 +38,11 @@ static int split_gate(struct ol_mixer *m, int64_t n, struct ol_error *err)
 static int project_as_one(struct ol_mixer *m, const struct ol_mixer_block *block,
                           struct ol_error *err)
 {
-    const struct ol_weight none = {0};
     const int64_t n = block->n_rows;
     const struct ol_tensor all = ol_mixer_rows(m, QKV, n);
     const struct ol_matmul product = {
-        block->x, ol_mixer_weight(m, OL_ROLE_QKV, block->layer), none, all};
+        block->x, ol_mixer_weight(m, OL_ROLE_QKV, block->layer),
+        ol_mixer_weight(m, OL_ROLE_QKV_BIAS, block->layer), all};
     if (m->op->matmul(m->c.backend, &product, 1, err) != 0)
         return -1;
     int64_t at = 0;

@@ -16,6 +16,7 @@ extern const struct ol_family ol_family_glm4_moe;
 extern const struct ol_family ol_family_glm4_moe_lite;
 extern const struct ol_family ol_family_glm4v_moe;
 extern const struct ol_family ol_family_glm_moe_dsa;
+extern const struct ol_family ol_family_gpt2;
 extern const struct ol_family ol_family_gpt_oss;
 extern const struct ol_family ol_family_kimi_k2;
 extern const struct ol_family ol_family_kimi_k25;

@@ -13,10 +13,18 @@ static int find_single(const struct ol_format_search *s, const struct ol_stored_
         shape = (struct ol_format_shape){1, {want->n_cols}};
     else if (want->role == OL_ROLE_DELTA_CONV)
         shape = (struct ol_format_shape){3, {want->n_rows, 1, want->n_cols}};
+    const bool turned =
+        want->spec->turned_matrices && !want->vector && ol_role_has_layer(want->role);
+    if (turned)
+        shape = (struct ol_format_shape){2, {want->n_cols, want->n_rows}};
     enum ol_dtype dtype = OL_DTYPE_F32;
     if (ol_format_read_type(s, t, &dtype) != 0 || ol_format_check_shape(s, t, shape) != 0)
         return -1;
     *weight = ol_weight_plain(t->data, dtype, want->n_rows, want->n_cols);
+    if (turned) {
+        weight->row_step = 1;
+        weight->col_step = want->n_rows;
+    }
     return 1;
 }
 
