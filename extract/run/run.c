@@ -237,16 +237,37 @@ static void clear(struct ol_session *r)
     ol_output_clear(&r->output);
 }
 
+/* Say what will be fetched of texts: whether anything will be. */
+static bool announce_texts(const struct ol_run_request *request)
+{
+    return request->corpus.ids_file == NULL &&
+           ol_documents_announce(request->corpus.text_files, request->corpus.text_field);
+}
+
+/* What a run uses of texts at the Hub into the cache, which its tokens say. That is
+ * megabytes, and comes before the gigabytes of a model: what is wrong with it is told at
+ * once. */
+static int fetch_texts(const struct ol_run_request *request, struct ol_error *err)
+{
+    struct ol_session r = {.request = request, .done = -1};
+    char *directory =
+        ol_hub_resolve(request->model, OL_HUB_CONFIG | OL_HUB_TOKENIZER, err);
+    const int status =
+        directory != NULL ? ol_session_read_corpus(&r, directory, err) : -1;
+    free(directory);
+    clear(&r);
+    return status;
+}
+
 int ol_run(const struct ol_run_request *request, struct ol_error *err)
 {
     struct ol_session r = {.request = request, .done = -1};
     bool complete = false;
     int status = -1;
-    if (request->corpus.ids_file == NULL)
-        ol_documents_announce(request->corpus.text_files, request->corpus.text_field);
     /* Before anything that takes long. */
     if (ol_session_find_output(&r, err) != 0 ||
         ol_devices_open(&r.devices, request, OL_DEVICES_MOST, err) != 0 ||
+        (announce_texts(request) && fetch_texts(request, err) != 0) ||
         ol_model_open(&r.model,
                       &(struct ol_model_request){request->model,
                                                  request->corpus.ids_file == NULL,
@@ -336,21 +357,17 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
 
 int ol_run_download(const struct ol_run_request *request, struct ol_error *err)
 {
-    struct ol_session r = {.request = request, .done = -1};
     if (ol_output_check(NULL, OL_OUTPUT_STREAM, err) != 0)
         return -1;
-    if (request->corpus.text_files->n > 0)
-        ol_documents_announce(request->corpus.text_files, request->corpus.text_field);
+    announce_texts(request);
+    if (request->corpus.text_files->n > 0 && fetch_texts(request, err) != 0)
+        return -1;
     char *directory = ol_hub_download(request->model, err);
-    int status = directory != NULL ? 0 : -1;
-    /* Of a text at the Hub as much as a run will use, which its tokens say. */
-    if (status == 0 && request->corpus.text_files->n > 0)
-        status = ol_session_read_corpus(&r, directory, err);
-    if (status == 0)
-        printf("%s\n", directory);
+    if (directory == NULL)
+        return -1;
+    printf("%s\n", directory);
     free(directory);
-    clear(&r);
-    return status;
+    return 0;
 }
 
 /* ---- --plan ---- */

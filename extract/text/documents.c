@@ -270,9 +270,11 @@ int ol_documents_read(const struct ol_texts *texts, const char *field, ol_take_t
     return status < 0 ? -1 : 0;
 }
 
-void ol_documents_announce(const struct ol_texts *texts, const char *field)
+bool ol_documents_announce(const struct ol_texts *texts, const char *field)
 {
+    bool any = false;
     for (size_t i = 0; i < texts->n; i++)
-        if (ol_remote_is(texts->items[i]))
-            ol_remote_announce(texts->items[i], field);
+        if (ol_remote_is(texts->items[i]) && ol_remote_announce(texts->items[i], field))
+            any = true;
+    return any;
 }

@@ -34,8 +34,9 @@ int ol_documents_read(const struct ol_texts *texts, const char *field, ol_take_t
 int ol_documents_read_file(const char *path, const char *field, ol_take_text *take,
                            void *arg, struct ol_error *err);
 
-/* Say of what is at the Hub how it will be fetched, and where to. */
-void ol_documents_announce(const struct ol_texts *texts, const char *field);
+/* Say of what is at the Hub, and not in the cache, how it will be fetched, and where to:
+ * whether there is any. */
+bool ol_documents_announce(const struct ol_texts *texts, const char *field);
 
 /* Append to a list for people, "a, b"; *list may be NULL. */
 void ol_documents_append(char **list, const char *text);

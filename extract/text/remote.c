@@ -265,42 +265,46 @@ int ol_remote_read(const char *item, const char *field, ol_take_text *take, void
     return status;
 }
 
-static void announce_column(const char *item, const char *address, struct text *t)
+static bool announce_column(const char *item, const char *address, struct text *t)
 {
     struct ol_kept kept;
     const bool known = ol_hub_place_commit(&t->place, t->commit);
     char *folder = known ? kept_folder(t) : ol_hub_place_folder(&t->place);
-    if (known && ol_kept_find(folder, &kept))
+    const bool there = known && ol_kept_find(folder, &kept);
+    if (there)
         ol_kept_clear(&kept);
     else
         ol_note("%s: of %s only the footer and those pages of column '%s' will be "
                 "fetched that are needed; the text is kept in %s",
                 item, address, t->column, folder);
     free(folder);
+    return !there;
 }
 
-static void announce_whole(const char *item, const struct text *t)
+static bool announce_whole(const char *item, const struct text *t)
 {
     char *folder = ol_hub_place_folder(&t->place);
     ol_note("%s: will be fetched whole to %s", item, folder);
     free(folder);
+    return true;
 }
 
-void ol_remote_announce(const char *item, const char *field)
+bool ol_remote_announce(const char *item, const char *field)
 {
     const struct named *named = find_named(item);
     struct ol_error ignored = {0};
     struct text t = {0};
+    bool any = false;
     char *address = named != NULL ? named_address(named, 0) : ol_xstrdup(item);
     if (!ol_hub_is_offline() &&
         open_text(&t, address, named != NULL ? NULL : field, &ignored) == 0) {
         char *there = ol_hub_file_find(&t.place, t.commit);
-        if (there == NULL && is_parquet(t.place.path))
-            announce_column(item, address, &t);
-        else if (there == NULL)
-            announce_whole(item, &t);
+        if (there == NULL)
+            any = is_parquet(t.place.path) ? announce_column(item, address, &t)
+                                           : announce_whole(item, &t);
         free(there);
     }
     ol_hub_place_clear(&t.place);
     free(address);
+    return any;
 }

@@ -12,8 +12,9 @@
 /* An address, hf://..., or such a name ("fineweb-edu"). */
 bool ol_remote_is(const char *item);
 
-/* Say what will be fetched of it, and where to; nothing of what is there. */
-void ol_remote_announce(const char *item, const char *field);
+/* Say what will be fetched of it, and where to; false, and nothing said, when that is
+ * there, or the environment says offline. */
+bool ol_remote_announce(const char *item, const char *field);
 
 /* As ol_documents_read, of one item; what was read of it, with its commit, is appended to
  * *source. */

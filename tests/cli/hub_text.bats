@@ -297,6 +297,22 @@ END
     grep -q 'the first 100 documents, kept in ' said
 }
 
+@test "a text that is not there is told before the weights are fetched" {
+    for text in hf://datasets/org/none/a.parquet "hf://$REPO/none.jsonl" "$ADDRESS#none"; do
+        run "$EXTRACT" org/demo -t "$text" -n 1 -l 64 -o none.h5
+        [ "$status" -eq 1 ]
+        [ ! -e none.h5 ]
+        [ -z "$(find "$CACHE" -name model.safetensors)" ]
+        run "$EXTRACT" --download org/demo -t "$text"
+        [ "$status" -eq 1 ]
+        [ -z "$(find "$CACHE" -name model.safetensors)" ]
+    done
+    ask log >/dev/null
+    "$EXTRACT" -q org/demo -t "$ADDRESS" -n 1 -l 64 -o some.h5
+    ask ranges "$REPO" "$FILE" >sent
+    [ "$(wc -l <sent)" -eq 2 ]
+}
+
 @test "--windowing reference: the same ids as of the rows themselves" {
     ask set datasets/HuggingFaceFW/fineweb-edu "{\"commit\": \"$PINNED\"}"
     tokenize --windowing reference -n 4 -l 300 -t "$BATS_FILE_TMPDIR/000_00000.jsonl" >want
@@ -313,7 +329,9 @@ END
     cat said
     # What comes, and where to, before anything does.
     grep -n 'fineweb-edu: of hf://datasets/HuggingFaceFW/fineweb-edu@' said | grep -q 'the text is kept in '
-    [ "$(grep -n 'will be fetched' said | cut -d: -f1)" -lt "$(grep -n 'org/demo: downloading' said | cut -d: -f1)" ]
+    [ "$(grep -n 'will be fetched' said | cut -d: -f1)" -lt "$(grep -n -m 1 'org/demo: downloading' said | cut -d: -f1)" ]
+    # The text is there before the weights come.
+    [ "$(grep -n 'documents are kept' said | cut -d: -f1)" -lt "$(grep -n 'org/demo: downloading 6.4 MB' said | cut -d: -f1)" ]
     grep -q 'fineweb-edu@' report.md || grep -q "$PINNED" run.json
     mv run.h5 first.h5
     ask log >/dev/null
