@@ -317,11 +317,39 @@ static void say_formats(const struct ol_fp4_block *b, struct ol_section_out *to)
     }
 }
 
+/* Where layers mix tokens in several ways: which of them a format harms. */
+static void say_kinds(const struct ol_fp4_block *b, const char *site,
+                      struct ol_section_out *to)
+{
+    const struct ol_fp4_kind *kinds = b->kinds.items;
+    char *list = ol_xstrdup("");
+    int n = 0;
+    for (int64_t i = 0; i < b->kinds.n; i++) {
+        if (kinds[i].site == NULL || strcmp(kinds[i].site, site) != 0 ||
+            !isfinite(kinds[i].median.items[0]))
+            continue;
+        char *longer =
+            ol_xasprintf("%s%s%.3g %% in %" PRId64 " layers with %s attention", list,
+                         n++ > 0 ? ", " : "", 100 * kinds[i].median.items[0],
+                         kinds[i].n_layers, kinds[i].attention);
+        free(list);
+        list = longer;
+    }
+    if (n > 1) {
+        char *name = name_of(method_at(b, 0));
+        ol_section_item(to, "%s at %s: %s.", name, site, list);
+        free(name);
+    }
+    free(list);
+}
+
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
     if (has_places(r)) {
         say_best(block_of(r), to);
         say_formats(block_of(r), to);
+        for (int i = 0; i < N_SITES; i++)
+            say_kinds(block_of(r), sites[i], to);
         ol_section_table(to, &methods_table);
     }
     ol_section_figure(to, &figure, &places_table);

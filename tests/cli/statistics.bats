@@ -191,6 +191,12 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
         "$ANALYZE" --statistics fp4 run.h5 -o run.json
         fp4 run.json run.h5
     done
+    extract qwen3_next "$GOLDEN/qwen3_next/ids.txt" mixed.h5
+    fp4 plant-kinds mixed.h5
+    "$ANALYZE" --statistics fp4 mixed.h5 -o mixed.json
+    fp4 mixed.json mixed.h5
+    fp4 known-kinds mixed.json
+    "$REPORT" mixed.json | tr '\n' ' ' | grep -Eq 'nvfp4 at ln_attn: 0 % in [0-9]+ +layers with linear attention, [0-9.]+ % in'
     echo 1 > one.txt
     extract qwen3 one.txt one.h5 --layers 0
     "$ANALYZE" --statistics fp4 one.h5 -o one.json

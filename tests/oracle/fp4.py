@@ -2,6 +2,8 @@
 """usage: fp4.py RESULTS.json RUN.h5...
           fp4.py plant RUN.h5
           fp4.py known RESULTS.json
+          fp4.py plant-kinds RUN.h5
+          fp4.py known-kinds RESULTS.json
 
 Check the block "fp4" against the tensors and the tables of the files, in double precision
 but for the scales; rotations are matrices here. Several files are parts of one run, whose
@@ -9,7 +11,9 @@ sampled rows of units are not looked at.
 
 `plant` puts two values into each token that every scale by block has without error, beside
 noise, in blocks of their own; `known` looks for what rotations then do to MXFP4: what was
-exact in two blocks is off in one block each, or, after a rotation of all columns, in all."""
+exact in two blocks is off in one block each, or, after a rotation of all columns, in all.
+`plant-kinds` has a value in each block, of layers with full attention alone, beside which all
+others vanish, as where full attention suffers and a delta net does not."""
 import json
 import sys
 
@@ -273,7 +277,36 @@ def known(results):
     print("a rotation of all columns harms MXFP4")
 
 
-if __name__ == "__main__" and sys.argv[1] == "plant":
+def plant_kinds(path):
+    with h5py.File(path, "r+") as h:
+        for layer in h["layers"].values():
+            full = layer.attrs["attention"] in ("full", b"full")
+            x = np.full(layer["ln_attn"].shape, 0.203125 if full else 3, f)
+            x[:, :, ::16] = 6
+            layer["ln_attn"][...] = x
+        renew(h)
+
+
+def known_kinds(results):
+    kinds = {k["attention"]: k for k in results["fp4"]["kinds"] if k["site"] == "ln_attn"}
+    d = results["model"]["d_model"]
+    large, small = (d + 15) // 16, d - (d + 15) // 16
+    lost = np.sqrt(small * 0.203125**2 / (small * 0.203125**2 + large * 36))
+    for fmt in FORMATS:
+        m = METHODS.index((fmt, "none"))
+        close(kinds["linear"]["median"][m], 0.0, fmt)
+        if fmt in ("nvfp4", "mxfp4 (floor)"):
+            close(kinds["full"]["median"][m], lost, fmt, 1e-6)
+        assert kinds["full"]["median"][m] > 0.05, fmt
+    print("full attention suffers, and the delta net does not")
+
+
+if __name__ == "__main__" and sys.argv[1] == "plant-kinds":
+    plant_kinds(sys.argv[2])
+elif __name__ == "__main__" and sys.argv[1] == "known-kinds":
+    with open(sys.argv[2]) as file:
+        known_kinds(json.load(file))
+elif __name__ == "__main__" and sys.argv[1] == "plant":
     plant(sys.argv[2])
 elif __name__ == "__main__" and sys.argv[1] == "known":
     with open(sys.argv[2]) as file:
