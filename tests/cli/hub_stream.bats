@@ -248,6 +248,38 @@ EOF
     same run.h5 mapped.h5
 }
 
+@test "shards that are in the cache are read there" {
+    few_experts >ids
+    mapped demo mapped.h5 --ids ids
+    like partly demo
+    fetch org/partly
+    local here shard
+    here=$(snapshot org/partly)
+    # All of them: the store is not asked.
+    ask log >/dev/null
+    "$EXTRACT" -q --stream org/partly --ids ids -o all.h5 >/dev/null
+    [ "$(ask sent org/partly)" = 0 ]
+    same all.h5 mapped.h5
+    for shard in "$here"/model-0000[13]-*; do rm "$(readlink -f "$shard")" "$shard"; done
+    "$EXTRACT" -q --stream org/partly --ids ids -o run.h5 >/dev/null
+    same run.h5 mapped.h5
+    [ "$(ask log | grep -c '^store .*model-0000[13]')" -gt 2 ]
+    [ ! -e "$here"/model-00001-of-00004.safetensors ]
+}
+
+@test "a device is fed from what is streamed" {
+    SIM=$TOOLS/tests/ol-extract-sim
+    [ -x "$SIM" ] || skip "no simulated device"
+    sanitized && skip "a matter of minutes under sanitizers"
+    local model
+    for model in qwen3_moe qwen3_moe-nvfp4; do
+        "$SIM" -q --stream "org/$model" --backend cuda --ids "$GOLDEN/$model/ids.txt" --perplexity -o streamed.h5 >/dev/null
+        "$SIM" -q "$(from "org/$model")" --backend cuda --ids "$GOLDEN/$model/ids.txt" --perplexity -o mapped.h5 >/dev/null
+        same streamed.h5 mapped.h5
+        rm streamed.h5 mapped.h5
+    done
+}
+
 @test "what cannot be streamed is said" {
     few_experts >ids
     one() {
