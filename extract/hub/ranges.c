@@ -456,10 +456,13 @@ struct ol_hub_ranges *ol_hub_ranges_open(const char *model, struct ol_error *err
     if (!ol_hub_name_read(r->model, &r->name)) {
         ol_fail(err, "%s: is no Hub name (org/name)", model);
     } else if (ol_hub_download_begin(&r->download, &r->name, OL_HUB_WEIGHTS, err) == 0) {
-        ol_hub_client_set_advice(r->download.client,
-                                 "; --resume goes on after the last layer that was kept");
-        if (ol_hub_shards_open(&r->download, &r->found, err) == 0)
+        ol_hub_client_set_advice(r->download.client, "");
+        if (ol_hub_shards_open(&r->download, &r->found, err) == 0) {
+            ol_hub_client_set_advice(
+                r->download.client,
+                "; --resume goes on after the last layer that was kept");
             return r;
+        }
     }
     ol_hub_ranges_free(r);
     return NULL;
