@@ -664,3 +664,10 @@ SH
         [ "$status" -eq 2 ]
     done
 }
+
+@test "the fuzzer's results files are whole: cases made of them get past reading" {
+    for seed in "$TESTS"/fuzz/seeds/results/*.json; do
+        "$REPORT" "$seed" > seed.md
+        "$REPORT" trend "$seed" "$seed" > trend.md
+    done
+}

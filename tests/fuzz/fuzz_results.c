@@ -1,5 +1,6 @@
 /* Results files: any text is refused, or printed in every format, with every figure and
- * table, alone, in a survey, and compared. */
+ * table, alone, in a survey, compared and put
+ * in order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "report/format.h"
 #include "report/survey.h"
 #include "report/tables.h"
+#include "report/trend.h"
 #include "tests/fuzz/fuzz.h"
 
 const char *const fuzz_seeds[] = {"tests/fuzz/seeds/results/*.json", NULL};
@@ -53,9 +55,12 @@ static void print_all(struct ol_report report)
 
 static void compare(const struct ol_report *report)
 {
-    for (int i = 0; ol_formats[i] != NULL; i++)
+    for (int i = 0; ol_formats[i] != NULL; i++) {
         if (ol_formats[i]->write_diff != NULL)
             ol_formats[i]->write_diff(report, nowhere);
+        if (ol_formats[i]->write_trend != NULL)
+            ol_formats[i]->write_trend(report, nowhere);
+    }
 }
 
 /* What was read, beside itself by another name. */
