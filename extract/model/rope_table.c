@@ -58,6 +58,8 @@ void ol_rope_frequencies(const struct ol_rope_spec *rope, float *inv)
             inv[i] = scale_llama3(rope, inv[i]);
         else if (rope->scaling == OL_ROPE_SCALING_YARN)
             inv[i] = scale_yarn(rope, inv[i], i);
+        else if (rope->scaling == OL_ROPE_SCALING_LONGROPE)
+            inv[i] /= (float)ol_json_real(ol_json_at(rope->short_factors, (size_t)i));
         else if (rope->scaling == OL_ROPE_SCALING_PROPORTIONAL)
             inv[i] = i < rope->turned ? inv[i] / (float)rope->factor : 0;
     }
@@ -68,8 +70,9 @@ void ol_rope_fill(const struct ol_rope_spec *rope, int64_t n_positions, float *c
 {
     const int half = rope->rotary_dim / 2;
     float *inv = ol_xmalloc((size_t)half * sizeof *inv);
-    const float magnitude =
-        rope->scaling == OL_ROPE_SCALING_YARN ? (float)rope->magnitude : 1;
+    const bool stretched = rope->scaling == OL_ROPE_SCALING_YARN ||
+                           rope->scaling == OL_ROPE_SCALING_LONGROPE;
+    const float magnitude = stretched ? (float)rope->magnitude : 1;
     ol_rope_frequencies(rope, inv);
     for (int64_t p = 0; p < n_positions; p++)
         for (int i = 0; i < half; i++) {

@@ -97,7 +97,17 @@ int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
 
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_error *err)
 {
+    const struct ol_rope_spec *rope = &spec->attention.rope;
     const int64_t most = spec->attention.index.top_k;
+    if (rope->scaling == OL_ROPE_SCALING_LONGROPE &&
+        (double)length > rope->original_position)
+        return ol_fail(err,
+                       "sequences of %lld tokens: beyond "
+                       "original_max_position_embeddings (%.0f) longrope has other "
+                       "factors (long_factor), which is not supported; give -l %.0f or "
+                       "less",
+                       (long long)length, rope->original_position,
+                       rope->original_position);
     if (spec->n_positions > 0 && length > spec->n_positions)
         return ol_fail(err,
                        "sequences of %lld tokens: model_type %s has embeddings for %d "

@@ -34,6 +34,7 @@ enum ol_rope_scaling {
     OL_ROPE_SCALING_LLAMA3,
     OL_ROPE_SCALING_YARN, /* arXiv 2309.00071 */
     OL_ROPE_SCALING_PROPORTIONAL,
+    OL_ROPE_SCALING_LONGROPE, /* arXiv 2402.13753, up to original_position */
 };
 
 struct ol_rope_spec {
@@ -41,14 +42,16 @@ struct ol_rope_spec {
     int rotary_dim; /* even, <= head_dim */
     double theta;
     enum ol_rope_scaling scaling;
-    double factor;               /* LINEAR, LLAMA3, YARN, PROPORTIONAL */
-    int turned;                  /* PROPORTIONAL: the first pairs, which alone turn */
-    double low_freq_factor;      /* LLAMA3 */
-    double high_freq_factor;     /* LLAMA3 */
-    double original_position;    /* LLAMA3, YARN: original_max_position_embeddings */
+    double factor;           /* LINEAR, LLAMA3, YARN, PROPORTIONAL */
+    int turned;              /* PROPORTIONAL: the first pairs, which alone turn */
+    double low_freq_factor;  /* LLAMA3 */
+    double high_freq_factor; /* LLAMA3 */
+    double
+        original_position; /* LLAMA3, YARN, LONGROPE: original_max_position_embeddings */
     double beta_fast, beta_slow; /* YARN */
     bool truncate;               /* YARN: the ramp begins and ends at whole pairs */
-    double magnitude;            /* YARN: of cos and sin */
+    double magnitude;            /* YARN, LONGROPE: of cos and sin */
+    const struct ol_json *short_factors; /* LONGROPE: a number for each pair; borrowed */
 };
 
 /* An indexer (DeepSeek-V3.2's) chooses the top_k keys that a query of latent attention

@@ -344,6 +344,10 @@ MODELS |= {
     "phi3-partial": ("Phi3", dict(
         **{**COMMON, "hidden_size": 48}, intermediate_size=37, pad_token_id=0, sliding_window=None,
         partial_rotary_factor=0.75, tie_word_embeddings=True), torch.bfloat16),
+    "phi3-longrope": ("Phi3", dict(
+        **COMMON, intermediate_size=32, pad_token_id=0, original_max_position_embeddings=32,
+        rope_scaling=dict(type="longrope", short_factor=[1.0, 1.3, 2.0],
+                          long_factor=[2.0, 4.0, 8.0])), torch.bfloat16),
     "phi3-fp8": ("Phi3", dict(
         **COMMON, intermediate_size=35, pad_token_id=0, quantization_config=dict(
             quant_method="fp8", weight_block_size=[16, 12], activation_scheme="dynamic")),

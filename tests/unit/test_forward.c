@@ -375,6 +375,7 @@ int main(void)
         "olmoe-clip",
         "phi3",
         "phi3-fp8",
+        "phi3-longrope",
         "phi3-partial",
         "qwen2",
         "qwen2-sliding",

@@ -20,6 +20,12 @@ static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *
         ol_family_read_dense(config, spec, err) != 0 ||
         ol_config_int_or(config, "sliding_window", 1, INT32_MAX, 0, &window, err) != 0)
         return -1;
+    const enum ol_rope_scaling scaling = spec->attention.rope.scaling;
+    if (scaling != OL_ROPE_SCALING_NONE && scaling != OL_ROPE_SCALING_LONGROPE)
+        return ol_fail(err,
+                       "%s: this family knows no types of rope but \"default\" and "
+                       "\"longrope\"",
+                       config.file);
     name_tensors(spec);
     ol_family_set_sliding(spec, 0, window);
     return 0;
