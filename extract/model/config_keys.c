@@ -29,7 +29,8 @@ static const char *const harmless[] = {
     /* training and sampling */
     "initializer_range initializer_factor router_aux_loss_coef router_z_loss_coef "
     "z_loss_coefficient aux_loss_alpha aux_loss_coef moe_aux_loss_coeff seq_aux "
-    "router_jitter_noise attention_dropout attn_pdrop embd_pdrop resid_pdrop dropout "
+    "moe_capacity moe_use_aux_free router_jitter_noise attention_dropout attn_pdrop "
+    "embd_pdrop resid_pdrop dropout "
     "hidden_dropout hidden_dropout_prob attention_probs_dropout_prob "
     "classifier_dropout router_dropout gradient_checkpointing output_attentions "
     "output_hidden_states output_router_logits output_scores output_past "
@@ -64,7 +65,9 @@ static const char *const harmless[] = {
     "rope.rope_theta rope.factor rope.original_max_position_embeddings rope.beta_fast "
     "rope.beta_slow rope.mscale rope.mscale_all_dim rope.low_freq_factor "
     "rope.high_freq_factor rope.attention_factor rope.truncate rope.mrope_section "
-    "rope.mrope_interleaved rope.type rope.rope_type",
+    "rope.mrope_interleaved rope.type rope.rope_type rope.max_position_embeddings",
+    /* where sums of float numbers are rounded */
+    "enable_moe_fp32_combine enable_lm_head_fp32 enable_attention_fp32_softmax",
     /* which tensors are quantised is seen in the checkpoint */
     "quantization_config.modules_to_not_convert quantization_config.ignored_layers "
     "quantization_config.ignore quantization_config.exclude_modules "
@@ -155,6 +158,8 @@ static const struct {
     {"hidden_activation activation_function mlp_hidden_act", "silu swish", NULL},
     {"position_embedding_type", "rope rotary", NULL},
     {"mamba_ssm_dtype", "float32", NULL},
+    {"moe_gate", "topk", NULL},
+    {"compression_ratio", "1", NULL},
     {"norm_type normalization_type layernorm_type", "rmsnorm rms_norm RMSNorm", NULL},
     /* a rope of its own for every kind of layer */
     {"rope.full_attention rope.sliding_attention rope.chunked_attention "

@@ -75,9 +75,11 @@ struct ol_attention_spec {
     bool norm_values;     /* over each head, without a weight */
     bool gated; /* q's product holds per head its query, then a gate for its output */
     struct ol_rope_spec rope;
-    /* Layers without rope: q *= 1 + temperature_scale * ln(1 + floor((position + 1) /
-     * temperature_floor)); floor 0: no. */
+    /* Layers without rope, and of latent attention all: q *= 1 + temperature_scale * ln(1
+     * + floor((position + temperature_from) / temperature_floor)); floor 0: no. */
     double temperature_floor, temperature_scale;
+    int temperature_from;
+    bool temperature_rounds; /* this factor is rounded to the activation type first */
     /* Latent. */
     int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
     double rank_norm_eps;

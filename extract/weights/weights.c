@@ -119,10 +119,8 @@ static bool has(const struct ol_spec *spec, enum ol_role role,
     return false;
 }
 
-void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
+static void choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
 {
-    if (spec->wrapper == NULL)
-        return;
     for (const struct ol_name_form *form = spec->wrapper->forms; form->body != NULL;
          form++) {
         spec->form = *form;
@@ -130,6 +128,18 @@ void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
             return;
     }
     spec->form = spec->wrapper->forms[0];
+}
+
+void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
+{
+    if (spec->wrapper == NULL)
+        return;
+    choose_form(spec, c);
+    /* What config.json says inside and outside, and what classes assume, differs. */
+    const bool tied = spec->tied_embeddings;
+    spec->tied_embeddings = false;
+    if (!has(spec, OL_ROLE_LM_HEAD, c))
+        spec->tied_embeddings = tied;
 }
 
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,

@@ -11,7 +11,8 @@
 
 struct ol_weights;
 
-/* Which of a wrapper's forms the names have in this checkpoint; before they are bound. */
+/* Which of a wrapper's forms the names have in this checkpoint, before they are bound. A
+ * head of its own counts, as in transformers, also where config.json calls it tied. */
 void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c);
 
 /* Bind all roles. Fails with every missing tensor counted and the first few named, or

@@ -338,7 +338,7 @@ f.save("model/model.safetensors", t)
 PY
     f32 model --ids model/ids.txt -o b.h5 2> messages
     [ ! -s messages ]
-    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text qwen3_vl_moe glm4v_moe gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
+    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text qwen3_vl_moe glm4v_moe hy_v3 ernie4_5_moe mistral4 gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
         "$EXTRACT" -q --plan "$GOLDEN/$name" -n 1 -l 8 2> messages > plan.json
         [ ! -s messages ]
     done

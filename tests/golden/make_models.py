@@ -521,8 +521,45 @@ MODELS |= {
                    torch.bfloat16),
 }
 
+MISTRAL4 = dict(**LATENT, moe_intermediate_size=18, intermediate_size=41,
+                n_routed_experts=9, num_experts_per_tok=3)
+
+MODELS |= {
+    "hy_v3": ("HYV3", dict(
+        **COMMON, **MOE, head_dim=8, moe_intermediate_size=22, intermediate_size=50,
+        router_scaling_factor=2.826), torch.bfloat16),
+    "hy_v3-types": ("HYV3", dict(
+        **COMMON, **MOE, head_dim=12, moe_intermediate_size=16, intermediate_size=44,
+        num_shared_experts=2, attention_bias=True, router_scaling_factor=1.5,
+        tie_word_embeddings=True, mlp_layer_types=["sparse", "dense", "sparse"],
+        rope_parameters=dict(rope_type="default", rope_theta=1e4)), torch.bfloat16),
+    "ernie4_5_moe": ("Ernie4_5_Moe", dict(
+        **COMMON, moe_num_experts=9, moe_k=3, moe_intermediate_size=22, intermediate_size=43,
+        moe_num_shared_experts=2, moe_layer_start_index=1), torch.bfloat16),
+    "ernie4_5_moe-plain": ("Ernie4_5_Moe", dict(
+        **{**COMMON, "num_hidden_layers": 4}, head_dim=10, moe_num_experts=8, moe_k=2,
+        moe_intermediate_size=18, intermediate_size=40, moe_num_shared_experts=0,
+        moe_layer_start_index=0, moe_layer_end_index=2, moe_layer_interval=2,
+        moe_norm_min=0.5, tie_word_embeddings=False, rope_theta=1e4), torch.bfloat16),
+    "mistral4": ("Mistral4", dict(
+        **MISTRAL4, q_lora_rank=20, rope_parameters=dict(
+            rope_type="yarn", rope_theta=1e4, factor=4.0, beta_fast=4.0, beta_slow=1.0,
+            mscale=1.0, mscale_all_dim=1.0, original_max_position_embeddings=3,
+            llama_4_scaling_beta=0.3), quantization_config=dict(
+            quant_method="fp8", activation_scheme="static", modules_to_not_convert=[
+                "lm_head", "model.vision_tower"])), torch.bfloat16),
+    "mistral4-plain": ("Mistral4", dict(
+        **{**MISTRAL4, "n_routed_experts": 6, "num_experts_per_tok": 2}, q_lora_rank=None,
+        n_shared_experts=2, n_group=3, topk_group=2, routed_scaling_factor=2.5,
+        norm_topk_prob=False, first_k_dense_replace=1, rope_interleave=False, attention_bias=True,
+        tie_word_embeddings=True, rope_parameters=dict(
+            rope_type="yarn", rope_theta=1e5, factor=2.0, beta_fast=4.0, beta_slow=1.0,
+            mscale=1.0, mscale_all_dim=0.5, original_max_position_embeddings=16,
+            llama_4_scaling_beta=0.0)), torch.bfloat16),
+}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
-FUSED = {"gemma4", "gemma4-text", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
+FUSED = {"gemma4", "gemma4-text", "mistral4", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
 TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
 
 # How modelopt stores each module; its method stands in a file of its own.
@@ -569,6 +606,7 @@ QUANTISERS = {
     "qwen3_5_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "qwen3_vl_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "glm4v_moe-fp8": quantise.fp8_channels,
+    "mistral4": quantise.fp8_static,
     "qwen3_moe-fp8": quantise.fp8_tensor,
     "qwen3_moe-int4": lambda w: quantise.compressed(w, 4, True),
     "qwen3_moe-int4-zeros": lambda w: quantise.compressed(w, 12, False),
@@ -593,6 +631,12 @@ QUANTISERS = {
 QUANTISED_NAMES = {"qwen3_5_moe-fp8": ("_proj", "in_proj_qkv", "in_proj_z"), "deepseek_v32": (
     "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj",
     "down_proj", "indexer.wq_b", "indexer.wk")}
+
+# Classes whose names are not the Hub's.
+RENAMED = [("HYV3", ".mlp.gate.weight", ".mlp.router.gate.weight"),
+           ("HYV3", ".mlp.e_score_correction_bias", ".mlp.expert_bias"),
+           ("HYV3", ".mlp.shared_experts.", ".mlp.shared_mlp."),
+           ("Ernie4_5", ".mlp.gate.moe_statics.", ".mlp.moe_statics.")]
 
 # Whose config.json has another model_type than its class writes.
 PUBLISHED_TYPE = {"kimi_k2-fp8": "kimi_k2"}
@@ -621,7 +665,10 @@ def seeing(model_type):
 KIMI = Wrapper("kimi_k25", "language_model.model.", "language_model.", (),
                ("vision_tower.patch_embed.proj.weight", "mm_projector.proj.0.weight"))
 LLAMA4 = Wrapper("llama4", "language_model.model.", "language_model.")
+MISTRAL = Wrapper("mistral3", "language_model.model.", "language_model.", (),
+                  ("vision_tower.patch_conv.bias", "multi_modal_projector.norm.weight"))
 WRAPPERS = {
+    "mistral4": MISTRAL,
     "kimi_k25": KIMI, "kimi_k25-nvfp4": KIMI,
     "gemma3": Wrapper("gemma3", "language_model.model.", "language_model.",
                       others=("vision_tower.embeddings.weight",
@@ -717,6 +764,9 @@ def randomise(model, seed):
                 p.copy_(0.6 * p.shape[1] ** 0.5 * torch.randn(p.shape, generator=g))
                 p[:, 0] = 0
                 p[1, 0] = -6 * p.shape[1] ** 0.5
+            elif name.endswith("e_score_correction_bias"):
+                p.copy_(0.1 * torch.randn(p.shape, generator=g))
+                p[0, 1] = -1
             elif name.endswith((".gate.weight", ".router.weight")):
                 p.copy_(0.6 * torch.randn(p.shape, generator=g))
                 p[:, 0] = 0
@@ -736,37 +786,51 @@ def randomise(model, seed):
                 b[1] = -1
 
 
+def is_corrected(module):
+    return hasattr(module, "e_score_correction_bias") or hasattr(module, "moe_statics")
+
+
+def scores_of(module, logits):
+    """What a router ranks experts by, but for groups."""
+    if hasattr(module, "e_score_correction_bias"):
+        return logits.sigmoid() + module.e_score_correction_bias
+    if hasattr(module, "moe_statics"):
+        return module.moe_statics(logits.softmax(-1))
+    if type(module).__name__.startswith("Mistral4") and module.num_group > 1:
+        return logits.softmax(-1)
+    return logits
+
+
 def by_group(module, choice):
     """What groups of experts are ranked by, the choice in groups; None without groups."""
     n = getattr(module, "num_group", None) or 1
     if n == 1 or getattr(module, "topk_method", "") == "greedy":
         return None, None
     groups = choice.view(len(choice), n, -1)
-    best = 2 if hasattr(module, "e_score_correction_bias") else 1
+    best = 1 if type(module).__name__.startswith("DeepseekV2") else 2
     return groups.topk(best, dim=-1)[0].sum(-1), groups
 
 
 def choice_of(module, logits):
     """What a router ranks experts by; -inf for those that are out of the question."""
-    choice = logits
-    if hasattr(module, "e_score_correction_bias"):
-        choice = logits.sigmoid() + module.e_score_correction_bias
+    choice = scores_of(module, logits)
     scores, groups = by_group(module, choice)
     if groups is None:
         return choice
     kept = scores.topk(module.topk_group, dim=-1)[1]
+    if not is_corrected(module):  # scores rank as logits do, which lie further apart
+        groups = logits.view_as(groups)
     out = torch.ones(groups.shape[:2], dtype=torch.bool).scatter(1, kept, False)
     return groups.masked_fill(out.unsqueeze(-1), float("-inf")).flatten(1)
 
 
 def group_gap(module, logits):
     """Between the last group that is kept and the first that is not."""
-    choice = logits
-    if hasattr(module, "e_score_correction_bias"):
-        choice = logits.sigmoid() + module.e_score_correction_bias
-    scores, groups = by_group(module, choice)
+    scores, groups = by_group(module, scores_of(module, logits))
     if groups is None:
         return torch.full((len(logits),), float("inf"))
+    if type(module).__name__.startswith("Mistral4"):
+        scores = scores.log()
     ranked = scores.sort(-1, descending=True).values
     return ranked[:, module.topk_group - 1] - ranked[:, module.topk_group]
 
@@ -789,6 +853,9 @@ def hub_tensors(model, name):
             continue
         if mixtral:
             key = key.replace(".mlp.", ".block_sparse_moe.")
+        for begin, old, new in RENAMED:
+            if type(model).__name__.startswith(begin):
+                key = key.replace(old, new)
         key = key.removeprefix("transformer.") if name == "gpt2" else wrapper.name(key)
         fused = ".experts." in key and p.ndim == 3
         if not fused or (is_fused(model) and not split):
@@ -833,7 +900,7 @@ def stored_tensors(model, name, dtype):
             stored |= {inner + suffix: t for suffix, t in found.items()}
             p.copy_(values)
         else:
-            keep = p.dtype == torch.float32 and "correction" in key
+            keep = p.dtype == torch.float32 and key.endswith(("correction_bias", "expert_bias"))
             stored[key] = p.clone() if keep else p.to(dtype)
     if name in WRAPPERS:
         stored |= {key: torch.ones(3, dtype=dtype) for key in WRAPPERS[name].others}
@@ -860,7 +927,7 @@ def run(model, ids):
                 logits = output[1]
             choice = choice_of(module, logits.float())
             order = choice.gather(1, experts).argsort(-1, descending=True)
-            unit = SIGMOID_SHARE if hasattr(module, "e_score_correction_bias") else 1
+            unit = SIGMOID_SHARE if is_corrected(module) else 1
             for name, value in (("logits", choice / unit),
                                 ("gap", group_gap(module, logits.float()) / unit),
                                 ("weights", weights.float().gather(1, order)),
@@ -933,7 +1000,10 @@ def acceptable(truth, rounded, top_k):
 
 
 def top_k_of(values):
-    return values.get("num_experts_per_tok", values.get("top_k_experts", 0))
+    for key in ("num_experts_per_tok", "moe_k", "top_k_experts"):
+        if key in values:
+            return values[key]
+    return 0
 
 
 def choose_ids(model, lengths, values, g):

@@ -38,6 +38,19 @@ def fp8_tensor(w):
     return {".weight": codes, ".weight_scale": scale}, codes.float() * scale
 
 
+def fp8_static(w):
+    """As Mistral stores a matrix or all experts': a number each, and one for activations."""
+    scale = w.abs().amax((-2, -1), keepdim=True) / 448 * 1.1
+    codes = (w / scale).to(torch.float8_e4m3fn)
+    fused = w.ndim == 3
+    one, suffix = (scale, "") if fused else (scale.reshape(()), ".weight")
+    base = "" if fused else ".weight"
+    activations = torch.full((len(w),), 0.5) if fused else torch.tensor(0.5)
+    return {suffix: codes, base + "_scale_inv": one,
+            "_activation_scale" if fused else ".activation_scale": activations}, \
+        codes.float() * scale
+
+
 def exponents(scales):
     """Powers of two that are not below, and their E8M0 codes."""
     powers = scales.log2().ceil().clamp(-127, 127)

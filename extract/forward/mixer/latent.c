@@ -4,7 +4,7 @@
  *     q       = norm(x Wqa) Wqb, or x Wq
  *     c, r    = x Wkva             c: kv_rank values; r: one rotated key for all heads
  *     kn, v   = norm(c) Wkvb       per head its key, then its value
- *     out     = attention([qn rope(qr)], [kn rope(r)], v) Wo
+ *     out     = attention([qn rope(qr)] t, [kn rope(r)], v) Wo      t: a factor, or 1
  */
 #include "extract/forward/mixer/mixer.h"
 
@@ -106,8 +106,12 @@ static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
     (void)block;
     const struct ol_attention_spec *a = &m->c.spec->attention;
     const int dim = rotary(m->c.spec);
+    const struct ol_tensor q = ol_tensor_rows(m->buffers[Q], at, n);
     if (m->op->rope(m->c.backend, a->rope.kind, &m->rope, a->head_dim, a->head_dim - dim,
-                    ol_tensor_rows(m->buffers[Q], at, n), err) != 0)
+                    q, err) != 0)
+        return -1;
+    if (m->temperature != NULL &&
+        m->op->scale_rows(m->c.backend, q, m->temperature, err) != 0)
         return -1;
     return m->op->rope(m->c.backend, a->rope.kind, &m->rope, dim, 0,
                        ol_tensor_rows(m->buffers[SHARED_KEY], at, n), err);

@@ -70,9 +70,12 @@ static void make_temperature(struct ol_mixer *m)
         return;
     m->temperature = ol_xcalloc((size_t)m->c.longest, sizeof *m->temperature);
     for (int64_t i = 0; i < m->c.longest; i++) {
-        const float steps = floorf((float)(i + 1) / (float)a->temperature_floor);
-        m->temperature[i] =
-            (float)ol_real_log1p((double)steps) * (float)a->temperature_scale + 1;
+        const float steps =
+            floorf((float)(i + a->temperature_from) / (float)a->temperature_floor);
+        float t = (float)ol_real_log1p((double)steps) * (float)a->temperature_scale + 1;
+        if (a->temperature_rounds && m->c.backend->dtype == OL_DTYPE_BF16)
+            t = ol_bf16_round(t);
+        m->temperature[i] = t;
     }
 }
 

@@ -174,13 +174,16 @@ int ol_family_read_experts(struct ol_config config, const char *width_key,
 {
     /* transformers 5.x writes num_local_experts where Hub files have num_experts. */
     static const char *const keys[] = {"num_experts", "n_routed_experts",
-                                       "num_local_experts"};
-    const char *key = keys[2];
-    const char *top_key = ol_json_get(config.json, "top_k_experts") != NULL
-                              ? "top_k_experts" /* Gemma 4 */
-                              : "num_experts_per_tok";
-    int64_t n_experts, top_k, d_expert, others[3];
-    for (int i = 2; i >= 0; i--) {
+                                       "num_local_experts", "moe_num_experts"};
+    /* Of ERNIE and of Gemma 4. */
+    static const char *const top_keys[] = {"moe_k", "top_k_experts"};
+    enum { KEYS = sizeof keys / sizeof keys[0] };
+    const char *key = keys[2], *top_key = "num_experts_per_tok";
+    for (size_t i = 0; i < sizeof top_keys / sizeof top_keys[0]; i++)
+        if (ol_json_kind(ol_json_get(config.json, top_keys[i])) != OL_JSON_NULL)
+            top_key = top_keys[i];
+    int64_t n_experts, top_k, d_expert, others[KEYS];
+    for (int i = KEYS - 1; i >= 0; i--) {
         if (ol_config_int_or(config, keys[i], 1, OL_MAX_EXPERTS, 0, &others[i], err) != 0)
             return -1;
         if (others[i] > 0)
@@ -190,7 +193,7 @@ int ol_family_read_experts(struct ol_config config, const char *width_key,
         ol_config_need_int(config, top_key, 1, OL_MAX_TOP_K, &top_k, err) != 0 ||
         ol_config_need_int(config, width_key, 1, OL_MAX_DIM, &d_expert, err) != 0)
         return -1;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < KEYS; i++)
         if (others[i] > 0 && others[i] != n_experts)
             return ol_fail(err, "%s: %s is %lld, but %s is %lld", config.file, key,
                            (long long)n_experts, keys[i], (long long)others[i]);
@@ -277,13 +280,18 @@ int ol_family_read_shared_experts(struct ol_config config, int64_t otherwise,
     int64_t n;
     if (ol_config_int_or(config, "n_shared_experts", 1, 64, otherwise, &n, err) != 0)
         return -1;
+    ol_family_set_shared_experts(spec, n);
+    return 0;
+}
+
+void ol_family_set_shared_experts(struct ol_spec *spec, int64_t n)
+{
     spec->d_shared = spec->d_expert * (int)n;
     spec->names[OL_ROLE_SHARED_GATE] =
         "model.layers.{l}.mlp.shared_experts.gate_proj.weight";
     spec->names[OL_ROLE_SHARED_UP] = "model.layers.{l}.mlp.shared_experts.up_proj.weight";
     spec->names[OL_ROLE_SHARED_DOWN] =
         "model.layers.{l}.mlp.shared_experts.down_proj.weight";
-    return 0;
 }
 
 int ol_family_read_dense_first(struct ol_config config, int64_t otherwise,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const struct ol_family_latent defaults_v3 = {1e-6, 3, {8, 4, 2.5}};
+static const struct ol_family_latent defaults_v3 = {1e-6, 3, {8, 4, 2.5}, false};
 
 int ol_family_read_deepseek_v3(struct ol_config config, struct ol_spec *spec,
                                struct ol_error *err)
@@ -21,7 +21,7 @@ static int read_v32(struct ol_config config, struct ol_spec *spec, struct ol_err
 
 static int read_v2(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
-    const struct ol_family_latent defaults = {1e-6, 0, {1, 1, 1}};
+    const struct ol_family_latent defaults = {1e-6, 0, {1, 1, 1}, false};
     const char *method;
     if (ol_family_read_latent_frame(config, &defaults, spec, err) != 0 ||
         ol_family_read_experts(config, "moe_intermediate_size", spec, err) != 0 ||

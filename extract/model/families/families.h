@@ -8,6 +8,7 @@
 extern const struct ol_family ol_family_deepseek_v2;
 extern const struct ol_family ol_family_deepseek_v3;
 extern const struct ol_family ol_family_deepseek_v32;
+extern const struct ol_family ol_family_ernie4_5_moe;
 extern const struct ol_family ol_family_gemma3;
 extern const struct ol_family ol_family_gemma3_text;
 extern const struct ol_family ol_family_gemma4;
@@ -18,6 +19,7 @@ extern const struct ol_family ol_family_glm4v_moe;
 extern const struct ol_family ol_family_glm_moe_dsa;
 extern const struct ol_family ol_family_gpt2;
 extern const struct ol_family ol_family_gpt_oss;
+extern const struct ol_family ol_family_hy_v3;
 extern const struct ol_family ol_family_kimi_k2;
 extern const struct ol_family ol_family_kimi_k25;
 extern const struct ol_family ol_family_llama;
@@ -25,6 +27,8 @@ extern const struct ol_family ol_family_llama4;
 extern const struct ol_family ol_family_llama4_text;
 extern const struct ol_family ol_family_minimax_m2;
 extern const struct ol_family ol_family_mistral;
+extern const struct ol_family ol_family_mistral3;
+extern const struct ol_family ol_family_mistral4;
 extern const struct ol_family ol_family_mixtral;
 extern const struct ol_family ol_family_olmo2;
 extern const struct ol_family ol_family_olmo3;
@@ -48,6 +52,7 @@ struct ol_family_defaults {
     double norm_eps, rope_theta;
     double partial_rotary; /* share of a head that is rotated; 0: whole heads only */
     bool latent;           /* latent attention: q_lora_rank, kv_lora_rank, ... */
+    bool share;            /* with it: partial_rotary_factor says what sizes say */
     bool tied_embeddings;
     int64_t n_heads, vocab_size; /* 0: config.json must say */
     bool gelu; /* hidden_activation, gelu_pytorch_tanh, for hidden_act */
@@ -93,9 +98,9 @@ void ol_family_set_qk_norm(struct ol_spec *spec, enum ol_qk_norm kind);
 int ol_family_read_dense(struct ol_config config, struct ol_spec *spec,
                          struct ol_error *err);
 
-/* The number of experts (num_experts, n_routed_experts or num_local_experts),
- * num_experts_per_tok and the experts' width under width_key; a softmax router. Marks no
- * layer. */
+/* The number of experts (num_experts, n_routed_experts, num_local_experts or
+ * moe_num_experts), num_experts_per_tok (or moe_k) and the experts' width under
+ * width_key; a softmax router. Marks no layer. */
 int ol_family_read_experts(struct ol_config config, const char *width_key,
                            struct ol_spec *spec, struct ol_error *err);
 
@@ -161,6 +166,7 @@ struct ol_family_latent {
     double norm_eps;
     int64_t n_dense;
     struct ol_family_groups groups;
+    bool share; /* partial_rotary_factor is the share of a head that sizes say as well */
 };
 
 /* Latent attention, the layers' plan and the names of all; the router and the shared
@@ -183,6 +189,9 @@ int ol_family_read_deepseek_v3(struct ol_config config, struct ol_spec *spec,
 /* "...block_sparse_moe.gate.weight" and "...experts.{e}.w1.weight" with siblings; as
  * transformers 5 fuses them too. */
 void ol_family_name_mixtral_experts(struct ol_spec *spec);
+
+/* n experts for every token, "...mlp.shared_experts.*". */
+void ol_family_set_shared_experts(struct ol_spec *spec, int64_t n);
 
 /* The first first_k_dense_replace layers are dense, the others MoE; mlp_layer_types may
  * say it layer by layer, and may not say otherwise. */

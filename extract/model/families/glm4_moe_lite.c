@@ -4,7 +4,7 @@
 
 static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
-    static const struct ol_family_latent defaults = {1e-5, 1, {1, 1, 1.8}};
+    static const struct ol_family_latent defaults = {1e-5, 1, {1, 1, 1.8}, false};
     return ol_family_read_latent(config, &defaults, spec, err);
 }
 

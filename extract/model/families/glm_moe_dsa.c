@@ -3,7 +3,7 @@
 
 static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
-    static const struct ol_family_latent defaults = {1e-5, 3, {1, 1, 2.5}};
+    static const struct ol_family_latent defaults = {1e-5, 3, {1, 1, 2.5}, false};
     return ol_family_read_indexed(config, &defaults, 32, spec, err);
 }
 

@@ -46,7 +46,7 @@ int ol_family_read_latent_frame(struct ol_config config, const struct ol_family_
                                 struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
-        .norm_eps = d->norm_eps, .rope_theta = 10000, .latent = true};
+        .norm_eps = d->norm_eps, .rope_theta = 10000, .latent = true, .share = d->share};
     int64_t frequency;
     bool bias;
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||

@@ -54,6 +54,7 @@ static int read_temperature(struct ol_config config, struct ol_attention_spec *a
         return -1;
     if (!on)
         a->temperature_floor = a->temperature_scale = 0;
+    a->temperature_from = 1;
     return 0;
 }
 

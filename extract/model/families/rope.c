@@ -176,6 +176,28 @@ static int read_scaling(struct ol_config config, struct ol_config s,
                    config.file, scaling ? "rope_scaling" : "rope_parameters", type);
 }
 
+/* Latent attention: partial_rotary_factor, if it is there, gives the same size. */
+static int check_share(struct ol_config config, struct ol_config s,
+                       const struct ol_rope_spec *rope, struct ol_error *err)
+{
+    int64_t own;
+    double partial;
+    if (ol_config_need_int(config, "qk_nope_head_dim", 1, OL_MAX_HEAD_DIM, &own, err) !=
+        0)
+        return -1;
+    const double whole = (double)(own + rope->rotary_dim),
+                 share = rope->rotary_dim / whole;
+    if (ol_config_real_or(s, "partial_rotary_factor", share_range, share, &partial,
+                          err) != 0)
+        return -1;
+    if ((int)(whole * partial) == rope->rotary_dim)
+        return 0;
+    return ol_fail(err,
+                   "%s: partial_rotary_factor is %g, but %d of %g values of a head are "
+                   "rotated",
+                   config.file, partial, rope->rotary_dim, whole);
+}
+
 /* From an object of the rope's keys. */
 static int read_rope(struct ol_config config, struct ol_config s,
                      const struct ol_family_defaults *d, struct ol_rope_spec *rope,
@@ -198,6 +220,9 @@ static int read_rope(struct ol_config config, struct ol_config s,
                            "%s: partial_rotary_factor is %g, expected an even number of "
                            "rotated values",
                            config.file, partial);
+    } else if (d->share) {
+        if (check_share(config, s, rope, err) != 0)
+            return -1;
     } else if (partial != 1)
         return ol_fail(
             err, "%s: partial_rotary_factor is %g, but this family rotates whole heads",

@@ -17,6 +17,9 @@ static int find_single(const struct ol_format_search *s, const struct ol_stored_
         want->spec->turned_matrices && !want->vector && ol_role_has_layer(want->role);
     if (turned)
         shape = (struct ol_format_shape){2, {want->n_cols, want->n_rows}};
+    /* ERNIE's is a matrix of one row. */
+    if (want->role == OL_ROLE_ROUTER_CORRECTION && t->rank == 2)
+        shape = (struct ol_format_shape){2, {1, want->n_cols}};
     enum ol_dtype dtype = OL_DTYPE_F32;
     if (ol_format_read_type(s, t, &dtype) != 0 || ol_format_check_shape(s, t, shape) != 0)
         return -1;
