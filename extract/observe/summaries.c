@@ -3,6 +3,7 @@
 #include "extract/observe/summaries.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/magnitude.h"
@@ -43,15 +44,15 @@ static float *gains_in(void *counts)
     return (float *)((int64_t *)counts + OL_N_CODES);
 }
 
-/* What a norm multiplies by. */
+/* What a norm multiplies by, NaN where it adds something too. */
 static void read_gains(const struct ol_recording *r, enum ol_role role, int layer,
                        float *gains)
 {
     const struct ol_weight w = ol_weights_get(r->to.weights, role, layer, 0);
     const size_t d = (size_t)r->to.spec->d_model, size = ol_dtype_size(w.dtype);
     for (size_t c = 0; c < d; c++) {
-        gains[c] = 1;
-        if (w.data == NULL)
+        gains[c] = r->to.spec->norm == OL_NORM_LAYER ? NAN : 1;
+        if (w.data == NULL || isnan(gains[c]))
             continue;
         float value;
         ol_to_f32(w.dtype, (const char *)w.data + c * (size_t)w.col_step * size, &value,

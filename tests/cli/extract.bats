@@ -163,7 +163,8 @@ PY
 # layers, experts whose input is scaled, delta nets.
 @test "summaries are what the tensors say, and writes add up to the stream's change" {
     cd "$BATS_TEST_TMPDIR"
-    for model in olmoe qwen2_moe deepseek_v3 llama4 gpt_oss qwen3_next qwen3; do
+    for model in olmoe qwen2_moe deepseek_v3 llama4 gpt_oss qwen3_next qwen3 \
+        olmo2 phi3 gpt2 gemma3; do
         for precision in f32 bf16; do
             "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" -o "$model.h5" \
                 --sites ln_attn,ln_mlp,residual_attn,residual_mlp --threshold 1.5 \
