@@ -11,7 +11,7 @@
  *     OL_STRUCT(ol_example, OL_EXAMPLE_FIELDS, "What the block is of")
  *
  * An absent value is OL_ABSENT of an integer, NAN of a number, false or OL_UNKNOWN, and
- * else NULL. */
+ * else NULL; of a text or word that no file may leave out, which one does, "". */
 #ifndef OL_RESULTS_FIELD_H
 #define OL_RESULTS_FIELD_H
 

@@ -345,13 +345,14 @@ static int set_absent(const struct reader *r, const struct ol_field *f,
         /* Who reads it counts on its length. */
         return (f->flags & (OL_NULL | OL_OLD)) == 0 ? check_length(r, f, at, to) : 0;
     case OL_FIELD_TEXT:
-        if ((f->flags & OL_FILLED) != 0)
+    case OL_FIELD_WORD:
+        /* Who reads one that no file may leave out compares it with others. */
+        if ((f->flags & OL_FILLED) != 0 || (f->flags & (OL_NULL | OL_OLD)) == 0)
             *(const char **)to = "";
         break;
     case OL_FIELD_OBJECT:
         return (f->flags & OL_FILLED) != 0 ? read_object(r, f->element(), r->none, at, to)
                                            : 0;
-    case OL_FIELD_WORD:
     case OL_FIELD_TEXTS:
     case OL_FIELD_BOOL:
     case OL_FIELD_MAYBE:
