@@ -129,7 +129,8 @@ struct ol_backend_operations {
      * head_dim], v [n, n_kv_heads * value_dim], out [n, n_heads * value_dim]; head h
      * reads kv head h / (n_heads / n_kv_heads). out = softmax(q k^T * scale + mask) v in
      * float, rounded once; a sink is one more score, of a key whose value is zero.
-     * Memory: O(n * head_dim), never n x n per head. */
+     * What is told of the softmax is not rounded; it is NaN of keys that a query sees
+     * whose softmax is. Memory: O(n * head_dim), never n x n per head. */
     int (*attention)(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);
@@ -160,6 +161,11 @@ struct ol_backend_operations {
      * activation, gate [n, d], or [n, 1]: the same for a whole row. */
     int (*gate)(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
                 struct ol_tensor gate, struct ol_error *err);
+
+    /* means[i][h] = the mean of round(sigmoid(gate)) over head h of row i, in float. gate
+     * [n, heads * d] activation, means [n, heads] float. */
+    int (*gate_means)(struct ol_backend *b, struct ol_tensor gate, struct ol_tensor means,
+                      struct ol_error *err);
 
     /* x = round(x + y), both [n, d] activation. */
     int (*add)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,

@@ -106,6 +106,7 @@ struct ol_product_sizes {
     int64_t deepest;    /* columns of the widest input */
     int64_t head_depth; /* columns and rows of the head's weight */
     int64_t head_rows;
+    int64_t received; /* tokens of a sequence whose attention is looked at; 0: of none */
 };
 
 /* What operations with products of at most these sizes keep beside tensors. */
@@ -158,6 +159,10 @@ struct ol_attention_args {
     enum ol_attention_kind kind; /* not LINEAR */
     int window;                  /* SLIDING, CHUNKED */
     struct ol_weight sinks;      /* [n_heads] or data NULL */
+    /* What is to be known of the softmax, both float [n, n_heads]; data NULL: nothing.
+     * The mean share that each key has of the queries that see it, itself among them; and
+     * the share that the sink has of each query, 0 without sinks. */
+    struct ol_tensor received, to_sink;
 };
 
 /* `n` pieces of every row of t: piece i begins at column first + i * step. */

@@ -6,7 +6,11 @@
  * and the weighted sum of values (online softmax, arXiv 1805.02867): memory is a few
  * tiles whatever the length. A sink is a score that is there from the start, of a value
  * of zero. With bfloat16 activations the exponentials are rounded
- * before they weigh the values, as the reference's are. */
+ * before they weigh the values, as the reference's are.
+ *
+ * What keys receive is known when a task's last key was seen, which settles how much its
+ * exponentials count for: where it is asked for, those of all tiles stay until then.
+ * Tasks add to the same keys in an order that varies, so the sums are of integers. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
@@ -18,16 +22,24 @@
 
 enum { QUERIES = 128, KEYS = 256 };
 
+/* Of what keys receive, in units of 2^-40: sums of 2^22 queries are below 2^63. */
+static const double units = 0x1p40;
+
 struct job {
     struct ol_cpu *cpu;
     const struct ol_attention_args *args;
     const float *sinks; /* [n_heads] or NULL */
     struct ol_tensor q, k, v, out;
     int64_t query_tiles;
+    /* [n_heads, n] of keys: what they receive in units, and whether that is not known;
+     * NULL: nobody asks. */
+    _Atomic int64_t *received;
+    _Atomic bool *unknown;
 };
 
 struct tile {
-    float *score;      /* [QUERIES, KEYS] */
+    float *score;      /* [QUERIES, KEYS], those of other tiles before and behind them */
+    float *tops;       /* [QUERIES] the largest score when these were seen, likewise */
     float *sum;        /* [QUERIES, value_dim] weighted values */
     float *top;        /* [QUERIES] largest score */
     float *total;      /* [QUERIES] sum of exponentials */
@@ -41,11 +53,27 @@ static size_t sum_floats(const struct ol_attention_args *a)
     return (size_t)(QUERIES * ((a->value_dim + 15) / 16 * 16));
 }
 
-static struct tile carve(float *at, const struct ol_attention_args *a)
+/* Tiles of keys whose exponentials stay. */
+static int64_t kept_tiles(const struct job *j)
+{
+    const struct ol_attention_args *a = j->args;
+    const int64_t n = j->q.n_rows, seen = (int64_t)a->window + QUERIES;
+    if (j->received == NULL)
+        return 1;
+    return ((a->kind != OL_ATTENTION_FULL && seen < n ? seen : n) + KEYS - 1) / KEYS + 1;
+}
+
+int64_t ol_cpu_attention_kept(int64_t n_tokens)
+{
+    return n_tokens > 0 ? (n_tokens + 2 * KEYS) * QUERIES * (int64_t)sizeof(float) : 0;
+}
+
+static struct tile carve(float *at, const struct ol_attention_args *a, int64_t n_tiles)
 {
     struct tile t;
     t.score = at;
-    t.sum = t.score + QUERIES * KEYS;
+    t.tops = t.score + n_tiles * QUERIES * KEYS;
+    t.sum = t.tops + n_tiles * QUERIES;
     t.top = t.sum + sum_floats(a);
     t.total = t.top + QUERIES;
     t.rounded = (uint16_t *)(void *)(t.total + QUERIES);
@@ -60,10 +88,10 @@ static size_t packed_floats(const struct ol_attention_args *a)
     return scores > values ? scores : values;
 }
 
-static size_t tile_floats(const struct ol_attention_args *a)
+static size_t tile_floats(const struct ol_attention_args *a, int64_t n_tiles)
 {
-    return QUERIES * KEYS + sum_floats(a) + 2 * QUERIES + QUERIES * KEYS / 2 +
-           packed_floats(a);
+    return (size_t)n_tiles * (QUERIES * KEYS + QUERIES) + sum_floats(a) + 2 * QUERIES +
+           QUERIES * KEYS / 2 + packed_floats(a);
 }
 
 /* The first key that a query sees. */
@@ -173,6 +201,80 @@ static void one_tile(const struct job *j, struct tile *t, const struct place *at
     weigh(j, t, at);
 }
 
+/* ---- what keys and the sink receive ---- */
+
+/* Add what a tile's keys received from the task's queries. */
+static void add_received(const struct job *j, const struct tile *t,
+                         const struct place *at)
+{
+    float sums[KEYS] = {0};
+    for (int64_t i = 0; i < at->n_queries; i++) {
+        const int64_t query = at->query + i, low = lowest(j->args, query);
+        const int64_t begin = low > at->key ? low - at->key : 0,
+                      end =
+                          query < at->key + at->n_keys ? query - at->key + 1 : at->n_keys;
+        if (begin >= end)
+            continue;
+        const float *score = t->score + i * KEYS,
+                    share =
+                        (t->tops[i] == t->top[i] ? 1 : ol_exp(t->tops[i] - t->top[i])) /
+                        t->total[i];
+        for (int64_t c = begin; c < end; c++)
+            sums[c] += share * score[c];
+    }
+    const int64_t first = at->head * j->k.n_rows + at->key;
+    for (int64_t c = 0; c < at->n_keys; c++)
+        if (isfinite(sums[c]))
+            j->received[first + c] += (int64_t)((double)sums[c] * units);
+        else
+            j->unknown[first + c] = true;
+}
+
+/* The keys that a query sees begin with `first`; score and tops are those of its tile. */
+static void receive(const struct job *j, struct tile *t, int64_t first,
+                    const struct place *at)
+{
+    struct place keys = *at;
+    for (int64_t i = 0; i < at->n_queries; i++) {
+        float *to = ol_cpu_row(j->args->to_sink, at->query + i);
+        to[at->head] =
+            j->sinks != NULL ? ol_exp(j->sinks[at->head] - t->top[i]) / t->total[i] : 0;
+    }
+    for (keys.key = first; keys.key < at->query + at->n_queries; keys.key += KEYS) {
+        const int64_t rest = at->query + at->n_queries - keys.key;
+        keys.n_keys = rest < KEYS ? rest : KEYS;
+        add_received(j, t, &keys);
+        t->score += QUERIES * KEYS;
+        t->tops += QUERIES;
+    }
+}
+
+/* How many queries see a key, its own among them. */
+static int64_t n_seeing(const struct ol_attention_args *a, int64_t key, int64_t n)
+{
+    int64_t end = n;
+    if (a->kind == OL_ATTENTION_SLIDING)
+        end = key + a->window;
+    else if (a->kind == OL_ATTENTION_CHUNKED)
+        end = (key / a->window + 1) * a->window;
+    return (end < n ? end : n) - key;
+}
+
+static void mean_rows(void *arg, int64_t first, int64_t end, int thread)
+{
+    (void)thread;
+    const struct job *j = arg;
+    const int64_t n = j->k.n_rows;
+    for (int64_t key = first; key < end; key++) {
+        float *to = ol_cpu_row(j->args->received, key);
+        const double unit = units * (double)n_seeing(j->args, key, n);
+        for (int64_t h = 0; h < j->args->n_heads; h++)
+            to[h] = j->unknown[h * n + key]
+                        ? NAN
+                        : (float)((double)j->received[h * n + key] / unit);
+    }
+}
+
 static void task(void *arg, int64_t number, int thread)
 {
     const struct job *j = arg;
@@ -182,18 +284,32 @@ static void task(void *arg, int64_t number, int thread)
     const int64_t query = (j->query_tiles - 1 - number % j->query_tiles) * QUERIES;
     const int64_t left = j->q.n_rows - query;
     const int64_t n_queries = left < QUERIES ? left : QUERIES;
-    struct tile t = carve(ol_cpu_scratch(j->cpu, thread, tile_floats(a)), a);
+    const int64_t n_tiles = kept_tiles(j);
+    float *scratch = ol_cpu_scratch(j->cpu, thread, tile_floats(a, n_tiles));
+    const struct tile whole = carve(scratch, a, n_tiles);
+    struct tile t = whole;
 
     memset(t.sum, 0, (size_t)(QUERIES * d) * sizeof *t.sum);
     for (int i = 0; i < QUERIES; i++) {
         t.top[i] = j->sinks != NULL ? j->sinks[head] : -INFINITY;
         t.total[i] = j->sinks != NULL ? 1 : 0;
     }
-    for (int64_t key = lowest(a, query) / KEYS * KEYS; key < query + n_queries;
-         key += KEYS) {
+    const int64_t first_key = lowest(a, query) / KEYS * KEYS;
+    for (int64_t key = first_key; key < query + n_queries; key += KEYS) {
         const int64_t rest = query + n_queries - key;
         const struct place at = {head, query, n_queries, key, rest < KEYS ? rest : KEYS};
         one_tile(j, &t, &at);
+        if (j->received == NULL)
+            continue;
+        memcpy(t.tops, t.top, QUERIES * sizeof *t.tops);
+        t.score += QUERIES * KEYS;
+        t.tops += QUERIES;
+    }
+    if (j->received != NULL) {
+        const struct place at = {head, query, n_queries, first_key, 0};
+        t.score = whole.score;
+        t.tops = whole.tops;
+        receive(j, &t, first_key, &at);
     }
     const size_t size = ol_dtype_size(j->out.dtype);
     for (int64_t i = 0; i < n_queries; i++) {
@@ -219,9 +335,24 @@ int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
         sinks = ol_xcalloc((size_t)args->n_heads, sizeof *sinks);
         ol_cpu_decode_rounded(&args->sinks, b->dtype, 0, 1, sinks);
     }
-    struct job job = {
-        ol_cpu_of(b), args, sinks, q, k, v, out, (q.n_rows + QUERIES - 1) / QUERIES};
+    struct job job = {.cpu = ol_cpu_of(b),
+                      .args = args,
+                      .sinks = sinks,
+                      .q = q,
+                      .k = k,
+                      .v = v,
+                      .out = out,
+                      .query_tiles = (q.n_rows + QUERIES - 1) / QUERIES};
+    if (args->received.data != NULL) {
+        const size_t n = (size_t)args->n_heads * (size_t)k.n_rows;
+        job.received = ol_xcalloc(n, sizeof *job.received);
+        job.unknown = ol_xcalloc(n, sizeof *job.unknown);
+    }
     ol_pool_run(job.cpu->pool, args->n_heads * job.query_tiles, task, &job);
+    if (job.received != NULL)
+        ol_cpu_rows(job.cpu, k.n_rows, args->n_heads, mean_rows, &job);
+    free(job.unknown);
+    free(job.received);
     free(sinks);
     return 0;
 }

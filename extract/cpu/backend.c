@@ -172,8 +172,8 @@ static void cpu_close(struct ol_backend *b)
     free(cpu);
 }
 
-/* Products need the most: everything else a thread works on is a few rows or tiles, and a
- * histogram. */
+/* Products need the most, and attention that is looked at: everything else a thread works
+ * on is a few rows or tiles, and a histogram. */
 static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
                                                  struct ol_product_sizes sizes)
 {
@@ -181,7 +181,8 @@ static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
     const struct ol_cpu *cpu = (const struct ol_cpu *)b;
     return (struct ol_scratch_bytes){
         .tensors = ol_pool_threads(cpu->pool) *
-                   (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) + TILES)};
+                   (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) +
+                    ol_cpu_attention_kept(sizes.received) + TILES)};
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
@@ -243,6 +244,7 @@ static const struct ol_backend_operations operations = {
     .causal_conv = ol_cpu_causal_conv,
     .delta_net = ol_cpu_delta_net,
     .gate = ol_cpu_gate,
+    .gate_means = ol_cpu_gate_means,
     .add = ol_cpu_add,
     .route = ol_cpu_route,
     .permute = ol_cpu_permute,

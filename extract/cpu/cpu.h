@@ -105,6 +105,10 @@ int ol_cpu_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args,
                      struct ol_error *err);
 int ol_cpu_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
                 struct ol_tensor gate, struct ol_error *err);
+/* Bytes of a thread that attention of so many tokens keeps where it is looked at. */
+int64_t ol_cpu_attention_kept(int64_t n_tokens);
+int ol_cpu_gate_means(struct ol_backend *b, struct ol_tensor gate, struct ol_tensor means,
+                      struct ol_error *err);
 int ol_cpu_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                struct ol_error *err);
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,

@@ -1,5 +1,5 @@
 /* gate: x = round(x * g), g = round(sigmoid(gate)) or silu(gate) in float, value by value
- * or one for a row. */
+ * or one for a row. gate_means: the means of round(sigmoid(gate)) over heads. */
 #include "extract/cpu/cpu.h"
 
 #include "extract/cpu/vector_math.h"
@@ -41,5 +41,38 @@ int ol_cpu_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_
     (void)err;
     struct job job = {ol_cpu_of(b), function, x, gate};
     ol_cpu_rows(job.cpu, x.n_rows, x.n_cols, rows, &job);
+    return 0;
+}
+
+struct means_job {
+    struct ol_cpu *cpu;
+    struct ol_tensor gate, means;
+};
+
+static void mean_rows(void *arg, int64_t first, int64_t end, int thread)
+{
+    const struct means_job *j = arg;
+    const int64_t n = j->gate.n_cols, d = n / j->means.n_cols;
+    float *gate = ol_cpu_scratch(j->cpu, thread, (size_t)n);
+    for (int64_t i = first; i < end; i++) {
+        float *to = ol_cpu_row(j->means, i);
+        ol_to_f32(j->gate.dtype, ol_cpu_row(j->gate, i), gate, (size_t)n);
+        for (int64_t c = 0; c < n; c++)
+            gate[c] = ol_cpu_round(j->gate.dtype, ol_sigmoid(gate[c]));
+        for (int64_t h = 0; h < j->means.n_cols; h++) {
+            float sum = 0;
+            for (int64_t c = h * d; c < (h + 1) * d; c++)
+                sum += gate[c];
+            to[h] = sum / (float)d;
+        }
+    }
+}
+
+int ol_cpu_gate_means(struct ol_backend *b, struct ol_tensor gate, struct ol_tensor means,
+                      struct ol_error *err)
+{
+    (void)err;
+    struct means_job job = {ol_cpu_of(b), gate, means};
+    ol_cpu_rows(job.cpu, gate.n_rows, gate.n_cols, mean_rows, &job);
     return 0;
 }

@@ -28,6 +28,30 @@ static int check(const struct ol_attention_args *args, int64_t n_rows,
     return 0;
 }
 
+/* In place: the logarithms of the sums of queries become the shares of their sinks. */
+static __global__ void sink_shares(float *log_sums, const float *sinks, int n_heads,
+                                   int64_t n)
+{
+    const int64_t i = ol_thread_index();
+    if (i < n)
+        log_sums[i] = sinks != NULL ? expf(sinks[i % n_heads] - log_sums[i]) : 0;
+}
+
+static int attend(struct ol_cuda *cuda, const struct attention *a, enum ol_dtype dtype,
+                  struct ol_error *err)
+{
+    enum { THREADS = 256 };
+    const int64_t n = (int64_t)a->n_rows * a->n_heads;
+    if ((dtype == OL_DTYPE_BF16 ? ol_cuda_attention_bf16
+                                : ol_cuda_attention_f32)(cuda, a, err) != 0)
+        return -1;
+    return a->log_sums == NULL
+               ? 0
+               : ol_launch(cuda, err, "attention", sink_shares,
+                           dim3(ol_cuda_blocks(n, THREADS)), dim3(THREADS), 0,
+                           a->log_sums, a->sinks, a->n_heads, n);
+}
+
 int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args,
                       struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                       struct ol_tensor out, struct ol_error *err)
@@ -57,7 +81,8 @@ int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args
                                 .value_dim = args->value_dim,
                                 .kind = args->kind,
                                 .window = args->window,
-                                .scale = (float)args->scale};
-    return q.dtype == OL_DTYPE_BF16 ? ol_cuda_attention_bf16(cuda, &a, err)
-                                    : ol_cuda_attention_f32(cuda, &a, err);
+                                .scale = (float)args->scale,
+                                .log_sums = (float *)args->to_sink.data,
+                                .received = (float *)args->received.data};
+    return attend(cuda, &a, q.dtype, err);
 }

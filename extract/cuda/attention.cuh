@@ -17,6 +17,10 @@ struct attention {
     enum ol_attention_kind kind;
     int window;
     float scale;
+    /* [n_rows, n_heads] each; NULL: not asked for. The logarithm of the sum of a query's
+     * exponentials, its sink's among them; from it, in a second walk, what keys receive.
+     */
+    float *log_sums, *received;
 };
 
 /* The first key that a query sees; the last is its own. */
@@ -27,7 +31,19 @@ static __device__ __forceinline__ int lowest_key(const struct attention &a, int 
     return a.kind == OL_ATTENTION_CHUNKED ? query / a.window * a.window : 0;
 }
 
-/* The kernels: attention_bf16.cu, attention_f32.cu. */
+/* The last query that sees a key; the first is its own. */
+static __device__ __forceinline__ int highest_query(const struct attention &a, int key)
+{
+    int last = a.n_rows - 1;
+    if (a.kind == OL_ATTENTION_SLIDING && a.window - 1 < last - key)
+        last = key + a.window - 1;
+    else if (a.kind == OL_ATTENTION_CHUNKED && a.window - key % a.window - 1 < last - key)
+        last = key - key % a.window + a.window - 1;
+    return last;
+}
+
+/* The kernels, which the second walk follows where it is asked for: attention_bf16.cu,
+ * attention_f32.cu. */
 int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,
                            struct ol_error *err);
 int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,

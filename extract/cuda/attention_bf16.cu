@@ -166,6 +166,35 @@ weigh_tile(struct running<V> &kept, const float score[V::ROW_TILES][V::KEYS / 8]
     }
 }
 
+/* log(2^x + 2^y) to the base 2; of the sums of a query, neither overflows before. */
+static __device__ __forceinline__ float log2_of_sum(float x, float y)
+{
+    const float high = fmaxf(x, y);
+    return high + log2f(exp2f(x - high) + exp2f(y - high));
+}
+
+/* The logarithms of sums of the warp's queries. */
+template <class V>
+static __device__ __forceinline__ void store_log_sums(const struct attention &a,
+                                                      const struct running<V> &kept,
+                                                      int query, int head)
+{
+    const int lane = (int)threadIdx.x % 32, g = lane / 4;
+    OL_UNROLL
+    for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+        const int r = one / 2, half = one % 2;
+        const int row = query + r * 16 + half * 8 + g;
+        float total = kept.total[r][half];
+        total += __shfl_xor_sync(OL_FULL_WARP, total, 1);
+        total += __shfl_xor_sync(OL_FULL_WARP, total, 2);
+        float log_sum = kept.top[r][half] * (a.scale * LOG2_E) + log2f(total);
+        if (a.sinks != NULL)
+            log_sum = log2_of_sum(log_sum, a.sinks[head] * LOG2_E);
+        if (lane % 4 == 0 && row < a.n_rows)
+            a.log_sums[(int64_t)row * a.n_heads + head] = log_sum / LOG2_E;
+    }
+}
+
 /* Divide, and round into the warp's own rows of the queries' tile, which it no longer
  * needs. */
 template <class V>
@@ -264,11 +293,86 @@ static __global__ void __launch_bounds__(V::THREADS)
         ol_copy_async_commit();
         weigh_tile<V>(kept, score, v);
     }
+    if (a.log_sums != NULL)
+        store_log_sums<V>(a, kept, query + own, head);
     finish<V>(kept, q + own * V::STEP, a.sinks != NULL ? a.sinks + head : NULL, scale);
     store_rows<V>(a, q + own * V::STEP,
                   (struct ol_bf16 *)a.out + (query + own) * a.out_step +
                       head * a.value_dim,
                   left - own, aligned);
+}
+
+/* ---- the second walk: what keys receive ---- */
+
+/* Add a tile's queries; rows of the scores are keys, columns queries. */
+template <class V>
+static __device__ __forceinline__ void
+receive_tile(float sum[V::ROW_TILES][2], const float score[V::ROW_TILES][V::KEYS / 8][4],
+             const struct attention &a, int key, int query)
+{
+    const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
+    const float scale = a.scale * LOG2_E;
+    for (int n = 0; n < V::KEYS / 8; n++)
+        for (int i = 0; i < 2; i++) {
+            const int at = query + n * 8 + t + i;
+            if (at >= a.n_rows)
+                continue;
+            const float log_sum =
+                a.log_sums[(int64_t)at * a.n_heads + (int)blockIdx.x] * LOG2_E;
+            const int low = lowest_key(a, at);
+            OL_UNROLL
+            for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+                const int r = one / 2, half = one % 2;
+                const int row = key + r * 16 + half * 8 + g;
+                if (row >= low && row <= at)
+                    sum[r][half] +=
+                        exp2f(fmaf(score[r][n][2 * half + i], scale, -log_sum));
+            }
+        }
+}
+
+/* One block = one head and as many keys as the first walk has queries to a block. */
+template <class V>
+static __global__ void __launch_bounds__(V::THREADS)
+    received_bf16_kernel(const struct attention a, const bool aligned)
+{
+    OL_SHARED_DYNAMIC(struct ol_bf16, k);
+    struct ol_bf16 *q = k + V::QUERIES * V::STEP;
+    const int head = (int)blockIdx.x, kv_head = head / a.group;
+    const int key = (int)blockIdx.y * V::QUERIES;
+    const int end = key + V::QUERIES < a.n_rows ? key + V::QUERIES : a.n_rows;
+    const int own = (int)threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first key */
+    const int lane = (int)threadIdx.x % 32, g = lane / 4;
+    float sum[V::ROW_TILES][2];
+    for (int r = 0; r < V::ROW_TILES; r++)
+        sum[r][0] = sum[r][1] = 0;
+
+    load_tile<V::QUERIES, V::D, V::THREADS>(
+        k, (const struct ol_bf16 *)a.k + key * a.k_step + kv_head * a.head_dim, a.k_step,
+        a.n_rows - key, a.head_dim, aligned);
+    for (int query = key; query <= highest_query(a, end - 1); query += V::KEYS) {
+        load_tile<V::KEYS, V::D, V::THREADS>(
+            q, (const struct ol_bf16 *)a.q + query * a.q_step + head * a.head_dim,
+            a.q_step, a.n_rows - query, a.head_dim, aligned);
+        ol_copy_async_commit();
+        ol_copy_async_wait<0>();
+        __syncthreads();
+        float score[V::ROW_TILES][V::KEYS / 8][4];
+        score_tile<V>(score, k + own * V::STEP, q);
+        receive_tile<V>(sum, score, a, key + own, query);
+        __syncthreads(); /* all are done with these queries */
+    }
+    OL_UNROLL
+    for (int one = 0; one < 2 * V::ROW_TILES; one++) {
+        const int r = one / 2, half = one % 2;
+        const int row = key + own + r * 16 + half * 8 + g;
+        float all = sum[r][half];
+        all += __shfl_xor_sync(OL_FULL_WARP, all, 1);
+        all += __shfl_xor_sync(OL_FULL_WARP, all, 2);
+        if (lane % 4 == 0 && row < a.n_rows)
+            a.received[(int64_t)row * a.n_heads + head] =
+                all / (float)(highest_query(a, row) - row + 1);
+    }
 }
 
 /* ---- launch ---- */
@@ -286,9 +390,15 @@ template <class V>
 static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
 {
     const int tiles = (a->n_rows + V::QUERIES - 1) / V::QUERIES;
-    return ol_launch(cuda, err, "attention", attention_bf16_kernel<V>,
-                     dim3((unsigned)a->n_heads, (unsigned)tiles), V::THREADS,
-                     V::SHARED_BYTES, *a, is_aligned(a));
+    const dim3 grid((unsigned)a->n_heads, (unsigned)tiles);
+    if (ol_launch(cuda, err, "attention", attention_bf16_kernel<V>, grid, V::THREADS,
+                  V::SHARED_BYTES, *a, is_aligned(a)) != 0)
+        return -1;
+    return a->received == NULL
+               ? 0
+               : ol_launch(cuda, err, "attention", received_bf16_kernel<V>, grid,
+                           V::THREADS, 2 * (V::QUERIES + V::KEYS) * V::STEP, *a,
+                           is_aligned(a));
 }
 
 int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,

@@ -103,10 +103,62 @@ static __global__ void __launch_bounds__(THREADS)
                     sum[c] = fmaf(weight[row * (KEYS + 1) + i],
                                   v[i * step_v + c * LANES + lane], sum[c]);
     }
+    if (a.log_sums != NULL && row < rest && lane == 0)
+        a.log_sums[(int64_t)(query + row) * a.n_heads + head] = top + logf(total);
     float *out = (float *)a.out + (query + row) * a.out_step + head * a.value_dim + lane;
     for (int c = 0; c < VALUES && row < rest; c++)
         if (c * LANES + lane < a.value_dim)
             out[c * LANES] = sum[c] / total;
+}
+
+/* The second walk: one block = one head and QUERIES keys, LANES threads to a key, each
+ * with every LANES-th query of a tile. */
+static __global__ void __launch_bounds__(THREADS)
+    received_f32_kernel(const struct attention a)
+{
+    OL_SHARED_DYNAMIC(float, k);
+    const int step = a.head_dim | 1;
+    float *q = k + QUERIES * step;
+    const int head = (int)blockIdx.x, kv_head = head / a.group;
+    const int key = (int)blockIdx.y * QUERIES;
+    const int row = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+    const int last_key = key + QUERIES < a.n_rows ? key + QUERIES - 1 : a.n_rows - 1;
+    const int last = highest_query(a, last_key), highest = highest_query(a, key + row);
+    float sum = 0;
+    load_tile(QUERIES, k, step,
+              (const float *)a.k + key * a.k_step + kv_head * a.head_dim, a.k_step,
+              a.n_rows - key, a.head_dim);
+    for (int query = key; query <= last; query += QUERIES) {
+        __syncthreads();
+        load_tile(QUERIES, q, step,
+                  (const float *)a.q + query * a.q_step + head * a.head_dim, a.q_step,
+                  a.n_rows - query, a.head_dim);
+        __syncthreads();
+        float score[QUERIES / LANES] = {0};
+        for (int c = 0; c < a.head_dim; c++)
+            for (int i = 0; i < QUERIES / LANES; i++)
+                score[i] =
+                    fmaf(q[(i * LANES + lane) * step + c], k[row * step + c], score[i]);
+        for (int i = 0; i < QUERIES / LANES; i++) {
+            const int at = query + i * LANES + lane;
+            if (key + row < a.n_rows && at >= key + row && at <= highest)
+                sum +=
+                    expf(score[i] * a.scale - a.log_sums[(int64_t)at * a.n_heads + head]);
+        }
+    }
+    sum = sum_of_query(sum);
+    if (lane == 0 && key + row < a.n_rows)
+        a.received[(int64_t)(key + row) * a.n_heads + head] =
+            sum / (float)(highest - key - row + 1);
+}
+
+static int launch_received(struct ol_cuda *cuda, const struct attention *a,
+                           struct ol_error *err)
+{
+    const int tiles = (a->n_rows + QUERIES - 1) / QUERIES;
+    return ol_launch(cuda, err, "attention", received_f32_kernel,
+                     dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
+                     (size_t)2 * QUERIES * (size_t)(a->head_dim | 1) * sizeof(float), *a);
 }
 
 template <int VALUES>
@@ -125,6 +177,8 @@ static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_err
 int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,
                           struct ol_error *err)
 {
-    return a->value_dim <= 128 ? launch<128 / LANES>(cuda, a, err)
-                               : launch<256 / LANES>(cuda, a, err);
+    if ((a->value_dim <= 128 ? launch<128 / LANES> : launch<256 / LANES>)(cuda, a, err) !=
+        0)
+        return -1;
+    return a->received != NULL ? launch_received(cuda, a, err) : 0;
 }

@@ -234,6 +234,7 @@ static const struct ol_backend_operations *operations(void)
     t.causal_conv = ol_cuda_causal_conv;
     t.delta_net = ol_cuda_delta_net;
     t.gate = ol_cuda_gate;
+    t.gate_means = ol_cuda_gate_means;
     t.add = ol_cuda_add;
     t.route = ol_cuda_route;
     t.permute = ol_cuda_permute;

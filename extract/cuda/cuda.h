@@ -366,6 +366,8 @@ int ol_cuda_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args
                       struct ol_error *err);
 int ol_cuda_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
                  struct ol_tensor gate, struct ol_error *err);
+int ol_cuda_gate_means(struct ol_backend *b, struct ol_tensor gate,
+                       struct ol_tensor means, struct ol_error *err);
 int ol_cuda_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                 struct ol_error *err);
 int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,

@@ -1,5 +1,5 @@
 /* gate: x = round(x * g), g = round(sigmoid(gate)) or silu(gate) in float, value by value
- * or one for a row. */
+ * or one for a row. gate_means: the means of round(sigmoid(gate)) over heads. */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/pack.h"
 
@@ -63,4 +63,40 @@ int ol_cuda_gate(struct ol_backend *b, enum ol_gate_function function, struct ol
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
     return OL_BY_PACK(x.dtype, x.n_cols, run, cuda, function, x, gate, err);
+}
+
+/* A warp has the d values of one head of one row. */
+template <typename T>
+static __global__ void mean_gates(const T *gate, float *means, int64_t d, int64_t n)
+{
+    const int64_t i = ol_thread_index() / OL_WARP;
+    if (i >= n)
+        return;
+    float sum = 0;
+    for (int64_t c = threadIdx.x % OL_WARP; c < d; c += OL_WARP)
+        sum += factor(OL_GATE_SIGMOID, gate[i * d + c]);
+    sum = ol_warp_sum(sum);
+    if (threadIdx.x % OL_WARP == 0)
+        means[i] = sum / (float)d;
+}
+
+template <typename T>
+static int run_means(struct ol_cuda *cuda, struct ol_tensor gate, struct ol_tensor means,
+                     struct ol_error *err)
+{
+    const int64_t n = means.n_rows * means.n_cols;
+    return ol_launch(cuda, err, "gate_means", mean_gates<T>,
+                     dim3(ol_cuda_blocks(n * OL_WARP, THREADS)), dim3(THREADS), 0,
+                     (const T *)gate.data, (float *)means.data,
+                     gate.n_cols / means.n_cols, n);
+}
+
+int ol_cuda_gate_means(struct ol_backend *b, struct ol_tensor gate,
+                       struct ol_tensor means, struct ol_error *err)
+{
+    struct ol_cuda *cuda = ol_cuda_of(b);
+    if (ol_cuda_enter(cuda, err) != 0)
+        return -1;
+    return gate.dtype == OL_DTYPE_BF16 ? run_means<struct ol_bf16>(cuda, gate, means, err)
+                                       : run_means<float>(cuda, gate, means, err);
 }

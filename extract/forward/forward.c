@@ -215,12 +215,22 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
 
 /* ---- layers and head ---- */
 
+/* What was seen of the heads: the backend has long done it. */
+static int see_heads(struct ol_pass *p, const struct ol_block *baseline,
+                     struct ol_error *err)
+{
+    const bool linear = p->spec->layers[baseline->layer].attention == OL_ATTENTION_LINEAR;
+    return linear ? 0
+                  : ol_mixer_see_heads(p->mixers[ol_mixer_sort(p->spec, baseline->layer)],
+                                       ol_pass_view(p, OL_POINT_RECEIVED, baseline), err);
+}
+
 static int through_layer(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const struct ol_block baseline = ol_pass_arm(p, layer, 0);
     if (ol_taps_begin_layer(p->taps, layer, err) != 0 || mix(p, layer, err) != 0 ||
         mlp_norm(p, layer, err) != 0 || mlp(p, layer, err) != 0 ||
-        ol_taps_settle(p->taps, err) != 0 ||
+        ol_taps_settle(p->taps, err) != 0 || see_heads(p, &baseline, err) != 0 ||
         (ol_pass_goes_on(p, layer) &&
          ol_pass_see(p, OL_POINT_RESIDUAL_OUT, &baseline, p->hidden, err) != 0))
         return -1;

@@ -209,6 +209,7 @@ static int make_mixers(struct ol_pass *p, struct ol_error *err)
         .taps = p->taps,
         .block_rows = p->in->buffers->block_rows,
         .longest = p->longest,
+        .n_rows = p->arm_starts[1],
     };
     for (int l = 0; l < p->spec->n_layers; l++) {
         struct ol_mixer **mixer = &p->mixers[ol_mixer_sort(p->spec, l)];

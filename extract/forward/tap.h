@@ -14,15 +14,19 @@ enum ol_point {
     OL_POINT_KEY_LATENT,    /* what goes into kv_b */
     OL_POINT_VALUES,        /* the key latent as every head attends to it: pieces of it */
     OL_POINT_HEADS,         /* what goes into the output projection of the mixer */
-    OL_POINT_ATTENTION,     /* what the mixer adds to the stream */
-    OL_POINT_RESIDUAL_MLP,  /* the stream before the norm before the MLP */
-    OL_POINT_LN_MLP,        /* that norm's output */
-    OL_POINT_ROUTER,        /* the experts chosen, and their weights */
-    OL_POINT_EXPERT_INPUT,  /* what goes into gate and up of routed experts */
-    OL_POINT_DOWN_INPUT,    /* what goes into down of components of the MLP */
-    OL_POINT_DOWN_OUTPUT,   /* what comes out of it */
-    OL_POINT_RESIDUAL_OUT,  /* the stream after the layer */
-    OL_POINT_LIKELIHOOD,    /* of tokens; after all layers */
+    /* Of the heads of all rows, when the layer is done (mixer.h): */
+    OL_POINT_TO_SINK,   /* the share of each query that goes to a learned sink */
+    OL_POINT_GATES,     /* the mean of the gate of each head's output */
+    OL_POINT_RECEIVED,  /* the mean share that each key has of the queries that see it */
+    OL_POINT_ATTENTION, /* what the mixer adds to the stream */
+    OL_POINT_RESIDUAL_MLP, /* the stream before the norm before the MLP */
+    OL_POINT_LN_MLP,       /* that norm's output */
+    OL_POINT_ROUTER,       /* the experts chosen, and their weights */
+    OL_POINT_EXPERT_INPUT, /* what goes into gate and up of routed experts */
+    OL_POINT_DOWN_INPUT,   /* what goes into down of components of the MLP */
+    OL_POINT_DOWN_OUTPUT,  /* what comes out of it */
+    OL_POINT_RESIDUAL_OUT, /* the stream after the layer */
+    OL_POINT_LIKELIHOOD,   /* of tokens; after all layers */
     OL_N_POINTS,
 };
 

@@ -200,7 +200,8 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
                               a->q_rank,
                               a->kv_rank,
                               (int64_t)d->n_value_heads * d->value_dim};
-    struct ol_product_sizes sizes = {0, spec->d_model, spec->vocab_size};
+    struct ol_product_sizes sizes = {.head_depth = spec->d_model,
+                                     .head_rows = spec->vocab_size};
     for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
         sizes.deepest = depths[i] > sizes.deepest ? depths[i] : sizes.deepest;
     return sizes;

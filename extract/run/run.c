@@ -77,8 +77,6 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
         .what = {&r->model.spec, &r->layout, r->n_rows, c->n_sequences},
         .n_rows = r->all.n_rows,
         .dtype = r->request->precision,
-        .scratch = r->devices.backends[0]->op->scratch_bytes(
-            r->devices.backends[0], ol_spec_products(&r->model.spec)),
         .other_bytes = ol_memory_resident(),
     };
     count_streamed(r, &need);
@@ -89,6 +87,10 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];
+    struct ol_product_sizes products = ol_spec_products(&r->model.spec);
+    products.received = r->layout.summary ? need.longest : 0;
+    need.scratch =
+        r->devices.backends[0]->op->scratch_bytes(r->devices.backends[0], products);
     need.part_rows = split_rows(r, need.longest);
     /* Sums over parts would be in another order than those of one. */
     if ((r->request->imatrix || r->all.arms.n > 0) && r->n_parts > 1)

@@ -111,7 +111,7 @@ static int64_t first_key(const struct attention_case *c, int64_t i)
 static void check_query(const struct attention_case *c, double scale, const float *sinks,
                         const struct matrix *q, const struct matrix *k,
                         const struct matrix *v, const struct matrix *out, int64_t i,
-                        int h)
+                        int h, double *received)
 {
     const bool rounds = out->t.dtype == OL_DTYPE_BF16;
     const int64_t kv = h / (c->n_heads / c->n_kv_heads), first = first_key(c, i);
@@ -127,6 +127,8 @@ static void check_query(const struct attention_case *c, double scale, const floa
         total += p[j] = exp(p[j] - top);
     if (sinks != NULL)
         total += exp((double)sinks[h] - top);
+    for (int64_t j = first; j <= i; j++)
+        received[j * c->n_heads + h] += p[j] / total;
     for (int x = 0; x < c->dv; x++) {
         double sum = 0;
         for (int64_t j = first; j <= i; j++)
@@ -136,6 +138,23 @@ static void check_query(const struct attention_case *c, double scale, const floa
              rounds ? 2 * 0x1p-9 + 0x1p-8 * fabs(sum / total) : 4e-5);
     }
     free(p);
+}
+
+/* What keys receive: sums over queries, of which those count that see the key. */
+static void check_received(struct ol_backend *b, const struct attention_case *c,
+                           struct ol_tensor t, const double *sums)
+{
+    float *found = test_download(b, t);
+    for (int64_t i = 0; i < c->n * c->n_heads; i++) {
+        int64_t n_seeing = 0;
+        for (int64_t query = i / c->n_heads; query < c->n; query++)
+            n_seeing += first_key(c, query) <= i / c->n_heads;
+        const double want = sums[i] / (double)n_seeing;
+        if (!(fabs((double)found[i] - want) <= 1e-4 * want + 1e-6))
+            fail_msg("received [%d, %d]: %.9g, expected %.9g", (int)(i / c->n_heads),
+                     (int)(i % c->n_heads), (double)found[i], want);
+    }
+    free(found);
 }
 
 static void attention_case(struct ol_backend *b, const struct attention_case *c)
@@ -157,11 +176,19 @@ static void attention_case(struct ol_backend *b, const struct attention_case *c)
                   k = random_matrix(b, c->n, c->n_kv_heads * c->d, 3),
                   v = random_matrix(b, c->n, c->n_kv_heads * c->dv, 2),
                   out = random_matrix(b, c->n, c->n_heads * c->dv, 1);
+    double *received = ol_xcalloc((size_t)(c->n * c->n_heads), sizeof *received);
+    OK(b->op->tensor_new(b, OL_DTYPE_F32, c->n, c->n_heads, &with.received, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_F32, c->n, c->n_heads, &with.to_sink, &err));
     OK(b->op->attention(b, &with, q.t, k.t, v.t, out.t, &err));
     fetch(b, &out);
     for (int64_t i = 0; i < c->n; i++)
         for (int h = 0; h < c->n_heads; h++)
-            check_query(c, args.scale, c->sinks ? sinks : NULL, &q, &k, &v, &out, i, h);
+            check_query(c, args.scale, c->sinks ? sinks : NULL, &q, &k, &v, &out, i, h,
+                        received);
+    check_received(b, c, with.received, received);
+    free(received);
+    b->op->tensor_free(b, &with.received);
+    b->op->tensor_free(b, &with.to_sink);
     drop(b, &q);
     drop(b, &k);
     drop(b, &v);
@@ -539,11 +566,11 @@ static void limits(struct ol_backend *b)
         struct ol_attention_args args;
         const char *text;
     } attentions[] = {
-        {{1, 1, 257, 8, 1, OL_ATTENTION_FULL, 0, {0}},
+        {{1, 1, 257, 8, 1, OL_ATTENTION_FULL, 0, {0}, {0}, {0}},
          "cuda: attention: heads of 257 and 8 values, expected at most 256"},
-        {{1, 1, 8, 8, 1, OL_ATTENTION_SLIDING, 0, {0}},
+        {{1, 1, 8, 8, 1, OL_ATTENTION_SLIDING, 0, {0}, {0}, {0}},
          "cuda: attention: window is 0, expected at least 1"},
-        {{1, 1, 8, 8, 0, OL_ATTENTION_FULL, 0, {0}},
+        {{1, 1, 8, 8, 0, OL_ATTENTION_FULL, 0, {0}, {0}, {0}},
          "cuda: attention: scale is 0, expected more than 0"},
     };
     for (int i = 0; i < 3; i++) {

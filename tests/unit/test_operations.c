@@ -359,10 +359,16 @@ static size_t rope_once(struct ol_backend *b, void *bytes)
     return rope_of(b, OL_ROPE_HALF_ONCE, bytes);
 }
 
+/* What attention puts out, and what is told of its softmax. */
+struct attention_wanted {
+    double *out, *received, *to_sink;
+};
+
 static void attention_of(struct ol_backend *b, const struct ol_attention_args *a,
                          struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
-                         const double *sinks, double *want)
+                         const double *sinks, const struct attention_wanted *to)
 {
+    int64_t *n_seeing = ol_xcalloc((size_t)q.n_rows, sizeof *n_seeing);
     double *qs = tensor_values(b, q), *ks = tensor_values(b, k),
            *vs = tensor_values(b, v);
     double *p = ol_xcalloc((size_t)q.n_rows, sizeof *p);
@@ -384,16 +390,55 @@ static void attention_of(struct ol_backend *b, const struct ol_attention_args *a
             }
             for (int64_t j = first; j <= i; j++)
                 total += p[j] = exp(p[j] - top);
-            if (sinks != NULL)
-                total += exp(sinks[h] - top);
+            const double sink = sinks != NULL ? exp(sinks[h] - top) : 0;
+            total += sink;
+            to->to_sink[i * a->n_heads + h] = sink / total;
+            for (int64_t j = first; j <= i; j++) {
+                to->received[j * a->n_heads + h] += p[j] / total;
+                n_seeing[j] += h == 0;
+            }
             for (int c = 0; c < dv; c++) {
                 double sum = 0;
                 for (int64_t j = first; j <= i; j++)
                     sum += p[j] * vs[j * v.n_cols + kv * dv + c];
-                want[i * a->n_heads * dv + h * dv + c] = sum / total;
+                to->out[i * a->n_heads * dv + h * dv + c] = sum / total;
             }
         }
+    for (int64_t j = 0; j < q.n_rows * a->n_heads; j++)
+        to->received[j] /= (double)n_seeing[j / a->n_heads];
+    free(n_seeing);
     free(qs), free(ks), free(vs), free(p);
+}
+
+/* Attention once more, of q, k and v to out, and what is told of it: out is what it was
+ * without. Scores of up to 50 are float sums, so that shares are off by some 10^-5. */
+static size_t told_of_attention(struct ol_backend *b,
+                                const struct ol_attention_args *args,
+                                const struct ol_tensor *t,
+                                const struct attention_wanted *want, void *bytes)
+{
+    struct ol_error err = {0};
+    struct ol_attention_args asked = *args;
+    double *before = tensor_values(b, t[3]);
+    asked.received = tensor(b, OL_DTYPE_F32, t[0].n_rows, args->n_heads);
+    asked.to_sink = tensor(b, OL_DTYPE_F32, t[0].n_rows, args->n_heads);
+    OK(b->op->attention(b, &asked, t[0], t[1], t[2], t[3], &err));
+    double *after = tensor_values(b, t[3]), *received = tensor_values(b, asked.received),
+           *to_sink = tensor_values(b, asked.to_sink);
+    assert_memory_equal(before, after, count(t[3]) * sizeof *before);
+    for (size_t i = 0; i < count(asked.received); i++)
+        if (!(fabs(received[i] - want->received[i]) <= 4e-5) ||
+            !(fabs(to_sink[i] - want->to_sink[i]) <= 4e-5))
+            fail_msg("attention, row %zu, head %zu: received %.9g, to the sink %.9g; "
+                     "expected %.9g, %.9g",
+                     i / (size_t)args->n_heads, i % (size_t)args->n_heads, received[i],
+                     to_sink[i], want->received[i], want->to_sink[i]);
+    size_t n = copy_out(b, asked.received, bytes);
+    n += copy_out(b, asked.to_sink, (char *)bytes + n);
+    free(before), free(after), free(received), free(to_sink);
+    b->op->tensor_free(b, &asked.received);
+    b->op->tensor_free(b, &asked.to_sink);
+    return n;
 }
 
 static size_t attention(struct ol_backend *b, void *bytes)
@@ -425,14 +470,14 @@ static size_t attention(struct ol_backend *b, void *bytes)
         double *sink = cases[i].sinks
                            ? values(sinks.dtype, sinks.data, (size_t)cases[i].heads)
                            : NULL;
-        const struct ol_attention_args args = {.n_heads = cases[i].heads,
-                                               .n_kv_heads = cases[i].kv_heads,
-                                               .head_dim = cases[i].d,
-                                               .value_dim = cases[i].dv,
-                                               .scale = 0.9,
-                                               .kind = cases[i].kind,
-                                               .window = cases[i].window,
-                                               .sinks = sinks};
+        struct ol_attention_args args = {.n_heads = cases[i].heads,
+                                         .n_kv_heads = cases[i].kv_heads,
+                                         .head_dim = cases[i].d,
+                                         .value_dim = cases[i].dv,
+                                         .scale = 0.9,
+                                         .kind = cases[i].kind,
+                                         .window = cases[i].window,
+                                         .sinks = sinks};
         /* Scores up to +-50: a softmax without a running maximum would overflow. */
         struct ol_tensor q = random_tensor(b, cases[i].n, cases[i].heads * cases[i].d, 6);
         struct ol_tensor k =
@@ -442,15 +487,21 @@ static size_t attention(struct ol_backend *b, void *bytes)
         struct ol_tensor out =
             tensor(b, b->dtype, q.n_rows, cases[i].heads * cases[i].dv);
         OK(b->op->attention(b, &args, q, k, v, out, &err));
-        double *want = ol_xcalloc(count(out), sizeof *want),
-               *found = tensor_values(b, out);
-        attention_of(b, &args, q, k, v, sink, want);
+        const size_t n_heads = (size_t)(q.n_rows * cases[i].heads);
+        const struct attention_wanted want = {ol_xcalloc(count(out), sizeof(double)),
+                                              ol_xcalloc(n_heads, sizeof(double)),
+                                              ol_xcalloc(n_heads, sizeof(double))};
+        double *found = tensor_values(b, out);
+        attention_of(b, &args, q, k, v, sink, &want);
         /* bf16: the exponentials are rounded too, which moves the mean of values of at
          * most 2 by at most 2 half units. */
-        compare_within("attention", b->dtype, found, want, count(out), 8,
+        compare_within("attention", b->dtype, found, want.out, count(out), 8,
                        b->dtype == OL_DTYPE_BF16 ? 2 * 0x1p-9 : 0);
         bytes_used += copy_out(b, out, (char *)bytes + bytes_used);
-        free(want), free(found), free(sink);
+        bytes_used += told_of_attention(b, &args, (struct ol_tensor[]){q, k, v, out},
+                                        &want, (char *)bytes + bytes_used);
+        free(want.out), free(want.received), free(want.to_sink);
+        free(found), free(sink);
         free_weight(&sinks);
         b->op->tensor_free(b, &q);
         b->op->tensor_free(b, &k);
@@ -789,6 +840,27 @@ static size_t route_input(struct ol_backend *b, void *bytes)
     return sizeof ids + sizeof weights;
 }
 
+static size_t gate_means(struct ol_backend *b, struct ol_tensor gate, const double *gates,
+                         void *bytes)
+{
+    enum { HEADS = 5 };
+    struct ol_error err = {0};
+    const int64_t d = gate.n_cols / HEADS;
+    struct ol_tensor means = tensor(b, OL_DTYPE_F32, gate.n_rows, HEADS);
+    double *want = ol_xcalloc(count(means), sizeof *want);
+    for (size_t i = 0; i < count(gate); i++)
+        want[(int64_t)i / d] += 1 / (1 + exp(-gates[i])) / (double)d;
+    OK(b->op->gate_means(b, gate, means, &err));
+    double *found = tensor_values(b, means);
+    /* bf16: each gate is rounded, not their mean. */
+    compare_within("gate_means", OL_DTYPE_F32, found, want, count(means), 4,
+                   b->dtype == OL_DTYPE_BF16 ? 0x1p-9 : 0);
+    const size_t n = copy_out(b, means, bytes);
+    free(want), free(found);
+    b->op->tensor_free(b, &means);
+    return n;
+}
+
 static size_t gate(struct ol_backend *b, void *bytes)
 {
     enum { N = 37, D = 45 };
@@ -805,7 +877,8 @@ static size_t gate(struct ol_backend *b, void *bytes)
     OK(b->op->gate(b, OL_GATE_SILU, x, all, &err));
     double *found = tensor_values(b, x);
     compare("gate", b->dtype, found, want, N * D, 4);
-    const size_t n = copy_out(b, x, bytes);
+    size_t n = copy_out(b, x, bytes);
+    n += gate_means(b, all, alls, (char *)bytes + n);
     free(want), free(ones), free(alls), free(found);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &one);

@@ -141,7 +141,7 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
 {
     const struct ol_attention_spec *a = m->attention;
     const struct ol_layer_spec *l = &m->c.spec->layers[block->layer];
-    const struct ol_attention_args args = {
+    struct ol_attention_args args = {
         .n_heads = a->n_heads,
         .n_kv_heads = a->n_kv_heads,
         .head_dim = a->head_dim,
@@ -153,11 +153,24 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
     };
     const struct ol_tensor q = ol_tensor_rows(m->buffers[Q], at, n),
                            k = ol_tensor_rows(m->buffers[K], at, n);
+    ol_mixer_ask(m, block, at, n, &args);
     if (place(m, block->layer, q, k, err) != 0)
         return -1;
     return m->op->attention(m->c.backend, &args, q, k,
                             ol_tensor_rows(m->buffers[V], at, n),
                             ol_tensor_rows(m->buffers[HEADS], at, n), err);
+}
+
+static int gate(struct ol_mixer *m, const struct ol_mixer_block *block,
+                struct ol_tensor heads, struct ol_error *err)
+{
+    const struct ol_tensor gates = ol_mixer_rows(m, GATE, block->n_rows);
+    if (ol_mixer_looks_at_heads(m, block) &&
+        m->op->gate_means(m->c.backend, gates,
+                          ol_tensor_rows(m->gates, block->view.first, block->n_rows),
+                          err) != 0)
+        return -1;
+    return m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads, gates, err);
 }
 
 static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
@@ -175,8 +188,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
     if (normalise_values(m, n, err) != 0 || clip(m, n, err) != 0 ||
         ol_mixer_each_sequence(m, block, attend, err) != 0)
         return -1;
-    if (m->attention->gated && m->op->gate(m->c.backend, OL_GATE_SIGMOID, heads,
-                                           ol_mixer_rows(m, GATE, n), err) != 0)
+    if (m->attention->gated && gate(m, block, heads, err) != 0)
         return -1;
     if (ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)
         return -1;

@@ -117,22 +117,42 @@ static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
                        ol_tensor_rows(m->buffers[SHARED_KEY], at, n), err);
 }
 
-static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
-                  int64_t n, struct ol_error *err)
+static struct ol_attention_args args_of(const struct ol_mixer *m, int layer)
 {
     const struct ol_attention_spec *a = &m->c.spec->attention;
-    const struct ol_attention_args args = {
+    return (struct ol_attention_args){
         .n_heads = a->n_heads,
         .n_kv_heads = a->n_kv_heads,
         .head_dim = a->head_dim,
         .value_dim = a->value_dim,
         .scale = a->scale,
-        .kind = m->c.spec->layers[block->layer].attention,
+        .kind = m->c.spec->layers[layer].attention,
     };
-    return m->op->attention(m->c.backend, &args, ol_tensor_rows(m->buffers[Q], at, n),
+}
+
+static int attend_as(struct ol_mixer *m, const struct ol_attention_args *args, int64_t at,
+                     int64_t n, struct ol_error *err)
+{
+    return m->op->attention(m->c.backend, args, ol_tensor_rows(m->buffers[Q], at, n),
                             ol_tensor_rows(m->buffers[K], at, n),
                             ol_tensor_rows(m->buffers[V], at, n),
                             ol_tensor_rows(m->buffers[HEADS], at, n), err);
+}
+
+static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
+                  int64_t n, struct ol_error *err)
+{
+    struct ol_attention_args args = args_of(m, block->layer);
+    ol_mixer_ask(m, block, at, n, &args);
+    return attend_as(m, &args, at, n, err);
+}
+
+/* To something else than values: the heads are looked at when it is those. */
+static int attend_to_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
+                            int64_t at, int64_t n, struct ol_error *err)
+{
+    const struct ol_attention_args args = args_of(m, block->layer);
+    return attend_as(m, &args, at, n, err);
 }
 
 /* What the values' half of kv_b multiplies in a machine that keeps values latent: the
@@ -151,7 +171,7 @@ static int see_values(struct ol_mixer *m, const struct ol_mixer_block *block,
                                 to = {ol_mixer_rows(m, V, block->n_rows), 0,
                                       a->value_dim};
         if (m->op->copy_columns(m->c.backend, from, to, width, a->n_heads, err) != 0 ||
-            ol_mixer_each_sequence(m, block, attend, err) != 0)
+            ol_mixer_each_sequence(m, block, attend_to_latent, err) != 0)
             return -1;
         /* The last time, the columns of the time before may stand behind these. */
         const struct ol_pieces pieces = {a->n_heads, at, width};

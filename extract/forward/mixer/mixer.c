@@ -79,6 +79,26 @@ static void make_temperature(struct ol_mixer *m)
     }
 }
 
+static int make_seen(struct ol_mixer *m, struct ol_error *err)
+{
+    const struct ol_spec *spec = m->c.spec;
+    const int64_t n = m->c.n_rows, n_heads = m->attention->n_heads;
+    bool wanted = false;
+    for (int l = 0; l < spec->n_layers; l++)
+        wanted |= ol_taps_want(m->c.taps, l, OL_POINT_RECEIVED);
+    if (!wanted)
+        return 0;
+    if (m->attention->gated &&
+        m->op->tensor_new(m->c.backend, OL_DTYPE_F32, n, n_heads, &m->gates, err) != 0)
+        return -1;
+    return m->op->tensor_new(m->c.backend, OL_DTYPE_F32, n, n_heads, &m->to_sink, err) !=
+                       0 ||
+                   m->op->tensor_new(m->c.backend, OL_DTYPE_F32, n, n_heads, &m->received,
+                                     err) != 0
+               ? -1
+               : 0;
+}
+
 struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
                               struct ol_error *err)
 {
@@ -98,6 +118,8 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
         goto fail;
     if (m->kind->has_positions)
         make_temperature(m);
+    if (m->kind != &ol_mixer_delta_net && make_seen(m, err) != 0)
+        goto fail;
     return m;
 fail:
     ol_mixer_free(m);
@@ -110,6 +132,9 @@ void ol_mixer_free(struct ol_mixer *m)
         return;
     for (int i = 0; i < OL_MIXER_BUFFERS; i++)
         m->op->tensor_free(m->c.backend, &m->buffers[i]);
+    m->op->tensor_free(m->c.backend, &m->to_sink);
+    m->op->tensor_free(m->c.backend, &m->gates);
+    m->op->tensor_free(m->c.backend, &m->received);
     m->op->tensor_free(m->c.backend, &m->rope.cos);
     m->op->tensor_free(m->c.backend, &m->rope.sin);
     free(m->temperature);
@@ -130,6 +155,44 @@ int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
     view.point = point;
     view.x = x;
     return ol_tap(m->c.taps, &view, err);
+}
+
+/* ---- heads ---- */
+
+bool ol_mixer_looks_at_heads(const struct ol_mixer *m, const struct ol_mixer_block *block)
+{
+    return block->view.arm == 0 &&
+           ol_taps_want(m->c.taps, block->layer, OL_POINT_RECEIVED);
+}
+
+void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
+                  int64_t at, int64_t n, struct ol_attention_args *args)
+{
+    if (!ol_mixer_looks_at_heads(m, block))
+        return;
+    args->received = ol_tensor_rows(m->received, block->view.first + at, n);
+    args->to_sink = ol_tensor_rows(m->to_sink, block->view.first + at, n);
+}
+
+int ol_mixer_see_heads(const struct ol_mixer *m, struct ol_view view,
+                       struct ol_error *err)
+{
+    const bool sinks = ol_mixer_weight(m, OL_ROLE_SINKS, view.layer).data != NULL;
+    const struct {
+        enum ol_point point;
+        struct ol_tensor x;
+        bool there;
+    } seen[] = {{OL_POINT_TO_SINK, m->to_sink, sinks},
+                {OL_POINT_GATES, m->gates, m->gates.data != NULL},
+                {OL_POINT_RECEIVED, m->received, true}};
+    for (int i = 0; i < 3; i++) {
+        view.point = seen[i].point;
+        view.x = seen[i].x;
+        if (seen[i].there && ol_taps_want(m->c.taps, view.layer, view.point) &&
+            ol_tap(m->c.taps, &view, err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int ol_mixer_each_sequence(struct ol_mixer *m, const struct ol_mixer_block *block,

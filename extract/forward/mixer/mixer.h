@@ -19,6 +19,7 @@ struct ol_mixer_context {
     struct ol_taps *taps;
     int64_t block_rows; /* most rows of a run */
     int64_t longest;    /* most rows of a sequence */
+    int64_t n_rows;     /* of the baseline */
 };
 
 struct ol_mixer {
@@ -29,6 +30,9 @@ struct ol_mixer {
     struct ol_tensor buffers[OL_MIXER_BUFFERS]; /* [block_rows, width] */
     struct ol_rope_table rope;                  /* of kinds with positions */
     float *temperature;                         /* [longest] or NULL */
+    /* What is seen of heads, float [n_rows of the baseline, n_heads] each; data NULL:
+     * nobody wants to see it, or there is no such thing. */
+    struct ol_tensor to_sink, gates, received;
 };
 
 /* Whole sequences, one after another. */
@@ -71,6 +75,11 @@ void ol_mixer_free(struct ol_mixer *m); /* NULL is fine */
 int ol_mixer_run(struct ol_mixer *m, const struct ol_mixer_block *block,
                  struct ol_error *err);
 
+/* Show what was seen of the heads of that layer, of all rows; view: how a tap sees these.
+ */
+int ol_mixer_see_heads(const struct ol_mixer *m, struct ol_view view,
+                       struct ol_error *err);
+
 /* ---- for the kinds ---- */
 
 /* The first n rows of a buffer. */
@@ -90,6 +99,14 @@ static inline struct ol_weight ol_mixer_weight(const struct ol_mixer *m,
 int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
                  const struct ol_mixer_block *block, struct ol_tensor x,
                  struct ol_error *err);
+
+/* Whether what is seen of heads is wanted of the block. */
+bool ol_mixer_looks_at_heads(const struct ol_mixer *m,
+                             const struct ol_mixer_block *block);
+
+/* Ask the attention of rows at .. at + n - 1 of the block for what is wanted of it. */
+void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
+                  int64_t at, int64_t n, struct ol_attention_args *args);
 
 /* Call step(m, block, rows of the block from `at` on, n of them, err) per sequence. */
 int ol_mixer_each_sequence(struct ol_mixer *m, const struct ol_mixer_block *block,
