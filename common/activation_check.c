@@ -335,6 +335,27 @@ static int find_down(const struct reader *r, struct ol_activation_layer *layer,
     return 0;
 }
 
+/* How many heads of attention there are; files of the first versions lack them. */
+static int find_heads(const struct reader *r, struct ol_activation_layer *layer,
+                      struct ol_error *err)
+{
+    char path[64];
+    struct ol_h5_shape shape;
+    bool there;
+    ol_table_path(path, layer->number, OL_TABLE_HEADS);
+    if (ol_h5_exists(r->h, path, &there, err) != 0)
+        return -1;
+    if (!there)
+        return 0;
+    if (ol_h5_describe(r->h, path, &shape, err) != 0)
+        return -1;
+    if (shape.rank != 3 || shape.dims[1] < 1 || shape.dims[1] > INT16_MAX)
+        return ol_fail(err, "%s: %s: expected sequences x heads x columns", r->path,
+                       path);
+    layer->n_heads = (int)shape.dims[1];
+    return 0;
+}
+
 /* Which summaries there are: the table of units says so for the layer. */
 static int find_summary(const struct reader *r, struct ol_activation_layer *layer,
                         struct ol_error *err)
@@ -365,7 +386,9 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
         if (ol_h5_exists(r->h, path, &layer->summary_sites[site], err) != 0)
             return -1;
     }
-    return find_squares(r, layer, err) != 0 ? -1 : find_down(r, layer, err);
+    return find_squares(r, layer, err) != 0 || find_heads(r, layer, err) != 0
+               ? -1
+               : find_down(r, layer, err);
 }
 
 /* Where the tables lie that are written as they come. */

@@ -251,7 +251,8 @@ static bool same_layer(const struct ol_activation_layer *a,
                        const struct ol_activation_layer *b)
 {
     return a->number == b->number && a->moe == b->moe && a->top_k == b->top_k &&
-           a->n_units == b->n_units && strcmp(a->attention, b->attention) == 0 &&
+           a->n_units == b->n_units && a->n_heads == b->n_heads &&
+           strcmp(a->attention, b->attention) == 0 &&
            memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
            memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0 &&
            memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) == 0 &&

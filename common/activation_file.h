@@ -84,6 +84,33 @@ enum ol_unit_column {
     OL_N_UNIT_COLUMNS,
 };
 
+/* What is known of a head's attention in a sequence: columns of the table of heads. The
+ * share of a key is the mean over the queries that see it, itself among them, of the
+ * softmax; a sink has more than OL_SINK_SHARE (arXiv 2410.10781). The last queries see
+ * keys that few others do: only the first token, and keys that at least OL_LEAST_SEEING
+ * queries see, count as sinks. */
+#define OL_SINK_SHARE 0.3
+enum { OL_LEAST_SEEING = 64, OL_TOP_KEYS = 4 };
+enum ol_head_column {
+    OL_HEAD_FIRST,      /* the share of the first token */
+    OL_HEAD_TO_SINK,    /* the mean share of a learned sink; NaN: there is none */
+    OL_HEAD_GATE,       /* the mean gate of the head's output; NaN: there is none, */
+    OL_HEAD_GATE_FIRST, /* and that of the first token */
+    OL_HEAD_N_SINKS,
+    OL_HEAD_KEYS, /* OL_TOP_KEYS times, by falling share, of keys that may be sinks: */
+    OL_KEY_POSITION = 0, /* -1: there are fewer */
+    OL_KEY_SHARE,
+    OL_KEY_GATE, /* of the token's own query */
+    OL_N_KEY_COLUMNS,
+    OL_N_HEAD_COLUMNS = OL_HEAD_KEYS + OL_TOP_KEYS * OL_N_KEY_COLUMNS,
+};
+/* Of a token, as a key: columns of the table of what is received. */
+enum ol_received_column {
+    OL_RECEIVED_MEAN,  /* its share, mean over the heads */
+    OL_RECEIVED_HEADS, /* of how many heads it is a sink */
+    OL_N_RECEIVED_COLUMNS,
+};
+
 /* Components whose inputs of the down projection are equally wide: the routed experts, or
  * the dense MLP; and the shared expert. */
 enum ol_down { OL_DOWN_OWN, OL_DOWN_SHARED, OL_N_DOWNS };
@@ -155,6 +182,7 @@ struct ol_activation_layer {
      * routed experts and, last, the shared one; 1 in a dense layer; 0: no summary. */
     bool summary_sites[OL_N_SUMMARY_SITES];
     int n_units;
+    int n_heads;                       /* whose attention is described; 0: none's */
     int64_t input_widths[OL_N_INPUTS]; /* of the squares stored; 0: none */
     /* Of the inputs of down projections: how wide they are (0: not recorded), and how
      * many rows are kept of each component. */

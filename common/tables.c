@@ -19,6 +19,9 @@ enum axis {
     CONTRIBUTION, /* to each of the top features: value, attention, components */
     COMPONENT,
     COMPONENT_COLUMN,
+    HEAD,
+    HEAD_COLUMN,
+    RECEIVED_COLUMN,
     DOWN_MOMENT,
     SAMPLE, /* rows of one component's inputs of down */
     SAMPLE_COLUMN,
@@ -99,6 +102,13 @@ static bool has_components(const struct ol_activation_content *c,
     return layer->n_units > 0;
 }
 
+static bool has_heads(const struct ol_activation_content *c,
+                      const struct ol_activation_layer *layer, int what)
+{
+    (void)c, (void)what;
+    return layer->n_heads > 0;
+}
+
 static bool has_down(const struct ol_activation_content *c,
                      const struct ol_activation_layer *layer, int whose)
 {
@@ -169,6 +179,12 @@ static int64_t size_of(const struct ol_activation_content *c,
         return layer->n_units;
     case COMPONENT_COLUMN:
         return OL_N_UNIT_COLUMNS;
+    case HEAD:
+        return layer->n_heads;
+    case HEAD_COLUMN:
+        return OL_N_HEAD_COLUMNS;
+    case RECEIVED_COLUMN:
+        return OL_N_RECEIVED_COLUMNS;
     case DOWN_MOMENT:
         return OL_N_DOWN_MOMENTS;
     case SAMPLE:

@@ -61,6 +61,10 @@
       SEQUENCE, TOKEN, CONTRIBUTION)                                                      \
     T(UNITS, "/layers/%03d/summary/units", F64, WHOLE, has_components, 0,                 \
       COMPONENT, COMPONENT_COLUMN)                                                        \
+    T(HEADS, "/layers/%03d/summary/attention/heads", F64, WHOLE, has_heads, 0,            \
+      SEQUENCE, HEAD, HEAD_COLUMN)                                                        \
+    T(RECEIVED, "/layers/%03d/summary/attention/received", F32, ROWS, has_heads, 0,       \
+      SEQUENCE, TOKEN, RECEIVED_COLUMN)                                                   \
     T(DOWN_MOMENTS, "/layers/%03d/summary/down/moments", F64, WHOLE, has_down, 0,         \
       COMPONENT, DOWN_MOMENT)                                                             \
     T(DOWN_SAMPLE, "/layers/%03d/summary/down/sample", I64, WHOLE, has_down, 0,           \

@@ -5,15 +5,22 @@
 
 extern const struct ol_observer ol_observe_sites, ol_observe_router,
     ol_observe_contributions, ol_observe_down_inputs, ol_observe_input_squares,
-    ol_observe_summaries, ol_observe_likelihood, ol_observe_states, ol_observe_arms;
+    ol_observe_summaries, ol_observe_likelihood, ol_observe_states, ol_observe_arms,
+    ol_observe_heads;
 
 /* The states are last: they speak for everything that was recorded before them. */
 const struct ol_observer *const ol_observers[] = {
-    &ol_observe_sites,         &ol_observe_router,
-    &ol_observe_contributions, &ol_observe_down_inputs,
-    &ol_observe_input_squares, &ol_observe_summaries,
-    &ol_observe_likelihood,    &ol_observe_arms,
-    &ol_observe_states,        NULL,
+    &ol_observe_sites,
+    &ol_observe_router,
+    &ol_observe_contributions,
+    &ol_observe_down_inputs,
+    &ol_observe_input_squares,
+    &ol_observe_summaries,
+    &ol_observe_heads,
+    &ol_observe_likelihood,
+    &ol_observe_arms,
+    &ol_observe_states,
+    NULL,
 };
 
 enum { MOST_OBSERVERS = sizeof ol_observers / sizeof ol_observers[0] - 1 };

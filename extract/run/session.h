@@ -10,6 +10,7 @@
 #include "extract/observe/arms.h"
 #include "extract/observe/contributions.h"
 #include "extract/observe/down_inputs.h"
+#include "extract/observe/heads.h"
 #include "extract/observe/input_squares.h"
 #include "extract/observe/likelihood.h"
 #include "extract/observe/summaries.h"

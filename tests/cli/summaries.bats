@@ -47,6 +47,32 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     same none.h5 one.h5
 }
 
+@test "attention: what keys receive, against transformers; threads and devices do not show" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=2
+    attention() { "$PYTHON" "$TESTS/oracle/attention.py" "$@"; }
+    for model in llama qwen3-sliding gpt_oss llama4 deepseek_v3 qwen3_next; do
+        attention ids $model > ids.txt
+        run=("$GOLDEN/$model" --ids ids.txt --store none -q)
+        "$EXTRACT" "${run[@]}" --precision f32 --backend cpu --threads 1 -o one.h5
+        "$EXTRACT" "${run[@]}" --precision f32 --backend cpu --threads 3 --imatrix -o three.h5
+        "$SIM" "${run[@]}" --precision f32 --backend cuda -o device.h5
+        for file in one three device; do
+            attention compare $model $file.h5
+        done
+        h5diff one.h5 three.h5 /layers/000/summary/attention || [ $model = qwen3_next ]
+        "$SIM" "${run[@]}" --backend cuda -o device.h5
+        "$SIM" "${run[@]}" --backend cuda --devices 1,0 -o devices.h5
+        same devices.h5 device.h5
+        rm ./*.h5
+    done
+    # An ablation's arms are no part of it, nor layers that are not recorded.
+    attention ids llama > ids.txt
+    "$EXTRACT" -q "$GOLDEN/llama" --ids ids.txt --precision f32 --ablate first --layers 1 -o arms.h5
+    "$EXTRACT" -q "$GOLDEN/llama" --ids ids.txt --precision f32 -o plain.h5
+    h5diff arms.h5 plain.h5 /layers/001/summary/attention
+}
+
 @test "summaries: the same when every value is an occurrence, and when none is" {
     cd "$BATS_TEST_TMPDIR"
     for threshold in 1e-30 1e30; do
