@@ -27,7 +27,8 @@
     S(co_activation)       \
     S(generators)          \
     S(fp4)                 \
-    S(choices)
+    S(choices)             \
+    S(attention_sinks)
 
 #define DECLARE(name) extern const struct ol_statistic ol_##name##_statistic;
 STATISTICS(DECLARE)

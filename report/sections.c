@@ -22,7 +22,8 @@
     S(ablation)            \
     S(co_activation)       \
     S(generators)          \
-    S(fp4)
+    S(fp4)                 \
+    S(attention_sinks)
 
 #define DECLARE(name) extern const struct ol_section ol_##name##_section;
 SECTIONS(DECLARE)

@@ -4,6 +4,7 @@
 #define OL_RESULTS_BLOCKS_H
 
 #include "common/results/ablation.h"
+#include "common/results/attention_sinks.h"
 #include "common/results/attribution.h"
 #include "common/results/choices.h"
 #include "common/results/co_activation.h"
@@ -50,6 +51,7 @@
     F(OBJECT(ol_generators), generators, OL_NULL | OL_OLD, "")                   \
     F(OBJECT(ol_choices), choices, OL_NULL | OL_OLD, "")                         \
     F(OBJECT(ol_fp4_block), fp4, OL_NULL | OL_OLD, "")                           \
+    F(OBJECT(ol_attention_sinks), attention_sinks, OL_NULL | OL_OLD, "")         \
     F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
     F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")

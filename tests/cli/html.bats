@@ -127,7 +127,7 @@ import json
 results = json.load(open("small.json"))
 for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens",
               "positions", "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-              "expert_quantisation", "co_activation", "generators", "fp4", "choices"):
+              "expert_quantisation", "co_activation", "generators", "fp4", "choices", "attention_sinks"):
     del results[block]
 json.dump(results, open("old.json", "w"))
 PY
@@ -396,7 +396,7 @@ for name, model in zip(("small.json", "nulls.json"), models):
     results = json.load(open(name))
     for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
                   "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "expert_quantisation",
-                  "co_activation", "generators", "fp4", "choices", "sites", "perplexity"):
+                  "co_activation", "generators", "fp4", "choices", "attention_sinks", "sites", "perplexity"):
         assert model[block] == results[block], (name, block)
 PY
 }

@@ -131,6 +131,33 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     "$REPORT" known.json | grep -q 'layer 0: expert 5$'
 }
 
+@test "attention sinks, from the tables and of planted heads" {
+    cd "$BATS_TEST_TMPDIR"
+    sinks() { "$PYTHON" "$TESTS/oracle/attention_sinks.py" "$@"; }
+    for model in llama gpt_oss qwen3_next; do
+        "$PYTHON" "$TESTS/oracle/attention.py" ids $model > ids.txt
+        extract $model ids.txt run.h5
+        "$ANALYZE" --statistics attention_sinks run.h5 -o run.json
+        sinks check run.json run.h5
+    done
+    head -n 1 ids.txt > a.txt
+    tail -n +2 ids.txt > b.txt
+    extract qwen3_next a.txt a.h5
+    extract qwen3_next b.txt b.h5
+    "$ANALYZE" --statistics attention_sinks a.h5 b.h5 --threads 3 -o run.json
+    sinks check run.json a.h5 b.h5
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o known.h5
+    sinks plant known.h5
+    "$ANALYZE" --statistics attention_sinks known.h5 -o known.json
+    sinks known known.json
+    sinks check known.json known.h5
+    "$REPORT" known.json | grep -q 'Most are in layer 0: '
+    # Without summaries nothing is known.
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" --no-summaries -o none.h5
+    "$ANALYZE" --statistics attention_sinks none.h5 -o none.json
+    sinks check none.json none.h5
+}
+
 @test "what goes into down projections, from the file and from the weights" {
     cd "$BATS_TEST_TMPDIR"
     generators() { "$PYTHON" "$TESTS/oracle/generators.py" "$@"; }

@@ -405,6 +405,27 @@ class Maker:
         return {"n_experts": n, "seed": 1, "tokens": tokens, "layers": [
             {"layer": l, "top_k": k, "experts": [None if (l, t, s) == (0, 1, 0) else (l + t + s) % n for t in range(4) for s in range(k)]} for l in self.layers]}
 
+    def attention_sinks(self):
+        layers, n = [], 4 if self.a.layers < 9 else 32
+        for l in self.layers:
+            if l % 4 == 3 and not self.dense:  # a layer without attention
+                continue
+            heads = []
+            for h in range(n):
+                first = min(1, self.level(l) * 0.6 * self.noise(0.7))
+                heads.append({"head": h, "first": first, "first_sink": 1.0 if first > 0.3 else 0.0, "sinks": 1.5 if first > 0.3 else 0,
+                              "learned": 0.1 if l % 2 else None, "gate": 0.4, "gate_first": 0.05, "gate_sinks": 0.06 if first > 0.3 else None})
+            average = lambda key: sum(h[key] for h in heads) / n
+            layers.append({"layer": l, "attention": "sliding" if l % 2 else "full", "first": average("first"), "sink_heads": average("first_sink"),
+                           "learned": 0.1 if l % 2 else None, "gate": 0.4, "heads": heads})
+        pairs = max(1, n * len(layers))
+        found = layers if self.dims else []
+        keys = [{"sequence": 0, "position": 7 + i, "token_id": 100 + i, "piece": None if i == 2 else self.piece(i), "n_heads": 9 - i,
+                 "share": min(1, (9 - i) / pairs), "received": 0.02 / (i + 1)} for i in range(8)] if found else []
+        return {"min_share": 0.3, "min_queries": 64, "bos": False, "n_heads": n * len(layers), "first": 0.3 if layers else None,
+                "sink_heads": 0.5 if layers else None, "n_keys": len(keys), "layers": layers, "keys": keys,
+                "tokens": [{"token_id": 100 + i, "piece": self.piece(i), "n_tokens": 8 - i} for i in range(4)] if keys else []}
+
     def results(self):
         a = self.a
         int8 = self.llm_int8()
@@ -447,12 +468,14 @@ class Maker:
         out["generators"] = self.generators()
         out["fp4"] = self.fp4()
         out["choices"] = self.choices()
+        out["attention_sinks"] = self.attention_sinks()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
-          "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4", "choices")
+          "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4", "choices",
+          "attention_sinks")
 
 
 def main():
