@@ -21,11 +21,21 @@ struct heads {
 
 int ol_heads_n(const struct ol_spec *spec, int layer)
 {
-    return spec->layers[layer].attention == OL_ATTENTION_LINEAR ? 0
-                                                                : spec->attention.n_heads;
+    return spec->layers[layer].attention == OL_ATTENTION_LINEAR
+               ? 0
+               : ol_spec_attention(spec, layer)->n_heads;
 }
 
 /* ---- in the writer's thread ---- */
+
+/* Of the layer that has the most. */
+static int64_t most_heads(const struct ol_spec *spec)
+{
+    int64_t n = 0;
+    for (int l = 0; l < spec->n_layers; l++)
+        n = ol_heads_n(spec, l) > n ? ol_heads_n(spec, l) : n;
+    return n;
+}
 
 struct shared {
     const struct ol_recording *recording;
@@ -44,10 +54,9 @@ static void *share(const struct ol_recording *recording)
     const struct ol_activation_layout *layout = recording->to.layout;
     struct shared *s = ol_xcalloc(1, sizeof *s);
     s->recording = recording;
-    s->table =
-        ol_xcalloc((size_t)layout->n_sequences *
-                       (size_t)recording->to.spec->attention.n_heads * OL_N_HEAD_COLUMNS,
-                   sizeof *s->table);
+    s->table = ol_xcalloc((size_t)layout->n_sequences *
+                              (size_t)most_heads(recording->to.spec) * OL_N_HEAD_COLUMNS,
+                          sizeof *s->table);
     return s;
 }
 
@@ -142,8 +151,10 @@ static int take_sequence(struct shared *shared, const struct ol_writer_job *job,
 {
     const struct ol_recording *r = shared->recording;
     const struct ol_activation_rows rows = {span->sequence, span->token, span->n};
-    struct sequence s = {
-        &r->to.spec->layers[job->layer], span->n, r->to.spec->attention.n_heads, {NULL}};
+    struct sequence s = {&r->to.spec->layers[job->layer],
+                         span->n,
+                         ol_heads_n(r->to.spec, job->layer),
+                         {NULL}};
     const float *seen = job->data;
     for (int i = 0; i < N_SEEN; i++)
         if ((job->what >> i & 1) != 0) {
@@ -189,21 +200,27 @@ static bool wants(const struct ol_observed *what,
             point == OL_POINT_RECEIVED);
 }
 
-/* Of all rows of a layer. */
-static int64_t seen_bytes(const struct ol_observed *what)
+/* Of so many heads. */
+static int64_t seen_bytes(const struct ol_observed *what, int64_t n_heads)
 {
-    int64_t n_heads = 0;
-    for (int l = 0; l < what->layout->n_layers; l++)
-        if (what->layout->layers[l].n_heads > n_heads)
-            n_heads = what->layout->layers[l].n_heads;
     return N_SEEN * what->n_rows * n_heads * (int64_t)sizeof(float);
 }
 
 /* What is put together, and what waits to be written. */
 static int64_t bytes(const struct ol_observed *what)
 {
-    return 2 * seen_bytes(what) + what->n_sequences * what->spec->attention.n_heads *
-                                      OL_N_HEAD_COLUMNS * (int64_t)sizeof(double);
+    const int64_t n_heads = what->layout->summary ? most_heads(what->spec) : 0;
+    return 2 * seen_bytes(what, n_heads) +
+           what->n_sequences * n_heads * OL_N_HEAD_COLUMNS * (int64_t)sizeof(double);
+}
+
+/* Of every sort of mixer. */
+static int64_t backend_bytes(const struct ol_observed *what)
+{
+    const struct ol_spec *spec = what->spec;
+    return what->layout->summary
+               ? seen_bytes(what, spec->attention.n_heads + spec->sliding.n_heads)
+               : 0;
 }
 
 static void *new (const struct ol_observer_context *context)
@@ -266,7 +283,7 @@ const struct ol_observer ol_observe_heads = {
     .name = "heads",
     .wants = wants,
     .bytes = bytes,
-    .backend_bytes = seen_bytes,
+    .backend_bytes = backend_bytes,
     .new = new,
     .free = free_all,
     .see = see,
