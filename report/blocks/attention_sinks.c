@@ -83,15 +83,12 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
     for (int64_t i = 0; i < b->layers.n; i++)
         rows = layers[i].heads.n > rows ? layers[i].heads.n : rows;
     double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
-    bool *marked = ol_xcalloc((size_t)(rows * columns), sizeof *marked);
     for (int64_t i = 0; i < rows * columns; i++)
         values[i] = NAN;
     for (int64_t i = 0; i < b->layers.n; i++) {
         const struct ol_sink_head *heads = layers[i].heads.items;
-        for (int64_t h = 0; h < layers[i].heads.n && layers[i].layer < columns; h++) {
+        for (int64_t h = 0; h < layers[i].heads.n && layers[i].layer < columns; h++)
             values[h * columns + layers[i].layer] = 100 * heads[h].first;
-            marked[h * columns + layers[i].layer] = heads[h].first > b->min_share;
-        }
     }
     const struct ol_heatmap map = {.n_columns = columns,
                                    .n_rows = rows,
@@ -102,11 +99,8 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
                                    .suffix = " %",
                                    .missing = "no attention",
                                    .low = 0,
-                                   .high = 100,
-                                   .marked =
-                                       rows * columns <= OL_HEATMAP_TIPS ? marked : NULL};
+                                   .high = 100};
     ol_heatmap_draw(c, &map);
-    free(marked);
     free(values);
 }
 
@@ -114,8 +108,7 @@ static const struct ol_figure heads_figure = {
     "attention_sinks",
     "Attention to the first token, head by head",
     "One cell per head and layer: the share of its attention that a query gives to the "
-    "first token of its sequence, mean over the queries that see it and over sequences. "
-    "Rings mark heads for which it is a sink, with more than 30 %.",
+    "first token of its sequence, mean over the queries that see it and over sequences.",
     "It needs summaries of ol-extract since 0.2, which describe attention, then "
     "ol-analyze.",
     has_layers,

@@ -58,7 +58,8 @@ def spoil(dataset):
     if h5py.check_string_dtype(dataset.dtype):
         dataset[-1] = "another"
     elif dataset.dtype.kind == "f" and dataset.ndim == 3:
-        dataset[-1, 0, -1] = dataset[-1, 0, -1] * 1.25 + 0.125
+        value = dataset[-1, 0, -1]  # NaN is what is not known
+        dataset[-1, 0, -1] = 0 if value != value else value * 1.25 + 0.125
     elif dataset.dtype.kind == "f":
         dataset[..., -1] = 0.125
     elif dataset.ndim > 1:
