@@ -179,10 +179,10 @@ static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
 {
     enum { TILES = 4 << 20 };
     const struct ol_cpu *cpu = (const struct ol_cpu *)b;
-    return (struct ol_scratch_bytes){
-        .tensors = ol_pool_threads(cpu->pool) *
-                   (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) +
-                    ol_cpu_attention_kept(sizes.received) + TILES)};
+    return (struct ol_scratch_bytes){.tensors =
+                                         ol_pool_threads(cpu->pool) *
+                                         (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) +
+                                          ol_cpu_attention_kept(sizes.received) + TILES)};
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)
