@@ -15,6 +15,7 @@ static const char *const harmless[] = {
     "bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id unk_token_id "
     "mask_token_id decoder_start_token_id image_token_id image_token_index "
     "video_token_id video_token_index vision_start_token_id vision_end_token_id "
+    "image_start_token_id image_end_token_id video_start_token_id video_end_token_id "
     "media_placeholder_token_id vision_token_id audio_token_id boi_token_index "
     "eoi_token_index boi_token_id "
     "eoi_token_id forced_bos_token_id forced_eos_token_id suppress_tokens "
@@ -47,7 +48,8 @@ static const char *const harmless[] = {
     "summary_proj_to_labels summary_type summary_use_proj "
     "tie_encoder_decoder is_decoder cross_attention_hidden_size",
     /* parts that are not run: vision, sound, the prediction of later tokens */
-    "vision_config audio_config use_unified_vision_chunk video_placeholder image_size "
+    "spatial_merge_size vision_config audio_config use_unified_vision_chunk "
+    "video_placeholder image_size "
     "num_nextn_predict_layers mtp_num_layers mtp_num_hidden_layers "
     "mtp_use_dedicated_embeddings num_mtp_modules mtp_transformer_layers use_mtp "
     "vision_feature_layer "
