@@ -80,6 +80,13 @@ static double massive_tokens(const struct ol_report_results *r)
     return m != NULL && r->n_sequences > 0 ? n / (double)r->n_sequences : NAN;
 }
 
+/* (layer, head, sequence) whose first token is a sink, of all. */
+static double sink_heads(const struct ol_report_results *r)
+{
+    const struct ol_attention_sinks *s = r->blocks.attention_sinks;
+    return s != NULL ? 100 * s->sink_heads : NAN;
+}
+
 static double super_experts(const struct ol_report_results *r)
 {
     const struct ol_super_block *s = r->blocks.super_experts;
@@ -106,6 +113,8 @@ static const struct measure {
     {"massive", "massive dimensions", OL_COLUMN_COUNT, massive},
     {"massive_tokens", "massive tokens per sequence", OL_COLUMN_MAGNITUDE,
      massive_tokens},
+    {"sink_heads", "heads whose first token is a sink, %", OL_COLUMN_MAGNITUDE,
+     sink_heads},
     {"super_experts", "super experts", OL_COLUMN_COUNT, super_experts},
     {"perplexity", "perplexity", OL_COLUMN_MAGNITUDE, perplexity},
 };
@@ -365,13 +374,21 @@ const struct ol_trend_figure ol_trend_figures[] = {
      "kurtosis of the median token (log scale)",
      true,
      {"kurtosis_norms", "kurtosis_stream", NULL}},
-    {"trend-sinks",
+    {"trend-massive",
      "Massive activations",
      "Dimensions of the stream with massive activations, tokens that have one (mean over "
      "the sequences), and super experts.",
      "count",
      false,
      {"massive", "massive_tokens", "super_experts", NULL}},
+    {"trend-sinks",
+     "Attention sinks",
+     "Of all heads, layers and sequences, how many give their first token more than 30 % "
+     "of "
+     "their attention on average.",
+     "heads, %",
+     false,
+     {"sink_heads", NULL}},
     {0}};
 
 const struct ol_trend_figure *ol_trend_find(const char *name)

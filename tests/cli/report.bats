@@ -653,9 +653,9 @@ SH
     "$REPORT" -f html trend a.json b.json | grep -q 'id="figure-trend-kurtosis"'
     "$REPORT" -f svg --figure trend-maxima trend a.json b.json | grep -q '^<svg'
     # What only one has is no trend.
-    run "$REPORT" -f svg --figure trend-sinks trend a.json c.json
+    run "$REPORT" -f svg --figure trend-massive trend a.json c.json
     [ "$status" -eq 1 ]
-    [ "$output" = 'ol-report: --figure trend-sinks: fewer than two of the results have it' ]
+    [ "$output" = 'ol-report: --figure trend-massive: fewer than two of the results have it' ]
     run "$REPORT" trend a.json
     [ "$status" -eq 2 ]
     [[ "$output" == *'trend needs two results files or more, found 1'* ]]

@@ -15,6 +15,7 @@ def largest(values):
 
 def measures(r):
     int8, massive, supers = r.get("llm_int8"), r.get("massive"), r.get("super_experts")
+    sinks = r.get("attention_sinks")
     sites = (r.get("distributions") or {}).get("sites", [])
     kurtosis = lambda stream: largest(s.get("kurtosis_token_median") for s in sites if (s["site"] == "output") == stream)
     return {
@@ -24,6 +25,7 @@ def measures(r):
         "kurtosis_norms": kurtosis(False), "kurtosis_stream": kurtosis(True),
         "massive": massive and len(massive["features"]),
         "massive_tokens": massive and sum(t["at_first"] + t["elsewhere"] for t in massive["tokens"]) / r["n_sequences"],
+        "sink_heads": sinks and sinks["sink_heads"] is not None and 100 * sinks["sink_heads"] or None,
         "super_experts": supers and len(supers["experts"]) if r["model"]["n_experts"] else None,
         "perplexity": r.get("perplexity") and r["perplexity"]["value"],
     }
