@@ -135,6 +135,12 @@ struct ol_backend_operations {
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);
 
+    /* Query t sees the top_k keys s <= t with the largest scores, the first of equal
+     * ones; score = sum over heads h of weights[t][h] / sqrt(n_heads) * max(q[t][h] .
+     * k[s] / sqrt(head_dim), 0), in float. */
+    int (*index)(struct ol_backend *b, const struct ol_index_args *args,
+                 struct ol_error *err);
+
     /* Copy `width` values of each of the n pieces of `from` to the pieces of `to`; a step
      * of 0 in `from` repeats its piece. Both have the same rows and type. */
     int (*copy_columns)(struct ol_backend *b, struct ol_columns from,

@@ -163,6 +163,19 @@ struct ol_attention_args {
      * The mean share that each key has of the queries that see it, itself among them; and
      * the share that the sink has of each query, 0 without sinks. */
     struct ol_tensor received, to_sink;
+    /* [n, words] int32, or data NULL: of the keys that the mask leaves, query i sees
+     * those whose bit is set, key j as bit j % 32 of word j / 32; one at least. */
+    struct ol_tensor chosen;
+};
+
+/* An indexer of ONE sequence of n rows: which keys a query sees. */
+enum { OL_INDEX_ROWS = 256 };
+struct ol_index_args {
+    int n_heads, head_dim, top_k;
+    struct ol_tensor q, k;    /* [n, n_heads * head_dim], [n, head_dim] */
+    struct ol_tensor weights; /* [n, n_heads] */
+    struct ol_tensor scores;  /* room, [OL_INDEX_ROWS, n or more] float */
+    struct ol_tensor chosen;  /* filled in: as attention takes it */
 };
 
 /* `n` pieces of every row of t: piece i begins at column first + i * step. */

@@ -94,6 +94,11 @@ static size_t tile_floats(const struct ol_attention_args *a, int64_t n_tiles)
            QUERIES * KEYS / 2 + packed_floats(a);
 }
 
+/* What a task works on: queries and keys of a head. */
+struct place {
+    int64_t head, query, n_queries, key, n_keys;
+};
+
 /* The first key that a query sees. */
 static int64_t lowest(const struct ol_attention_args *a, int64_t query)
 {
@@ -102,11 +107,28 @@ static int64_t lowest(const struct ol_attention_args *a, int64_t query)
     return a->kind == OL_ATTENTION_CHUNKED ? query / a->window * a->window : 0;
 }
 
+/* Scores of keys first .. first + n - 1 that the query does not see go out of the way;
+ * false: it sees none. */
+static bool keep_chosen(const uint32_t *chosen, int64_t first, int64_t n, float *score)
+{
+    bool any = false;
+    for (int64_t j = 0; j < n; j++) {
+        const bool sees = (chosen[(first + j) / 32] >> ((first + j) % 32) & 1) != 0;
+        any = any || sees;
+        if (!sees)
+            score[j] = -INFINITY;
+    }
+    return any;
+}
+
 /* Scores of one query over keys first..first+n-1 become exponentials; its running values
  * are rescaled when a larger score appears. Keys outside [low, high] are masked. */
-static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t low,
-                   int64_t high, float scale, int64_t value_dim)
+static void soften(struct tile *t, int64_t i, const struct place *at,
+                   const struct ol_attention_args *a)
 {
+    const int64_t first = at->key, n = at->n_keys, high = at->query + i,
+                  low = lowest(a, high), value_dim = a->value_dim;
+    const float scale = (float)a->scale;
     float *score = t->score + i * KEYS;
     const int64_t begin = low > first ? low - first : 0;
     const int64_t end = high < first + n - 1 ? high - first + 1 : n;
@@ -118,6 +140,11 @@ static void soften(struct tile *t, int64_t i, int64_t first, int64_t n, int64_t 
         return;
     for (int64_t j = begin; j < end; j++)
         score[j] *= scale;
+    if (a->chosen.data != NULL && !keep_chosen(ol_cpu_row(a->chosen, high), first + begin,
+                                               end - begin, score + begin)) {
+        memset(score + begin, 0, (size_t)(end - begin) * sizeof *score);
+        return;
+    }
     const float top = ol_largest(score + begin, end - begin, t->top[i]);
     /* All scores -inf or NaN: the exponentials below become NaN, as the reference's do.
      */
@@ -139,11 +166,6 @@ static const void *head_row(struct ol_tensor x, int64_t row, int64_t head, int64
 {
     return (const char *)ol_cpu_row(x, row) + (size_t)(head * d) * ol_dtype_size(x.dtype);
 }
-
-/* What a task works on: queries and keys of a head. */
-struct place {
-    int64_t head, query, n_queries, key, n_keys;
-};
 
 /* Queries against keys. */
 static void score(const struct job *j, struct tile *t, const struct place *at)
@@ -191,13 +213,9 @@ static void weigh(const struct job *j, struct tile *t, const struct place *at)
 
 static void one_tile(const struct job *j, struct tile *t, const struct place *at)
 {
-    const struct ol_attention_args *a = j->args;
     score(j, t, at);
-    for (int64_t i = 0; i < at->n_queries; i++) {
-        const int64_t high = at->query + i;
-        soften(t, i, at->key, at->n_keys, lowest(a, high), high, (float)a->scale,
-               a->value_dim);
-    }
+    for (int64_t i = 0; i < at->n_queries; i++)
+        soften(t, i, at, j->args);
     weigh(j, t, at);
 }
 

@@ -239,6 +239,7 @@ static const struct ol_backend_operations operations = {
     .clip = ol_cpu_clip,
     .rope = ol_cpu_rope,
     .attention = ol_cpu_attention,
+    .index = ol_cpu_index,
     .copy_columns = ol_cpu_copy_columns,
     .scale_rows = ol_cpu_scale_rows,
     .causal_conv = ol_cpu_causal_conv,

@@ -95,6 +95,8 @@ int ol_cpu_rope(struct ol_backend *b, enum ol_rope_kind kind,
 int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);
+int ol_cpu_index(struct ol_backend *b, const struct ol_index_args *args,
+                 struct ol_error *err);
 int ol_cpu_copy_columns(struct ol_backend *b, struct ol_columns from,
                         struct ol_columns to, int64_t width, int n, struct ol_error *err);
 int ol_cpu_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,

@@ -83,6 +83,8 @@ int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args
                                 .window = args->window,
                                 .scale = (float)args->scale,
                                 .log_sums = (float *)args->to_sink.data,
-                                .received = (float *)args->received.data};
+                                .received = (float *)args->received.data,
+                                .chosen = (const unsigned *)args->chosen.data,
+                                .chosen_step = args->chosen.n_cols};
     return attend(cuda, &a, q.dtype, err);
 }

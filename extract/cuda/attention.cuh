@@ -21,7 +21,17 @@ struct attention {
      * exponentials, its sink's among them; from it, in a second walk, what keys receive.
      */
     float *log_sums, *received;
+    const unsigned *chosen; /* [n_rows, chosen_step] bits of keys, or NULL */
+    int64_t chosen_step;
 };
+
+/* Whether a query sees a key that the mask leaves. */
+static __device__ __forceinline__ bool is_chosen(const struct attention &a, int query,
+                                                 int key)
+{
+    return a.chosen == NULL || query >= a.n_rows ||
+           (a.chosen[query * a.chosen_step + key / 32] >> (key % 32) & 1) != 0;
+}
 
 /* The first key that a query sees; the last is its own. */
 static __device__ __forceinline__ int lowest_key(const struct attention &a, int query)

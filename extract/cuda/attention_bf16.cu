@@ -105,7 +105,7 @@ mask_tile(float score[V::ROW_TILES][V::KEYS / 8][4], const struct attention &a, 
         for (int n = 0; n < V::KEYS / 8; n++)
             for (int i = 0; i < 2; i++) {
                 const int at = n * 8 + t + i;
-                if (at < low || at > high)
+                if (at < low || at > high || !is_chosen(a, row, key + at))
                     score[r][n][2 * half + i] = -INFINITY;
             }
     }
@@ -281,7 +281,7 @@ static __global__ void __launch_bounds__(V::THREADS)
         ol_copy_async_commit();
         float score[V::ROW_TILES][V::KEYS / 8][4];
         score_tile<V>(score, q + own * V::STEP, k);
-        if (key + V::KEYS - 1 > query || key < lowest_key(a, last))
+        if (key + V::KEYS - 1 > query || key < lowest_key(a, last) || a.chosen != NULL)
             mask_tile<V>(score, a, query + own, key);
         soften_tile<V>(score, kept, scale);
         ol_copy_async_wait<0>();

@@ -79,7 +79,9 @@ static __global__ void __launch_bounds__(THREADS)
                     fmaf(q[row * step + c], k[(i * LANES + lane) * step + c], score[i]);
         for (int i = 0; i < KEYS / LANES; i++) {
             const int at = key + i * LANES + lane;
-            score[i] = at < lowest || at > query + row ? -INFINITY : score[i] * a.scale;
+            const bool seen =
+                at >= lowest && at <= query + row && is_chosen(a, query + row, at);
+            score[i] = seen ? score[i] * a.scale : -INFINITY;
             highest = fmaxf(highest, score[i]);
         }
         highest = largest_of_query(highest);

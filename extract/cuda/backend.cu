@@ -229,6 +229,7 @@ static const struct ol_backend_operations *operations(void)
     t.clip = ol_cuda_clip;
     t.rope = ol_cuda_rope;
     t.attention = ol_cuda_attention;
+    t.index = ol_cuda_index;
     t.copy_columns = ol_cuda_copy_columns;
     t.scale_rows = ol_cuda_scale_rows;
     t.causal_conv = ol_cuda_causal_conv;

@@ -355,6 +355,8 @@ int ol_cuda_rope(struct ol_backend *b, enum ol_rope_kind kind,
 int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args,
                       struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                       struct ol_tensor out, struct ol_error *err);
+int ol_cuda_index(struct ol_backend *b, const struct ol_index_args *args,
+                  struct ol_error *err);
 int ol_cuda_copy_columns(struct ol_backend *b, struct ol_columns from,
                          struct ol_columns to, int64_t width, int n,
                          struct ol_error *err);

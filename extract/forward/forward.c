@@ -49,6 +49,7 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
     const struct ol_mixer_block rows = {
         .view = ol_pass_view(p, OL_POINT_ATTENTION, block),
         .layer = block->layer,
+        .first = block->first,
         .lengths = p->in->lengths + block->first_sequence,
         .n_sequences = block->n_sequences,
         .n_rows = block->n,
@@ -70,7 +71,7 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
 
 static int mix(struct ol_pass *p, int layer, struct ol_error *err)
 {
-    if (ol_pass_wait(p, OL_ROLE_ATTN_NORM, OL_ROLE_MLP_NORM - 1, layer, err) != 0)
+    if (ol_pass_wait(p, p->first_role, OL_ROLE_MLP_NORM - 1, layer, err) != 0)
         return -1;
     const double cost = ol_cost_mixer(p->spec, layer, &p->tokens);
     struct ol_block block = {.layer = layer};
@@ -210,7 +211,7 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
     if ((moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err) != 0 ||
         scale_stream(p, layer, err) != 0 || intervene(p, err) != 0)
         return -1;
-    return ol_pass_send(p, OL_ROLE_ATTN_NORM, OL_ROLE_MLP_NORM, layer + 1, err);
+    return ol_pass_send(p, p->first_role, OL_ROLE_MLP_NORM, layer + 1, err);
 }
 
 /* ---- layers and head ---- */

@@ -3,9 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* The tensors of a layer that every token uses, in the order of roles. */
-#define FIRST_OF_LAYER OL_ROLE_ATTN_NORM
-#define LAST_OF_LAYER  OL_ROLE_SHARED_SWITCH
+/* Of a layer's tensors that every token uses, in the order of roles. */
+#define LAST_OF_LAYER OL_ROLE_SHARED_SWITCH
 
 /* ---- blocks ---- */
 
@@ -82,7 +81,7 @@ bool ol_pass_goes_on(const struct ol_pass *p, int layer)
 void ol_pass_prefetch(const struct ol_pass *p, int layer)
 {
     if (layer <= p->in->last_layer) {
-        ol_layer_weights_prefetch(&p->stored, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+        ol_layer_weights_prefetch(&p->stored, p->first_role, LAST_OF_LAYER, layer, 0);
         if (p->spec->layers[layer].moe && ol_pass_goes_on(p, layer))
             ol_experts_expect(p->experts, layer);
     } else if (p->in->likelihood) {
@@ -100,7 +99,7 @@ void ol_pass_prefetch_next(const struct ol_pass *p, int layer, bool routed)
 
 void ol_pass_release(const struct ol_pass *p, int layer)
 {
-    ol_layer_weights_release(&p->stored, p->b, FIRST_OF_LAYER, LAST_OF_LAYER, layer, 0);
+    ol_layer_weights_release(&p->stored, p->b, p->first_role, LAST_OF_LAYER, layer, 0);
 }
 
 void ol_pass_progress(const struct ol_pass *p, int layer, double operations)
@@ -210,6 +209,7 @@ static int make_mixers(struct ol_pass *p, struct ol_error *err)
         .block_rows = p->in->buffers->block_rows,
         .longest = p->longest,
         .n_rows = p->arm_starts[1],
+        .all_rows = p->n_rows,
     };
     for (int l = 0; l < p->spec->n_layers; l++) {
         struct ol_mixer **mixer = &p->mixers[ol_mixer_sort(p->spec, l)];
@@ -268,6 +268,8 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
         p->arm_starts[i / of_arm + 1] = p->n_rows;
         if (in->lengths[i] > p->longest)
             p->longest = in->lengths[i];
+        p->first_role =
+            ol_spec_chooses(p->spec, p->longest) ? OL_ROLE_INDEX_Q : OL_ROLE_ATTN_NORM;
     }
     p->factors = ol_xcalloc((size_t)p->n_rows, sizeof *p->factors);
     p->all_rows = ol_xcalloc((size_t)p->n_rows, sizeof *p->all_rows);

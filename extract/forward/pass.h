@@ -17,6 +17,7 @@ struct ol_pass {
     struct ol_taps *taps;
     struct ol_cost_tokens tokens;
     int64_t n_rows, longest;
+    enum ol_role first_role; /* of a layer: an indexer's, where keys are chosen */
     int64_t *arm_starts; /* [arms + 2]: the baseline's first row, each arm's, the end */
     struct ol_layer_weights stored;
     struct ol_mixer *mixers[OL_MIXER_SORTS]; /* NULL: no layer is of that sort */

@@ -27,6 +27,23 @@ static double n_pairs(const struct ol_layer_spec *layer,
     return pairs;
 }
 
+/* Of the sequences in which keys are chosen all queries and keys are scored. */
+static double indexer(const struct ol_spec *spec, const struct ol_layer_spec *layer,
+                      const struct ol_cost_tokens *tokens)
+{
+    const struct ol_attention_spec *a = &spec->attention;
+    const double width = (double)a->index.n_heads * a->index.head_dim;
+    bool chooses = false;
+    for (int64_t i = 0; i < tokens->n_sequences; i++)
+        chooses = chooses || ol_spec_chooses(spec, tokens->lengths[i]);
+    if (!layer->indexer || !chooses)
+        return 0;
+    return 2 * n_tokens(tokens) *
+               (a->q_rank * width +
+                spec->d_model * (double)(a->index.head_dim + a->index.n_heads)) +
+           2 * width * n_pairs(layer, tokens);
+}
+
 static double attention(const struct ol_spec *spec, int layer,
                         const struct ol_cost_tokens *tokens)
 {
@@ -40,7 +57,8 @@ static double attention(const struct ol_spec *spec, int layer,
                   a->kv_rank * (q_width - heads * a->rope.rotary_dim + o_width) +
                   o_width * d + (a->q_rank > 0 ? a->q_rank * (d + q_width) : q_width * d);
     return 2 * n_tokens(tokens) * weights +
-           2 * (q_width + o_width) * n_pairs(&spec->layers[layer], tokens);
+           2 * (q_width + o_width) * n_pairs(&spec->layers[layer], tokens) +
+           indexer(spec, &spec->layers[layer], tokens);
 }
 
 /* The state is read and written once per token. */

@@ -102,7 +102,6 @@ int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_error *err)
 {
     const struct ol_rope_spec *rope = &spec->attention.rope;
-    const int64_t most = spec->attention.index.top_k;
     if (rope->scaling == OL_ROPE_SCALING_LONGROPE &&
         (double)length > rope->original_position)
         return ol_fail(err,
@@ -118,13 +117,13 @@ int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_e
                        "positions; give -l %d or less",
                        (long long)length, spec->family, spec->n_positions,
                        spec->n_positions);
-    if (most == 0 || length <= most)
-        return 0;
-    return ol_fail(err,
-                   "sequences of %lld tokens: from index_topk (%lld) of config.json on "
-                   "model_type %s attends to keys that an indexer chooses, which is not "
-                   "supported; give -l %lld or less",
-                   (long long)length, (long long)most, spec->family, (long long)most);
+    return 0;
+}
+
+bool ol_spec_chooses(const struct ol_spec *spec, int64_t longest)
+{
+    const int64_t top_k = spec->attention.index.top_k;
+    return top_k > 0 && longest > top_k;
 }
 
 void ol_spec_clear(struct ol_spec *spec)

@@ -19,6 +19,7 @@ enum {
     OL_MAX_DIM = 1 << 20,   /* d_model, d_ff, heads x head_dim */
     OL_MAX_VOCAB = 1 << 24,
     OL_MAX_HEAD_DIM = 1024,
+    OL_MAX_INDEX_WIDTH = 1 << 14, /* of an indexer's heads together */
 };
 
 enum ol_qk_norm {
@@ -55,10 +56,11 @@ struct ol_rope_spec {
 };
 
 /* An indexer (DeepSeek-V3.2's) chooses the top_k keys that a query of latent attention
- * sees: all of them in sequences that are no longer, which alone are run. */
+ * sees: all of them in sequences that are no longer. */
 struct ol_index_spec {
     int64_t top_k; /* 0: none, a query sees all keys before it */
     int n_heads, head_dim;
+    enum ol_rope_kind rope; /* of the first rotary_dim values of a head and of the key */
 };
 
 /* Attention with a key and a value per (group of) heads, or, when kv_rank > 0, latent
@@ -305,6 +307,9 @@ void ol_spec_clear(struct ol_spec *spec);
 /* Whether sequences of that many tokens can be run. */
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length,
                          struct ol_error *err);
+
+/* Whether in sequences of up to that many tokens an indexer chooses keys. */
+bool ol_spec_chooses(const struct ol_spec *spec, int64_t longest);
 
 /* Whether routers or routed experts have norms of their own. */
 bool ol_spec_has_apart(const struct ol_spec *spec);

@@ -21,7 +21,10 @@ struct heads {
 
 int ol_heads_n(const struct ol_spec *spec, int layer)
 {
-    return spec->layers[layer].attention == OL_ATTENTION_LINEAR
+    /* What keys receive is counted of all queries behind them: not where an indexer
+     * chooses. */
+    return spec->layers[layer].attention == OL_ATTENTION_LINEAR ||
+                   spec->attention.index.top_k > 0
                ? 0
                : ol_spec_attention(spec, layer)->n_heads;
 }

@@ -96,6 +96,14 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
 
 /* ---- in the passes ---- */
 
+/* Whether the next layer needs no more than the stream: not where it attends to the keys
+ * that an indexer chose in this layer or before. */
+static bool may_end_here(const struct ol_spec *spec, int layer)
+{
+    const bool last = layer == spec->n_layers - 1;
+    return last || spec->attention.index.top_k == 0 || spec->layers[layer + 1].indexer;
+}
+
 static enum decision decide(struct states *s, int layer)
 {
     const struct ol_recording *r = s->recording;
@@ -104,7 +112,8 @@ static enum decision decide(struct states *s, int layer)
         const double now = seconds_now();
         const bool last = layer == r->to.spec->n_layers - 1;
         const bool stops = ol_process_term_came() && !last;
-        s->decisions[layer] = stops                                 ? KEEP_AND_STOP
+        s->decisions[layer] = !may_end_here(r->to.spec, layer)      ? GO_ON
+                              : stops                               ? KEEP_AND_STOP
                               : now - s->kept >= r->to.keep_seconds ? KEEP
                                                                     : GO_ON;
         if (s->decisions[layer] != GO_ON)

@@ -46,7 +46,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const struct ol_spec *spec = need->what.spec;
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
     const bool moe = spec->router.n_experts > 0;
-    const struct ol_mixer_sizes mixers = ol_mixer_sizes(spec);
+    const struct ol_mixer_sizes mixers = ol_mixer_sizes(spec, need->longest);
     const int64_t stream = (ol_spec_has_apart(spec) ? 3 : 2) * need->part_rows * d * size;
     const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
@@ -63,6 +63,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t experts = moe ? ol_experts_buffer_bytes(spec, plan->buffers.group_rows,
                                                           need->part_rows, size)
                                 : 0;
+    const int64_t index = need->part_rows * mixers.chosen_bytes + mixers.score_bytes;
     const int64_t rope = 2 * need->longest * mixers.rope * (int64_t)sizeof(float);
     /* One piece may wait however large: the stream itself after a layer. */
     const int64_t states = need->n_rows * d * size;
@@ -71,7 +72,8 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     struct ol_observed part = need->what;
     part.n_rows = need->part_rows;
     const int64_t tensors = need->scratch.tensors + stream + sums + logits + blocks +
-                            dense + experts + rope + ol_observers_backend_bytes(&part);
+                            dense + experts + rope + index +
+                            ol_observers_backend_bytes(&part);
     const bool device = need->device_bytes > 0;
     const int64_t downloads =
         need->n_parts * OL_DOWNLOADS * plan->buffers.block_rows * d * size;

@@ -95,9 +95,8 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
                (r->length < spec->n_positions ? r->length : spec->n_positions);
     if (!ol_role_has_layer(t->role))
         return r->perplexity ? bytes : 0;
-    /* No sequence is so long that keys are chosen. */
     const bool index = t->role >= OL_ROLE_INDEX_Q && t->role <= OL_ROLE_INDEX_WEIGHTS;
-    if (t->layer > last || index)
+    if (t->layer > last || (index && !ol_spec_chooses(spec, r->length)))
         return 0;
     /* Nothing behind the last recorded router is computed unless it is summed up. */
     const bool mlp = part == PART_DENSE || part == PART_SHARED || part == PART_ROUTED;

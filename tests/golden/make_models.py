@@ -462,6 +462,15 @@ MODELS |= {
         topk_group=1, routed_scaling_factor=2.5, rope_theta=1e6, norm_topk_prob=False,
         mlp_layer_types=["dense", "sparse", "sparse"], first_k_dense_replace=1,
         indexer_types=["full", "shared", "full"]), torch.bfloat16),
+    # Sequences in which an indexer chooses.
+    "deepseek_v32-chosen": ("DeepseekV32", dict(
+        **WIDE, **{**INDEX, "index_topk": 3}, q_lora_rank=20, n_routed_experts=12, n_group=1,
+        topk_group=1, routed_scaling_factor=2.5, first_k_dense_replace=2), torch.bfloat16),
+    "glm_moe_dsa-chosen": ("GlmMoeDsa", dict(
+        **{**WIDE, "num_hidden_layers": 4}, **{**INDEX, "index_topk": 4, "index_head_dim": 14},
+        q_lora_rank=18, n_routed_experts=9, n_group=1, topk_group=1,
+        routed_scaling_factor=2.5, rope_theta=1e6, first_k_dense_replace=1,
+        index_topk_pattern="FSFS"), torch.bfloat16),
 }
 
 # Whose quantization_config stands with the text model's keys.
@@ -687,6 +696,7 @@ WRAPPERS = {
 # other expert. bf16 moves logits by less than the second.
 ORDER_MARGIN = 1e-2
 SET_MARGIN = 0.2
+INDEX_MARGIN = 0.02  # between scores of an indexer
 SIGMOID_SHARE = 0.15  # of both, between sigmoid scores, which lie closer together
 
 
@@ -835,6 +845,27 @@ def group_gap(module, logits):
     return ranked[:, module.topk_group - 1] - ranked[:, module.topk_group]
 
 
+def index_gap(indexer, taken):
+    """Between the scores of the last key that is chosen and of the first that is not, per query."""
+    code = sys.modules[type(indexer).__module__]
+    rotate = getattr(code, "apply_rotary_pos_emb" if "V32" in type(indexer).__name__ else
+                     "apply_rotary_pos_emb_interleave")
+    x, n, shared = taken["hidden_states"], taken["hidden_states"].shape[1], indexer.qk_rope_head_dim
+    q = indexer.wq_b(taken["q_resid"]).view(1, n, indexer.n_heads, -1)
+    k = indexer.k_norm(indexer.wk(x)).unsqueeze(2)
+    turned = rotate(q[..., :shared], k[..., :shared], *taken["position_embeddings"], unsqueeze_dim=2)
+    q, k = (torch.cat([a, b[..., shared:]], -1)[0].float() for a, b in zip(turned, (q, k)))
+    products = torch.einsum("thd,sd->ths", q, k[:, 0]).relu() * indexer.head_dim ** -0.5
+    scores = (indexer.weights_proj(x)[0].float().unsqueeze(-1) * products).sum(1)
+    scores = scores.masked_fill(~torch.ones(n, n).tril().bool(), float("-inf"))
+    ranked = scores.sort(-1, descending=True).values
+    top_k = indexer.index_topk
+    gaps = torch.full((n,), float("inf"))
+    if n > top_k:
+        gaps[top_k:] = (ranked[:, top_k - 1] - ranked[:, top_k])[top_k:]
+    return gaps
+
+
 def hub_tensors(model, name):
     """Views of the parameters under the names and shapes of the Hub's checkpoints."""
     wrapper = WRAPPERS.get(name, Wrapper("", "model."))
@@ -941,9 +972,21 @@ def run(model, ids):
             found.setdefault(key, []).append(x[0].float().clone())
         return hook
 
+    def keep_chosen(key):
+        def hook(module, args, kwargs, output):
+            n = output.shape[1]
+            chosen = torch.zeros(n, 32).scatter(1, output[0].long(), 1)
+            found.setdefault(key, []).append(chosen * torch.ones(n, 32).tril())
+            taken = dict(zip(("hidden_states", "q_resid", "position_embeddings"), args)) | kwargs
+            found.setdefault(key + "_gap", []).append(index_gap(module, taken))
+        return hook
+
     hooks = []
     gpt2 = hasattr(model, "transformer")
     for i, layer in enumerate(model.transformer.h if gpt2 else model.model.layers):
+        if getattr(getattr(layer, "self_attn", None), "indexer", None) is not None:
+            hooks.append(layer.self_attn.indexer.register_forward_hook(
+                keep_chosen(f"{i:03}.index"), with_kwargs=True))
         attn, mlp = f"{i:03}.ln_attn", f"{i:03}.ln_mlp"
         if gpt2:
             hooks.append(layer.ln_1.register_forward_hook(keep(attn)))
@@ -985,6 +1028,10 @@ def relative(a, b):
 def acceptable(truth, rounded, top_k):
     """Routers choose with a margin, and the same experts in bf16."""
     for key in truth:
+        if key.endswith(".index") and not torch.equal(truth[key], rounded[key]):
+            return False
+        if key.endswith(".index_gap") and truth[key].min() < INDEX_MARGIN:
+            return False
         if not key.endswith("router_logits"):
             continue
         ranked = truth[key].sort(-1, descending=True).values
@@ -1082,7 +1129,7 @@ def make(name, root):
             f.write(" ".join(map(str, row)) + "\n")
     expected = {}
     for key, value in truth.items():
-        if key.endswith(("router_logits", "router_gap")):
+        if key.endswith(("router_logits", "router_gap", ".index", ".index_gap")):
             continue
         expected[key] = value.to(torch.int32) if key.endswith("_ids") else value.contiguous()
         if ".ln_" in key:

@@ -1,5 +1,5 @@
-/* The operations of delta nets, latent attention and clamped experts against loops in
- * double precision, at odd sizes, in both precisions. */
+/* The operations of delta nets, latent attention, indexers and clamped experts against
+ * loops in double precision, at odd sizes, in both precisions. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -79,6 +79,141 @@ static void near(const char *what, struct known k, int64_t row, int64_t col, dou
         if ((call) != 0)                                                                 \
             fail_msg("%s", err.text);                                                    \
     } while (0)
+
+static void layer_norm(struct ol_backend *b)
+{
+    enum { N = 37, D = 131 };
+    struct ol_error err = {0};
+    float weight[D], bias[D];
+    for (int c = 0; c < D; c++) {
+        weight[c] = ol_bf16_round(1 + uniform());
+        bias[c] = ol_bf16_round(uniform());
+    }
+    struct known x = tensor(b, N, D, 3), out = tensor(b, N, D, 1);
+    OK(b->op->layer_norm(b, 1e-3, x.t, ol_weight_plain(weight, OL_DTYPE_F32, 1, D),
+                         ol_weight_plain(bias, OL_DTYPE_F32, 1, D), out.t, &err));
+    look(b, &out);
+    for (int i = 0; i < N; i++) {
+        double mean = 0, variance = 0;
+        for (int c = 0; c < D; c++)
+            mean += at(x, i, c) / D;
+        for (int c = 0; c < D; c++)
+            variance += (at(x, i, c) - mean) * (at(x, i, c) - mean) / D;
+        for (int c = 0; c < D; c++)
+            near("layer_norm", out, i, c,
+                 (at(x, i, c) - mean) / sqrt(variance + 1e-3) * (double)weight[c] +
+                     (double)bias[c],
+                 8, 1);
+    }
+    free_tensor(b, &x), free_tensor(b, &out);
+}
+
+struct indexer {
+    int n, heads, dim, top_k;
+};
+
+/* Which keys an indexer chose, [n, n]. Checked: as many as it is to, and of those that
+ * are in doubt only such as lie within the rounding of the last one's score; of equal
+ * scores the first. */
+static bool *choose(struct ol_backend *b, struct indexer x, struct ol_tensor *chosen)
+{
+    struct ol_error err = {0};
+    const int64_t words = (x.n + 31) / 32 + 1; /* more than are needed */
+    struct known q = tensor(b, x.n, x.heads * x.dim, 1), k = tensor(b, x.n, x.dim, 1),
+                 w = tensor(b, x.n, x.heads, 1);
+    /* Many scores are zero, and equal. */
+    for (int i = 0; i < x.n * x.heads; i++)
+        w.values[i] = i / x.heads % 3 == 0 ? 0 : w.values[i];
+    test_upload(b, w.t, w.values);
+    struct ol_tensor scores;
+    OK(b->op->tensor_new(b, OL_DTYPE_F32, OL_INDEX_ROWS, x.n + 5, &scores, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_I32, x.n, words, chosen, &err));
+    const struct ol_index_args args = {x.heads, x.dim, x.top_k, q.t,
+                                       k.t,     w.t,   scores,  *chosen};
+    OK(b->op->index(b, &args, &err));
+    uint32_t *bits = test_download(b, *chosen);
+    bool *is = ol_xcalloc((size_t)(x.n * x.n), sizeof *is);
+    double *score = ol_xcalloc((size_t)x.n, sizeof *score);
+    for (int t = 0; t < x.n; t++) {
+        int n_chosen = 0;
+        double least = INFINITY;
+        for (int s = 0; s < words * 32; s++) {
+            const bool set = (bits[t * words + s / 32] >> (s % 32) & 1) != 0;
+            assert_true(!set || s <= t);
+            n_chosen += set;
+            if (s > t)
+                continue;
+            is[t * x.n + s] = set;
+            score[s] = 0;
+            for (int h = 0; h < x.heads; h++) {
+                double product = 0;
+                for (int c = 0; c < x.dim; c++)
+                    product += at(q, t, h * x.dim + c) * at(k, s, c);
+                score[s] += at(w, t, h) / sqrt(x.heads) * fmax(product, 0) / sqrt(x.dim);
+            }
+            if (set && score[s] < least)
+                least = score[s];
+        }
+        assert_int_equal(n_chosen, t + 1 < x.top_k ? t + 1 : x.top_k);
+        bool left_out = false; /* a key whose score is exactly zero */
+        for (int s = 0; s <= t; s++) {
+            const bool set = is[t * x.n + s];
+            assert_true(set || score[s] <= least + 1e-5);
+            assert_true(!(set && score[s] == 0 && left_out));
+            left_out = left_out || (!set && score[s] == 0);
+        }
+    }
+    b->op->tensor_free(b, &scores);
+    free(score), free(bits);
+    free_tensor(b, &q), free_tensor(b, &k), free_tensor(b, &w);
+    return is;
+}
+
+/* An indexer, and attention to the keys that it chose. */
+static void chosen_keys(struct ol_backend *b)
+{
+    enum { HEADS = 3, D = 18, V = 10 };
+    static const struct indexer cases[] = {
+        {1, 1, 1, 1}, {70, 5, 11, 8}, {333, 3, 16, 1}, {530, 9, 10, 130}, {40, 2, 6, 99},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct ol_error err = {0};
+        const int n = cases[i].n;
+        struct ol_tensor chosen;
+        bool *is = choose(b, cases[i], &chosen);
+        struct known q = tensor(b, n, HEADS * D, 1), k = tensor(b, n, HEADS * D, 1),
+                     v = tensor(b, n, HEADS * V, 1), out = tensor(b, n, HEADS * V, 1);
+        const struct ol_attention_args args = {.n_heads = HEADS,
+                                               .n_kv_heads = HEADS,
+                                               .head_dim = D,
+                                               .value_dim = V,
+                                               .scale = 0.8,
+                                               .kind = OL_ATTENTION_FULL,
+                                               .chosen = chosen};
+        OK(b->op->attention(b, &args, q.t, k.t, v.t, out.t, &err));
+        look(b, &out);
+        for (int t = 0; t < n; t++)
+            for (int h = 0; h < HEADS; h++) {
+                double total = 0, sum[V] = {0};
+                for (int s = 0; s <= t; s++) {
+                    double score = 0;
+                    for (int c = 0; c < D && is[t * n + s]; c++)
+                        score += at(q, t, h * D + c) * at(k, s, h * D + c);
+                    const double p = is[t * n + s] ? exp(0.8 * score) : 0;
+                    total += p;
+                    for (int c = 0; c < V; c++)
+                        sum[c] += p * at(v, s, h * V + c);
+                }
+                for (int c = 0; c < V; c++)
+                    near("chosen keys", out, t, h * V + c, sum[c] / total, 1,
+                         b->dtype == OL_DTYPE_BF16 ? 2 : 60);
+            }
+        b->op->tensor_free(b, &chosen);
+        free(is);
+        free_tensor(b, &q), free_tensor(b, &k);
+        free_tensor(b, &v), free_tensor(b, &out);
+    }
+}
 
 /* Token by token, as the rule is written. More than two chunks. */
 static void delta_net(struct ol_backend *b)
@@ -304,6 +439,8 @@ static void all_ways(void (*test)(struct ol_backend *b), enum test_backend kind)
         all_ways(name, TEST_CUDA);                                                       \
     }
 TEST(delta_net)
+TEST(layer_norm)
+TEST(chosen_keys)
 TEST(causal_conv)
 TEST(rope_pairs)
 TEST(columns_and_rows)
@@ -313,6 +450,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cpu_delta_net),        cmocka_unit_test(cuda_delta_net),
+        cmocka_unit_test(cpu_layer_norm),       cmocka_unit_test(cuda_layer_norm),
+        cmocka_unit_test(cpu_chosen_keys),      cmocka_unit_test(cuda_chosen_keys),
         cmocka_unit_test(cpu_causal_conv),      cmocka_unit_test(cuda_causal_conv),
         cmocka_unit_test(cpu_rope_pairs),       cmocka_unit_test(cuda_rope_pairs),
         cmocka_unit_test(cpu_columns_and_rows), cmocka_unit_test(cuda_columns_and_rows),

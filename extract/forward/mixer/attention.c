@@ -10,8 +10,9 @@
 enum { Q_AND_GATE, QKV, Q, K, V, GATE, HEADS };
 
 static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a,
-                   int64_t w[OL_MIXER_BUFFERS])
+                   int64_t longest, int64_t w[OL_MIXER_BUFFERS])
 {
+    (void)longest;
     w[Q] = w[HEADS] = (int64_t)a->n_heads * a->head_dim;
     w[K] = w[V] = (int64_t)a->n_kv_heads * a->head_dim;
     if (spec->names[OL_ROLE_QKV] != NULL)

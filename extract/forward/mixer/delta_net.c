@@ -15,8 +15,9 @@ static bool is_grouped(const struct ol_spec *spec)
 }
 
 static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a,
-                   int64_t w[OL_MIXER_BUFFERS])
+                   int64_t longest, int64_t w[OL_MIXER_BUFFERS])
 {
+    (void)longest;
     (void)a;
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const int64_t keys = (int64_t)d->n_key_heads * d->key_dim;

@@ -5,10 +5,25 @@
  *     c, r    = x Wkva             c: kv_rank values; r: one rotated key for all heads
  *     kn, v   = norm(c) Wkvb       per head its key, then its value
  *     out     = attention([qn rope(qr)] t, [kn rope(r)], v) Wo      t: a factor, or 1
+ *
+ * In long sequences an indexer may choose the keys that a query sees (DeepSeek-V3.2).
  */
 #include "extract/forward/mixer/mixer.h"
 
-enum { Q_LATENT, Q, LATENT_AND_KEY, LATENT, SHARED_KEY, KEYS_AND_VALUES, K, V, HEADS };
+enum {
+    Q_LATENT,
+    Q,
+    LATENT_AND_KEY,
+    LATENT,
+    SHARED_KEY,
+    KEYS_AND_VALUES,
+    K,
+    V,
+    HEADS,
+    INDEX_Q,
+    INDEX_K,
+    INDEX_WEIGHTS
+};
 
 static int rotary(const struct ol_spec *spec)
 {
@@ -16,7 +31,7 @@ static int rotary(const struct ol_spec *spec)
 }
 
 static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a,
-                   int64_t w[OL_MIXER_BUFFERS])
+                   int64_t longest, int64_t w[OL_MIXER_BUFFERS])
 {
     w[Q_LATENT] = a->q_rank;
     w[Q] = w[K] = (int64_t)a->n_heads * a->head_dim;
@@ -24,6 +39,11 @@ static void widths(const struct ol_spec *spec, const struct ol_attention_spec *a
     w[SHARED_KEY] = rotary(spec);
     w[LATENT_AND_KEY] = a->kv_rank + rotary(spec);
     w[V] = w[HEADS] = (int64_t)a->n_heads * a->value_dim;
+    if (ol_spec_chooses(spec, longest)) {
+        w[INDEX_Q] = (int64_t)a->index.n_heads * a->index.head_dim;
+        w[INDEX_K] = a->index.head_dim;
+        w[INDEX_WEIGHTS] = a->index.n_heads;
+    }
     w[KEYS_AND_VALUES] = w[V] + (int64_t)a->n_heads * (a->head_dim - rotary(spec));
 }
 
@@ -117,7 +137,53 @@ static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
                        ol_tensor_rows(m->buffers[SHARED_KEY], at, n), err);
 }
 
-static struct ol_attention_args args_of(const struct ol_mixer *m, int layer)
+/* One sequence: the keys that each of its queries sees, until the next layer that has an
+ * indexer. */
+static int choose_keys(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
+                       int64_t n, struct ol_error *err)
+{
+    const struct ol_index_spec *index = &m->c.spec->attention.index;
+    struct ol_backend *b = m->c.backend;
+    const struct ol_index_args args = {
+        .n_heads = index->n_heads,
+        .head_dim = index->head_dim,
+        .top_k = (int)index->top_k,
+        .q = ol_tensor_rows(m->buffers[INDEX_Q], at, n),
+        .k = ol_tensor_rows(m->buffers[INDEX_K], at, n),
+        .weights = ol_tensor_rows(m->buffers[INDEX_WEIGHTS], at, n),
+        .scores = m->scores,
+        .chosen = ol_tensor_rows(m->chosen, block->first + at, n),
+    };
+    if (m->op->rope(b, index->rope, &m->rope, index->head_dim, 0, args.q, err) != 0 ||
+        m->op->rope(b, index->rope, &m->rope, index->head_dim, 0, args.k, err) != 0)
+        return -1;
+    return m->op->index(b, &args, err);
+}
+
+/* The norm of the index's keys is built without the config's eps. */
+static int run_indexer(struct ol_mixer *m, const struct ol_mixer_block *block,
+                       struct ol_error *err)
+{
+    const int64_t n = block->n_rows;
+    const int l = block->layer;
+    if (m->chosen.data == NULL || !m->c.spec->layers[l].indexer)
+        return 0;
+    const struct ol_tensor k = ol_mixer_rows(m, INDEX_K, n);
+    if (multiply(m, l, ol_mixer_rows(m, Q_LATENT, n), OL_ROLE_INDEX_Q, OL_ROLE_INDEX_Q,
+                 ol_mixer_rows(m, INDEX_Q, n), err) != 0 ||
+        multiply(m, l, block->x, OL_ROLE_INDEX_K, OL_ROLE_INDEX_K, k, err) != 0 ||
+        multiply(m, l, block->x, OL_ROLE_INDEX_WEIGHTS, OL_ROLE_INDEX_WEIGHTS,
+                 ol_mixer_rows(m, INDEX_WEIGHTS, n), err) != 0 ||
+        m->op->layer_norm(m->c.backend, 1e-6, k,
+                          ol_mixer_weight(m, OL_ROLE_INDEX_K_NORM, l),
+                          ol_mixer_weight(m, OL_ROLE_INDEX_K_NORM_BIAS, l), k, err) != 0)
+        return -1;
+    return ol_mixer_each_sequence(m, block, choose_keys, err);
+}
+
+static struct ol_attention_args args_of(const struct ol_mixer *m,
+                                        const struct ol_mixer_block *block, int64_t at,
+                                        int64_t n)
 {
     const struct ol_attention_spec *a = &m->c.spec->attention;
     return (struct ol_attention_args){
@@ -126,7 +192,9 @@ static struct ol_attention_args args_of(const struct ol_mixer *m, int layer)
         .head_dim = a->head_dim,
         .value_dim = a->value_dim,
         .scale = a->scale,
-        .kind = m->c.spec->layers[layer].attention,
+        .kind = m->c.spec->layers[block->layer].attention,
+        .chosen = m->chosen.data != NULL ? ol_tensor_rows(m->chosen, block->first + at, n)
+                                         : m->chosen,
     };
 }
 
@@ -142,7 +210,7 @@ static int attend_as(struct ol_mixer *m, const struct ol_attention_args *args, i
 static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
                   int64_t n, struct ol_error *err)
 {
-    struct ol_attention_args args = args_of(m, block->layer);
+    struct ol_attention_args args = args_of(m, block, at, n);
     ol_mixer_ask(m, block, at, n, &args);
     return attend_as(m, &args, at, n, err);
 }
@@ -151,7 +219,7 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
 static int attend_to_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
                             int64_t at, int64_t n, struct ol_error *err)
 {
-    const struct ol_attention_args args = args_of(m, block->layer);
+    const struct ol_attention_args args = args_of(m, block, at, n);
     return attend_as(m, &args, at, n, err);
 }
 
@@ -211,7 +279,8 @@ static int make_keys_and_values(struct ol_mixer *m, const struct ol_mixer_block 
 static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err)
 {
-    if (make_queries(m, block, err) != 0 || make_latent(m, block, err) != 0 ||
+    if (make_queries(m, block, err) != 0 || run_indexer(m, block, err) != 0 ||
+        make_latent(m, block, err) != 0 ||
         ol_mixer_each_sequence(m, block, rotate, err) != 0 ||
         make_keys_and_values(m, block, err) != 0 ||
         ol_mixer_each_sequence(m, block, attend, err) != 0)

@@ -22,10 +22,19 @@ int ol_mixer_sort(const struct ol_spec *spec, int layer)
     return ol_spec_attention(spec, layer) == &spec->sliding ? 1 : 2;
 }
 
-struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec)
+static int64_t chosen_words(int64_t longest)
+{
+    return (longest + 31) / 32;
+}
+
+struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest)
 {
     bool seen[OL_MIXER_SORTS] = {false};
-    struct ol_mixer_sizes sizes = {0, 0};
+    struct ol_mixer_sizes sizes = {0};
+    if (ol_spec_chooses(spec, longest)) {
+        sizes.chosen_bytes = chosen_words(longest) * (int64_t)sizeof(int32_t);
+        sizes.score_bytes = OL_INDEX_ROWS * longest * (int64_t)sizeof(float);
+    }
     for (int l = 0; l < spec->n_layers; l++) {
         bool *known = &seen[ol_mixer_sort(spec, l)];
         const struct ol_mixer_kind *kind = kind_of(spec, l);
@@ -34,7 +43,7 @@ struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec)
         if (*known)
             continue;
         *known = true;
-        kind->widths(spec, a, widths);
+        kind->widths(spec, a, longest, widths);
         for (int i = 0; i < OL_MIXER_BUFFERS; i++)
             sizes.width += widths[i];
         sizes.rope += kind->has_positions ? a->rope.rotary_dim : 0;
@@ -109,12 +118,18 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
     m->op = b->op;
     m->kind = kind_of(context->spec, context->layer);
     m->attention = ol_spec_attention(context->spec, context->layer);
-    m->kind->widths(context->spec, m->attention, widths);
+    m->kind->widths(context->spec, m->attention, context->longest, widths);
     for (int i = 0; i < OL_MIXER_BUFFERS; i++)
         if (widths[i] > 0 && m->op->tensor_new(b, b->dtype, context->block_rows,
                                                widths[i], &m->buffers[i], err) != 0)
             goto fail;
     if (m->kind->has_positions && make_rope(m, err) != 0)
+        goto fail;
+    if (ol_spec_chooses(context->spec, context->longest) &&
+        (m->op->tensor_new(b, OL_DTYPE_I32, context->all_rows,
+                           chosen_words(context->longest), &m->chosen, err) != 0 ||
+         m->op->tensor_new(b, OL_DTYPE_F32, OL_INDEX_ROWS, context->longest, &m->scores,
+                           err) != 0))
         goto fail;
     if (m->kind->has_positions)
         make_temperature(m);
@@ -135,6 +150,8 @@ void ol_mixer_free(struct ol_mixer *m)
     m->op->tensor_free(m->c.backend, &m->to_sink);
     m->op->tensor_free(m->c.backend, &m->gates);
     m->op->tensor_free(m->c.backend, &m->received);
+    m->op->tensor_free(m->c.backend, &m->chosen);
+    m->op->tensor_free(m->c.backend, &m->scores);
     m->op->tensor_free(m->c.backend, &m->rope.cos);
     m->op->tensor_free(m->c.backend, &m->rope.sin);
     free(m->temperature);

@@ -8,7 +8,7 @@
 #include "extract/forward/tap.h"
 #include "extract/weights/layer_weights.h"
 
-enum { OL_MIXER_BUFFERS = 9 };
+enum { OL_MIXER_BUFFERS = 12 };
 
 struct ol_mixer_context {
     /* All borrowed. */
@@ -20,6 +20,7 @@ struct ol_mixer_context {
     int64_t block_rows; /* most rows of a run */
     int64_t longest;    /* most rows of a sequence */
     int64_t n_rows;     /* of the baseline */
+    int64_t all_rows;   /* of all blocks */
 };
 
 struct ol_mixer {
@@ -33,12 +34,16 @@ struct ol_mixer {
     /* What is seen of heads, float [n_rows of the baseline, n_heads] each; data NULL:
      * nobody wants to see it, or there is no such thing. */
     struct ol_tensor to_sink, gates, received;
+    /* Where an indexer chooses keys: of all rows, until the next layer that has one. */
+    struct ol_tensor chosen; /* [all_rows, longest / 32] int32 */
+    struct ol_tensor scores; /* [OL_INDEX_ROWS, longest] float */
 };
 
 /* Whole sequences, one after another. */
 struct ol_mixer_block {
     struct ol_view view; /* how a tap sees it */
     int layer;
+    int64_t first;          /* its first row among those of all blocks */
     const int32_t *lengths; /* [n_sequences] */
     int64_t n_sequences;
     int64_t n_rows;       /* their sum */
@@ -50,7 +55,7 @@ struct ol_mixer_kind {
     bool has_positions; /* wants the rope table */
     /* Values per row of every buffer; 0: not needed. */
     void (*widths)(const struct ol_spec *spec, const struct ol_attention_spec *attention,
-                   int64_t widths[OL_MIXER_BUFFERS]);
+                   int64_t longest, int64_t widths[OL_MIXER_BUFFERS]);
     int (*run)(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err);
 };
@@ -61,12 +66,13 @@ extern const struct ol_mixer_kind ol_mixer_attention, ol_mixer_latent, ol_mixer_
 enum { OL_MIXER_SORTS = 3 };
 int ol_mixer_sort(const struct ol_spec *spec, int layer);
 
-/* What the mixer of each sort that the model has needs: values per row of its buffers
- * together, and per position of its rope table. */
+/* What the mixer of each sort that the model has needs for sequences of up to so many
+ * rows: values per row of its buffers together, and per position of its rope table; bytes
+ * per row of all blocks, and in all, of an indexer. */
 struct ol_mixer_sizes {
-    int64_t width, rope;
+    int64_t width, rope, chosen_bytes, score_bytes;
 };
-struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec);
+struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest);
 
 /* NULL on failure. The layer's weights must be resident when it runs. */
 struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,

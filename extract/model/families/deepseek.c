@@ -16,7 +16,8 @@ int ol_family_read_deepseek_v3(struct ol_config config, struct ol_spec *spec,
  * chooses. */
 static int read_v32(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
-    return ol_family_read_indexed(config, &defaults_v3, 64, spec, err);
+    static const struct ol_family_indexer indexer = {64, false};
+    return ol_family_read_indexed(config, &defaults_v3, &indexer, spec, err);
 }
 
 static int read_v2(struct ol_config config, struct ol_spec *spec, struct ol_error *err)

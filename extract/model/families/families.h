@@ -178,9 +178,15 @@ int ol_family_read_latent_frame(struct ol_config config, const struct ol_family_
 int ol_family_read_latent(struct ol_config config, const struct ol_family_latent *d,
                           struct ol_spec *spec, struct ol_error *err);
 
+/* What a class with an indexer assumes. */
+struct ol_family_indexer {
+    int64_t n_heads;
+    bool interleaved; /* its rope has neighbours for pairs */
+};
+
 /* The same, where behind index_topk positions queries see chosen keys alone. */
 int ol_family_read_indexed(struct ol_config config, const struct ol_family_latent *d,
-                           int64_t n_index_heads, struct ol_spec *spec,
+                           const struct ol_family_indexer *of, struct ol_spec *spec,
                            struct ol_error *err);
 
 int ol_family_read_deepseek_v3(struct ol_config config, struct ol_spec *spec,

@@ -151,32 +151,38 @@ static void name_indexer(struct ol_spec *spec)
 }
 
 int ol_family_read_indexed(struct ol_config config, const struct ol_family_latent *d,
-                           int64_t n_index_heads, struct ol_spec *spec,
+                           const struct ol_family_indexer *of, struct ol_spec *spec,
                            struct ol_error *err)
 {
     struct ol_index_spec *index = &spec->attention.index;
     int64_t n_heads, head_dim;
+    bool interleaved;
     if (ol_family_read_latent(config, d, spec, err) != 0 ||
         ol_config_expect_bool(config, "rope_interleave", true, err) != 0 ||
         ol_config_int_or(config, "index_topk", 1, INT32_MAX, 2048, &index->top_k, err) !=
             0 ||
-        ol_config_int_or(config, "index_n_heads", 1, OL_MAX_DIM, n_index_heads, &n_heads,
+        ol_config_int_or(config, "index_n_heads", 1, OL_MAX_DIM, of->n_heads, &n_heads,
                          err) != 0 ||
         ol_config_int_or(config, "index_head_dim", 1, OL_MAX_HEAD_DIM, 128, &head_dim,
                          err) != 0 ||
+        ol_config_bool_or(config, "indexer_rope_interleave", of->interleaved,
+                          &interleaved, err) != 0 ||
         check_layer_types(config, spec, err) != 0 ||
         read_indexers(config, spec, err) != 0)
         return -1;
     if (spec->attention.q_rank == 0)
         return ol_fail(err, "%s: key \"q_lora_rank\": expected a number above 0",
                        config.file);
-    if (n_heads * head_dim > OL_MAX_DIM)
+    if (n_heads * head_dim > OL_MAX_INDEX_WIDTH ||
+        head_dim < spec->attention.rope.rotary_dim)
         return ol_fail(err,
-                       "%s: %lld heads of an indexer of %lld values are more than %d",
-                       config.file, (long long)n_heads, (long long)head_dim, OL_MAX_DIM);
-    /* How the indexer rotates, and whether the prediction of later tokens shares it. */
-    ol_config_whole(config, "indexer_rope_interleave");
+                       "%s: %lld heads of an indexer of %lld values: expected at least "
+                       "qk_rope_head_dim (%d) values and %d in all",
+                       config.file, (long long)n_heads, (long long)head_dim,
+                       spec->attention.rope.rotary_dim, OL_MAX_INDEX_WIDTH);
+    /* Of the prediction of later tokens. */
     ol_config_whole(config, "index_share_for_mtp_iteration");
+    index->rope = interleaved ? OL_ROPE_PAIRS : OL_ROPE_HALF;
     index->n_heads = (int)n_heads;
     index->head_dim = (int)head_dim;
     name_indexer(spec);
