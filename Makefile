@@ -325,7 +325,8 @@ gpu-check:
 
 MODEL ?= data/demo
 # A model at the Hub runs over a text from there, what lies here over the demo's.
-TEXT  ?= $(if $(wildcard $(MODEL)/.),data/demo/heldout.txt,fineweb-edu)
+space := $(subst ,, )
+TEXT  ?= $(if $(wildcard $(subst $(space),\$(space),$(MODEL))/.),data/demo/heldout.txt,fineweb-edu)
 FORMAT ?= markdown
 N     ?= 16
 L     ?= 512
