@@ -150,6 +150,8 @@ static struct ol_results_receipt describe_receipt(const struct ol_parts *parts)
 {
     const struct ol_activation_receipt r = ol_parts_receipt(parts);
     return (struct ol_results_receipt){.bytes_read = r.bytes_read,
+                                       .bytes_fetched = r.bytes_fetched,
+                                       .requests = r.n_requests,
                                        .link_bytes = r.link_bytes,
                                        .peak_memory = r.peak_memory,
                                        .peak_device_memory = r.peak_device_memory,

@@ -255,6 +255,8 @@ struct ol_activation_receipt ol_parts_receipt(const struct ol_parts *parts)
     for (int i = 0; i < parts->n_files; i++) {
         const struct ol_activation_receipt *r = ol_activation_receipt(parts->files[i]);
         all.bytes_read += r->bytes_read;
+        all.bytes_fetched += r->bytes_fetched;
+        all.n_requests += r->n_requests;
         all.link_bytes += r->link_bytes;
         all.peak_memory = larger(all.peak_memory, r->peak_memory);
         all.peak_device_memory = larger(all.peak_device_memory, r->peak_device_memory);

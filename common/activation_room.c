@@ -22,7 +22,7 @@ int64_t ol_activation_likely_values(const struct ol_activation_layout *layout)
  * come to. */
 static int64_t sealed_bytes(const struct ol_activation_layout *layout)
 {
-    enum { VALUE_BYTES = 4 + 2 + 8, HEADERS = 1 << 14 };
+    enum { VALUE_BYTES = 4 + 2 + 8, HEADERS = 1 << 16 };
     const int64_t chunk = layout->d_model * ol_activation_position_bytes(layout);
     const int64_t arm = chunk + layout->d_model * (ol_activation_site_bytes(layout) + 8) +
                         layout->n_tokens * 4 + 4 * OL_ACTIVATION_ALIGNMENT;
@@ -34,15 +34,16 @@ static int64_t sealed_bytes(const struct ol_activation_layout *layout)
            ol_activation_likely_values(layout) * VALUE_BYTES + HEADERS;
 }
 
-/* Unwritten chunks have no blocks: what has is what sealing may change and keeps. */
+/* Unwritten chunks have no blocks: what has is what sealing may change and keeps, with a
+ * few bytes for each page of it. */
 int64_t ol_activation_room(int fd, const struct ol_activation_layout *layout)
 {
-    enum { BLOCK_BYTES = 512 };
+    enum { BLOCK_BYTES = 512, PAGES = 64 };
     struct stat file;
     if (fstat(fd, &file) != 0)
         return -1;
-    return (int64_t)file.st_size + (int64_t)file.st_blocks * BLOCK_BYTES +
-           sealed_bytes(layout);
+    const int64_t kept = (int64_t)file.st_blocks * BLOCK_BYTES;
+    return (int64_t)file.st_size + kept + kept / PAGES + sealed_bytes(layout);
 }
 
 /* An empty file that is all holes, in memory where there is room for such: a disk's files

@@ -12,6 +12,8 @@
 /* clang-format off */
 #define OL_RESULTS_RECEIPT_FIELDS(F)         \
     F(COUNT, bytes_read, OL_OLD, "")         \
+    F(COUNT, bytes_fetched, OL_OLD, "")      \
+    F(COUNT, requests, OL_OLD, "")           \
     F(COUNT, link_bytes, OL_OLD, "")         \
     F(COUNT, peak_memory, OL_OLD, "")        \
     F(COUNT, peak_device_memory, OL_OLD, "") \
