@@ -33,7 +33,7 @@ enum {
     /* A cut costs as much as is lost of a range; a round trip, what would have come
      * meanwhile. */
     MOST_RANGE_BYTES = 16 << 20,
-    LEAST_RANGE_BYTES = 1 << 20,
+    LEAST_RANGE_BYTES = 2 << 20,
     /* Stretches at the end of the queue that another one may join. */
     LOOKED_AT = 32,
     LENGTH_BYTES = 8,
@@ -189,11 +189,14 @@ static void unqueue(struct ol_hub_ranges *r, struct stretch s)
     }
 }
 
-/* The front of the queue, as much of it as a connection is to take by itself. */
-static struct stretch take(struct ol_hub_ranges *r)
+/* The front of the queue, as much of it as a connection is to take by itself.
+ * Connections share a link evenly: ranges of one length would end together, and the
+ * link would stand still for a round trip. So each connection has a length of its own. */
+static struct stretch take(struct ol_hub_ranges *r, int64_t connection)
 {
     int64_t most = r->bytes_queued / (2 * N_CONNECTIONS);
     most = most < MOST_RANGE_BYTES ? most : MOST_RANGE_BYTES;
+    most = most * (N_CONNECTIONS + connection) / (2 * N_CONNECTIONS - 1);
     most = most > LEAST_RANGE_BYTES ? most : LEAST_RANGE_BYTES;
     struct stretch *first = &r->queue[0], s = *first;
     /* No rest that is not worth a request. */
@@ -277,7 +280,7 @@ static void *run_connection(void *argument)
         wait_for_work(r);
         if (r->stopping || r->failed)
             break;
-        const struct stretch s = *mine = take(r);
+        const struct stretch s = *mine = take(r, mine - r->under_way);
         pthread_mutex_unlock(&r->mutex);
         const int status = fetch(r, http, s, &err);
         pthread_mutex_lock(&r->mutex);
