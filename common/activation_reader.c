@@ -163,22 +163,33 @@ static void note_damage(const struct ol_activation_file *f, const struct chunk *
     pthread_mutex_unlock(&file->mutex);
 }
 
-/* All of a mapped chunk, when it is looked at for the first time. */
-static const void *check_mapped(const struct ol_activation_file *f, struct chunk k)
+/* Of what rows were read once and all of them, as a scan reads them, the sum is known;
+ * other chunks are looked at as a whole. */
+static uint32_t sum_of(const struct ol_activation_file *f, const struct chunk *k)
 {
-    const char *at = f->bytes + k.offset;
-    if (k.checksum < 0 || atomic_load(&f->seen[k.checksum].whole))
-        return at;
-    if (ol_crc32(at, (size_t)k.bytes) != f->content.list.checksums[k.checksum])
-        note_damage(f, &k);
-    atomic_store(&f->seen[k.checksum].whole, true);
-    return at;
+    struct seen *seen = &f->seen[k->checksum];
+    const int64_t rows = atomic_load(&seen->rows);
+    return rows > 0 && rows == f->content.input.lengths[k->sequence]
+               ? atomic_load(&seen->sum) ^ ol_crc32_of_zeros(k->bytes)
+               : ol_crc32(f->bytes + k->offset, (size_t)k->bytes);
+}
+
+/* When it is looked at for the first time, or all of it has been read. */
+static void check(const struct ol_activation_file *f, const struct chunk *k)
+{
+    if (k->checksum < 0 || atomic_load(&f->seen[k->checksum].whole))
+        return;
+    if (sum_of(f, k) != f->content.list.checksums[k->checksum])
+        note_damage(f, k);
+    atomic_store(&f->seen[k->checksum].whole, true);
 }
 
 const void *ol_activation_get(const struct ol_activation_file *f, int table, int i_layer,
                               int64_t sequence)
 {
-    return check_mapped(f, find_chunk(f, i_layer, table, sequence));
+    const struct chunk k = find_chunk(f, i_layer, table, sequence);
+    check(f, &k);
+    return f->bytes + k.offset;
 }
 
 void ol_activation_copy(const struct ol_activation_file *f, int table, int i_layer,
@@ -201,24 +212,6 @@ static void sum_rows(const struct ol_activation_file *f, const struct chunk *k,
     atomic_fetch_add(&seen->rows, n);
 }
 
-/* Of a tensor's chunk, of which rows were read. */
-static void check_rows(const struct ol_activation_file *f, const struct chunk *k)
-{
-    struct seen *seen = &f->seen[k->checksum];
-    const int64_t rows = atomic_load(&seen->rows);
-    if (rows == 0 || atomic_load(&seen->whole))
-        return;
-    /* Not once and all of them, as a scan reads them: then it is looked at as a whole. */
-    if (rows != f->content.input.lengths[k->sequence]) {
-        check_mapped(f, *k);
-        return;
-    }
-    if ((atomic_load(&seen->sum) ^ ol_crc32_of_zeros(k->bytes)) !=
-        f->content.list.checksums[k->checksum])
-        note_damage(f, k);
-    atomic_store(&seen->whole, true);
-}
-
 int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = &f->content.layout;
@@ -228,7 +221,8 @@ int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *er
                  s++) {
                 const struct chunk k =
                     find_chunk(f, l, ol_table_of_site((enum ol_site)site), s);
-                check_rows(f, &k);
+                if (k.checksum >= 0 && atomic_load(&f->seen[k.checksum].rows) > 0)
+                    check(f, &k);
             }
     return f->damage.text[0] == '\0' ? 0 : ol_fail(err, "%s", f->damage.text);
 }

@@ -202,7 +202,7 @@ struct buffers {
     float *x, *columns, *scratch;
     double *per_row;
     int64_t *weights;
-    float *sorted; /* [n_tokens], and */
+    float *sorted; /* [2 * n_kept], and */
     uint8_t *kept; /* [n_tokens]: NULL with marks */
 };
 
@@ -257,14 +257,29 @@ static int by_magnitude(const void *x, const void *y)
     return (a < b) - (a > b);
 }
 
+/* The k-th largest of n magnitudes, n >= k > 0; `sorted` has room for 2 k. */
+static float kth_largest(const float *x, int64_t n, int64_t k, float *sorted)
+{
+    int64_t n_sorted = 0;
+    float least = -1;
+    for (int64_t i = 0; i < n; i++) {
+        if (x[i] > least)
+            sorted[n_sorted++] = x[i];
+        if (n_sorted == 2 * k || i == n - 1) {
+            qsort(sorted, (size_t)n_sorted, sizeof *sorted, by_magnitude);
+            n_sorted = k;
+            least = sorted[k - 1];
+        }
+    }
+    return least;
+}
+
 /* The n_kept tokens of the largest magnitude at the site, ties to the first. */
 static void find_worst(const struct quantisation *q, int site, struct buffers *b)
 {
     const int64_t n = q->a->parts->n_tokens;
-    const float *largest = q->largest + site * n;
-    memcpy(b->sorted, largest, (size_t)n * sizeof *largest);
-    qsort(b->sorted, (size_t)n, sizeof *b->sorted, by_magnitude);
-    const float least = b->sorted[q->n_kept - 1];
+    const float *largest = q->largest + site * n,
+                least = kth_largest(largest, n, q->n_kept, b->sorted);
     int64_t left = q->n_kept;
     for (int64_t i = 0; i < n; i++)
         left -= largest[i] > least;
@@ -443,15 +458,18 @@ struct ol_sample ol_quantisation_sample(const struct ol_parts *parts)
 
 static void begin_buffers(const struct job *j, struct buffers *b)
 {
-    const size_t d = j->q->d_model, n = (size_t)j->sample.n,
-                 n_tokens = j->q->marks == NULL ? (size_t)j->q->a->parts->n_tokens : 0;
+    const struct quantisation *q = j->q;
+    const bool worst = q->marks == NULL; /* they are found site by site */
+    const size_t d = q->d_model, n = (size_t)j->sample.n,
+                 n_tokens = worst ? (size_t)q->a->parts->n_tokens : 0,
+                 n_kept = worst ? (size_t)q->n_kept : 0;
     *b = (struct buffers){.x = ol_xcalloc(n * d, sizeof *b->x),
                           .columns = ol_xcalloc(d, sizeof *b->columns),
                           .scratch =
                               ol_xcalloc(OL_QUANTISE_SCRATCH * d, sizeof *b->scratch),
                           .per_row = ol_xcalloc(OL_N_QUANTISED * n, sizeof *b->per_row),
                           .weights = ol_xcalloc(n, sizeof *b->weights),
-                          .sorted = ol_xcalloc(n_tokens, sizeof *b->sorted),
+                          .sorted = ol_xcalloc(2 * n_kept, sizeof *b->sorted),
                           .kept = ol_xcalloc(n_tokens, 1)};
 }
 
