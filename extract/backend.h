@@ -150,11 +150,12 @@ struct ol_backend_operations {
     int (*scale_rows)(struct ol_backend *b, struct ol_tensor x, const float *scales,
                       struct ol_error *err);
 
-    /* Depthwise causal convolution of ONE sequence: out[t][c] = round(silu(round(sum over
-     * j of weight[c][j] x[t - kernel + 1 + j][c]))), zeros before the first row. x and
-     * out [n, channels], not the same; weight [channels, kernel]. */
+    /* Depthwise causal convolution of ONE sequence: out[t][c] = round(silu(round(bias[c]
+     * + sum over j of weight[c][j] x[t - kernel + 1 + j][c]))), zeros before the first
+     * row. x and out [n, channels], not the same; weight [channels, kernel], bias
+     * [channels] or data NULL. */
     int (*causal_conv)(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-                       struct ol_tensor out, struct ol_error *err);
+                       struct ol_weight bias, struct ol_tensor out, struct ol_error *err);
 
     /* Gated delta rule: per value head a state S [key_dim, value_dim], first zero, and
      * per row, with q and k divided by their lengths (sqrt(sum of squares + 1e-6)), q
@@ -162,6 +163,20 @@ struct ol_backend_operations {
      * (round(sigmoid(beta)) (v - S^T k))^T out = round(S^T q) in float. */
     int (*delta_net)(struct ol_backend *b, const struct ol_delta_net_args *args,
                      struct ol_error *err);
+
+    /* Mamba-2's state space: per head a state S [head_dim, state_dim], first zero, and
+     * per row, with t = clamp(round(softplus(round(step + dt_bias))), least_step,
+     * most_step): S = exp(-exp(a_log) t) S + t x B^T, out = S C + skip x, in float, not
+     * rounded. It goes by chunks of rows, and keeps nothing of n x n. */
+    int (*mamba)(struct ol_backend *b, const struct ol_mamba_args *args,
+                 struct ol_error *err);
+
+    /* out = round(weight * y / sqrt(mean(y^2) + eps)), y = x silu(gate), in float; the
+     * mean is over each of n_groups pieces of a row. x [n, d] float, gate and out [n, d]
+     * activation, weight [d]; n_groups divides d. */
+    int (*gated_norm)(struct ol_backend *b, int n_groups, double eps, struct ol_tensor x,
+                      struct ol_tensor gate, struct ol_weight weight,
+                      struct ol_tensor out, struct ol_error *err);
 
     /* x = round(x * g), g = round(sigmoid(gate)) or silu(gate) in float. x [n, d]
      * activation, gate [n, d], or [n, 1]: the same for a whole row. */
@@ -204,6 +219,7 @@ struct ol_backend_operations {
 
     /* gate = function(gate, up), both [n, d_ff] activation, in place. SILU:
      * round(round(silu(gate)) * up), GELU_TANH likewise; alone, up is 1 and not read.
+     * RELU2: round(max(gate, 0)^2).
      * CLAMPED: round(round(up + 1) * round(gate * round(sigmoid(round(alpha * gate))))),
      * of the clamped values. */
     int (*glu)(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,
@@ -249,7 +265,9 @@ struct ol_backend_operations {
                                    int64_t first, struct ol_tensor stream,
                                    struct ol_tensor x, struct ol_error *err);
     /* What goes into components' down projections, and what comes out, of which kept is
-     * what is multiplied with the gates; n_slots of this layer. */
+     * what is multiplied with the gates; n_slots of this layer. Of what comes out in
+     * another width than the stream's only the largest value is kept: what it adds to a
+     * dimension of the stream is not known (NaN). */
     int (*contributions_inputs)(struct ol_backend *b, struct ol_contribution_tables *t,
                                 const struct ol_component_rows *rows, struct ol_tensor x,
                                 struct ol_error *err);

@@ -50,6 +50,8 @@ enum ol_attention_kind {
     OL_ATTENTION_SLIDING, /* i - window < j <= i */
     OL_ATTENTION_CHUNKED, /* j <= i in the same stretch of `window` positions */
     OL_ATTENTION_LINEAR,  /* no attention: a gated delta net */
+    OL_ATTENTION_MAMBA,   /* no attention: Mamba-2's state space */
+    OL_ATTENTION_NONE,    /* nor anything in its place: the layer is an MLP alone */
 };
 
 /* Gated delta net (arXiv 2412.06464): in place of attention, a state of key_dim x
@@ -58,6 +60,17 @@ struct ol_delta_net_spec {
     int n_key_heads, n_value_heads; /* value head h uses key head h / (ratio) */
     int key_dim, value_dim;
     int kernel; /* positions that the convolution sees, the token's own among them */
+};
+
+/* Mamba-2 (arXiv 2405.21060): in place of attention, a state of head_dim x state_dim per
+ * head, behind a causal convolution of what is put in and of how it is written and read.
+ */
+struct ol_mamba_spec {
+    int n_heads,
+        n_groups; /* head h is written by the B, read by the C of group h / ratio */
+    int head_dim, state_dim;
+    int kernel;                   /* as a delta net's */
+    double least_step, most_step; /* limits of the time that a token takes */
 };
 
 enum ol_router_score {
@@ -83,11 +96,12 @@ enum ol_activation_function {
     OL_GLU_GELU_TANH, /* gelu(gate) * up, gelu by the tanh of arXiv 1606.08415 */
     /* gate * sigmoid(alpha * gate) * (up + 1), gate <= limit, -limit <= up <= limit */
     OL_GLU_CLAMPED,
+    OL_GLU_RELU2, /* max(up, 0)^2, alone */
 };
 
 struct ol_glu_spec {
     enum ol_activation_function function;
-    bool alone;          /* of no up: SILU, GELU_TANH */
+    bool alone;          /* of no up: SILU, GELU_TANH, RELU2 */
     double alpha, limit; /* CLAMPED */
 };
 
@@ -156,7 +170,7 @@ struct ol_attention_args {
     int n_heads, n_kv_heads;
     int head_dim, value_dim; /* of queries and keys, of values */
     double scale;
-    enum ol_attention_kind kind; /* not LINEAR */
+    enum ol_attention_kind kind; /* FULL, SLIDING or CHUNKED */
     int window;                  /* SLIDING, CHUNKED */
     struct ol_weight sinks;      /* [n_heads] or data NULL */
     /* What is to be known of the softmax, both float [n, n_heads]; data NULL: nothing.
@@ -193,6 +207,15 @@ struct ol_delta_net_args {
     struct ol_tensor out;            /* [n, n_value_heads * value_dim] */
 };
 
+/* Of Mamba-2's state space, for ONE sequence of n rows. */
+struct ol_mamba_args {
+    struct ol_mamba_spec spec;
+    struct ol_tensor mixed; /* [n, x of all heads, B of all groups, C of all groups] */
+    struct ol_tensor step;  /* [n, n_heads], before its bias and softplus */
+    struct ol_weight dt_bias, a_log, skip; /* [n_heads] */
+    struct ol_tensor out;                  /* [n, n_heads * head_dim] float */
+};
+
 enum { OL_NO_COLUMN = 0xffff, OL_MOST_LARGEST = 16 };
 
 /* Rows of components of a layer's MLP (routed experts, the shared expert as number
@@ -221,6 +244,7 @@ enum {
 
 struct ol_contribution_sizes {
     int64_t n_rows;                  /* rows beyond are of arms: passed over */
+    int64_t width;                   /* of the stream */
     int most_slots, most_components; /* of a layer */
 };
 

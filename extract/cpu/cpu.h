@@ -102,9 +102,14 @@ int ol_cpu_copy_columns(struct ol_backend *b, struct ol_columns from,
 int ol_cpu_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,
                       struct ol_error *err);
 int ol_cpu_causal_conv(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-                       struct ol_tensor out, struct ol_error *err);
+                       struct ol_weight bias, struct ol_tensor out, struct ol_error *err);
 int ol_cpu_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args,
                      struct ol_error *err);
+int ol_cpu_mamba(struct ol_backend *b, const struct ol_mamba_args *args,
+                 struct ol_error *err);
+int ol_cpu_gated_norm(struct ol_backend *b, int n_groups, double eps, struct ol_tensor x,
+                      struct ol_tensor gate, struct ol_weight weight,
+                      struct ol_tensor out, struct ol_error *err);
 int ol_cpu_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
                 struct ol_tensor gate, struct ol_error *err);
 /* Bytes of a thread that attention of so many tokens keeps where it is looked at. */

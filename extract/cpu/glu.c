@@ -32,6 +32,12 @@ static void gelu(float *gate, const float *up, int64_t n, enum ol_dtype dtype)
             gate[c] = ol_gelu(gate[c]) * up[c];
 }
 
+static void relu2(float *gate, int64_t n)
+{
+    for (int64_t c = 0; c < n; c++)
+        gate[c] = gate[c] < 0 ? 0 : gate[c] * gate[c]; /* NaN stays */
+}
+
 static float clamp(float x, float low, float high)
 {
     return x < low ? low : x > high ? high : x; /* NaN stays */
@@ -67,6 +73,9 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
             break;
         case OL_GLU_GELU_TANH:
             gelu(gate, up, n, j->gate.dtype);
+            break;
+        case OL_GLU_RELU2:
+            relu2(gate, n);
             break;
         case OL_GLU_SILU:
             silu(gate, up, n, j->gate.dtype);

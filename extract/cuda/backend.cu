@@ -234,6 +234,8 @@ static const struct ol_backend_operations *operations(void)
     t.scale_rows = ol_cuda_scale_rows;
     t.causal_conv = ol_cuda_causal_conv;
     t.delta_net = ol_cuda_delta_net;
+    t.mamba = ol_cuda_mamba;
+    t.gated_norm = ol_cuda_gated_norm;
     t.gate = ol_cuda_gate;
     t.gate_means = ol_cuda_gate_means;
     t.add = ol_cuda_add;

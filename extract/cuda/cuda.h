@@ -363,9 +363,15 @@ int ol_cuda_copy_columns(struct ol_backend *b, struct ol_columns from,
 int ol_cuda_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,
                        struct ol_error *err);
 int ol_cuda_causal_conv(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
-                        struct ol_tensor out, struct ol_error *err);
+                        struct ol_weight bias, struct ol_tensor out,
+                        struct ol_error *err);
 int ol_cuda_delta_net(struct ol_backend *b, const struct ol_delta_net_args *args,
                       struct ol_error *err);
+int ol_cuda_mamba(struct ol_backend *b, const struct ol_mamba_args *args,
+                  struct ol_error *err);
+int ol_cuda_gated_norm(struct ol_backend *b, int n_groups, double eps, struct ol_tensor x,
+                       struct ol_tensor gate, struct ol_weight weight,
+                       struct ol_tensor out, struct ol_error *err);
 int ol_cuda_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
                  struct ol_tensor gate, struct ol_error *err);
 int ol_cuda_gate_means(struct ol_backend *b, struct ol_tensor gate,

@@ -39,6 +39,19 @@ static __global__ void gelu(T *gate, const T *up, bool alone, int64_t n_packs)
     ol_store_pack<T, V>(gate, i * V, g);
 }
 
+template <typename T, int V> static __global__ void relu2(T *gate, int64_t n_packs)
+{
+    const int64_t i = ol_thread_index();
+    if (i >= n_packs)
+        return;
+    struct ol_pack<T, V> g = ol_load_pack<T, V>(gate, i * V);
+    for (int c = 0; c < V; c++) {
+        const float x = ol_value(g.v[c]);
+        g.v[c] = ol_rounded<T>(x < 0 ? 0 : x * x); /* NaN stays */
+    }
+    ol_store_pack<T, V>(gate, i * V, g);
+}
+
 static __device__ float clamp(float x, float low, float high)
 {
     return x < low ? low : x > high ? high : x; /* NaN stays */
@@ -73,6 +86,8 @@ static int run(struct ol_cuda *cuda, const struct ol_glu_spec *glu, struct ol_te
     if (glu->function == OL_GLU_CLAMPED)
         return ol_launch(cuda, err, "glu", clamped<T, V>, grid, block, 0, g, u,
                          (float)glu->alpha, (float)glu->limit, n);
+    if (glu->function == OL_GLU_RELU2)
+        return ol_launch(cuda, err, "glu", relu2<T, V>, grid, block, 0, g, n);
     if (glu->function == OL_GLU_GELU_TANH)
         return ol_launch(cuda, err, "glu", gelu<T, V>, grid, block, 0, g, u, glu->alone,
                          n);

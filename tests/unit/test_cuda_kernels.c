@@ -593,6 +593,11 @@ static void limits(struct ol_backend *b)
     assert_int_equal(b->op->delta_net(b, &delta, &wide), -1);
     assert_string_equal(wide.text,
                         "cuda: delta_net: keys of 257 values, expected at most 256");
+    const struct ol_mamba_args mamba = {.spec = {1, 1, 8, 257, 4, 0, 1}};
+    struct ol_error deep = {0};
+    assert_int_equal(b->op->mamba(b, &mamba, &deep), -1);
+    assert_string_equal(deep.text,
+                        "cuda: mamba: states of 257 values, expected at most 256");
     drop(b, &x);
 }
 

@@ -1,4 +1,4 @@
-/* The operations of delta nets, latent attention, indexers and clamped experts against
+/* The operations of delta nets, Mamba-2, latent attention, indexers and experts against
  * loops in double precision, at odd sizes, in both precisions. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,12 +37,12 @@ static void look(struct ol_backend *b, struct known *k)
     free(data);
 }
 
-static struct known tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
-                           float scale)
+static struct known tensor_of(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
+                              int64_t n_cols, float scale)
 {
     struct ol_error err = {0};
     struct known k;
-    if (b->op->tensor_new(b, b->dtype, n_rows, n_cols, &k.t, &err) != 0)
+    if (b->op->tensor_new(b, dtype, n_rows, n_cols, &k.t, &err) != 0)
         fail_msg("%s", err.text);
     k.values = ol_xcalloc((size_t)(n_rows * n_cols), sizeof *k.values);
     for (int64_t i = 0; i < n_rows * n_cols; i++)
@@ -50,6 +50,12 @@ static struct known tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
     test_upload(b, k.t, k.values);
     look(b, &k);
     return k;
+}
+
+static struct known tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
+                           float scale)
+{
+    return tensor_of(b, b->dtype, n_rows, n_cols, scale);
 }
 
 static void free_tensor(struct ol_backend *b, struct known *k)
@@ -275,20 +281,147 @@ static void delta_net(struct ol_backend *b)
     free_tensor(b, &decay), free_tensor(b, &result);
 }
 
-static void causal_conv(struct ol_backend *b)
+/* The time that a token takes, rounded as the reference rounds. */
+static double step_of(enum ol_dtype dtype, double x, double least, double most)
+{
+    const bool rounds = dtype == OL_DTYPE_BF16;
+    const double shifted = rounds ? (double)ol_bf16_round((float)x) : (double)(float)x;
+    const double soft = shifted > 20 ? shifted : log1p(exp(shifted));
+    const double step = rounds ? (double)ol_bf16_round((float)soft) : soft;
+    least = rounds ? (double)ol_bf16_round((float)least) : (double)(float)least;
+    most = rounds ? (double)ol_bf16_round((float)most) : (double)(float)most;
+    return fmin(fmax(step, least), most);
+}
+
+/* Token by token, as the rule is written; `size` grows as sums do without signs. */
+static void mamba_case(struct ol_backend *b, int n, const struct ol_mamba_spec *spec)
+{
+    const int heads = spec->n_heads, p = spec->head_dim, states = spec->state_dim;
+    const int groups = spec->n_groups, first_b = heads * p;
+    const int first_c = first_b + groups * states;
+    struct ol_error err = {0};
+    float dt_bias[8], a_log[8], skip[8];
+    for (int h = 0; h < heads; h++) {
+        dt_bias[h] = ol_bf16_round(uniform() - 2);
+        a_log[h] = ol_bf16_round(uniform() * 3);
+        skip[h] = ol_bf16_round(uniform());
+    }
+    /* Softplus is linear there: e^100 is too large for a float. */
+    dt_bias[0] = 100;
+    a_log[0] = -5;
+    struct known mixed = tensor(b, n, first_c + groups * states, 1),
+                 step = tensor(b, n, heads, 4),
+                 out = tensor_of(b, OL_DTYPE_F32, n, heads * p, 1);
+    const struct ol_mamba_args args = {
+        .spec = *spec,
+        .mixed = mixed.t,
+        .step = step.t,
+        .dt_bias = ol_weight_plain(dt_bias, OL_DTYPE_F32, 1, heads),
+        .a_log = ol_weight_plain(a_log, OL_DTYPE_F32, 1, heads),
+        .skip = ol_weight_plain(skip, OL_DTYPE_F32, 1, heads),
+        .out = out.t,
+    };
+    OK(b->op->mamba(b, &args, &err));
+    look(b, &out);
+    double *state = ol_xcalloc((size_t)(2 * p * states), sizeof *state),
+           *sizes = state + p * states;
+    int n_least = 0, n_most = 0;
+    for (int h = 0; h < heads; h++) {
+        const int group = h / (heads / groups);
+        memset(state, 0, (size_t)(2 * p * states) * sizeof *state);
+        for (int t = 0; t < n; t++) {
+            const double dt = step_of(b->dtype, at(step, t, h) + (double)dt_bias[h],
+                                      spec->least_step, spec->most_step);
+            const double keep = exp(-exp((double)a_log[h]) * dt);
+            n_least += dt < 1.01 * spec->least_step;
+            n_most += dt > 0.99 * spec->most_step;
+            for (int i = 0; i < p; i++) {
+                const double x = at(mixed, t, h * p + i);
+                double want = (double)skip[h] * x, size = fabs(want);
+                for (int s = 0; s < states; s++) {
+                    const double put =
+                                     dt * x * at(mixed, t, first_b + group * states + s),
+                                 c = at(mixed, t, first_c + group * states + s);
+                    double *to = &state[i * states + s], *of = &sizes[i * states + s];
+                    *to = keep * *to + put;
+                    *of = keep * *of + fabs(put);
+                    want += *to * c;
+                    size += *of * fabs(c);
+                }
+                near("mamba", out, t, h * p + i, want, size, 30);
+            }
+        }
+    }
+    if (n > 30 && heads > 1)
+        assert_true(n_least > n / 10 && n_most > n / 10);
+    free(state);
+    free_tensor(b, &mixed), free_tensor(b, &step), free_tensor(b, &out);
+}
+
+/* More than two chunks of either backend, and less than one; states of every width that
+ * has a kernel of its own. */
+static void mamba(struct ol_backend *b)
+{
+    static const struct {
+        int n;
+        struct ol_mamba_spec spec;
+    } cases[] = {
+        {150, {6, 2, 7, 10, 4, 0.02, 90}},  {67, {4, 4, 33, 128, 4, 0.02, 90}},
+        {1, {1, 1, 1, 1, 4, 0, 1e30}},      {40, {3, 1, 20, 65, 4, 0.02, 90}},
+        {37, {2, 1, 40, 200, 4, 0.02, 90}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        mamba_case(b, cases[i].n, &cases[i].spec);
+}
+
+static void gated_norm(struct ol_backend *b)
+{
+    enum { N = 37, GROUPS = 3, GROUP = 43, D = GROUPS * GROUP };
+    struct ol_error err = {0};
+    float weight[D];
+    for (int c = 0; c < D; c++)
+        weight[c] = ol_bf16_round(1 + uniform());
+    struct known x = tensor_of(b, OL_DTYPE_F32, N, D, 3), gate = tensor(b, N, D, 5),
+                 out = tensor(b, N, D, 1);
+    OK(b->op->gated_norm(b, GROUPS, 1e-3, x.t, gate.t,
+                         ol_weight_plain(weight, OL_DTYPE_F32, 1, D), out.t, &err));
+    look(b, &out);
+    for (int i = 0; i < N; i++)
+        for (int g = 0; g < D; g += GROUP) {
+            double y[GROUP], mean = 0;
+            for (int c = 0; c < GROUP; c++) {
+                const double z = at(gate, i, g + c);
+                y[c] = at(x, i, g + c) * z / (1 + exp(-z));
+                mean += y[c] * y[c] / GROUP;
+            }
+            for (int c = 0; c < GROUP; c++) {
+                const double want = (double)weight[g + c] * y[c] / sqrt(mean + 1e-3);
+                /* One rounding in bf16. */
+                near("gated_norm", out, i, g + c, want, fabs(want),
+                     b->dtype == OL_DTYPE_BF16 ? 1.01 : 12);
+            }
+        }
+    free_tensor(b, &x), free_tensor(b, &gate), free_tensor(b, &out);
+}
+
+static void causal_conv_case(struct ol_backend *b, bool biased)
 {
     enum { N = 41, C = 23, K = 4 };
     struct ol_error err = {0};
-    float weight[C * K];
+    float weight[C * K], bias[C];
     for (int i = 0; i < C * K; i++)
         weight[i] = ol_bf16_round(uniform() * 2);
+    for (int i = 0; i < C; i++)
+        bias[i] = biased ? ol_bf16_round(uniform() * 3) : 0;
     struct known x = tensor(b, N, C, 3), out = tensor(b, N, C, 1);
-    OK(b->op->causal_conv(b, x.t, ol_weight_plain(weight, OL_DTYPE_F32, C, K), out.t,
-                          &err));
+    const struct ol_weight none = {0};
+    OK(b->op->causal_conv(b, x.t, ol_weight_plain(weight, OL_DTYPE_F32, C, K),
+                          biased ? ol_weight_plain(bias, OL_DTYPE_F32, 1, C) : none,
+                          out.t, &err));
     look(b, &out);
     for (int t = 0; t < N; t++)
         for (int c = 0; c < C; c++) {
-            double sum = 0, size = 0;
+            double sum = (double)bias[c], size = fabs(sum);
             for (int k = 0; k < K; k++) {
                 if (t - K + 1 + k < 0)
                     continue;
@@ -299,6 +432,12 @@ static void causal_conv(struct ol_backend *b)
             near("causal_conv", out, t, c, sum / (1 + exp(-sum)), size, 4);
         }
     free_tensor(b, &x), free_tensor(b, &out);
+}
+
+static void causal_conv(struct ol_backend *b)
+{
+    causal_conv_case(b, false);
+    causal_conv_case(b, true);
 }
 
 /* Pairs of neighbours, behind values that are left alone. */
@@ -416,6 +555,27 @@ static void clamped_glu(struct ol_backend *b)
     free_tensor(b, &gate), free_tensor(b, &up);
 }
 
+static void relu2_alone(struct ol_backend *b)
+{
+    enum { N = 29, D = 35 };
+    struct ol_error err = {0};
+    const struct ol_glu_spec glu = {.function = OL_GLU_RELU2, .alone = true};
+    const struct ol_tensor none = {0};
+    struct known gate = tensor(b, N, D, 4);
+    gate.values[0] = NAN;
+    test_upload(b, gate.t, gate.values);
+    float before[N * D];
+    memcpy(before, gate.values, sizeof before);
+    OK(b->op->glu(b, &glu, gate.t, none, &err));
+    look(b, &gate);
+    assert_true(isnan(at(gate, 0, 0)));
+    for (int i = 1; i < N * D; i++) {
+        const double want = fmax((double)before[i], 0) * fmax((double)before[i], 0);
+        near("glu", gate, i / D, i % D, want, want, 1.01);
+    }
+    free_tensor(b, &gate);
+}
+
 static void all_ways(void (*test)(struct ol_backend *b), enum test_backend kind)
 {
     static const enum ol_dtype dtypes[] = {OL_DTYPE_BF16, OL_DTYPE_F32};
@@ -439,6 +599,9 @@ static void all_ways(void (*test)(struct ol_backend *b), enum test_backend kind)
         all_ways(name, TEST_CUDA);                                                       \
     }
 TEST(delta_net)
+TEST(mamba)
+TEST(gated_norm)
+TEST(relu2_alone)
 TEST(layer_norm)
 TEST(chosen_keys)
 TEST(causal_conv)
@@ -449,13 +612,26 @@ TEST(clamped_glu)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cpu_delta_net),        cmocka_unit_test(cuda_delta_net),
-        cmocka_unit_test(cpu_layer_norm),       cmocka_unit_test(cuda_layer_norm),
-        cmocka_unit_test(cpu_chosen_keys),      cmocka_unit_test(cuda_chosen_keys),
-        cmocka_unit_test(cpu_causal_conv),      cmocka_unit_test(cuda_causal_conv),
-        cmocka_unit_test(cpu_rope_pairs),       cmocka_unit_test(cuda_rope_pairs),
-        cmocka_unit_test(cpu_columns_and_rows), cmocka_unit_test(cuda_columns_and_rows),
-        cmocka_unit_test(cpu_clamped_glu),      cmocka_unit_test(cuda_clamped_glu),
+        cmocka_unit_test(cpu_delta_net),
+        cmocka_unit_test(cuda_delta_net),
+        cmocka_unit_test(cpu_mamba),
+        cmocka_unit_test(cuda_mamba),
+        cmocka_unit_test(cpu_gated_norm),
+        cmocka_unit_test(cuda_gated_norm),
+        cmocka_unit_test(cpu_relu2_alone),
+        cmocka_unit_test(cuda_relu2_alone),
+        cmocka_unit_test(cpu_layer_norm),
+        cmocka_unit_test(cuda_layer_norm),
+        cmocka_unit_test(cpu_chosen_keys),
+        cmocka_unit_test(cuda_chosen_keys),
+        cmocka_unit_test(cpu_causal_conv),
+        cmocka_unit_test(cuda_causal_conv),
+        cmocka_unit_test(cpu_rope_pairs),
+        cmocka_unit_test(cuda_rope_pairs),
+        cmocka_unit_test(cpu_columns_and_rows),
+        cmocka_unit_test(cuda_columns_and_rows),
+        cmocka_unit_test(cpu_clamped_glu),
+        cmocka_unit_test(cuda_clamped_glu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,7 @@ static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
 static int mix(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
                int64_t n, struct ol_error *err)
 {
+    const struct ol_weight none = {0};
     const struct ol_tensor convolved = ol_tensor_rows(m->buffers[CONVOLVED], at, n);
     const struct ol_delta_net_args args = {
         .spec = m->c.spec->delta_net,
@@ -102,7 +103,7 @@ static int mix(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t a
         .out = ol_tensor_rows(m->buffers[HEADS], at, n),
     };
     if (m->op->causal_conv(m->c.backend, ol_tensor_rows(m->buffers[MIXED], at, n),
-                           ol_mixer_weight(m, OL_ROLE_DELTA_CONV, block->layer),
+                           ol_mixer_weight(m, OL_ROLE_DELTA_CONV, block->layer), none,
                            convolved, err) != 0)
         return -1;
     return m->op->delta_net(m->c.backend, &args, err);

@@ -1,0 +1,204 @@
+/* mamba: Mamba-2's state space of one sequence, CHUNK tokens at a time (the state space
+ * dual form of arXiv 2405.21060, section 6).
+ *
+ * With step the time that a token takes, G[i] the sum of a chunk's step * a up to token
+ * i, and S [state_dim, head_dim] the state before the chunk:
+ *
+ *     out = exp(G) C S + (C B^T exp(G[i] - G[j]) step[j], j <= i) x + skip x
+ *     S   = exp(G[last]) S + (exp(G[last] - G) step B)^T x
+ *
+ * Everything is a product of small matrices. One task = one head. */
+#include "extract/cpu/cpu.h"
+
+#include <stdlib.h>
+
+#include "common/real_math.h"
+
+#include "extract/cpu/gemm.h"
+#include "extract/cpu/vector_math.h"
+
+enum { CHUNK = 64 };
+
+struct job {
+    struct ol_cpu *cpu;
+    const struct ol_mamba_args *args;
+    const float *dt_bias, *a, *skip; /* [heads], a = -exp(a_log) */
+};
+
+/* Scratch of a task, p = head_dim. */
+struct chunk {
+    float *state;   /* [state_dim, p] */
+    float *b, *c;   /* [CHUNK, state_dim] */
+    float *turned;  /* [state_dim, CHUNK]: B with what is left of it at the end */
+    float *x, *out; /* [CHUNK, p] */
+    float *product; /* [CHUNK, CHUNK] */
+    float *packed;  /* what products need */
+    float step[CHUNK];
+    double decay[CHUNK]; /* G */
+};
+
+static struct chunk carve(float *at, int64_t states, int64_t p)
+{
+    struct chunk k;
+    k.state = at;
+    k.b = k.state + states * p;
+    k.c = k.b + CHUNK * states;
+    k.turned = k.c + CHUNK * states;
+    k.x = k.turned + CHUNK * states;
+    k.out = k.x + CHUNK * p;
+    k.product = k.out + CHUNK * p;
+    k.packed = k.product + CHUNK * CHUNK;
+    return k;
+}
+
+static size_t chunk_floats(int64_t states, int64_t p)
+{
+    /* Of products in float, which do not ask for more when they are larger. */
+    return (size_t)(states * p + CHUNK * (3 * states + 2 * p + CHUNK)) +
+           ol_gemm_scratch(p, states);
+}
+
+/* `width` values of rows [row, row + n) from column `col` on. */
+static void load(struct ol_tensor t, int64_t row, int64_t n, int64_t col, int64_t width,
+                 float *dst)
+{
+    for (int64_t i = 0; i < n; i++)
+        ol_to_f32(t.dtype,
+                  (const char *)ol_cpu_row(t, row + i) +
+                      (size_t)col * ol_dtype_size(t.dtype),
+                  dst + i * width, (size_t)width);
+}
+
+/* Linear from 20 on, as the reference's. */
+static float softplus(float x)
+{
+    return x > 20 ? x : (float)ol_real_log1p(ol_real_exp((double)x));
+}
+
+static float clamp(float x, float low, float high)
+{
+    return x < low ? low : x > high ? high : x; /* NaN stays */
+}
+
+static void load_chunk(const struct job *j, struct chunk *k, int64_t head, int64_t first,
+                       int64_t n)
+{
+    const struct ol_mamba_spec *s = &j->args->spec;
+    const int64_t p = s->head_dim, states = s->state_dim;
+    const int64_t group = head / (s->n_heads / s->n_groups);
+    const int64_t heads = s->n_heads * p, groups = s->n_groups * states;
+    const enum ol_dtype dtype = j->args->mixed.dtype;
+    const float least = ol_cpu_round(dtype, (float)s->least_step),
+                most = ol_cpu_round(dtype, (float)s->most_step);
+    load(j->args->mixed, first, n, head * p, p, k->x);
+    load(j->args->mixed, first, n, heads + group * states, states, k->b);
+    load(j->args->mixed, first, n, heads + groups + group * states, states, k->c);
+    load(j->args->step, first, n, head, 1, k->step);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float shifted = ol_cpu_round(dtype, k->step[i] + j->dt_bias[head]);
+        k->step[i] = clamp(ol_cpu_round(dtype, softplus(shifted)), least, most);
+        sum += (double)k->step[i] * (double)j->a[head];
+        k->decay[i] = sum;
+    }
+}
+
+/* k->product = C B^T, the part at and below the diagonal times what is left of a token's
+ * input; zero above. */
+static void decayed_products(struct chunk *k, int64_t n, int64_t states)
+{
+    const struct ol_gemm g = {.m = n,
+                              .n = n,
+                              .k = states,
+                              .a = k->c,
+                              .lda = states,
+                              .b = k->b,
+                              .ldb = states,
+                              .c = k->product,
+                              .ldc = CHUNK,
+                              .scratch = k->packed};
+    ol_gemm_run(&g);
+    for (int64_t i = 0; i < n; i++) {
+        float *row = k->product + i * CHUNK;
+        for (int64_t t = 0; t <= i; t++)
+            row[t] *= ol_exp((float)(k->decay[i] - k->decay[t])) * k->step[t];
+        for (int64_t t = i + 1; t < n; t++)
+            row[t] = 0;
+    }
+}
+
+/* out = factor * out + a b, a [m, k] in rows of lda, b [k, n]. */
+static void multiply(const struct chunk *c, int64_t m, int64_t n, int64_t k,
+                     const float *a, int64_t lda, const float *b, float factor,
+                     float *out)
+{
+    const struct ol_gemm g = {.m = m,
+                              .n = n,
+                              .k = k,
+                              .a = a,
+                              .lda = lda,
+                              .b = b,
+                              .ldb = n,
+                              .b_plain = true,
+                              .beta = factor,
+                              .c = out,
+                              .ldc = n,
+                              .scratch = c->packed};
+    ol_gemm_run(&g);
+}
+
+static void run_chunk(struct chunk *k, int64_t n, int64_t states, int64_t p, float skip)
+{
+    const double end = k->decay[n - 1];
+    decayed_products(k, n, states);
+    for (int64_t i = 0; i < n; i++) {
+        const float kept = ol_exp((float)k->decay[i]);
+        const float left = ol_exp((float)(end - k->decay[i])) * k->step[i];
+        for (int64_t s = 0; s < states; s++) {
+            k->c[i * states + s] *= kept;
+            k->turned[s * CHUNK + i] = left * k->b[i * states + s];
+        }
+    }
+    multiply(k, n, p, states, k->c, states, k->state, 0, k->out);
+    multiply(k, n, p, n, k->product, CHUNK, k->x, 1, k->out);
+    for (int64_t i = 0; i < n * p; i++)
+        k->out[i] += skip * k->x[i];
+    multiply(k, states, p, n, k->turned, CHUNK, k->x, ol_exp((float)end), k->state);
+}
+
+static void task(void *arg, int64_t head, int thread)
+{
+    const struct job *j = arg;
+    const int64_t states = j->args->spec.state_dim, p = j->args->spec.head_dim;
+    const struct ol_tensor out = j->args->out;
+    struct chunk k =
+        carve(ol_cpu_scratch(j->cpu, thread, chunk_floats(states, p)), states, p);
+    for (int64_t i = 0; i < states * p; i++)
+        k.state[i] = 0;
+    for (int64_t first = 0; first < out.n_rows; first += CHUNK) {
+        const int64_t rest = out.n_rows - first, n = rest < CHUNK ? rest : CHUNK;
+        load_chunk(j, &k, head, first, n);
+        run_chunk(&k, n, states, p, j->skip[head]);
+        for (int64_t i = 0; i < n; i++)
+            memcpy((float *)ol_cpu_row(out, first + i) + head * p, k.out + i * p,
+                   (size_t)p * sizeof(float));
+    }
+}
+
+int ol_cpu_mamba(struct ol_backend *b, const struct ol_mamba_args *args,
+                 struct ol_error *err)
+{
+    (void)err;
+    const int n = args->spec.n_heads;
+    float *numbers = ol_xcalloc((size_t)n * 3, sizeof *numbers);
+    float *dt_bias = numbers, *a = dt_bias + n, *skip = a + n;
+    ol_cpu_decode_rounded(&args->dt_bias, b->dtype, 0, 1, dt_bias);
+    ol_cpu_decode_rounded(&args->a_log, b->dtype, 0, 1, a);
+    ol_cpu_decode_rounded(&args->skip, b->dtype, 0, 1, skip);
+    for (int h = 0; h < n; h++)
+        a[h] = -(float)ol_real_exp((double)a[h]);
+    struct job job = {ol_cpu_of(b), args, dt_bias, a, skip};
+    ol_pool_run(job.cpu->pool, n, task, &job);
+    free(numbers);
+    return 0;
+}
