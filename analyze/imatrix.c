@@ -37,6 +37,8 @@ static const struct weight delta_net[] = {
     {"attn_gate", LN_ATTN},      {"ssm_ba", LN_ATTN},
     {"ssm_alpha", LN_ATTN},      {"ssm_beta", LN_ATTN},
     {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
+static const struct weight mamba[] = {
+    {"ssm_in", LN_ATTN}, {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
 static const struct weight dense[] = {
     {"ffn_gate", LN_MLP}, {"ffn_up", LN_MLP}, {"ffn_down", OL_INPUT_MLP_DOWN}, {NULL, 0}};
 static const struct weight router[] = {{"ffn_gate_inp", LN_MLP}, {NULL, 0}};
@@ -45,6 +47,8 @@ static const struct weight experts[] = {{"ffn_gate_exps", OL_INPUT_EXPERTS},
                                         {"ffn_gate_up_exps", OL_INPUT_EXPERTS},
                                         {"ffn_down_exps", OL_INPUT_EXPERTS_DOWN},
                                         {NULL, 0}};
+static const struct weight latent_experts[] = {
+    {"ffn_latent_down", LN_MLP}, {"ffn_latent_up", OL_INPUT_EXPERTS_SUM}, {NULL, 0}};
 static const struct weight shared[] = {{"ffn_gate_inp_shexp", LN_MLP},
                                        {"ffn_gate_shexp", LN_MLP},
                                        {"ffn_up_shexp", LN_MLP},
@@ -102,16 +106,53 @@ static int check_layer(const struct imatrix *m, const struct ol_activation_layer
                        struct ol_error *err)
 {
     const char *path = ol_activation_path(m->parts->files[0]);
-    if (layer->input_widths[OL_INPUT_MIXED] == 0)
+    const bool mixes = strcmp(layer->attention, "none") != 0;
+    const enum ol_input some = mixes        ? OL_INPUT_MIXED
+                               : layer->moe ? OL_INPUT_EXPERTS_DOWN
+                                            : OL_INPUT_MLP_DOWN;
+    if (layer->input_widths[some] == 0)
         return ol_fail(err,
                        "%s: layer %d has no squares of inputs: they are gathered by "
                        "ol-extract --imatrix",
                        path, layer->number);
-    if (!layer->summary_sites[OL_SUMMARY_LN_ATTN] ||
-        !layer->summary_sites[OL_SUMMARY_LN_MLP])
+    if ((mixes && !layer->summary_sites[OL_SUMMARY_LN_ATTN]) ||
+        (!layer->no_mlp && !layer->summary_sites[OL_SUMMARY_LN_MLP]))
         return ol_fail(err, "%s: layer %d has no summary of ln_attn and ln_mlp", path,
                        layer->number);
     return 0;
+}
+
+static void list_mixer(struct imatrix *m, int l, const struct ol_activation_layer *layer)
+{
+    if (strcmp(layer->attention, "none") == 0)
+        return;
+    if (strcmp(layer->attention, "linear") == 0) {
+        add_all(m, l, delta_net);
+    } else if (strcmp(layer->attention, "mamba") == 0) {
+        add_all(m, l, mamba);
+    } else if (layer->input_widths[OL_INPUT_KEY_LATENT] > 0) {
+        add_all(m, l,
+                layer->input_widths[OL_INPUT_QUERY_LATENT] > 0 ? latent_queries
+                                                               : plain_queries);
+        add_all(m, l, latent);
+    } else {
+        add_all(m, l, attention);
+    }
+}
+
+static void list_mlp(struct imatrix *m, int l, const struct ol_activation_layer *layer)
+{
+    const bool parallel =
+        strncmp(ol_parts_info(m->parts)->model.family, "gemma4", 6) == 0;
+    if (layer->no_mlp)
+        return;
+    if (layer->moe && !parallel)
+        add_all(m, l, router);
+    if (layer->input_widths[OL_INPUT_EXPERTS_SUM] > 0)
+        add_all(m, l, latent_experts);
+    add_all(m, l, layer->moe ? experts : dense);
+    if (layer->moe && layer->input_widths[OL_INPUT_SHARED_DOWN] > 0)
+        add_all(m, l, parallel ? beside : shared);
 }
 
 static int list_entries(struct imatrix *m, struct ol_error *err)
@@ -121,23 +162,8 @@ static int list_entries(struct imatrix *m, struct ol_error *err)
         const struct ol_activation_layer *layer = &layout->layers[l];
         if (check_layer(m, layer, err) != 0)
             return -1;
-        if (strcmp(layer->attention, "linear") == 0) {
-            add_all(m, l, delta_net);
-        } else if (layer->input_widths[OL_INPUT_KEY_LATENT] > 0) {
-            add_all(m, l,
-                    layer->input_widths[OL_INPUT_QUERY_LATENT] > 0 ? latent_queries
-                                                                   : plain_queries);
-            add_all(m, l, latent);
-        } else {
-            add_all(m, l, attention);
-        }
-        const bool parallel =
-            strncmp(ol_parts_info(m->parts)->model.family, "gemma4", 6) == 0;
-        if (layer->moe && !parallel)
-            add_all(m, l, router);
-        add_all(m, l, layer->moe ? experts : dense);
-        if (layer->moe && layer->input_widths[OL_INPUT_SHARED_DOWN] > 0)
-            add_all(m, l, parallel ? beside : shared);
+        list_mixer(m, l, layer);
+        list_mlp(m, l, layer);
     }
     return 0;
 }

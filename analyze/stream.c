@@ -5,7 +5,7 @@
 
 bool ol_stream_recorded(const struct ol_activation_layer *layer)
 {
-    return layer->n_units > 0 && layer->summary_sites[OL_SUMMARY_OUTPUT];
+    return ol_activation_has_writes(layer) && layer->summary_sites[OL_SUMMARY_OUTPUT];
 }
 
 void ol_stream_open(const struct ol_parts *parts, struct ol_stream *s)

@@ -54,14 +54,16 @@ static bool find_rows(const struct ol_parts *parts, int i_layer,
     }
     if (i_layer + 1 == layout->n_layers || next->number != here->number + 1)
         return false;
+    const enum ol_summary_site first = ol_activation_first_site(next);
     rows->i_layer++;
-    rows->site = OL_SITE_RESIDUAL_ATTN;
+    rows->site =
+        first == OL_SUMMARY_LN_ATTN ? OL_SITE_RESIDUAL_ATTN : OL_SITE_RESIDUAL_MLP;
     if (next->sites[rows->site])
         return true;
-    rows->site = OL_SITE_LN_ATTN;
-    if (!next->sites[rows->site] || !next->summary_sites[OL_SUMMARY_LN_ATTN])
+    rows->site = first == OL_SUMMARY_LN_ATTN ? OL_SITE_LN_ATTN : OL_SITE_LN_MLP;
+    if (!next->sites[rows->site] || !next->summary_sites[first])
         return false;
-    rows->gains = read_gains(parts, rows->i_layer, OL_SUMMARY_LN_ATTN);
+    rows->gains = read_gains(parts, rows->i_layer, first);
     return rows->gains != NULL;
 }
 

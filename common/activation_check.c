@@ -236,9 +236,10 @@ static int read_kind(const struct reader *r, struct ol_activation_layer *layer,
     if (ol_h5_get_text(r->h, path, "kind", &kind, err) != 0 ||
         ol_h5_get_text(r->h, path, "attention", &attention, err) != 0)
         goto out;
-    if (strcmp(kind, "moe") != 0 && strcmp(kind, "dense") != 0) {
-        ol_fail(err, "%s: %s: kind is \"%s\", expected \"dense\" or \"moe\"", r->path,
-                path, kind);
+    if (strcmp(kind, "moe") != 0 && strcmp(kind, "dense") != 0 &&
+        strcmp(kind, "none") != 0) {
+        ol_fail(err, "%s: %s: kind is \"%s\", expected \"dense\", \"moe\" or \"none\"",
+                r->path, path, kind);
         goto out;
     }
     if (strlen(attention) >= sizeof layer->attention) {
@@ -247,6 +248,7 @@ static int read_kind(const struct reader *r, struct ol_activation_layer *layer,
         goto out;
     }
     layer->moe = strcmp(kind, "moe") == 0;
+    layer->no_mlp = strcmp(kind, "none") == 0;
     snprintf(layer->attention, sizeof layer->attention, "%s", attention);
     status = 0;
 out:
@@ -373,9 +375,11 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
                              path)
                    : 0;
     ol_table_path(path, layer->number, OL_TABLE_UNITS);
-    if (ol_h5_describe(r->h, path, &shape, err) != 0)
+    if (!layer->no_mlp && ol_h5_describe(r->h, path, &shape, err) != 0)
         return -1;
-    if (shape.dims[0] < n_experts || shape.dims[0] > n_experts + layer->moe)
+    if (layer->no_mlp)
+        shape.dims[0] = 0;
+    else if (shape.dims[0] < n_experts || shape.dims[0] > n_experts + layer->moe)
         return ol_fail(err, "%s: %s: found %lld units, expected %lld%s", r->path, path,
                        (long long)shape.dims[0], (long long)n_experts,
                        layer->moe ? " experts, and at most one shared" : "");

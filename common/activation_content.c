@@ -40,6 +40,7 @@ const char *ol_input_name(enum ol_input input)
         [OL_INPUT_SHARED_DOWN] = "shared_down",
         [OL_INPUT_EXPERTS] = "experts",
         [OL_INPUT_EXPERTS_DOWN] = "experts_down",
+        [OL_INPUT_EXPERTS_SUM] = "experts_sum",
     };
     return names[input];
 }
@@ -56,9 +57,20 @@ enum ol_summary_site ol_summary_site_of(enum ol_site site)
                                     : OL_N_SUMMARY_SITES;
 }
 
+enum ol_summary_site ol_activation_first_site(const struct ol_activation_layer *layer)
+{
+    return strcmp(layer->attention, "none") == 0 ? OL_SUMMARY_LN_MLP : OL_SUMMARY_LN_ATTN;
+}
+
+bool ol_activation_has_writes(const struct ol_activation_layer *layer)
+{
+    return layer->n_units > 0 ||
+           (layer->no_mlp && layer->summary_sites[OL_SUMMARY_OUTPUT]);
+}
+
 int ol_activation_n_slots(const struct ol_activation_layer *layer, int64_t n_experts)
 {
-    return layer->moe ? layer->top_k + (layer->n_units > n_experts) : 1;
+    return layer->moe ? layer->top_k + (layer->n_units > n_experts) : !layer->no_mlp;
 }
 
 int64_t ol_activation_position_bytes(const struct ol_activation_layout *layout)
@@ -250,8 +262,8 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
 static bool same_layer(const struct ol_activation_layer *a,
                        const struct ol_activation_layer *b)
 {
-    return a->number == b->number && a->moe == b->moe && a->top_k == b->top_k &&
-           a->n_units == b->n_units && a->n_heads == b->n_heads &&
+    return a->number == b->number && a->moe == b->moe && a->no_mlp == b->no_mlp &&
+           a->top_k == b->top_k && a->n_units == b->n_units && a->n_heads == b->n_heads &&
            strcmp(a->attention, b->attention) == 0 &&
            memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
            memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0 &&
@@ -365,7 +377,11 @@ static int write_layer(struct ol_h5 *h, const struct ol_activation_content *c,
     char path[OL_TABLE_PATH];
     snprintf(path, sizeof path, "/layers/%03d", layer->number);
     if (ol_h5_make_group(h, path, err) != 0 ||
-        ol_h5_put_text(h, path, "kind", layer->moe ? "moe" : "dense", err) != 0 ||
+        ol_h5_put_text(h, path, "kind",
+                       layer->no_mlp ? "none"
+                       : layer->moe  ? "moe"
+                                     : "dense",
+                       err) != 0 ||
         ol_h5_put_text(h, path, "attention", layer->attention, err) != 0)
         return -1;
     return make_tables(h, c, layer, err);

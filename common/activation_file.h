@@ -55,6 +55,7 @@ enum ol_input {
     OL_INPUT_SHARED_DOWN,  /* of the shared expert's */
     OL_INPUT_EXPERTS,      /* of each routed expert's gate and up projection */
     OL_INPUT_EXPERTS_DOWN, /* and of its down projection */
+    OL_INPUT_EXPERTS_SUM,  /* of the way up from the latent of routed experts */
     OL_N_INPUTS,
 };
 const char *ol_input_name(enum ol_input input);
@@ -174,12 +175,13 @@ void ol_activation_info_clear(struct ol_activation_info *info);
 /* One recorded layer. */
 struct ol_activation_layer {
     int number;             /* NNN of /layers/NNN */
-    bool moe;               /* kind "moe" or "dense" */
-    char attention[16];     /* "full", "sliding", "chunked", "linear" */
+    bool moe, no_mlp;       /* kind "moe", "none", else "dense" */
+    char attention[16];     /* "full", "sliding", "chunked", "linear", "mamba", "none" */
     bool sites[OL_N_SITES]; /* tensors stored */
     int top_k;              /* router tables are stored when > 0 */
     /* Of the layer's summary: which sites, and how many units the MLP consists of: the
-     * routed experts and, last, the shared one; 1 in a dense layer; 0: no summary. */
+     * routed experts and, last, the shared one; 1 in a dense layer; 0: no summary, or no
+     * MLP. */
     bool summary_sites[OL_N_SUMMARY_SITES];
     int n_units;
     int n_heads;                       /* whose attention is described; 0: none's */
@@ -189,6 +191,14 @@ struct ol_activation_layer {
     int64_t down_widths[OL_N_DOWNS];
     int n_sampled;
 };
+
+/* Whether what is written into the stream is recorded: the largest dimensions of each
+ * token after the layer, and their parts. */
+bool ol_activation_has_writes(const struct ol_activation_layer *layer);
+
+/* The ln site that sees the stream as the layer before left it: ln_attn, but ln_mlp where
+ * the layer has no mixer. */
+enum ol_summary_site ol_activation_first_site(const struct ol_activation_layer *layer);
 
 /* Rows of an input's table of squares: one per routed expert, or 1. */
 int64_t ol_activation_n_inputs(int64_t n_experts, enum ol_input input);

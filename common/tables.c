@@ -95,6 +95,13 @@ static bool has_router(const struct ol_activation_content *c,
     return layer->top_k > 0;
 }
 
+static bool has_writes(const struct ol_activation_content *c,
+                       const struct ol_activation_layer *layer, int what)
+{
+    (void)c, (void)what;
+    return ol_activation_has_writes(layer);
+}
+
 static bool has_components(const struct ol_activation_content *c,
                            const struct ol_activation_layer *layer, int what)
 {

@@ -55,9 +55,9 @@
       SEQUENCE, TOKEN, TOP_K)                                                             \
     T(ROUTER_WEIGHTS, "/layers/%03d/router_weights", F32, ROWS, has_router, 0,            \
       SEQUENCE, TOKEN, TOP_K)                                                             \
-    T(TOP_FEATURES, "/layers/%03d/summary/top_features", U16, ROWS, has_components, 0,    \
+    T(TOP_FEATURES, "/layers/%03d/summary/top_features", U16, ROWS, has_writes, 0,        \
       SEQUENCE, TOKEN, TOP_FEATURE)                                                       \
-    T(WRITES, "/layers/%03d/summary/writes", F32, ROWS, has_components, 0,                \
+    T(WRITES, "/layers/%03d/summary/writes", F32, ROWS, has_writes, 0,                    \
       SEQUENCE, TOKEN, CONTRIBUTION)                                                      \
     T(UNITS, "/layers/%03d/summary/units", F64, WHOLE, has_components, 0,                 \
       COMPONENT, COMPONENT_COLUMN)                                                        \
@@ -114,7 +114,9 @@
     T(SQUARES_EXPERTS, "/layers/%03d/summary/squares/experts", F64, WHOLE, has_squares,   \
       OL_INPUT_EXPERTS, INPUT, INPUT_COLUMN)                                              \
     T(SQUARES_EXPERTS_DOWN, "/layers/%03d/summary/squares/experts_down", F64, WHOLE,      \
-      has_squares, OL_INPUT_EXPERTS_DOWN, INPUT, INPUT_COLUMN)
+      has_squares, OL_INPUT_EXPERTS_DOWN, INPUT, INPUT_COLUMN)                            \
+    T(SQUARES_EXPERTS_SUM, "/layers/%03d/summary/squares/experts_sum", F64, WHOLE,        \
+      has_squares, OL_INPUT_EXPERTS_SUM, INPUT, INPUT_COLUMN)
 /* clang-format on */
 
 #define OL_TABLE_NAME(name, ...) OL_TABLE_##name,

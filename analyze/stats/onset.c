@@ -65,9 +65,12 @@ static void look_at_site(struct onset *o, int site)
     const struct ol_features *f = o->f;
     const struct ol_features_site *where = &f->sites[site];
     const double n = (double)o->parts->n_tokens;
-    const int before = layer_before(ol_parts_layout(o->parts), where->i_layer);
+    const struct ol_activation_layout *layout = ol_parts_layout(o->parts);
+    const int before = layer_before(layout, where->i_layer);
+    const enum ol_summary_site first =
+        ol_activation_first_site(&layout->layers[where->i_layer]);
     double *normed = read_columns(o->parts, where->i_layer, where->site),
-           *stream = before >= 0 && where->site == OL_SUMMARY_LN_ATTN
+           *stream = before >= 0 && where->site == first
                          ? read_columns(o->parts, before, OL_SUMMARY_OUTPUT)
                          : NULL;
     for (int i = 0; i < f->n_outliers; i++) {

@@ -140,14 +140,19 @@ static void keep_outputs(void *arg, int64_t first, int64_t end, int thread)
         const int64_t at = row * t->sizes.most_slots + slot;
         if (row >= t->sizes.n_rows)
             continue;
+        /* Of another width than the stream: what it writes there is not known. */
+        const bool narrow = o->y.n_cols != t->sizes.width;
         for (int c = 0; c < OL_OWN_LARGEST; c++) {
-            t->own_columns[at * OL_OWN_LARGEST + c] = t->columns[r * OL_OWN_LARGEST + c];
+            t->own_columns[at * OL_OWN_LARGEST + c] =
+                narrow ? OL_NO_COLUMN : t->columns[r * OL_OWN_LARGEST + c];
             t->own_values[at * OL_OWN_LARGEST + c] =
                 scale * t->values[r * OL_OWN_LARGEST + c];
         }
         for (int c = 0; c < OL_CANDIDATES; c++)
             t->at_candidates[at * OL_CANDIDATES + c] =
-                scale * ol_cpu_value_at(o->y, r, t->candidates[row * OL_CANDIDATES + c]);
+                narrow ? NAN
+                       : scale * ol_cpu_value_at(o->y, r,
+                                                 t->candidates[row * OL_CANDIDATES + c]);
     }
 }
 

@@ -237,13 +237,18 @@ static __global__ void keep_outputs(const struct group g, const T *y, int64_t n_
     const int slot = g.slots != nullptr ? g.slots[r] : n_slots - 1;
     const float scale = g.gates != nullptr ? g.gates[r] : 1;
     const int64_t at = row * t.sizes.most_slots + slot;
+    /* Of another width than the stream: what it writes there is not known. */
+    const bool narrow = n_cols != t.sizes.width;
     for (int c = 0; c < OL_OWN_LARGEST; c++) {
-        t.own_columns[at * OL_OWN_LARGEST + c] = columns[r * OL_OWN_LARGEST + c];
+        t.own_columns[at * OL_OWN_LARGEST + c] =
+            narrow ? (uint16_t)OL_NO_COLUMN : columns[r * OL_OWN_LARGEST + c];
         t.own_values[at * OL_OWN_LARGEST + c] = scale * values[r * OL_OWN_LARGEST + c];
     }
     for (int c = 0; c < OL_CANDIDATES; c++) {
         const unsigned column = t.candidates[row * OL_CANDIDATES + c];
-        const float value = column == OL_NO_COLUMN ? 0 : ol_value(y[r * n_cols + column]);
+        const float value = narrow                   ? NAN
+                            : column == OL_NO_COLUMN ? 0
+                                                     : ol_value(y[r * n_cols + column]);
         t.at_candidates[at * OL_CANDIDATES + c] = scale * value;
     }
 }

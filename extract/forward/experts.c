@@ -32,9 +32,14 @@ struct ol_experts {
     struct ol_permutation permutation;
 
     struct ol_tensor sum;      /* [n_rows, d_model] float */
-    struct ol_tensor gathered; /* [group_rows, d_model] */
-    struct ol_tensor gate, up; /* [group_rows, d_expert] */
+    struct ol_tensor gathered; /* [group_rows, d_model or d_latent] */
+    struct ol_tensor gate, up; /* [group_rows, d_expert]; no up without a gate */
     struct ol_tensor down;     /* [group_rows, d_model] */
+    /* Where experts have a latent, they have these for down and sum, and what they see.
+     */
+    struct ol_tensor latent_down; /* [group_rows, d_latent] */
+    struct ol_tensor latent_sum;  /* [n_rows, d_latent] float */
+    struct ol_tensor latent;      /* [n_rows, d_latent] */
     /* Of the shared expert, for SHARED_ROWS rows at a time. */
     struct ol_tensor shared_gate, shared_up, shared_switch;
     int32_t *all_rows; /* [n_rows]: 0, 1, 2, ... */
@@ -65,8 +70,13 @@ int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
                                 int64_t n_rows, int64_t size)
 {
     const int64_t shared_rows = shared_rows_of(spec, group_rows, n_rows);
-    return size * (group_rows * 2 * ((int64_t)spec->d_model + spec->d_expert) +
-                   shared_rows * (2 * (int64_t)spec->d_shared + 1));
+    const int64_t io = ol_spec_expert_io(spec), latent = spec->d_latent;
+    const int64_t ups = spec->glu.alone ? 1 : 2;
+    const int64_t down = latent > 0 ? shared_rows : group_rows;
+    return size * (group_rows * (io + ups * spec->d_expert + latent) +
+                   down * (int64_t)spec->d_model + n_rows * latent +
+                   shared_rows * (ups * (int64_t)spec->d_shared + 1)) +
+           n_rows * latent * (int64_t)sizeof(float);
 }
 
 static int allocate(struct ol_experts *x, struct ol_error *err)
@@ -74,18 +84,23 @@ static int allocate(struct ol_experts *x, struct ol_error *err)
     const struct ol_spec *spec = x->c.spec;
     struct ol_backend *b = x->c.backend;
     const int64_t shared_rows = shared_rows_of(spec, x->group_rows, x->c.n_rows);
+    const int64_t n_rows = x->c.n_rows, group = x->group_rows;
+    const bool latent = spec->d_latent > 0, alone = spec->glu.alone;
     const struct {
         struct ol_tensor *tensor;
         enum ol_dtype dtype;
         int64_t n_rows, n_cols;
     } wanted[] = {
         {&x->sum, OL_DTYPE_F32, x->c.n_rows, spec->d_model},
-        {&x->gathered, b->dtype, x->group_rows, spec->d_model},
-        {&x->gate, b->dtype, x->group_rows, spec->d_expert},
-        {&x->up, b->dtype, x->group_rows, spec->d_expert},
-        {&x->down, b->dtype, x->group_rows, spec->d_model},
+        {&x->gathered, b->dtype, group, ol_spec_expert_io(spec)},
+        {&x->gate, b->dtype, group, spec->d_expert},
+        {&x->up, b->dtype, alone ? 0 : group, spec->d_expert},
+        {&x->down, b->dtype, latent ? shared_rows : group, spec->d_model},
+        {&x->latent_down, b->dtype, latent ? group : 0, spec->d_latent},
+        {&x->latent_sum, OL_DTYPE_F32, latent ? n_rows : 0, spec->d_latent},
+        {&x->latent, b->dtype, latent ? n_rows : 0, spec->d_latent},
         {&x->shared_gate, b->dtype, shared_rows, spec->d_shared},
-        {&x->shared_up, b->dtype, shared_rows, spec->d_shared},
+        {&x->shared_up, b->dtype, alone ? 0 : shared_rows, spec->d_shared},
         {&x->shared_switch, b->dtype, shared_rows, 1},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
@@ -152,9 +167,10 @@ void ol_experts_free(struct ol_experts *x)
 {
     if (x == NULL)
         return;
-    struct ol_tensor *const tensors[] = {&x->sum,       &x->gathered,     &x->gate,
-                                         &x->up,        &x->down,         &x->shared_gate,
-                                         &x->shared_up, &x->shared_switch};
+    struct ol_tensor *const tensors[] = {
+        &x->sum,         &x->gathered,    &x->gate,      &x->up,
+        &x->down,        &x->shared_gate, &x->shared_up, &x->shared_switch,
+        &x->latent_down, &x->latent_sum,  &x->latent};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         x->op->tensor_free(x->c.backend, tensors[i]);
     free(x->expected);
@@ -324,9 +340,12 @@ static int add_outputs(struct ol_experts *x, struct ol_error *err)
 {
     const struct group *g = &x->group;
     const bool scaled = !x->c.spec->router.scales_input;
-    return x->op->scatter_add(x->c.backend, ol_tensor_rows(x->down, 0, g->end - g->begin),
-                              g->firsts, g->n, x->permutation.rows + g->begin,
-                              scaled ? x->scales : NULL, x->sum, err);
+    const bool latent = x->c.spec->d_latent > 0;
+    return x->op->scatter_add(
+        x->c.backend,
+        ol_tensor_rows(latent ? x->latent_down : x->down, 0, g->end - g->begin),
+        g->firsts, g->n, x->permutation.rows + g->begin, scaled ? x->scales : NULL,
+        latent ? x->latent_sum : x->sum, err);
 }
 
 /* Show what goes into or comes out of components of the MLP. */
@@ -406,6 +425,21 @@ static int send_next_group(const struct ol_experts *x, int layer, struct ol_erro
                : send_expert(x, OL_ROLE_SHARED_GATE, OL_ROLE_SHARED_DOWN, layer, 0, err);
 }
 
+/* gate = glu(gate(in), up(in)) of the group's experts. */
+static int multiply_in(struct ol_experts *x, int layer, struct ol_tensor in,
+                       struct ol_tensor gate, struct ol_tensor up, struct ol_error *err)
+{
+    const bool alone = x->c.spec->glu.alone;
+    int n = alone ? 0
+                  : multiply(x, layer, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_GATE_BIAS, in,
+                             gate, x->products);
+    n += multiply(x, layer, OL_ROLE_EXPERT_UP, OL_ROLE_EXPERT_UP_BIAS, in,
+                  alone ? gate : up, x->products + n);
+    if (x->op->matmul(x->c.backend, x->products, n, err) != 0)
+        return -1;
+    return x->op->glu(x->c.backend, &x->c.spec->glu, gate, up, err);
+}
+
 static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -414,7 +448,8 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
     const int64_t n = g->end - g->begin;
     const struct ol_tensor gathered = ol_tensor_rows(x->gathered, 0, n);
     const struct ol_tensor gate = ol_tensor_rows(x->gate, 0, n),
-                           up = ol_tensor_rows(x->up, 0, n);
+                           up =
+                               x->c.spec->glu.alone ? x->up : ol_tensor_rows(x->up, 0, n);
     for (int i = 0; i < g->n; i++)
         if (ol_layer_weights_wait(&x->c.weights, OL_ROLE_EXPERT_GATE,
                                   OL_ROLE_EXPERT_DOWN_BIAS, layer, g->experts[i],
@@ -427,18 +462,14 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
                       err) != 0 ||
         see(x, OL_POINT_EXPERT_INPUT, layer, &rows, gathered, err) != 0)
         return -1;
-    int n_products = multiply(x, layer, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_GATE_BIAS,
-                              gathered, gate, x->products);
-    n_products += multiply(x, layer, OL_ROLE_EXPERT_UP, OL_ROLE_EXPERT_UP_BIAS, gathered,
-                           up, x->products + n_products);
-    if (x->op->matmul(b, x->products, n_products, err) != 0 ||
-        x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
+    if (multiply_in(x, layer, gathered, gate, up, err) != 0 ||
         see(x, OL_POINT_DOWN_INPUT, layer, &rows, gate, err) != 0 ||
         send_group(x, layer, err) != 0)
         return -1;
-    const struct ol_tensor down = ol_tensor_rows(x->down, 0, n);
-    n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN, OL_ROLE_EXPERT_DOWN_BIAS, gate,
-                          down, x->products);
+    const struct ol_tensor down =
+        ol_tensor_rows(x->c.spec->d_latent > 0 ? x->latent_down : x->down, 0, n);
+    const int n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN,
+                                    OL_ROLE_EXPERT_DOWN_BIAS, gate, down, x->products);
     if (x->op->matmul(b, x->products, n_products, err) != 0 ||
         send_next_group(x, layer, err) != 0 ||
         see(x, OL_POINT_DOWN_OUTPUT, layer, &rows, down, err) != 0)
@@ -491,6 +522,38 @@ static int norm_sum(struct ol_experts *x, int layer, struct ol_error *err)
     return 0;
 }
 
+/* ---- experts with a latent ---- */
+
+/* latent = down(input): what experts see. */
+static int enter_latent(struct ol_experts *x, int layer, struct ol_tensor input,
+                        struct ol_error *err)
+{
+    const struct ol_matmul product = {
+        .x = input,
+        .weight = ol_weights_get(x->c.weights.weights, OL_ROLE_LATENT_DOWN, layer, 0),
+        .out = x->latent};
+    if (ol_layer_weights_wait(&x->c.weights, OL_ROLE_LATENT_DOWN, OL_ROLE_LATENT_UP,
+                              layer, 0, err) != 0 ||
+        x->op->zero(x->c.backend, x->latent_sum, err) != 0)
+        return -1;
+    return x->op->matmul(x->c.backend, &product, 1, err);
+}
+
+/* sum = up(their sum, rounded), in float. */
+static int leave_latent(struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct ol_matmul product = {
+        .x = x->latent,
+        .weight = ol_weights_get(x->c.weights.weights, OL_ROLE_LATENT_UP, layer, 0),
+        .out = x->sum};
+    if (x->op->zero(x->c.backend, x->latent, err) != 0 ||
+        x->op->add_sum(x->c.backend, x->latent, x->latent_sum, err) != 0 ||
+        see(x, OL_POINT_EXPERTS_SUM, layer, NULL,
+            ol_tensor_rows(x->latent, 0, x->c.n_baseline_rows), err) != 0)
+        return -1;
+    return x->op->matmul(x->c.backend, &product, 1, err);
+}
+
 /* ---- the shared expert: the same MLP for every token ---- */
 
 static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor input,
@@ -498,16 +561,18 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
 {
     struct ol_backend *b = x->c.backend;
     const struct ol_weights *w = x->c.weights.weights;
+    const bool alone = x->c.spec->glu.alone;
     const struct ol_tensor in = ol_tensor_rows(input, first, n),
                            gate = ol_tensor_rows(x->shared_gate, 0, n),
-                           up = ol_tensor_rows(x->shared_up, 0, n),
+                           up = alone ? x->shared_up : ol_tensor_rows(x->shared_up, 0, n),
                            down = ol_tensor_rows(x->down, 0, n),
                            shared_switch = ol_tensor_rows(x->shared_switch, 0, n);
     const struct ol_weight none = {0},
                            scale = ol_weights_get(w, OL_ROLE_SHARED_SWITCH, layer, 0);
+    /* The first of them only with a gate, the last only with a switch. */
     const struct ol_matmul into[] = {
         {in, ol_weights_get(w, OL_ROLE_SHARED_GATE, layer, 0), none, gate},
-        {in, ol_weights_get(w, OL_ROLE_SHARED_UP, layer, 0), none, up},
+        {in, ol_weights_get(w, OL_ROLE_SHARED_UP, layer, 0), none, alone ? gate : up},
         {in, scale, none, shared_switch},
     };
     const struct ol_matmul out = {gate, ol_weights_get(w, OL_ROLE_SHARED_DOWN, layer, 0),
@@ -524,7 +589,7 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
         .ends = &end,
         .rows = x->all_rows + first,
     };
-    if (x->op->matmul(b, into, switched ? 3 : 2, err) != 0 ||
+    if (x->op->matmul(b, into + alone, 2 - alone + switched, err) != 0 ||
         x->op->glu(b, &x->c.spec->glu, gate, up, err) != 0 ||
         see(x, OL_POINT_DOWN_INPUT, layer, &rows, gate, err) != 0 ||
         x->op->matmul(b, &out, 1, err) != 0 ||
@@ -556,17 +621,21 @@ int ol_experts_run(struct ol_experts *x, int layer, const struct ol_experts_inpu
                    struct ol_tensor *sum, struct ol_error *err)
 {
     const double n_pairs = (double)x->permutation.offsets[x->permutation.n_experts];
+    const bool latent = x->c.spec->d_latent > 0;
     struct group *g = &x->group;
     g->begin = g->end = g->n = 0;
     give_back_unchosen(x, layer);
-    if (x->op->zero(x->c.backend, x->sum, err) != 0)
+    if ((latent ? enter_latent(x, layer, input->routed, err)
+                : x->op->zero(x->c.backend, x->sum, err)) != 0)
         return -1;
     while (next_group(x)) {
-        if (run_group(x, layer, input->routed, err) != 0)
+        if (run_group(x, layer, latent ? x->latent : input->routed, err) != 0)
             return -1;
         release_group(x, layer);
         x->c.progress(x->c.arg, layer, (double)(g->end - g->begin) / n_pairs);
     }
     *sum = x->sum;
+    if (latent && leave_latent(x, layer, err) != 0)
+        return -1;
     return norm_sum(x, layer, err) == 0 ? run_shared(x, layer, input->shared, err) : -1;
 }

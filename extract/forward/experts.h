@@ -64,7 +64,8 @@ struct ol_experts_input {
 
 /* *sum [n_rows, d_model] float, borrowed until the next call: the sum over chosen
  * experts, in rising order, of weight * expert(input), and the shared expert's output;
- * each behind its norm, where the model has one. After _route and _prefetch. */
+ * each behind its norm, where the model has one; where experts have a latent, theirs
+ * behind the way up from it. After _route and _prefetch. */
 int ol_experts_run(struct ol_experts *x, int layer, const struct ol_experts_input *input,
                    struct ol_tensor *sum, struct ol_error *err);
 

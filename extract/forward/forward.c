@@ -11,8 +11,9 @@
  *                         [+ the shared expert's output]
  *     nll = head(norm(hidden))                                     only if asked for
  *
- * Some families have norms in other places: norm(mixer(...)) and norm(down(...)) join the
- * stream, with a norm before the mixer and the MLP too (Gemma) or none (OLMo 2).
+ * Layers of a few families (Nemotron-H) are a mixer alone, or an MLP alone; some have
+ * norms in other places: norm(mixer(...)) and norm(down(...)) join the stream, with a
+ * norm before the mixer and the MLP too (Gemma) or none (OLMo 2).
  *
  * Rows are the tokens of all sequences, one after another. hidden, normed and the sum of
  * the experts' outputs hold all rows; everything else is made for a bounded number of
@@ -69,8 +70,25 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
     return ol_tap(p->taps, &view, err);
 }
 
+/* Of a layer without a mixer: what it adds to the stream is nothing. */
+static int mix_nothing(struct ol_pass *p, int layer, struct ol_error *err)
+{
+    struct ol_block block = {.layer = layer};
+    while (ol_taps_want(p->taps, layer, OL_POINT_ATTENTION) &&
+           ol_pass_next_block(p, &block)) {
+        struct ol_view view = ol_pass_view(p, OL_POINT_ATTENTION, &block);
+        view.x = ol_tensor_rows(p->mixed, 0, block.n);
+        view.stream = ol_tensor_rows(p->hidden, block.first, block.n);
+        if (p->op->zero(p->b, view.x, err) != 0 || ol_tap(p->taps, &view, err) != 0)
+            return -1;
+    }
+    return ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err);
+}
+
 static int mix(struct ol_pass *p, int layer, struct ol_error *err)
 {
+    if (!ol_spec_mixes(p->spec, layer))
+        return mix_nothing(p, layer, err);
     if (ol_pass_wait(p, p->first_role, OL_ROLE_MLP_NORM - 1, layer, err) != 0)
         return -1;
     const double cost = ol_cost_mixer(p->spec, layer, &p->tokens);
@@ -90,6 +108,8 @@ static int mix(struct ol_pass *p, int layer, struct ol_error *err)
 
 static int mlp_norm(struct ol_pass *p, int layer, struct ol_error *err)
 {
+    if (p->spec->layers[layer].no_mlp)
+        return 0;
     if (ol_pass_wait(p, OL_ROLE_MLP_NORM, OL_ROLE_MLP_POST_NORM, layer, err) != 0)
         return -1;
     struct ol_block block = {.layer = layer};
@@ -194,6 +214,14 @@ static int scale_stream(struct ol_pass *p, int layer, struct ol_error *err)
     return ol_pass_scale(p, p->hidden, ol_pass_rounded(p, (double)factor), err);
 }
 
+/* Whatever the MLP is. */
+static int run_mlp(struct ol_pass *p, int layer, struct ol_error *err)
+{
+    if (p->spec->layers[layer].no_mlp)
+        return 0;
+    return (p->spec->layers[layer].moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err);
+}
+
 static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const bool moe = p->spec->layers[layer].moe;
@@ -208,8 +236,8 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
      * once. */
     if (p->in->meet != NULL && p->in->meet(p->in->arg, err) != 0)
         return -1;
-    if ((moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err) != 0 ||
-        scale_stream(p, layer, err) != 0 || intervene(p, err) != 0)
+    if (run_mlp(p, layer, err) != 0 || scale_stream(p, layer, err) != 0 ||
+        intervene(p, err) != 0)
         return -1;
     return ol_pass_send(p, p->first_role, OL_ROLE_MLP_NORM, layer + 1, err);
 }
@@ -220,10 +248,11 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
 static int see_heads(struct ol_pass *p, const struct ol_block *baseline,
                      struct ol_error *err)
 {
-    const bool linear = p->spec->layers[baseline->layer].attention == OL_ATTENTION_LINEAR;
-    return linear ? 0
-                  : ol_mixer_see_heads(p->mixers[ol_mixer_sort(p->spec, baseline->layer)],
-                                       ol_pass_view(p, OL_POINT_RECEIVED, baseline), err);
+    const int layer = baseline->layer;
+    return ol_spec_attends(p->spec, layer)
+               ? ol_mixer_see_heads(p->mixers[ol_mixer_sort(p->spec, layer)],
+                                    ol_pass_view(p, OL_POINT_RECEIVED, baseline), err)
+               : 0;
 }
 
 static int through_layer(struct ol_pass *p, int layer, struct ol_error *err)

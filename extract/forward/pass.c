@@ -212,6 +212,8 @@ static int make_mixers(struct ol_pass *p, struct ol_error *err)
         .all_rows = p->n_rows,
     };
     for (int l = 0; l < p->spec->n_layers; l++) {
+        if (!ol_spec_mixes(p->spec, l))
+            continue;
         struct ol_mixer **mixer = &p->mixers[ol_mixer_sort(p->spec, l)];
         context.layer = l;
         if (*mixer == NULL)

@@ -25,6 +25,7 @@ enum ol_point {
     OL_POINT_EXPERT_INPUT, /* what goes into gate and up of routed experts */
     OL_POINT_DOWN_INPUT,   /* what goes into down of components of the MLP */
     OL_POINT_DOWN_OUTPUT,  /* what comes out of it */
+    OL_POINT_EXPERTS_SUM,  /* of routed experts, before it goes up from their latent */
     OL_POINT_RESIDUAL_OUT, /* the stream after the layer */
     OL_POINT_LIKELIHOOD,   /* of tokens; after all layers */
     OL_N_POINTS,

@@ -73,12 +73,33 @@ static double delta_net(const struct ol_spec *spec, const struct ol_cost_tokens 
     return 2 * n_tokens(tokens) * (weights + 3 * values * s->key_dim);
 }
 
+/* Of the recurrence: the state is written and read once per token. */
+static double mamba(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)
+{
+    const struct ol_mamba_spec *s = &spec->mamba;
+    const double width = (double)s->n_heads * s->head_dim;
+    const double groups = (double)s->n_groups * s->state_dim;
+    const double weights = spec->d_model * (3 * width + 2 * groups + s->n_heads) +
+                           (width + 2 * groups) * s->kernel;
+    return 2 * n_tokens(tokens) * (weights + 2 * width * s->state_dim);
+}
+
 double ol_cost_mixer(const struct ol_spec *spec, int layer,
                      const struct ol_cost_tokens *tokens)
 {
-    return spec->layers[layer].attention == OL_ATTENTION_LINEAR
-               ? delta_net(spec, tokens)
-               : attention(spec, layer, tokens);
+    switch (spec->layers[layer].attention) {
+    case OL_ATTENTION_FULL:
+    case OL_ATTENTION_SLIDING:
+    case OL_ATTENTION_CHUNKED:
+        return attention(spec, layer, tokens);
+    case OL_ATTENTION_LINEAR:
+        return delta_net(spec, tokens);
+    case OL_ATTENTION_MAMBA:
+        return mamba(spec, tokens);
+    case OL_ATTENTION_NONE:
+        return 0;
+    }
+    return 0;
 }
 
 double ol_cost_router(const struct ol_spec *spec, int layer,
@@ -92,12 +113,14 @@ double ol_cost_router(const struct ol_spec *spec, int layer,
 double ol_cost_mlp(const struct ol_spec *spec, int layer,
                    const struct ol_cost_tokens *tokens)
 {
-    const double width =
-        spec->layers[layer].moe
-            ? (double)spec->router.top_k * spec->d_expert + spec->d_shared
-            : (double)spec->d_ff;
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    const double d = spec->d_model, io = ol_spec_expert_io(spec);
+    const double own = l->no_mlp ? 0 : l->moe ? spec->d_shared : spec->d_ff;
+    const double routed = l->moe ? (double)spec->router.top_k * spec->d_expert : 0;
+    const double latent = l->moe ? 2.0 * spec->d_latent * d : 0;
     /* Two products, or with a gate three. */
-    return (spec->glu.alone ? 4 : 6) * n_tokens(tokens) * spec->d_model * width;
+    const double products = spec->glu.alone ? 2 : 3;
+    return 2 * n_tokens(tokens) * (products * (d * own + io * routed) + latent);
 }
 
 double ol_cost_head(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)

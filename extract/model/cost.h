@@ -14,7 +14,7 @@ struct ol_cost_tokens {
 };
 
 /* Operations of one layer's attention block (projections, scores, weighted values) or
- * delta net, of its MLP or MoE block with router, and of the LM head. */
+ * what stands in its place, of its MLP or MoE block with router, and of the LM head. */
 double ol_cost_mixer(const struct ol_spec *spec, int layer,
                      const struct ol_cost_tokens *tokens);
 double ol_cost_router(const struct ol_spec *spec, int layer,

@@ -82,13 +82,13 @@ static bool stays_plain(const struct ol_modules *m, const char *module)
 static bool is_projection(const struct ol_role_tensor *t)
 {
     const enum ol_role role = t->role;
-    if (t->vector || t->n_rows == 1 || role == OL_ROLE_DELTA_CONV ||
+    if (t->vector || t->n_rows == 1 || ol_role_convolves(role) ||
         role == OL_ROLE_DELTA_BA || role == OL_ROLE_DELTA_B || role == OL_ROLE_DELTA_A)
         return false;
     return role == OL_ROLE_INDEX_Q || role == OL_ROLE_INDEX_K ||
            (role > OL_ROLE_ATTN_NORM && role < OL_ROLE_MLP_NORM) ||
            (role > OL_ROLE_MLP_NORM && role <= OL_ROLE_DOWN) ||
-           (role >= OL_ROLE_SHARED_GATE && role <= OL_ROLE_SHARED_DOWN) ||
+           (role >= OL_ROLE_LATENT_DOWN && role <= OL_ROLE_SHARED_DOWN) ||
            ol_role_has_expert(role);
 }
 

@@ -8,10 +8,13 @@
 enum place {
     PLACE_MODEL,
     PLACE_LAYER,
+    PLACE_MIXER,     /* layers with a mixer */
     PLACE_ATTENTION, /* layers with attention */
     PLACE_VALUES,    /* of these, where keys are not values too */
     PLACE_LINEAR,    /* layers with a delta net in its place */
+    PLACE_MAMBA,     /* layers with Mamba-2 in its place */
     PLACE_INDEX,     /* layers with an indexer */
+    PLACE_MLP,       /* layers with an MLP */
     PLACE_DENSE,
     PLACE_MOE,
     PLACE_EXPERT,
@@ -45,12 +48,19 @@ enum size {
     DELTA_VALUE_DIM,
     DELTA_HEADS,
     DELTA_BA,
+    MAMBA_IN,
+    MAMBA_CHANNELS,
+    MAMBA_KERNEL,
+    MAMBA_HEADS,
+    MAMBA_WIDTH, /* of all heads */
     D_FF,
     TWICE_D_FF,
     EXPERTS,
     D_EXPERT,
     D_SHARED,
-    SINGLE /* a matrix of one row */
+    D_LATENT,
+    EXPERT_IO, /* D_LATENT or D_MODEL */
+    SINGLE     /* a matrix of one row */
 };
 
 static const struct {
@@ -67,8 +77,8 @@ static const struct {
     [OL_ROLE_INDEX_K_NORM] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
     [OL_ROLE_INDEX_K_NORM_BIAS] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
     [OL_ROLE_INDEX_WEIGHTS] = {PLACE_INDEX, INDEX_HEADS, D_MODEL},
-    [OL_ROLE_ATTN_NORM_BIAS] = {PLACE_LAYER, ONE, D_MODEL},
-    [OL_ROLE_ATTN_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_ATTN_NORM_BIAS] = {PLACE_MIXER, ONE, D_MODEL},
+    [OL_ROLE_ATTN_NORM] = {PLACE_MIXER, ONE, D_MODEL},
     [OL_ROLE_Q_A] = {PLACE_ATTENTION, Q_RANK, D_MODEL},
     [OL_ROLE_Q_A_BIAS] = {PLACE_ATTENTION, ONE, Q_RANK},
     [OL_ROLE_Q_A_NORM] = {PLACE_ATTENTION, ONE, Q_RANK},
@@ -100,11 +110,19 @@ static const struct {
     [OL_ROLE_DELTA_A_LOG] = {PLACE_LINEAR, ONE, DELTA_HEADS},
     [OL_ROLE_DELTA_NORM] = {PLACE_LINEAR, ONE, DELTA_VALUE_DIM},
     [OL_ROLE_DELTA_OUT] = {PLACE_LINEAR, D_MODEL, DELTA_VALUES},
-    [OL_ROLE_ATTN_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
-    [OL_ROLE_MLP_NORM_BIAS] = {PLACE_LAYER, ONE, D_MODEL},
-    [OL_ROLE_MLP_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_MAMBA_IN] = {PLACE_MAMBA, MAMBA_IN, D_MODEL},
+    [OL_ROLE_MAMBA_CONV] = {PLACE_MAMBA, MAMBA_CHANNELS, MAMBA_KERNEL},
+    [OL_ROLE_MAMBA_CONV_BIAS] = {PLACE_MAMBA, ONE, MAMBA_CHANNELS},
+    [OL_ROLE_MAMBA_DT_BIAS] = {PLACE_MAMBA, ONE, MAMBA_HEADS},
+    [OL_ROLE_MAMBA_A_LOG] = {PLACE_MAMBA, ONE, MAMBA_HEADS},
+    [OL_ROLE_MAMBA_SKIP] = {PLACE_MAMBA, ONE, MAMBA_HEADS},
+    [OL_ROLE_MAMBA_NORM] = {PLACE_MAMBA, ONE, MAMBA_WIDTH},
+    [OL_ROLE_MAMBA_OUT] = {PLACE_MAMBA, D_MODEL, MAMBA_WIDTH},
+    [OL_ROLE_ATTN_POST_NORM] = {PLACE_MIXER, ONE, D_MODEL},
+    [OL_ROLE_MLP_NORM_BIAS] = {PLACE_MLP, ONE, D_MODEL},
+    [OL_ROLE_MLP_NORM] = {PLACE_MLP, ONE, D_MODEL},
     [OL_ROLE_LAYER_SCALE] = {PLACE_LAYER, ONE, SINGLE},
-    [OL_ROLE_MLP_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
+    [OL_ROLE_MLP_POST_NORM] = {PLACE_MLP, ONE, D_MODEL},
     [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP_BIAS] = {PLACE_DENSE, ONE, D_FF},
@@ -118,23 +136,28 @@ static const struct {
     [OL_ROLE_EXPERT_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_EXPERT_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_ROUTER_CORRECTION] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_LATENT_DOWN] = {PLACE_MOE, D_LATENT, D_MODEL},
+    [OL_ROLE_LATENT_UP] = {PLACE_MOE, D_MODEL, D_LATENT},
     [OL_ROLE_SHARED_GATE] = {PLACE_MOE, D_SHARED, D_MODEL},
     [OL_ROLE_SHARED_UP] = {PLACE_MOE, D_SHARED, D_MODEL},
     [OL_ROLE_SHARED_DOWN] = {PLACE_MOE, D_MODEL, D_SHARED},
     [OL_ROLE_SHARED_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_SHARED_SWITCH] = {PLACE_MOE, SINGLE, D_MODEL},
-    [OL_ROLE_EXPERT_GATE] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
-    [OL_ROLE_EXPERT_UP] = {PLACE_EXPERT, D_EXPERT, D_MODEL},
-    [OL_ROLE_EXPERT_DOWN] = {PLACE_EXPERT, D_MODEL, D_EXPERT},
+    [OL_ROLE_EXPERT_GATE] = {PLACE_EXPERT, D_EXPERT, EXPERT_IO},
+    [OL_ROLE_EXPERT_UP] = {PLACE_EXPERT, D_EXPERT, EXPERT_IO},
+    [OL_ROLE_EXPERT_DOWN] = {PLACE_EXPERT, EXPERT_IO, D_EXPERT},
     [OL_ROLE_EXPERT_GATE_BIAS] = {PLACE_EXPERT, ONE, D_EXPERT},
     [OL_ROLE_EXPERT_UP_BIAS] = {PLACE_EXPERT, ONE, D_EXPERT},
-    [OL_ROLE_EXPERT_DOWN_BIAS] = {PLACE_EXPERT, ONE, D_MODEL},
+    [OL_ROLE_EXPERT_DOWN_BIAS] = {PLACE_EXPERT, ONE, EXPERT_IO},
 };
 
 static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
 {
     const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
     const struct ol_delta_net_spec *d = &spec->delta_net;
+    const struct ol_mamba_spec *m = &spec->mamba;
+    const int64_t mamba_width = (int64_t)m->n_heads * m->head_dim;
+    const int64_t mamba_groups = (int64_t)m->n_groups * m->state_dim;
     const bool flat = a->qk_norm == OL_QK_NORM_FLAT;
     const int64_t delta_keys = (int64_t)d->n_key_heads * d->key_dim;
     const int64_t delta_values = (int64_t)d->n_value_heads * d->value_dim;
@@ -184,6 +207,16 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
         return d->n_value_heads;
     case DELTA_BA:
         return 2 * (int64_t)d->n_value_heads;
+    case MAMBA_IN:
+        return 2 * (mamba_width + mamba_groups) + m->n_heads;
+    case MAMBA_CHANNELS:
+        return mamba_width + 2 * mamba_groups;
+    case MAMBA_KERNEL:
+        return m->kernel;
+    case MAMBA_HEADS:
+        return m->n_heads;
+    case MAMBA_WIDTH:
+        return mamba_width;
     case KV_WIDTH:
         return (int64_t)a->n_kv_heads * a->head_dim;
     case QKV_OUT:
@@ -202,6 +235,10 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
         return spec->d_expert;
     case D_SHARED:
         return spec->d_shared;
+    case D_LATENT:
+        return spec->d_latent;
+    case EXPERT_IO:
+        return ol_spec_expert_io(spec);
     }
     assert(false && "a size of no kind");
     return 0;
@@ -217,28 +254,40 @@ bool ol_role_has_expert(enum ol_role role)
     return roles[role].place == PLACE_EXPERT;
 }
 
+bool ol_role_convolves(enum ol_role role)
+{
+    return role == OL_ROLE_DELTA_CONV || role == OL_ROLE_MAMBA_CONV;
+}
+
 bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
 {
     if (spec->names[role] == NULL || (role == OL_ROLE_LM_HEAD && spec->tied_embeddings))
         return false;
+    const struct ol_layer_spec *l = &spec->layers[layer];
     switch (roles[role].place) {
     case PLACE_MODEL:
     case PLACE_LAYER:
         return true;
+    case PLACE_MIXER:
+        return ol_spec_mixes(spec, layer);
     case PLACE_ATTENTION:
-        return spec->layers[layer].attention != OL_ATTENTION_LINEAR;
+        return ol_spec_attends(spec, layer);
     case PLACE_VALUES:
-        return spec->layers[layer].attention != OL_ATTENTION_LINEAR &&
+        return ol_spec_attends(spec, layer) &&
                !ol_spec_attention(spec, layer)->keys_are_values;
     case PLACE_LINEAR:
-        return spec->layers[layer].attention == OL_ATTENTION_LINEAR;
+        return l->attention == OL_ATTENTION_LINEAR;
+    case PLACE_MAMBA:
+        return l->attention == OL_ATTENTION_MAMBA;
     case PLACE_INDEX:
-        return spec->layers[layer].indexer;
+        return l->indexer;
+    case PLACE_MLP:
+        return !l->no_mlp;
     case PLACE_DENSE:
-        return !spec->layers[layer].moe;
+        return !l->no_mlp && !l->moe;
     case PLACE_MOE:
     case PLACE_EXPERT:
-        return spec->layers[layer].moe;
+        return l->moe;
     }
     return false;
 }

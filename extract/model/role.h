@@ -39,6 +39,8 @@ void ol_role_at(const struct ol_spec *spec, enum ol_role role, int layer, int ex
 
 bool ol_role_has_layer(enum ol_role role);
 bool ol_role_has_expert(enum ol_role role);
+/* Whether its tensors are of a convolution by channels: [n_rows, 1, n_cols]. */
+bool ol_role_convolves(enum ol_role role);
 
 /* Whether that layer of the model has such a tensor (layer is ignored by roles without).
  */

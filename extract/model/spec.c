@@ -33,6 +33,7 @@ const struct ol_family *const ol_families[] = {
     &ol_family_mistral3,
     &ol_family_mistral4,
     &ol_family_mixtral,
+    &ol_family_nemotron_h,
     &ol_family_olmo2,
     &ol_family_olmo3,
     &ol_family_olmoe,
@@ -138,6 +139,37 @@ bool ol_spec_has_apart(const struct ol_spec *spec)
            spec->names[OL_ROLE_EXPERT_NORM] != NULL;
 }
 
+bool ol_spec_mixes(const struct ol_spec *spec, int layer)
+{
+    return spec->layers[layer].attention != OL_ATTENTION_NONE;
+}
+
+bool ol_spec_attends(const struct ol_spec *spec, int layer)
+{
+    switch (spec->layers[layer].attention) {
+    case OL_ATTENTION_FULL:
+    case OL_ATTENTION_SLIDING:
+    case OL_ATTENTION_CHUNKED:
+        return true;
+    case OL_ATTENTION_LINEAR:
+    case OL_ATTENTION_MAMBA:
+    case OL_ATTENTION_NONE:
+        return false;
+    }
+    return false;
+}
+
+int ol_spec_expert_io(const struct ol_spec *spec)
+{
+    return spec->d_latent > 0 ? spec->d_latent : spec->d_model;
+}
+
+const char *ol_spec_layer_kind(const struct ol_spec *spec, int layer)
+{
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    return l->no_mlp ? "none" : l->moe ? "moe" : "dense";
+}
+
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer)
 {
     const bool own = spec->layers[layer].attention == OL_ATTENTION_SLIDING &&
@@ -148,10 +180,9 @@ const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, in
 const char *ol_attention_kind_name(enum ol_attention_kind kind)
 {
     static const char *const names[] = {
-        [OL_ATTENTION_FULL] = "full",
-        [OL_ATTENTION_SLIDING] = "sliding",
-        [OL_ATTENTION_CHUNKED] = "chunked",
-        [OL_ATTENTION_LINEAR] = "linear",
+        [OL_ATTENTION_FULL] = "full",       [OL_ATTENTION_SLIDING] = "sliding",
+        [OL_ATTENTION_CHUNKED] = "chunked", [OL_ATTENTION_LINEAR] = "linear",
+        [OL_ATTENTION_MAMBA] = "mamba",     [OL_ATTENTION_NONE] = "none",
     };
     return names[kind];
 }
@@ -163,7 +194,7 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
         const struct ol_layer_spec *layer = &spec->layers[l];
         struct ol_json *object = ol_json_new_object();
         ol_json_set(object, "layer", ol_json_new_int(l));
-        ol_json_set(object, "kind", ol_json_new_string(layer->moe ? "moe" : "dense"));
+        ol_json_set(object, "kind", ol_json_new_string(ol_spec_layer_kind(spec, l)));
         ol_json_set(object, "attention",
                     ol_json_new_string(ol_attention_kind_name(layer->attention)));
         if (layer->window > 0)
@@ -190,6 +221,7 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
 {
     const struct ol_attention_spec *a = &spec->attention, *sliding = &spec->sliding;
     const struct ol_delta_net_spec *d = &spec->delta_net;
+    const struct ol_mamba_spec *m = &spec->mamba;
     const int64_t depths[] = {spec->d_model,
                               (int64_t)a->n_heads * a->value_dim,
                               (int64_t)sliding->n_heads * sliding->value_dim,
@@ -198,6 +230,8 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
                               spec->d_shared,
                               a->q_rank,
                               a->kv_rank,
+                              spec->d_latent,
+                              (int64_t)m->n_heads * m->head_dim,
                               (int64_t)d->n_value_heads * d->value_dim};
     struct ol_product_sizes sizes = {.head_depth = spec->d_model,
                                      .head_rows = spec->vocab_size};

@@ -90,6 +90,7 @@ struct ol_attention_spec {
 
 struct ol_layer_spec {
     bool moe;
+    bool no_mlp; /* the layer is a mixer alone */
     enum ol_attention_kind attention;
     int window;   /* SLIDING: keys seen, the query's own among them; CHUNKED: positions */
     bool no_rope; /* positions are not told to q and k */
@@ -200,8 +201,19 @@ enum ol_role {
     OL_ROLE_DELTA_CONV,    /* [channels, 1, kernel], channels: all q, all k, all v */
     OL_ROLE_DELTA_DT_BIAS, /* [value heads] */
     OL_ROLE_DELTA_A_LOG,
-    OL_ROLE_DELTA_NORM,     /* [value_dim] */
-    OL_ROLE_DELTA_OUT,      /* [d_model, value heads * value_dim] */
+    OL_ROLE_DELTA_NORM, /* [value_dim] */
+    OL_ROLE_DELTA_OUT,  /* [d_model, value heads * value_dim] */
+    /* Mamba-2; z, then x of all heads, B and C of all groups, then a step per head */
+    OL_ROLE_MAMBA_IN,        /* [2 * heads * head_dim + 2 * groups * state_dim + heads,
+                              * d_model]
+                              */
+    OL_ROLE_MAMBA_CONV,      /* [channels, 1, kernel], channels: all x, all B, all C */
+    OL_ROLE_MAMBA_CONV_BIAS, /* [channels] */
+    OL_ROLE_MAMBA_DT_BIAS,   /* [heads] */
+    OL_ROLE_MAMBA_A_LOG,
+    OL_ROLE_MAMBA_SKIP,
+    OL_ROLE_MAMBA_NORM,     /* [heads * head_dim] */
+    OL_ROLE_MAMBA_OUT,      /* [d_model, heads * head_dim] */
     OL_ROLE_ATTN_POST_NORM, /* [d_model]: of what the mixer gives, before it joins the
                                stream */
     OL_ROLE_MLP_NORM,       /* [d_model] */
@@ -222,13 +234,15 @@ enum ol_role {
     OL_ROLE_EXPERT_NORM,       /* [d_model]: of the stream, for routed experts alone */
     OL_ROLE_EXPERT_POST_NORM,  /* [d_model]: of their sum */
     OL_ROLE_ROUTER_CORRECTION, /* [n_experts]: counts for the choice only */
+    OL_ROLE_LATENT_DOWN,       /* [d_latent, d_model]: to what routed experts see */
+    OL_ROLE_LATENT_UP,         /* [d_model, d_latent]: of their sum */
     OL_ROLE_SHARED_GATE,       /* [d_shared, d_model]: an expert for every token */
     OL_ROLE_SHARED_UP,
     OL_ROLE_SHARED_DOWN,      /* [d_model, d_shared] */
     OL_ROLE_SHARED_POST_NORM, /* [d_model]: of the shared expert's output */
     OL_ROLE_SHARED_SWITCH,    /* [1, d_model]: sigmoid of it scales the shared expert */
     /* one per layer and expert */
-    OL_ROLE_EXPERT_GATE, /* [d_expert, d_model] */
+    OL_ROLE_EXPERT_GATE, /* [d_expert, d_model], or d_latent where there is one */
     OL_ROLE_EXPERT_UP,
     OL_ROLE_EXPERT_DOWN, /* [d_model, d_expert] */
     OL_ROLE_EXPERT_GATE_BIAS,
@@ -260,11 +274,13 @@ struct ol_spec {
     int d_ff;     /* width of dense MLPs; 0 when every layer is MoE */
     int d_expert; /* width of one expert; 0 in a dense model */
     int d_shared; /* width of the shared experts together; 0: none */
+    int d_latent; /* of what routed experts see and give; 0: as the stream */
     enum ol_norm_kind norm;
     double norm_eps;
     struct ol_attention_spec attention;
     struct ol_attention_spec sliding;   /* SLIDING layers', n_heads 0: as the others' */
     struct ol_delta_net_spec delta_net; /* n_value_heads 0: no linear layers */
+    struct ol_mamba_spec mamba;         /* n_heads 0: no such layers */
     struct ol_router_spec router;       /* n_experts 0: dense model */
     struct ol_glu_spec glu;
     bool tied_embeddings;
@@ -314,8 +330,18 @@ bool ol_spec_chooses(const struct ol_spec *spec, int64_t longest);
 /* Whether routers or routed experts have norms of their own. */
 bool ol_spec_has_apart(const struct ol_spec *spec);
 
+/* Whether tokens of a layer see each other, and whether by attention. */
+bool ol_spec_mixes(const struct ol_spec *spec, int layer);
+bool ol_spec_attends(const struct ol_spec *spec, int layer);
+
+/* How wide what goes into routed experts is, and what comes out. */
+int ol_spec_expert_io(const struct ol_spec *spec);
+
 /* The attention of a layer that has one. */
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer);
+
+/* What a layer's MLP is: "moe", "dense" or "none". */
+const char *ol_spec_layer_kind(const struct ol_spec *spec, int layer);
 
 /* Kind of every layer as a JSON array: [{"layer":0,"kind":"moe","attention":"full"},
  * ...]. */

@@ -11,7 +11,8 @@
  * together) is NaN: not known.
  *
  * A token's own components are counted by slot: its top_k experts and, last, the shared
- * one; or the dense MLP. */
+ * one; or the dense MLP. Of experts with a latent only the largest values are known, in
+ * that. */
 #include "extract/observe/contributions.h"
 
 #include <math.h>
@@ -37,12 +38,14 @@ static bool has_shared(const struct ol_spec *spec)
 
 int ol_contributions_components(const struct ol_spec *spec, int layer)
 {
-    return spec->layers[layer].moe ? spec->router.n_experts + has_shared(spec) : 1;
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    return l->moe ? spec->router.n_experts + has_shared(spec) : !l->no_mlp;
 }
 
 static int slots_of(const struct ol_spec *spec, int layer)
 {
-    return spec->layers[layer].moe ? spec->router.top_k + has_shared(spec) : 1;
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    return l->moe ? spec->router.top_k + has_shared(spec) : !l->no_mlp;
 }
 
 static int most(const struct ol_spec *spec,
@@ -76,7 +79,7 @@ static bool wants(const struct ol_observed *what,
                   const struct ol_activation_layer *recorded, enum ol_point point)
 {
     (void)what;
-    return recorded != NULL && recorded->n_units > 0 &&
+    return recorded != NULL && ol_activation_has_writes(recorded) &&
            (point == OL_POINT_ATTENTION || point == OL_POINT_ROUTER ||
             point == OL_POINT_DOWN_INPUT || point == OL_POINT_DOWN_OUTPUT ||
             point == OL_POINT_RESIDUAL_OUT);
@@ -104,6 +107,7 @@ static int begin_layer(void *self, int layer, struct ol_error *err)
     struct contributions *w = self;
     const struct ol_contribution_sizes sizes = {
         .n_rows = w->n_rows,
+        .width = w->spec->d_model,
         .most_slots = most(w->spec, slots_of),
         .most_components = most(w->spec, ol_contributions_components),
     };
@@ -224,13 +228,14 @@ static int hand_over_components(const struct contributions *w, int layer,
     struct ol_unit *units = ol_xcalloc((size_t)w->n_components, sizeof *units);
     for (int i = 0; i < w->n_components; i++) {
         const struct ol_component *c = &components[i];
+        const bool of_latent = w->spec->d_latent > 0 && i < w->spec->router.n_experts;
         units[i] = (struct ol_unit){
             .n_tokens = c->n_tokens,
             .input = c->input.value,
             .input_column = c->input.column,
             .input_row = row_of(w, c->input.row),
             .output = c->output.value,
-            .output_column = c->output.column,
+            .output_column = of_latent ? -1 : c->output.column,
             .output_row = row_of(w, c->output.row),
         };
     }
@@ -302,7 +307,7 @@ static int see_output(struct contributions *w, const struct ol_view *view,
         change_writes(w, view->layer, made.writes);
         status = hand_over_writes(w, view->layer, &made, writes_bytes, err);
     }
-    if (status == 0)
+    if (status == 0 && w->n_components > 0)
         status = hand_over_components(w, view->layer, made.components, err);
     free(made.components);
     return status;

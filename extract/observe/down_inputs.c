@@ -39,6 +39,8 @@ struct down_inputs {
 
 void ol_down_inputs_lay_out(const struct ol_spec *spec, struct ol_activation_layer *layer)
 {
+    if (layer->n_units == 0)
+        return;
     const int64_t own = layer->moe ? spec->d_expert : spec->d_ff,
                   shared = layer->moe ? spec->d_shared : 0,
                   n_own = layer->n_units - (shared > 0),

@@ -23,8 +23,7 @@ int ol_heads_n(const struct ol_spec *spec, int layer)
 {
     /* What keys receive is counted of all queries behind them: not where an indexer
      * chooses. */
-    return spec->layers[layer].attention == OL_ATTENTION_LINEAR ||
-                   spec->attention.index.top_k > 0
+    return !ol_spec_attends(spec, layer) || spec->attention.index.top_k > 0
                ? 0
                : ol_spec_attention(spec, layer)->n_heads;
 }

@@ -9,16 +9,33 @@ struct input_squares {
     double *sums[OL_N_INPUTS]; /* [rows, width] of the layer; NULL: none */
 };
 
+/* What goes into the mixer's output projection. */
+static int64_t mixed_width(const struct ol_spec *spec, int layer)
+{
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
+    switch (spec->layers[layer].attention) {
+    case OL_ATTENTION_FULL:
+    case OL_ATTENTION_SLIDING:
+    case OL_ATTENTION_CHUNKED:
+        return (int64_t)a->n_heads * a->value_dim;
+    case OL_ATTENTION_LINEAR:
+        return (int64_t)spec->delta_net.n_value_heads * spec->delta_net.value_dim;
+    case OL_ATTENTION_MAMBA:
+        return (int64_t)spec->mamba.n_heads * spec->mamba.head_dim;
+    case OL_ATTENTION_NONE:
+        return 0;
+    }
+    return 0;
+}
+
 int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_input input)
 {
     const struct ol_layer_spec *l = &spec->layers[layer];
-    const bool linear = l->attention == OL_ATTENTION_LINEAR;
     const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
-    const bool latent = !linear && a->kv_rank > 0;
+    const bool latent = ol_spec_attends(spec, layer) && a->kv_rank > 0;
     switch (input) {
     case OL_INPUT_MIXED:
-        return linear ? (int64_t)spec->delta_net.n_value_heads * spec->delta_net.value_dim
-                      : (int64_t)a->n_heads * a->value_dim;
+        return mixed_width(spec, layer);
     case OL_INPUT_QUERY_LATENT:
         return latent ? a->q_rank : 0;
     case OL_INPUT_KEY_LATENT:
@@ -28,13 +45,15 @@ int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_in
     case OL_INPUT_VALUES:
         return latent ? (int64_t)a->n_heads * a->kv_rank : 0;
     case OL_INPUT_MLP_DOWN:
-        return l->moe ? 0 : spec->d_ff;
+        return l->moe || l->no_mlp ? 0 : spec->d_ff;
     case OL_INPUT_SHARED_DOWN:
         return l->moe ? spec->d_shared : 0;
     case OL_INPUT_EXPERTS:
-        return l->moe ? spec->d_model : 0;
+        return l->moe ? ol_spec_expert_io(spec) : 0;
     case OL_INPUT_EXPERTS_DOWN:
         return l->moe ? spec->d_expert : 0;
+    case OL_INPUT_EXPERTS_SUM:
+        return l->moe ? spec->d_latent : 0;
     case OL_N_INPUTS:
         break;
     }
@@ -85,6 +104,8 @@ static enum ol_input input_at(const struct ol_spec *spec, int layer, enum ol_poi
         return OL_INPUT_VALUES;
     case OL_POINT_EXPERT_INPUT:
         return OL_INPUT_EXPERTS;
+    case OL_POINT_EXPERTS_SUM:
+        return OL_INPUT_EXPERTS_SUM;
     case OL_POINT_DOWN_INPUT:
         return !spec->layers[layer].moe              ? OL_INPUT_MLP_DOWN
                : component == spec->router.n_experts ? OL_INPUT_SHARED_DOWN

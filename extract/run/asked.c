@@ -28,6 +28,18 @@ static int choose_layers(const char *list, int n, bool *chosen, struct ol_error 
                          list, c.largest, n - 1);
 }
 
+/* Those that were asked for and that the layer has. */
+static void choose_sites(const struct ol_run_request *request, const struct ol_spec *spec,
+                         struct ol_activation_layer *layer)
+{
+    for (int site = 0; site < OL_N_SITES; site++) {
+        const bool of_mixer = site == OL_SITE_LN_ATTN || site == OL_SITE_RESIDUAL_ATTN;
+        layer->sites[site] =
+            request->sites[site] &&
+            (of_mixer ? ol_spec_mixes(spec, layer->number) : !layer->no_mlp);
+    }
+}
+
 int ol_session_lay_out(struct ol_session *r, struct ol_error *err)
 {
     const struct ol_spec *spec = &r->model.spec;
@@ -54,16 +66,19 @@ int ol_session_lay_out(struct ol_session *r, struct ol_error *err)
         struct ol_activation_layer *layer = &r->layout.layers[r->layout.n_layers++];
         layer->number = l;
         layer->moe = spec->layers[l].moe;
+        layer->no_mlp = spec->layers[l].no_mlp;
         snprintf(layer->attention, sizeof layer->attention, "%s",
                  ol_attention_kind_name(spec->layers[l].attention));
         layer->top_k = layer->moe ? spec->router.top_k : 0;
         if (request->store != OL_STORE_NONE)
-            memcpy(layer->sites, request->sites, sizeof layer->sites);
+            choose_sites(request, spec, layer);
         if (!request->summary)
             continue;
         layer->n_units = ol_contributions_components(spec, l);
-        layer->summary_sites[OL_SUMMARY_LN_ATTN] = request->sites[OL_SITE_LN_ATTN];
-        layer->summary_sites[OL_SUMMARY_LN_MLP] = request->sites[OL_SITE_LN_MLP];
+        layer->summary_sites[OL_SUMMARY_LN_ATTN] =
+            request->sites[OL_SITE_LN_ATTN] && ol_spec_mixes(spec, l);
+        layer->summary_sites[OL_SUMMARY_LN_MLP] =
+            request->sites[OL_SITE_LN_MLP] && !layer->no_mlp;
         layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
         layer->n_heads = ol_heads_n(spec, l);
         ol_down_inputs_lay_out(spec, layer);

@@ -54,7 +54,8 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t tables = need->n_rows * (16 + (int64_t)spec->router.top_k * 20);
     const int64_t logits =
         need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
-    const int64_t blocks = plan->buffers.block_rows * (mixers.width + d) * size;
+    const int64_t blocks =
+        plan->buffers.block_rows * ((mixers.width + d) * size + mixers.float_bytes);
     const int dense_widths = spec->names[OL_ROLE_GATE_UP] != NULL ? 4 : 2;
     const int64_t dense =
         spec->d_ff > 0

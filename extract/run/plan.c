@@ -48,6 +48,8 @@ static enum part part_of(enum ol_role role)
         return PART_DENSE;
     if (role <= OL_ROLE_ROUTER_CORRECTION)
         return PART_ROUTER;
+    if (role <= OL_ROLE_LATENT_UP)
+        return PART_ROUTED;
     return role <= OL_ROLE_SHARED_SWITCH ? PART_SHARED : PART_ROUTED;
 }
 

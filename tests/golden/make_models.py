@@ -567,6 +567,32 @@ MODELS |= {
             llama_4_scaling_beta=0.0)), torch.bfloat16),
 }
 
+NEMOTRON_H = dict(hidden_size=36, vocab_size=131, num_attention_heads=6, num_key_value_heads=2,
+                  head_dim=8, intermediate_size=41, mlp_hidden_act="relu2", mamba_num_heads=6,
+                  mamba_head_dim=7, ssm_state_size=10, n_groups=2, conv_kernel=4, chunk_size=4)
+NEMOTRON_H_MOE = dict(n_routed_experts=12, num_experts_per_tok=3, moe_intermediate_size=18,
+                      moe_shared_expert_intermediate_size=23)
+
+MODELS |= {
+    "nemotron_h": ("NemotronH", dict(
+        **NEMOTRON_H, **NEMOTRON_H_MOE, hybrid_override_pattern="ME*-ME", n_group=4,
+        topk_group=2, routed_scaling_factor=2.5), torch.bfloat16),
+    "nemotron_h-latent": ("NemotronH", dict(
+        **{**NEMOTRON_H, "n_groups": 1, "conv_kernel": 3}, **NEMOTRON_H_MOE,
+        layers_block_type=["mamba", "moe", "mamba", "attention", "moe"], moe_latent_size=14,
+        norm_topk_prob=False, use_conv_bias=False, time_step_min=0.3,
+        layer_norm_epsilon=1e-3), torch.bfloat16),
+    # Sequences of more than a chunk, and of more than two.
+    "nemotron_h-dense": ("NemotronH", dict(
+        **{**NEMOTRON_H, "n_groups": 3, "chunk_size": 16}, hybrid_override_pattern="M-M*-",
+        num_hidden_layers=5, time_step_limit=[0.0, float("inf")]), torch.float32),
+    "nemotron_h-mixed": ("NemotronH", dict(
+        **{**NEMOTRON_H, "hidden_size": 32, "mamba_head_dim": 8, "ssm_state_size": 12},
+        **{**NEMOTRON_H_MOE, "moe_intermediate_size": 16}, moe_latent_size=16,
+        hybrid_override_pattern="MEM*E", routed_scaling_factor=5.0), torch.bfloat16),
+}
+LENGTHS = {"nemotron_h-dense": [131, 1, 70]}
+
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"gemma4", "gemma4-text", "mistral4", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
 TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
@@ -574,12 +600,20 @@ TURNED = {"qwen3_vl_moe"}  # of these, [experts, in, out]
 # How modelopt stores each module; its method stands in a file of its own.
 MODELOPT = {"q_proj": "FP8", "k_proj": "FP8", "v_proj": "FP8", "gate_proj": "NVFP4",
             "up_proj": "NVFP4", "down_proj": "NVFP4"}
-SIDECARS = {"qwen3_moe-modelopt", "kimi_k25-nvfp4"}
+SIDECARS = {"qwen3_moe-modelopt", "kimi_k25-nvfp4", "nemotron_h-mixed"}
+
+
+def modelopt_method(key):
+    if ".mixer.experts." in key:
+        return "NVFP4"
+    if ".mixer.shared_experts." in key or key.endswith((".in_proj", ".out_proj")):
+        return "FP8"
+    return None if ".mixer." in key else MODELOPT.get(key.split(".")[-1])
 
 
 def modelopt(w, key):
     """FP8, NVFP4 or plain, by the module's name."""
-    method = MODELOPT.get(key.split(".")[-1])
+    method = modelopt_method(key)
     if method is None:
         return {".weight": w.to(torch.bfloat16)}, w.to(torch.bfloat16).float()
     if method == "NVFP4":
@@ -593,7 +627,7 @@ def sidecar(tensors):
     for key in tensors:
         base = key.removesuffix(".weight_scale")
         if base != key:
-            method = MODELOPT[base.split(".")[-1]]
+            method = modelopt_method(base)
             layers[base] = {"quant_algo": method} | (
                 {"group_size": 16} if method == "NVFP4" else {})
     return {"producer": {"name": "modelopt", "version": "0.33.0"},
@@ -609,6 +643,7 @@ QUANTISERS = {
     "kimi_k2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "kimi_k25": lambda w: quantise.compressed(w, 16, True),
     "kimi_k25-nvfp4": modelopt,
+    "nemotron_h-mixed": modelopt,
     "minimax_m2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "deepseek_v32": lambda w: quantise.fp8_blocks(w, 16, 12),
     "llama4-fp8": quantise.fp8_channels,
@@ -645,7 +680,8 @@ QUANTISED_NAMES = {"qwen3_5_moe-fp8": ("_proj", "in_proj_qkv", "in_proj_z"), "de
 RENAMED = [("HYV3", ".mlp.gate.weight", ".mlp.router.gate.weight"),
            ("HYV3", ".mlp.e_score_correction_bias", ".mlp.expert_bias"),
            ("HYV3", ".mlp.shared_experts.", ".mlp.shared_mlp."),
-           ("Ernie4_5", ".mlp.gate.moe_statics.", ".mlp.moe_statics.")]
+           ("Ernie4_5", ".mlp.gate.moe_statics.", ".mlp.moe_statics."),
+           ("NemotronH", "model.", "backbone.")]
 
 # Whose config.json has another model_type than its class writes.
 PUBLISHED_TYPE = {"kimi_k2-fp8": "kimi_k2"}
@@ -760,13 +796,15 @@ def randomise(model, seed):
                     p[torch.randperm(len(p), generator=g)[:3]] += 5
                 elif "q_norm" not in name and "k_norm" not in name:
                     p[torch.randperm(len(p), generator=g)[:3]] *= 6
-            elif p.ndim == 1 and "scale" in name:
+            elif name.endswith("A_log"):
+                p.copy_(5 * torch.rand(p.shape, generator=g) - 4)
+            elif p.ndim == 1 and ("scale" in name or name.endswith("mixer.D")):
                 p.copy_(1 + 0.3 * torch.randn(p.shape, generator=g))
                 p[0] = 1
             elif p.ndim == 1:
                 p.copy_((1.5 if "sinks" in name else 0.3) *
                         torch.randn(p.shape, generator=g))
-            elif "embed_tokens" in name or ".wte." in name:
+            elif "embed_tokens" in name or ".wte." in name or "embeddings" in name:
                 p.copy_((0.4 if model.config.tie_word_embeddings else 1.0) *
                         torch.randn(p.shape, generator=g))
                 p[:, 0] = 4 * p.std()  # large in every token, see below
@@ -899,6 +937,8 @@ def hub_tensors(model, name):
                 half = matrix.shape[0] // 2
                 tensors[f"{base}{e}.{gate}.weight"] = matrix[:half]
                 tensors[f"{base}{e}.{up}.weight"] = matrix[half:]
+            elif key.endswith("up_proj"):
+                tensors[f"{base}{e}.{up}.weight"] = matrix
             else:
                 tensors[f"{base}{e}.{down}.weight"] = matrix
     return tensors
@@ -988,7 +1028,11 @@ def run(model, ids):
             hooks.append(layer.self_attn.indexer.register_forward_hook(
                 keep_chosen(f"{i:03}.index"), with_kwargs=True))
         attn, mlp = f"{i:03}.ln_attn", f"{i:03}.ln_mlp"
-        if gpt2:
+        alone = getattr(layer, "block_type", None)  # of a block that is one thing
+        if alone is not None:
+            hooks.append(layer.norm.register_forward_hook(
+                keep(attn if alone.endswith("attention") else mlp)))
+        elif gpt2:
             hooks.append(layer.ln_1.register_forward_hook(keep(attn)))
             hooks.append(layer.ln_2.register_forward_hook(keep(mlp)))
         elif hasattr(layer, "input_layernorm"):
@@ -1000,7 +1044,8 @@ def run(model, ids):
             for module, site in ((layer.self_attn, attn), (layer.mlp, mlp)):
                 hooks.append(module.register_forward_pre_hook(keep_input(site),
                                                               with_kwargs=True))
-        mlp = layer.mlp if hasattr(layer, "mlp") else layer.feed_forward
+        mlp = (layer.mixer if alone else layer.mlp if hasattr(layer, "mlp") else
+               layer.feed_forward)
         mlp = layer if hasattr(layer, "router") else mlp
         for router in ("gate", "router"):
             if hasattr(mlp, "e_score_correction_bias"):  # MiniMax's is not the router's own
@@ -1089,7 +1134,7 @@ def make(name, root):
         cast(cast(model, dtype), torch.float32)  # the values that are stored
         with torch.no_grad():
             tensors = stored_tensors(model, name, dtype)
-        ids = choose_ids(model, MOE_LENGTHS if moe else DENSE_LENGTHS, values,
+        ids = choose_ids(model, LENGTHS.get(name, MOE_LENGTHS if moe else DENSE_LENGTHS), values,
                          torch.Generator().manual_seed(seed))
         if ids is None:
             continue
@@ -1106,6 +1151,7 @@ def make(name, root):
     config = dict(values) | {"model_type": model_type} | (
         {"hidden_activation": "gelu_pytorch_tanh"} if gemma else
         {"activation_function": "gelu_new"} if architecture == "GPT2" else
+        {} if architecture == "NemotronH" else
         {"hidden_act": "silu"})
     quantisation = {k: config.pop(k) for k in ["quantization_config"] if k in config}
     if name in QUANTISED_INSIDE:

@@ -246,6 +246,8 @@ static void compare_residual(const struct ol_activation_file *f, int l)
     if (layout->dtype != OL_DTYPE_F32)
         return;
     for (int k = 0; k < 2; k++) {
+        if (!layout->layers[l].sites[k == 0 ? OL_SITE_LN_ATTN : OL_SITE_LN_MLP])
+            continue;
         const float *x = ol_activation_get(
             f, ol_table_of_site(k == 0 ? OL_SITE_RESIDUAL_ATTN : OL_SITE_RESIDUAL_MLP), l,
             0);
@@ -258,6 +260,17 @@ static void compare_residual(const struct ol_activation_file *f, int l)
             assert_true(fabs(other / ratio - 1) < 1e-4);
         }
     }
+}
+
+/* A layer that is a mixer or an MLP has the sites of that, and no other. */
+static void check_alone(const struct ol_activation_layer *layer)
+{
+    const bool mixes = strcmp(layer->attention, "none") != 0;
+    assert_true(mixes == layer->no_mlp);
+    assert_true(mixes == layer->sites[OL_SITE_LN_ATTN]);
+    assert_true(mixes == layer->sites[OL_SITE_RESIDUAL_ATTN]);
+    assert_true(mixes != layer->sites[OL_SITE_LN_MLP]);
+    assert_true(mixes != layer->sites[OL_SITE_RESIDUAL_MLP]);
 }
 
 static void compare(const char *model, enum ol_backend_kind backend,
@@ -274,8 +287,11 @@ static void compare(const char *model, enum ol_backend_kind backend,
     struct pooled pooled = {0};
     assert_true(layout->n_layers > 0);
     for (int l = 0; l < layout->n_layers; l++) {
-        compare_site(f, c, l, OL_SITE_LN_ATTN, &pooled);
-        compare_site(f, c, l, OL_SITE_LN_MLP, &pooled);
+        for (enum ol_site site = OL_SITE_LN_ATTN; site <= OL_SITE_LN_MLP; site++)
+            if (layout->layers[l].sites[site])
+                compare_site(f, c, l, site, &pooled);
+        if (strncmp(model, "nemotron_h", 10) == 0)
+            check_alone(&layout->layers[l]);
         /* A norm that takes the mean away leaves no such ratio. */
         if (strncmp(model, "gpt2", 4) != 0)
             compare_residual(f, l);
@@ -375,6 +391,10 @@ int main(void)
         "mixtral",
         "mixtral-fused",
         "mixtral-sliding",
+        "nemotron_h",
+        "nemotron_h-dense",
+        "nemotron_h-latent",
+        "nemotron_h-mixed",
         "olmo2",
         "olmo2-bias",
         "olmo3",
@@ -435,5 +455,9 @@ int main(void)
                  f32 ? "f32" : "bf16");
         tests[i] = (struct CMUnitTest){names[i], run_golden, NULL, NULL, &goldens[i]};
     }
+    /* A family at a time, where only that has changed. */
+    const char *only = getenv("OL_TEST_FILTER");
+    if (only != NULL && only[0] != '\0')
+        cmocka_set_test_filter(only);
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -199,4 +199,4 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
     return m->op->matmul(m->c.backend, &output, 1, err);
 }
 
-const struct ol_mixer_kind ol_mixer_attention = {true, widths, run};
+const struct ol_mixer_kind ol_mixer_attention = {true, 0, widths, run};

@@ -131,4 +131,4 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
     return m->op->matmul(m->c.backend, &output, 1, err);
 }
 
-const struct ol_mixer_kind ol_mixer_delta_net = {false, widths, run};
+const struct ol_mixer_kind ol_mixer_delta_net = {false, 0, widths, run};

@@ -291,4 +291,4 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
     return multiply(m, block->layer, heads, OL_ROLE_O, OL_ROLE_O_BIAS, block->out, err);
 }
 
-const struct ol_mixer_kind ol_mixer_latent = {true, widths, run};
+const struct ol_mixer_kind ol_mixer_latent = {true, 0, widths, run};

@@ -11,6 +11,8 @@ static const struct ol_mixer_kind *kind_of(const struct ol_spec *spec, int layer
 {
     if (spec->layers[layer].attention == OL_ATTENTION_LINEAR)
         return &ol_mixer_delta_net;
+    if (spec->layers[layer].attention == OL_ATTENTION_MAMBA)
+        return &ol_mixer_mamba;
     return ol_spec_attention(spec, layer)->kv_rank > 0 ? &ol_mixer_latent
                                                        : &ol_mixer_attention;
 }
@@ -19,7 +21,9 @@ int ol_mixer_sort(const struct ol_spec *spec, int layer)
 {
     if (spec->layers[layer].attention == OL_ATTENTION_LINEAR)
         return 0;
-    return ol_spec_attention(spec, layer) == &spec->sliding ? 1 : 2;
+    if (spec->layers[layer].attention == OL_ATTENTION_MAMBA)
+        return 1;
+    return ol_spec_attention(spec, layer) == &spec->sliding ? 2 : 3;
 }
 
 static int64_t chosen_words(int64_t longest)
@@ -36,6 +40,8 @@ struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest
         sizes.score_bytes = OL_INDEX_ROWS * longest * (int64_t)sizeof(float);
     }
     for (int l = 0; l < spec->n_layers; l++) {
+        if (!ol_spec_mixes(spec, l))
+            continue;
         bool *known = &seen[ol_mixer_sort(spec, l)];
         const struct ol_mixer_kind *kind = kind_of(spec, l);
         const struct ol_attention_spec *a = ol_spec_attention(spec, l);
@@ -45,7 +51,10 @@ struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest
         *known = true;
         kind->widths(spec, a, longest, widths);
         for (int i = 0; i < OL_MIXER_BUFFERS; i++)
-            sizes.width += widths[i];
+            if ((kind->floats >> i & 1) != 0)
+                sizes.float_bytes += widths[i] * (int64_t)sizeof(float);
+            else
+                sizes.width += widths[i];
         sizes.rope += kind->has_positions ? a->rope.rotary_dim : 0;
     }
     return sizes;
@@ -120,8 +129,10 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
     m->attention = ol_spec_attention(context->spec, context->layer);
     m->kind->widths(context->spec, m->attention, context->longest, widths);
     for (int i = 0; i < OL_MIXER_BUFFERS; i++)
-        if (widths[i] > 0 && m->op->tensor_new(b, b->dtype, context->block_rows,
-                                               widths[i], &m->buffers[i], err) != 0)
+        if (widths[i] > 0 &&
+            m->op->tensor_new(b,
+                              (m->kind->floats >> i & 1) != 0 ? OL_DTYPE_F32 : b->dtype,
+                              context->block_rows, widths[i], &m->buffers[i], err) != 0)
             goto fail;
     if (m->kind->has_positions && make_rope(m, err) != 0)
         goto fail;
@@ -133,7 +144,7 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
         goto fail;
     if (m->kind->has_positions)
         make_temperature(m);
-    if (m->kind != &ol_mixer_delta_net && make_seen(m, err) != 0)
+    if (ol_spec_attends(context->spec, context->layer) && make_seen(m, err) != 0)
         goto fail;
     return m;
 fail:

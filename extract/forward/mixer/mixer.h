@@ -1,6 +1,6 @@
 /* How the tokens of a sequence see each other in a layer, between its first norm and the
- * residual add: attention, latent attention, or a gated delta net. One kind per file,
- * each made of backend operations. */
+ * residual add: attention, latent attention, a gated delta net, or Mamba-2. One kind per
+ * file, each made of backend operations. */
 #ifndef OL_MIXER_H
 #define OL_MIXER_H
 
@@ -53,24 +53,27 @@ struct ol_mixer_block {
 
 struct ol_mixer_kind {
     bool has_positions; /* wants the rope table */
+    unsigned floats;    /* bit i: values of buffer i are not rounded */
     /* Values per row of every buffer; 0: not needed. */
     void (*widths)(const struct ol_spec *spec, const struct ol_attention_spec *attention,
                    int64_t longest, int64_t widths[OL_MIXER_BUFFERS]);
     int (*run)(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err);
 };
-extern const struct ol_mixer_kind ol_mixer_attention, ol_mixer_latent, ol_mixer_delta_net;
+extern const struct ol_mixer_kind ol_mixer_attention, ol_mixer_latent, ol_mixer_delta_net,
+    ol_mixer_mamba;
 
 /* Layers of one sort share a mixer, and its buffers: their kind and sizes are the same.
- */
-enum { OL_MIXER_SORTS = 3 };
+ * The layer has one. */
+enum { OL_MIXER_SORTS = 4 };
 int ol_mixer_sort(const struct ol_spec *spec, int layer);
 
 /* What the mixer of each sort that the model has needs for sequences of up to so many
- * rows: values per row of its buffers together, and per position of its rope table; bytes
- * per row of all blocks, and in all, of an indexer. */
+ * rows: values per row of its buffers together, bytes of those whose values are float,
+ * and values per position of its rope table; bytes per row of all blocks, and in all, of
+ * an indexer. */
 struct ol_mixer_sizes {
-    int64_t width, rope, chosen_bytes, score_bytes;
+    int64_t width, float_bytes, rope, chosen_bytes, score_bytes;
 };
 struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest);
 

@@ -30,6 +30,7 @@ extern const struct ol_family ol_family_mistral;
 extern const struct ol_family ol_family_mistral3;
 extern const struct ol_family ol_family_mistral4;
 extern const struct ol_family ol_family_mixtral;
+extern const struct ol_family ol_family_nemotron_h;
 extern const struct ol_family ol_family_olmo2;
 extern const struct ol_family ol_family_olmo3;
 extern const struct ol_family ol_family_olmoe;

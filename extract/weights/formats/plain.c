@@ -11,7 +11,7 @@ static int find_single(const struct ol_format_search *s, const struct ol_stored_
     struct ol_format_shape shape = {2, {want->n_rows, want->n_cols}};
     if (want->vector)
         shape = (struct ol_format_shape){1, {want->n_cols}};
-    else if (want->role == OL_ROLE_DELTA_CONV)
+    else if (ol_role_convolves(want->role))
         shape = (struct ol_format_shape){3, {want->n_rows, 1, want->n_cols}};
     const bool turned =
         want->spec->turned_matrices && !want->vector && ol_role_has_layer(want->role);
