@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/findings.h"
 #include "analyze/statistics.h"
 
 /* Bytes of rows that are read and looked at together: they stay in the second, the first
@@ -243,7 +244,8 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
                                   .criterion = *criterion,
                                   .pool = pool,
                                   .n_threads = ol_pool_threads(pool),
-                                  .from_summaries = from_summaries},
+                                  .from_summaries = from_summaries,
+                                  .findings = ol_findings_new()},
                      .gathered = with_needs(chosen)};
     struct ol_site_of_run *sites =
         list_sites(layout, from_summaries, &s.analysis.n_sites);
@@ -279,6 +281,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
         ol_found_clear(&s.threads[i].found);
         free(s.threads[i].rows);
     }
+    ol_findings_free(s.analysis.findings);
     free(s.threads);
     free(sites);
     return status;

@@ -15,6 +15,8 @@ struct ol_site_of_run {
     enum ol_site site;
 };
 
+struct ol_findings;
+
 struct ol_analysis {
     const struct ol_parts *parts;
     struct ol_criterion criterion;
@@ -25,6 +27,7 @@ struct ol_analysis {
     int64_t n_batches;
     void *const *states; /* by the order of ol_statistics */
     bool from_summaries; /* the sites' values are known from summaries only */
+    struct ol_findings *findings; /* findings.h */
 };
 
 enum { OL_STRETCH_POSITIONS = 64 };

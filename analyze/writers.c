@@ -280,6 +280,52 @@ static int known_peaks(struct answer *k)
     return n;
 }
 
+/* ---- what layers change ---- */
+
+/* What the dimension is at most after a layer, where it is not among the largest. */
+static double most_after(const struct answer *k, int l)
+{
+    const uint16_t *features = ol_stream_features(k->s, l, k->sequence, k->position);
+    const float *rows = ol_stream_rows(k->s, l, k->sequence, k->position);
+    return features[OL_TOP_FEATURES - 1] < k->s->d_model
+               ? fabs((double)rows[(OL_TOP_FEATURES - 1) * k->s->layers[l].width])
+               : (double)NAN;
+}
+
+/* The least that a value changed which is v on one side of a layer and at most `most` on
+ * the other. */
+static double least_change(double v, double most)
+{
+    return v > most ? v - most : 0;
+}
+
+static void take_change(struct answer *k, int l, double sign)
+{
+    struct ol_layer_change *to = &k->w->changes[l];
+    const bool follows = l > 0 && ol_stream_follows(k->s, l);
+    const double after = k->rows[l] != NULL ? (double)k->rows[l][0] : (double)NAN;
+    double before =
+        follows && k->rows[l - 1] != NULL ? (double)k->rows[l - 1][0] : (double)NAN;
+    if (isfinite(after)) {
+        to->n_values++;
+        to->values += sign * after;
+    } else {
+        to->most_of_others += most_after(k, l);
+    }
+    if (!isfinite(before))
+        before = value_before(k, l);
+    if (isfinite(before) && isfinite(after)) {
+        to->n++;
+        to->sum += sign * (after - before);
+    } else if (isfinite(before) && k->rows[l] == NULL) {
+        to->n_bounded++;
+        to->bounded -= least_change(sign * before, most_after(k, l));
+    } else if (isfinite(after) && follows && k->rows[l - 1] == NULL) {
+        to->n_bounded++;
+        to->bounded += least_change(sign * after, most_after(k, l - 1));
+    }
+}
+
 static void take_token(struct answer *k)
 {
     find_peaks(k);
@@ -303,6 +349,8 @@ static void take_token(struct answer *k)
     for (int l = 0; l < k->s->n_layers; l++)
         if (k->rows[l] != NULL)
             take_row(k, l, sign, &onset);
+    for (int l = 0; w->changes != NULL && l < k->s->n_layers; l++)
+        take_change(k, l, sign);
     if (onset.l >= 0)
         w->onsets[onset.l]++;
 }
@@ -353,11 +401,17 @@ static void list_writers(struct answer *k)
             writer.sum = cell->after;
             if (cell->after < 0)
                 append(&w->erased_by, writer, w->magnitude);
+            writer.n_tokens = cell->n_before + cell->n_after;
+            writer.sum = cell->before + cell->after;
+            if (w->changes != NULL && writer.n_tokens > 0)
+                append(&w->changes[l].writers, writer, w->magnitude);
         }
     w->unknown = w->magnitude - w->embedding - known;
     sort(&w->made_by);
     sort(&w->counteracted_by);
     sort(&w->erased_by);
+    for (int l = 0; w->changes != NULL && l < w->n_layers; l++)
+        sort(&w->changes[l].writers);
 }
 
 static void new_answer(struct answer *k)
@@ -383,6 +437,10 @@ static void new_answer(struct answer *k)
         .onsets = ol_xcalloc(n, sizeof *k->w->onsets),
         .attention = ol_xcalloc(n, sizeof *k->w->attention),
         .mlp = ol_xcalloc(n, sizeof *k->w->mlp),
+        .n_layers = (int)n,
+        .changes = k->question->event == OL_EVENT_MASSIVE
+                       ? ol_xcalloc(n, sizeof *k->w->changes)
+                       : NULL,
     };
 }
 
@@ -443,6 +501,14 @@ void ol_writers_find(const struct ol_analysis *a, const struct ol_massive *m,
         ol_pool_run(a->pool, n, answer, &q);
 }
 
+const char *ol_written_sign(const struct ol_written *w)
+{
+    return w->n_values == 0               ? NULL
+           : w->n_positive == w->n_values ? "+"
+           : w->n_positive == 0           ? "-"
+                                          : "both";
+}
+
 void ol_written_clear(struct ol_written *w)
 {
     free(w->made_by.writers);
@@ -452,6 +518,9 @@ void ol_written_clear(struct ol_written *w)
     free(w->onsets);
     free(w->attention);
     free(w->mlp);
+    for (int l = 0; w->changes != NULL && l < w->n_layers; l++)
+        free(w->changes[l].writers.writers);
+    free(w->changes);
     ol_tally_clear(&w->tokens);
     *w = (struct ol_written){0};
 }

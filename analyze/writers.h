@@ -41,6 +41,23 @@ struct ol_writer_list {
     struct ol_writer_sum *writers; /* [n], owned */
 };
 
+/* What a layer does to a dimension over the tokens of an event, along the sign of each
+ * token's last peak. */
+struct ol_layer_change {
+    int64_t n; /* tokens for which it is known, */
+    double sum;
+    /* Tokens with the dimension among their largest on one side of the layer only, and
+     * not known by its writes either: the least that it rose or fell there, as it is at
+     * most the smallest of the largest on the other side. */
+    int64_t n_bounded;
+    double bounded;
+    /* After the layer: values of the tokens where it is known, and the most that it may
+     * be on the others; NaN: without a limit. */
+    int64_t n_values;
+    double values, most_of_others;
+    struct ol_writer_list writers; /* of the layer, at any time; by falling |sum| */
+};
+
 struct ol_written {
     int feature;
     enum ol_event event;
@@ -57,7 +74,9 @@ struct ol_written {
     struct ol_writer_list erased_by;                /* after it */
     int64_t *peaks, *onsets; /* [n_layers of the stream]: tokens by layer */
     double *attention, *mlp; /* [n_layers]: mean of what is known, along the sign; NaN */
-    struct ol_tally tokens;  /* of the event, by id */
+    int n_layers;
+    struct ol_layer_change *changes; /* [n_layers], of OL_EVENT_MASSIVE; else NULL */
+    struct ol_tally tokens;          /* of the event, by id */
 };
 
 /* What is to be asked: a dimension and an event; occurrence: its place among the
@@ -74,6 +93,8 @@ void ol_writers_find(const struct ol_analysis *a, const struct ol_massive *m,
                      const struct ol_occurrences *occurrences,
                      const struct ol_question *questions, int n,
                      struct ol_written *answers);
+/* Of the peaks in the sums: "+", "-" or "both"; NULL: there is none. */
+const char *ol_written_sign(const struct ol_written *w);
 void ol_written_clear(struct ol_written *w);
 
 #endif

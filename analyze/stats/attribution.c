@@ -7,14 +7,14 @@
 
 #include "analyze/describe.h"
 #include "analyze/features.h"
-#include "analyze/writers.h"
+#include "analyze/findings.h"
 #include "common/results/attribution.h"
 
 enum {
-    MAX_MASSIVE = 32,
     MAX_OUTLIERS = 48,
     MAX_FEATURES = 64, /* in all */
-    MAX_QUESTIONS = MAX_MASSIVE + MAX_OUTLIERS + MAX_FEATURES,
+    MAX_QUESTIONS = MAX_OUTLIERS + MAX_FEATURES,
+    MAX_ENTRIES = OL_FINDINGS_TOLD + MAX_QUESTIONS,
     MAX_WRITERS = 16, /* of each list; the others are summed up */
     MAX_TOKENS = 8,
     MAX_FOLLOWED = 8, /* entries whose contributions are told layer by layer */
@@ -165,12 +165,14 @@ static void ask_all(struct choice *c, struct count *counts, int feature, int *n)
     ask(c, feature, OL_EVENT_ALL, -1);
 }
 
-static void choose(const struct gathered *g, const struct ol_massive *m, struct choice *c)
+/* But for the massive dimensions on their own tokens, n_massive of them, about which has
+ * been asked. */
+static void choose(const struct gathered *g, const struct ol_massive *m, int n_massive,
+                   struct choice *c)
 {
     const size_t d = (size_t)m->stream.d_model;
     struct count *counts = ol_xcalloc(d, sizeof *counts),
                  *sorted = ol_xcalloc(d, sizeof *sorted);
-    const int n_massive = m->n_features < MAX_MASSIVE ? m->n_features : MAX_MASSIVE;
     int n = 0;
     for (size_t f = 0; f < d; f++)
         counts[f].feature = (int)f;
@@ -178,8 +180,6 @@ static void choose(const struct gathered *g, const struct ol_massive *m, struct 
     for (size_t f = 0; f < d; f++)
         sorted[f] = counts[f];
     qsort(sorted, d, sizeof *sorted, by_count);
-    for (int i = 0; i < n_massive; i++)
-        ask(c, m->features[i].feature, OL_EVENT_MASSIVE, -1);
     for (int i = 0; i < g->n; i++)
         ask(c, g->features[i], OL_EVENT_OUTLIER, i);
     for (int i = 0; i < n_massive; i++)
@@ -230,14 +230,6 @@ static void describe_layers(const struct ol_stream *s, const int64_t *counts,
             to[list->n++] = (struct ol_layer_tokens){s->layers[l].number, counts[l]};
 }
 
-static const char *sign_of(const struct ol_written *w)
-{
-    return w->n_values == 0               ? NULL
-           : w->n_positive == w->n_values ? "+"
-           : w->n_positive == 0           ? "-"
-                                          : "both";
-}
-
 static void describe_answer(const struct ol_massive *m, const struct ol_written *w,
                             struct ol_attributed_feature *to, struct ol_arena *arena)
 {
@@ -250,7 +242,7 @@ static void describe_answer(const struct ol_massive *m, const struct ol_written 
         .at_first_token = w->at_first_token,
         .n_values = w->n_values,
         .n_unknown_values = w->n_unknown_values,
-        .sign = sign_of(w),
+        .sign = ol_written_sign(w),
         .magnitude = w->magnitude,
         .others = ol_arena_calloc(arena, 1, sizeof *to->others),
         .embedding = w->embedding,
@@ -296,13 +288,17 @@ static int by_event(const void *a, const void *b)
     return x->w->feature < y->w->feature ? -1 : x->w->feature > y->w->feature;
 }
 
-static void describe(const struct ol_massive *m, const struct ol_written *answers, int n,
-                     struct ol_attribution *to, struct ol_arena *arena)
+static void add_entries(const struct ol_massive *m, const struct ol_written *answers,
+                        int n, struct entry *entries)
 {
-    struct entry entries[MAX_QUESTIONS] = {{NULL, 0}};
     for (int i = 0; i < n; i++)
         entries[i] =
             (struct entry){&answers[i], ol_massive_maximum(m, answers[i].feature, NULL)};
+}
+
+static void describe(const struct ol_massive *m, struct entry *entries, int n,
+                     struct ol_attribution *to, struct ol_arena *arena)
+{
     qsort(entries, (size_t)n, sizeof *entries, by_event);
     struct ol_attributed_feature *features =
         ol_list_new(&to->features, n, sizeof *features, arena);
@@ -320,17 +316,22 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
                     struct ol_arena *arena)
 {
     const struct gathered *g = state;
-    struct ol_massive m;
+    const struct ol_massive *m = ol_findings_massive(a);
+    if (m == NULL)
+        return false;
     struct choice c = {0};
     struct ol_written answers[MAX_QUESTIONS];
-    if (!ol_massive_find(a->parts, &ol_massive_default, &m))
-        return false;
-    choose(g, &m, &c);
-    ol_writers_find(a, &m, &g->occurrences, c.questions, c.n, answers);
-    describe(&m, answers, c.n, block, arena);
+    struct entry entries[MAX_ENTRIES] = {{NULL, 0}};
+    int n_massive;
+    const struct ol_written *massive = ol_findings_written(a, &n_massive);
+    n_massive = n_massive < OL_FINDINGS_TOLD ? n_massive : OL_FINDINGS_TOLD;
+    choose(g, m, n_massive, &c);
+    ol_writers_find(a, m, &g->occurrences, c.questions, c.n, answers);
+    add_entries(m, massive, n_massive, entries);
+    add_entries(m, answers, c.n, entries + n_massive);
+    describe(m, entries, n_massive + c.n, block, arena);
     for (int i = 0; i < c.n; i++)
         ol_written_clear(&answers[i]);
-    ol_massive_clear(&m);
     return true;
 }
 

@@ -5,13 +5,10 @@
 
 #include "analyze/describe.h"
 #include "analyze/features.h"
+#include "analyze/findings.h"
 #include "analyze/outlying.h"
 #include "analyze/units.h"
-#include "analyze/writers.h"
 #include "common/results/links.h"
-
-/* Massive features whose writers are looked for: the largest. */
-enum { MAX_WRITTEN = 32 };
 
 /* What a massive dimension is behind the norms, on its own tokens. */
 struct normed {
@@ -25,36 +22,26 @@ struct normed {
 
 struct links {
     const struct ol_analysis *a;
-    struct ol_massive massive;
+    const struct ol_massive *massive;
     bool has_features;
     struct ol_features features;
     struct ol_units units;
     struct ol_super_experts super;
     int n_written;
-    struct ol_written written[MAX_WRITTEN]; /* of the first massive features */
+    const struct ol_written *written; /* [n_written]: of the first massive features */
 };
-
-static void find_writers(struct links *k)
-{
-    struct ol_question questions[MAX_WRITTEN];
-    for (; k->n_written < k->massive.n_features && k->n_written < MAX_WRITTEN;
-         k->n_written++)
-        questions[k->n_written] = (struct ol_question){
-            k->massive.features[k->n_written].feature, OL_EVENT_MASSIVE, -1};
-    ol_writers_find(k->a, &k->massive, NULL, questions, k->n_written, k->written);
-}
 
 /* ---- behind the norms ---- */
 
 static bool has_massive(const struct links *k, int64_t sequence, int64_t position,
                         int feature)
 {
-    for (int l = 0; l < k->massive.stream.n_layers; l++) {
+    for (int l = 0; l < k->massive->stream.n_layers; l++) {
         const float *row =
-            k->massive.layers[l].n_values > 0
-                ? ol_stream_row(&k->massive.stream, l, sequence, position, feature)
+            k->massive->layers[l].n_values > 0
+                ? ol_stream_row(&k->massive->stream, l, sequence, position, feature)
                 : NULL;
-        if (row != NULL && ol_massive_is(&k->massive, l, fabs((double)row[0])))
+        if (row != NULL && ol_massive_is(k->massive, l, fabs((double)row[0])))
             return true;
     }
     return false;
@@ -205,7 +192,7 @@ static enum ol_maybe yes_or_no(bool yes)
 static void describe_link(const struct links *k, int i, struct ol_link *to,
                           struct ol_arena *arena)
 {
-    const struct ol_massive_feature *f = &k->massive.features[i];
+    const struct ol_massive_feature *f = &k->massive->features[i];
     *to = (struct ol_link){
         .feature = f->feature, .max_magnitude = f->max, .onset_layer = f->first_layer};
     describe_normed(k, to, arena);
@@ -226,20 +213,20 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
     (void)state;
     struct links *k = ol_xcalloc(1, sizeof *k);
     k->a = a;
-    const bool known = ol_massive_find(a->parts, &ol_massive_default, &k->massive);
+    k->massive = ol_findings_massive(a);
+    const bool known = k->massive != NULL;
     if (known) {
         struct ol_link *links =
-            ol_list_new(block, k->massive.n_features, sizeof *links, arena);
+            ol_list_new(block, k->massive->n_features, sizeof *links, arena);
         k->has_features = ol_features_find(a, &k->features);
         ol_units_read(a->parts, &k->units);
         ol_units_super(a->parts, &k->units, &ol_super_default, &k->super);
-        find_writers(k);
-        for (int i = 0; i < k->massive.n_features; i++)
+        k->written = ol_findings_written(a, &k->n_written);
+        if (k->n_written > OL_FINDINGS_TOLD)
+            k->n_written = OL_FINDINGS_TOLD;
+        for (int i = 0; i < k->massive->n_features; i++)
             describe_link(k, i, &links[i], arena);
-        ol_massive_clear(&k->massive);
     }
-    for (int i = 0; i < k->n_written; i++)
-        ol_written_clear(&k->written[i]);
     ol_features_clear(&k->features);
     ol_units_super_clear(&k->super);
     ol_units_clear(&k->units);

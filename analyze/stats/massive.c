@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "analyze/describe.h"
-#include "analyze/statistics.h"
+#include "analyze/findings.h"
 #include "common/results/massive.h"
 
 enum { MAX_TOKENS = 20, MAX_TOKENS_OF_NEAR = 8 };
@@ -132,11 +132,10 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
                     struct ol_arena *arena)
 {
     (void)state;
-    struct ol_massive m;
-    if (!ol_massive_find(a->parts, &ol_massive_default, &m))
+    const struct ol_massive *m = ol_findings_massive(a);
+    if (m == NULL)
         return false;
-    describe(a->parts, &m, block, arena);
-    ol_massive_clear(&m);
+    describe(a->parts, m, block, arena);
     return true;
 }
 

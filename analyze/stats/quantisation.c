@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "analyze/down_inputs.h"
-#include "analyze/massive.h"
+#include "analyze/findings.h"
 #include "analyze/quantise.h"
 #include "analyze/sample.h"
 #include "common/magnitude.h"
@@ -57,14 +57,13 @@ static void free_marks(uint8_t **marks, int64_t n)
 static void find_marks(struct quantisation *q)
 {
     const struct ol_parts *parts = q->a->parts;
-    struct ol_massive massive;
-    if (!ol_massive_find(parts, &ol_massive_default, &massive))
+    const struct ol_massive *massive = ol_findings_massive(q->a);
+    if (massive == NULL)
         return;
     uint8_t **marks = ol_xcalloc((size_t)parts->n_sequences, sizeof *marks);
     for (int64_t s = 0; s < parts->n_sequences; s++)
         marks[s] = ol_xcalloc((size_t)parts->lengths[s], 1);
-    ol_massive_mark(&massive, marks);
-    ol_massive_clear(&massive);
+    ol_massive_mark(massive, marks);
     for (int64_t s = 0; s < parts->n_sequences; s++)
         for (int64_t p = 0; p < parts->lengths[s]; p++)
             q->n_kept += marks[s][p];

@@ -10,7 +10,7 @@
 #include "analyze/describe.h"
 #include "analyze/features.h"
 #include "analyze/outlying.h"
-#include "analyze/massive.h"
+#include "analyze/findings.h"
 #include "common/results/tokens.h"
 
 enum {
@@ -190,19 +190,18 @@ static struct ol_token_counts *without_first(const struct ol_analysis *a,
 static struct ol_token_counts *without_massive(const struct ol_analysis *a,
                                                struct ol_arena *arena)
 {
-    struct ol_massive m;
-    if (!ol_massive_find(a->parts, &ol_massive_default, &m))
+    const struct ol_massive *m = ol_findings_massive(a);
+    if (m == NULL)
         return NULL;
     uint8_t **marks = new_marks(a->parts);
     int64_t n = 0;
-    ol_massive_mark(&m, marks);
+    ol_massive_mark(m, marks);
     for (int64_t s = 0; s < a->parts->n_sequences; s++)
         for (int64_t p = 0; p < a->parts->lengths[s]; p++)
             n += marks[s][p];
     struct ol_token_counts *counts =
         counts_without(a, (const uint8_t *const *)marks, n, arena);
     free_marks(a->parts, marks);
-    ol_massive_clear(&m);
     return counts;
 }
 
