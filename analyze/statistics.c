@@ -28,7 +28,9 @@
     S(generators)          \
     S(fp4)                 \
     S(choices)             \
-    S(attention_sinks)
+    S(attention_sinks)     \
+    S(residual_sinks)      \
+    S(steps)
 
 #define DECLARE(name) extern const struct ol_statistic ol_##name##_statistic;
 STATISTICS(DECLARE)

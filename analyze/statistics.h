@@ -25,8 +25,8 @@ struct ol_analysis {
     struct ol_pool *pool;
     int n_threads; /* of the pool */
     int64_t n_batches;
-    void *const *states; /* by the order of ol_statistics */
-    bool from_summaries; /* the sites' values are known from summaries only */
+    void *const *states;          /* by the order of ol_statistics */
+    bool from_summaries;          /* the sites' values are known from summaries only */
     struct ol_findings *findings; /* findings.h */
 };
 

@@ -12,6 +12,7 @@
     S(massive)             \
     S(super_experts)       \
     S(attribution)         \
+    S(steps)               \
     S(positions)           \
     S(tokens)              \
     S(sweep)               \
@@ -23,7 +24,8 @@
     S(co_activation)       \
     S(generators)          \
     S(fp4)                 \
-    S(attention_sinks)
+    S(attention_sinks)     \
+    S(residual_sinks)
 
 #define DECLARE(name) extern const struct ol_section ol_##name##_section;
 SECTIONS(DECLARE)

@@ -21,8 +21,10 @@
 #include "common/results/position_map.h"
 #include "common/results/positions.h"
 #include "common/results/quantisation.h"
+#include "common/results/residual_sinks.h"
 #include "common/results/router.h"
 #include "common/results/sites.h"
+#include "common/results/steps.h"
 #include "common/results/super_experts.h"
 #include "common/results/sweep.h"
 #include "common/results/tokens.h"
@@ -52,6 +54,8 @@
     F(OBJECT(ol_choices), choices, OL_NULL | OL_OLD, "")                         \
     F(OBJECT(ol_fp4_block), fp4, OL_NULL | OL_OLD, "")                           \
     F(OBJECT(ol_attention_sinks), attention_sinks, OL_NULL | OL_OLD, "")         \
+    F(OBJECT(ol_residual_sinks), residual_sinks, OL_NULL | OL_OLD, "")           \
+    F(OBJECT(ol_steps), steps, OL_NULL | OL_OLD, "")                             \
     F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
     F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")

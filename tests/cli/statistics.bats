@@ -158,6 +158,60 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     sinks check none.json none.h5
 }
 
+@test "residual sinks and steps of massive dimensions, from tables, tensors and planted" {
+    cd "$BATS_TEST_TMPDIR"
+    sinks() { "$PYTHON" "$TESTS/oracle/residual_sinks.py" "$@"; }
+    steps() { "$PYTHON" "$TESTS/oracle/steps.py" "$@"; }
+    both() { # RESULTS RUN...
+        sinks check "$@"
+        steps check "$@" --tables
+    }
+    STATISTICS="--statistics residual_sinks,steps"
+    for model in qwen2_moe llama; do
+        extract $model "$GOLDEN/$model/ids.txt" run.h5 $SITES --precision f32 --store f32
+        "$ANALYZE" $STATISTICS run.h5 -o run.json
+        both run.json run.h5
+        steps check run.json run.h5
+    done
+    head -n 1 "$GOLDEN/qwen2_moe/ids.txt" > a.txt
+    tail -n +2 "$GOLDEN/qwen2_moe/ids.txt" > b.txt
+    extract qwen2_moe a.txt a.h5
+    extract qwen2_moe b.txt b.h5
+    "$ANALYZE" $STATISTICS a.h5 b.h5 --threads 3 -o run.json
+    both run.json a.h5 b.h5
+    # One token, which is a first one; one layer; nothing recorded.
+    echo 5 > one.txt
+    extract qwen2_moe one.txt token.h5
+    extract deepseek_v3 "$GOLDEN/deepseek_v3/ids.txt" layer.h5 --layers 1
+    extract qwen3 "$GOLDEN/qwen3/ids.txt" none.h5 --no-summaries
+    for run in token layer none; do
+        "$ANALYZE" $STATISTICS $run.h5 -o $run.json
+        both $run.json $run.h5
+    done
+    "$REPORT" token.json | tr -s '\n ' ' ' | grep -q 'nothing tells the two apart'
+    extract qwen3_next "$GOLDEN/qwen3_next/ids.txt" plain.h5 --store none --threshold 6
+    for kind in known many zero nan; do
+        cp plain.h5 run.h5
+        "$PYTHON" "$TESTS/oracle/plant_statistics.py" plant $kind run.h5
+        "$ANALYZE" $STATISTICS run.h5 -o run.json
+        both run.json run.h5
+    done
+    cp plain.h5 run.h5
+    sinks plant run.h5
+    "$ANALYZE" $STATISTICS run.h5 -o run.json
+    both run.json run.h5
+    sinks known run.json
+    "$REPORT" run.json | tr -s '\n ' ' ' > report.txt
+    grep -q 'Dimension 6 is a residual sink after layer 1, where it is .* (of first ones on 0.0 %)' report.txt
+    cp plain.h5 run.h5
+    steps plant run.h5
+    "$ANALYZE" $STATISTICS run.h5 -o run.json
+    both run.json run.h5
+    steps known run.json run.h5
+    "$REPORT" run.json | tr -s '\n ' ' ' > report.txt
+    grep -q 'Dimension 7, +, on 2 tokens: rises at layer 1 .*; falls at layer 3 by at least .* shared expert .*, behind the last layer' report.txt
+}
+
 @test "what goes into down projections, from the file and from the weights" {
     cd "$BATS_TEST_TMPDIR"
     generators() { "$PYTHON" "$TESTS/oracle/generators.py" "$@"; }

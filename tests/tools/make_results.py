@@ -426,6 +426,32 @@ class Maker:
                 "sink_heads": 0.5 if layers else None, "n_keys": len(keys), "layers": layers, "keys": keys,
                 "tokens": [{"token_id": 100 + i, "piece": self.piece(i), "n_tokens": 8 - i} for i in range(4)] if keys else []}
 
+    def residual_sinks(self):
+        layers = lambda i: [{"layer": l, "share": None if i == 2 else self.level(l) * (0.9 if i % 2 == 0 else 0.01), "share_at_most": None if i == 2 else self.level(l),
+                             "first_share": 1.0, "mean": None if i == 3 else -70.5, "rms": 71.0, "ratio": 40.0, "n_massive": 8 if i else 0} for l in self.layers]
+        kind = lambda i: ("sink", "massive", "both")[i % 3]
+        features = [{"feature": d, "kind": kind(i), "n_layers": 0 if i % 3 == 1 else 3, "first_layer": None if i % 3 == 1 else 0, "last_layer": None if i % 3 == 1 else self.layers[-1],
+                     "layer": self.layers[0], "ratio": 41.5, "mean": -70.5, "share": 0.998, "first_share": 0.25, "massive_tokens": 8 if i % 3 else 0,
+                     "max_magnitude": None if i == 4 else 9000 / (i + 1), "layers": layers(i)} for i, d in enumerate(self.dims[:6])]
+        n = self.a.tokens * self.a.sequences
+        return {"min_ratio": 10.0, "min_share": 0.5, "n_first": self.a.sequences, "n_others": n - self.a.sequences, "n_sinks": sum(f["n_layers"] > 0 for f in features),
+                "n_massive": sum(f["kind"] != "sink" for f in features), "n_both": sum(f["kind"] == "both" for f in features), "features": features}
+
+    def steps(self):
+        first, last = self.layers[0], self.layers[-1]
+        def step(layer, direction, sum_, bounded):
+            by = [{"layer": layer, **dict(zip(("kind", "expert"), ("mlp", None) if self.dense else ("expert", 0))), "n_tokens": 8, "sum": sum_, "share": sum_ / 8e4}]
+            unit = {"layer": layer, "kind": "attention", "expert": None, "output": sum_, "sequence": 0, "position": 0, "token_id": 7, "piece": self.piece(0)}
+            return {"layer": layer, "direction": direction, "sum": sum_, "share": sum_ / 8e4, "n_tokens": 0 if bounded else 8, "n_bounded": 8 if bounded else 0,
+                    "by": [] if bounded else by, "units": [unit] if bounded == 1 else [], "unknown": sum_ if bounded else 0.0}
+        life = [{"layer": l, "value": None if l == last else 9000.0 if l != first else 12.0, "n_known": 0 if l == last else 8, "most_of_others": 40.0 if l == last else None,
+                 "change": 100.0, "n_changed": 8} for l in self.layers]
+        features = [{"feature": d, "sign": "+-"[i % 2], "max_magnitude": None if i == 2 else 9000 / (i + 1), "n_tokens": 8, "at_first_token": 8, "n_values": 8, "magnitude": 8e4,
+                     "first_layer": first, "last_layer": max(first, last - 1), "up_layer": None if i == 3 else first, "down_layer": None if i == 3 else last,
+                     "left": None if i % 2 else 0.04, "left_at_most": None if i == 3 else 0.05,
+                     "steps": [] if i == 3 else [step(first, "up", 7e4, 0), step(last, "down", -6e4, i)], "layers": life} for i, d in enumerate(self.dims[:4])]
+        return {"min_share": 0.1, "n_features": len(features), "features": features}
+
     def results(self):
         a = self.a
         int8 = self.llm_int8()
@@ -469,13 +495,14 @@ class Maker:
         out["fp4"] = self.fp4()
         out["choices"] = self.choices()
         out["attention_sinks"] = self.attention_sinks()
+        out["residual_sinks"], out["steps"] = self.residual_sinks(), self.steps()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
           "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4", "choices",
-          "attention_sinks")
+          "attention_sinks", "residual_sinks", "steps")
 
 
 def main():
