@@ -218,8 +218,20 @@ static void store(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows, int64
     }
 }
 
-/* Rows that are multiplied together, at a distance that does not make them meet in the
- * same lines of the first cache, as that of a power of two would. */
+/* Whether rows of a are multiplied where they are: they end with a pair, and so many do
+ * not meet in a set of the first cache, as those at a distance of a power of two do. */
+static bool reads_in_place(const struct ol_gemm_bf16 *g)
+{
+    enum { SETS = 64, MOST_IN_A_SET = 4 };
+    int in_set[SETS] = {0}, most = 0;
+    for (int64_t i = 0; i < ROWS; i++) {
+        const int there = ++in_set[i * g->lda / LINE % SETS];
+        most = there > most ? there : most;
+    }
+    return g->k % 2 == 0 && most <= MOST_IN_A_SET;
+}
+
+/* Rows that are multiplied together, at a distance at which they do not meet. */
 static void copy_rows(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows,
                       uint16_t *a, int64_t lda)
 {
@@ -234,7 +246,9 @@ static void copy_rows(const struct ol_gemm_bf16 *g, int64_t row, int64_t rows,
 static void run_columns(const struct ol_gemm_bf16 *g, uint16_t *a, int64_t first,
                         int64_t n, uint16_t *packed)
 {
-    const int64_t panels = (n + COLS - 1) / COLS, lda = stride(g->k);
+    const int64_t panels = (n + COLS - 1) / COLS;
+    const bool in_place = reads_in_place(g);
+    const int64_t lda = in_place ? g->lda : stride(g->k);
     float out[ROWS][COLS];
     for (int64_t i = 0; i < panels; i++)
         (g->b_plain ? pack_plain : pack)(g, first + i * COLS, packed + i * panel(g->k));
@@ -242,9 +256,11 @@ static void run_columns(const struct ol_gemm_bf16 *g, uint16_t *a, int64_t first
     const int64_t blocks = (g->m + ROWS - 1) / ROWS;
     for (int64_t i = 0, row = 0, rows; i < blocks; i++, row += rows) {
         rows = (g->m - row) / (blocks - i);
-        copy_rows(g, row, rows, a, lda);
+        const uint16_t *from = in_place ? g->a + row * lda : a;
+        if (!in_place)
+            copy_rows(g, row, rows, a, lda);
         for (int64_t p = 0; p < panels; p++) {
-            multiply_rows(a, lda, g->k, packed + p * panel(g->k), rows, out);
+            multiply_rows(from, lda, g->k, packed + p * panel(g->k), rows, out);
             store(g, row, rows, first + p * COLS, out);
         }
     }

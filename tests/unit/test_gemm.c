@@ -95,10 +95,11 @@ static void products_are_right(void **state)
 {
     (void)state;
     static const struct shape shapes[] = {
-        {1, 1, 1},    {5, 3, 0},
-        {0, 4, 7},    {6, 16, 8},
-        {7, 33, 257}, {13, 31, 300},
-        {2, 261, 40}, {OL_GEMM_ROWS + 5, OL_GEMM_COLUMNS + 9, 2 * OL_GEMM_DEPTH + 1},
+        {1, 1, 1},      {5, 3, 0},
+        {0, 4, 7},      {6, 16, 8},
+        {7, 33, 257},   {13, 31, 300},
+        {2, 261, 40},   {OL_GEMM_ROWS + 5, OL_GEMM_COLUMNS + 9, 2 * OL_GEMM_DEPTH + 1},
+        {17, 35, 2046}, /* rows that would meet in the first cache */
     };
     static const float betas[] = {0, 1, 0.5F};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
