@@ -95,7 +95,7 @@ struct ol_backend_operations {
     /* Normalise each row of x [n, d] by kind and eps with weight [d], or without one when
      * its data is NULL; out [n, d] (may be x). The mean of squares is over the row, in
      * float or double. weight is rounded to the activation type first (as loading a model
-     * in bf16 does). */
+     * in bf16 does), but of STORED. */
     int (*norm)(struct ol_backend *b, enum ol_norm_kind kind, double eps,
                 struct ol_tensor x, struct ol_weight weight, struct ol_tensor out,
                 struct ol_error *err);
@@ -135,11 +135,24 @@ struct ol_backend_operations {
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);
 
-    /* Query t sees the top_k keys s <= t with the largest scores, the first of equal
-     * ones; score = sum over heads h of weights[t][h] / sqrt(n_heads) * max(q[t][h] .
-     * k[s] / sqrt(head_dim), 0), in float. */
+    /* Query t sees the top_k keys s < (t + 1) / rate (rounded down: of rate 1 those s <=
+     * t) with the largest scores, the first of equal ones; score = sum over heads h of
+     * weights[t][h] / sqrt(n_heads) * max(q[t][h] . k[s] / sqrt(head_dim), 0), in float.
+     */
     int (*index)(struct ol_backend *b, const struct ol_index_args *args,
                  struct ol_error *err);
+
+    /* out[e] = round(sum over places i of round(p_i * value_i)), p = round(softmax over i
+     * of gate_i + bias_i) of every channel by itself, in float. */
+    int (*compress)(struct ol_backend *b, const struct ol_compress_args *args,
+                    struct ol_error *err);
+
+    /* out = softmax(q k^T * scale) k over the keys and entries that a query sees, in
+     * float, rounded once; a sink is one more score, of a key whose value is zero.
+     * Memory: what the queries see that are computed at a time. */
+    int (*compressed_attention)(struct ol_backend *b,
+                                const struct ol_compressed_attention_args *args,
+                                struct ol_error *err);
 
     /* Copy `width` values of each of the n pieces of `from` to the pieces of `to`; a step
      * of 0 in `from` repeats its piece. Both have the same rows and type. */
@@ -192,16 +205,36 @@ struct ol_backend_operations {
     int (*add)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                struct ol_error *err);
 
+    /* ---- a residual stream of several streams ---- */
+
+    /* out = round(sum over streams j of pre_j X_j), X streams [rows, n d], out [rows, d];
+     * and mixing [rows, n + n n] float (data NULL: not asked for) = post, then exchange.
+     * With f = fn X / sqrt(mean(X^2) + norm_eps): pre = sigmoid(scale_0 f + base) + eps
+     * of the first n, post = 2 sigmoid(scale_1 f + base) of the next; exchange, of the
+     * last n x n: softmax of the rows of scale_2 f + base, + eps, then columns divided by
+     * their sums + eps, and n_iterations - 1 times rows and columns. In float. */
+    int (*collapse)(struct ol_backend *b, const struct ol_connection *c,
+                    struct ol_tensor streams, struct ol_tensor out,
+                    struct ol_tensor mixing, struct ol_error *err);
+
+    /* X_j = round(round(post_j y) + round(sum over i of exchange_ij X_i)) with post,
+     * exchange and y rounded first, and mean [rows, d] = round(sum over j of X_j / n). y
+     * [rows, d] activation, or float. */
+    int (*expand)(struct ol_backend *b, struct ol_tensor streams, struct ol_tensor y,
+                  struct ol_tensor mixing, struct ol_tensor mean, struct ol_error *err);
+
     /* ---- experts ---- */
 
     /* Choose experts. logits = round(x weight^T + bias), not rounded with float_logits;
-     * scores = their softmax or sigmoid, in float or better. Experts are ranked by their
-     * score plus correction, without one (data NULL) by their logit, which ties less, but
-     * of a softmax whose groups are ranked by sums by their score; within the groups that
-     * stay in; per token the top_k are chosen, ties to the lower expert, slots by falling
-     * rank. Their weights are the scores, divided by the sum of those chosen when
-     * `renormalize`, times scale; not rounded to bf16 unless `scales_input`. x [n, d];
-     * weight [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host float.
+     * scores = their softmax, sigmoid or sqrt(ln(1 + e^logit)), in float or better.
+     * Experts are ranked by their score plus correction, without one (data NULL) by their
+     * logit, which ties less, but of a softmax whose groups are ranked by sums by their
+     * score; within the groups that stay in; per token the top_k are chosen, ties to the
+     * lower expert, slots by falling rank. Their weights are the scores, divided by the
+     * sum of those chosen when `renormalize`, times scale; not rounded to bf16 unless
+     * `scales_input`. Where the choice is `given`, ids hold it before, in any order. x
+     * [n, d]; weight [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host
+     * float.
      */
     int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
@@ -218,8 +251,8 @@ struct ol_backend_operations {
                   const float *scales, struct ol_tensor out, struct ol_error *err);
 
     /* gate = function(gate, up), both [n, d_ff] activation, in place. SILU:
-     * round(round(silu(gate)) * up), GELU_TANH likewise; alone, up is 1 and not read.
-     * RELU2: round(max(gate, 0)^2).
+     * round(round(silu(gate)) * up), of clamped values where there is a limit; GELU_TANH
+     * likewise without one; alone, up is 1 and not read. RELU2: round(max(gate, 0)^2).
      * CLAMPED: round(round(up + 1) * round(gate * round(sigmoid(round(alpha * gate))))),
      * of the clamped values. */
     int (*glu)(struct ol_backend *b, const struct ol_glu_spec *glu, struct ol_tensor gate,

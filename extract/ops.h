@@ -24,6 +24,7 @@ enum ol_norm_kind {
     OL_NORM_RMS,        /* round(w * round(x * r)): Llama and most others */
     OL_NORM_RMS_ONCE,   /* round(w * x * r): gpt-oss */
     OL_NORM_RMS_OFFSET, /* round((1 + w) * x * r): Qwen3-Next */
+    OL_NORM_RMS_STORED, /* as ONCE, with w as it is stored: DeepSeek-V4 */
     OL_NORM_LAYER,      /* no RMS: the operation layer_norm: GPT-2 */
 };
 
@@ -76,6 +77,7 @@ struct ol_mamba_spec {
 enum ol_router_score {
     OL_ROUTER_SOFTMAX, /* over all experts */
     OL_ROUTER_SIGMOID,
+    OL_ROUTER_SQRT_SOFTPLUS,
 };
 
 struct ol_router_spec {
@@ -89,6 +91,7 @@ struct ol_router_spec {
     int n_group, topk_group, group_best;
     double scale;      /* of the weights, last */
     bool scales_input; /* weights, rounded, multiply the experts' input, not the output */
+    bool given; /* who is chosen is known, distinct: of these alone slots are ranked */
 };
 
 enum ol_activation_function {
@@ -101,8 +104,9 @@ enum ol_activation_function {
 
 struct ol_glu_spec {
     enum ol_activation_function function;
-    bool alone;          /* of no up: SILU, GELU_TANH, RELU2 */
-    double alpha, limit; /* CLAMPED */
+    bool alone;   /* of no up: SILU, GELU_TANH, RELU2 */
+    double alpha; /* CLAMPED */
+    double limit; /* CLAMPED; SILU: 0: none, else as CLAMPED, gate and up are clamped */
 };
 
 enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
@@ -111,7 +115,7 @@ enum ol_gate_function { OL_GATE_SIGMOID, OL_GATE_SILU };
  * logits are not what sums of their softmax are. */
 static inline bool ol_router_scores(const struct ol_router_spec *r, bool corrected)
 {
-    return r->score == OL_ROUTER_SIGMOID || corrected ||
+    return r->score != OL_ROUTER_SOFTMAX || corrected ||
            (r->n_group > 1 && r->group_best > 1);
 }
 
@@ -152,7 +156,9 @@ enum { OL_PRODUCT_ROWS = 2048 };
 
 /* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
  * out [m, n] activation. The weight is rounded to the activation type first, as loading a
- * model does. Accumulates in float; the bias is added before the one rounding. */
+ * model does. Accumulates in float; the bias is added before the one rounding.
+ * x may have g k columns instead: then the weight's rows are g equal parts, each of which
+ * multiplies its own k columns. */
 struct ol_matmul {
     struct ol_tensor x;
     struct ol_weight weight, bias;
@@ -182,14 +188,51 @@ struct ol_attention_args {
     struct ol_tensor chosen;
 };
 
-/* An indexer of ONE sequence of n rows: which keys a query sees. */
+/* An indexer of ONE sequence of n rows: which keys a query sees, of those that come with
+ * the rows, or of entries that stand for `rate` of these each (compress): 1: of keys. */
 enum { OL_INDEX_ROWS = 256 };
 struct ol_index_args {
-    int n_heads, head_dim, top_k;
-    struct ol_tensor q, k;    /* [n, n_heads * head_dim], [n, head_dim] */
+    int n_heads, head_dim, top_k, rate;
+    struct ol_tensor q, k;    /* [n, n_heads * head_dim], [n / rate, head_dim] */
     struct ol_tensor weights; /* [n, n_heads] */
     struct ol_tensor scores;  /* room, [OL_INDEX_ROWS, n or more] float */
     struct ol_tensor chosen;  /* filled in: as attention takes it */
+};
+
+/* Entries of ONE sequence of n rows that stand for `rate` rows each: as many as there are
+ * whole ones. Where they overlap, values and gates have two parts of d columns: an entry
+ * is made of its own rows' second part and the first part of the `rate` rows before. */
+struct ol_compress_args {
+    int rate;
+    bool overlaps;
+    struct ol_weight bias;          /* [rate, width], as it is stored */
+    struct ol_tensor values, gates; /* [n, width]: d, or 2 d where entries overlap */
+    struct ol_tensor out;           /* [n / rate, d] */
+};
+
+/* Attention of ONE sequence of n rows whose heads share keys, which are values too. */
+struct ol_compressed_attention_args {
+    int n_heads, head_dim;
+    double scale;
+    int window;              /* query i sees keys i - window + 1 .. i, */
+    int rate;                /* and entries e < (i + 1) / rate; 0: there are none */
+    struct ol_weight sinks;  /* [n_heads], as they are stored */
+    struct ol_tensor chosen; /* as attention takes it, of entries; or data NULL: all */
+    struct ol_tensor q, keys, entries; /* [n, n_heads * head_dim], [n, head_dim],
+                                          [n / rate, head_dim] */
+    struct ol_tensor out;              /* [n, n_heads * head_dim] */
+    struct ol_tensor to_sink; /* float [n, n_heads], the sink's share; or data NULL */
+};
+
+/* Of a residual stream that is n streams of d values per row (hyper-connections, arXiv
+ * 2409.19606): what a row's weights are made of. */
+enum { OL_MAX_STREAMS = 8 };
+struct ol_connection {
+    int n_streams, n_iterations; /* of Sinkhorn's normalisation, at least 1 */
+    double norm_eps, eps;
+    /* [n (2 + n), n d], [n (2 + n)], [3]; of a collapse alone: [n, n d], [n], [1]. As
+     * they are stored. */
+    struct ol_weight fn, base, scale;
 };
 
 /* `n` pieces of every row of t: piece i begins at column first + i * step. */

@@ -97,6 +97,11 @@ int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor out, struct ol_error *err);
 int ol_cpu_index(struct ol_backend *b, const struct ol_index_args *args,
                  struct ol_error *err);
+int ol_cpu_compress(struct ol_backend *b, const struct ol_compress_args *args,
+                    struct ol_error *err);
+int ol_cpu_compressed_attention(struct ol_backend *b,
+                                const struct ol_compressed_attention_args *args,
+                                struct ol_error *err);
 int ol_cpu_copy_columns(struct ol_backend *b, struct ol_columns from,
                         struct ol_columns to, int64_t width, int n, struct ol_error *err);
 int ol_cpu_scale_rows(struct ol_backend *b, struct ol_tensor x, const float *scales,
@@ -118,6 +123,11 @@ int ol_cpu_gate_means(struct ol_backend *b, struct ol_tensor gate, struct ol_ten
                       struct ol_error *err);
 int ol_cpu_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                struct ol_error *err);
+int ol_cpu_collapse(struct ol_backend *b, const struct ol_connection *c,
+                    struct ol_tensor streams, struct ol_tensor out,
+                    struct ol_tensor mixing, struct ol_error *err);
+int ol_cpu_expand(struct ol_backend *b, struct ol_tensor streams, struct ol_tensor y,
+                  struct ol_tensor mixing, struct ol_tensor mean, struct ol_error *err);
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                  struct ol_weight correction, uint16_t *ids, float *weights,

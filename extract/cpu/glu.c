@@ -12,6 +12,19 @@ struct job {
     struct ol_tensor gate, up;
 };
 
+static float clamp(float x, float low, float high)
+{
+    return x < low ? low : x > high ? high : x; /* NaN stays */
+}
+
+static void clamp_both(float limit, float *gate, float *up, int64_t n)
+{
+    for (int64_t c = 0; limit > 0 && c < n; c++) {
+        gate[c] = clamp(gate[c], -INFINITY, limit);
+        up[c] = clamp(up[c], -limit, limit);
+    }
+}
+
 static void silu(float *gate, const float *up, int64_t n, enum ol_dtype dtype)
 {
     if (dtype == OL_DTYPE_BF16)
@@ -36,11 +49,6 @@ static void relu2(float *gate, int64_t n)
 {
     for (int64_t c = 0; c < n; c++)
         gate[c] = gate[c] < 0 ? 0 : gate[c] * gate[c]; /* NaN stays */
-}
-
-static float clamp(float x, float low, float high)
-{
-    return x < low ? low : x > high ? high : x; /* NaN stays */
 }
 
 static void clamped(const struct ol_glu_spec *glu, float *gate, const float *up,
@@ -78,6 +86,7 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
             relu2(gate, n);
             break;
         case OL_GLU_SILU:
+            clamp_both((float)j->glu->limit, gate, up, n);
             silu(gate, up, n, j->gate.dtype);
             break;
         }

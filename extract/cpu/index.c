@@ -1,7 +1,7 @@
 /* index: of every query the top_k keys with the largest scores
  *
  *     score[t][s] = sum over heads of weights[t][h] / sqrt(heads) *
- *                   max(q[t][h] . k[s] / sqrt(head_dim), 0)          s <= t
+ *                   max(q[t][h] . k[s] / sqrt(head_dim), 0)          s < (t + 1) / rate
  *
  * A task has some queries: their heads are rows of one product with a tile of keys. */
 #include "extract/cpu/cpu.h"
@@ -88,7 +88,7 @@ static void task(void *arg, int64_t number, int thread)
     const int64_t n = a->q.n_rows, heads = a->n_heads, d = a->head_dim,
                   first = number * j->rows,
                   n_rows = n - first < j->rows ? n - first : j->rows,
-                  seen = first + n_rows;
+                  seen = (first + n_rows) / a->rate;
     const size_t product = (size_t)(j->rows * heads * KEYS),
                  packed = ol_gemm_scratch(KEYS, d);
     float *products = ol_cpu_scratch(
@@ -119,7 +119,7 @@ static void task(void *arg, int64_t number, int thread)
         }
     }
     for (int64_t i = 0; i < n_rows; i++)
-        choose(scores + i * n, places, first + i + 1, a->top_k,
+        choose(scores + i * n, places, (first + i + 1) / a->rate, a->top_k,
                ol_cpu_row(a->chosen, first + i), a->chosen.n_cols);
 }
 

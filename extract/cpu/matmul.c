@@ -66,12 +66,19 @@ static int64_t tile_rows(const struct ol_matmul *p)
 
 static int64_t tile_cols(const struct ol_matmul *p)
 {
-    return is_bf16(p) ? ol_gemm_bf16_columns(p->x.n_cols) : TILE_COLS;
+    return is_bf16(p) ? ol_gemm_bf16_columns(p->weight.n_cols) : TILE_COLS;
+}
+
+/* Rows of the weight that multiply the same columns of x. */
+static int64_t group_rows(const struct ol_matmul *p)
+{
+    return p->weight.n_rows * p->weight.n_cols / p->x.n_cols;
 }
 
 static int64_t count_tiles(const struct ol_matmul *p)
 {
-    return tiles(p->x.n_rows, tile_rows(p)) * tiles(p->weight.n_rows, tile_cols(p));
+    return tiles(p->x.n_rows, tile_rows(p)) * (p->x.n_cols / p->weight.n_cols) *
+           tiles(group_rows(p), tile_cols(p));
 }
 
 /* Elements [col, col + n) of a bias, rounded to the type of activations. */
@@ -91,6 +98,8 @@ static void read_bias(const struct ol_weight *bias, enum ol_dtype dtype, int64_t
 struct tile {
     const struct ol_matmul *p;
     int64_t first, end, col, n;
+    struct ol_tensor x; /* p->x from the first of the k columns on that it multiplies */
+    int64_t k;
     const void *weight; /* [n, k] of weight_dtype */
     enum ol_dtype weight_dtype;
     const float *bias; /* [n] or NULL */
@@ -104,11 +113,11 @@ static void multiply_bf16(const struct tile *t, void *scratch)
         const struct ol_gemm_bf16 g = {
             .m = least(BF16_ROWS, t->end - row),
             .n = t->n,
-            .k = p->x.n_cols,
-            .a = ol_cpu_row(p->x, row),
-            .lda = p->x.n_cols,
+            .k = t->k,
+            .a = ol_cpu_row(t->x, row),
+            .lda = t->x.n_cols,
             .b = t->weight,
-            .ldb = p->x.n_cols,
+            .ldb = t->k,
             .bias = t->bias,
             .c = f32_out ? NULL : (uint16_t *)ol_cpu_row(p->out, row) + t->col,
             .sum = f32_out ? (float *)ol_cpu_row(p->out, row) + t->col : NULL,
@@ -143,15 +152,15 @@ static void multiply_f32(const struct tile *t, float *scratch)
         const struct ol_gemm g = {
             .m = m,
             .n = t->n,
-            .k = p->x.n_cols,
-            .a_dtype = p->x.dtype,
-            .a = ol_cpu_row(p->x, row),
-            .lda = p->x.n_cols,
+            .k = t->k,
+            .a_dtype = t->x.dtype,
+            .a = ol_cpu_row(t->x, row),
+            .lda = t->x.n_cols,
             .b_dtype = t->weight_dtype,
             .b = t->weight,
-            .ldb = p->x.n_cols,
+            .ldb = t->k,
             .c = f32_out ? (float *)ol_cpu_row(p->out, row) + t->col
-                         : scratch + ol_gemm_scratch(t->n, p->x.n_cols),
+                         : scratch + ol_gemm_scratch(t->n, t->k),
             .ldc = f32_out ? p->out.n_cols : t->n,
             .scratch = scratch,
         };
@@ -186,30 +195,40 @@ static struct room room_for(bool bf16, bool ready, enum ol_dtype dtype, int64_t 
 static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int thread)
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
-    const int64_t row_tiles = tiles(p->x.n_rows, tile_rows(p)), k = p->x.n_cols;
+    const int64_t row_tiles = tiles(p->x.n_rows, tile_rows(p)), k = p->weight.n_cols,
+                  col_tiles = tiles(group_rows(p), tile_cols(p)),
+                  group = i / row_tiles / col_tiles;
     const int64_t first = i % row_tiles * tile_rows(p);
-    const int64_t col = i / row_tiles * tile_cols(p);
-    const int64_t n = least(tile_cols(p), p->weight.n_rows - col);
+    const int64_t own = i / row_tiles % col_tiles * tile_cols(p);
+    const int64_t n = least(tile_cols(p), group_rows(p) - own),
+                  col = group * group_rows(p) + own;
     const bool bf16 = is_bf16(p), ready = is_ready(p);
     const struct room room = room_for(bf16, ready, p->x.dtype, n, k);
     float *scratch = ol_cpu_scratch(
         cpu, thread, room.product + room.bias + room.weight + room.decoding);
-    float *bias = scratch + room.product, *own = bias + room.bias;
-    struct tile t = {p,   first, least(first + tile_rows(p), p->x.n_rows),
-                     col, n,     .weight_dtype = ready ? p->weight.dtype : p->x.dtype};
+    float *bias = scratch + room.product, *decoded = bias + room.bias;
+    struct tile t = {p,
+                     first,
+                     least(first + tile_rows(p), p->x.n_rows),
+                     col,
+                     n,
+                     p->x,
+                     k,
+                     .weight = decoded,
+                     .weight_dtype = ready ? p->weight.dtype : p->x.dtype};
+    t.x.data = (char *)p->x.data + (size_t)(group * k) * ol_dtype_size(p->x.dtype);
     if (p->bias.data != NULL) {
         read_bias(&p->bias, p->x.dtype, col, n, bias);
         t.bias = bias;
     }
-    t.weight = own;
     if (ready)
         t.weight = (const char *)p->weight.data +
                    (size_t)(col * k) * ol_dtype_size(p->weight.dtype);
     else if (p->x.dtype == OL_DTYPE_BF16)
-        ol_cpu_decode_bf16(&p->weight, col, n, (uint16_t *)(void *)own,
-                           own + room.weight);
+        ol_cpu_decode_bf16(&p->weight, col, n, (uint16_t *)(void *)decoded,
+                           decoded + room.weight);
     else
-        ol_cpu_decode(&p->weight, col, n, own);
+        ol_cpu_decode(&p->weight, col, n, decoded);
     if (bf16)
         multiply_bf16(&t, scratch);
     else

@@ -1,6 +1,7 @@
 /* norm: root mean square normalisation of rows, r = 1 / sqrt(mean(x^2) + eps).
  * RMS: out = round(w * round(x * r)), as LlamaRMSNorm. RMS_ONCE and RMS_OFFSET, whose
- * weight is w or 1 + w: out = round(w * x * r), as GptOssRMSNorm and Qwen3NextRMSNorm. */
+ * weight is w or 1 + w: out = round(w * x * r), as GptOssRMSNorm and Qwen3NextRMSNorm;
+ * RMS_STORED likewise, of a w that is not rounded, as DeepseekV4RMSNorm. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
@@ -59,7 +60,8 @@ int ol_cpu_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
     (void)err;
     float *w = ol_xmalloc((size_t)x.n_cols * sizeof *w);
     if (weight.data != NULL)
-        ol_cpu_decode_rounded(&weight, b->dtype, 0, 1, w);
+        ol_cpu_decode_rounded(
+            &weight, kind == OL_NORM_RMS_STORED ? OL_DTYPE_F32 : b->dtype, 0, 1, w);
     for (int64_t c = 0; c < x.n_cols; c++)
         w[c] = weight.data == NULL ? 1 : kind == OL_NORM_RMS_OFFSET ? 1 + w[c] : w[c];
     struct job job = {ol_cpu_of(b), kind, eps, x, out, w};

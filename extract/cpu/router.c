@@ -2,6 +2,7 @@
  * softmax over all experts, or sigmoids, in double; ties to the lower expert. */
 #include "extract/cpu/cpu.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,13 @@ static void weigh_scores(const struct ol_router_spec *router, const float *score
         weights[k] = (float)((double)scores[ids[k]] * factor);
 }
 
+/* sqrt(ln(1 + e^x)); of large x the exponential would overflow. */
+static float sqrt_softplus(float x)
+{
+    const double most = x > 0 ? (double)x : 0;
+    return (float)sqrt(most + ol_real_log1p(ol_real_exp(-fabs((double)x))));
+}
+
 /* From logits to scores. */
 static void score(const struct ol_router_spec *router, float *values)
 {
@@ -100,6 +108,11 @@ static void score(const struct ol_router_spec *router, float *values)
     if (router->score == OL_ROUTER_SIGMOID) {
         for (int e = 0; e < n; e++)
             values[e] = (float)(1 / (1 + ol_real_exp(-(double)values[e])));
+        return;
+    }
+    if (router->score == OL_ROUTER_SQRT_SOFTPLUS) {
+        for (int e = 0; e < n; e++)
+            values[e] = sqrt_softplus(values[e]);
         return;
     }
     float top = values[0];
@@ -130,6 +143,19 @@ static void rank(const struct job *j, float *scores, float *choice)
         keep_groups(j->router, choice, choice + n);
 }
 
+/* -inf for all experts but those given. */
+static void keep_given(const struct ol_router_spec *router, const uint16_t *ids,
+                       float *choice)
+{
+    float kept[OL_MAX_TOP_K];
+    for (int k = 0; k < router->top_k; k++)
+        kept[k] = choice[ids[k]];
+    for (int e = 0; e < router->n_experts; e++)
+        choice[e] = -INFINITY;
+    for (int k = 0; k < router->top_k; k++)
+        choice[ids[k]] = isnan(kept[k]) || isinf(kept[k]) ? -FLT_MAX : kept[k];
+}
+
 static void rows(void *arg, int64_t first, int64_t end, int thread)
 {
     const struct job *j = arg;
@@ -142,6 +168,8 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
         float *weights = j->weights + i * top_k;
         ol_to_f32(j->logits.dtype, ol_cpu_row(j->logits, i), scores, (size_t)n);
         rank(j, scores, choice);
+        if (r->given)
+            keep_given(r, ids, choice);
         choose(choice, n, top_k, ids);
         if (ol_router_scores(r, j->correction != NULL))
             weigh_scores(r, scores, ids, weights);

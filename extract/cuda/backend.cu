@@ -230,6 +230,8 @@ static const struct ol_backend_operations *operations(void)
     t.rope = ol_cuda_rope;
     t.attention = ol_cuda_attention;
     t.index = ol_cuda_index;
+    t.compress = ol_cuda_compress;
+    t.compressed_attention = ol_cuda_compressed_attention;
     t.copy_columns = ol_cuda_copy_columns;
     t.scale_rows = ol_cuda_scale_rows;
     t.causal_conv = ol_cuda_causal_conv;
@@ -239,6 +241,8 @@ static const struct ol_backend_operations *operations(void)
     t.gate = ol_cuda_gate;
     t.gate_means = ol_cuda_gate_means;
     t.add = ol_cuda_add;
+    t.collapse = ol_cuda_collapse;
+    t.expand = ol_cuda_expand;
     t.route = ol_cuda_route;
     t.permute = ol_cuda_permute;
     t.gather = ol_cuda_gather;

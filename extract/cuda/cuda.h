@@ -357,6 +357,11 @@ int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args
                       struct ol_tensor out, struct ol_error *err);
 int ol_cuda_index(struct ol_backend *b, const struct ol_index_args *args,
                   struct ol_error *err);
+int ol_cuda_compress(struct ol_backend *b, const struct ol_compress_args *args,
+                     struct ol_error *err);
+int ol_cuda_compressed_attention(struct ol_backend *b,
+                                 const struct ol_compressed_attention_args *args,
+                                 struct ol_error *err);
 int ol_cuda_copy_columns(struct ol_backend *b, struct ol_columns from,
                          struct ol_columns to, int64_t width, int n,
                          struct ol_error *err);
@@ -378,6 +383,11 @@ int ol_cuda_gate_means(struct ol_backend *b, struct ol_tensor gate,
                        struct ol_tensor means, struct ol_error *err);
 int ol_cuda_add(struct ol_backend *b, struct ol_tensor x, struct ol_tensor y,
                 struct ol_error *err);
+int ol_cuda_collapse(struct ol_backend *b, const struct ol_connection *c,
+                     struct ol_tensor streams, struct ol_tensor out,
+                     struct ol_tensor mixing, struct ol_error *err);
+int ol_cuda_expand(struct ol_backend *b, struct ol_tensor streams, struct ol_tensor y,
+                   struct ol_tensor mixing, struct ol_tensor mean, struct ol_error *err);
 int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
                   struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                   struct ol_weight correction, uint16_t *ids, float *weights,

@@ -5,8 +5,15 @@
 
 enum { THREADS = OL_PACK_THREADS };
 
+static __device__ float clamp(float x, float low, float high)
+{
+    return x < low ? low : x > high ? high : x; /* NaN stays */
+}
+
+/* limit: infinite where there is none. */
 template <typename T, int V>
-static __global__ void silu(T *gate, const T *up, bool alone, int64_t n_packs)
+static __global__ void silu(T *gate, const T *up, bool alone, float limit,
+                            int64_t n_packs)
 {
     const int64_t i = ol_thread_index();
     if (i >= n_packs)
@@ -14,8 +21,9 @@ static __global__ void silu(T *gate, const T *up, bool alone, int64_t n_packs)
     struct ol_pack<T, V> g = ol_load_pack<T, V>(gate, i * V);
     const struct ol_pack<T, V> u = ol_load_pack<T, V>(alone ? gate : up, i * V);
     for (int c = 0; c < V; c++)
-        g.v[c] = ol_rounded<T>(ol_round_as<T>(ol_cuda_silu(ol_value(g.v[c]))) *
-                               (alone ? 1 : ol_value(u.v[c])));
+        g.v[c] = ol_rounded<T>(
+            ol_round_as<T>(ol_cuda_silu(clamp(ol_value(g.v[c]), -INFINITY, limit))) *
+            (alone ? 1 : clamp(ol_value(u.v[c]), -limit, limit)));
     ol_store_pack<T, V>(gate, i * V, g);
 }
 
@@ -52,11 +60,6 @@ template <typename T, int V> static __global__ void relu2(T *gate, int64_t n_pac
     ol_store_pack<T, V>(gate, i * V, g);
 }
 
-static __device__ float clamp(float x, float low, float high)
-{
-    return x < low ? low : x > high ? high : x; /* NaN stays */
-}
-
 template <typename T, int V>
 static __global__ void clamped(T *gate, const T *up, float alpha, float limit,
                                int64_t n_packs)
@@ -91,7 +94,8 @@ static int run(struct ol_cuda *cuda, const struct ol_glu_spec *glu, struct ol_te
     if (glu->function == OL_GLU_GELU_TANH)
         return ol_launch(cuda, err, "glu", gelu<T, V>, grid, block, 0, g, u, glu->alone,
                          n);
-    return ol_launch(cuda, err, "glu", silu<T, V>, grid, block, 0, g, u, glu->alone, n);
+    return ol_launch(cuda, err, "glu", silu<T, V>, grid, block, 0, g, u, glu->alone,
+                     glu->limit > 0 ? (float)glu->limit : INFINITY, n);
 }
 
 int ol_cuda_glu(struct ol_backend *b, const struct ol_glu_spec *glu,

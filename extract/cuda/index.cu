@@ -1,7 +1,7 @@
 /* index: of every query the top_k keys with the largest scores
  *
  *     score[t][s] = sum over heads of weights[t][h] / sqrt(heads) *
- *                   max(q[t][h] . k[s] / sqrt(head_dim), 0)          s <= t
+ *                   max(q[t][h] . k[s] / sqrt(head_dim), 0)          s < (t + 1) / rate
  *
  * Some queries at a time: a block scores KEYS keys of one query, LANES threads to a key,
  * then a warp finds a query's top_k-th largest score bit by bit, and sets the bits of the
@@ -12,8 +12,8 @@
 enum { KEYS = 32, LANES = 8, THREADS = KEYS * LANES, WARPS = THREADS / OL_WARP };
 
 struct index {
-    int n_heads, head_dim, top_k;
-    int n, first; /* rows, and the first of them whose scores are there */
+    int n_heads, head_dim, top_k, rate;
+    int n_keys, first; /* keys, and the first of the rows whose scores are there */
     float *scores;
     int64_t scores_step, chosen_step;
     unsigned *chosen;
@@ -26,14 +26,15 @@ static __global__ void __launch_bounds__(THREADS)
     OL_SHARED_DYNAMIC(float, query);
     const int d = a.head_dim, width = a.n_heads * d, step = d | 1;
     const int row = a.first + (int)blockIdx.y, key = (int)blockIdx.x * KEYS;
-    if (key > row)
+    if (key >= (row + 1) / a.rate)
         return;
     float *keys = query + width, *weight = keys + KEYS * step;
     for (int i = (int)threadIdx.x; i < width; i += THREADS)
         query[i] = ol_value(q[(int64_t)row * width + i]);
     for (int i = (int)threadIdx.x; i < KEYS * d; i += THREADS) {
         const int at = key + i / d;
-        keys[i / d * step + i % d] = at < a.n ? ol_value(k[(int64_t)at * d + i % d]) : 0;
+        keys[i / d * step + i % d] =
+            at < a.n_keys ? ol_value(k[(int64_t)at * d + i % d]) : 0;
     }
     for (int i = (int)threadIdx.x; i < a.n_heads; i += THREADS)
         weight[i] = ol_value(weights[(int64_t)row * a.n_heads + i]);
@@ -50,7 +51,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
     for (int apart = LANES / 2; apart > 0; apart /= 2)
         sum += __shfl_xor_sync(OL_FULL_WARP, sum, apart);
-    if (lane == 0 && key + own < a.n)
+    if (lane == 0 && key + own < a.n_keys)
         a.scores[(int64_t)blockIdx.y * a.scores_step + key + own] = sum;
 }
 
@@ -78,7 +79,7 @@ static __global__ void __launch_bounds__(THREADS)
     const int i = (int)blockIdx.x * WARPS + (int)threadIdx.x / OL_WARP;
     if (i >= n_rows)
         return;
-    const int n = a.first + i + 1;
+    const int n = (a.first + i + 1) / a.rate;
     const float *scores = a.scores + (int64_t)i * a.scores_step;
     unsigned *chosen = a.chosen + (int64_t)(a.first + i) * a.chosen_step;
     const bool all = n <= a.top_k;
@@ -109,7 +110,8 @@ static int run(struct ol_cuda *cuda, const struct ol_index_args *args,
     struct index a = {.n_heads = args->n_heads,
                       .head_dim = args->head_dim,
                       .top_k = args->top_k,
-                      .n = n,
+                      .rate = args->rate,
+                      .n_keys = n / args->rate,
                       .first = 0,
                       .scores = (float *)args->scores.data,
                       .scores_step = args->scores.n_cols,
@@ -119,7 +121,7 @@ static int run(struct ol_cuda *cuda, const struct ol_index_args *args,
                           (size_t)(KEYS * (a.head_dim | 1)) + (size_t)a.n_heads;
     for (a.first = 0; a.first < n; a.first += OL_INDEX_ROWS) {
         const int rows = n - a.first < OL_INDEX_ROWS ? n - a.first : OL_INDEX_ROWS;
-        const int keys = a.first + rows > a.top_k ? a.first + rows : 0;
+        const int seen = (a.first + rows) / a.rate, keys = seen > a.top_k ? seen : 0;
         if (ol_launch(cuda, err, "index", score_kernel<T>,
                       dim3((unsigned)((keys + KEYS - 1) / KEYS), (unsigned)rows),
                       dim3(THREADS), floats * sizeof(float), a, (const T *)args->q.data,

@@ -94,20 +94,41 @@ static int put_bias(struct ol_cuda *cuda, const struct ol_matmul *p, struct ol_e
 
 /* ---- products ---- */
 
+/* Rows row .. row + operand->n - 1 of the weight, each with its own columns of x. */
+static int multiply_rows(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t row,
+                         const struct ol_cuda_operand *operand, struct ol_error *err)
+{
+    const int64_t k = p->weight.n_cols, group_rows = p->weight.n_rows * k / p->x.n_cols;
+    for (int64_t first = row, end; first < row + operand->n; first = end) {
+        const int64_t group = first / group_rows;
+        end = (group + 1) * group_rows;
+        end = end < row + operand->n ? end : row + operand->n;
+        struct ol_cuda_operand own = *operand;
+        struct ol_tensor x = p->x;
+        x.data = (char *)x.data + (size_t)(group * k) * ol_dtype_size(x.dtype);
+        own.n = end - first;
+        own.data = (const char *)own.data +
+                   (size_t)((first - row) * (own.turned ? 1 : own.step)) *
+                       ol_dtype_size(own.dtype);
+        char *out = (char *)p->out.data + (size_t)first * ol_dtype_size(p->out.dtype);
+        if (ol_cuda_multiply(cuda, x, &own, out, p->out.dtype, p->out.n_cols,
+                             p->bias.data != NULL, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int one_product(struct ol_cuda *cuda, const struct ol_matmul *p, int64_t tile,
                        void *room, struct ol_error *err)
 {
-    const bool adds = p->bias.data != NULL;
     for (int64_t row = 0; row < p->weight.n_rows; row += tile) {
         const int64_t left = p->weight.n_rows - row, n = left < tile ? left : tile;
         struct ol_cuda_operand operand;
         bool all;
-        char *out = (char *)p->out.data + (size_t)row * ol_dtype_size(p->out.dtype);
         if (ol_cuda_send_ahead(cuda, &p->weight, row, tile, &all, err) != 0 ||
             ol_cuda_load_operand(cuda, &p->weight, row, n, p->x.dtype, room, &operand,
                                  err) != 0 ||
-            ol_cuda_multiply(cuda, p->x, &operand, out, p->out.dtype, p->out.n_cols, adds,
-                             err) != 0)
+            multiply_rows(cuda, p, row, &operand, err) != 0)
             return -1;
     }
     return 0;

@@ -1,6 +1,7 @@
 /* norm: root mean square normalisation of rows, r = 1 / sqrt(mean(x^2) + eps).
  * RMS: out = round(w * round(x * r)), as LlamaRMSNorm. RMS_ONCE and RMS_OFFSET, whose
- * weight is w or 1 + w: out = round(w * x * r), as GptOssRMSNorm and Qwen3NextRMSNorm.
+ * weight is w or 1 + w: out = round(w * x * r), as GptOssRMSNorm and Qwen3NextRMSNorm;
+ * RMS_STORED likewise, of a w that is not rounded, as DeepseekV4RMSNorm.
  * x [n_rows, n_cols] any size; sums in double, in an order that n_cols alone decides. */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
@@ -90,7 +91,8 @@ int ol_cuda_norm(struct ol_backend *b, enum ol_norm_kind kind, double eps,
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
     if (weight.data != NULL) {
-        p.weight = ol_cuda_values(cuda, &weight, b->dtype, err);
+        p.weight = ol_cuda_values(
+            cuda, &weight, kind == OL_NORM_RMS_STORED ? OL_DTYPE_F32 : b->dtype, err);
         if (p.weight == NULL)
             return -1;
     }

@@ -4,6 +4,8 @@
  * A candidate is one number: what it is ranked by, and below that its index turned
  * round, so that the largest number is the best candidate and ties go to the lower
  * index. Choosing is finding the largest number below the one chosen before. */
+#include <float.h>
+
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
 
@@ -16,6 +18,7 @@ struct router {
     int n_group, topk_group, group_best;
     bool scored; /* ol_router_scores */
     bool renormalize, scales_input;
+    const uint16_t *given; /* [n_tokens, top_k] or NULL */
     double scale, least_sum;
     const float *correction; /* [n_experts] or NULL */
 };
@@ -87,6 +90,12 @@ static __device__ void take_softmax(const struct router &r, struct token *t)
     __syncwarp();
 }
 
+/* sqrt(ln(1 + e^x)); of large x the exponential would overflow. */
+static __device__ float sqrt_softplus(float x)
+{
+    return (float)sqrt((x > 0 ? (double)x : 0) + log1p(exp(-fabs((double)x))));
+}
+
 /* What experts are ranked by: logits, which rise with their scores and are never equal
  * where large scores are, or scores with their correction. Logits become scores where the
  * router has them. */
@@ -99,6 +108,8 @@ static __device__ void rank_experts(const struct router &r, struct token *t)
         const float ranked = t->logit[e];
         if (r.score == OL_ROUTER_SIGMOID)
             t->logit[e] = (float)(1 / (1 + exp(-(double)ranked)));
+        else if (r.score == OL_ROUTER_SQRT_SOFTPLUS)
+            t->logit[e] = sqrt_softplus(ranked);
         t->choice[e] = r.correction != NULL ? t->logit[e] + r.correction[e] : ranked;
     }
     __syncwarp();
@@ -130,6 +141,22 @@ static __device__ void keep_groups(const struct router &r, struct token *t)
     for (int e = lane; e < r.n_experts; e += OL_WARP)
         if (!t->kept[e / size])
             t->choice[e] = -INFINITY;
+    __syncwarp();
+}
+
+/* -inf for all experts but those given. */
+static __device__ void keep_given(const struct router &r, const uint16_t *given,
+                                  struct token *t)
+{
+    const int lane = (int)(threadIdx.x % OL_WARP);
+    const int own = lane < r.top_k ? given[lane] : 0;
+    const float kept = lane < r.top_k ? t->choice[own] : 0;
+    __syncwarp();
+    for (int e = lane; e < r.n_experts; e += OL_WARP)
+        t->choice[e] = -INFINITY;
+    __syncwarp();
+    if (lane < r.top_k)
+        t->choice[own] = isnan(kept) || isinf(kept) ? -FLT_MAX : kept;
     __syncwarp();
 }
 
@@ -185,6 +212,8 @@ static __global__ void __launch_bounds__(WARPS *OL_WARP)
     rank_experts(r, t);
     if (r.n_group > 1)
         keep_groups(r, t);
+    if (r.given != NULL)
+        keep_given(r, r.given + row * r.top_k, t);
     uint64_t best = UINT64_MAX;
     int own = 0;
     for (int k = 0; k < r.top_k; k++) {
@@ -254,6 +283,7 @@ int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
                        .scored = ol_router_scores(router, correction.data != NULL),
                        .renormalize = router->renormalize,
                        .scales_input = router->scales_input,
+                       .given = NULL,
                        .scale = router->scale,
                        .least_sum = router->least_sum,
                        .correction = NULL};
@@ -265,6 +295,12 @@ int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
     if (correction.data != NULL) {
         r.correction = ol_cuda_values(cuda, &correction, OL_DTYPE_F32, err);
         if (r.correction == NULL)
+            return -1;
+    }
+    if (router->given) {
+        const size_t n = (size_t)x.n_rows * (size_t)r.top_k;
+        r.given = (const uint16_t *)ol_cuda_put(cuda, ids, n * sizeof *ids, err);
+        if (r.given == NULL)
             return -1;
     }
     const struct ol_matmul product = {x, weight, bias, logits};

@@ -13,78 +13,7 @@
 #include "common/error.h"
 #include "extract/backend.h"
 #include "extract/model/rope_table.h"
-#include "tests/unit/backends.h"
-
-static uint64_t seed;
-
-/* From -1 to 1. */
-static float uniform(void)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (float)((double)(seed >> 11) * 0x1p-52 - 1);
-}
-
-/* A tensor and what the host knows of it. */
-struct known {
-    struct ol_tensor t;
-    float *values;
-};
-
-static void look(struct ol_backend *b, struct known *k)
-{
-    void *data = test_download(b, k->t);
-    ol_to_f32(k->t.dtype, data, k->values, (size_t)(k->t.n_rows * k->t.n_cols));
-    free(data);
-}
-
-static struct known tensor_of(struct ol_backend *b, enum ol_dtype dtype, int64_t n_rows,
-                              int64_t n_cols, float scale)
-{
-    struct ol_error err = {0};
-    struct known k;
-    if (b->op->tensor_new(b, dtype, n_rows, n_cols, &k.t, &err) != 0)
-        fail_msg("%s", err.text);
-    k.values = ol_xcalloc((size_t)(n_rows * n_cols), sizeof *k.values);
-    for (int64_t i = 0; i < n_rows * n_cols; i++)
-        k.values[i] = scale * uniform();
-    test_upload(b, k.t, k.values);
-    look(b, &k);
-    return k;
-}
-
-static struct known tensor(struct ol_backend *b, int64_t n_rows, int64_t n_cols,
-                           float scale)
-{
-    return tensor_of(b, b->dtype, n_rows, n_cols, scale);
-}
-
-static void free_tensor(struct ol_backend *b, struct known *k)
-{
-    b->op->tensor_free(b, &k->t);
-    free(k->values);
-}
-
-static double at(struct known k, int64_t row, int64_t col)
-{
-    return (double)k.values[row * k.t.n_cols + col];
-}
-
-/* Nearness in units of the type's rounding of `size`. */
-static void near(const char *what, struct known k, int64_t row, int64_t col, double want,
-                 double size, double units)
-{
-    const double unit = k.t.dtype == OL_DTYPE_BF16 ? 0x1p-8 : 0x1p-24;
-    const double found = at(k, row, col);
-    if (!(fabs(found - want) <= units * unit * size + 1e-30))
-        fail_msg("%s [%d, %d]: %.9g, expected %.9g", what, (int)row, (int)col, found,
-                 want);
-}
-
-#define OK(call)                                                                         \
-    do {                                                                                 \
-        if ((call) != 0)                                                                 \
-            fail_msg("%s", err.text);                                                    \
-    } while (0)
+#include "tests/unit/known.h"
 
 static void layer_norm(struct ol_backend *b)
 {
@@ -134,7 +63,7 @@ static bool *choose(struct ol_backend *b, struct indexer x, struct ol_tensor *ch
     struct ol_tensor scores;
     OK(b->op->tensor_new(b, OL_DTYPE_F32, OL_INDEX_ROWS, x.n + 5, &scores, &err));
     OK(b->op->tensor_new(b, OL_DTYPE_I32, x.n, words, chosen, &err));
-    const struct ol_index_args args = {x.heads, x.dim, x.top_k, q.t,
+    const struct ol_index_args args = {x.heads, x.dim, x.top_k, 1,      q.t,
                                        k.t,     w.t,   scores,  *chosen};
     OK(b->op->index(b, &args, &err));
     uint32_t *bits = test_download(b, *chosen);
@@ -576,28 +505,6 @@ static void relu2_alone(struct ol_backend *b)
     free_tensor(b, &gate);
 }
 
-static void all_ways(void (*test)(struct ol_backend *b), enum test_backend kind)
-{
-    static const enum ol_dtype dtypes[] = {OL_DTYPE_BF16, OL_DTYPE_F32};
-    for (int i = 0; i < 2 * TEST_WAYS; i++) {
-        struct ol_backend *b = test_backend_open(kind, dtypes[i % 2], i / 2);
-        seed = 7;
-        test(b);
-        test_backend_close(b);
-    }
-}
-
-#define TEST(name)                                                                       \
-    static void cpu_##name(void **state)                                                 \
-    {                                                                                    \
-        (void)state;                                                                     \
-        all_ways(name, TEST_CPU);                                                        \
-    }                                                                                    \
-    static void cuda_##name(void **state)                                                \
-    {                                                                                    \
-        (void)state;                                                                     \
-        all_ways(name, TEST_CUDA);                                                       \
-    }
 TEST(delta_net)
 TEST(mamba)
 TEST(gated_norm)

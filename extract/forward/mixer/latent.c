@@ -148,6 +148,7 @@ static int choose_keys(struct ol_mixer *m, const struct ol_mixer_block *block, i
         .n_heads = index->n_heads,
         .head_dim = index->head_dim,
         .top_k = (int)index->top_k,
+        .rate = 1,
         .q = ol_tensor_rows(m->buffers[INDEX_Q], at, n),
         .k = ol_tensor_rows(m->buffers[INDEX_K], at, n),
         .weights = ol_tensor_rows(m->buffers[INDEX_WEIGHTS], at, n),
