@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
+
 enum {
     MOST_HOPS = 20,
     MOST_TRIES = 5,
@@ -30,13 +32,6 @@ struct ol_hub_client {
     void (*wipe)(void *user);
     void *wipe_user;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct ol_hub_client *ol_hub_client_new(struct ol_error *err)
 {
@@ -140,14 +135,14 @@ void ol_hub_client_note(struct ol_hub_client *c, const char *format, ...)
 static void wait_until(struct ol_hub_client *c, double moment)
 {
     const struct timespec t = {(time_t)moment, (long)((moment - floor(moment)) * 1e9)};
-    while (!atomic_load(&c->stop) && now() < moment)
+    while (!atomic_load(&c->stop) && ol_clock_seconds() < moment)
         pthread_cond_timedwait(&c->woken, &c->mutex, &t);
 }
 
 static void wait_for_turn(struct ol_hub_client *c)
 {
     pthread_mutex_lock(&c->mutex);
-    while (!atomic_load(&c->stop) && now() < c->not_before)
+    while (!atomic_load(&c->stop) && ol_clock_seconds() < c->not_before)
         wait_until(c, c->not_before);
     pthread_mutex_unlock(&c->mutex);
 }
@@ -163,7 +158,7 @@ static void back_off(struct ol_hub_client *c, int n_tries)
     clock_gettime(CLOCK_MONOTONIC, &t);
     const double share = (double)(t.tv_nsec / 1000 % 1000) / 1000;
     pthread_mutex_lock(&c->mutex);
-    wait_until(c, now() + seconds[i] * (1 - share / 2));
+    wait_until(c, ol_clock_seconds() + seconds[i] * (1 - share / 2));
     pthread_mutex_unlock(&c->mutex);
 }
 
@@ -249,7 +244,7 @@ static double seconds_told(const struct ol_http_answer *a)
 static bool put_off(struct ol_hub_client *c, double until)
 {
     pthread_mutex_lock(&c->mutex);
-    const bool first = now() >= c->not_before;
+    const bool first = ol_clock_seconds() >= c->not_before;
     if (until > c->not_before)
         c->not_before = until;
     pthread_mutex_unlock(&c->mutex);
@@ -277,7 +272,7 @@ static int wait_as_told(struct ol_hub_client *c, const struct ol_hub_subject *ab
     const double wait = told >= 1   ? told
                         : told >= 0 ? 1
                                     : (double)(1 << (tries->n_limited - 1));
-    if (put_off(c, now() + wait))
+    if (put_off(c, ol_clock_seconds() + wait))
         ol_hub_client_note(
             c, "the Hub answers 429, too many requests: waiting %.0f s%s", wait,
             c->settings.token == NULL ? " (with a token, HF_TOKEN, it allows more)" : "");
@@ -301,7 +296,7 @@ static char *describe_trouble(const struct ol_http_answer *a)
 /* Whether it is long since trouble was told: all connections have the same at a time. */
 static bool is_news(struct ol_hub_client *c)
 {
-    const double seconds = 10, t = now();
+    const double seconds = 10, t = ol_clock_seconds();
     pthread_mutex_lock(&c->mutex);
     const bool news = c->last_told == 0 || t - c->last_told > seconds;
     if (news)

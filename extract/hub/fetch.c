@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/process.h"
 #include "common/sha256.h"
 #include "extract/hub/object.h"
@@ -62,13 +63,6 @@ struct work {
 };
 
 /* ---- waiting ---- */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* For a change, or a quarter of a second; the mutex is held. */
 static void wait_a_little(struct work *w)
@@ -333,7 +327,7 @@ static int take_bytes(void *user, const void *bytes, size_t n, struct ol_error *
  * for again later. */
 static int try_file(struct work *w, struct file *f, struct ol_error *err)
 {
-    const double pause = 0.2, t = now();
+    const double pause = 0.2, t = ol_clock_seconds();
     if (f->state != FILE_WAITING || w->n_under_way >= MOST_UNDER_WAY || t < f->ask_again)
         return 0;
     if (begin_file(f, err) != 0)

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/clock.h"
 
 struct ol_meter {
     struct ol_hub_client *client;
@@ -16,13 +17,6 @@ struct ol_meter {
     double speed, last_time;
     int64_t last_come;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct ol_amount ol_amount(double bytes)
 {
@@ -51,7 +45,7 @@ struct ol_meter *ol_meter_new(struct ol_hub_client *client, int64_t total, int64
     m->client = client;
     atomic_init(&m->total, total);
     atomic_init(&m->there, there);
-    m->start = m->last_time = now();
+    m->start = m->last_time = ol_clock_seconds();
     m->visible = ol_verbosity() >= 1 && isatty(STDERR_FILENO) == 1;
     ol_hub_client_set_wipe(client, wipe, m);
     return m;
@@ -95,7 +89,7 @@ static int columns(void)
 static void draw(void *user)
 {
     struct ol_meter *m = user;
-    const double interval = 0.25, t = now();
+    const double interval = 0.25, t = ol_clock_seconds();
     if (t - m->last_drawn < interval || t - m->last_time < interval / 2)
         return;
     measure(m, t);
@@ -124,7 +118,8 @@ void ol_meter_end(struct ol_meter *m, bool done)
         return;
     ol_hub_client_set_wipe(m->client, NULL, NULL);
     wipe(m);
-    const double seconds = now() - m->start, come = (double)atomic_load(&m->come);
+    const double seconds = ol_clock_seconds() - m->start,
+                 come = (double)atomic_load(&m->come);
     if (done && come > 0)
         ol_note("%s downloaded in %.1f s (%.3f GB/s, %ld requests)", ol_amount(come).text,
                 seconds, come * 1e-9 / seconds, ol_hub_client_n_requests(m->client));

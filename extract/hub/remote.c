@@ -2,9 +2,9 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "extract/hub/download.h"
 #include "extract/hub/headers.h"
 #include "extract/hub/name.h"
@@ -19,13 +19,6 @@ struct look {
     _Atomic int64_t measured;
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* ---- speed ---- */
 
 static int take_for_clock(void *user, const void *bytes, size_t n, struct ol_error *err)
@@ -33,7 +26,7 @@ static int take_for_clock(void *user, const void *bytes, size_t n, struct ol_err
     struct look *l = user;
     (void)bytes;
     atomic_fetch_add(&l->measured, (int64_t)n);
-    return now() < l->until ? 0 : ol_fail(err, "it is enough");
+    return ol_clock_seconds() < l->until ? 0 : ol_fail(err, "it is enough");
 }
 
 /* A range each, of the shards in turn, until the time is over. */
@@ -43,7 +36,7 @@ static void *measure(void *user)
     const int64_t most = INT64_C(64) << 20;
     struct ol_error err = {0};
     struct ol_http *http = ol_hub_client_connect(l->download->client, &err);
-    while (http != NULL && err.text[0] == '\0' && now() < l->until) {
+    while (http != NULL && err.text[0] == '\0' && ol_clock_seconds() < l->until) {
         const size_t i = atomic_fetch_add(&l->next, 1);
         const size_t k = i % l->shards->n;
         const int64_t size = l->shards->entries[k]->size,
@@ -62,11 +55,11 @@ static double measure_speed(struct look *l)
 {
     const double seconds = 1;
     const int64_t least = 1 << 20; /* of less the connections are the most */
-    const double start = now();
+    const double start = ol_clock_seconds();
     l->until = start + seconds;
     ol_hub_side_by_side(measure, l);
     const int64_t bytes = atomic_load(&l->measured);
-    return bytes >= least ? (double)bytes / (now() - start) : 0;
+    return bytes >= least ? (double)bytes / (ol_clock_seconds() - start) : 0;
 }
 
 /* ---- all of it ---- */

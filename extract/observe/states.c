@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/process.h"
 
 enum decision { UNDECIDED, GO_ON, KEEP, KEEP_AND_STOP };
@@ -25,19 +25,12 @@ struct states {
 
 extern const struct ol_observer ol_observe_states;
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static void *share(const struct ol_recording *recording)
 {
     struct states *s = ol_xcalloc(1, sizeof *s);
     s->recording = recording;
     s->decisions = ol_xcalloc((size_t)recording->to.spec->n_layers, 1);
-    s->kept = seconds_now();
+    s->kept = ol_clock_seconds();
     pthread_mutex_init(&s->mutex, NULL);
     return s;
 }
@@ -109,7 +102,7 @@ static enum decision decide(struct states *s, int layer)
     const struct ol_recording *r = s->recording;
     pthread_mutex_lock(&s->mutex);
     if (s->decisions[layer] == UNDECIDED) {
-        const double now = seconds_now();
+        const double now = ol_clock_seconds();
         const bool last = layer == r->to.spec->n_layers - 1;
         const bool stops = ol_process_term_came() && !last;
         s->decisions[layer] = !may_end_here(r->to.spec, layer)      ? GO_ON

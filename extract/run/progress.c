@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "extract/run/memory.h"
 
@@ -28,13 +28,6 @@ struct ol_progress {
     int64_t peak_memory; /* the most anonymous memory that was resident at any step */
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total,
                                     double skipped,
                                     const struct ol_progress_sources *sources)
@@ -46,7 +39,7 @@ struct ol_progress *ol_progress_new(int64_t n_tokens, int n_layers, double total
     p->n_layers = n_layers;
     p->total = total;
     p->skipped = skipped;
-    p->start = p->layer_start = now();
+    p->start = p->layer_start = ol_clock_seconds();
     p->layer = -1;
     p->visible = ol_verbosity() >= 1 && isatty(STDERR_FILENO) == 1;
     return p;
@@ -82,7 +75,7 @@ static struct ol_activation_receipt receipt_of(const struct ol_progress *p)
         .peak_memory = p->peak_memory,
         .peak_device_memory = device.peak_memory,
         .n_devices = device.peak_memory > 0 ? p->sources.n_backends : 0,
-        .seconds = now() - p->start,
+        .seconds = ol_clock_seconds() - p->start,
         .disk_seconds = stream.wait_seconds / n,
         .link_seconds = device.link_seconds / n,
         .compute_seconds = device.compute_seconds / n,
@@ -103,7 +96,7 @@ static struct ol_figures figures_of(const struct ol_progress *p)
         .n_tokens = p->n_tokens,
         .fraction = fraction,
         .seconds = seconds,
-        .layer_seconds = now() - p->layer_start,
+        .layer_seconds = ol_clock_seconds() - p->layer_start,
         .tokens_per_second = (double)p->n_tokens * own / seconds,
         .seconds_left =
             p->done > 0 ? seconds * (1 / fraction - 1) * (p->skipped + p->done) / p->done
@@ -186,7 +179,7 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
 {
     pthread_mutex_lock(&p->mutex);
     p->done += done;
-    const double t = now();
+    const double t = ol_clock_seconds();
     tell_layer(p, layer, t);
     const int64_t resident = ol_memory_resident();
     if (resident > p->peak_memory)
@@ -201,7 +194,7 @@ void ol_progress_step(struct ol_progress *p, int layer, double done)
 void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *receipt)
 {
     pthread_mutex_lock(&p->mutex);
-    tell_layer(p, p->n_layers, now());
+    tell_layer(p, p->n_layers, ol_clock_seconds());
     if (p->drawn)
         fprintf(stderr, "\r\033[K");
     p->drawn = false;

@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/process.h"
 
 enum {
@@ -259,13 +259,6 @@ void ol_stream_prefetch(struct ol_stream *s, int user, const struct ol_weight *w
     pthread_mutex_unlock(&s->mutex);
 }
 
-static int64_t nanoseconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int wait_for(struct ol_stream *s, int user, const struct ol_span *span,
                     struct ol_error *err)
 {
@@ -290,14 +283,14 @@ static int wait_for(struct ol_stream *s, int user, const struct ol_span *span,
 int ol_stream_wait(struct ol_stream *s, int user, const struct ol_weight *weight,
                    struct ol_error *err)
 {
-    const int64_t start = nanoseconds_now();
+    const int64_t start = ol_clock_nanoseconds();
     int result = 0;
     pthread_mutex_lock(&s->mutex);
     for (int i = 0; result == 0 && i < OL_WEIGHT_SPANS; i++)
         if (weight->spans[i].data != NULL)
             result = wait_for(s, user, &weight->spans[i], err);
     pthread_mutex_unlock(&s->mutex);
-    atomic_fetch_add(&s->wait_nanoseconds, nanoseconds_now() - start);
+    atomic_fetch_add(&s->wait_nanoseconds, ol_clock_nanoseconds() - start);
     return result;
 }
 
