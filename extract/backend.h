@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
-#include "extract/observe/digest.h"
+#include "extract/digest.h"
 #include "extract/ops.h"
 
 /* A download that has begun. */

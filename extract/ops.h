@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/dtype.h"
-#include "extract/observe/exact_sum.h"
+#include "extract/exact_sum.h"
 #include "extract/weights/weight.h"
 
 /* Limits of the router, checked when a config is read. */

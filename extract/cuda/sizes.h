@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "extract/observe/digest.h"
+#include "extract/digest.h"
 #include "extract/ops.h"
 
 enum {

@@ -5,7 +5,7 @@
 #define OL_ARM_TALLY_H
 
 #include "common/activation_file.h"
-#include "extract/observe/digest.h"
+#include "extract/digest.h"
 
 struct ol_arm_tally;
 

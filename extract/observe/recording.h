@@ -5,8 +5,8 @@
 
 #include "common/activation_file.h"
 #include "extract/model/spec.h"
-#include "extract/run/state_file.h"
-#include "extract/run/writer.h"
+#include "extract/observe/state_file.h"
+#include "extract/observe/writer.h"
 #include "extract/weights/weights.h"
 
 struct ol_observer;

@@ -6,7 +6,7 @@
 #define OL_SUMMARY_H
 
 #include "common/activation_file.h"
-#include "extract/observe/digest.h"
+#include "extract/digest.h"
 
 struct ol_summary;
 

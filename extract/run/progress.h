@@ -9,7 +9,7 @@
 #include "extract/backend.h"
 #include "extract/run/figures.h"
 #include "extract/weights/stream.h"
-#include "extract/run/writer.h"
+#include "extract/observe/writer.h"
 
 struct ol_progress;
 

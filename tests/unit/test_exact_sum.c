@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "extract/observe/exact_sum.h"
+#include "extract/exact_sum.h"
 
 static double sum(const double *values, int n, int first, int parts)
 {

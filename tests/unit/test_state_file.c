@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "extract/run/state_file.h"
+#include "extract/observe/state_file.h"
 
 enum { ROWS = 5, WIDTH = 7 };
 

@@ -1,4 +1,4 @@
-#include "extract/observe/exact_sum.h"
+#include "extract/exact_sum.h"
 
 #include <math.h>
 

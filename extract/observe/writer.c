@@ -5,7 +5,7 @@
  *     device 0   [ 4 sites | 5 router ]      device 1's sites of stage 4 are waited for
  *     device 1   [            empty   ]      before the router of stage 5 is written
  */
-#include "extract/run/writer.h"
+#include "extract/observe/writer.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/process.h"
 
 struct queued {
@@ -146,19 +146,12 @@ static int failed(const struct ol_writer *w, struct ol_error *err)
     return w->failure.text[0] != '\0' ? ol_fail(err, "%s", w->failure.text) : 0;
 }
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 /* The mutex is held. */
 static void wait_for_change(struct ol_writer *w)
 {
-    const double start = seconds_now();
+    const double start = ol_clock_seconds();
     pthread_cond_wait(&w->changed, &w->mutex);
-    w->waited += seconds_now() - start;
+    w->waited += ol_clock_seconds() - start;
 }
 
 double ol_writer_waited(struct ol_writer *w)

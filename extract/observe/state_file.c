@@ -1,4 +1,4 @@
-#include "extract/run/state_file.h"
+#include "extract/observe/state_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

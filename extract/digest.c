@@ -1,4 +1,4 @@
-#include "extract/observe/digest.h"
+#include "extract/digest.h"
 
 enum {
     COLUMN_BYTES = 2 * (sizeof(double) + sizeof(float)),
