@@ -2,23 +2,23 @@
 
 #include <string.h>
 
-extern const struct ol_format ol_markdown_format, ol_json_format, ol_csv_format,
-    ol_svg_format, ol_png_format, ol_pdf_format, ol_study_format, ol_super_experts_format;
-
 /* One line each. */
 /* clang-format off */
-const struct ol_format *const ol_formats[] = {
-    &ol_markdown_format,
-    &ol_html_format,
-    &ol_json_format,
-    &ol_csv_format,
-    &ol_svg_format,
-    &ol_png_format,
-    &ol_pdf_format,
-    &ol_study_format,
-    &ol_super_experts_format,
-    NULL,
-};
+#define FORMATS(F)   \
+    F(markdown)      \
+    F(html)          \
+    F(json)          \
+    F(csv)           \
+    F(svg)           \
+    F(png)           \
+    F(pdf)           \
+    F(study)         \
+    F(super_experts)
+
+#define DECLARE(name) extern const struct ol_format ol_##name##_format;
+FORMATS(DECLARE)
+#define ADDRESS(name) &ol_##name##_format,
+const struct ol_format *const ol_formats[] = {FORMATS(ADDRESS) NULL};
 /* clang-format on */
 
 char *ol_report_parameters(int64_t n)

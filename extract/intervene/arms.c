@@ -4,12 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct ol_intervention ol_intervene_zero, ol_intervene_mean,
-    ol_intervene_drop, ol_intervene_first;
+/* One line each. */
+/* clang-format off */
+#define INTERVENTIONS(I) \
+    I(zero)              \
+    I(mean)              \
+    I(drop)              \
+    I(first)
 
-const struct ol_intervention *const ol_interventions[] = {
-    &ol_intervene_zero, &ol_intervene_mean, &ol_intervene_drop, &ol_intervene_first, NULL,
-};
+#define DECLARE(name) extern const struct ol_intervention ol_intervene_##name;
+INTERVENTIONS(DECLARE)
+#define ADDRESS(name) &ol_intervene_##name,
+const struct ol_intervention *const ol_interventions[] = {INTERVENTIONS(ADDRESS) NULL};
+/* clang-format on */
 
 enum { MOST_INTERVENTIONS = 16 }; /* of an arm */
 

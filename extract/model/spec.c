@@ -6,51 +6,13 @@
 
 #include "extract/model/families/families.h"
 
-/* clang-format off: one line each. */
+#define OL_FAMILY(name) extern const struct ol_family ol_family_##name;
+#include "extract/model/families/list.h"
+
 const struct ol_family *const ol_families[] = {
-    &ol_family_deepseek_v2,
-    &ol_family_deepseek_v3,
-    &ol_family_deepseek_v32,
-    &ol_family_ernie4_5_moe,
-    &ol_family_gemma3,
-    &ol_family_gemma3_text,
-    &ol_family_gemma4,
-    &ol_family_gemma4_text,
-    &ol_family_glm4_moe,
-    &ol_family_glm4_moe_lite,
-    &ol_family_glm4v_moe,
-    &ol_family_glm_moe_dsa,
-    &ol_family_gpt2,
-    &ol_family_gpt_oss,
-    &ol_family_hy_v3,
-    &ol_family_kimi_k2,
-    &ol_family_kimi_k25,
-    &ol_family_llama,
-    &ol_family_llama4,
-    &ol_family_llama4_text,
-    &ol_family_minimax_m2,
-    &ol_family_mistral,
-    &ol_family_mistral3,
-    &ol_family_mistral4,
-    &ol_family_mixtral,
-    &ol_family_nemotron_h,
-    &ol_family_olmo2,
-    &ol_family_olmo3,
-    &ol_family_olmoe,
-    &ol_family_phi3,
-    &ol_family_qwen2,
-    &ol_family_qwen2_moe,
-    &ol_family_qwen3,
-    &ol_family_qwen3_5,
-    &ol_family_qwen3_5_moe,
-    &ol_family_qwen3_5_moe_text,
-    &ol_family_qwen3_5_text,
-    &ol_family_qwen3_moe,
-    &ol_family_qwen3_next,
-    &ol_family_qwen3_vl_moe,
-    NULL,
-};
-/* clang-format on */
+#define OL_FAMILY(name) &ol_family_##name,
+#include "extract/model/families/list.h"
+    NULL};
 
 static const struct ol_family *find_family(const char *file, const char *type,
                                            struct ol_error *err)

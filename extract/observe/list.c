@@ -3,25 +3,26 @@
 
 #include <stdlib.h>
 
-extern const struct ol_observer ol_observe_sites, ol_observe_router,
-    ol_observe_contributions, ol_observe_down_inputs, ol_observe_input_squares,
-    ol_observe_summaries, ol_observe_likelihood, ol_observe_states, ol_observe_arms,
-    ol_observe_heads;
+/* One line each. The states are last: they speak for everything that was recorded before
+ * them. */
+/* clang-format off */
+#define OBSERVERS(O)   \
+    O(sites)           \
+    O(router)          \
+    O(contributions)   \
+    O(down_inputs)     \
+    O(input_squares)   \
+    O(summaries)       \
+    O(heads)           \
+    O(likelihood)      \
+    O(arms)            \
+    O(states)
 
-/* The states are last: they speak for everything that was recorded before them. */
-const struct ol_observer *const ol_observers[] = {
-    &ol_observe_sites,
-    &ol_observe_router,
-    &ol_observe_contributions,
-    &ol_observe_down_inputs,
-    &ol_observe_input_squares,
-    &ol_observe_summaries,
-    &ol_observe_heads,
-    &ol_observe_likelihood,
-    &ol_observe_arms,
-    &ol_observe_states,
-    NULL,
-};
+#define DECLARE(name) extern const struct ol_observer ol_observe_##name;
+OBSERVERS(DECLARE)
+#define ADDRESS(name) &ol_observe_##name,
+const struct ol_observer *const ol_observers[] = {OBSERVERS(ADDRESS) NULL};
+/* clang-format on */
 
 enum { MOST_OBSERVERS = sizeof ol_observers / sizeof ol_observers[0] - 1 };
 

@@ -1,50 +1,9 @@
-/* The families that ol-extract knows, and the keys that most of them read alike. */
+/* The keys that most families (list.h) read alike. */
 #ifndef OL_FAMILIES_H
 #define OL_FAMILIES_H
 
 #include "extract/model/config.h"
 #include "extract/model/spec.h"
-
-extern const struct ol_family ol_family_deepseek_v2;
-extern const struct ol_family ol_family_deepseek_v3;
-extern const struct ol_family ol_family_deepseek_v32;
-extern const struct ol_family ol_family_ernie4_5_moe;
-extern const struct ol_family ol_family_gemma3;
-extern const struct ol_family ol_family_gemma3_text;
-extern const struct ol_family ol_family_gemma4;
-extern const struct ol_family ol_family_gemma4_text;
-extern const struct ol_family ol_family_glm4_moe;
-extern const struct ol_family ol_family_glm4_moe_lite;
-extern const struct ol_family ol_family_glm4v_moe;
-extern const struct ol_family ol_family_glm_moe_dsa;
-extern const struct ol_family ol_family_gpt2;
-extern const struct ol_family ol_family_gpt_oss;
-extern const struct ol_family ol_family_hy_v3;
-extern const struct ol_family ol_family_kimi_k2;
-extern const struct ol_family ol_family_kimi_k25;
-extern const struct ol_family ol_family_llama;
-extern const struct ol_family ol_family_llama4;
-extern const struct ol_family ol_family_llama4_text;
-extern const struct ol_family ol_family_minimax_m2;
-extern const struct ol_family ol_family_mistral;
-extern const struct ol_family ol_family_mistral3;
-extern const struct ol_family ol_family_mistral4;
-extern const struct ol_family ol_family_mixtral;
-extern const struct ol_family ol_family_nemotron_h;
-extern const struct ol_family ol_family_olmo2;
-extern const struct ol_family ol_family_olmo3;
-extern const struct ol_family ol_family_olmoe;
-extern const struct ol_family ol_family_phi3;
-extern const struct ol_family ol_family_qwen2;
-extern const struct ol_family ol_family_qwen2_moe;
-extern const struct ol_family ol_family_qwen3;
-extern const struct ol_family ol_family_qwen3_5;
-extern const struct ol_family ol_family_qwen3_5_moe;
-extern const struct ol_family ol_family_qwen3_5_moe_text;
-extern const struct ol_family ol_family_qwen3_5_text;
-extern const struct ol_family ol_family_qwen3_moe;
-extern const struct ol_family ol_family_qwen3_next;
-extern const struct ol_family ol_family_qwen3_vl_moe;
 
 /* What a family's class assumes where config.json is silent. */
 struct ol_family_defaults {
