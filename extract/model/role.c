@@ -4,19 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Layers that have a role. */
+/* Where in the model a role is, and in which layers. */
 enum place {
-    PLACE_MODEL,
-    PLACE_LAYER,
-    PLACE_MIXER,     /* layers with a mixer */
+    PLACE_EMBEDDING,
+    PLACE_MODEL, /* a norm behind the layers */
+    PLACE_HEAD,
+    PLACE_LAYER,     /* what scales a layer's stream */
+    PLACE_MIXER,     /* a norm of layers with a mixer */
     PLACE_ATTENTION, /* layers with attention */
     PLACE_VALUES,    /* of these, where keys are not values too */
     PLACE_LINEAR,    /* layers with a delta net in its place */
     PLACE_MAMBA,     /* layers with Mamba-2 in its place */
     PLACE_INDEX,     /* layers with an indexer */
-    PLACE_MLP,       /* layers with an MLP */
+    PLACE_MLP,       /* a norm of layers with an MLP */
     PLACE_DENSE,
     PLACE_MOE,
+    PLACE_SHARED,
+    PLACE_EXPERTS, /* what the routed experts of a layer have in common */
     PLACE_EXPERT,
 };
 
@@ -67,11 +71,11 @@ static const struct {
     enum place place;
     enum size rows, cols;
 } roles[OL_N_ROLES] = {
-    [OL_ROLE_EMBEDDING] = {PLACE_MODEL, VOCAB, D_MODEL},
-    [OL_ROLE_POSITIONS] = {PLACE_MODEL, POSITIONS, D_MODEL},
+    [OL_ROLE_EMBEDDING] = {PLACE_EMBEDDING, VOCAB, D_MODEL},
+    [OL_ROLE_POSITIONS] = {PLACE_EMBEDDING, POSITIONS, D_MODEL},
     [OL_ROLE_FINAL_NORM_BIAS] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_FINAL_NORM] = {PLACE_MODEL, ONE, D_MODEL},
-    [OL_ROLE_LM_HEAD] = {PLACE_MODEL, VOCAB, D_MODEL},
+    [OL_ROLE_LM_HEAD] = {PLACE_HEAD, VOCAB, D_MODEL},
     [OL_ROLE_INDEX_Q] = {PLACE_INDEX, INDEX_OUT, Q_RANK},
     [OL_ROLE_INDEX_K] = {PLACE_INDEX, INDEX_HEAD_DIM, D_MODEL},
     [OL_ROLE_INDEX_K_NORM] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
@@ -136,13 +140,13 @@ static const struct {
     [OL_ROLE_EXPERT_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_EXPERT_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_ROUTER_CORRECTION] = {PLACE_MOE, ONE, EXPERTS},
-    [OL_ROLE_LATENT_DOWN] = {PLACE_MOE, D_LATENT, D_MODEL},
-    [OL_ROLE_LATENT_UP] = {PLACE_MOE, D_MODEL, D_LATENT},
-    [OL_ROLE_SHARED_GATE] = {PLACE_MOE, D_SHARED, D_MODEL},
-    [OL_ROLE_SHARED_UP] = {PLACE_MOE, D_SHARED, D_MODEL},
-    [OL_ROLE_SHARED_DOWN] = {PLACE_MOE, D_MODEL, D_SHARED},
-    [OL_ROLE_SHARED_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
-    [OL_ROLE_SHARED_SWITCH] = {PLACE_MOE, SINGLE, D_MODEL},
+    [OL_ROLE_LATENT_DOWN] = {PLACE_EXPERTS, D_LATENT, D_MODEL},
+    [OL_ROLE_LATENT_UP] = {PLACE_EXPERTS, D_MODEL, D_LATENT},
+    [OL_ROLE_SHARED_GATE] = {PLACE_SHARED, D_SHARED, D_MODEL},
+    [OL_ROLE_SHARED_UP] = {PLACE_SHARED, D_SHARED, D_MODEL},
+    [OL_ROLE_SHARED_DOWN] = {PLACE_SHARED, D_MODEL, D_SHARED},
+    [OL_ROLE_SHARED_POST_NORM] = {PLACE_SHARED, ONE, D_MODEL},
+    [OL_ROLE_SHARED_SWITCH] = {PLACE_SHARED, SINGLE, D_MODEL},
     [OL_ROLE_EXPERT_GATE] = {PLACE_EXPERT, D_EXPERT, EXPERT_IO},
     [OL_ROLE_EXPERT_UP] = {PLACE_EXPERT, D_EXPERT, EXPERT_IO},
     [OL_ROLE_EXPERT_DOWN] = {PLACE_EXPERT, EXPERT_IO, D_EXPERT},
@@ -244,9 +248,40 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
     return 0;
 }
 
+enum ol_role_kind ol_role_kind(enum ol_role role)
+{
+    switch (roles[role].place) {
+    case PLACE_EMBEDDING:
+        return OL_WEIGHTS_EMBEDDING;
+    case PLACE_MODEL:
+    case PLACE_LAYER:
+    case PLACE_MIXER:
+    case PLACE_MLP:
+        return OL_WEIGHTS_NORM;
+    case PLACE_ATTENTION:
+    case PLACE_VALUES:
+    case PLACE_LINEAR:
+    case PLACE_MAMBA:
+    case PLACE_INDEX:
+        return OL_WEIGHTS_MIXER;
+    case PLACE_DENSE:
+        return OL_WEIGHTS_DENSE;
+    case PLACE_MOE:
+        return OL_WEIGHTS_ROUTER;
+    case PLACE_SHARED:
+        return OL_WEIGHTS_SHARED;
+    case PLACE_EXPERTS:
+    case PLACE_EXPERT:
+        return OL_WEIGHTS_ROUTED;
+    case PLACE_HEAD:
+        break;
+    }
+    return OL_WEIGHTS_HEAD;
+}
+
 bool ol_role_has_layer(enum ol_role role)
 {
-    return roles[role].place != PLACE_MODEL;
+    return roles[role].place >= PLACE_LAYER;
 }
 
 bool ol_role_has_expert(enum ol_role role)
@@ -265,7 +300,9 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
         return false;
     const struct ol_layer_spec *l = &spec->layers[layer];
     switch (roles[role].place) {
+    case PLACE_EMBEDDING:
     case PLACE_MODEL:
+    case PLACE_HEAD:
     case PLACE_LAYER:
         return true;
     case PLACE_MIXER:
@@ -286,6 +323,8 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
     case PLACE_DENSE:
         return !l->no_mlp && !l->moe;
     case PLACE_MOE:
+    case PLACE_SHARED:
+    case PLACE_EXPERTS:
     case PLACE_EXPERT:
         return l->moe;
     }

@@ -9,6 +9,19 @@
 
 enum { OL_ROLE_NAME_BYTES = 256 };
 
+/* What weights are for, roughly: a plan counts them by it. */
+enum ol_role_kind {
+    OL_WEIGHTS_EMBEDDING,
+    OL_WEIGHTS_NORM,
+    OL_WEIGHTS_MIXER,
+    OL_WEIGHTS_DENSE, /* the MLP of a dense layer */
+    OL_WEIGHTS_ROUTER,
+    OL_WEIGHTS_SHARED, /* experts that are chosen always */
+    OL_WEIGHTS_ROUTED,
+    OL_WEIGHTS_HEAD,
+    OL_N_ROLE_KINDS
+};
+
 /* One tensor of a model, and the place of the walk over all of them. */
 struct ol_role_tensor {
     const struct ol_spec *spec; /* set by the caller before the first step */
@@ -37,6 +50,7 @@ bool ol_role_next(struct ol_role_tensor *t);
 void ol_role_at(const struct ol_spec *spec, enum ol_role role, int layer, int expert,
                 struct ol_role_tensor *t);
 
+enum ol_role_kind ol_role_kind(enum ol_role role);
 bool ol_role_has_layer(enum ol_role role);
 bool ol_role_has_expert(enum ol_role role);
 /* Whether its tensors are of a convolution by channels: [n_rows, 1, n_cols]. */

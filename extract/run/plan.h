@@ -25,7 +25,7 @@ struct ol_plan_request {
     int64_t memory_budget; /* 0: what is free */
 };
 
-/* Format "ol-plan": parameters, bytes of the weights by part and of those the run would
+/* Format "ol-plan": parameters, bytes of the weights by kind and of those the run would
  * read, memory, disk, operations, time, and every layer; of a device that is not here
  * what bounds it in each (roofline.h). NULL on failure. */
 struct ol_json *ol_plan(const struct ol_plan_request *request, struct ol_error *err);
