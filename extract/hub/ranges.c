@@ -2,10 +2,8 @@
  *
  *     prefetch -> claimed, queued -> under way -> there -> release
  *
- * A stretch that begins where another one of the queue ends, or ends where it begins,
- * joins it, so that the tensors of a layer, or an expert, that lie side by side come by
- * one request; stretches are cut where several connections can share them. A byte that
- * is claimed is not asked for again before it was released.
+ * Stretches of the queue join and are cut (stretches.h). A byte that is claimed is not
+ * asked for again before it was released.
  *
  *     shard    |header|......a......|......b......|.............c.............|
  *     claimed         [-------------------------->                [----------->
@@ -27,29 +25,16 @@
 #include "extract/hub/headers.h"
 #include "extract/hub/intervals.h"
 #include "extract/hub/name.h"
+#include "extract/hub/stretches.h"
 
-enum {
-    N_CONNECTIONS = 8,
-    /* A cut costs as much as is lost of a range; a round trip, what would have come
-     * meanwhile. */
-    MOST_RANGE_BYTES = 16 << 20,
-    LEAST_RANGE_BYTES = 2 << 20,
-    /* Stretches at the end of the queue that another one may join. */
-    LOOKED_AT = 32,
-    LENGTH_BYTES = 8,
-};
+enum { LENGTH_BYTES = 8 };
 
-struct shard {
+struct ol_hub_shard {
     char *base; /* where it is mapped */
     int64_t bytes;
     struct ol_hub_object *object;
     const char *path;
     struct ol_intervals claimed, there;
-};
-
-struct stretch {
-    struct shard *shard;
-    int64_t from, to;
 };
 
 struct ol_hub_ranges {
@@ -59,19 +44,17 @@ struct ol_hub_ranges {
     struct ol_hub_name name;
     struct ol_hub_download download;
     struct ol_hub_shards found;
-    struct shard *shards; /* [n], by base */
+    struct ol_hub_shard *shards; /* [n], by base */
     size_t n, page;
     struct ol_digests *digests; /* NULL: none are kept */
-    pthread_t threads[N_CONNECTIONS];
+    pthread_t threads[OL_HUB_CONNECTIONS];
     int n_threads;
     _Atomic int64_t bytes_fetched;
 
     pthread_mutex_t mutex; /* of what follows, and of the shards' sets */
     pthread_cond_t work, arrived;
-    struct stretch *queue; /* [n_queued] */
-    size_t n_queued, room;
-    int64_t bytes_queued;
-    struct stretch under_way[N_CONNECTIONS]; /* shard NULL: nothing */
+    struct ol_hub_stretches queue;
+    struct ol_hub_stretch under_way[OL_HUB_CONNECTIONS]; /* shard NULL: nothing */
     bool stopping, failed;
     struct ol_error err;
 };
@@ -82,7 +65,8 @@ static struct ol_hub_ranges *of(struct ol_source *source)
 }
 
 /* The bytes as those of a shard; shard NULL: of a file that is here. */
-static struct stretch find(const struct ol_hub_ranges *r, const struct ol_span *span)
+static struct ol_hub_stretch find(const struct ol_hub_ranges *r,
+                                  const struct ol_span *span)
 {
     const char *data = span->data;
     size_t low = 0, high = r->n;
@@ -94,119 +78,29 @@ static struct stretch find(const struct ol_hub_ranges *r, const struct ol_span *
             high = middle;
     }
     if (low == r->n || data < r->shards[low].base)
-        return (struct stretch){NULL, 0, 0};
-    struct shard *shard = &r->shards[low];
+        return (struct ol_hub_stretch){NULL, 0, 0};
+    struct ol_hub_shard *shard = &r->shards[low];
     const int64_t from = data - shard->base;
     assert((int64_t)span->bytes <= shard->bytes - from);
-    return (struct stretch){shard, from, from + (int64_t)span->bytes};
+    return (struct ol_hub_stretch){shard, from, from + (int64_t)span->bytes};
 }
 
-/* ---- the queue; the mutex is held ---- */
-
-static void insert(struct ol_hub_ranges *r, size_t at, struct stretch s)
-{
-    if (r->n_queued == r->room) {
-        r->room = 2 * r->room + 64;
-        r->queue = ol_xrealloc_array(r->queue, r->room, sizeof *r->queue);
-    }
-    memmove(r->queue + at + 1, r->queue + at, (r->n_queued - at) * sizeof s);
-    r->queue[at] = s;
-    r->n_queued++;
-}
-
-static void erase(struct ol_hub_ranges *r, size_t at)
-{
-    r->n_queued--;
-    memmove(r->queue + at, r->queue + at + 1, (r->n_queued - at) * sizeof *r->queue);
-}
-
-/* One that `s` can join, or n_queued. */
-static size_t neighbour(const struct ol_hub_ranges *r, struct stretch s)
-{
-    const size_t first = r->n_queued > LOOKED_AT ? r->n_queued - LOOKED_AT : 0;
-    for (size_t i = first; i < r->n_queued; i++)
-        if (r->queue[i].shard == s.shard &&
-            (r->queue[i].to == s.from || r->queue[i].from == s.to))
-            return i;
-    return r->n_queued;
-}
-
-/* It may be what lies between two: all of it comes where the first of them would. */
-static void append(struct ol_hub_ranges *r, struct stretch s)
-{
-    size_t at = r->n_queued;
-    r->bytes_queued += s.to - s.from;
-    for (size_t i; (i = neighbour(r, s)) != r->n_queued;) {
-        const struct stretch q = r->queue[i];
-        s.from = s.from < q.from ? s.from : q.from;
-        s.to = s.to > q.to ? s.to : q.to;
-        erase(r, i);
-        at = i < at ? i : at;
-    }
-    insert(r, at < r->n_queued ? at : r->n_queued, s);
-}
-
-/* What of it nobody has asked for is queued: behind the others, or before them. */
-static void want(struct ol_hub_ranges *r, struct stretch s, bool at_once)
+/* The mutex is held. What of it nobody has asked for is queued: behind the others, or
+ * before them. */
+static void want(struct ol_hub_ranges *r, struct ol_hub_stretch s, bool at_once)
 {
     struct ol_interval gap;
-    size_t at = 0;
+    size_t place = 0;
     while (ol_intervals_gap(&s.shard->claimed, s.from, s.to, &gap)) {
-        const struct stretch missing = {s.shard, gap.from, gap.to};
+        const struct ol_hub_stretch missing = {s.shard, gap.from, gap.to};
         ol_intervals_add(&s.shard->claimed, gap.from, gap.to);
-        if (at_once) {
-            insert(r, at++, missing);
-            r->bytes_queued += gap.to - gap.from;
-        } else {
-            append(r, missing);
-        }
-    }
-    if (r->n_queued > 0)
-        pthread_cond_broadcast(&r->work);
-}
-
-/* What is not wanted any more, as far as nobody is at it. */
-static void unqueue(struct ol_hub_ranges *r, struct stretch s)
-{
-    for (size_t i = 0; i < r->n_queued;) {
-        struct stretch *q = &r->queue[i];
-        const int64_t from = q->from > s.from ? q->from : s.from,
-                      to = q->to < s.to ? q->to : s.to;
-        if (q->shard != s.shard || from >= to) {
-            i++;
-            continue;
-        }
-        const struct stretch behind = {s.shard, to, q->to};
-        r->bytes_queued -= to - from;
-        q->to = from;
-        const bool rest = q->from < q->to;
-        if (behind.from < behind.to)
-            insert(r, i + 1, behind);
-        if (rest)
-            i++;
+        if (at_once)
+            ol_hub_stretches_insert(&r->queue, place++, missing);
         else
-            erase(r, i);
+            ol_hub_stretches_put(&r->queue, missing);
     }
-}
-
-/* The front of the queue, as much of it as a connection is to take by itself.
- * Connections share a link evenly: ranges of one length would end together, and the
- * link would stand still for a round trip. So each connection has a length of its own. */
-static struct stretch take(struct ol_hub_ranges *r, int64_t connection)
-{
-    int64_t most = r->bytes_queued / (2 * N_CONNECTIONS);
-    most = most < MOST_RANGE_BYTES ? most : MOST_RANGE_BYTES;
-    most = most * (N_CONNECTIONS + connection) / (2 * N_CONNECTIONS - 1);
-    most = most > LEAST_RANGE_BYTES ? most : LEAST_RANGE_BYTES;
-    struct stretch *first = &r->queue[0], s = *first;
-    /* No rest that is not worth a request. */
-    if (s.to - s.from > most + LEAST_RANGE_BYTES / 2)
-        s.to = s.from + most;
-    first->from = s.to;
-    r->bytes_queued -= s.to - s.from;
-    if (first->from == first->to)
-        erase(r, 0);
-    return s;
+    if (r->queue.n > 0)
+        pthread_cond_broadcast(&r->work);
 }
 
 /* ---- connections ---- */
@@ -226,7 +120,7 @@ static int take_bytes(void *user, const void *bytes, size_t n, struct ol_error *
     return 0;
 }
 
-static int fetch(struct ol_hub_ranges *r, struct ol_http *http, struct stretch s,
+static int fetch(struct ol_hub_ranges *r, struct ol_http *http, struct ol_hub_stretch s,
                  struct ol_error *err)
 {
     struct arrival a = {r, s.shard->base + s.from};
@@ -256,9 +150,9 @@ static void fail(struct ol_hub_ranges *r, const struct ol_error *err)
 static void wait_for_work(struct ol_hub_ranges *r)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
-    while (!r->stopping && !r->failed && r->n_queued == 0) {
+    while (!r->stopping && !r->failed && r->queue.n == 0) {
         pthread_cond_wait(&r->work, &r->mutex);
-        if (r->n_queued == 0)
+        if (r->queue.n == 0)
             continue;
         pthread_mutex_unlock(&r->mutex);
         nanosleep(&moment, NULL);
@@ -272,7 +166,7 @@ static void *run_connection(void *argument)
     struct ol_error err = {0};
     struct ol_http *http = ol_hub_client_connect(r->download.client, &err);
     pthread_mutex_lock(&r->mutex);
-    struct stretch *mine = r->under_way;
+    struct ol_hub_stretch *mine = r->under_way;
     while (mine->shard != NULL || mine->to < 0)
         mine++;
     mine->to = -1; /* this one's place */
@@ -280,11 +174,12 @@ static void *run_connection(void *argument)
         wait_for_work(r);
         if (r->stopping || r->failed)
             break;
-        const struct stretch s = *mine = take(r, mine - r->under_way);
+        const struct ol_hub_stretch s = *mine =
+            ol_hub_stretches_take(&r->queue, (int)(mine - r->under_way));
         pthread_mutex_unlock(&r->mutex);
         const int status = fetch(r, http, s, &err);
         pthread_mutex_lock(&r->mutex);
-        *mine = (struct stretch){NULL, 0, -1};
+        *mine = (struct ol_hub_stretch){NULL, 0, -1};
         if (status == 0)
             ol_intervals_add(&s.shard->there, s.from, s.to);
         pthread_cond_broadcast(&r->arrived);
@@ -302,7 +197,7 @@ static void start(struct ol_hub_ranges *r)
     sigset_t before;
     int code = 0;
     ol_process_block_signals(&before);
-    while (code == 0 && r->n_threads < N_CONNECTIONS) {
+    while (code == 0 && r->n_threads < OL_HUB_CONNECTIONS) {
         code = pthread_create(&r->threads[r->n_threads], NULL, run_connection, r);
         r->n_threads += code == 0;
     }
@@ -319,7 +214,7 @@ static void start(struct ol_hub_ranges *r)
 static void prefetch(struct ol_source *source, const struct ol_span *span)
 {
     struct ol_hub_ranges *r = of(source);
-    const struct stretch s = find(r, span);
+    const struct ol_hub_stretch s = find(r, span);
     if (s.shard == NULL) {
         r->files->op->prefetch(r->files, span);
         return;
@@ -331,7 +226,8 @@ static void prefetch(struct ol_source *source, const struct ol_span *span)
     pthread_mutex_unlock(&r->mutex);
 }
 
-static int note(struct ol_hub_ranges *r, const struct stretch *s, struct ol_error *err)
+static int note(struct ol_hub_ranges *r, const struct ol_hub_stretch *s,
+                struct ol_error *err)
 {
     char hex[OL_SHA256_HEX_BYTES];
     if (r->digests == NULL)
@@ -347,7 +243,7 @@ static int read_span(struct ol_source *source, const struct ol_span *span,
                      struct ol_error *err)
 {
     struct ol_hub_ranges *r = of(source);
-    const struct stretch s = find(r, span);
+    const struct ol_hub_stretch s = find(r, span);
     int status = 0;
     if (s.shard == NULL)
         return r->files->op->read(r->files, span, err);
@@ -366,9 +262,10 @@ static int read_span(struct ol_source *source, const struct ol_span *span,
     return status == 0 ? note(r, &s, err) : -1;
 }
 
-static bool is_under_way(const struct ol_hub_ranges *r, struct stretch s)
+static bool is_under_way(const struct ol_hub_ranges *r, struct ol_hub_stretch s)
 {
-    for (const struct stretch *u = r->under_way; u < r->under_way + N_CONNECTIONS; u++)
+    for (const struct ol_hub_stretch *u = r->under_way;
+         u < r->under_way + OL_HUB_CONNECTIONS; u++)
         if (u->shard == s.shard && u->from < s.to && u->to > s.from)
             return true;
     return false;
@@ -376,7 +273,7 @@ static bool is_under_way(const struct ol_hub_ranges *r, struct stretch s)
 
 /* Pages of which no byte is claimed any more, of those that the stretch touches. A page
  * that another stretch shares stays until that one goes. */
-static void drop_pages(struct ol_hub_ranges *r, struct stretch s)
+static void drop_pages(struct ol_hub_ranges *r, struct ol_hub_stretch s)
 {
     const int64_t page = (int64_t)r->page;
     int64_t first = s.from / page * page, past = (s.to + page - 1) / page * page;
@@ -391,13 +288,13 @@ static void drop_pages(struct ol_hub_ranges *r, struct stretch s)
 static void release(struct ol_source *source, const struct ol_span *span)
 {
     struct ol_hub_ranges *r = of(source);
-    const struct stretch s = find(r, span);
+    const struct ol_hub_stretch s = find(r, span);
     if (s.shard == NULL) {
         r->files->op->release(r->files, span);
         return;
     }
     pthread_mutex_lock(&r->mutex);
-    unqueue(r, s);
+    ol_hub_stretches_remove(&r->queue, s); /* as far as nobody is at it */
     while (!r->stopping && !r->failed && is_under_way(r, s))
         pthread_cond_wait(&r->arrived, &r->mutex);
     if (!r->stopping && !r->failed) {
@@ -485,7 +382,7 @@ const char *ol_hub_ranges_directory(const struct ol_hub_ranges *r)
 
 static int by_base(const void *a, const void *b)
 {
-    const struct shard *x = a, *y = b;
+    const struct ol_hub_shard *x = a, *y = b;
     return x->base < y->base ? -1 : x->base > y->base;
 }
 
@@ -494,7 +391,7 @@ static void begin_shard(struct ol_hub_ranges *r, size_t i, const struct ol_check
                         int file)
 {
     struct ol_safetensors_header *h = &r->found.headers[i];
-    struct shard *shard = &r->shards[r->n++];
+    struct ol_hub_shard *shard = &r->shards[r->n++];
     uint64_t bytes, length = 0;
     shard->base = (char *)(uintptr_t)ol_checkpoint_map(c, file, &bytes);
     shard->bytes = (int64_t)bytes;
@@ -542,7 +439,7 @@ void ol_hub_ranges_free(struct ol_hub_ranges *r)
         ol_intervals_clear(&r->shards[i].there);
     }
     free(r->shards);
-    free(r->queue);
+    ol_hub_stretches_clear(&r->queue);
     ol_hub_shards_clear(&r->found);
     ol_hub_download_end(&r->download);
     ol_hub_name_clear(&r->name);
