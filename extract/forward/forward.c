@@ -22,24 +22,7 @@
  * back at the layer's end (pass.c). */
 #include "extract/forward/forward.h"
 
-#include <math.h>
-#include <stdlib.h>
-
 #include "extract/forward/pass.h"
-
-/* The stream has changed in all rows: what arms make of theirs. */
-static int intervene(struct ol_pass *p, struct ol_error *err)
-{
-    for (int arm = 1; arm <= p->in->arms->n; arm++) {
-        const struct ol_block rows = ol_pass_arm(p, 0, arm);
-        const struct ol_arm_stream stream = {
-            p->b, ol_tensor_rows(p->hidden, 0, p->arm_starts[1]),
-            ol_tensor_rows(p->hidden, rows.first, rows.n)};
-        if (ol_arm_change_stream(p->in->arms->arms[arm - 1], &stream, err) != 0)
-            return -1;
-    }
-    return 0;
-}
 
 /* ---- mixing of tokens ---- */
 
@@ -101,7 +84,7 @@ static int mix(struct ol_pass *p, int layer, struct ol_error *err)
     if (ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0 ||
         ol_taps_settle(p->taps, err) != 0)
         return -1;
-    return intervene(p, err);
+    return ol_pass_intervene(p, err);
 }
 
 /* ---- MLP ---- */
@@ -121,111 +104,19 @@ static int mlp_norm(struct ol_pass *p, int layer, struct ol_error *err)
     return 0;
 }
 
-/* The weights of arms' rows may change, the choices not. */
-static void change_choices(struct ol_pass *p, int layer)
-{
-    const int top_k = p->spec->router.top_k;
-    for (int arm = 1; arm <= p->in->arms->n; arm++) {
-        const struct ol_block rows = ol_pass_arm(p, layer, arm);
-        const struct ol_arm_choices choices = {
-            .layer = layer,
-            .top_k = top_k,
-            .n_rows = rows.n,
-            .ids = ol_experts_ids(p->experts) + rows.first * top_k,
-            .weights = ol_experts_weights(p->experts) + rows.first * top_k,
-        };
-        ol_arm_change_choices(p->in->arms->arms[arm - 1], &choices);
-    }
-}
-
-/* apart = norm(hidden), by that role's weight. */
-static int norm_apart(struct ol_pass *p, enum ol_norm_kind kind, enum ol_role role,
-                      int layer, struct ol_error *err)
-{
-    return p->op->norm(p->b, kind, p->spec->norm_eps, p->hidden,
-                       ol_pass_weight(p, role, layer), p->apart, err);
-}
-
-/* What the router sees: what goes into the MLP, or the stream by a norm of its own, whose
- * output is rounded before its weight. */
-static int router_input(struct ol_pass *p, int layer, struct ol_tensor *input,
-                        struct ol_error *err)
-{
-    *input = p->normed;
-    if (p->spec->names[OL_ROLE_ROUTER_NORM] == NULL)
-        return 0;
-    *input = p->apart;
-    if (norm_apart(p, OL_NORM_RMS, OL_ROLE_ROUTER_NORM, layer, err) != 0)
-        return -1;
-    return ol_pass_scale(p, p->apart, 1 / sqrt((double)p->spec->d_model), err);
-}
-
-static int route(struct ol_pass *p, int layer, struct ol_error *err)
-{
-    const struct ol_block baseline = ol_pass_arm(p, layer, 0);
-    struct ol_tensor input;
-    if (ol_pass_wait(p, OL_ROLE_ROUTER, OL_ROLE_ROUTER_CORRECTION, layer, err) != 0 ||
-        router_input(p, layer, &input, err) != 0 ||
-        ol_experts_route(p->experts, layer, input, err) != 0)
-        return -1;
-    ol_pass_progress(p, layer, ol_cost_router(p->spec, layer, &p->tokens));
-    struct ol_view view = ol_pass_view(p, OL_POINT_ROUTER, &baseline);
-    view.ids = ol_experts_ids(p->experts);
-    view.values = ol_experts_weights(p->experts);
-    change_choices(p, layer);
-    return ol_tap(p->taps, &view, err);
-}
-
-/* Some rows of the experts' float sum at a time: a norm follows it. */
-static int join_normed(struct ol_pass *p, int layer, struct ol_tensor sum,
-                       struct ol_error *err)
-{
-    for (int64_t first = 0, n; first < p->n_rows; first += n) {
-        n = p->n_rows - first < p->mixed.n_rows ? p->n_rows - first : p->mixed.n_rows;
-        const struct ol_tensor x = ol_tensor_rows(p->mixed, 0, n);
-        if (p->op->zero(p->b, x, err) != 0 ||
-            p->op->add_sum(p->b, x, ol_tensor_rows(sum, first, n), err) != 0 ||
-            ol_pass_norm_after(p, OL_ROLE_MLP_POST_NORM, layer, x, err) != 0 ||
-            ol_pass_join(p, first, x, err) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int moe_mlp(struct ol_pass *p, int layer, struct ol_error *err)
-{
-    const bool apart = p->spec->names[OL_ROLE_EXPERT_NORM] != NULL;
-    const struct ol_experts_input input = {apart ? p->apart : p->normed, p->normed};
-    struct ol_tensor sum;
-    if ((apart && norm_apart(p, p->spec->norm, OL_ROLE_EXPERT_NORM, layer, err) != 0) ||
-        ol_experts_run(p->experts, layer, &input, &sum, err) != 0)
-        return -1;
-    return p->spec->names[OL_ROLE_MLP_POST_NORM] != NULL ? join_normed(p, layer, sum, err)
-                                                         : ol_pass_join(p, 0, sum, err);
-}
-
-static int scale_stream(struct ol_pass *p, int layer, struct ol_error *err)
-{
-    if (p->spec->names[OL_ROLE_LAYER_SCALE] == NULL)
-        return 0;
-    float factor;
-    const struct ol_weight w = ol_pass_weight(p, OL_ROLE_LAYER_SCALE, layer);
-    ol_weight_numbers(&w, &factor);
-    return ol_pass_scale(p, p->hidden, ol_pass_rounded(p, (double)factor), err);
-}
-
 /* Whatever the MLP is. */
 static int run_mlp(struct ol_pass *p, int layer, struct ol_error *err)
 {
     if (p->spec->layers[layer].no_mlp)
         return 0;
-    return (p->spec->layers[layer].moe ? moe_mlp : ol_pass_dense_mlp)(p, layer, err);
+    return (p->spec->layers[layer].moe ? ol_pass_moe_mlp : ol_pass_dense_mlp)(p, layer,
+                                                                              err);
 }
 
 static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const bool moe = p->spec->layers[layer].moe;
-    if (moe && route(p, layer, err) != 0)
+    if (moe && ol_pass_route(p, layer, err) != 0)
         return -1;
     if (!ol_pass_goes_on(p, layer))
         return 0;
@@ -236,8 +127,8 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
      * once. */
     if (p->in->meet != NULL && p->in->meet(p->in->arg, err) != 0)
         return -1;
-    if (run_mlp(p, layer, err) != 0 || scale_stream(p, layer, err) != 0 ||
-        intervene(p, err) != 0)
+    if (run_mlp(p, layer, err) != 0 || ol_pass_scale_layer(p, layer, err) != 0 ||
+        ol_pass_intervene(p, err) != 0)
         return -1;
     return ol_pass_send(p, p->first_role, OL_ROLE_MLP_NORM, layer + 1, err);
 }
@@ -275,61 +166,11 @@ static int one_layer(struct ol_pass *p, int layer, struct ol_error *err)
     return status;
 }
 
-/* Rows of the embedding are looked up where they are: most of it is never touched. What
- * the first layer needs is queued behind them. */
-static int look_up(const struct ol_pass *p, struct ol_error *err)
-{
-    struct ol_stream *s = p->stored.stream;
-    const struct ol_weight table = ol_pass_weight(p, OL_ROLE_EMBEDDING, 0);
-    const bool first = p->in->done < 0;
-    if (first)
-        ol_stream_expect_rows(s, &table, p->in->ids, p->n_rows);
-    ol_pass_prefetch(p, p->in->done + 1);
-    if (!first)
-        return 0;
-    return ol_stream_look_up(s, &table, p->in->ids, p->n_rows, err) == 0
-               ? ol_weights_see(p->stored.weights, OL_ROLE_EMBEDDING, 0, 0, err)
-               : -1;
-}
-
-/* Each token's position has an embedding too. `normed` is still free. */
-static int add_positions(struct ol_pass *p, struct ol_error *err)
-{
-    if (p->spec->n_positions == 0)
-        return 0;
-    int32_t *positions = ol_xmalloc((size_t)p->n_rows * sizeof *positions);
-    for (int64_t s = 0, row = 0; s < p->in->n_sequences; row += p->in->lengths[s++])
-        for (int32_t i = 0; i < p->in->lengths[s]; i++)
-            positions[row + i] = i;
-    int status = p->op->embed(p->b, positions, ol_pass_weight(p, OL_ROLE_POSITIONS, 0),
-                              p->normed, err);
-    if (status == 0)
-        status = p->op->add(p->b, p->hidden, p->normed, err);
-    free(positions);
-    return status;
-}
-
-/* The stream before the first layer that is left to do. */
-static int start_stream(struct ol_pass *p, struct ol_error *err)
-{
-    if (p->in->done >= 0)
-        return p->op->upload(p->b, p->hidden, p->in->states, err);
-    if (p->op->embed(p->b, p->in->ids, ol_pass_weight(p, OL_ROLE_EMBEDDING, 0), p->hidden,
-                     err) != 0 ||
-        (p->spec->embedding_scale > 0 &&
-         ol_pass_scale(p, p->hidden, ol_pass_rounded(p, p->spec->embedding_scale), err) !=
-             0) ||
-        add_positions(p, err) != 0)
-        return -1;
-    return intervene(p, err);
-}
-
 int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err)
 {
     struct ol_pass p;
     int status = -1;
-    if (ol_pass_init(&p, in, err) != 0 || look_up(&p, err) != 0 ||
-        start_stream(&p, err) != 0)
+    if (ol_pass_init(&p, in, err) != 0 || ol_pass_embed(&p, err) != 0)
         goto out;
     for (int layer = in->done + 1; layer <= in->last_layer; layer++)
         if ((in->meet != NULL && in->meet(in->arg, err) != 0) ||

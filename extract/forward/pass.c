@@ -171,6 +171,29 @@ int ol_pass_scale(struct ol_pass *p, struct ol_tensor x, double factor,
     return p->op->scale_rows(p->b, x, p->factors, err);
 }
 
+int ol_pass_scale_layer(struct ol_pass *p, int layer, struct ol_error *err)
+{
+    if (p->spec->names[OL_ROLE_LAYER_SCALE] == NULL)
+        return 0;
+    float factor;
+    const struct ol_weight w = ol_pass_weight(p, OL_ROLE_LAYER_SCALE, layer);
+    ol_weight_numbers(&w, &factor);
+    return ol_pass_scale(p, p->hidden, ol_pass_rounded(p, (double)factor), err);
+}
+
+int ol_pass_intervene(struct ol_pass *p, struct ol_error *err)
+{
+    for (int arm = 1; arm <= p->in->arms->n; arm++) {
+        const struct ol_block rows = ol_pass_arm(p, 0, arm);
+        const struct ol_arm_stream stream = {
+            p->b, ol_tensor_rows(p->hidden, 0, p->arm_starts[1]),
+            ol_tensor_rows(p->hidden, rows.first, rows.n)};
+        if (ol_arm_change_stream(p->in->arms->arms[arm - 1], &stream, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* ---- begin and end ---- */
 
 static int make_tensors(struct ol_pass *p, struct ol_error *err)

@@ -103,9 +103,21 @@ int ol_pass_scale(struct ol_pass *p, struct ol_tensor x, double factor,
 /* As loading a model in the activations' type rounds. */
 double ol_pass_rounded(const struct ol_pass *p, double x);
 
-/* A dense layer's MLP joins the stream (dense.c); the likelihoods after the last layer
- * are shown (head.c). */
+/* The stream by its layer's scale, where the model has one. */
+int ol_pass_scale_layer(struct ol_pass *p, int layer, struct ol_error *err);
+
+/* The stream has changed in all rows: what arms make of theirs. */
+int ol_pass_intervene(struct ol_pass *p, struct ol_error *err);
+
+/* ---- pieces of the pass that have a file each ---- */
+
+/* The stream before the first layer that is left to do (embed.c). */
+int ol_pass_embed(struct ol_pass *p, struct ol_error *err);
+/* A layer's MLP joins the stream (dense.c; moe.c, after its router has chosen). */
 int ol_pass_dense_mlp(struct ol_pass *p, int layer, struct ol_error *err);
+int ol_pass_route(struct ol_pass *p, int layer, struct ol_error *err);
+int ol_pass_moe_mlp(struct ol_pass *p, int layer, struct ol_error *err);
+/* The likelihoods after the last layer are shown (head.c). */
 int ol_pass_head(struct ol_pass *p, struct ol_error *err);
 
 /* The share of a layer's work that is done. */

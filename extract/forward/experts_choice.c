@@ -1,0 +1,99 @@
+/* Which experts a layer needs: expected, chosen by its router, asked for. */
+#include "extract/forward/experts_private.h"
+
+#include <stdlib.h>
+
+enum {
+    /* Rows of an expert, on average, from which on each is expected to have some: of 32
+     * random choices none is an expert's in one of e^32 cases, and routers are trained
+     * to be nearly as even. But the layer routed last must have been: one expert of so
+     * many without rows is let pass. */
+    EXPECTED_ROWS = 32,
+    FEW_OF = 16,
+};
+
+void ol_experts_expect(struct ol_experts *x, int layer)
+{
+    const struct ol_router_spec *router = &x->c.spec->router;
+    if (!x->even || ol_stream_spares(x->c.weights.stream) ||
+        x->c.n_rows * router->top_k < (int64_t)EXPECTED_ROWS * router->n_experts)
+        return;
+    x->expected[layer] = true;
+    for (int e = 0; e < router->n_experts; e++)
+        ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                  OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
+}
+
+bool ol_experts_expected(const struct ol_experts *x, int layer)
+{
+    return x->expected[layer];
+}
+
+/* A router may weigh some experts more than others, whatever their scores. */
+static void multiply_gains(struct ol_experts *x, int layer)
+{
+    const struct ol_weight w =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_GAINS, layer, 0);
+    const struct ol_router_spec *router = &x->c.spec->router;
+    if (w.data == NULL)
+        return;
+    float *gains = ol_xcalloc((size_t)router->n_experts, sizeof *gains);
+    ol_weight_numbers(&w, gains);
+    for (int e = 0; x->c.backend->dtype == OL_DTYPE_BF16 && e < router->n_experts; e++)
+        gains[e] = ol_bf16_round(gains[e]);
+    for (int64_t i = 0; i < x->c.n_rows * router->top_k; i++)
+        x->weights[i] *= gains[x->ids[i]];
+    free(gains);
+}
+
+int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
+                     struct ol_error *err)
+{
+    const struct ol_weight router =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER, layer, 0);
+    const struct ol_weight bias =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_BIAS, layer, 0);
+    const struct ol_weight correction =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_CORRECTION, layer, 0);
+    if (x->op->route(x->c.backend, &x->c.spec->router, input, router, bias, correction,
+                     x->ids, x->weights, err) != 0)
+        return -1;
+    multiply_gains(x, layer);
+    return 0;
+}
+
+const uint16_t *ol_experts_ids(const struct ol_experts *x)
+{
+    return x->ids;
+}
+
+float *ol_experts_weights(const struct ol_experts *x)
+{
+    return x->weights;
+}
+
+int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct ol_permutation *p = &x->permutation;
+    if (x->op->permute(x->c.backend, x->ids, x->c.n_rows, x->c.spec->router.top_k,
+                       &x->permutation, err) != 0)
+        return -1;
+    int n_unchosen = 0;
+    for (int e = 0; e < p->n_experts; e++)
+        if (p->offsets[e + 1] > p->offsets[e])
+            ol_layer_weights_prefetch(&x->c.weights, OL_ROLE_EXPERT_GATE,
+                                      OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
+        else
+            n_unchosen++;
+    x->even = n_unchosen * FEW_OF <= p->n_experts;
+    return 0;
+}
+
+void ol_experts_give_back_unchosen(const struct ol_experts *x, int layer)
+{
+    const struct ol_permutation *p = &x->permutation;
+    for (int e = 0; x->expected[layer] && e < p->n_experts; e++)
+        if (p->offsets[e + 1] == p->offsets[e])
+            ol_layer_weights_release(&x->c.weights, x->c.backend, OL_ROLE_EXPERT_GATE,
+                                     OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
+}
