@@ -18,6 +18,19 @@ static double row_height(const struct ol_heatmap *m)
     return fits < 2 ? 2 : fits > 16 ? 16 : fits;
 }
 
+double *ol_heatmap_values(int64_t n_rows, int64_t n_columns)
+{
+    double *values = ol_xcalloc((size_t)(n_rows * n_columns), sizeof *values);
+    ol_heatmap_blank(values, n_rows * n_columns);
+    return values;
+}
+
+void ol_heatmap_blank(double *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        values[i] = NAN;
+}
+
 double ol_heatmap_height(const struct ol_heatmap *m)
 {
     return SCALE_HEIGHT + (double)m->n_rows * row_height(m) + OL_FIGURE_BOTTOM + 4;

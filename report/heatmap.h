@@ -2,6 +2,8 @@
 #ifndef OL_REPORT_HEATMAP_H
 #define OL_REPORT_HEATMAP_H
 
+#include <stdint.h>
+
 #include "report/axis.h"
 #include "report/svg.h"
 
@@ -26,6 +28,10 @@ struct ol_heatmap {
     long column_every, row_every; /* labels; 0: as many as fit */
 };
 
+/* [n_rows][n_columns] without a value. The caller frees. */
+double *ol_heatmap_values(int64_t n_rows, int64_t n_columns);
+/* The same of n values that are there already. */
+void ol_heatmap_blank(double *values, int64_t n);
 /* The height that ol_heatmap_put takes. */
 double ol_heatmap_height(const struct ol_heatmap *map);
 /* At the height top of an open drawing. */

@@ -85,6 +85,11 @@ const char *ol_report_sign(const struct ol_int8_feature *f)
                                                              : "+";
 }
 
+int64_t ol_report_layers(const struct ol_report_results *r)
+{
+    return r->model->n_layers > 0 ? r->model->n_layers : 1;
+}
+
 double ol_report_largest(const struct ol_report_results *r)
 {
     const struct ol_site_values *sites = r->blocks.sites.items;

@@ -48,6 +48,9 @@ const struct ol_int8_feature *ol_report_find(const struct ol_int8_features *bloc
 /* "+", "-", "both": of a feature's occurrences. */
 const char *ol_report_sign(const struct ol_int8_feature *f);
 
+/* Columns of a figure that has one per layer: at least one. */
+int64_t ol_report_layers(const struct ol_report_results *r);
+
 /* The largest magnitude at any site; NAN: not known. */
 double ol_report_largest(const struct ol_report_results *r);
 

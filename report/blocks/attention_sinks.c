@@ -78,13 +78,11 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_attention_sinks *b = block_of(r);
     const struct ol_sink_layer *layers = b->layers.items;
-    const int64_t columns = r->model->n_layers > 0 ? r->model->n_layers : 1;
+    const int64_t columns = ol_report_layers(r);
     int64_t rows = 1;
     for (int64_t i = 0; i < b->layers.n; i++)
         rows = layers[i].heads.n > rows ? layers[i].heads.n : rows;
-    double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
-    for (int64_t i = 0; i < rows * columns; i++)
-        values[i] = NAN;
+    double *values = ol_heatmap_values(rows, columns);
     for (int64_t i = 0; i < b->layers.n; i++) {
         const struct ol_sink_head *heads = layers[i].heads.items;
         for (int64_t h = 0; h < layers[i].heads.n && layers[i].layer < columns; h++)

@@ -121,8 +121,7 @@ static bool fill(const struct ol_distributions *d, const char *site, struct pane
 {
     const struct ol_distribution *sites = d->sites.items;
     bool found = false;
-    for (int64_t i = 0; i < p->n_bins * p->n_layers; i++)
-        p->shares[i] = NAN;
+    ol_heatmap_blank(p->shares, p->n_bins * p->n_layers);
     for (int64_t i = 0; i < d->sites.n; i++) {
         const struct ol_distribution *s = &sites[i];
         if (s->site == NULL || strcmp(s->site, site) != 0 || s->layer < 0 ||
@@ -175,9 +174,9 @@ static void draw_panels(const struct ol_distributions *d, struct panel *p,
 static void draw_histograms(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_distributions *d = r->blocks.distributions;
-    struct panel p = {.n_layers = r->model->n_layers > 0 ? r->model->n_layers : 1};
+    struct panel p = {.n_layers = ol_report_layers(r)};
     find_range(d, &p);
-    p.shares = ol_xcalloc((size_t)(p.n_bins * p.n_layers), sizeof *p.shares);
+    p.shares = ol_heatmap_values(p.n_bins, p.n_layers);
     p.names = ol_xcalloc((size_t)p.n_bins, NAME_BYTES);
     p.row_names = ol_xcalloc((size_t)p.n_bins, sizeof *p.row_names);
     name_rows(d, &p);

@@ -1,5 +1,4 @@
 /* What number formats would do to the input of each routed expert. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,11 +80,8 @@ static void draw_expert_quantisation(const struct ol_report_results *r,
 {
     const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
     const struct ol_quantised_experts *layers = q->layers.items;
-    const int64_t columns = r->model->n_layers > 0 ? r->model->n_layers : 1,
-                  method = find_method(&q->methods);
-    double *values = ol_xcalloc((size_t)(q->n_experts * columns), sizeof *values);
-    for (int64_t i = 0; i < q->n_experts * columns; i++)
-        values[i] = NAN;
+    const int64_t columns = ol_report_layers(r), method = find_method(&q->methods);
+    double *values = ol_heatmap_values(q->n_experts, columns);
     for (int64_t i = 0; i < q->layers.n; i++)
         for (int64_t e = 0;
              e < q->n_experts && layers[i].layer >= 0 && layers[i].layer < columns; e++)

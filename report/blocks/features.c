@@ -152,7 +152,7 @@ enum { MOST_FEATURES = 48, NAME_BYTES = 32 };
 /* Both norms of every layer, a column each. */
 static int64_t n_columns(const struct ol_report_results *r)
 {
-    return 2 * (r->model->n_layers > 0 ? r->model->n_layers : 1);
+    return 2 * ol_report_layers(r);
 }
 
 static const struct ol_int8_features *listed(const struct ol_report_results *r)
@@ -167,8 +167,6 @@ static bool has_features(const struct ol_report_results *r)
 
 static void fill(const struct ol_int8_feature *f, int64_t columns, double *row)
 {
-    for (int64_t c = 0; c < columns; c++)
-        row[c] = NAN;
     const struct ol_feature_site *sites = f->sites.items;
     for (int64_t i = 0; i < f->sites.n; i++) {
         const struct ol_feature_site *s = &sites[i];
@@ -184,7 +182,7 @@ static void draw_features(const struct ol_report_results *r, const struct ol_can
     const int64_t columns = n_columns(r), rows = block->features.n < MOST_FEATURES
                                                      ? block->features.n
                                                      : MOST_FEATURES;
-    double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
+    double *values = ol_heatmap_values(rows, columns);
     char(*names)[NAME_BYTES] = ol_xcalloc((size_t)(rows + columns), NAME_BYTES);
     const char **texts = ol_xcalloc((size_t)(rows + columns), sizeof *texts);
     for (int64_t i = 0; i < rows; i++) {

@@ -199,8 +199,7 @@ static void fill(const struct ol_fp4_block *b, const char *site, int64_t columns
                  double *values)
 {
     const struct ol_fp4_place *places = b->places.items;
-    for (int64_t i = 0; i < b->methods.n * columns; i++)
-        values[i] = NAN;
+    ol_heatmap_blank(values, b->methods.n * columns);
     for (int64_t i = 0; i < b->places.n; i++)
         for (int64_t m = 0; m < b->methods.n && places[i].layer < columns; m++)
             if (places[i].site != NULL && strcmp(places[i].site, site) == 0)
@@ -210,10 +209,10 @@ static void fill(const struct ol_fp4_block *b, const char *site, int64_t columns
 static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
 {
     const struct ol_fp4_block *b = block_of(r);
-    const int64_t columns = r->model->n_layers > 0 ? r->model->n_layers : 1;
+    const int64_t columns = ol_report_layers(r);
     const size_t n = (size_t)b->methods.n;
     char **names = ol_xcalloc(n, sizeof *names);
-    double *values = ol_xcalloc(n * (size_t)columns, sizeof *values);
+    double *values = ol_heatmap_values(b->methods.n, columns);
     struct ol_axis all = {.low = INFINITY, .high = -INFINITY};
     const struct ol_fp4_place *places = b->places.items;
     for (size_t m = 0; m < n; m++)

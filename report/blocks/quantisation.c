@@ -162,8 +162,7 @@ static void fill(const struct ol_quantisation *q, const char *site, int variant,
                  int64_t columns, double *values)
 {
     const struct ol_quantised_site *sites = q->sites.items;
-    for (int64_t i = 0; i < q->methods.n * columns; i++)
-        values[i] = NAN;
+    ol_heatmap_blank(values, q->methods.n * columns);
     for (int64_t i = 0; i < q->sites.n; i++) {
         const struct ol_quantised_site *s = &sites[i];
         const struct ol_reals *errors = variant_of(s, variant);
@@ -206,8 +205,8 @@ static void draw_quantisation(const struct ol_report_results *r,
 {
     static const char *const sites[] = {"ln_attn", "ln_mlp"};
     const struct ol_quantisation *q = r->blocks.quantisation;
-    const int64_t columns = r->model->n_layers > 0 ? r->model->n_layers : 1;
-    double *values = ol_xcalloc((size_t)(q->methods.n * columns), sizeof *values);
+    const int64_t columns = ol_report_layers(r);
+    double *values = ol_heatmap_values(q->methods.n, columns);
     struct ol_heatmap map = {.n_columns = columns,
                              .n_rows = q->methods.n,
                              .values = values,

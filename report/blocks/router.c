@@ -29,22 +29,6 @@ static const struct ol_table_source loads_table = {
 
 /* ---- figures ---- */
 
-enum { NAME_BYTES = 24 };
-
-static int64_t n_layers(const struct ol_report_results *r)
-{
-    return r->model->n_layers > 0 ? r->model->n_layers : 1;
-}
-
-/* All experts of all layers, without a value. */
-static double *blank(int64_t rows, int64_t columns)
-{
-    double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
-    for (int64_t i = 0; i < rows * columns; i++)
-        values[i] = NAN;
-    return values;
-}
-
 static bool has_loads(const struct ol_report_results *r)
 {
     return r->blocks.router != NULL && r->blocks.router->layers.n > 0 &&
@@ -55,8 +39,8 @@ static void draw_load(const struct ol_report_results *r, const struct ol_canvas 
 {
     const struct ol_routing *router = r->blocks.router;
     const struct ol_router_loads *layers = router->layers.items;
-    const int64_t columns = n_layers(r), rows = router->n_experts;
-    double *values = blank(rows, columns);
+    const int64_t columns = ol_report_layers(r), rows = router->n_experts;
+    double *values = ol_heatmap_values(rows, columns);
     for (int64_t i = 0; i < router->layers.n; i++)
         for (int64_t e = 0;
              e < layers[i].tokens.n && layers[i].layer >= 0 && layers[i].layer < columns;
@@ -116,7 +100,7 @@ static void draw_entropy(const struct ol_report_results *r, const struct ol_canv
                                    .x = {.title = "layer", .whole = true},
                                    .y = {.title = "effective number of experts"},
                                    .y_from_zero = true,
-                                   .x_high = fmax(1, (double)n_layers(r) - 1),
+                                   .x_high = fmax(1, (double)ol_report_layers(r) - 1),
                                    .height = 260};
     ol_chart_draw(c, &chart);
     free(y);

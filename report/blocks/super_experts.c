@@ -61,20 +61,6 @@ static const struct ol_table_source units_table = {
 
 enum { NAME_BYTES = 24 };
 
-static int64_t n_layers(const struct ol_report_results *r)
-{
-    return r->model->n_layers > 0 ? r->model->n_layers : 1;
-}
-
-/* All experts of all layers, without a value. */
-static double *blank(int64_t rows, int64_t columns)
-{
-    double *values = ol_xcalloc((size_t)(rows * columns), sizeof *values);
-    for (int64_t i = 0; i < rows * columns; i++)
-        values[i] = NAN;
-    return values;
-}
-
 static bool has_units(const struct ol_report_results *r)
 {
     return r->blocks.super_experts != NULL && r->blocks.super_experts->layers.n > 0;
@@ -103,9 +89,9 @@ static void draw_experts(const struct ol_report_results *r, const struct ol_canv
 {
     const struct ol_super_block *s = r->blocks.super_experts;
     const struct ol_super_layer *layers = s->layers.items;
-    const int64_t columns = n_layers(r), n_routed = r->model->n_experts;
+    const int64_t columns = ol_report_layers(r), n_routed = r->model->n_experts;
     bool others = n_routed == 0;
-    double *values = blank(n_routed + 1, columns);
+    double *values = ol_heatmap_values(n_routed + 1, columns);
     bool *marked = ol_xcalloc((size_t)((n_routed + 1) * columns), sizeof *marked);
     for (int64_t i = 0; i < s->layers.n; i++) {
         const struct ol_super_unit *units = layers[i].units.items;
