@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/measures.h"
 #include "report/runs.h"
 #include "report/tables.h"
 
@@ -171,42 +172,35 @@ static const struct ol_column count_columns[] = {{"quantity", "quantity", OL_COL
                                                  {"change", "B - A", OL_COLUMN_NUMBER},
                                                  {0}};
 
-static void put_count(struct ol_grid *g, const char *name, double a, double b)
+static double known(double value)
 {
-    ol_grid_text(g, name);
-    ol_grid_real(g, a);
-    ol_grid_real(g, b);
-    ol_grid_real(g, b - a);
-}
-
-static double known(bool is_known, double value)
-{
-    return is_known && isfinite(value) ? value : NAN;
+    return isfinite(value) ? value : NAN;
 }
 
 struct ol_grid *ol_diff_counts(const struct ol_diff *d)
 {
-    const struct ol_report_results *a = d->a, *b = d->b;
-    const bool in_a = a->has_outliers, in_b = b->has_outliers;
+    static const struct {
+        const char *title, *measure;
+        double times;
+    } counts[] = {
+        {"pairs", "pairs", 1},
+        {"unique", "unique", 1},
+        {"pooled", "pooled", 1},
+        {"strict", "strict", 1},
+        {"mean sites, %", "mean_layer_fraction", 100},
+        {"mean positions, %", "mean_position_fraction", 100},
+        {"perplexity", "perplexity", 1},
+        {"super experts", "super_experts", 1},
+    };
     struct ol_grid *g = ol_grid_new(count_columns);
-    put_count(g, "pairs", known(in_a, (double)a->pairs->count),
-              known(in_b, (double)b->pairs->count));
-    put_count(g, "unique", known(in_a, (double)a->unique->count),
-              known(in_b, (double)b->unique->count));
-    put_count(g, "pooled", known(in_a, (double)a->pooled->count),
-              known(in_b, (double)b->pooled->count));
-    put_count(g, "strict", known(in_a, (double)a->strict->count),
-              known(in_b, (double)b->strict->count));
-    put_count(g, "mean sites, %",
-              known(a->has_pairs, 100 * a->pairs->mean_layer_fraction),
-              known(b->has_pairs, 100 * b->pairs->mean_layer_fraction));
-    put_count(g, "mean positions, %",
-              known(a->has_pairs, 100 * a->pairs->mean_position_fraction),
-              known(b->has_pairs, 100 * b->pairs->mean_position_fraction));
-    put_count(g, "perplexity", known(a->has_perplexity, a->perplexity),
-              known(b->has_perplexity, b->perplexity));
-    put_count(g, "super experts", known(d->has_experts, (double)d->n_experts_a),
-              known(d->has_experts, (double)d->n_experts_b));
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        const double a = known(counts[i].times * ol_measure(d->a, counts[i].measure)),
+                     b = known(counts[i].times * ol_measure(d->b, counts[i].measure));
+        ol_grid_text(g, counts[i].title);
+        ol_grid_real(g, a);
+        ol_grid_real(g, b);
+        ol_grid_real(g, b - a);
+    }
     return g;
 }
 

@@ -82,6 +82,14 @@ void ol_grid_real(struct ol_grid *g, double value)
     cell->x = value;
 }
 
+void ol_grid_number(struct ol_grid *g, double value)
+{
+    if (g->columns[g->n % g->n_columns].kind <= OL_COLUMN_COUNT)
+        ol_grid_whole(g, value);
+    else
+        ol_grid_real(g, value);
+}
+
 void ol_grid_text(struct ol_grid *g, const char *text)
 {
     struct cell *cell = next(g, OL_COLUMN_TEXT, OL_COLUMN_PIECE);

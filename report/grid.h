@@ -42,6 +42,8 @@ void ol_grid_int(struct ol_grid *g, int64_t value);
  * missing. */
 void ol_grid_whole(struct ol_grid *g, double value);
 void ol_grid_real(struct ol_grid *g, double value);
+/* One of these two, as the column asks. */
+void ol_grid_number(struct ol_grid *g, double value);
 void ol_grid_text(struct ol_grid *g, const char *text);
 void ol_grid_yes(struct ol_grid *g, bool value);
 

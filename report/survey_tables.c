@@ -5,6 +5,7 @@
 
 #include "report/compare.h"
 #include "common/results/field.h"
+#include "report/measures.h"
 #include "report/runs.h"
 #include "report/survey.h"
 
@@ -55,6 +56,7 @@ struct ol_grid *ol_survey_architectures(const struct ol_report *report)
     return g;
 }
 
+/* Keys are names of measures. */
 static const struct ol_column count_columns[] = {
     {"pairs", "pairs", OL_COLUMN_COUNT},
     {"unique", "unique", OL_COLUMN_COUNT},
@@ -74,21 +76,8 @@ enum { N_COUNTS = sizeof count_columns / sizeof count_columns[0] };
 
 static void put_counts(struct ol_grid *g, const struct ol_report_results *r)
 {
-    const bool known = r->has_outliers;
-    ol_grid_int(g, known ? r->pairs->count : OL_ABSENT);
-    ol_grid_int(g, known ? r->unique->count : OL_ABSENT);
-    ol_grid_int(g, known ? r->pooled->count : OL_ABSENT);
-    ol_grid_int(g, known ? r->strict->count : OL_ABSENT);
-    ol_grid_real(g, r->has_pairs ? r->pairs->mean_layer_fraction : NAN);
-    ol_grid_real(g, r->has_pairs ? r->pairs->median_layer_fraction : NAN);
-    ol_grid_real(g, r->has_pairs ? r->pairs->mean_position_fraction : NAN);
-    ol_grid_real(g, r->has_pairs ? r->pairs->median_position_fraction : NAN);
-    ol_grid_real(g, ol_report_largest(r));
-    ol_grid_int(g, r->blocks.massive != NULL ? r->blocks.massive->features.n : OL_ABSENT);
-    ol_grid_int(g, r->blocks.super_experts != NULL ? r->blocks.super_experts->experts.n
-                                                   : OL_ABSENT);
-    ol_grid_real(g, r->has_perplexity ? r->perplexity : NAN);
-    ol_grid_int(g, r->n_tokens);
+    for (const struct ol_column *c = count_columns; c->key != NULL; c++)
+        ol_grid_number(g, ol_measure(r, c->key));
 }
 
 static int facts_that_vary(const struct ol_report *report,

@@ -6,132 +6,47 @@
 #include <string.h>
 
 #include "report/chart.h"
+#include "report/measures.h"
 #include "report/runs.h"
 #include "report/survey.h"
 #include "report/text.h"
 
-/* ---- measures of one result; NAN: not known ---- */
-
-static double count_of(bool known, int64_t n)
-{
-    return known && n != OL_ABSENT ? (double)n : NAN;
-}
-
-static double pairs(const struct ol_report_results *r)
-{
-    return count_of(r->has_outliers, r->has_outliers ? r->pairs->count : 0);
-}
-
-static double unique(const struct ol_report_results *r)
-{
-    return count_of(r->has_outliers, r->has_outliers ? r->unique->count : 0);
-}
-
-static double pooled(const struct ol_report_results *r)
-{
-    return count_of(r->has_outliers, r->has_outliers ? r->pooled->count : 0);
-}
-
-static double stream_largest(const struct ol_report_results *r)
-{
-    const struct ol_massive_block *m = r->blocks.massive;
-    const struct ol_massive_after *layers = m != NULL ? m->layers.items : NULL;
-    double most = NAN;
-    for (int64_t i = 0; m != NULL && i < m->layers.n; i++)
-        most = fmax(most, layers[i].max_magnitude);
-    return most;
-}
-
-/* The largest over the sites of the stream, or of norms, of the median token's. */
-static double kurtosis_of(const struct ol_report_results *r, bool stream)
-{
-    const struct ol_distributions *d = r->blocks.distributions;
-    const struct ol_distribution *sites = d != NULL ? d->sites.items : NULL;
-    double most = NAN;
-    for (int64_t i = 0; d != NULL && i < d->sites.n; i++)
-        if (sites[i].site != NULL && (strcmp(sites[i].site, "output") == 0) == stream)
-            most = fmax(most, sites[i].kurtosis_token_median);
-    return most;
-}
-
-static double stream_kurtosis(const struct ol_report_results *r)
-{
-    return kurtosis_of(r, true);
-}
-
-static double norm_kurtosis(const struct ol_report_results *r)
-{
-    return kurtosis_of(r, false);
-}
-
-static double massive(const struct ol_report_results *r)
-{
-    const struct ol_massive_block *m = r->blocks.massive;
-    return m != NULL ? (double)m->features.n : NAN;
-}
-
-static double massive_tokens(const struct ol_report_results *r)
-{
-    const struct ol_massive_block *m = r->blocks.massive;
-    const struct ol_massive_id *tokens = m != NULL ? m->tokens.items : NULL;
-    double n = 0;
-    for (int64_t i = 0; m != NULL && i < m->tokens.n; i++)
-        n += (double)(tokens[i].at_first + tokens[i].elsewhere);
-    return m != NULL && r->n_sequences > 0 ? n / (double)r->n_sequences : NAN;
-}
-
-/* (layer, head, sequence) whose first token is a sink, of all. */
-static double sink_heads(const struct ol_report_results *r)
-{
-    const struct ol_attention_sinks *s = r->blocks.attention_sinks;
-    return s != NULL ? 100 * s->sink_heads : NAN;
-}
-
-static double super_experts(const struct ol_report_results *r)
-{
-    const struct ol_super_block *s = r->blocks.super_experts;
-    return s != NULL && r->model->n_experts > 0 ? (double)s->experts.n : NAN;
-}
-
-static double perplexity(const struct ol_report_results *r)
-{
-    return r->has_perplexity && isfinite(r->perplexity) ? r->perplexity : NAN;
-}
+/* ---- measures ---- */
 
 static const struct measure {
-    const char *key, *title;
+    const char *name, *title;
     enum ol_column_kind kind;
-    double (*value)(const struct ol_report_results *r);
+    enum { PLAIN, PERCENT, OF_EXPERTS } how; /* a share; what a dense model has not */
 } measures[] = {
-    {"pairs", "pairs", OL_COLUMN_COUNT, pairs},
-    {"unique", "unique features", OL_COLUMN_COUNT, unique},
-    {"pooled", "pooled features", OL_COLUMN_COUNT, pooled},
-    {"max_norms", "largest of the norms", OL_COLUMN_MAGNITUDE, ol_report_largest},
-    {"max_stream", "largest of the stream", OL_COLUMN_MAGNITUDE, stream_largest},
-    {"kurtosis_norms", "kurtosis of the norms", OL_COLUMN_MAGNITUDE, norm_kurtosis},
-    {"kurtosis_stream", "kurtosis of the stream", OL_COLUMN_MAGNITUDE, stream_kurtosis},
-    {"massive", "massive dimensions", OL_COLUMN_COUNT, massive},
-    {"massive_tokens", "massive tokens per sequence", OL_COLUMN_MAGNITUDE,
-     massive_tokens},
-    {"sink_heads", "heads whose first token is a sink, %", OL_COLUMN_MAGNITUDE,
-     sink_heads},
-    {"super_experts", "super experts", OL_COLUMN_COUNT, super_experts},
-    {"perplexity", "perplexity", OL_COLUMN_MAGNITUDE, perplexity},
+    {"pairs", "pairs", OL_COLUMN_COUNT, PLAIN},
+    {"unique", "unique features", OL_COLUMN_COUNT, PLAIN},
+    {"pooled", "pooled features", OL_COLUMN_COUNT, PLAIN},
+    {"max_norms", "largest of the norms", OL_COLUMN_MAGNITUDE, PLAIN},
+    {"max_stream", "largest of the stream", OL_COLUMN_MAGNITUDE, PLAIN},
+    {"kurtosis_norms", "kurtosis of the norms", OL_COLUMN_MAGNITUDE, PLAIN},
+    {"kurtosis_stream", "kurtosis of the stream", OL_COLUMN_MAGNITUDE, PLAIN},
+    {"massive", "massive dimensions", OL_COLUMN_COUNT, PLAIN},
+    {"massive_tokens", "massive tokens per sequence", OL_COLUMN_MAGNITUDE, PLAIN},
+    {"sink_heads", "heads whose first token is a sink, %", OL_COLUMN_MAGNITUDE, PERCENT},
+    {"super_experts", "super experts", OL_COLUMN_COUNT, OF_EXPERTS},
+    {"perplexity", "perplexity", OL_COLUMN_MAGNITUDE, PLAIN},
 };
 enum { N_MEASURES = sizeof measures / sizeof measures[0] };
 
-static const struct measure *find_measure(const char *key)
+static const struct measure *find_measure(const char *name)
 {
     int i = 0;
-    while (strcmp(measures[i].key, key) != 0)
+    while (strcmp(measures[i].name, name) != 0)
         i++;
     return &measures[i];
 }
 
 static double value_at(const struct ol_trend *t, const struct measure *m, int i)
 {
-    const double value = m->value(&t->report->results[t->order[i]]);
-    return isfinite(value) ? value : NAN;
+    const struct ol_report_results *r = &t->report->results[t->order[i]];
+    const double value = (m->how == PERCENT ? 100 : 1) * ol_measure(r, m->name);
+    return isfinite(value) && !(m->how == OF_EXPERTS && r->model->n_experts <= 0) ? value
+                                                                                  : NAN;
 }
 
 /* ---- the axis ---- */
@@ -262,7 +177,7 @@ static struct ol_grid *new_grid(const struct ol_trend *t)
         {"name", "run", OL_COLUMN_TEXT}};
     for (int i = 0; i < N_MEASURES; i++)
         columns[i + 2] =
-            (struct ol_column){measures[i].key, measures[i].title, measures[i].kind};
+            (struct ol_column){measures[i].name, measures[i].title, measures[i].kind};
     return ol_grid_new(columns);
 }
 
@@ -274,13 +189,8 @@ static void put_row(const struct ol_trend *t, int i, struct ol_grid *g)
     else
         ol_grid_real(g, t->x[i]);
     ol_grid_text(g, name);
-    for (int m = 0; m < N_MEASURES; m++) {
-        const double value = value_at(t, &measures[m], i);
-        if (measures[m].kind == OL_COLUMN_COUNT)
-            ol_grid_whole(g, value);
-        else
-            ol_grid_real(g, value);
-    }
+    for (int m = 0; m < N_MEASURES; m++)
+        ol_grid_number(g, value_at(t, &measures[m], i));
     free(name);
 }
 
