@@ -61,6 +61,27 @@ repository() {
     "$PLAIN_PYTHON" "$HUB_TESTS/make_repository.py" "$BATS_FILE_TMPDIR/root/$name" "$@"
 }
 
+# Faults are of a repository: another name of the same one, and a cache of its own, so that tests
+# can wait side by side. like NEW OLD [FAULTS]
+like() {
+    ln -sfn "$2" "$BATS_FILE_TMPDIR/root/org/$1"
+    [ -z "${3:-}" ] || ask set "org/$1" "$3"
+}
+
+# start COMMAND...: in the background; together: all of them have passed.
+start() {
+    "$@" 3>&- &
+    STARTED+=($!)
+}
+together() {
+    local job bad=0
+    for job in "${STARTED[@]}"; do
+        wait "$job" || bad=1
+    done
+    STARTED=()
+    return $bad
+}
+
 ask() { "$PLAIN_PYTHON" "$HUB_TESTS/ask.py" "$HUB" "$@"; }
 
 # The repository and its snapshot in a cache.

@@ -12,16 +12,9 @@ setup_file() {
 teardown_file() { load hub && end_hub; }
 setup() { use_hub; }
 
-# Faults are of a repository: another name of the same one, and a cache of its own, so that tests
-# can wait side by side. like NEW FAULTS [OLD]
-like() {
-    ln -sfn "$(basename "${3:-org/one}")" "$BATS_FILE_TMPDIR/root/org/$1"
-    ask set "org/$1" "$2"
-}
-
-# mended NAME FAULTS TEXT [OLD]: the file is good all the same, and a message says TEXT.
+# mended NAME FAULTS TEXT: the file is good all the same, and a message says TEXT.
 mended() {
-    like "$1" "$2" "${4:-org/one}"
+    like "$1" one "$2"
     mkdir -p "$1"
     if "$EXTRACT" -v --download "org/$1" >"$1/directory" 2>"$1/said" && good "org/$1" &&
         grep -qE -- "$3" "$1/said"; then
@@ -32,9 +25,9 @@ mended() {
     return 1
 }
 
-# refused NAME FAULTS TEXT [OLD]: nothing gets its name, and one line says TEXT.
+# refused NAME FAULTS TEXT: nothing gets its name, and one line says TEXT.
 refused() {
-    like "$1" "$2" "${4:-org/one}"
+    like "$1" one "$2"
     mkdir -p "$1"
     local status=0
     "$EXTRACT" -q --download "org/$1" >"$1/directory" 2>"$1/said" || status=$?
@@ -49,20 +42,6 @@ refused() {
 
 has_weights() { ls "$(snapshot "$1")"/*.safetensors >/dev/null 2>&1; }
 
-# start COMMAND...: in the background; together: all of them have passed.
-start() {
-    "$@" 3>&- &
-    STARTED+=($!)
-}
-together() {
-    local job bad=0
-    for job in "${STARTED[@]}"; do
-        wait "$job" || bad=1
-    done
-    STARTED=()
-    return $bad
-}
-
 @test "a line that is cut goes on where it was cut" {
     for k in 0 1 1000 65535 1048576 4000000; do
         start mended "cut$k" "{\"cut\": [$k, null, $k]}" .
@@ -70,7 +49,7 @@ together() {
     # As long as something comes, as often as it takes.
     start mended often "{\"cut\": [$(printf '300000, %.0s' {1..20}) 300000]}" .
     together
-    like cut '{"cut": [70000, 300000, 1500000, 2000000, 40000]}' org/three
+    like cut three '{"cut": [70000, 300000, 1500000, 2000000, 40000]}'
     ask log >/dev/null
     fetch org/cut
     good org/cut
@@ -150,7 +129,7 @@ unreachable() {
 }
 
 @test "redirects: renamed, round and round, nowhere" {
-    like renamed '{"renamed": "org/one"}'
+    like renamed one '{"renamed": "org/one"}'
     fetch org/renamed
     good org/renamed
     refused loop '{"redirect": "loop"}' 'redirects again and again, more than 20 times'
@@ -186,7 +165,7 @@ unreachable() {
     ! sanitized || skip 'sanitizers and preloaded calls do not go together'
     # MOMENTS: more of them, by hand.
     for at in ${MOMENTS:-1 5 30 100 200}; do
-        like "kill$at" '{}' org/three
+        like "kill$at" three
         LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=pwrite FAULT_AT=$at FAULT_ERROR=KILL \
             "$EXTRACT" -q --download "org/kill$at" >directory 2>said || status=$?
         echo "$at: $status"
@@ -204,7 +183,7 @@ unreachable() {
     ! sanitized || skip 'sanitizers and preloaded calls do not go together'
     # Killed before the last of four files has its name: whichever that is, its bytes are all there.
     # The weights are the last.
-    like late '{"pause": 0.5}'
+    like late one '{"pause": 0.5}'
     LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=fsync FAULT_AT=4 FAULT_ERROR=KILL \
         "$EXTRACT" -q --download org/late >directory 2>said || true
     [ "$(kept_bytes org/late)" -eq "$(weight_bytes org/late)" ]
@@ -254,7 +233,7 @@ END
     for fault in 'fallocate 1' 'fallocate 3' 'ftruncate 2' 'pwrite 1' 'pwrite 11' 'pwrite 90' 'fsync 1' \
         'rename 1' 'rename 6'; do
         read -r call at <<<"$fault"
-        like "full$call$at" '{}' org/three
+        like "full$call$at" three
         status=0
         LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=$call FAULT_AT=$at FAULT_ERROR=ENOSPC FAULT_ON_FROM=1 \
             "$EXTRACT" -q --download "org/full$call$at" >directory 2>said || status=$?
@@ -269,7 +248,7 @@ END
 }
 
 @test "two processes share the work, and every byte comes once" {
-    like shared '{"pause": 0.2}' org/three
+    like shared three '{"pause": 0.2}'
     ask log >/dev/null
     "$EXTRACT" --download org/shared >a 2>a.said &
     first=$!

@@ -25,12 +25,6 @@ shards() {
     "$PLAIN_PYTHON" "$HUB_TESTS/reshard.py" "$1" "$BATS_FILE_TMPDIR/root/org/$2" 4
 }
 
-# Faults are of a repository: another name of the same one. like NEW OLD [FAULTS]
-like() {
-    ln -sfn "$2" "$BATS_FILE_TMPDIR/root/org/$1"
-    [ -z "${3:-}" ] || ask set "org/$1" "$3"
-}
-
 # A run of the same files where they lie. mapped NAME FILE OPTIONS...
 mapped() {
     local name=$1 file=$2
@@ -184,19 +178,6 @@ refused() {
     echo "$1: $2, status $status, expected '$3':"
     cat "$1.said"
     return 1
-}
-
-start() {
-    "$@" 3>&- &
-    STARTED+=($!)
-}
-together() {
-    local job bad=0
-    for job in "${STARTED[@]}"; do
-        wait "$job" || bad=1
-    done
-    STARTED=()
-    return $bad
 }
 
 @test "what passes is tried again" {
