@@ -1,9 +1,7 @@
 /* tokenizer.json: any text is read or refused; with what is read a text gets the same ids
  * whole and in pieces, and ids become text. */
-#include <stdio.h>
-#include <unistd.h>
-
 #include "common/utf8.h"
+#include "tests/fuzz/folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/pieces.h"
 
@@ -16,22 +14,11 @@ static const char text[] =
     "aaaaaaaaaaaaaaa "
     "the dog, THE DOG's <unk></s>  x_y=0x1F;\n";
 
-static char directory[] = "/tmp/fuzz_tokenizer_XXXXXX";
-static char path[sizeof directory + sizeof "/tokenizer.json"];
-
-static void remove_all(void)
-{
-    unlink(path);
-    rmdir(directory);
-}
-
 static void use(struct ol_tokenizer *t)
 {
     struct ol_error err = {0};
     struct ol_ids ids = {0};
     size_t bytes;
-    for (size_t longest = 1; longest < sizeof text; longest *= 3)
-        fuzz_compare_pieces(t, text, sizeof text - 1, longest);
     if (ol_tokenizer_encode(t, text, sizeof text - 1, 0, &ids, &err) == 0) {
         char *back = ol_tokenizer_decode(t, ids.ids, ids.n, true, &bytes);
         if (!ol_utf8_valid(back, bytes, NULL))
@@ -49,20 +36,7 @@ static void use(struct ol_tokenizer *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (path[0] == '\0') {
-        if (mkdtemp(directory) == NULL)
-            abort();
-        snprintf(path, sizeof path, "%s/tokenizer.json", directory);
-        atexit(remove_all);
-    }
-    FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(data, 1, size, file) != size || fclose(file) != 0)
-        abort();
-    struct ol_error err = {0};
-    struct ol_tokenizer *t = ol_tokenizer_open(directory, &err);
-    if (t == NULL)
-        return err.text[0] != '\0' ? 0 : (abort(), 0);
-    use(t);
-    ol_tokenizer_close(t);
+    fuzz_folder_write("tokenizer.json", data, size);
+    fuzz_open_tokenizer(fuzz_folder, text, use);
     return 0;
 }

@@ -40,4 +40,22 @@ static inline void fuzz_compare_pieces(struct ol_tokenizer *t, const char *text,
     free(whole.ids);
 }
 
+/* Open the tokenizer of a folder, which may be refused with a message; with what is read
+ * text (valid UTF-8) is compared in pieces, and it is used. */
+static inline void fuzz_open_tokenizer(const char *folder, const char *text,
+                                       void (*use)(struct ol_tokenizer *t))
+{
+    struct ol_error err = {0};
+    const size_t bytes = strlen(text);
+    struct ol_tokenizer *t = ol_tokenizer_open(folder, &err);
+    if (t == NULL && err.text[0] == '\0')
+        abort();
+    if (t == NULL)
+        return;
+    for (size_t longest = 1; longest <= bytes; longest *= 3)
+        fuzz_compare_pieces(t, text, bytes, longest);
+    use(t);
+    ol_tokenizer_close(t);
+}
+
 #endif
