@@ -7,42 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/growing_text.h"
 #include "common/number.h"
 #include "common/utf8.h"
 
-/* Text that grows. */
-struct text {
-    char *text;
-    size_t n, room;
-};
-
-static void put(struct text *t, const char *text, size_t n)
-{
-    if (t->n + n + 1 > t->room) {
-        t->room = 2 * (t->n + n) + 256;
-        t->text = ol_xrealloc_array(t->text, t->room, 1);
-    }
-    memcpy(t->text + t->n, text, n);
-    t->n += n;
-    t->text[t->n] = '\0';
-}
-
-static void put_line(struct text *t, int indent, int depth)
+static void put_line(struct ol_growing_text *t, int indent, int depth)
 {
     if (indent == 0)
         return;
-    put(t, "\n", 1);
+    ol_text_append(t, "\n", 1);
     for (int i = 0; i < indent * depth; i++)
-        put(t, " ", 1);
+        ol_text_append(t, " ", 1);
 }
 
 /* With a fraction or an exponent, so that it is read back as a real. */
-static void put_real(struct text *t, double value)
+static void put_real(struct ol_growing_text *t, double value)
 {
     struct ol_number digits = ol_number_shortest(value);
     if (strpbrk(digits.text, ".en") == NULL)
         strcat(digits.text, ".0");
-    put(t, digits.text, strlen(digits.text));
+    ol_text_append(t, digits.text, strlen(digits.text));
 }
 
 /* The letter of a short escape, or 0. */
@@ -67,7 +51,7 @@ static char short_escape(uint32_t code)
     }
 }
 
-static void put_escape(struct text *t, uint32_t code)
+static void put_escape(struct ol_growing_text *t, uint32_t code)
 {
     char escape[16];
     const char letter = short_escape(code);
@@ -78,14 +62,14 @@ static void put_escape(struct text *t, uint32_t code)
     else /* as two surrogates */
         snprintf(escape, sizeof escape, "\\u%04X\\u%04X", 0xd7c0 + (code >> 10),
                  0xdc00 + (code & 0x3ff));
-    put(t, escape, strlen(escape));
+    ol_text_append(t, escape, strlen(escape));
 }
 
 /* Escapes what JSON wants escaped and, so that a printed file cannot command a terminal
  * or turn a line around, every character that acts; a reader gets each of them back. */
-static void put_string(struct text *t, const char *string, size_t bytes)
+static void put_string(struct ol_growing_text *t, const char *string, size_t bytes)
 {
-    put(t, "\"", 1);
+    ol_text_append(t, "\"", 1);
     for (size_t i = 0, n; i < bytes; i += n) {
         uint32_t code = 0;
         n = ol_utf8_decode(string + i, bytes - i, &code);
@@ -93,9 +77,9 @@ static void put_string(struct text *t, const char *string, size_t bytes)
         if (short_escape(code) != 0 || ol_utf8_acts(code))
             put_escape(t, code);
         else
-            put(t, string + i, n);
+            ol_text_append(t, string + i, n);
     }
-    put(t, "\"", 1);
+    ol_text_append(t, "\"", 1);
 }
 
 static bool all_scalar(const struct ol_json *array)
@@ -108,53 +92,56 @@ static bool all_scalar(const struct ol_json *array)
     return true;
 }
 
-static void put_value(struct text *t, const struct ol_json *json, int indent, int depth);
+static void put_value(struct ol_growing_text *t, const struct ol_json *json, int indent,
+                      int depth);
 
 /* An array of plain values is one line. */
-static void put_array(struct text *t, const struct ol_json *array, int indent, int depth)
+static void put_array(struct ol_growing_text *t, const struct ol_json *array, int indent,
+                      int depth)
 {
     const int inner = all_scalar(array) ? 0 : indent;
-    put(t, "[", 1);
+    ol_text_append(t, "[", 1);
     for (size_t i = 0; i < ol_json_length(array); i++) {
         if (i > 0)
-            put(t, indent > 0 && inner == 0 ? ", " : ",",
-                indent > 0 && inner == 0 ? 2 : 1);
+            ol_text_append(t, indent > 0 && inner == 0 ? ", " : ",",
+                           indent > 0 && inner == 0 ? 2 : 1);
         put_line(t, inner, depth + 1);
         put_value(t, ol_json_at(array, i), indent, depth + 1);
     }
     if (ol_json_length(array) > 0)
         put_line(t, inner, depth);
-    put(t, "]", 1);
+    ol_text_append(t, "]", 1);
 }
 
-static void put_object(struct text *t, const struct ol_json *object, int indent,
-                       int depth)
+static void put_object(struct ol_growing_text *t, const struct ol_json *object,
+                       int indent, int depth)
 {
     struct ol_json *members = (struct ol_json *)(uintptr_t)object;
     const char *separator = "";
-    put(t, "{", 1);
+    ol_text_append(t, "{", 1);
     for (void *it = ol_json_first(members); it != NULL; it = ol_json_next(members, it)) {
         const char *key = ol_json_key(it);
-        put(t, separator, strlen(separator));
+        ol_text_append(t, separator, strlen(separator));
         put_line(t, indent, depth + 1);
         put_string(t, key, strlen(key));
-        put(t, ": ", indent > 0 ? 2 : 1);
+        ol_text_append(t, ": ", indent > 0 ? 2 : 1);
         put_value(t, ol_json_value(it), indent, depth + 1);
         separator = ",";
     }
     if (*separator != '\0')
         put_line(t, indent, depth);
-    put(t, "}", 1);
+    ol_text_append(t, "}", 1);
 }
 
-static void put_int(struct text *t, int64_t value)
+static void put_int(struct ol_growing_text *t, int64_t value)
 {
     char digits[24];
     snprintf(digits, sizeof digits, "%" PRId64, value);
-    put(t, digits, strlen(digits));
+    ol_text_append(t, digits, strlen(digits));
 }
 
-static void put_value(struct text *t, const struct ol_json *json, int indent, int depth)
+static void put_value(struct ol_growing_text *t, const struct ol_json *json, int indent,
+                      int depth)
 {
     const char *word = "null", *text;
     size_t bytes;
@@ -181,12 +168,12 @@ static void put_value(struct text *t, const struct ol_json *json, int indent, in
     case OL_JSON_NULL:
         break;
     }
-    put(t, word, strlen(word));
+    ol_text_append(t, word, strlen(word));
 }
 
 char *ol_json_dump_text(const struct ol_json *json, int indent)
 {
-    struct text t = {0};
+    struct ol_growing_text t = {0};
     put_value(&t, json, indent, 0);
     return t.text;
 }

@@ -1,7 +1,10 @@
 #include "common/number.h"
 
+#include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct ol_number ol_number_shortest(double value)
 {
@@ -15,4 +18,21 @@ struct ol_number ol_number_shortest(double value)
             break;
     }
     return n;
+}
+
+/* strtod alone would take "inf", "-1" and hexadecimal too. */
+bool ol_number_with_unit(const char *text, double thousand, double end, double *number)
+{
+    static const char units[] = "KMGT";
+    char *rest;
+    if (!isdigit((unsigned char)*text) || strpbrk(text, "xX") != NULL)
+        return false;
+    *number = strtod(text, &rest);
+    const char *unit =
+        *rest != '\0' ? strchr(units, toupper((unsigned char)*rest)) : NULL;
+    if (unit != NULL) {
+        *number *= pow(thousand, (double)(unit - units + 1));
+        rest++;
+    }
+    return *rest == '\0' && *number >= 1 && *number < end;
 }

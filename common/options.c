@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
 #include "common/version.h"
 
 enum { HELP_COLUMN = 30, MAX_OPTIONS = 64, FIRST_LONG_ONLY = 256 };
@@ -127,27 +128,10 @@ static int parse_real(const struct ol_option *o, const char *text)
     return 0;
 }
 
-/* A decimal number and a unit; strtod alone would take "inf", "-1" and hexadecimal too.
- */
-static bool read_size(const char *text, double *bytes)
-{
-    static const char units[] = "KMGT";
-    char *end;
-    if (!isdigit((unsigned char)*text) || strpbrk(text, "xX") != NULL)
-        return false;
-    *bytes = strtod(text, &end);
-    const char *unit = *end != '\0' ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    if (unit != NULL) {
-        *bytes *= ldexp(1, 10 * (int)(unit - units + 1));
-        end++;
-    }
-    return *end == '\0' && *bytes >= 1 && *bytes < 0x1p62;
-}
-
 static int parse_size(const struct ol_option *o, const char *text)
 {
     double bytes;
-    if (!read_size(text, &bytes))
+    if (!ol_number_with_unit(text, 1024, 0x1p62, &bytes))
         return ol_usage_error("--%s: '%s' is not a size like 512M or 8G", o->long_name,
                               text);
     const bool limited = o->low != 0 || o->high != 0;

@@ -1,10 +1,10 @@
 #include "extract/run/device_model.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/number.h"
 
 /* Of PCI Express, what large copies from pinned memory reach: 55 of 63 GB/s were measured
  * on an H200. */
@@ -42,22 +42,6 @@ static int unknown(const char *text, const char *word, struct ol_error *err)
         text, word, names);
 }
 
-/* A decimal number above 0 and K, M, G or T, of 1000. */
-static bool read_number(const char *text, double *number)
-{
-    static const char units[] = "KMGT";
-    char *end;
-    if (!isdigit((unsigned char)*text) || strpbrk(text, "xX") != NULL)
-        return false;
-    *number = strtod(text, &end);
-    const char *unit = *end != '\0' ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    if (unit != NULL) {
-        *number *= pow(1000, (double)(unit - units + 1));
-        end++;
-    }
-    return *end == '\0' && *number >= 1 && *number < 1e18;
-}
-
 static bool set_value(struct ol_device_model *m, const char *word)
 {
     double bytes = (double)m->memory;
@@ -74,8 +58,8 @@ static bool set_value(struct ol_device_model *m, const char *word)
     bool known_key = false;
     for (size_t i = 0; !known_key && i < sizeof keys / sizeof keys[0]; i++) {
         const size_t n = strlen(keys[i].key);
-        known_key =
-            strncmp(word, keys[i].key, n) == 0 && read_number(word + n, keys[i].value);
+        known_key = strncmp(word, keys[i].key, n) == 0 &&
+                    ol_number_with_unit(word + n, 1000, 1e18, keys[i].value);
     }
     m->memory = (int64_t)bytes;
     return known_key;

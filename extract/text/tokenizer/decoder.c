@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/growing_text.h"
 #include "common/utf8.h"
 #include "extract/text/tokenizer/byte_level.h"
 
@@ -107,31 +108,15 @@ void ol_decoder_free(struct ol_decoder *d)
 
 /* ---- running ---- */
 
-struct text {
-    char *text;
-    size_t n, room;
-};
-
-static void append(struct text *t, const char *text, size_t n)
-{
-    if (t->n + n + 1 > t->room) {
-        t->room = 2 * (t->n + n) + 64;
-        t->text = ol_xrealloc_array(t->text, t->room, 1);
-    }
-    memcpy(t->text + t->n, text, n);
-    t->n += n;
-    t->text[t->n] = '\0';
-}
-
 /* The bytes that a byte-level token stands for; one outside the alphabet is its text. */
-static void append_bytes(struct text *t, struct ol_token_text token)
+static void append_bytes(struct ol_growing_text *t, struct ol_token_text token)
 {
     char *bytes = ol_xmalloc(token.bytes);
     const size_t n = ol_byte_level_bytes(token.text, token.bytes, bytes);
     if (n != (size_t)-1)
-        append(t, bytes, n);
+        ol_text_append(t, bytes, n);
     else
-        append(t, token.text, token.bytes);
+        ol_text_append(t, token.text, token.bytes);
     free(bytes);
 }
 
@@ -147,54 +132,54 @@ static int fallback_byte(struct ol_token_text token)
 }
 
 /* A run of byte tokens: their text, or one U+FFFD for each when it is no UTF-8. */
-static void append_run(struct text *t, struct text *run)
+static void append_run(struct ol_growing_text *t, struct ol_growing_text *run)
 {
     if (run->n == 0)
         return;
     if (ol_utf8_valid(run->text, run->n, NULL))
-        append(t, run->text, run->n);
+        ol_text_append(t, run->text, run->n);
     else
         for (size_t i = 0; i < run->n; i++)
-            append(t, "\xef\xbf\xbd", 3);
+            ol_text_append(t, "\xef\xbf\xbd", 3);
     run->n = 0;
 }
 
 static void decode_pieces(const struct ol_decoder *d, const struct ol_token_text *tokens,
-                          size_t n, struct text *t)
+                          size_t n, struct ol_growing_text *t)
 {
-    struct text run = {0};
+    struct ol_growing_text run = {0};
     for (size_t i = 0; i < n; i++) {
         const int byte = d->byte_fallback ? fallback_byte(tokens[i]) : -1;
         if (byte >= 0) {
             const char c = (char)byte;
-            append(&run, &c, 1);
+            ol_text_append(&run, &c, 1);
             continue;
         }
         append_run(t, &run);
-        append(t, tokens[i].text, tokens[i].bytes);
+        ol_text_append(t, tokens[i].text, tokens[i].bytes);
     }
     append_run(t, &run);
     free(run.text);
 }
 
-static void replace(const struct ol_decoder *d, struct text *t)
+static void replace(const struct ol_decoder *d, struct ol_growing_text *t)
 {
     const size_t n = strlen(d->from), m = strlen(d->to);
-    struct text result = {0};
-    append(&result, "", 0);
+    struct ol_growing_text result = {0};
+    ol_text_append(&result, "", 0);
     for (size_t i = 0; i < t->n;) {
         if (t->n - i >= n && memcmp(t->text + i, d->from, n) == 0) {
-            append(&result, d->to, m);
+            ol_text_append(&result, d->to, m);
             i += n;
         } else {
-            append(&result, t->text + i++, 1);
+            ol_text_append(&result, t->text + i++, 1);
         }
     }
     free(t->text);
     *t = result;
 }
 
-static void strip(const struct ol_decoder *d, struct text *t)
+static void strip(const struct ol_decoder *d, struct ol_growing_text *t)
 {
     const size_t n = strlen(d->strip);
     size_t from = 0;
@@ -209,8 +194,8 @@ static void strip(const struct ol_decoder *d, struct text *t)
 char *ol_decoder_run(const struct ol_decoder *d, const struct ol_token_text *tokens,
                      size_t n, bool whole, size_t *result_bytes)
 {
-    struct text t = {0};
-    append(&t, "", 0);
+    struct ol_growing_text t = {0};
+    ol_text_append(&t, "", 0);
     if (d->byte_level) {
         for (size_t i = 0; i < n; i++)
             append_bytes(&t, tokens[i]);

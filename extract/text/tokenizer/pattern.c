@@ -6,6 +6,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "common/growing_text.h"
+
 struct ol_pattern {
     pcre2_code *code;
     pcre2_match_data *match;
@@ -22,23 +24,11 @@ struct ol_pattern {
 
 struct translation {
     const char *from; /* next character */
-    char *to;
-    size_t used, room;
+    struct ol_growing_text to;
     bool in_class;
     size_t class_at;     /* where in `to` the set begins */
     const char *refused; /* what has another meaning in the two */
 };
-
-static void put(struct translation *t, const char *text, size_t n)
-{
-    if (t->used + n + 1 > t->room) {
-        t->room = 2 * (t->used + n) + 64;
-        t->to = ol_xrealloc_array(t->to, t->room, 1);
-    }
-    memcpy(t->to + t->used, text, n);
-    t->used += n;
-    t->to[t->used] = '\0';
-}
 
 /* Whether PCRE2 knows a script of that name. */
 static bool is_script(const char *name, size_t n)
@@ -60,28 +50,28 @@ static void put_braces(struct translation *t, bool is_property)
 {
     const char *name = t->from + 1 + (is_property && t->from[1] == '^');
     const size_t n = strcspn(name, "}");
-    put(t, t->from, (size_t)(name - t->from));
+    ol_text_append(&t->to, t->from, (size_t)(name - t->from));
     if (is_property && n > 2 && memchr(name, ':', n) == NULL && is_script(name, n))
-        put(t, "sc:", 3);
-    put(t, name, n);
+        ol_text_append(&t->to, "sc:", 3);
+    ol_text_append(&t->to, name, n);
     t->from = name + n;
     if (t->from[0] == '}')
-        put(t, t->from++, 1);
+        ol_text_append(&t->to, t->from++, 1);
 }
 
 static void put_escape(struct translation *t)
 {
     const char c = t->from[1];
     if (c == 's' && t->in_class)
-        put(t, WHITE_SPACE, strlen(WHITE_SPACE));
+        ol_text_append(&t->to, WHITE_SPACE, strlen(WHITE_SPACE));
     else if (c == 's')
-        put(t, "[" WHITE_SPACE "]", strlen(WHITE_SPACE) + 2);
+        ol_text_append(&t->to, "[" WHITE_SPACE "]", strlen(WHITE_SPACE) + 2);
     else if (c == 'S' && !t->in_class)
-        put(t, "[^" WHITE_SPACE "]", strlen(WHITE_SPACE) + 3);
+        ol_text_append(&t->to, "[^" WHITE_SPACE "]", strlen(WHITE_SPACE) + 3);
     else if (c != '\0' && (strchr("pPdDrntfx", c) != NULL ||
                            !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                              (c >= '0' && c <= '9'))))
-        put(t, t->from, 2);
+        ol_text_append(&t->to, t->from, 2);
     else
         t->refused = "an escape";
     t->from += c != '\0' ? 2 : 1;
@@ -93,7 +83,7 @@ static void put_escape(struct translation *t)
 static void put_members(struct translation *t)
 {
     if (t->from[0] == '^')
-        put(t, t->from++, 1);
+        ol_text_append(&t->to, t->from++, 1);
     if (t->from[0] == ']')
         t->refused = "an intersection with an empty set";
     while (t->from[0] != ']' && t->refused == NULL)
@@ -103,17 +93,17 @@ static void put_members(struct translation *t)
                  strncmp(t->from, "&&", 2) == 0)
             t->refused = "an intersection of more than two plain sets";
         else
-            put(t, t->from++, 1);
+            ol_text_append(&t->to, t->from++, 1);
     if (t->refused == NULL)
-        put(t, t->from++, 1);
+        ol_text_append(&t->to, t->from++, 1);
 }
 
 /* [A&&[B]]: PCRE2 has no intersections; (?:(?=[B])[A]) takes the same characters. */
 static void put_intersection(struct translation *t)
 {
-    char *first = ol_xstrdup(t->to + t->class_at);
-    t->used = t->class_at;
-    put(t, "(?:(?=[", 7);
+    char *first = ol_xstrdup(t->to.text + t->class_at);
+    t->to.n = t->class_at;
+    ol_text_append(&t->to, "(?:(?=[", 7);
     t->from += 3;
     if (first[1] == '^' || first[1] == '\0')
         t->refused = "an intersection with a negated or empty set";
@@ -123,9 +113,9 @@ static void put_intersection(struct translation *t)
         t->refused = "an intersection of more than two plain sets";
     if (t->refused == NULL) {
         t->from++;
-        put(t, ")", 1);
-        put(t, first, strlen(first));
-        put(t, "])", 2);
+        ol_text_append(&t->to, ")", 1);
+        ol_text_append(&t->to, first, strlen(first));
+        ol_text_append(&t->to, "])", 2);
     }
     t->in_class = false;
     free(first);
@@ -142,7 +132,7 @@ static void put_in_class(struct translation *t)
     else if (t->from[0] == '&' && t->from[1] == '&')
         t->refused = "an intersection of sets";
     t->in_class = t->from[0] != ']';
-    put(t, t->from++, 1);
+    ol_text_append(&t->to, t->from++, 1);
 }
 
 static void put_outside(struct translation *t)
@@ -152,22 +142,22 @@ static void put_outside(struct translation *t)
         t->refused = "an anchor";
     else if (c == '}' && t->from[1] == '+')
         t->refused = "a possessive interval";
-    put(t, t->from++, 1);
+    ol_text_append(&t->to, t->from++, 1);
     if (c != '[')
         return;
     t->in_class = true;
-    t->class_at = t->used - 1;
+    t->class_at = t->to.n - 1;
     if (t->from[0] == '^')
-        put(t, t->from++, 1);
+        ol_text_append(&t->to, t->from++, 1);
     /* A bracket that comes first is a member. */
     if (t->from[0] == ']')
-        put(t, t->from++, 1);
+        ol_text_append(&t->to, t->from++, 1);
 }
 
 static char *translate(const char *expression, const char *where, struct ol_error *err)
 {
     struct translation t = {.from = expression};
-    put(&t, "", 0);
+    ol_text_append(&t.to, "", 0);
     while (t.from[0] != '\0' && t.refused == NULL) {
         if (t.from[0] == '\\')
             put_escape(&t);
@@ -177,10 +167,10 @@ static char *translate(const char *expression, const char *where, struct ol_erro
             put_outside(&t);
     }
     if (t.refused == NULL)
-        return t.to;
+        return t.to.text;
     ol_fail(err, "%s: the pattern %s has %s that is not supported", where, expression,
             t.refused);
-    free(t.to);
+    free(t.to.text);
     return NULL;
 }
 
