@@ -49,3 +49,28 @@ few_experts() {
 same_run() {
     "$PYTHON" "$TESTS/oracle/same_run.py" "$1" "$2"
 }
+
+# killed_again LEAST DELAYS...: run_it, which execs the tool so that the signal hits it and not a
+# shell around it, ends with the same bytes when it was killed after each of these seconds, LEAST
+# times or more. It writes run.h5 in the current directory.
+killed_again() {
+    local least=$1 kills=0 delay pid
+    shift
+    mkdir calm killed
+    (cd calm && run_it)
+    cd killed
+    for delay; do
+        run_it >/dev/null 2>&1 &
+        pid=$!
+        sleep "$delay"
+        if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
+        wait $pid 2>/dev/null || true
+        [ -e run.h5 ] && break
+    done
+    echo "$kills kills"
+    [ "$kills" -ge "$least" ]
+    # Also of a run that ended just after its file had its name.
+    (run_it)
+    [ ! -e run.h5.partial ] && [ ! -e run.h5.partial.state ]
+    same_run ../calm/run.h5 run.h5
+}

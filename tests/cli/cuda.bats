@@ -49,29 +49,11 @@ golden() {
 
 @test "cuda: a run killed again and again ends with the bytes of an undisturbed one" {
     cd "$BATS_TEST_TMPDIR"
-    mkdir calm killed
-    # exec: the signal must hit the tool, not a shell around it.
     run_it() {
         exec "$SIM" -q "$GOLDEN/qwen3_next" --ids "$GOLDEN/qwen3_next/ids.txt" -o run.h5 \
             --backend cuda --perplexity --resume --keep-every 0
     }
-    (cd calm && run_it)
-    cd killed
-    kills=0
-    for delay in 0.1 0.2 0.3 0.4 0.5; do
-        run_it >/dev/null 2>&1 &
-        pid=$!
-        sleep $delay
-        if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
-        wait $pid 2>/dev/null || true
-        [ -e run.h5 ] && break
-    done
-    echo "$kills kills"
-    [ "$kills" -ge 1 ]
-    # Also of a run that ended just after its file had its name.
-    (run_it)
-    [ ! -e run.h5.partial ] && [ ! -e run.h5.partial.state ]
-    same_run ../calm/run.h5 run.h5
+    killed_again 1 0.1 0.2 0.3 0.4 0.5
 }
 
 @test "cuda: a budget of device memory changes no result, and one that is too small names the least" {

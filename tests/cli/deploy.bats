@@ -107,10 +107,11 @@ assert one == two' whole.json out/results/run.json
     grep -q 'ended status=143 signal=TERM' run.part-1-of-1.h5.tries
 }
 
-@test "part: the time is up before anything was kept: not queued again" {
-    printf '#!/bin/sh\ntrap "exit 143" TERM\ntouch began\nwhile :; do sleep 0.1; done\n' >bin/ol-extract
+# out_of_time FILES: a part under Slurm, whose tool ends at TERM with these files written, is told
+# that its time is up. It fails.
+out_of_time() {
+    printf '#!/bin/sh\ntrap "exit 143" TERM\ntouch %s\nwhile :; do sleep 0.1; done\n' "$*" >bin/ol-extract
     chmod +x bin/ol-extract
-    stand_in scontrol
     unset OL_TOOLS
     mkdir -p x/y && cp "$DEPLOY"/* x/y
     SLURM_JOB_ID=7 x/y/part -i 1 -p 1 -o run.h5 MODEL 2>err 3>&- &
@@ -120,23 +121,18 @@ assert one == two' whole.json out/results/run.json
     status=0
     wait $pid || status=$?
     [ "$status" -eq 1 ]
+}
+
+@test "part: the time is up before anything was kept: not queued again" {
+    stand_in scontrol
+    out_of_time began
     [ ! -e scontrol.words ]
     grep -q 'ask for more' err
 }
 
 @test "part: where a site queues no job again, that is said, and the part fails" {
-    printf '#!/bin/sh\ntrap "exit 143" TERM\ntouch began run.part-1-of-1.h5.partial\nwhile :; do sleep 0.1; done\n' >bin/ol-extract
-    chmod +x bin/ol-extract
     stand_in scontrol 'echo "Requested operation is presently disabled" >&2; exit 1'
-    unset OL_TOOLS
-    mkdir -p x/y && cp "$DEPLOY"/* x/y
-    SLURM_JOB_ID=7 x/y/part -i 1 -p 1 -o run.h5 MODEL 2>err 3>&- &
-    pid=$!
-    while [ ! -e began ]; do sleep 0.1; done
-    kill -USR1 $pid
-    status=0
-    wait $pid || status=$?
-    [ "$status" -eq 1 ]
+    out_of_time began run.part-1-of-1.h5.partial
     [ "$(words_of scontrol)" = "requeue 7 " ]
     grep -q 'presently disabled' err
     grep -q 'submit it once more, it goes on from run.part-1-of-1.h5.partial' err

@@ -15,26 +15,8 @@ load common
 
 @test "a run killed again and again ends with the bytes of an undisturbed one" {
     cd "$BATS_TEST_TMPDIR"
-    mkdir calm killed
-    # exec: the signal must hit the tool, not a shell around it.
     run_it() { exec "$EXTRACT" -q "$DEMO" -t "$HELDOUT" -n 16 -l 512 --perplexity --resume --keep-every 0 -o run.h5; }
-    (cd calm && run_it)
-    cd killed
-    kills=0
-    for delay in 0.02 0.05 0.1 0.15 0.2 0.25 0.3 0.4; do
-        run_it >/dev/null 2>&1 &
-        pid=$!
-        sleep $delay
-        if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
-        wait $pid 2>/dev/null || true
-        [ -e run.h5 ] && break
-    done
-    echo "$kills kills"
-    [ "$kills" -ge 2 ]
-    # Also of a run that ended just after its file had its name.
-    (run_it)
-    [ ! -e run.h5.partial ] && [ ! -e run.h5.partial.state ]
-    same_run ../calm/run.h5 run.h5
+    killed_again 2 0.02 0.05 0.1 0.15 0.2 0.25 0.3 0.4
 }
 
 @test "SIGTERM: the layer is finished and kept; without it the states are kept by time" {
