@@ -13,14 +13,13 @@
 
 #include "extract/run/run.h"
 #include "tests/cudasim/cudasim.h"
-
-static char directory[] = "/tmp/ol-test-counts-XXXXXX";
+#include "tests/unit/run_folder.h"
 
 /* A run as far as layer `last`, 12 sequences. */
 static struct cudasim_counts run(const char *model, int last, enum ol_store store)
 {
     struct ol_error err = {0};
-    char *path = ol_xasprintf("%s/run.h5", directory);
+    char *path = test_run_path();
     char *folder = ol_xasprintf("tests/golden/models/%s", model);
     char *ids = ol_xasprintf("%s/ids.txt", folder);
     char *layers = ol_xasprintf("0-%d", last);
@@ -98,24 +97,8 @@ static void a_layer(void **state)
     }
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    ol_verbosity_set(0);
-    return mkdtemp(directory) != NULL ? 0 : -1;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    char *path = ol_xasprintf("%s/run.h5", directory);
-    unlink(path);
-    free(path);
-    return rmdir(directory);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_layer)};
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, test_run_begin, test_run_end);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,7 @@
 #include "extract/weights/checkpoint.h"
 #include "extract/run/run.h"
 #include "tests/cudasim/cudasim.h"
-
-static char directory[] = "/tmp/ol-test-forward-XXXXXX";
+#include "tests/unit/run_folder.h"
 
 /* The bounds of the comparison. f32: relative L2 of every site of every layer. bf16: the
  * error against transformers' f32 run, in units of transformers' own bf16 error. Both
@@ -46,7 +46,7 @@ static struct ol_activation_file *extract(const char *model, enum ol_backend_kin
                                           enum ol_dtype precision, int n_threads)
 {
     struct ol_error err = {0};
-    char *path = ol_xasprintf("%s/run.h5", directory);
+    char *path = test_run_path();
     char *folder = ol_xasprintf("tests/golden/models/%s", model);
     char *ids = ol_xasprintf("%s/ids.txt", folder);
     const struct ol_texts no_texts = {0};
@@ -327,137 +327,45 @@ static void run_golden(void **state)
     assert_int_equal(cudasim_used(), 0);
 }
 
-static int begin(void **state)
+static int is_model(const struct dirent *entry)
 {
-    (void)state;
-    ol_verbosity_set(0);
-    return mkdtemp(directory) != NULL ? 0 : -1;
+    return entry->d_name[0] != '.';
 }
 
-static int end(void **state)
-{
-    (void)state;
-    char *path = ol_xasprintf("%s/run.h5", directory);
-    unlink(path);
-    free(path);
-    return rmdir(directory);
-}
-
+/* Each model of tests/golden/models, in every way. */
 int main(void)
 {
-    static char *const models[] = {
-        "deepseek_v2",
-        "deepseek_v2-greedy",
-        "deepseek_v3",
-        "deepseek_v3-half",
-        "deepseek_v32",
-        "deepseek_v32-chosen",
-        "ernie4_5_moe",
-        "ernie4_5_moe-plain",
-        "gemma3",
-        "gemma3-text",
-        "gemma4",
-        "gemma4-dense",
-        "gemma4-fp8",
-        "gemma4-text",
-        "glm4_moe",
-        "glm4_moe-plain",
-        "glm4_moe_lite",
-        "glm4_moe_lite-plain",
-        "glm4v_moe",
-        "glm4v_moe-fp8",
-        "glm_moe_dsa",
-        "glm_moe_dsa-chosen",
-        "gpt2",
-        "gpt2-saved",
-        "gpt_oss",
-        "gpt_oss-mxfp4",
-        "hy_v3",
-        "hy_v3-types",
-        "kimi_k2-fp8",
-        "kimi_k25",
-        "kimi_k25-nvfp4",
-        "llama",
-        "llama-linear",
-        "llama4",
-        "llama4-fp8",
-        "llama4-plain",
-        "minimax_m2",
-        "minimax_m2-fp8",
-        "mistral",
-        "mistral-sliding",
-        "mistral4",
-        "mistral4-plain",
-        "mixtral",
-        "mixtral-fused",
-        "mixtral-sliding",
-        "nemotron_h",
-        "nemotron_h-dense",
-        "nemotron_h-latent",
-        "nemotron_h-mixed",
-        "olmo2",
-        "olmo2-bias",
-        "olmo3",
-        "olmo3-types",
-        "olmoe",
-        "olmoe-clip",
-        "phi3",
-        "phi3-fp8",
-        "phi3-longrope",
-        "phi3-partial",
-        "qwen2",
-        "qwen2-sliding",
-        "qwen2_moe",
-        "qwen2_moe-sliding",
-        "qwen3",
-        "qwen3-sliding",
-        "qwen3_5",
-        "qwen3_5-text",
-        "qwen3_5_moe",
-        "qwen3_5_moe-fp8",
-        "qwen3_5_moe-text",
-        "qwen3_moe",
-        "qwen3_moe-awq",
-        "qwen3_moe-fp8",
-        "qwen3_moe-fp8-block",
-        "qwen3_moe-fp8-exponents",
-        "qwen3_moe-gptq",
-        "qwen3_moe-gptq-sym",
-        "qwen3_moe-gptq2",
-        "qwen3_moe-gptq8",
-        "qwen3_moe-gptq8-sym",
-        "qwen3_moe-int4",
-        "qwen3_moe-int4-zeros",
-        "qwen3_moe-int8",
-        "qwen3_moe-int8-packed",
-        "qwen3_moe-modelopt",
-        "qwen3_moe-mxfp4-packed",
-        "qwen3_moe-mxfp8",
-        "qwen3_moe-nvfp4",
-        "qwen3_moe-sliding",
-        "qwen3_moe-tied",
-        "qwen3_next",
-        "qwen3_next-plain",
-        "qwen3_vl_moe",
-        "qwen3_vl_moe-fp8",
-    };
-    enum { N = sizeof models / sizeof models[0] };
     enum { WAYS = 4 };
-    struct CMUnitTest tests[WAYS * N];
-    struct golden goldens[WAYS * N];
-    char names[WAYS * N][64];
-    for (int i = 0; i < WAYS * N; i++) {
-        const bool cuda = i / N / 2 == 1, f32 = i / N % 2 == 0;
-        goldens[i] =
-            (struct golden){models[i % N], cuda ? OL_BACKEND_CUDA : OL_BACKEND_CPU,
-                            f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16};
-        snprintf(names[i], 64, "%s %s %s", models[i % N], cuda ? "cuda" : "cpu",
-                 f32 ? "f32" : "bf16");
-        tests[i] = (struct CMUnitTest){names[i], run_golden, NULL, NULL, &goldens[i]};
+    struct dirent **models;
+    const int n = scandir("tests/golden/models", &models, is_model, alphasort);
+    const size_t n_tests = n > 0 ? (size_t)n * WAYS : 0;
+    struct CMUnitTest *tests = ol_xcalloc(n_tests, sizeof *tests);
+    struct golden *goldens = ol_xcalloc(n_tests, sizeof *goldens);
+    for (int i = 0; i < (int)n_tests; i++) {
+        const bool cuda = i / n / 2 == 1, f32 = i / n % 2 == 0;
+        const char *model = models[i % n]->d_name;
+        goldens[i] = (struct golden){model, cuda ? OL_BACKEND_CUDA : OL_BACKEND_CPU,
+                                     f32 ? OL_DTYPE_F32 : OL_DTYPE_BF16};
+        tests[i] = (struct CMUnitTest){.name = ol_xasprintf("%s %s %s", model,
+                                                            cuda ? "cuda" : "cpu",
+                                                            f32 ? "f32" : "bf16"),
+                                       .test_func = run_golden,
+                                       .initial_state = &goldens[i]};
     }
     /* A family at a time, where only that has changed. */
     const char *only = getenv("OL_TEST_FILTER");
     if (only != NULL && only[0] != '\0')
         cmocka_set_test_filter(only);
-    return cmocka_run_group_tests(tests, begin, end);
+    const int status = n_tests == 0
+                           ? -1
+                           : _cmocka_run_group_tests("models", tests, n_tests,
+                                                     test_run_begin, test_run_end);
+    for (size_t i = 0; i < n_tests; i++)
+        free((void *)(uintptr_t)tests[i].name);
+    for (int i = 0; i < n; i++)
+        free(models[i]);
+    free(models);
+    free(goldens);
+    free(tests);
+    return status;
 }
