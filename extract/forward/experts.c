@@ -1,10 +1,13 @@
 /* The experts of a layer:
  *
+ *     input = latent_down(input)              where experts have a latent
  *     per group of (row, expert) pairs (expert_groups.h):
- *       x    = gather(input)                   rows of each expert, one expert after
- * another down = expert's down(glu(gate(x), up(x))) sum += router's weight * down sum  =
- * norm(sum)                         where the model has one behind the experts sum +=
- * sigmoid(switch(input)) * shared expert's down(glu(gate(input), up(input)))
+ *       x    = gather(input)                  the rows of one expert after another's
+ *       down = the expert's down(glu(gate(x), up(x)))
+ *       sum += the router's weight * down
+ *     sum  = latent_up(sum)                   likewise
+ *     sum  = norm(sum)                        where the model has one behind experts
+ *     sum += sigmoid(switch(input)) * the shared expert's down(glu(gate(input), ...))
  */
 #include "extract/forward/experts_private.h"
 
