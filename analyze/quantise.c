@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "analyze/fp4.h"
+#include "common/fp4.h"
 #include "analyze/row_sums.h"
 #include "analyze/sample.h"
 #include "common/magnitude.h"
@@ -50,42 +50,13 @@ void ol_quantised_names(struct ol_list *names, struct ol_arena *arena)
         to[m] = ol_quantised_name((enum ol_quantised)m);
 }
 
-/* To the nearest whole number, ties to even, for magnitudes below 2^22: a float of 1.5 *
- * 2^23 has no bits for anything smaller. */
-static inline float nearest(float x)
-{
-    const float shift = 0x1.8p23f;
-    return (x + shift) - shift;
-}
-
-/* What x / scale is multiplied by instead. The largest of all values is about 1 (see
- * ol_factor_for), and what has a scale so small is nothing beside it: it becomes 0. */
-static inline float inverse_of(float scale)
-{
-    return scale > 0x1p-90f ? 1 / scale : 0;
-}
-
-static void to_int8(const float *restrict x, int64_t n, float scale, float *restrict q)
-{
-    const float inverse = inverse_of(scale);
-    for (int64_t i = 0; i < n; i++)
-        q[i] = nearest(x[i] * inverse) * scale;
-}
-
 /* Each column by a scale of its own. */
 static void to_int8_columns(const float *restrict x, int64_t n,
                             const float *restrict scales, const float *restrict inverses,
                             float *restrict q)
 {
     for (int64_t c = 0; c < n; c++)
-        q[c] = nearest(x[c] * inverses[c]) * scales[c];
-}
-
-static void to_fp8(const float *restrict x, int64_t n, float scale, float *restrict q)
-{
-    const float inverse = inverse_of(scale);
-    for (int64_t i = 0; i < n; i++)
-        q[i] = ol_e4m3_round(x[i] * inverse) * scale;
+        q[c] = ol_round_whole(x[c] * inverses[c]) * scales[c];
 }
 
 /* ---- errors ---- */
@@ -101,16 +72,16 @@ static void quantise_row(enum ol_quantised method, const struct scales *s, const
 {
     switch (method) {
     case OL_INT8_TENSOR:
-        to_int8(x, n, s->largest / int8_largest, q);
+        ol_round_int8(x, n, s->largest / int8_largest, q);
         return;
     case OL_INT8_TOKEN:
-        to_int8(x, n, ol_largest_magnitude(x, n) / int8_largest, q);
+        ol_round_int8(x, n, ol_largest_magnitude(x, n) / int8_largest, q);
         return;
     case OL_INT8_VECTOR:
         to_int8_columns(x, n, s->columns, s->inverses, q);
         return;
     case OL_FP8_E4M3:
-        to_fp8(x, n, s->largest / ol_e4m3_largest, q);
+        ol_round_fp8(x, n, s->largest / ol_e4m3_largest, q);
         return;
     case OL_MXFP4_FLOOR:
     case OL_MXFP4_EVEN:
@@ -127,7 +98,7 @@ static void find_scales(const float *restrict most, int64_t n_cols, float factor
 {
     for (int64_t c = 0; c < n_cols; c++) {
         columns[c] = most[c] * factor / int8_largest;
-        inverses[c] = inverse_of(columns[c]);
+        inverses[c] = ol_inverse_scale(columns[c]);
     }
 }
 

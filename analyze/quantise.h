@@ -6,13 +6,14 @@
 #define OL_ANALYZE_QUANTISE_H
 
 #include "common/results/field.h"
+#include "common/round_row.h"
 
 enum ol_quantised {
     OL_INT8_TENSOR, /* 8-bit integers -127 .. 127, one scale for all values */
     OL_INT8_TOKEN,  /* one per row: what LLM.int8() does to activations */
     OL_INT8_VECTOR, /* one per column */
     OL_FP8_E4M3,    /* one for all: largest 448 */
-    OL_MXFP4_FLOOR, /* these as analyze/fp4.h has them */
+    OL_MXFP4_FLOOR, /* these as common/fp4.h has them */
     OL_MXFP4_EVEN,
     OL_NVFP4,
     OL_N_QUANTISED,
@@ -20,9 +21,6 @@ enum ol_quantised {
 const char *ol_quantised_name(enum ol_quantised method);
 /* Names of all. */
 void ol_quantised_names(struct ol_list *names, struct ol_arena *arena);
-
-/* What the largest magnitude is divided by for the scale of 8-bit integers. */
-enum { OL_INT8_DIVISOR = 127 };
 
 struct ol_quantise_input {
     const float *x;         /* [n_rows, n_cols] */

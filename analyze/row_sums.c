@@ -1,7 +1,5 @@
 #include "analyze/row_sums.h"
 
-#include <string.h>
-
 /* Sums of so many values apart from each other, which need not wait for one another. A
  * row's are floats. */
 enum { LANES = 16 };
@@ -40,16 +38,6 @@ double ol_squares_of(const float *x, int64_t n)
     for (int k = 0; i + k < n; k++)
         lanes[k] += x[i + k] * x[i + k];
     return sum_of(lanes);
-}
-
-float ol_factor_for(float most)
-{
-    uint32_t bits;
-    memcpy(&bits, &most, sizeof bits);
-    bits = 0x7f000000u - (bits & 0x7f800000u);
-    bits = bits < 0x00800000u ? 0x00800000u : bits;
-    memcpy(&most, &bits, sizeof most);
-    return most;
 }
 
 void ol_multiply(const float *restrict x, int64_t n, float factor,

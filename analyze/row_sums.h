@@ -9,10 +9,8 @@
 double ol_squares_between(const float *x, const float *q, int64_t n);
 double ol_squares_of(const float *x, int64_t n);
 
-/* The power of two that brings the magnitude `most` near 1. Rows are multiplied by that
- * of the largest of all values: exact, the same in every format, and no square
- * overflows. */
-float ol_factor_for(float most);
+/* Rows are multiplied by ol_factor_for() of the largest of all values: exact, the same in
+ * every format, and no square overflows. */
 void ol_multiply(const float *x, int64_t n, float factor, float *product);
 
 #endif

@@ -130,6 +130,17 @@ static inline float ol_largest_magnitude(const float *x, int64_t n)
     return value;
 }
 
+/* The power of two that brings the magnitude `most` near 1; it has an inverse. */
+static inline float ol_factor_for(float most)
+{
+    uint32_t bits;
+    memcpy(&bits, &most, sizeof bits);
+    bits = 0x7f000000u - (bits & 0x7f800000u);
+    bits = bits < 0x00800000u ? 0x00800000u : bits;
+    memcpy(&most, &bits, sizeof most);
+    return most;
+}
+
 /* Bits of the smallest float that is not below the threshold; that of a bfloat16 are
  * their upper half. */
 static inline uint32_t ol_least_f32(double threshold)

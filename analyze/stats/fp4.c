@@ -10,7 +10,7 @@
 
 #include "analyze/describe.h"
 #include "analyze/down_rows.h"
-#include "analyze/fp4.h"
+#include "common/fp4.h"
 #include "analyze/rotation.h"
 #include "analyze/row_sums.h"
 #include "analyze/stats/quantisation.h"

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analyze/fp4.h"
+#include "common/fp4.h"
 #include "analyze/rotation.h"
 #include "common/narrow.h"
+#include "common/round_row.h"
 
 enum { WIDTH = 16, N_CODES = 16 };
 
@@ -98,6 +99,68 @@ static void zeros_stay(void **state)
     }
 }
 
+/* ---- rows, by scales of their own ---- */
+
+static float round_beside(enum ol_row_format format, float x, float most)
+{
+    float row[40] = {0}, q[40], scratch[40];
+    row[0] = most;
+    row[33] = x; /* in a block of its own, but for formats with one scale */
+    row[1] = x;
+    ol_round_row(format, row, 40, scratch, q);
+    assert_true(q[2] == 0);
+    return q[1];
+}
+
+/* Codes of a row whose largest value is the format's, of any size of values. */
+static void codes_of_rows_stay(void **state)
+{
+    (void)state;
+    for (int power = -130; power <= 110; power += 24) {
+        const float scale = ldexpf(1, power);
+        for (int code = -127; code <= 127; code++) {
+            const float x = (float)code * scale;
+            assert_true(round_beside(OL_ROW_INT8, x, 127 * scale) == x);
+        }
+        for (uint32_t code = 0; code < 256; code++) {
+            const float x = ol_e4m3_value(code) * scale;
+            if (isnan(x) || (power < -117 && fabsf(x) < 0x1p-126F))
+                continue;
+            assert_true(round_beside(OL_ROW_FP8, x, 448 * scale) == x);
+            assert_true(round_beside(OL_ROW_MXFP8, x, 256 * scale) == x);
+        }
+    }
+}
+
+/* 511 is of the power of two of 256: it has the same scale, and becomes the largest. The
+ * second block has a scale of its own. */
+static void mxfp8_has_a_scale_for_each_block(void **state)
+{
+    (void)state;
+    float row[40] = {0}, q[40], scratch[40];
+    row[0] = 511;
+    row[1] = -1.0625F * 0x1p-9F; /* half of the smallest number, and a little more */
+    row[2] = 0x1p-10F;           /* exactly half */
+    row[33] = 0x1p-10F;
+    ol_round_row(OL_ROW_MXFP8, row, 40, scratch, q);
+    assert_true(q[0] == 448 && q[1] == -0x1p-9F && q[2] == 0 && q[33] == 0x1p-10F);
+}
+
+static void rows_that_are_not_finite_stay(void **state)
+{
+    (void)state;
+    static const float odd[] = {INFINITY, -INFINITY, NAN, 0};
+    float q[4], scratch[4];
+    for (int format = 0; format < OL_N_ROW_FORMATS; format++) {
+        assert_true(ol_row_format_name((enum ol_row_format)format)[0] != 0);
+        for (int i = 0; i < 4; i++) {
+            const float row[4] = {odd[i], 0, i < 3 ? 1.3F : 0, 0};
+            ol_round_row((enum ol_row_format)format, row, 4, scratch, q);
+            assert_memory_equal(q, row, sizeof q);
+        }
+    }
+}
+
 /* Rows of the identity become the rotation's columns: orthonormal ones. */
 static void rotations_are_orthogonal(void **state)
 {
@@ -153,6 +216,9 @@ int main(void)
         cmocka_unit_test(four_over_six_takes_the_better),
         cmocka_unit_test(rules_of_mxfp4),
         cmocka_unit_test(zeros_stay),
+        cmocka_unit_test(codes_of_rows_stay),
+        cmocka_unit_test(mxfp8_has_a_scale_for_each_block),
+        cmocka_unit_test(rows_that_are_not_finite_stay),
         cmocka_unit_test(rotations_are_orthogonal),
         cmocka_unit_test(blocks_spread_a_value_evenly),
     };

@@ -1,6 +1,6 @@
 /* Rounding rows to numbers of four bits (E2M1) whose blocks of columns share a scale. */
-#ifndef OL_ANALYZE_FP4_H
-#define OL_ANALYZE_FP4_H
+#ifndef OL_FP4_H
+#define OL_FP4_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "analyze/fp4.h"
+#include "common/fp4.h"
 
 #include <stdbool.h>
 #include <string.h>
