@@ -102,6 +102,11 @@ void ol_grid_yes(struct ol_grid *g, bool value)
     next(g, OL_COLUMN_YES, OL_COLUMN_YES)->n = value;
 }
 
+void ol_grid_missing(struct ol_grid *g)
+{
+    next(g, OL_COLUMN_LABEL, OL_COLUMN_YES)->missing = true;
+}
+
 int64_t ol_grid_rows(const struct ol_grid *g)
 {
     return (int64_t)(g->n / g->n_columns);

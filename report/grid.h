@@ -46,6 +46,7 @@ void ol_grid_real(struct ol_grid *g, double value);
 void ol_grid_number(struct ol_grid *g, double value);
 void ol_grid_text(struct ol_grid *g, const char *text);
 void ol_grid_yes(struct ol_grid *g, bool value);
+void ol_grid_missing(struct ol_grid *g); /* in any column */
 
 int64_t ol_grid_rows(const struct ol_grid *g);
 /* At most `rows` rows. Missing values are a dash. */

@@ -186,9 +186,12 @@ static void put_cell(struct ol_grid *g, const struct ol_column *c, const struct 
         ol_grid_text(g, v.f != NULL ? text_of(&v) : NULL);
         break;
     case OL_COLUMN_YES:
-        ol_grid_yes(g, v.f->kind == OL_FIELD_MAYBE
-                           ? *(const enum ol_maybe *)v.value == OL_YES
-                           : *(const bool *)v.value);
+        if (v.f->kind == OL_FIELD_BOOL)
+            ol_grid_yes(g, *(const bool *)v.value);
+        else if (*(const enum ol_maybe *)v.value == OL_UNKNOWN)
+            ol_grid_missing(g);
+        else
+            ol_grid_yes(g, *(const enum ol_maybe *)v.value == OL_YES);
         break;
     }
 }

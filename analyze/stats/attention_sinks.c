@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "analyze/describe.h"
+#include "analyze/massive.h"
 #include "analyze/statistics.h"
 #include "common/results/attention_sinks.h"
 
@@ -19,6 +20,7 @@ struct key {
 struct sinks {
     const struct ol_parts *parts;
     struct key *keys;      /* [n_tokens] of all sequences */
+    uint8_t **massive;     /* [n_sequences][length]: has a massive value; NULL: unknown */
     int64_t n_pairs;       /* (layer, head) */
     double first, n_first; /* sums over (layer, head, sequence), and how many */
     double n_sink_first;
@@ -151,6 +153,14 @@ static bool comes_before(const struct key *a, const struct key *b)
     return a->n_heads != b->n_heads ? a->n_heads > b->n_heads : a->received > b->received;
 }
 
+static enum ol_maybe has_massive(const struct sinks *s, int64_t sequence,
+                                 int64_t position)
+{
+    return s->massive == NULL                    ? OL_UNKNOWN
+           : s->massive[sequence][position] != 0 ? OL_YES
+                                                 : OL_NO;
+}
+
 static void describe_places(const struct sinks *s, const struct place *places, int n,
                             struct ol_list *list, struct ol_arena *arena)
 {
@@ -160,7 +170,8 @@ static void describe_places(const struct sinks *s, const struct place *places, i
         to[i] = (struct ol_sink_key){
             ol_describe_place(s->parts, places[i].sequence, places[i].position),
             key->n_heads, (double)key->n_heads / (double)s->n_pairs,
-            fmin(key->received / (double)s->n_pairs, 1)};
+            fmin(key->received / (double)s->n_pairs, 1),
+            has_massive(s, places[i].sequence, places[i].position)};
     }
 }
 
@@ -191,6 +202,49 @@ static void describe_keys(const struct sinks *s, struct ol_attention_sinks *to,
     ol_tally_clear(&tokens);
 }
 
+/* ---- massive activations ---- */
+
+static void find_massive(struct sinks *s)
+{
+    const struct ol_parts *parts = s->parts;
+    struct ol_massive massive;
+    if (!ol_massive_find(parts, &ol_massive_default, &massive))
+        return;
+    s->massive = ol_xcalloc((size_t)parts->n_sequences, sizeof *s->massive);
+    for (int64_t i = 0; i < parts->n_sequences; i++)
+        s->massive[i] = ol_xcalloc((size_t)parts->lengths[i], 1);
+    ol_massive_mark(&massive, s->massive);
+    ol_massive_clear(&massive);
+}
+
+static void describe_massive(const struct sinks *s, struct ol_attention_sinks *block,
+                             struct ol_arena *arena)
+{
+    const struct key *key = s->keys;
+    if (s->massive == NULL)
+        return;
+    struct ol_sinks_and_massive *to = ol_arena_calloc(arena, 1, sizeof *to);
+    for (int64_t i = 0; i < s->parts->n_sequences; i++)
+        for (int32_t t = 0; t < s->parts->lengths[i]; t++, key++) {
+            const bool massive = s->massive[i][t] != 0, sink = key->n_heads > 0;
+            to->n_sinks += sink;
+            to->n_massive += massive;
+            to->n_both += sink && massive;
+            to->n_both_first += sink && massive && t == 0;
+            to->n_pairs += key->n_heads;
+            to->n_pairs_massive += massive ? key->n_heads : 0;
+        }
+    block->massive = to;
+}
+
+static void clear(struct sinks *s)
+{
+    for (int64_t i = 0; s->massive != NULL && i < s->parts->n_sequences; i++)
+        free(s->massive[i]);
+    free(s->massive);
+    free(s->keys);
+}
+
 static bool results(const struct ol_analysis *a, void *state, void *block,
                     struct ol_arena *arena)
 {
@@ -214,8 +268,10 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
     to->n_heads = s.n_pairs;
     to->first = s.n_first > 0 ? fmin(s.first / s.n_first, 1) : (double)NAN;
     to->sink_heads = s.n_first > 0 ? s.n_sink_first / s.n_first : (double)NAN;
+    find_massive(&s);
     describe_keys(&s, to, arena);
-    free(s.keys);
+    describe_massive(&s, to, arena);
+    clear(&s);
     return to->layers.n > 0;
 }
 

@@ -30,8 +30,19 @@ OL_STRUCT(ol_sink_layer, OL_SINK_LAYER_FIELDS, "")
     F(MEMBERS(ol_token_place), at, 0, "")                                                \
     F(COUNT, n_heads, 0, "(layer, head) pairs of which it is a sink")                    \
     F(SHARE, share, 0, "of all these pairs")                                             \
-    F(SHARE, received, OL_NULL, "mean over all these pairs")
+    F(SHARE, received, OL_NULL, "mean over all these pairs")                             \
+    F(MAYBE, massive, OL_NULL | OL_OLD, "it has a massive value; null: not known")
 OL_STRUCT(ol_sink_key, OL_SINK_KEY_FIELDS, "")
+
+#define OL_SINKS_AND_MASSIVE_FIELDS(F)                                          \
+    F(COUNT, n_sinks, 0, "tokens that are sinks of any head, first ones too")   \
+    F(COUNT, n_massive, 0, "tokens with a massive value after any layer")       \
+    F(COUNT, n_both, 0, "tokens that are both")                                 \
+    F(COUNT, n_both_first, 0, "of which first tokens")                          \
+    F(COUNT, n_pairs, 0, "(layer, head, token): a sink of that head")           \
+    F(COUNT, n_pairs_massive, 0, "of which the token has a massive value")
+OL_STRUCT(ol_sinks_and_massive, OL_SINKS_AND_MASSIVE_FIELDS,
+          "Whether sinks are the tokens with massive activations")
 
 #define OL_ATTENTION_SINKS_FIELDS(F)                                                     \
     F(SHARE, min_share, 0, "of a sink")                                                  \
@@ -46,7 +57,8 @@ OL_STRUCT(ol_sink_key, OL_SINK_KEY_FIELDS, "")
     F(LIST(ol_sink_key), keys, OL_AT_MOST(16),                                           \
       "not first tokens: sinks of the most pairs first")                                 \
     F(LIST(ol_counted_token), tokens, OL_AT_MOST(16),                                    \
-      "of which the n_keys are, the most first")
+      "of which the n_keys are, the most first")                                         \
+    F(OBJECT(ol_sinks_and_massive), massive, OL_NULL | OL_OLD, "null: not known")
 OL_STRUCT(ol_attention_sinks, OL_ATTENTION_SINKS_FIELDS,
           "Which tokens heads of attention look at whatever they look for")
 /* clang-format on */

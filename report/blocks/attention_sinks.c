@@ -56,6 +56,7 @@ static const struct ol_column keys_columns[] = {
     {"n_heads", "heads of all layers whose sink it is", OL_COLUMN_COUNT},
     {"share", "of all heads, %", OL_COLUMN_PERCENT},
     {"received", "mean attention, %", OL_COLUMN_PERCENT},
+    {"massive", "massive activation", OL_COLUMN_YES},
     {0}};
 
 static const struct ol_table_source keys_table = {
@@ -160,11 +161,39 @@ static void say_layers(const struct ol_attention_sinks *b, struct ol_section_out
                        gate / n_gated);
 }
 
+/* Whether sinks and massive activations are on the same tokens. */
+static void say_massive(const struct ol_attention_sinks *b, struct ol_section_out *to)
+{
+    const struct ol_sinks_and_massive *m = b->massive;
+    if (m == NULL)
+        return;
+    if (m->n_massive == 0 || m->n_sinks == 0) {
+        ol_section_say(to, "%s: whether the two are on the same tokens cannot be told.",
+                       m->n_massive > 0 ? "There are massive activations, but no sinks"
+                       : m->n_sinks > 0 ? "There are sinks, but no massive activations"
+                                        : "There are neither sinks nor massive "
+                                          "activations");
+        return;
+    }
+    ol_section_say(
+        to,
+        "Of the %" PRId64 " tokens with a massive activation %" PRId64
+        " are sinks of a head (%.3g %%), %" PRId64
+        " of them first tokens; of the %" PRId64
+        " tokens that are sinks %.3g %% have one. Sinks weighed by the heads that look "
+        "at them: %.3g %% of all (layer, head, sink) are on tokens with a massive "
+        "activation.",
+        m->n_massive, m->n_both, 100 * (double)m->n_both / (double)m->n_massive,
+        m->n_both_first, m->n_sinks, 100 * (double)m->n_both / (double)m->n_sinks,
+        100 * (double)m->n_pairs_massive / (double)m->n_pairs);
+}
+
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
     if (has_layers(r)) {
         say_first(block_of(r), to);
         say_layers(block_of(r), to);
+        say_massive(block_of(r), to);
     }
     ol_section_figure(to, &heads_figure, &layers_table);
     ol_section_table(to, &keys_table);
