@@ -30,7 +30,9 @@
     S(choices)             \
     S(attention_sinks)     \
     S(residual_sinks)      \
-    S(steps)
+    S(steps)               \
+    S(expert_flips)        \
+    S(head_outputs)
 
 #define DECLARE(name) extern const struct ol_statistic ol_##name##_statistic;
 STATISTICS(DECLARE)

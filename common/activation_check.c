@@ -358,6 +358,48 @@ static int find_heads(const struct reader *r, struct ol_activation_layer *layer,
     return 0;
 }
 
+/* How many heads mixers have; files of earlier versions lack them. */
+static int find_mixed(const struct reader *r, struct ol_activation_layer *layer,
+                      struct ol_error *err)
+{
+    char path[64];
+    struct ol_h5_shape shape;
+    bool there;
+    ol_table_path(path, layer->number, OL_TABLE_MIXED_HEADS);
+    if (ol_h5_exists(r->h, path, &there, err) != 0)
+        return -1;
+    if (!there)
+        return 0;
+    if (ol_h5_describe(r->h, path, &shape, err) != 0)
+        return -1;
+    if (shape.rank != 2 || shape.dims[0] < 1 || shape.dims[0] > INT16_MAX)
+        return ol_fail(err, "%s: %s: expected heads x columns", r->path, path);
+    layer->n_mixed = (int)shape.dims[0];
+    return 0;
+}
+
+/* How many inputs of the router were rounded; files of earlier versions lack them. */
+static int find_rounded(const struct reader *r, struct ol_activation_layer *layer,
+                        struct ol_error *err)
+{
+    char path[64];
+    struct ol_h5_shape shape;
+    bool there;
+    ol_table_path(path, layer->number, OL_TABLE_ROUNDED_SAMPLE);
+    if (ol_h5_exists(r->h, path, &there, err) != 0)
+        return -1;
+    if (!there)
+        return 0;
+    if (ol_h5_describe(r->h, path, &shape, err) != 0)
+        return -1;
+    if (shape.rank != 2 || shape.dims[0] < 1 || shape.dims[0] > INT16_MAX ||
+        layer->top_k == 0)
+        return ol_fail(err, "%s: %s: expected rows x columns, beside router tables",
+                       r->path, path);
+    layer->n_rounded = (int)shape.dims[0];
+    return 0;
+}
+
 /* Which summaries there are: the table of units says so for the layer. */
 static int find_summary(const struct reader *r, struct ol_activation_layer *layer,
                         struct ol_error *err)
@@ -390,7 +432,8 @@ static int find_summary(const struct reader *r, struct ol_activation_layer *laye
         if (ol_h5_exists(r->h, path, &layer->summary_sites[site], err) != 0)
             return -1;
     }
-    return find_squares(r, layer, err) != 0 || find_heads(r, layer, err) != 0
+    return find_squares(r, layer, err) != 0 || find_heads(r, layer, err) != 0 ||
+                   find_mixed(r, layer, err) != 0 || find_rounded(r, layer, err) != 0
                ? -1
                : find_down(r, layer, err);
 }

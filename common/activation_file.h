@@ -12,6 +12,7 @@
 
 #include "common/dtype.h"
 #include "common/error.h"
+#include "common/round_row.h"
 #include "common/sha256.h"
 #include "common/tables.h"
 
@@ -128,7 +129,25 @@ enum ol_down_moment {
     OL_N_DOWN_MOMENTS,
 };
 
-/* Columns of the table of sampled rows. */
+/* What is known of a head's output, all values over all tokens, as it goes into the
+ * output projection of the mixer: columns of the table of mixed heads. Places are -1
+ * without a number. */
+enum ol_mixed_column {
+    OL_MIXED_WIDTH, /* values of a token */
+    OL_MIXED_SQUARES,
+    OL_MIXED_MAX,
+    OL_MIXED_MAX_SEQUENCE,
+    OL_MIXED_MAX_POSITION,
+    OL_MIXED_MIN,
+    OL_MIXED_MIN_SEQUENCE,
+    OL_MIXED_MIN_POSITION,
+    OL_N_MIXED_COLUMNS,
+};
+
+/* Of the router's inputs so many are rounded, and routed once more by each format. */
+enum { OL_ROUNDED_ROWS = 256 };
+
+/* Columns of the tables of sampled rows. */
 enum ol_sample_column {
     OL_SAMPLE_KEY, /* 64 bits without a sign: of the tokens up to this one; odd: the first
                       of its sequence */
@@ -184,7 +203,9 @@ struct ol_activation_layer {
      * MLP. */
     bool summary_sites[OL_N_SUMMARY_SITES];
     int n_units;
-    int n_heads;                       /* whose attention is described; 0: none's */
+    int n_heads;   /* whose attention is described; 0: none's */
+    int n_mixed;   /* heads whose output is described; 0: none's */
+    int n_rounded; /* rows of the router's input that were rounded; 0: none */
     int64_t input_widths[OL_N_INPUTS]; /* of the squares stored; 0: none */
     /* Of the inputs of down projections: how wide they are (0: not recorded), and how
      * many rows are kept of each component. */

@@ -22,6 +22,10 @@ enum axis {
     HEAD,
     HEAD_COLUMN,
     RECEIVED_COLUMN,
+    MIXED_HEAD, /* of what goes into the mixer's output projection */
+    MIXED_COLUMN,
+    ROUNDED_ROW, /* of the router's inputs, rounded */
+    ROW_FORMAT,
     DOWN_MOMENT,
     SAMPLE, /* rows of one component's inputs of down */
     SAMPLE_COLUMN,
@@ -116,6 +120,20 @@ static bool has_heads(const struct ol_activation_content *c,
     return layer->n_heads > 0;
 }
 
+static bool has_mixed(const struct ol_activation_content *c,
+                      const struct ol_activation_layer *layer, int what)
+{
+    (void)c, (void)what;
+    return layer->n_mixed > 0;
+}
+
+static bool has_rounded(const struct ol_activation_content *c,
+                        const struct ol_activation_layer *layer, int what)
+{
+    (void)c, (void)what;
+    return layer->n_rounded > 0;
+}
+
 static bool has_down(const struct ol_activation_content *c,
                      const struct ol_activation_layer *layer, int whose)
 {
@@ -192,6 +210,14 @@ static int64_t size_of(const struct ol_activation_content *c,
         return OL_N_HEAD_COLUMNS;
     case RECEIVED_COLUMN:
         return OL_N_RECEIVED_COLUMNS;
+    case MIXED_HEAD:
+        return layer->n_mixed;
+    case MIXED_COLUMN:
+        return OL_N_MIXED_COLUMNS;
+    case ROUNDED_ROW:
+        return layer->n_rounded;
+    case ROW_FORMAT:
+        return OL_N_ROW_FORMATS;
     case DOWN_MOMENT:
         return OL_N_DOWN_MOMENTS;
     case SAMPLE:

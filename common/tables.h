@@ -65,6 +65,12 @@
       SEQUENCE, HEAD, HEAD_COLUMN)                                                        \
     T(RECEIVED, "/layers/%03d/summary/attention/received", F32, ROWS, has_heads, 0,       \
       SEQUENCE, TOKEN, RECEIVED_COLUMN)                                                   \
+    T(ROUNDED_SAMPLE, "/layers/%03d/summary/rounded/sample", I64, WHOLE, has_rounded, 0,   \
+      ROUNDED_ROW, SAMPLE_COLUMN)                                                         \
+    T(ROUNDED_CHOICES, "/layers/%03d/summary/rounded/choices", U16, WHOLE, has_rounded, 0, \
+      ROUNDED_ROW, ROW_FORMAT, TOP_K)                                                     \
+    T(MIXED_HEADS, "/layers/%03d/summary/mixed_heads", F64, WHOLE, has_mixed, 0,          \
+      MIXED_HEAD, MIXED_COLUMN)                                                           \
     T(DOWN_MOMENTS, "/layers/%03d/summary/down/moments", F64, WHOLE, has_down, 0,         \
       COMPONENT, DOWN_MOMENT)                                                             \
     T(DOWN_SAMPLE, "/layers/%03d/summary/down/sample", I64, WHOLE, has_down, 0,           \

@@ -323,6 +323,12 @@ struct ol_backend_operations {
     int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
 
+    /* Of every head of every row of x [n, heads * d] the OL_N_HEAD_MOMENTS of its d
+     * values, in float; NaN is no extreme. moments [n, heads * OL_N_HEAD_MOMENTS] float.
+     */
+    int (*head_moments)(struct ol_backend *b, struct ol_tensor x,
+                        struct ol_tensor moments, struct ol_error *err);
+
     /* Tables of what goes into down projections, of the backend's, with room for any
      * layer; NULL with err. */
     struct ol_down_tables *(*down_new)(struct ol_backend *b,

@@ -165,6 +165,14 @@ struct ol_matmul {
     struct ol_tensor out;
 };
 
+/* What is known of the values of a head in a row. */
+enum ol_head_moment {
+    OL_MOMENT_SQUARES, /* their sum */
+    OL_MOMENT_LARGEST, /* -inf where there is no number */
+    OL_MOMENT_SMALLEST,
+    OL_N_HEAD_MOMENTS,
+};
+
 /* cos and sin of every position and pair, made by rope_table.h in float. */
 struct ol_rope_table {
     int64_t n_positions;

@@ -25,7 +25,9 @@
     S(generators)          \
     S(fp4)                 \
     S(attention_sinks)     \
-    S(residual_sinks)
+    S(residual_sinks)      \
+    S(expert_flips)        \
+    S(head_outputs)
 
 #define DECLARE(name) extern const struct ol_section ol_##name##_section;
 SECTIONS(DECLARE)

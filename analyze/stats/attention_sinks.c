@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "analyze/describe.h"
-#include "analyze/massive.h"
+#include "analyze/findings.h"
 #include "analyze/statistics.h"
 #include "common/results/attention_sinks.h"
 
@@ -204,17 +204,16 @@ static void describe_keys(const struct sinks *s, struct ol_attention_sinks *to,
 
 /* ---- massive activations ---- */
 
-static void find_massive(struct sinks *s)
+static void find_massive(struct sinks *s, const struct ol_analysis *a)
 {
     const struct ol_parts *parts = s->parts;
-    struct ol_massive massive;
-    if (!ol_massive_find(parts, &ol_massive_default, &massive))
+    const struct ol_massive *massive = ol_findings_massive(a);
+    if (massive == NULL)
         return;
     s->massive = ol_xcalloc((size_t)parts->n_sequences, sizeof *s->massive);
     for (int64_t i = 0; i < parts->n_sequences; i++)
         s->massive[i] = ol_xcalloc((size_t)parts->lengths[i], 1);
-    ol_massive_mark(&massive, s->massive);
-    ol_massive_clear(&massive);
+    ol_massive_mark(massive, s->massive);
 }
 
 static void describe_massive(const struct sinks *s, struct ol_attention_sinks *block,
@@ -268,7 +267,7 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
     to->n_heads = s.n_pairs;
     to->first = s.n_first > 0 ? fmin(s.first / s.n_first, 1) : (double)NAN;
     to->sink_heads = s.n_first > 0 ? s.n_sink_first / s.n_first : (double)NAN;
-    find_massive(&s);
+    find_massive(&s, a);
     describe_keys(&s, to, arena);
     describe_massive(&s, to, arena);
     clear(&s);

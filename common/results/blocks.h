@@ -9,9 +9,11 @@
 #include "common/results/choices.h"
 #include "common/results/co_activation.h"
 #include "common/results/distributions.h"
+#include "common/results/expert_flips.h"
 #include "common/results/expert_quantisation.h"
 #include "common/results/fp4.h"
 #include "common/results/generators.h"
+#include "common/results/head_outputs.h"
 #include "common/results/links.h"
 #include "common/results/llm_int8.h"
 #include "common/results/massive.h"
@@ -56,6 +58,8 @@
     F(OBJECT(ol_attention_sinks), attention_sinks, OL_NULL | OL_OLD, "")         \
     F(OBJECT(ol_residual_sinks), residual_sinks, OL_NULL | OL_OLD, "")           \
     F(OBJECT(ol_steps), steps, OL_NULL | OL_OLD, "")                             \
+    F(OBJECT(ol_expert_flips), expert_flips, OL_NULL | OL_OLD, "")               \
+    F(OBJECT(ol_head_outputs), head_outputs, OL_NULL | OL_OLD, "")               \
     F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
     F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")

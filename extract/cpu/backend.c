@@ -270,6 +270,7 @@ static const struct ol_backend_operations operations = {
     .contributions_take = ol_cpu_contributions_take,
     .set_columns = ol_cpu_set_columns,
     .add_squares = ol_cpu_add_squares,
+    .head_moments = ol_cpu_head_moments,
     .down_new = ol_cpu_down_new,
     .down_free = ol_cpu_down_free,
     .down_begin = ol_cpu_down_begin,

@@ -260,6 +260,7 @@ static const struct ol_backend_operations *operations(void)
     t.contributions_take = ol_cuda_contributions_take;
     t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
+    t.head_moments = ol_cuda_head_moments;
     t.down_new = ol_cuda_down_new;
     t.down_free = ol_cuda_down_free;
     t.down_begin = ol_cuda_down_begin;

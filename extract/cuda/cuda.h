@@ -432,6 +432,8 @@ int ol_cuda_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                         struct ol_error *err);
 int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                         struct ol_error *err);
+int ol_cuda_head_moments(struct ol_backend *b, struct ol_tensor x,
+                         struct ol_tensor moments, struct ol_error *err);
 struct ol_down_tables *ol_cuda_down_new(struct ol_backend *b,
                                         const struct ol_down_sizes *most,
                                         struct ol_error *err);

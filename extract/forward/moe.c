@@ -60,6 +60,7 @@ int ol_pass_route(struct ol_pass *p, int layer, struct ol_error *err)
     struct ol_view view = ol_pass_view(p, OL_POINT_ROUTER, &baseline);
     view.ids = ol_experts_ids(p->experts);
     view.values = ol_experts_weights(p->experts);
+    view.x = ol_tensor_rows(input, baseline.first, baseline.n);
     change_choices(p, layer);
     return ol_tap(p->taps, &view, err);
 }

@@ -139,6 +139,23 @@ const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, in
     return own ? &spec->sliding : &spec->attention;
 }
 
+int ol_spec_mixed_heads(const struct ol_spec *spec, int layer)
+{
+    switch (spec->layers[layer].attention) {
+    case OL_ATTENTION_FULL:
+    case OL_ATTENTION_SLIDING:
+    case OL_ATTENTION_CHUNKED:
+        return ol_spec_attention(spec, layer)->n_heads;
+    case OL_ATTENTION_LINEAR:
+        return spec->delta_net.n_value_heads;
+    case OL_ATTENTION_MAMBA:
+        return spec->mamba.n_heads;
+    case OL_ATTENTION_NONE:
+        break;
+    }
+    return 0;
+}
+
 const char *ol_attention_kind_name(enum ol_attention_kind kind)
 {
     static const char *const names[] = {

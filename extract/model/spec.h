@@ -343,6 +343,10 @@ const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, in
 /* What a layer's MLP is: "moe", "dense" or "none". */
 const char *ol_spec_layer_kind(const struct ol_spec *spec, int layer);
 
+/* Heads whose outputs go, side by side and equally wide, into the output projection of a
+ * layer's mixer. */
+int ol_spec_mixed_heads(const struct ol_spec *spec, int layer);
+
 /* Kind of every layer as a JSON array: [{"layer":0,"kind":"moe","attention":"full"},
  * ...]. */
 struct ol_json *ol_spec_layers_json(const struct ol_spec *spec);

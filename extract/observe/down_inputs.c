@@ -7,6 +7,7 @@
 
 #include "extract/observe/down_table.h"
 #include "extract/observe/observer.h"
+#include "extract/observe/token_keys.h"
 
 extern const struct ol_observer ol_observe_down_inputs;
 
@@ -15,7 +16,6 @@ enum {
     LEAST_SAMPLED = 4,
     MOST_SAMPLED = 32,
     SAMPLE_BYTES = 2 << 20,
-    KEY_SEED = 1,
 };
 
 /* What all devices see: made before the run, then read alone. */
@@ -55,35 +55,13 @@ void ol_down_inputs_lay_out(const struct ol_spec *spec, struct ol_activation_lay
 
 /* ---- in the writer's thread ---- */
 
-/* SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) of a key and a token. */
-static uint64_t mix(uint64_t key, int32_t id)
-{
-    uint64_t z = key + ((uint64_t)id + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static void make_keys(const struct ol_recording *r, uint64_t *keys)
-{
-    const int32_t *ids = r->to.ids;
-    for (int64_t s = 0; s < r->to.layout->n_sequences; s++) {
-        uint64_t key = KEY_SEED;
-        for (int64_t row = r->starts[s]; row < r->starts[s + 1]; row++) {
-            key = mix(key, ids[row]);
-            keys[row] = (key & ~(uint64_t)1) | (row == r->starts[s]);
-        }
-    }
-}
-
 static void *share(const struct ol_recording *recording)
 {
     if (!recording->to.layout->summary)
         return NULL;
     struct shared *s = ol_xcalloc(1, sizeof *s);
     s->recording = recording;
-    s->keys = ol_xcalloc((size_t)ol_recording_rows(recording), sizeof *s->keys);
-    make_keys(recording, s->keys);
+    s->keys = ol_token_keys(recording);
     return s;
 }
 

@@ -16,6 +16,8 @@
     O(heads)           \
     O(likelihood)      \
     O(arms)            \
+    O(mixed_heads)     \
+    O(rounded)         \
     O(states)
 
 #define DECLARE(name) extern const struct ol_observer ol_observe_##name;

@@ -81,6 +81,8 @@ int ol_session_lay_out(struct ol_session *r, struct ol_error *err)
             request->sites[OL_SITE_LN_MLP] && !layer->no_mlp;
         layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
         layer->n_heads = ol_heads_n(spec, l);
+        layer->n_mixed = ol_spec_mixed_heads(spec, l);
+        layer->n_rounded = ol_rounded_n(spec, l);
         ol_down_inputs_lay_out(spec, layer);
         for (int i = 0; request->imatrix && i < OL_N_INPUTS; i++)
             layer->input_widths[i] = ol_input_squares_width(spec, l, (enum ol_input)i);

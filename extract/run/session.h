@@ -13,6 +13,7 @@
 #include "extract/observe/heads.h"
 #include "extract/observe/input_squares.h"
 #include "extract/observe/likelihood.h"
+#include "extract/observe/rounded.h"
 #include "extract/observe/summaries.h"
 #include "extract/observe/summary.h"
 #include "extract/run/ablate_from.h"

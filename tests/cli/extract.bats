@@ -130,7 +130,8 @@ for layer in f["layers"].values():
         "ln_attn", "residual_mlp", "router_ids", "router_weights", "summary"]
     assert layer["ln_attn"].dtype == "float32"
     assert sorted(layer["summary"]) == [
-        "attention", "down", "ln_attn", "output", "top_features", "units", "writes"]
+        "attention", "down", "ln_attn", "mixed_heads", "output", "rounded", "top_features", "units",
+        "writes"]
 PY
     "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o none.h5 --store none --no-summaries
     "$PYTHON" - <<'PY'

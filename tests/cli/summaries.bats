@@ -47,10 +47,11 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     same none.h5 one.h5
 }
 
-@test "attention: what keys receive, against transformers; threads and devices do not show" {
+@test "attention: what keys receive and heads put out, against transformers; threads and devices do not show" {
     cd "$BATS_TEST_TMPDIR"
     export CUDASIM_DEVICES=2
     attention() { "$PYTHON" "$TESTS/oracle/attention.py" "$@"; }
+    mixed() { "$PYTHON" "$TESTS/oracle/mixed_heads.py" "$@"; }
     for model in llama qwen3-sliding gpt_oss llama4 deepseek_v3 qwen3_next; do
         attention ids $model > ids.txt
         run=("$GOLDEN/$model" --ids ids.txt --store none -q)
@@ -59,7 +60,10 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
         "$SIM" "${run[@]}" --precision f32 --backend cuda -o device.h5
         for file in one three device; do
             attention compare $model $file.h5
+            mixed compare $model $file.h5
         done
+        "$ANALYZE" --statistics head_outputs one.h5 -o one.json
+        mixed check one.json one.h5
         h5diff one.h5 three.h5 /layers/000/summary/attention || [ $model = qwen3_next ]
         "$SIM" "${run[@]}" --backend cuda -o device.h5
         "$SIM" "${run[@]}" --backend cuda --devices 1,0 -o devices.h5
@@ -71,6 +75,49 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     "$EXTRACT" -q "$GOLDEN/llama" --ids ids.txt --precision f32 --ablate first --layers 1 -o arms.h5
     "$EXTRACT" -q "$GOLDEN/llama" --ids ids.txt --precision f32 -o plain.h5
     h5diff arms.h5 plain.h5 /layers/001/summary/attention
+    h5diff arms.h5 plain.h5 /layers/001/summary/mixed_heads
+    # A run's parts, its tables on disk when it is killed, and a run that goes on.
+    head -n 1 ids.txt > a.txt
+    tail -n +2 ids.txt > b.txt
+    "$EXTRACT" -q "$GOLDEN/llama" --ids a.txt --precision f32 -o a.h5
+    "$EXTRACT" -q "$GOLDEN/llama" --ids b.txt --precision f32 -o b.h5
+    "$ANALYZE" --statistics head_outputs a.h5 b.h5 -o parts.json
+    mixed check parts.json a.h5 b.h5
+}
+
+@test "routers: what they choose when their inputs are rounded, against transformers" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=3
+    rounded() { "$PYTHON" "$TESTS/oracle/rounded.py" "$@"; }
+    for model in qwen3_moe deepseek_v3 glm4_moe gpt_oss llama4 gemma4-text; do
+        rounded ids $model > ids.txt
+        run=("$GOLDEN/$model" --ids ids.txt --store none -q)
+        "$EXTRACT" "${run[@]}" --precision f32 --backend cpu --threads 1 -o one.h5
+        "$SIM" "${run[@]}" --precision f32 --backend cuda -o device.h5
+        rounded compare $model one.h5
+        rounded compare $model device.h5
+        "$ANALYZE" --statistics expert_flips one.h5 -o one.json
+        rounded check one.json one.h5
+        rm ./*.h5
+    done
+    # Devices, threads and parts of a run do not show; nor does what is not recorded.
+    rounded ids deepseek_v3 > ids.txt
+    run=("$GOLDEN/deepseek_v3" --ids ids.txt --store none -q)
+    "$SIM" "${run[@]}" --backend cuda -o device.h5
+    CUDASIM_SCHEDULE=2 "$SIM" "${run[@]}" --backend cuda --devices 2,0,1 -o devices.h5
+    same devices.h5 device.h5
+    "$EXTRACT" "${run[@]}" --backend cpu -o whole.h5
+    "$EXTRACT" "${run[@]}" --backend cpu --threads 3 --layers 2 -o third.h5
+    h5diff whole.h5 third.h5 /layers/002/summary/rounded
+    sed -n 1p ids.txt > a.txt
+    sed -n 2,3p ids.txt > b.txt
+    "$EXTRACT" -q "$GOLDEN/deepseek_v3" --ids a.txt -o a.h5
+    "$EXTRACT" -q "$GOLDEN/deepseek_v3" --ids b.txt -o b.h5
+    "$ANALYZE" --statistics expert_flips whole.h5 -o whole.json
+    "$ANALYZE" --statistics expert_flips a.h5 b.h5 -o parts.json
+    rounded check parts.json a.h5 b.h5
+    "$PYTHON" -c 'import json; a, b = (json.load(open(n + ".json"))["expert_flips"] for n in ("whole", "parts")); assert a == b'
+    "$REPORT" whole.json | grep -q '^- nvfp4: '
 }
 
 @test "summaries: the same when every value is an occurrence, and when none is" {

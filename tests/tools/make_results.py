@@ -421,10 +421,38 @@ class Maker:
         pairs = max(1, n * len(layers))
         found = layers if self.dims else []
         keys = [{"sequence": 0, "position": 7 + i, "token_id": 100 + i, "piece": None if i == 2 else self.piece(i), "n_heads": 9 - i,
-                 "share": min(1, (9 - i) / pairs), "received": 0.02 / (i + 1)} for i in range(8)] if found else []
+                 "share": min(1, (9 - i) / pairs), "received": 0.02 / (i + 1), "massive": None if i == 2 else i == 0} for i in range(8)] if found else []
         return {"min_share": 0.3, "min_queries": 64, "bos": False, "n_heads": n * len(layers), "first": 0.3 if layers else None,
                 "sink_heads": 0.5 if layers else None, "n_keys": len(keys), "layers": layers, "keys": keys,
-                "tokens": [{"token_id": 100 + i, "piece": self.piece(i), "n_tokens": 8 - i} for i in range(4)] if keys else []}
+                "tokens": [{"token_id": 100 + i, "piece": self.piece(i), "n_tokens": 8 - i} for i in range(4)] if keys else [],
+                "massive": {"n_sinks": 30, "n_massive": 18, "n_both": 17, "n_both_first": 16, "n_pairs": 900, "n_pairs_massive": 800} if keys else None}
+
+    def expert_flips(self):
+        if self.dense:
+            return None
+        names = ("int8_token", "fp8_e4m3_token", "mxfp8", "nvfp4", "nvfp4 (four over six)", "mxfp4 (floor)", "mxfp4 (even)")
+        base = [0.0, 0.02, 0.03, 0.12, 0.11, 0.2, 0.18]
+        layers = [{"layer": l, "top_k": min(8, self.a.experts), "choices": [b * self.level(l) / 5 for b in base],
+                   "slots": [b * self.level(l) / 3 for b in base], "sets": [b * self.level(l) for b in base]} for l in self.layers]
+        average = lambda key, m: sum(l[key][m] for l in layers) / len(layers)
+        methods = []
+        for m, name in enumerate(names):
+            sets = [(l["sets"][m], l["layer"]) for l in layers]
+            worst = max(x for x, _ in sets)
+            methods.append({"format": name, **{key: average(key, m) for key in ("choices", "slots", "sets")},
+                            "first_layer": next((l for x, l in sets if x > 0), None), "begin_layer": next((l for x, l in sets if x >= 0.01), None),
+                            "worst_layer": next(l for x, l in sets if x == worst) if worst > 0 else None, "worst": worst})
+        return {"sample_tokens": 256, "sample_first": 16, "min_share": 0.01, "methods": methods, "layers": layers}
+
+    def head_outputs(self):
+        layers, n = [], 4 if self.a.layers < 9 else 32
+        for l in self.layers:
+            heads = [{"head": h, "rms": 0.1 + self.level(l) * self.noise(0.5), "largest": 9 * self.noise(0.5), "maximum": 4.0, "minimum": -4.5} for h in range(n)]
+            layers.append({"layer": l, "attention": "sliding" if l % 2 else "full", "width": 128, "rms": 0.4,
+                           "largest": max(h["largest"] for h in heads), "heads": heads})
+        extremes = [{"layer": l["layer"], "head": 0, "value": -l["largest"], "share_of_median": 2.0, "over_rms": 30.5, "sequence": 0, "position": i,
+                     "token_id": 100 + i, "piece": None if i == 2 else self.piece(i)} for i, l in enumerate(layers[:32])]
+        return {"n_heads": n * len(layers), "median_rms": 0.5, "median_largest": 7.5, "layers": layers, "extremes": extremes}
 
     def residual_sinks(self):
         layers = lambda i: [{"layer": l, "share": None if i == 2 else self.level(l) * (0.9 if i % 2 == 0 else 0.01), "share_at_most": None if i == 2 else self.level(l),
@@ -496,13 +524,15 @@ class Maker:
         out["choices"] = self.choices()
         out["attention_sinks"] = self.attention_sinks()
         out["residual_sinks"], out["steps"] = self.residual_sinks(), self.steps()
+        out["expert_flips"] = self.expert_flips()
+        out["head_outputs"] = self.head_outputs()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
           "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4", "choices",
-          "attention_sinks", "residual_sinks", "steps")
+          "attention_sinks", "residual_sinks", "steps", "expert_flips", "head_outputs")
 
 
 def main():

@@ -1071,6 +1071,50 @@ static size_t add_squares(struct ol_backend *b, void *bytes)
     return sizeof sums;
 }
 
+/* Heads of one value, and of more than a warp has. */
+static size_t moments_of_heads(struct ol_backend *b, int n_heads, int d, char *bytes)
+{
+    enum { N = 19 };
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, n_heads * d, 3),
+                     made = tensor(b, OL_DTYPE_F32, N, n_heads * OL_N_HEAD_MOMENTS);
+    double *xs = tensor_values(b, x), *want = ol_xcalloc(count(made), sizeof *want);
+    for (int i = 0; i < N * n_heads; i++) {
+        double *to = want + i * OL_N_HEAD_MOMENTS;
+        to[OL_MOMENT_LARGEST] = (double)-INFINITY;
+        to[OL_MOMENT_SMALLEST] = (double)INFINITY;
+        for (int c = 0; c < d; c++) {
+            const double value = xs[i * d + c];
+            to[OL_MOMENT_SQUARES] += value * value;
+            to[OL_MOMENT_LARGEST] = fmax(to[OL_MOMENT_LARGEST], value);
+            to[OL_MOMENT_SMALLEST] = fmin(to[OL_MOMENT_SMALLEST], value);
+        }
+    }
+    OK(b->op->head_moments(b, ol_tensor_rows(x, 0, 5), ol_tensor_rows(made, 0, 5), &err));
+    OK(b->op->head_moments(b, ol_tensor_rows(x, 5, N - 5), ol_tensor_rows(made, 5, N - 5),
+                           &err));
+    double *found = tensor_values(b, made);
+    for (size_t i = 0; i < count(made); i++)
+        if (i % OL_N_HEAD_MOMENTS == OL_MOMENT_SQUARES)
+            assert_true(fabs(found[i] - want[i]) <= 1e-5 * want[i]);
+        else
+            assert_true(found[i] == want[i]);
+    const size_t n = copy_out(b, made, bytes);
+    free(xs), free(want), free(found);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &made);
+    return n;
+}
+
+static size_t head_moments(struct ol_backend *b, void *bytes)
+{
+    char *at = bytes;
+    at += moments_of_heads(b, 5, 45, at);
+    at += moments_of_heads(b, 1, 301, at);
+    at += moments_of_heads(b, 7, 1, at);
+    return (size_t)(at - (char *)bytes);
+}
+
 /* What a plain loop makes of rows first .. end - 1 of xs [n, d]. */
 static void moments_of(const double *xs, int d, int64_t first, int64_t end,
                        struct ol_down_moments *m)
@@ -1255,6 +1299,7 @@ static const struct {
     {"largest, pick", largest_and_pick},
     {"set_columns", set_columns},
     {"add_squares", add_squares},
+    {"head_moments", head_moments},
     {"down_see, down_take", down_tables},
     {"nll", nll},
     {"nll of capped logits", nll_capped},
