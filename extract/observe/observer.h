@@ -80,8 +80,8 @@ const struct ol_activation_layer *ol_observed_layer(const struct ol_observed *wh
 struct ol_taps *ol_taps_new(const struct ol_observer_context *context);
 void ol_taps_free(struct ol_taps *taps); /* NULL is fine */
 
-/* A job about n rows from `first` of the pass on; take, shared and data are left to be
- * filled in. */
+/* A job about n rows from `first` of the pass on, of the stage of its tap (writer.h);
+ * take, shared and data are left to be filled in. */
 static inline struct ol_writer_job ol_observer_job(const struct ol_observer_context *c,
                                                    int layer, enum ol_writer_stage stage,
                                                    int64_t first, int64_t n)
