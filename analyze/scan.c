@@ -73,10 +73,11 @@ static int scan_site(struct scan *s, int thread, struct ol_block *block)
     for (int64_t row = 0; row < block->n_positions && t->status == 0; row += together) {
         const int64_t left = block->n_positions - row,
                       n = left < together ? left : together;
-        t->status = ol_activation_read_rows(parts->files[parts->file_of[block->sequence]],
-                                            site->i_layer, site->site,
-                                            parts->number_of[block->sequence],
-                                            block->position + row, n, t->rows, &t->err);
+        const struct ol_activation_rows rows = {parts->number_of[block->sequence],
+                                                block->position + row, n};
+        t->status =
+            ol_activation_read_rows(parts->files[parts->file_of[block->sequence]],
+                                    site->i_layer, site->site, &rows, t->rows, &t->err);
         if (t->status == 0)
             look_at_rows(s, thread, block, row, row + n);
     }

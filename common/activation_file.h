@@ -436,12 +436,11 @@ const void *ol_activation_get(const struct ol_activation_file *f, int table, int
 void ol_activation_copy(const struct ol_activation_file *f, int table, int i_layer,
                         void *to);
 
-/* Rows of a site from the file itself: n of them from `first` on, into `rows`. It costs
- * less than to be the first who looks at mapped ones. Threads may call it at the same
- * time. */
+/* Rows of a site from the file itself, into `to`. It costs less than to be the first who
+ * looks at mapped ones. Threads may call it at the same time. */
 int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
-                            enum ol_site site, int64_t sequence, int64_t first, int64_t n,
-                            void *rows, struct ol_error *err);
+                            enum ol_site site, const struct ol_activation_rows *rows,
+                            void *to, struct ol_error *err);
 
 /* A site's summary, in memory of the caller's (members that are NULL are left out);
  * layout->summary and, for the ln sites, the layer's summary_sites must be true. */

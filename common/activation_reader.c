@@ -242,16 +242,17 @@ int64_t ol_activation_verify(const struct ol_activation_file *f, struct ol_error
 /* ---- tables ---- */
 
 int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
-                            enum ol_site site, int64_t sequence, int64_t first, int64_t n,
-                            void *rows, struct ol_error *err)
+                            enum ol_site site, const struct ol_activation_rows *rows,
+                            void *to, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = &f->content.layout;
     const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
-    const struct chunk k = find_chunk(f, i_layer, ol_table_of_site(site), sequence);
-    const uint64_t at = (uint64_t)first * row_bytes, bytes = (uint64_t)n * row_bytes;
-    if (ol_file_read_at(f->fd, f->path, rows, (size_t)bytes, k.offset + at, err) != 0)
+    const struct chunk k = find_chunk(f, i_layer, ol_table_of_site(site), rows->sequence);
+    const uint64_t at = (uint64_t)rows->token * row_bytes,
+                   bytes = (uint64_t)rows->n * row_bytes;
+    if (ol_file_read_at(f->fd, f->path, to, (size_t)bytes, k.offset + at, err) != 0)
         return -1;
-    sum_rows(f, &k, rows, at, bytes, n);
+    sum_rows(f, &k, to, at, bytes, rows->n);
     return 0;
 }
 

@@ -151,23 +151,12 @@ static void decayed_products(struct chunk *c, const float *x, int64_t n, int64_t
     }
 }
 
-/* out = factor * out + a b, a [m, k] in rows of lda, b [k, n]. */
-static void multiply(const struct chunk *c, int64_t m, int64_t n, int64_t k,
-                     const float *a, int64_t lda, const float *b, float factor,
-                     float *out)
+/* c = beta * c + a b, a [m, k] in rows of lda, b [k, n], c [m, n]. */
+static void multiply(const struct chunk *c, struct ol_gemm g)
 {
-    const struct ol_gemm g = {.m = m,
-                              .n = n,
-                              .k = k,
-                              .a = a,
-                              .lda = lda,
-                              .b = b,
-                              .ldb = n,
-                              .b_plain = true,
-                              .beta = factor,
-                              .c = out,
-                              .ldc = n,
-                              .scratch = c->packed};
+    g.b_plain = true;
+    g.ldb = g.ldc = g.n;
+    g.scratch = c->packed;
     ol_gemm_run(&g);
 }
 
@@ -200,7 +189,13 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
     solve(c, c->value, n, dv);
     solve(c, c->weight, n, dk);
     /* D, in place of U. */
-    multiply(c, n, dv, dk, c->weight, dk, c->state, 0, c->out);
+    multiply(c, (struct ol_gemm){.m = n,
+                                 .n = dv,
+                                 .k = dk,
+                                 .a = c->weight,
+                                 .lda = dk,
+                                 .b = c->state,
+                                 .c = c->out});
     for (int64_t i = 0; i < n * dv; i++)
         c->value[i] -= c->out[i];
     /* out */
@@ -210,8 +205,18 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
         for (int64_t w = 0; w < dk; w++)
             c->q[i * dk + w] *= kept;
     }
-    multiply(c, n, dv, dk, c->q, dk, c->state, 0, c->out);
-    multiply(c, n, dv, n, c->product, CHUNK, c->value, 1, c->out);
+    multiply(
+        c,
+        (struct ol_gemm){
+            .m = n, .n = dv, .k = dk, .a = c->q, .lda = dk, .b = c->state, .c = c->out});
+    multiply(c, (struct ol_gemm){.m = n,
+                                 .n = dv,
+                                 .k = n,
+                                 .a = c->product,
+                                 .lda = CHUNK,
+                                 .b = c->value,
+                                 .beta = 1,
+                                 .c = c->out});
     /* S */
     const double end = c->decay[n - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -219,7 +224,14 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
         for (int64_t w = 0; w < dk; w++)
             c->turned[w * CHUNK + i] = left * c->k[i * dk + w];
     }
-    multiply(c, dk, dv, n, c->turned, CHUNK, c->value, exponential((float)end), c->state);
+    multiply(c, (struct ol_gemm){.m = dk,
+                                 .n = dv,
+                                 .k = n,
+                                 .a = c->turned,
+                                 .lda = CHUNK,
+                                 .b = c->value,
+                                 .beta = exponential((float)end),
+                                 .c = c->state});
 }
 
 static void task(void *arg, int64_t head, int thread)

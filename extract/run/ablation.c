@@ -6,8 +6,9 @@
 
 /* The sequences of one arm, behind what is there. */
 static int append(struct ol_ablation *a, const char *text, int left_out,
-                  const int32_t *lengths, const int32_t *ids, struct ol_error *err)
+                  const struct ol_ablation_baseline *baseline, struct ol_error *err)
 {
+    const int32_t *lengths = baseline->lengths, *ids = baseline->ids;
     for (int64_t s = 0; s < a->arms.n_sequences; ids += lengths[s++]) {
         const int32_t n = lengths[s] - left_out;
         if (n < 1)
@@ -23,15 +24,16 @@ static int append(struct ol_ablation *a, const char *text, int left_out,
 }
 
 int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
-                     const char *const *texts, int n, const int32_t *lengths,
-                     int64_t n_sequences, const int32_t *ids, struct ol_error *err)
+                     const char *const *texts, int n,
+                     const struct ol_ablation_baseline *baseline, struct ol_error *err)
 {
+    const int64_t n_sequences = baseline->n_sequences;
     int64_t n_rows = 0;
     *a = (struct ol_ablation){0};
     if (ol_arms_parse(texts, n, spec, &a->arms, err) != 0)
         return -1;
-    for (int64_t s = 0; lengths != NULL && s < n_sequences; s++)
-        n_rows += lengths[s];
+    for (int64_t s = 0; baseline->lengths != NULL && s < n_sequences; s++)
+        n_rows += baseline->lengths[s];
     a->arms.n_sequences = n_sequences;
     a->lengths = ol_xcalloc((size_t)(n_sequences * (n + 1)), sizeof *a->lengths);
     a->ids = ol_xcalloc((size_t)(n_rows * (n + 1)), sizeof *a->ids);
@@ -41,13 +43,12 @@ int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
         a->texts[i] = ol_arm_text(a->arms.arms[i]);
         a->left_out[i] = ol_arm_left_out(a->arms.arms[i]);
     }
-    /* In a plan sequences are not known yet. */
-    if (lengths == NULL)
+    if (baseline->lengths == NULL)
         return 0;
-    if (append(a, "", 0, lengths, ids, err) != 0)
+    if (append(a, "", 0, baseline, err) != 0)
         return -1;
     for (int i = 0; i < n; i++)
-        if (append(a, texts[i], ol_arm_left_out(a->arms.arms[i]), lengths, ids, err) != 0)
+        if (append(a, texts[i], ol_arm_left_out(a->arms.arms[i]), baseline, err) != 0)
             return -1;
     return 0;
 }

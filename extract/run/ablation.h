@@ -16,11 +16,19 @@ struct ol_ablation {
     int32_t *left_out;
 };
 
-/* texts [n]: what --ablate says of each arm; n may be 0. The baseline's lengths
- * [n_sequences] and ids are copied; NULL: arms alone. Clear it also when this fails. */
+/* What the arms repeat; copied. lengths NULL: sequences are not known yet, as in a plan.
+ */
+struct ol_ablation_baseline {
+    int64_t n_sequences;
+    const int32_t *lengths; /* [n_sequences] */
+    const int32_t *ids;
+};
+
+/* texts [n]: what --ablate says of each arm; n may be 0. Clear it also when this
+ * fails. */
 int ol_ablation_init(struct ol_ablation *a, const struct ol_spec *spec,
-                     const char *const *texts, int n, const int32_t *lengths,
-                     int64_t n_sequences, const int32_t *ids, struct ol_error *err);
+                     const char *const *texts, int n,
+                     const struct ol_ablation_baseline *baseline, struct ol_error *err);
 void ol_ablation_clear(struct ol_ablation *a);
 
 #endif

@@ -95,6 +95,8 @@ int ol_session_lay_out(struct ol_session *r, struct ol_error *err)
 int ol_session_add_arms(struct ol_session *r, struct ol_error *err)
 {
     const struct ol_texts *asked = &r->request->ablate;
+    const struct ol_ablation_baseline baseline = {r->corpus.n_sequences,
+                                                  r->corpus.lengths, r->ids};
     struct ol_texts all = {0};
     char *found[OL_FOUND_ARMS];
     int n_found = 0;
@@ -108,7 +110,7 @@ int ol_session_add_arms(struct ol_session *r, struct ol_error *err)
         ol_texts_append(&all, found[i]);
     if (status == 0)
         status = ol_ablation_init(&r->all, &r->model.spec, all.items, (int)all.n,
-                                  r->corpus.lengths, r->corpus.n_sequences, r->ids, err);
+                                  &baseline, err);
     for (int i = 0; i < r->all.arms.n && status == 0 && r->request->part.n > 0; i++)
         if (ol_arm_is_of_run(r->all.arms.arms[i]))
             status = ol_fail(err,
