@@ -116,21 +116,21 @@ struct ol_backend_operations {
                 struct ol_error *err);
 
     /* Rotate values first .. first + rotary_dim - 1 of every head of x [n, n_heads *
-     * head_dim] in place; row i has position i. For the pair (a, b) with angle j:
+     * head_dim] in place; row i of a sequence has position i. For the pair (a, b) with
+     * angle j:
      * a' = round(round(a c[j]) + round(-b s[j])), b' = round(round(b c[j]) + round(a
      * s[j])), c and s rounded to the activation type; the kinds ONCE round only a' and
      * b'.
      */
-    int (*rope)(struct ol_backend *b, enum ol_rope_kind kind,
-                const struct ol_rope_table *table, int head_dim, int first,
-                struct ol_tensor x, struct ol_error *err);
+    int (*rope)(struct ol_backend *b, const struct ol_rope_args *args, struct ol_tensor x,
+                struct ol_error *err);
 
-    /* Causal attention of ONE sequence. q [n, n_heads * head_dim], k [n, n_kv_heads *
-     * head_dim], v [n, n_kv_heads * value_dim], out [n, n_heads * value_dim]; head h
-     * reads kv head h / (n_heads / n_kv_heads). out = softmax(q k^T * scale + mask) v in
-     * float, rounded once; a sink is one more score, of a key whose value is zero.
-     * What is told of the softmax is not rounded; it is NaN of keys that a query sees
-     * whose softmax is. Memory: O(n * head_dim), never n x n per head. */
+    /* Causal attention of sequences, each within itself. q [n, n_heads * head_dim], k [n,
+     * n_kv_heads * head_dim], v [n, n_kv_heads * value_dim], out [n, n_heads *
+     * value_dim]; head h reads kv head h / (n_heads / n_kv_heads). out = softmax(q k^T *
+     * scale + mask) v in float, rounded once; a sink is one more score, of a key whose
+     * value is zero. What is told of the softmax is not rounded; it is NaN of keys that a
+     * query sees whose softmax is. Memory: O(n * head_dim), never n x n per head. */
     int (*attention)(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);

@@ -173,11 +173,38 @@ enum ol_head_moment {
     OL_N_HEAD_MOMENTS,
 };
 
+/* Sequences whose rows lie one after another in a matrix; lengths NULL: all its rows are
+ * one. */
+struct ol_sequences {
+    const int32_t *lengths; /* [n] */
+    int64_t n;
+};
+
+static inline int64_t ol_sequences_number(const struct ol_sequences *s)
+{
+    return s->lengths != NULL ? s->n : 1;
+}
+
+/* Of sequence i in a matrix of n_rows rows. */
+static inline int64_t ol_sequences_rows(const struct ol_sequences *s, int64_t i,
+                                        int64_t n_rows)
+{
+    return s->lengths != NULL ? s->lengths[i] : n_rows;
+}
+
 /* cos and sin of every position and pair, made by rope_table.h in float. */
 struct ol_rope_table {
     int64_t n_positions;
     int rotary_dim;
     struct ol_tensor cos, sin; /* [n_positions, rotary_dim / 2] float */
+};
+
+struct ol_rope_args {
+    enum ol_rope_kind kind;
+    const struct ol_rope_table *table;
+    int head_dim;
+    int first; /* of a head's values, to be rotated */
+    struct ol_sequences sequences;
 };
 
 struct ol_attention_args {
@@ -187,12 +214,14 @@ struct ol_attention_args {
     enum ol_attention_kind kind; /* FULL, SLIDING or CHUNKED */
     int window;                  /* SLIDING, CHUNKED */
     struct ol_weight sinks;      /* [n_heads] or data NULL */
+    struct ol_sequences sequences;
     /* What is to be known of the softmax, both float [n, n_heads]; data NULL: nothing.
      * The mean share that each key has of the queries that see it, itself among them; and
      * the share that the sink has of each query, 0 without sinks. */
     struct ol_tensor received, to_sink;
     /* [n, words] int32, or data NULL: of the keys that the mask leaves, query i sees
-     * those whose bit is set, key j as bit j % 32 of word j / 32; one at least. */
+     * those whose bit is set, key j of its sequence as bit j % 32 of word j / 32; one at
+     * least. */
     struct ol_tensor chosen;
 };
 

@@ -1,4 +1,4 @@
-/* attention: softmax(q k^T scale + mask) v of one sequence, causal, sliding or chunked,
+/* attention: softmax(q k^T scale + mask) v of each sequence, causal, sliding or chunked,
  * in float.
  *
  * One task = one head and QUERIES queries. It walks the keys in tiles that the mask
@@ -339,6 +339,27 @@ static void task(void *arg, int64_t number, int thread)
     }
 }
 
+static void attend(struct job *job)
+{
+    const struct ol_attention_args *args = job->args;
+    job->query_tiles = (job->q.n_rows + QUERIES - 1) / QUERIES;
+    if (args->received.data != NULL) {
+        const size_t n = (size_t)args->n_heads * (size_t)job->k.n_rows;
+        job->received = ol_xcalloc(n, sizeof *job->received);
+        job->unknown = ol_xcalloc(n, sizeof *job->unknown);
+    }
+    ol_pool_run(job->cpu->pool, args->n_heads * job->query_tiles, task, job);
+    if (job->received != NULL)
+        ol_cpu_rows(job->cpu, job->k.n_rows, args->n_heads, mean_rows, job);
+    free(job->unknown);
+    free(job->received);
+}
+
+static struct ol_tensor rows_of(struct ol_tensor t, int64_t first, int64_t n)
+{
+    return t.data != NULL ? ol_tensor_rows(t, first, n) : t;
+}
+
 int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err)
@@ -353,24 +374,22 @@ int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
         sinks = ol_xcalloc((size_t)args->n_heads, sizeof *sinks);
         ol_cpu_decode_rounded(&args->sinks, b->dtype, 0, 1, sinks);
     }
-    struct job job = {.cpu = ol_cpu_of(b),
-                      .args = args,
-                      .sinks = sinks,
-                      .q = q,
-                      .k = k,
-                      .v = v,
-                      .out = out,
-                      .query_tiles = (q.n_rows + QUERIES - 1) / QUERIES};
-    if (args->received.data != NULL) {
-        const size_t n = (size_t)args->n_heads * (size_t)k.n_rows;
-        job.received = ol_xcalloc(n, sizeof *job.received);
-        job.unknown = ol_xcalloc(n, sizeof *job.unknown);
+    const struct ol_sequences *s = &args->sequences;
+    for (int64_t i = 0, at = 0, n; i < ol_sequences_number(s); i++, at += n) {
+        n = ol_sequences_rows(s, i, q.n_rows);
+        struct ol_attention_args one = *args;
+        one.received = rows_of(args->received, at, n);
+        one.to_sink = rows_of(args->to_sink, at, n);
+        one.chosen = rows_of(args->chosen, at, n);
+        struct job job = {.cpu = ol_cpu_of(b),
+                          .args = &one,
+                          .sinks = sinks,
+                          .q = ol_tensor_rows(q, at, n),
+                          .k = ol_tensor_rows(k, at, n),
+                          .v = ol_tensor_rows(v, at, n),
+                          .out = ol_tensor_rows(out, at, n)};
+        attend(&job);
     }
-    ol_pool_run(job.cpu->pool, args->n_heads * job.query_tiles, task, &job);
-    if (job.received != NULL)
-        ol_cpu_rows(job.cpu, k.n_rows, args->n_heads, mean_rows, &job);
-    free(job.unknown);
-    free(job.received);
     free(sinks);
     return 0;
 }

@@ -89,9 +89,8 @@ int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
                   struct ol_error *err);
 int ol_cpu_clip(struct ol_backend *b, struct ol_tensor x, double limit,
                 struct ol_error *err);
-int ol_cpu_rope(struct ol_backend *b, enum ol_rope_kind kind,
-                const struct ol_rope_table *table, int head_dim, int first,
-                struct ol_tensor x, struct ol_error *err);
+int ol_cpu_rope(struct ol_backend *b, const struct ol_rope_args *args, struct ol_tensor x,
+                struct ol_error *err);
 int ol_cpu_attention(struct ol_backend *b, const struct ol_attention_args *args,
                      struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,
                      struct ol_tensor out, struct ol_error *err);

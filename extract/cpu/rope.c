@@ -6,10 +6,8 @@
 
 struct job {
     struct ol_cpu *cpu;
-    enum ol_rope_kind kind;
-    const struct ol_rope_table *table;
-    int head_dim, first;
-    struct ol_tensor x;
+    const struct ol_rope_args *args;
+    struct ol_tensor x; /* of a sequence */
 };
 
 /* x[j * step] and x[j * step + apart] for every j. */
@@ -28,31 +26,36 @@ static void rotate(float *x, const float *cos, const float *sin, int half, int s
 static void rows(void *arg, int64_t first, int64_t end, int thread)
 {
     const struct job *j = arg;
+    const struct ol_rope_args *a = j->args;
     const int64_t n = j->x.n_cols;
-    const int half = j->table->rotary_dim / 2;
-    const bool neighbours = ol_rope_pairs_neighbours(j->kind);
+    const int half = a->table->rotary_dim / 2;
+    const bool neighbours = ol_rope_pairs_neighbours(a->kind);
     const enum ol_dtype rounding =
-        ol_rope_rounds_once(j->kind) ? OL_DTYPE_F32 : j->x.dtype;
+        ol_rope_rounds_once(a->kind) ? OL_DTYPE_F32 : j->x.dtype;
     float *row = ol_cpu_scratch(j->cpu, thread, (size_t)n);
     for (int64_t i = first; i < end; i++) {
-        const float *cos = ol_cpu_row(j->table->cos, i);
-        const float *sin = ol_cpu_row(j->table->sin, i);
+        const float *cos = ol_cpu_row(a->table->cos, i);
+        const float *sin = ol_cpu_row(a->table->sin, i);
         ol_to_f32(j->x.dtype, ol_cpu_row(j->x, i), row, (size_t)n);
-        for (int64_t head = j->first; head < n; head += j->head_dim)
+        for (int64_t head = a->first; head < n; head += a->head_dim)
             rotate(row + head, cos, sin, half, neighbours ? 2 : 1, neighbours ? 1 : half,
                    rounding);
         ol_from_f32(j->x.dtype, row, ol_cpu_row(j->x, i), (size_t)n);
     }
 }
 
-int ol_cpu_rope(struct ol_backend *b, enum ol_rope_kind kind,
-                const struct ol_rope_table *table, int head_dim, int first,
-                struct ol_tensor x, struct ol_error *err)
+int ol_cpu_rope(struct ol_backend *b, const struct ol_rope_args *args, struct ol_tensor x,
+                struct ol_error *err)
 {
-    if (x.n_rows > table->n_positions)
-        return ol_fail(err, "cpu: rope: %lld positions, but the table holds %lld",
-                       (long long)x.n_rows, (long long)table->n_positions);
-    struct job job = {ol_cpu_of(b), kind, table, head_dim, first, x};
-    ol_cpu_rows(job.cpu, x.n_rows, x.n_cols, rows, &job);
+    const struct ol_sequences *s = &args->sequences;
+    struct job job = {ol_cpu_of(b), args, x};
+    for (int64_t i = 0, at = 0, n; i < ol_sequences_number(s); i++, at += n) {
+        n = ol_sequences_rows(s, i, x.n_rows);
+        if (n > args->table->n_positions)
+            return ol_fail(err, "cpu: rope: %lld positions, but the table holds %lld",
+                           (long long)n, (long long)args->table->n_positions);
+        job.x = ol_tensor_rows(x, at, n);
+        ol_cpu_rows(job.cpu, n, x.n_cols, rows, &job);
+    }
     return 0;
 }

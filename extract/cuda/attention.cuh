@@ -5,12 +5,22 @@
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
 
-/* Of one sequence. Heads lie side by side in the rows of q, k, v and out. */
+/* Queries, or keys, of a sequence that a block works on: as many as the kernel says, from
+ * `from` on. */
+struct attention_tile {
+    int first, n_rows; /* the sequence's, in the call's rows */
+    int from;
+};
+
+/* Of all sequences of a call, and for a block of its own alone (of_tile). Heads lie side
+ * by side in the rows of q, k, v and out. */
 struct attention {
     const void *q, *k, *v;
     void *out;
     const float *sinks; /* [n_heads] or NULL */
     int n_rows;
+    const struct attention_tile *tiles; /* those of most work first */
+    int n_tiles;
     int64_t q_step, k_step, v_step, out_step; /* values from row to row */
     int n_heads, group;                       /* heads that share a key head */
     int head_dim, value_dim;
@@ -25,6 +35,39 @@ struct attention {
     int64_t chosen_step;
 };
 
+/* The call as the sequence of a tile sees it. */
+template <typename T>
+static __device__ __forceinline__ struct attention
+of_tile(const struct attention &all, const struct attention_tile &tile)
+{
+    struct attention a = all;
+    const int64_t first = tile.first;
+    a.q = (const T *)all.q + first * all.q_step;
+    a.k = (const T *)all.k + first * all.k_step;
+    a.v = (const T *)all.v + first * all.v_step;
+    a.out = (T *)all.out + first * all.out_step;
+    a.n_rows = tile.n_rows;
+    if (all.log_sums != NULL)
+        a.log_sums = all.log_sums + first * all.n_heads;
+    if (all.received != NULL)
+        a.received = all.received + first * all.n_heads;
+    if (all.chosen != NULL)
+        a.chosen = all.chosen + first * all.chosen_step;
+    return a;
+}
+
+/* In the call, of a row of the tile's sequence. */
+static __device__ __forceinline__ int64_t row_of(const struct attention_tile &t, int row)
+{
+    return (int64_t)t.first + row;
+}
+
+static __device__ __forceinline__ int last_query(const struct attention_tile &t,
+                                                 int queries)
+{
+    return (t.from + queries < t.n_rows ? t.from + queries : t.n_rows) - 1;
+}
+
 /* Whether a query sees a key that the mask leaves. */
 static __device__ __forceinline__ bool is_chosen(const struct attention &a, int query,
                                                  int key)
@@ -34,7 +77,8 @@ static __device__ __forceinline__ bool is_chosen(const struct attention &a, int 
 }
 
 /* The first key that a query sees; the last is its own. */
-static __device__ __forceinline__ int lowest_key(const struct attention &a, int query)
+static __host__ __device__ __forceinline__ int lowest_key(const struct attention &a,
+                                                          int query)
 {
     if (a.kind == OL_ATTENTION_SLIDING)
         return query - a.window + 1 > 0 ? query - a.window + 1 : 0;
@@ -52,11 +96,21 @@ static __device__ __forceinline__ int highest_query(const struct attention &a, i
     return last;
 }
 
+/* Cut the call's sequences into tiles of so many rows and put them on the device. */
+int ol_cuda_attention_tiles(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                            int rows, struct attention *a, struct ol_error *err);
+
+/* A block for each tile and head; heads that share keys run beside each other. */
+static inline dim3 ol_cuda_attention_grid(const struct attention *a)
+{
+    return dim3((unsigned)a->n_heads, (unsigned)a->n_tiles);
+}
+
 /* The kernels, which the second walk follows where it is asked for: attention_bf16.cu,
  * attention_f32.cu. */
-int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,
-                           struct ol_error *err);
-int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,
-                          struct ol_error *err);
+int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                           struct attention *a, struct ol_error *err);
+int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                          struct attention *a, struct ol_error *err);
 
 #endif

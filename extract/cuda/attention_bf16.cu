@@ -11,7 +11,8 @@
  *     units          |q k0  | softmax p v0|q k1  | softmax p v1 ...
  *
  * Exponentials are rounded to bfloat16 before they weigh values, as the reference's are;
- * sums are in float. Nothing is shared between blocks: the order is fixed. */
+ * sums are in float. Nothing is shared between blocks: the order is fixed. What is kept
+ * of eight queries is rescaled only where one of them has met a larger score. */
 #include "extract/cuda/attention.cuh"
 
 #include "extract/cuda/fragment.h"
@@ -127,15 +128,18 @@ soften_tile(float score[V::ROW_TILES][V::KEYS / 8][4], struct running<V> &kept,
         top = fmaxf(top, __shfl_xor_sync(OL_FULL_WARP, top, 2));
         /* Nothing seen yet: a difference of infinities would be no number. */
         const float shift = top == -INFINITY ? 0 : top * scale;
-        const float factor = exp2f(kept.top[r][half] * scale - shift);
+        const float factor = ol_exp2(kept.top[r][half] * scale - shift);
         kept.top[r][half] = top;
         float total = 0;
         for (int n = 0; n < V::KEYS / 8; n++)
             for (int i = 2 * half; i < 2 * half + 2; i++) {
-                score[r][n][i] = exp2f(fmaf(score[r][n][i], scale, -shift));
+                score[r][n][i] = ol_exp2(fmaf(score[r][n][i], scale, -shift));
                 total += score[r][n][i];
             }
         kept.total[r][half] = kept.total[r][half] * factor + total;
+        /* 1 changes nothing. */
+        if (!__any_sync(OL_FULL_WARP, factor != 1))
+            continue;
         for (int n = 0; n < V::DV / 8; n++) {
             kept.sum[r][n][2 * half] *= factor;
             kept.sum[r][n][2 * half + 1] *= factor;
@@ -242,19 +246,21 @@ store_rows(const struct attention &a, const struct ol_bf16 *from, struct ol_bf16
 
 template <class V>
 static __global__ void __launch_bounds__(V::THREADS)
-    attention_bf16_kernel(const struct attention a, const bool aligned)
+    attention_bf16_kernel(const struct attention all, const bool aligned)
 {
     OL_SHARED_DYNAMIC(struct ol_bf16, q);
+    /* Read again behind every barrier: registers are short. */
+    OL_SHARED(struct attention_tile, at, 1);
     struct ol_bf16 *k = q + V::QUERIES * V::STEP, *v = k + V::KEYS * V::STEP;
-    const int head = (int)blockIdx.x, kv_head = head / a.group;
-    /* Long rows first: the last queries see the most keys. */
-    const int query = (int)(gridDim.y - 1 - blockIdx.y) * V::QUERIES;
-    const int left = a.n_rows - query;
-    const int last = query + (left < V::QUERIES ? left : V::QUERIES) - 1;
+    const int head = (int)blockIdx.x, kv_head = head / all.group;
     const int own = (int)threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first row */
-    const struct ol_bf16 *keys = (const struct ol_bf16 *)a.k + kv_head * a.head_dim;
-    const struct ol_bf16 *values = (const struct ol_bf16 *)a.v + kv_head * a.value_dim;
-    const float scale = a.scale * LOG2_E;
+    const float scale = all.scale * LOG2_E;
+    const struct ol_bf16 *keys = (const struct ol_bf16 *)all.k + kv_head * all.head_dim,
+                         *values =
+                             (const struct ol_bf16 *)all.v + kv_head * all.value_dim;
+    if (threadIdx.x == 0)
+        at[0] = all.tiles[blockIdx.y];
+    __syncthreads();
 
     struct running<V> kept;
     OL_UNROLL
@@ -266,40 +272,46 @@ static __global__ void __launch_bounds__(V::THREADS)
             kept.sum[r][n][2 * half] = kept.sum[r][n][2 * half + 1] = 0;
     }
 
-    int key = lowest_key(a, query) / V::KEYS * V::KEYS;
+    int key = lowest_key(all, at->from) / V::KEYS * V::KEYS;
     load_tile<V::QUERIES, V::D, V::THREADS>(
-        q, (const struct ol_bf16 *)a.q + query * a.q_step + head * a.head_dim, a.q_step,
-        left, a.head_dim, aligned);
-    load_tile<V::KEYS, V::D, V::THREADS>(k, keys + key * a.k_step, a.k_step,
-                                         a.n_rows - key, a.head_dim, aligned);
+        q,
+        (const struct ol_bf16 *)all.q + row_of(*at, at->from) * all.q_step +
+            head * all.head_dim,
+        all.q_step, at->n_rows - at->from, all.head_dim, aligned);
+    load_tile<V::KEYS, V::D, V::THREADS>(k, keys + row_of(*at, key) * all.k_step,
+                                         all.k_step, at->n_rows - key, all.head_dim,
+                                         aligned);
     ol_copy_async_commit();
-    for (; key <= last; key += V::KEYS) {
+    for (; key <= last_query(*at, V::QUERIES); key += V::KEYS) {
         ol_copy_async_wait<0>();
         __syncthreads(); /* keys are here, and all are done with the values before */
-        load_tile<V::KEYS, V::DV, V::THREADS>(v, values + key * a.v_step, a.v_step,
-                                              a.n_rows - key, a.value_dim, aligned);
+        load_tile<V::KEYS, V::DV, V::THREADS>(v, values + row_of(*at, key) * all.v_step,
+                                              all.v_step, at->n_rows - key, all.value_dim,
+                                              aligned);
         ol_copy_async_commit();
         float score[V::ROW_TILES][V::KEYS / 8][4];
         score_tile<V>(score, q + own * V::STEP, k);
-        if (key + V::KEYS - 1 > query || key < lowest_key(a, last) || a.chosen != NULL)
-            mask_tile<V>(score, a, query + own, key);
+        if (key + V::KEYS - 1 > at->from ||
+            key < lowest_key(all, last_query(*at, V::QUERIES)) || all.chosen != NULL)
+            mask_tile<V>(score, of_tile<struct ol_bf16>(all, *at), at->from + own, key);
         soften_tile<V>(score, kept, scale);
         ol_copy_async_wait<0>();
         __syncthreads(); /* values are here, and all are done with the keys */
-        if (key + V::KEYS <= last)
-            load_tile<V::KEYS, V::D, V::THREADS>(k, keys + (key + V::KEYS) * a.k_step,
-                                                 a.k_step, a.n_rows - key - V::KEYS,
-                                                 a.head_dim, aligned);
+        if (key + V::KEYS <= last_query(*at, V::QUERIES))
+            load_tile<V::KEYS, V::D, V::THREADS>(
+                k, keys + row_of(*at, key + V::KEYS) * all.k_step, all.k_step,
+                at->n_rows - key - V::KEYS, all.head_dim, aligned);
         ol_copy_async_commit();
         weigh_tile<V>(kept, score, v);
     }
+    const struct attention a = of_tile<struct ol_bf16>(all, *at);
+    const int query = at->from + own;
     if (a.log_sums != NULL)
-        store_log_sums<V>(a, kept, query + own, head);
+        store_log_sums<V>(a, kept, query, head);
     finish<V>(kept, q + own * V::STEP, a.sinks != NULL ? a.sinks + head : NULL, scale);
     store_rows<V>(a, q + own * V::STEP,
-                  (struct ol_bf16 *)a.out + (query + own) * a.out_step +
-                      head * a.value_dim,
-                  left - own, aligned);
+                  (struct ol_bf16 *)a.out + query * a.out_step + head * a.value_dim,
+                  a.n_rows - query, aligned);
 }
 
 /* ---- the second walk: what keys receive ---- */
@@ -308,7 +320,7 @@ static __global__ void __launch_bounds__(V::THREADS)
 template <class V>
 static __device__ __forceinline__ void
 receive_tile(float sum[V::ROW_TILES][2], const float score[V::ROW_TILES][V::KEYS / 8][4],
-             const struct attention &a, int key, int query)
+             const struct attention &a, int head, int key, int query)
 {
     const int lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4 * 2;
     const float scale = a.scale * LOG2_E;
@@ -317,8 +329,7 @@ receive_tile(float sum[V::ROW_TILES][2], const float score[V::ROW_TILES][V::KEYS
             const int at = query + n * 8 + t + i;
             if (at >= a.n_rows)
                 continue;
-            const float log_sum =
-                a.log_sums[(int64_t)at * a.n_heads + (int)blockIdx.x] * LOG2_E;
+            const float log_sum = a.log_sums[(int64_t)at * a.n_heads + head] * LOG2_E;
             const int low = lowest_key(a, at);
             OL_UNROLL
             for (int one = 0; one < 2 * V::ROW_TILES; one++) {
@@ -326,7 +337,7 @@ receive_tile(float sum[V::ROW_TILES][2], const float score[V::ROW_TILES][V::KEYS
                 const int row = key + r * 16 + half * 8 + g;
                 if (row >= low && row <= at)
                     sum[r][half] +=
-                        exp2f(fmaf(score[r][n][2 * half + i], scale, -log_sum));
+                        ol_exp2(fmaf(score[r][n][2 * half + i], scale, -log_sum));
             }
         }
 }
@@ -334,12 +345,15 @@ receive_tile(float sum[V::ROW_TILES][2], const float score[V::ROW_TILES][V::KEYS
 /* One block = one head and as many keys as the first walk has queries to a block. */
 template <class V>
 static __global__ void __launch_bounds__(V::THREADS)
-    received_bf16_kernel(const struct attention a, const bool aligned)
+    received_bf16_kernel(const struct attention all, const bool aligned)
 {
     OL_SHARED_DYNAMIC(struct ol_bf16, k);
     struct ol_bf16 *q = k + V::QUERIES * V::STEP;
-    const int head = (int)blockIdx.x, kv_head = head / a.group;
-    const int key = (int)blockIdx.y * V::QUERIES;
+    const int head = (int)blockIdx.x, kv_head = head / all.group;
+    /* What few keys are seen by, many queries see. */
+    const struct attention_tile tile = all.tiles[gridDim.y - 1 - blockIdx.y];
+    const struct attention a = of_tile<struct ol_bf16>(all, tile);
+    const int key = tile.from;
     const int end = key + V::QUERIES < a.n_rows ? key + V::QUERIES : a.n_rows;
     const int own = (int)threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first key */
     const int lane = (int)threadIdx.x % 32, g = lane / 4;
@@ -359,19 +373,19 @@ static __global__ void __launch_bounds__(V::THREADS)
         __syncthreads();
         float score[V::ROW_TILES][V::KEYS / 8][4];
         score_tile<V>(score, k + own * V::STEP, q);
-        receive_tile<V>(sum, score, a, key + own, query);
+        receive_tile<V>(sum, score, a, head, key + own, query);
         __syncthreads(); /* all are done with these queries */
     }
     OL_UNROLL
     for (int one = 0; one < 2 * V::ROW_TILES; one++) {
         const int r = one / 2, half = one % 2;
         const int row = key + own + r * 16 + half * 8 + g;
-        float all = sum[r][half];
-        all += __shfl_xor_sync(OL_FULL_WARP, all, 1);
-        all += __shfl_xor_sync(OL_FULL_WARP, all, 2);
+        float share = sum[r][half];
+        share += __shfl_xor_sync(OL_FULL_WARP, share, 1);
+        share += __shfl_xor_sync(OL_FULL_WARP, share, 2);
         if (lane % 4 == 0 && row < a.n_rows)
             a.received[(int64_t)row * a.n_heads + head] =
-                all / (float)(highest_query(a, row) - row + 1);
+                share / (float)(highest_query(a, row) - row + 1);
     }
 }
 
@@ -387,10 +401,12 @@ static bool is_aligned(const struct attention *a)
 }
 
 template <class V>
-static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
+static int launch(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                  struct attention *a, struct ol_error *err)
 {
-    const int tiles = (a->n_rows + V::QUERIES - 1) / V::QUERIES;
-    const dim3 grid((unsigned)a->n_heads, (unsigned)tiles);
+    if (ol_cuda_attention_tiles(cuda, sequences, V::QUERIES, a, err) != 0)
+        return -1;
+    const dim3 grid = ol_cuda_attention_grid(a);
     if (ol_launch(cuda, err, "attention", attention_bf16_kernel<V>, grid, V::THREADS,
                   V::SHARED_BYTES, *a, is_aligned(a)) != 0)
         return -1;
@@ -401,21 +417,21 @@ static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_err
                            is_aligned(a));
 }
 
-int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct attention *a,
-                           struct ol_error *err)
+int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct ol_sequences *s,
+                           struct attention *a, struct ol_error *err)
 {
     const int d = a->head_dim, dv = a->value_dim;
     if (d <= 32 && dv <= 32)
-        return launch<variant<32, 32, 2, 4, 64>>(cuda, a, err);
+        return launch<variant<32, 32, 2, 4, 64>>(cuda, s, a, err);
     if (d <= 64 && dv <= 64)
-        return launch<variant<64, 64, 2, 4, 64>>(cuda, a, err);
+        return launch<variant<64, 64, 2, 4, 64>>(cuda, s, a, err);
     if (d <= 128 && dv <= 128)
-        return launch<variant<128, 128, 2, 4, 64>>(cuda, a, err);
+        return launch<variant<128, 128, 2, 4, 64>>(cuda, s, a, err);
     if (d <= 192 && dv <= 128)
-        return launch<variant<192, 128, 2, 4, 64>>(cuda, a, err);
+        return launch<variant<192, 128, 2, 4, 64>>(cuda, s, a, err);
     /* More than devices of capability 8.6 and 8.9 have. */
     using large = variant<256, 256, 1, 8, 64>;
     if ((size_t)large::SHARED_BYTES <= cuda->most_shared)
-        return launch<large>(cuda, a, err);
-    return launch<variant<256, 256, 1, 4, 32>>(cuda, a, err);
+        return launch<large>(cuda, s, a, err);
+    return launch<variant<256, 256, 1, 4, 32>>(cuda, s, a, err);
 }

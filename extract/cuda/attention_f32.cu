@@ -43,14 +43,16 @@ static __device__ float sum_of_query(float x)
 /* VALUES: of a head, that a thread has. */
 template <int VALUES>
 static __global__ void __launch_bounds__(THREADS)
-    attention_f32_kernel(const struct attention a)
+    attention_f32_kernel(const struct attention all)
 {
     constexpr int KEYS = keys_of(VALUES);
     OL_SHARED_DYNAMIC(float, q);
+    const struct attention_tile tile = all.tiles[blockIdx.y];
+    const struct attention a = of_tile<float>(all, tile);
     const int step = a.head_dim | 1, step_v = a.value_dim | 1;
     float *k = q + QUERIES * step, *v = k + KEYS * step, *weight = v + KEYS * step_v;
     const int head = (int)blockIdx.x, kv_head = head / a.group;
-    const int query = (int)(gridDim.y - 1 - blockIdx.y) * QUERIES;
+    const int query = tile.from;
     const int rest = a.n_rows - query;
     const int last = (rest < QUERIES ? a.n_rows : query + QUERIES) - 1;
     const int row = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
@@ -116,13 +118,15 @@ static __global__ void __launch_bounds__(THREADS)
 /* The second walk: one block = one head and QUERIES keys, LANES threads to a key, each
  * with every LANES-th query of a tile. */
 static __global__ void __launch_bounds__(THREADS)
-    received_f32_kernel(const struct attention a)
+    received_f32_kernel(const struct attention all)
 {
     OL_SHARED_DYNAMIC(float, k);
+    const struct attention_tile tile = all.tiles[gridDim.y - 1 - blockIdx.y];
+    const struct attention a = of_tile<float>(all, tile);
     const int step = a.head_dim | 1;
     float *q = k + QUERIES * step;
     const int head = (int)blockIdx.x, kv_head = head / a.group;
-    const int key = (int)blockIdx.y * QUERIES;
+    const int key = tile.from;
     const int row = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
     const int last_key = key + QUERIES < a.n_rows ? key + QUERIES - 1 : a.n_rows - 1;
     const int last = highest_query(a, last_key), highest = highest_query(a, key + row);
@@ -157,9 +161,8 @@ static __global__ void __launch_bounds__(THREADS)
 static int launch_received(struct ol_cuda *cuda, const struct attention *a,
                            struct ol_error *err)
 {
-    const int tiles = (a->n_rows + QUERIES - 1) / QUERIES;
     return ol_launch(cuda, err, "attention", received_f32_kernel,
-                     dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
+                     ol_cuda_attention_grid(a), THREADS,
                      (size_t)2 * QUERIES * (size_t)(a->head_dim | 1) * sizeof(float), *a);
 }
 
@@ -167,18 +170,18 @@ template <int VALUES>
 static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
 {
     constexpr int KEYS = keys_of(VALUES);
-    const int tiles = (a->n_rows + QUERIES - 1) / QUERIES;
     const size_t floats = (size_t)(QUERIES + KEYS) * (size_t)(a->head_dim | 1) +
                           (size_t)KEYS * (size_t)(a->value_dim | 1) +
                           (size_t)QUERIES * (KEYS + 1);
     return ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
-                     dim3((unsigned)a->n_heads, (unsigned)tiles), THREADS,
-                     floats * sizeof(float), *a);
+                     ol_cuda_attention_grid(a), THREADS, floats * sizeof(float), *a);
 }
 
-int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct attention *a,
-                          struct ol_error *err)
+int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                          struct attention *a, struct ol_error *err)
 {
+    if (ol_cuda_attention_tiles(cuda, sequences, QUERIES, a, err) != 0)
+        return -1;
     if ((a->value_dim <= 128 ? launch<128 / LANES> : launch<256 / LANES>)(cuda, a, err) !=
         0)
         return -1;

@@ -349,8 +349,7 @@ int ol_cuda_matmul(struct ol_backend *b, const struct ol_matmul *products, int n
                    struct ol_error *err);
 int ol_cuda_clip(struct ol_backend *b, struct ol_tensor x, double limit,
                  struct ol_error *err);
-int ol_cuda_rope(struct ol_backend *b, enum ol_rope_kind kind,
-                 const struct ol_rope_table *table, int head_dim, int first,
+int ol_cuda_rope(struct ol_backend *b, const struct ol_rope_args *args,
                  struct ol_tensor x, struct ol_error *err);
 int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args,
                       struct ol_tensor q, struct ol_tensor k, struct ol_tensor v,

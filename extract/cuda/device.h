@@ -150,6 +150,19 @@ static __device__ __forceinline__ float ol_cuda_silu(float x)
     return x / (1.0f + expf(-x));
 }
 
+/* 2^x, off by at most 2 in the last place (PTX ISA, ex2.approx.ftz); what is too small to
+ * be normal is 0. exp2f is this instruction with a check of the range around it. */
+static __device__ __forceinline__ float ol_exp2(float x)
+{
+#ifdef __CUDACC__
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return cudasim_exp2(x);
+#endif
+}
+
 /* ---- tensor cores ---- */
 
 /* d += a b by a whole warp: a is 16 x 16 bf16 row-major, b 16 x 8 bf16 column-major, d

@@ -217,6 +217,7 @@ template <typename T> static inline T atomicOr(T *p, T x)
 void *cudasim_shared(const char *file, int line, size_t bytes);
 void *cudasim_shared_dynamic(void);
 void cudasim_mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]);
+float cudasim_exp2(float x);
 void cudasim_copy_async(void *shared, const void *global, bool present);
 void cudasim_copy_async_commit(void);
 void cudasim_copy_async_wait(int newest);

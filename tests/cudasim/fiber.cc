@@ -3,6 +3,8 @@
  * of the block that runs; one block at a time. */
 #include "internal.h"
 
+#include <cmath>
+#include <float.h>
 #include <map>
 #include <memory>
 #include <stdio.h>
@@ -419,6 +421,17 @@ unsigned __ballot_sync(unsigned mask, int predicate)
 static float half_of(unsigned pair, unsigned high)
 {
     return __uint_as_float((high != 0 ? pair >> 16 : pair & 0xffffu) << 16);
+}
+
+/* As far off as ex2.approx.ftz may be, now up, now down. */
+float cudasim_exp2(float x)
+{
+    const float y = exp2f(x);
+    const unsigned drawn = __float_as_uint(x) * 2654435761u >> 30;
+    if (y < FLT_MIN)
+        return 0;
+    return y == 1 || !std::isfinite(y) ? y
+                                       : __uint_as_float(__float_as_uint(y) + drawn - 1);
 }
 
 void cudasim_mma_bf16(float d[4], const unsigned a[4], const unsigned b[2])

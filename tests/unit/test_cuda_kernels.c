@@ -566,11 +566,11 @@ static void limits(struct ol_backend *b)
         struct ol_attention_args args;
         const char *text;
     } attentions[] = {
-        {{1, 1, 257, 8, 1, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}},
+        {{1, 1, 257, 8, 1, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}, {0}},
          "cuda: attention: heads of 257 and 8 values, expected at most 256"},
-        {{1, 1, 8, 8, 1, OL_ATTENTION_SLIDING, 0, {0}, {0}, {0}, {0}},
+        {{1, 1, 8, 8, 1, OL_ATTENTION_SLIDING, 0, {0}, {0}, {0}, {0}, {0}},
          "cuda: attention: window is 0, expected at least 1"},
-        {{1, 1, 8, 8, 0, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}},
+        {{1, 1, 8, 8, 0, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}, {0}},
          "cuda: attention: scale is 0, expected more than 0"},
     };
     for (int i = 0; i < 3; i++) {

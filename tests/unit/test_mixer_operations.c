@@ -388,8 +388,12 @@ static void rope_pairs(struct ol_backend *b)
         for (int i = 0; i < N; i++)
             for (int c = 0; c < HEADS * D; c++)
                 before[i][c] = at(x, i, c);
-        OK(b->op->rope(b, once ? OL_ROPE_PAIRS_ONCE : OL_ROPE_PAIRS, &table, D, FIRST,
-                       x.t, &err));
+        const struct ol_rope_args args = {.kind =
+                                              once ? OL_ROPE_PAIRS_ONCE : OL_ROPE_PAIRS,
+                                          .table = &table,
+                                          .head_dim = D,
+                                          .first = FIRST};
+        OK(b->op->rope(b, &args, x.t, &err));
         look(b, &x);
         for (int i = 0; i < N; i++)
             for (int c = 0; c < HEADS * D; c++) {

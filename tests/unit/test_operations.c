@@ -318,12 +318,17 @@ static size_t rope_of(struct ol_backend *b, enum ol_rope_kind kind, void *bytes)
     test_upload(b, table.sin, sines);
     struct ol_tensor x = random_tensor(b, N, HEADS * D, 5);
     double *want = tensor_values(b, x);
-    OK(b->op->rope(b, kind, &table, D, 0, x, &err));
+    /* Each sequence begins at position 0. */
+    static const int32_t lengths[] = {120, 1, N - 121};
+    const struct ol_rope_args args = {
+        .kind = kind, .table = &table, .head_dim = D, .sequences = {lengths, 3}};
+    OK(b->op->rope(b, &args, x, &err));
     for (int i = 0; i < N; i++)
         for (int h = 0; h < HEADS; h++)
             for (int j = 0; j < ROTARY / 2; j++) {
                 double *v = want + i * HEADS * D + h * D;
-                const double angle = i * pow(500, -2.0 * j / ROTARY);
+                const int position = i < 120 ? i : i < 121 ? 0 : i - 121;
+                const double angle = position * pow(500, -2.0 * j / ROTARY);
                 const double p = v[j], q = v[j + ROTARY / 2];
                 v[j] = p * cos(angle) - q * sin(angle);
                 v[j + ROTARY / 2] = q * cos(angle) + p * sin(angle);
@@ -339,7 +344,9 @@ static size_t rope_of(struct ol_backend *b, enum ol_rope_kind kind, void *bytes)
     }
     const size_t n = copy_out(b, x, bytes);
     struct ol_tensor longer = tensor(b, b->dtype, N + 5, D);
-    assert_int_equal(b->op->rope(b, OL_ROPE_HALF, &table, D, 0, longer, &err), -1);
+    const struct ol_rope_args whole = {
+        .kind = OL_ROPE_HALF, .table = &table, .head_dim = D};
+    assert_int_equal(b->op->rope(b, &whole, longer, &err), -1);
     assert_non_null(strstr(err.text, "306"));
     free(want), free(found);
     b->op->tensor_free(b, &longer);
@@ -441,6 +448,45 @@ static size_t told_of_attention(struct ol_backend *b,
     return n;
 }
 
+/* Sequences of one call give the bytes of a call for each. */
+static void attention_of_several(struct ol_backend *b,
+                                 const struct ol_attention_args *args,
+                                 const struct ol_tensor *t)
+{
+    struct ol_error err = {0};
+    const int64_t n = t[0].n_rows;
+    const int32_t lengths[] = {(int32_t)(n / 2), (int32_t)(n - n / 2)};
+    struct ol_tensor received = tensor(b, OL_DTYPE_F32, n, args->n_heads),
+                     to_sink = tensor(b, OL_DTYPE_F32, n, args->n_heads);
+    const struct ol_tensor told[] = {t[3], received, to_sink};
+    char *bytes[2][3];
+    for (int way = 0; way < 2; way++) {
+        for (int i = 0; i < 3; i++) {
+            OK(b->op->zero(b, told[i], &err));
+            bytes[way][i] = ol_xcalloc(ol_tensor_bytes(told[i]), 1);
+        }
+        const int n_calls = way == 0 ? 1 : 2;
+        for (int64_t c = 0, at = 0, rows; c < n_calls && n > 1; c++, at += rows) {
+            rows = way == 0 ? n : lengths[c];
+            struct ol_attention_args asked = *args;
+            asked.received = ol_tensor_rows(received, at, rows);
+            asked.to_sink = ol_tensor_rows(to_sink, at, rows);
+            asked.sequences = (struct ol_sequences){lengths + c, way == 0 ? 2 : 1};
+            OK(b->op->attention(
+                b, &asked, ol_tensor_rows(t[0], at, rows), ol_tensor_rows(t[1], at, rows),
+                ol_tensor_rows(t[2], at, rows), ol_tensor_rows(t[3], at, rows), &err));
+        }
+        for (int i = 0; i < 3; i++)
+            copy_out(b, told[i], bytes[way][i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_memory_equal(bytes[0][i], bytes[1][i], ol_tensor_bytes(told[i]));
+        free(bytes[0][i]), free(bytes[1][i]);
+    }
+    b->op->tensor_free(b, &received);
+    b->op->tensor_free(b, &to_sink);
+}
+
 static size_t attention(struct ol_backend *b, void *bytes)
 {
     static const struct {
@@ -500,6 +546,7 @@ static size_t attention(struct ol_backend *b, void *bytes)
         bytes_used += copy_out(b, out, (char *)bytes + bytes_used);
         bytes_used += told_of_attention(b, &args, (struct ol_tensor[]){q, k, v, out},
                                         &want, (char *)bytes + bytes_used);
+        attention_of_several(b, &args, (struct ol_tensor[]){q, k, v, out});
         free(want.out), free(want.received), free(want.to_sink);
         free(found), free(sink);
         free_weight(&sinks);

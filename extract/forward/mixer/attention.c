@@ -124,21 +124,24 @@ static int clip(struct ol_mixer *m, int64_t n, struct ol_error *err)
 }
 
 /* Rope, or in layers without it the temperature. */
-static int place(struct ol_mixer *m, int layer, struct ol_tensor q, struct ol_tensor k,
-                 struct ol_error *err)
+static int place(struct ol_mixer *m, const struct ol_mixer_block *block,
+                 struct ol_tensor q, struct ol_tensor k, struct ol_error *err)
 {
     const struct ol_attention_spec *a = m->attention;
     struct ol_backend *b = m->c.backend;
-    if (m->c.spec->layers[layer].no_rope)
-        return m->temperature != NULL ? m->op->scale_rows(b, q, m->temperature, err) : 0;
-    if (m->op->rope(b, a->rope.kind, &m->rope, a->head_dim, 0, q, err) != 0 ||
-        m->op->rope(b, a->rope.kind, &m->rope, a->head_dim, 0, k, err) != 0)
+    const struct ol_rope_args args = {.kind = a->rope.kind,
+                                      .table = &m->rope,
+                                      .head_dim = a->head_dim,
+                                      .sequences = ol_mixer_sequences(block)};
+    if (m->c.spec->layers[block->layer].no_rope)
+        return ol_mixer_temper(m, block, q, err);
+    if (m->op->rope(b, &args, q, err) != 0 || m->op->rope(b, &args, k, err) != 0)
         return -1;
-    return a->qk_norm == OL_QK_NORM_UNIT ? normalise(m, layer, q, k, err) : 0;
+    return a->qk_norm == OL_QK_NORM_UNIT ? normalise(m, block->layer, q, k, err) : 0;
 }
 
-static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
-                  int64_t n, struct ol_error *err)
+static int attend(struct ol_mixer *m, const struct ol_mixer_block *block,
+                  struct ol_error *err)
 {
     const struct ol_attention_spec *a = m->attention;
     const struct ol_layer_spec *l = &m->c.spec->layers[block->layer];
@@ -151,15 +154,15 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
         .kind = l->attention,
         .window = l->window,
         .sinks = ol_mixer_weight(m, OL_ROLE_SINKS, block->layer),
+        .sequences = ol_mixer_sequences(block),
     };
-    const struct ol_tensor q = ol_tensor_rows(m->buffers[Q], at, n),
-                           k = ol_tensor_rows(m->buffers[K], at, n);
-    ol_mixer_ask(m, block, at, n, &args);
-    if (place(m, block->layer, q, k, err) != 0)
+    const int64_t n = block->n_rows;
+    const struct ol_tensor q = ol_mixer_rows(m, Q, n), k = ol_mixer_rows(m, K, n);
+    ol_mixer_ask(m, block, &args);
+    if (place(m, block, q, k, err) != 0)
         return -1;
-    return m->op->attention(m->c.backend, &args, q, k,
-                            ol_tensor_rows(m->buffers[V], at, n),
-                            ol_tensor_rows(m->buffers[HEADS], at, n), err);
+    return m->op->attention(m->c.backend, &args, q, k, ol_mixer_rows(m, V, n),
+                            ol_mixer_rows(m, HEADS, n), err);
 }
 
 static int gate(struct ol_mixer *m, const struct ol_mixer_block *block,
@@ -187,7 +190,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
             0)
         return -1;
     if (normalise_values(m, n, err) != 0 || clip(m, n, err) != 0 ||
-        ol_mixer_each_sequence(m, block, attend, err) != 0)
+        attend(m, block, err) != 0)
         return -1;
     if (m->attention->gated && gate(m, block, heads, err) != 0)
         return -1;

@@ -119,22 +119,27 @@ static int make_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
     return ol_mixer_see(m, OL_POINT_KEY_LATENT, block, latent, err);
 }
 
-/* One sequence: positions for queries and the shared key. */
-static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
-                  int64_t n, struct ol_error *err)
+/* Positions for queries and the shared key. */
+static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block,
+                  struct ol_error *err)
 {
-    (void)block;
     const struct ol_attention_spec *a = &m->c.spec->attention;
     const int dim = rotary(m->c.spec);
-    const struct ol_tensor q = ol_tensor_rows(m->buffers[Q], at, n);
-    if (m->op->rope(m->c.backend, a->rope.kind, &m->rope, a->head_dim, a->head_dim - dim,
-                    q, err) != 0)
+    const struct ol_tensor q = ol_mixer_rows(m, Q, block->n_rows);
+    const struct ol_rope_args queries = {.kind = a->rope.kind,
+                                         .table = &m->rope,
+                                         .head_dim = a->head_dim,
+                                         .first = a->head_dim - dim,
+                                         .sequences = ol_mixer_sequences(block)},
+                              key = {.kind = a->rope.kind,
+                                     .table = &m->rope,
+                                     .head_dim = dim,
+                                     .sequences = ol_mixer_sequences(block)};
+    if (m->op->rope(m->c.backend, &queries, q, err) != 0 ||
+        ol_mixer_temper(m, block, q, err) != 0)
         return -1;
-    if (m->temperature != NULL &&
-        m->op->scale_rows(m->c.backend, q, m->temperature, err) != 0)
-        return -1;
-    return m->op->rope(m->c.backend, a->rope.kind, &m->rope, dim, 0,
-                       ol_tensor_rows(m->buffers[SHARED_KEY], at, n), err);
+    return m->op->rope(m->c.backend, &key, ol_mixer_rows(m, SHARED_KEY, block->n_rows),
+                       err);
 }
 
 /* One sequence: the keys that each of its queries sees, until the next layer that has an
@@ -143,7 +148,6 @@ static int choose_keys(struct ol_mixer *m, const struct ol_mixer_block *block, i
                        int64_t n, struct ol_error *err)
 {
     const struct ol_index_spec *index = &m->c.spec->attention.index;
-    struct ol_backend *b = m->c.backend;
     const struct ol_index_args args = {
         .n_heads = index->n_heads,
         .head_dim = index->head_dim,
@@ -155,10 +159,22 @@ static int choose_keys(struct ol_mixer *m, const struct ol_mixer_block *block, i
         .scores = m->scores,
         .chosen = ol_tensor_rows(m->chosen, block->first + at, n),
     };
-    if (m->op->rope(b, index->rope, &m->rope, index->head_dim, 0, args.q, err) != 0 ||
-        m->op->rope(b, index->rope, &m->rope, index->head_dim, 0, args.k, err) != 0)
+    return m->op->index(m->c.backend, &args, err);
+}
+
+static int rotate_index(struct ol_mixer *m, const struct ol_mixer_block *block,
+                        struct ol_error *err)
+{
+    const struct ol_index_spec *index = &m->c.spec->attention.index;
+    const struct ol_rope_args args = {.kind = index->rope,
+                                      .table = &m->rope,
+                                      .head_dim = (int)index->head_dim,
+                                      .sequences = ol_mixer_sequences(block)};
+    if (m->op->rope(m->c.backend, &args, ol_mixer_rows(m, INDEX_Q, block->n_rows), err) !=
+        0)
         return -1;
-    return m->op->index(b, &args, err);
+    return m->op->rope(m->c.backend, &args, ol_mixer_rows(m, INDEX_K, block->n_rows),
+                       err);
 }
 
 /* The norm of the index's keys is built without the config's eps. */
@@ -175,16 +191,16 @@ static int run_indexer(struct ol_mixer *m, const struct ol_mixer_block *block,
         multiply(m, l, block->x, OL_ROLE_INDEX_K, OL_ROLE_INDEX_K, k, err) != 0 ||
         multiply(m, l, block->x, OL_ROLE_INDEX_WEIGHTS, OL_ROLE_INDEX_WEIGHTS,
                  ol_mixer_rows(m, INDEX_WEIGHTS, n), err) != 0 ||
-        m->op->layer_norm(m->c.backend, 1e-6, k,
-                          ol_mixer_weight(m, OL_ROLE_INDEX_K_NORM, l),
-                          ol_mixer_weight(m, OL_ROLE_INDEX_K_NORM_BIAS, l), k, err) != 0)
+        m->op->layer_norm(
+            m->c.backend, 1e-6, k, ol_mixer_weight(m, OL_ROLE_INDEX_K_NORM, l),
+            ol_mixer_weight(m, OL_ROLE_INDEX_K_NORM_BIAS, l), k, err) != 0 ||
+        rotate_index(m, block, err) != 0)
         return -1;
     return ol_mixer_each_sequence(m, block, choose_keys, err);
 }
 
 static struct ol_attention_args args_of(const struct ol_mixer *m,
-                                        const struct ol_mixer_block *block, int64_t at,
-                                        int64_t n)
+                                        const struct ol_mixer_block *block)
 {
     const struct ol_attention_spec *a = &m->c.spec->attention;
     return (struct ol_attention_args){
@@ -194,34 +210,35 @@ static struct ol_attention_args args_of(const struct ol_mixer *m,
         .value_dim = a->value_dim,
         .scale = a->scale,
         .kind = m->c.spec->layers[block->layer].attention,
-        .chosen = m->chosen.data != NULL ? ol_tensor_rows(m->chosen, block->first + at, n)
-                                         : m->chosen,
+        .sequences = ol_mixer_sequences(block),
+        .chosen = m->chosen.data != NULL
+                      ? ol_tensor_rows(m->chosen, block->first, block->n_rows)
+                      : m->chosen,
     };
 }
 
-static int attend_as(struct ol_mixer *m, const struct ol_attention_args *args, int64_t at,
-                     int64_t n, struct ol_error *err)
+static int attend_as(struct ol_mixer *m, const struct ol_attention_args *args, int64_t n,
+                     struct ol_error *err)
 {
-    return m->op->attention(m->c.backend, args, ol_tensor_rows(m->buffers[Q], at, n),
-                            ol_tensor_rows(m->buffers[K], at, n),
-                            ol_tensor_rows(m->buffers[V], at, n),
-                            ol_tensor_rows(m->buffers[HEADS], at, n), err);
+    return m->op->attention(m->c.backend, args, ol_mixer_rows(m, Q, n),
+                            ol_mixer_rows(m, K, n), ol_mixer_rows(m, V, n),
+                            ol_mixer_rows(m, HEADS, n), err);
 }
 
-static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_t at,
-                  int64_t n, struct ol_error *err)
+static int attend(struct ol_mixer *m, const struct ol_mixer_block *block,
+                  struct ol_error *err)
 {
-    struct ol_attention_args args = args_of(m, block, at, n);
-    ol_mixer_ask(m, block, at, n, &args);
-    return attend_as(m, &args, at, n, err);
+    struct ol_attention_args args = args_of(m, block);
+    ol_mixer_ask(m, block, &args);
+    return attend_as(m, &args, block->n_rows, err);
 }
 
 /* To something else than values: the heads are looked at when it is those. */
 static int attend_to_latent(struct ol_mixer *m, const struct ol_mixer_block *block,
-                            int64_t at, int64_t n, struct ol_error *err)
+                            struct ol_error *err)
 {
-    const struct ol_attention_args args = args_of(m, block, at, n);
-    return attend_as(m, &args, at, n, err);
+    const struct ol_attention_args args = args_of(m, block);
+    return attend_as(m, &args, block->n_rows, err);
 }
 
 /* What the values' half of kv_b multiplies in a machine that keeps values latent: the
@@ -240,7 +257,7 @@ static int see_values(struct ol_mixer *m, const struct ol_mixer_block *block,
                                 to = {ol_mixer_rows(m, V, block->n_rows), 0,
                                       a->value_dim};
         if (m->op->copy_columns(m->c.backend, from, to, width, a->n_heads, err) != 0 ||
-            ol_mixer_each_sequence(m, block, attend_to_latent, err) != 0)
+            attend_to_latent(m, block, err) != 0)
             return -1;
         /* The last time, the columns of the time before may stand behind these. */
         const struct ol_pieces pieces = {a->n_heads, at, width};
@@ -281,10 +298,8 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err)
 {
     if (make_queries(m, block, err) != 0 || run_indexer(m, block, err) != 0 ||
-        make_latent(m, block, err) != 0 ||
-        ol_mixer_each_sequence(m, block, rotate, err) != 0 ||
-        make_keys_and_values(m, block, err) != 0 ||
-        ol_mixer_each_sequence(m, block, attend, err) != 0)
+        make_latent(m, block, err) != 0 || rotate(m, block, err) != 0 ||
+        make_keys_and_values(m, block, err) != 0 || attend(m, block, err) != 0)
         return -1;
     const struct ol_tensor heads = ol_mixer_rows(m, HEADS, block->n_rows);
     if (ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)

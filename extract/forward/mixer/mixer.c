@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/real_math.h"
 
@@ -95,6 +96,7 @@ static void make_temperature(struct ol_mixer *m)
             t = ol_bf16_round(t);
         m->temperature[i] = t;
     }
+    m->factors = ol_xcalloc((size_t)m->c.block_rows, sizeof *m->factors);
 }
 
 static int make_seen(struct ol_mixer *m, struct ol_error *err)
@@ -165,6 +167,7 @@ void ol_mixer_free(struct ol_mixer *m)
     m->op->tensor_free(m->c.backend, &m->scores);
     m->op->tensor_free(m->c.backend, &m->rope.cos);
     m->op->tensor_free(m->c.backend, &m->rope.sin);
+    free(m->factors);
     free(m->temperature);
     free(m);
 }
@@ -194,12 +197,23 @@ bool ol_mixer_looks_at_heads(const struct ol_mixer *m, const struct ol_mixer_blo
 }
 
 void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
-                  int64_t at, int64_t n, struct ol_attention_args *args)
+                  struct ol_attention_args *args)
 {
     if (!ol_mixer_looks_at_heads(m, block))
         return;
-    args->received = ol_tensor_rows(m->received, block->view.first + at, n);
-    args->to_sink = ol_tensor_rows(m->to_sink, block->view.first + at, n);
+    args->received = ol_tensor_rows(m->received, block->view.first, block->n_rows);
+    args->to_sink = ol_tensor_rows(m->to_sink, block->view.first, block->n_rows);
+}
+
+int ol_mixer_temper(struct ol_mixer *m, const struct ol_mixer_block *block,
+                    struct ol_tensor x, struct ol_error *err)
+{
+    if (m->temperature == NULL)
+        return 0;
+    for (int64_t i = 0, at = 0; i < block->n_sequences; at += block->lengths[i++])
+        memcpy(m->factors + at, m->temperature,
+               (size_t)block->lengths[i] * sizeof *m->factors);
+    return m->op->scale_rows(m->c.backend, x, m->factors, err);
 }
 
 int ol_mixer_see_heads(const struct ol_mixer *m, struct ol_view view,

@@ -31,6 +31,7 @@ struct ol_mixer {
     struct ol_tensor buffers[OL_MIXER_BUFFERS]; /* [block_rows, width] */
     struct ol_rope_table rope;                  /* of kinds with positions */
     float *temperature;                         /* [longest] or NULL */
+    float *factors;                             /* [block_rows]: that of each row */
     /* What is seen of heads, float [n_rows of the baseline, n_heads] each; data NULL:
      * nobody wants to see it, or there is no such thing. */
     struct ol_tensor to_sink, gates, received;
@@ -113,9 +114,18 @@ int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
 bool ol_mixer_looks_at_heads(const struct ol_mixer *m,
                              const struct ol_mixer_block *block);
 
-/* Ask the attention of rows at .. at + n - 1 of the block for what is wanted of it. */
+/* Ask the block's attention for what is wanted of it. */
 void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
-                  int64_t at, int64_t n, struct ol_attention_args *args);
+                  struct ol_attention_args *args);
+
+static inline struct ol_sequences ol_mixer_sequences(const struct ol_mixer_block *block)
+{
+    return (struct ol_sequences){block->lengths, block->n_sequences};
+}
+
+/* x of the block times the temperature of each position, where there is one. */
+int ol_mixer_temper(struct ol_mixer *m, const struct ol_mixer_block *block,
+                    struct ol_tensor x, struct ol_error *err);
 
 /* Call step(m, block, rows of the block from `at` on, n of them, err) per sequence. */
 int ol_mixer_each_sequence(struct ol_mixer *m, const struct ol_mixer_block *block,
