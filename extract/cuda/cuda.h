@@ -62,7 +62,7 @@ struct ol_cuda_stage;     /* stage.cu: the ways between the host and the device 
 struct ol_cuda_arena;     /* scratch.cu: device memory of one operation */
 struct ol_cuda_gemms;     /* gemm.cu: how products are computed */
 struct ol_cuda_downloads; /* download.cu: rows on their way back */
-struct ol_cuda_digests;   /* digest.cu: what is on its way to summaries */
+struct ol_cuda_digests;   /* digests.cu: what is on its way to summaries */
 struct ol_cuda_feed;      /* feed.cu: threads that send weights */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
 
@@ -270,7 +270,7 @@ int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
 int ol_cuda_pick_from(struct ol_cuda *cuda, struct ol_tensor x, int k,
                       const uint16_t *columns, float *values, struct ol_error *err);
 
-/* digest.cu: cuda->digests. On failure too _free takes what there is. */
+/* digests.cu: cuda->digests. On failure too _free takes what there is. */
 int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_digests_free(struct ol_cuda *cuda);
 

@@ -38,8 +38,10 @@ enum {
     OL_CUDA_GETS = 2,
     OL_CUDA_GET_BYTES = 4 << 20,
 
-    /* digest.cu: on the device, and pinned as well */
-    OL_CUDA_DIGEST_SLOTS = 16,
+    /* digests.cu: on the device, and pinned as well; of so many digests that list all
+     * that they may */
+    OL_CUDA_LEAST_DIGEST_SLOTS = 16,
+    OL_CUDA_MOST_DIGEST_SLOTS = 64,
     OL_CUDA_DIGEST_LISTED = 32768,
     OL_CUDA_DIGEST_COLUMNS_AT = 256,
     OL_CUDA_HISTOGRAM_BYTES = OL_N_CODES * sizeof(uint64_t),
@@ -51,6 +53,7 @@ struct ol_cuda_sizes {
     int64_t segment;   /* of the ring of arrivals, */
     int n_segments;    /* and how many */
     int64_t feeder_slot;
+    int digest_slots;
 };
 
 static inline int64_t ol_cuda_clamp(int64_t x, int64_t least, int64_t most)
@@ -74,6 +77,8 @@ static inline struct ol_cuda_sizes ol_cuda_sizes_of(int64_t memory, int64_t budg
     s.n_segments = (int)ol_cuda_clamp(run / OL_CUDA_RING_SHARE / s.unit,
                                       OL_CUDA_LEAST_SEGMENTS, OL_CUDA_MOST_SEGMENTS);
     s.feeder_slot = ol_cuda_clamp(s.unit / OL_CUDA_SLICES, 0, OL_CUDA_MOST_FEEDER_SLOT);
+    s.digest_slots = (int)ol_cuda_clamp(s.unit >> 20, OL_CUDA_LEAST_DIGEST_SLOTS,
+                                        OL_CUDA_MOST_DIGEST_SLOTS);
     return s;
 }
 
@@ -90,14 +95,14 @@ static inline size_t ol_cuda_digest_columns_bytes(int64_t n_cols)
     return (size_t)n_cols * 2 * (sizeof(double) + sizeof(float));
 }
 
-/* Of a slot, with so many occurrences listed. */
+/* Of a digest, with so many occurrences listed. */
 static inline size_t ol_cuda_digest_bytes(int64_t n_cols, int64_t listed)
 {
     return OL_CUDA_DIGEST_COLUMNS_AT + ol_cuda_digest_columns_bytes(n_cols) +
            (size_t)listed * sizeof(struct ol_occurrence);
 }
 
-/* Of a slot for whatever may come of so many columns: so it is made once. */
+/* The most that may come of so many columns: so the room is made once. */
 static inline size_t ol_cuda_digest_slot_bytes(int64_t n_cols)
 {
     const size_t bytes = ol_cuda_digest_bytes(n_cols, OL_CUDA_DIGEST_LISTED);
@@ -115,7 +120,7 @@ ol_cuda_scratch_bytes(const struct ol_cuda_sizes *s, enum ol_dtype dtype,
     const int64_t words =
         ol_cuda_clamp(s->unit / (size * products.head_depth), 0, products.head_rows);
     const int64_t digests =
-        OL_CUDA_DIGEST_SLOTS * (int64_t)ol_cuda_digest_slot_bytes(products.deepest);
+        s->digest_slots * (int64_t)ol_cuda_digest_slot_bytes(products.deepest);
     struct ol_scratch_bytes b;
     b.tensors = ol_cuda_reserved_bytes(s) + s->unit + words * OL_PRODUCT_ROWS * size +
                 digests + small;
