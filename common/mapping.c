@@ -20,10 +20,12 @@ struct mapping {
     _Atomic(char *) line;         /* what is said, with its end of line */
     _Atomic int fd;               /* of the file, of its own; -1: none */
     _Atomic(char *) path;
+    _Atomic uint64_t number;
     struct mapping *next;
 };
 
 static _Atomic(struct mapping *) mappings;
+static _Atomic uint64_t n_mapped;
 
 static void end_with(const char *line)
 {
@@ -72,6 +74,22 @@ static struct mapping *take_entry(void)
     return new;
 }
 
+/* fd of the file; -1: none. */
+static void add(const void *bytes, size_t n, int fd, const char *path)
+{
+    struct mapping *m = take_entry();
+    free(atomic_exchange(
+        &m->line,
+        ol_line("%s: cannot be read any more: it became shorter meanwhile, or its disk "
+                "fails",
+                path)));
+    free(atomic_exchange(&m->path, ol_xstrdup(path)));
+    atomic_store(&m->fd, fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1);
+    atomic_store(&m->number, atomic_fetch_add(&n_mapped, 1) + 1);
+    atomic_store(&m->first, (uintptr_t)bytes);
+    atomic_store(&m->end, (uintptr_t)bytes + n);
+}
+
 const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *err)
 {
     void *bytes = mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0);
@@ -80,16 +98,7 @@ const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *
         return NULL;
     }
     catch_bus();
-    struct mapping *m = take_entry();
-    free(atomic_exchange(
-        &m->line,
-        ol_line("%s: cannot be read any more: it became shorter meanwhile, or its disk "
-                "fails",
-                path)));
-    free(atomic_exchange(&m->path, ol_xstrdup(path)));
-    atomic_store(&m->fd, fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    atomic_store(&m->first, (uintptr_t)bytes);
-    atomic_store(&m->end, (uintptr_t)bytes + n);
+    add(bytes, n, fd, path);
     return bytes;
 }
 
@@ -97,10 +106,12 @@ const void *ol_mapping_zeros(const char *path, size_t n, struct ol_error *err)
 {
     void *bytes = mmap(NULL, n, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bytes != MAP_FAILED)
-        return bytes;
-    ol_fail_errno(err, "%s: %zu bytes of addresses cannot be had", path, n);
-    return NULL;
+    if (bytes == MAP_FAILED) {
+        ol_fail_errno(err, "%s: %zu bytes of addresses cannot be had", path, n);
+        return NULL;
+    }
+    add(bytes, n, -1, path);
+    return bytes;
 }
 
 void ol_mapping_free(const void *bytes, size_t n)
@@ -126,6 +137,15 @@ static struct mapping *find_mapping(uintptr_t at)
         if (at >= atomic_load(&m->first) && at < atomic_load(&m->end))
             return m;
     return NULL;
+}
+
+struct ol_place ol_mapping_place(const void *byte)
+{
+    const uintptr_t at = (uintptr_t)byte;
+    struct mapping *m = find_mapping(at);
+    return m != NULL
+               ? (struct ol_place){atomic_load(&m->number), at - atomic_load(&m->first)}
+               : (struct ol_place){0, at};
 }
 
 int ol_mapping_copy(void *to, const void *from, size_t n, struct ol_error *err)

@@ -4,6 +4,7 @@
 #define OL_MAPPING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/error.h"
 
@@ -16,6 +17,14 @@ const void *ol_mapping_new(int fd, const char *path, size_t n, struct ol_error *
  */
 const void *ol_mapping_zeros(const char *path, size_t n, struct ol_error *err);
 void ol_mapping_free(const void *bytes, size_t n); /* NULL is fine */
+
+/* Where a byte is: in which mapping of the process's, counted from 1, and how far from
+ * its beginning. Addresses come again when a file is no longer mapped, this does not; of
+ * other memory file is 0 and the offset its address. */
+struct ol_place {
+    uint64_t file, offset;
+};
+struct ol_place ol_mapping_place(const void *byte);
 
 /* Copy n bytes that are in a mapping. Where the file can be read instead it is: no page
  * of it is mapped for bytes that are wanted once, and what fails is an error, not a

@@ -9,7 +9,7 @@
  * results do not depend on the number of threads; no operation uses an order that varies.
  * Operations return 0, or -1 with err. Shapes are the caller's duty (asserted), limits
  * are checked. A weight's bytes stay what they are while a backend that has used it is
- * open: it may keep copies. */
+ * open, or the file is mapped: it may keep copies. */
 #ifndef OL_BACKEND_H
 #define OL_BACKEND_H
 

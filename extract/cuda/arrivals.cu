@@ -14,13 +14,24 @@
  * only the first use costs a copy. */
 #include "extract/cuda/tile.h"
 
+extern "C" {
+#include "common/mapping.h"
+}
+
 enum {
     MOST_TILES = 128,
     N_BUCKETS = 1024,
 };
 
+/* Where the parts of a weight are in their files: what names it, since addresses come
+ * again. */
+struct name {
+    struct ol_place parts[OL_CUDA_PIECES];
+};
+
 struct tile {
-    struct ol_weight weight; /* which rows of which; its pointers are its name */
+    struct ol_weight weight; /* which rows of which */
+    struct name name;
     int64_t row;
     struct ol_cuda_weight view;
     struct ol_cuda_delivery delivery;
@@ -96,43 +107,68 @@ void ol_cuda_arrivals_free(struct ol_cuda *cuda, struct ol_cuda_arrivals *a)
 
 /* ---- which tiles are there ---- */
 
-static bool is_tile(const struct tile *t, const struct ol_weight *w, int64_t row,
-                    int64_t n)
+static struct name name_of(const struct ol_weight *w)
 {
-    const struct ol_weight *o = &t->weight;
-    return o->data == w->data && t->row == row && t->view.n_rows == n &&
-           o->encoding == w->encoding && o->dtype == w->dtype && o->n_cols == w->n_cols &&
-           o->row_step == w->row_step && o->col_step == w->col_step &&
-           o->scales == w->scales && o->zeros == w->zeros && o->groups == w->groups;
+    const void *const parts[OL_CUDA_PIECES] = {w->data, w->scales, w->zeros, w->groups};
+    struct name name;
+    for (int i = 0; i < OL_CUDA_PIECES; i++)
+        name.parts[i] = ol_mapping_place(parts[i]);
+    return name;
 }
 
-static struct tile **bucket_of(struct ol_cuda_arrivals *a, const struct ol_weight *w,
+static bool same(const struct name *a, const struct name *b)
+{
+    for (int i = 0; i < OL_CUDA_PIECES; i++)
+        if (a->parts[i].file != b->parts[i].file ||
+            a->parts[i].offset != b->parts[i].offset)
+            return false;
+    return true;
+}
+
+/* Rows [row, row + n) of a weight. */
+struct wanted {
+    const struct ol_weight *weight;
+    struct name name;
+    int64_t row, n;
+};
+
+static bool is_tile(const struct tile *t, const struct wanted *wanted)
+{
+    const struct ol_weight *o = &t->weight, *w = wanted->weight;
+    return t->row == wanted->row && t->view.n_rows == wanted->n &&
+           o->encoding == w->encoding && o->dtype == w->dtype && o->n_cols == w->n_cols &&
+           o->row_step == w->row_step && o->col_step == w->col_step &&
+           same(&t->name, &wanted->name);
+}
+
+static struct tile **bucket_of(struct ol_cuda_arrivals *a, const struct name *name,
                                int64_t row)
 {
-    const uint64_t name = (uint64_t)(uintptr_t)w->data + (uint64_t)row;
-    return &a->buckets[name * 0x9e3779b97f4a7c15u >> 54];
+    const struct ol_place *data = &name->parts[0];
+    const uint64_t place =
+        data->file * 0xd6e8feb86659fd93u + data->offset + (uint64_t)row;
+    return &a->buckets[place * 0x9e3779b97f4a7c15u >> 54];
 }
 static_assert(N_BUCKETS == 1 << 10, "bucket_of takes 10 bits of the product");
 
-static struct tile *find_tile(struct ol_cuda_arrivals *a, const struct ol_weight *w,
-                              int64_t row, int64_t n)
+static struct tile *find_tile(struct ol_cuda_arrivals *a, const struct wanted *wanted)
 {
-    struct tile *t = *bucket_of(a, w, row);
-    while (t != NULL && !is_tile(t, w, row, n))
+    struct tile *t = *bucket_of(a, &wanted->name, wanted->row);
+    while (t != NULL && !is_tile(t, wanted))
         t = t->next_in_bucket;
     return t;
 }
 
 static void add_tile(struct ol_cuda_arrivals *a, struct tile *tile)
 {
-    struct tile **bucket = bucket_of(a, &tile->weight, tile->row);
+    struct tile **bucket = bucket_of(a, &tile->name, tile->row);
     tile->next_in_bucket = *bucket;
     *bucket = tile;
 }
 
 static void remove_tile(struct ol_cuda_arrivals *a, struct tile *tile)
 {
-    struct tile **link = bucket_of(a, &tile->weight, tile->row);
+    struct tile **link = bucket_of(a, &tile->name, tile->row);
     while (*link != tile)
         link = &(*link)->next_in_bucket;
     *link = tile->next_in_bucket;
@@ -182,9 +218,8 @@ static bool has_room(const struct ol_cuda_arrivals *a, size_t bytes)
 }
 
 /* Have rows sent to the current segment, or the next; NULL with err. */
-static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_weight *w,
-                              int64_t row, const struct ol_cuda_pieces *p,
-                              struct ol_error *err)
+static struct tile *send_tile(struct ol_cuda *cuda, const struct wanted *wanted,
+                              const struct ol_cuda_pieces *p, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
     const size_t room = ol_cuda_room_for(p);
@@ -201,8 +236,9 @@ static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_weight *w,
     memcpy(d->runs, p->runs, sizeof d->runs);
     d->to = s->memory + a->used;
     d->bytes = ol_cuda_lay_out(p, d->to, &tile->view);
-    tile->weight = *w;
-    tile->row = row;
+    tile->weight = *wanted->weight;
+    tile->name = wanted->name;
+    tile->row = wanted->row;
     tile->ahead = false;
     tile->waited = 0;
     tile->segment = a->current;
@@ -220,11 +256,12 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     const unsigned lane = 1u << cuda->lane;
     if (finish_last(cuda, err) != 0)
         return -1;
-    struct tile *tile = find_tile(a, w, row, n);
+    const struct wanted wanted = {w, name_of(w), row, n};
+    struct tile *tile = find_tile(a, &wanted);
     if (tile == NULL) {
         struct ol_cuda_pieces p;
         ol_cuda_find_pieces(w, row, n, &p);
-        tile = send_tile(cuda, w, row, &p, err);
+        tile = send_tile(cuda, &wanted, &p, err);
     }
     if (tile == NULL)
         return -1;
@@ -261,15 +298,16 @@ int ol_cuda_send_ahead(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     *all = false;
     if (finish_last(cuda, err) != 0)
         return -1;
-    for (; row < w->n_rows; row += step) {
-        const int64_t n = min(step, w->n_rows - row);
+    struct wanted wanted = {w, name_of(w), row, 0};
+    for (; wanted.row < w->n_rows; wanted.row += step) {
         struct ol_cuda_pieces p;
-        if (find_tile(a, w, row, n) != NULL)
+        wanted.n = min(step, w->n_rows - wanted.row);
+        if (find_tile(a, &wanted) != NULL)
             continue;
-        ol_cuda_find_pieces(w, row, n, &p);
+        ol_cuda_find_pieces(w, wanted.row, wanted.n, &p);
         if (!may_send_ahead(a, ol_cuda_room_for(&p)))
             return 0;
-        struct tile *tile = send_tile(cuda, w, row, &p, err);
+        struct tile *tile = send_tile(cuda, &wanted, &p, err);
         if (tile == NULL)
             return -1;
         tile->ahead = true;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/mapping.h"
 #include "extract/backend.h"
 #include "extract/weights/stream.h"
 #include "tests/unit/backends.h"
@@ -179,6 +180,61 @@ static void test_ahead_once(void **state)
     const struct ol_backend_usage usage = b->op->usage(b);
     assert_true(usage.memory > 0 && usage.peak_memory >= usage.memory);
     assert_true((size_t)usage.memory == cudasim_used() || cudasim_used() == 0);
+    b->op->tensor_free(b, &out);
+    b->op->tensor_free(b, &x);
+    test_backend_close(b);
+    free(codes);
+}
+
+/* ---- files whose addresses come again ---- */
+
+static const uint16_t *map_codes(const uint16_t *codes, size_t bytes)
+{
+    char path[] = "/tmp/ol-test-feeding-XXXXXX";
+    struct ol_error err = {0};
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_int_equal(write(fd, codes, bytes), (ssize_t)bytes);
+    const void *map = ol_mapping_new(fd, path, bytes, &err);
+    assert_non_null(map);
+    close(fd);
+    return map;
+}
+
+/* What a device keeps of a file is not taken for another one's that is mapped there
+ * afterwards. */
+static void test_addresses(void **state)
+{
+    (void)state;
+    const size_t bytes = (size_t)ROWS * COLUMNS * sizeof(uint16_t);
+    enum { N_FILES = 3, N = N_TOKENS * ROWS };
+    uint16_t *codes = random_codes((size_t)N_FILES * ROWS * COLUMNS);
+    static uint16_t found[N_FILES][N], want[N_FILES][N];
+    struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_BF16, 0);
+    struct ol_tensor x, out;
+    const void *before = NULL;
+    bool again = false;
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, COLUMNS, &x, &err));
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, ROWS, &out, &err));
+    OK(b->op->upload(b, x, codes + 99, &err));
+    for (int mapped = 1; mapped >= 0; mapped--)
+        for (int i = 0; i < N_FILES; i++) {
+            const uint16_t *file = codes + (size_t)i * ROWS * COLUMNS;
+            const uint16_t *data = mapped ? map_codes(file, bytes) : file;
+            const struct ol_matmul product = {
+                .x = x,
+                .weight = ol_weight_plain(data, OL_DTYPE_BF16, ROWS, COLUMNS),
+                .out = out};
+            OK(b->op->matmul(b, &product, 1, &err));
+            OK(b->op->download(b, out, mapped ? found[i] : want[i], &err));
+            again |= data == before;
+            before = data;
+            if (mapped)
+                ol_mapping_free(data, bytes);
+        }
+    assert_true(again);
+    assert_memory_equal(found, want, sizeof found);
     b->op->tensor_free(b, &out);
     b->op->tensor_free(b, &x);
     test_backend_close(b);
@@ -414,7 +470,7 @@ int main(void)
         cmocka_unit_test(test_ahead),  cmocka_unit_test(test_ahead_once),
         cmocka_unit_test(test_beside), cmocka_unit_test(test_readers),
         cmocka_unit_test(test_bound),  cmocka_unit_test(test_source),
-        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_rows),   cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
