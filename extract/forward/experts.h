@@ -46,6 +46,10 @@ void ol_experts_expect(struct ol_experts *x, int layer);
 /* Whether it queued them. */
 bool ol_experts_expected(const struct ol_experts *x, int layer);
 
+/* Have the backend send the weights of experts that are expected, as far as they are
+ * here: while it computes what comes before them. Goes on where it stopped. */
+int ol_experts_send_expected(struct ol_experts *x, int layer, struct ol_error *err);
+
 /* Choose the experts of every row of x [n_rows, d_model]; the router's weight must be
  * resident. Then: the choices ids [n_rows, top_k] and weights [n_rows, top_k], borrowed,
  * valid until the next call; weights may be changed before _run. */

@@ -29,6 +29,24 @@ bool ol_experts_expected(const struct ol_experts *x, int layer)
     return x->expected[layer];
 }
 
+/* In the order in which they are computed. */
+int ol_experts_send_expected(struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct ol_layer_weights *w = &x->c.weights;
+    if (x->sent_layer != layer)
+        x->n_sent = 0;
+    x->sent_layer = layer;
+    for (; x->expected[layer] && x->n_sent < x->c.spec->router.n_experts; x->n_sent++) {
+        if (!ol_layer_weights_ready(w, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_UP, layer,
+                                    x->n_sent))
+            return 0;
+        if (ol_layer_weights_send(w, x->c.backend, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_UP,
+                                  layer, x->n_sent, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* A router may weigh some experts more than others, whatever their scores. */
 static void multiply_gains(struct ol_experts *x, int layer)
 {

@@ -28,6 +28,7 @@ struct ol_experts {
     float *scales;     /* [group_rows]: weights in the permutation's order */
     bool even; /* the layer routed last left few experts without rows; first: unknown */
     uint8_t *expected;          /* [n_layers] */
+    int sent_layer, n_sent;     /* of experts that are expected, and not known yet */
     struct ol_matmul *products; /* [2 * n_experts] */
 
     struct ol_expert_group group; /* that passes the buffers */

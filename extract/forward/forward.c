@@ -53,6 +53,16 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
     return ol_tap(p->taps, &view, err);
 }
 
+/* While tokens are mixed: what the router needs, then the experts that it is expected to
+ * choose. */
+static int send_mlp(struct ol_pass *p, int layer, struct ol_error *err)
+{
+    if (ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0)
+        return -1;
+    return p->spec->layers[layer].moe ? ol_experts_send_expected(p->experts, layer, err)
+                                      : 0;
+}
+
 /* Of a layer without a mixer: what it adds to the stream is nothing. */
 static int mix_nothing(struct ol_pass *p, int layer, struct ol_error *err)
 {
@@ -65,7 +75,7 @@ static int mix_nothing(struct ol_pass *p, int layer, struct ol_error *err)
         if (p->op->zero(p->b, view.x, err) != 0 || ol_tap(p->taps, &view, err) != 0)
             return -1;
     }
-    return ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err);
+    return send_mlp(p, layer, err);
 }
 
 static int mix(struct ol_pass *p, int layer, struct ol_error *err)
@@ -77,12 +87,11 @@ static int mix(struct ol_pass *p, int layer, struct ol_error *err)
     const double cost = ol_cost_mixer(p->spec, layer, &p->tokens);
     struct ol_block block = {.layer = layer};
     while (ol_pass_next_block(p, &block)) {
-        if (mix_block(p, &block, err) != 0)
+        if (mix_block(p, &block, err) != 0 || send_mlp(p, layer, err) != 0)
             return -1;
         ol_pass_progress(p, layer, cost * (double)block.n / (double)p->n_rows);
     }
-    if (ol_pass_send(p, OL_ROLE_GATE, OL_ROLE_ROUTER, layer, err) != 0 ||
-        ol_taps_settle(p->taps, err) != 0)
+    if (ol_taps_settle(p->taps, err) != 0)
         return -1;
     return ol_pass_intervene(p, err);
 }

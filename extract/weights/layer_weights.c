@@ -31,6 +31,17 @@ int ol_layer_weights_send(const struct ol_layer_weights *w, struct ol_backend *b
     return 0;
 }
 
+bool ol_layer_weights_ready(const struct ol_layer_weights *w, enum ol_role first,
+                            enum ol_role last, int layer, int expert)
+{
+    bool ready = true;
+    for (enum ol_role role = first; ready && role <= last; role++) {
+        const struct ol_weight weight = ol_weights_get(w->weights, role, layer, expert);
+        ready = weight.data == NULL || ol_stream_is_ready(w->stream, &weight);
+    }
+    return ready;
+}
+
 int ol_layer_weights_wait(const struct ol_layer_weights *w, enum ol_role first,
                           enum ol_role last, int layer, int expert, struct ol_error *err)
 {

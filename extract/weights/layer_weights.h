@@ -16,6 +16,9 @@ struct ol_layer_weights {
 /* Roles that the layer does not have are skipped, in all. */
 void ol_layer_weights_prefetch(const struct ol_layer_weights *w, enum ol_role first,
                                enum ol_role last, int layer, int expert);
+/* Whether all of them are resident. */
+bool ol_layer_weights_ready(const struct ol_layer_weights *w, enum ol_role first,
+                            enum ol_role last, int layer, int expert);
 /* Have the backend send what is resident already on its way. */
 int ol_layer_weights_send(const struct ol_layer_weights *w, struct ol_backend *b,
                           enum ol_role first, enum ol_role last, int layer, int expert,

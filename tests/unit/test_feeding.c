@@ -16,6 +16,8 @@
 #include "common/error.h"
 #include "common/mapping.h"
 #include "extract/backend.h"
+#include "extract/forward/experts.h"
+#include "extract/run/model.h"
 #include "extract/weights/stream.h"
 #include "tests/unit/backends.h"
 
@@ -464,13 +466,108 @@ static void test_rows(void **state)
     }
 }
 
+/* ---- experts that are expected ---- */
+
+enum { MOST_SENT = 64 };
+static const void *sent_ahead[MOST_SENT];
+static int n_sent_ahead;
+
+static int note_sent(struct ol_backend *b, const struct ol_weight *weights, int n,
+                     struct ol_error *err)
+{
+    (void)b, (void)err;
+    for (int i = 0; i < n; i++) {
+        assert_true(n_sent_ahead < MOST_SENT);
+        sent_ahead[n_sent_ahead++] = weights[i].data;
+    }
+    return 0;
+}
+
+static void no_progress(void *arg, int layer, double share)
+{
+    (void)arg, (void)layer, (void)share;
+}
+
+/* What is sent of layer 2; layer 1 is dense. */
+static void expected_of(const struct ol_experts_context *context, bool expected)
+{
+    const int n_experts = context->spec->router.n_experts;
+    const int64_t d = context->spec->d_model;
+    struct ol_backend *b = context->backend;
+    uint16_t *codes = random_codes((size_t)(context->n_rows * d));
+    struct ol_error error = {0};
+    struct ol_experts *x = ol_experts_new(context, &error);
+    struct ol_tensor input;
+    OK(b->op->tensor_new(b, OL_DTYPE_BF16, context->n_rows, d, &input, &err));
+    OK(b->op->upload(b, input, codes, &err));
+    n_sent_ahead = 0;
+    ol_experts_expect(x, 2); /* nothing is known yet */
+    assert_false(ol_experts_expected(x, 2));
+    OK(ol_experts_send_expected(x, 2, &err));
+    assert_int_equal(n_sent_ahead, 0);
+    OK(ol_experts_route(x, 0, input, &err));
+    OK(ol_experts_prefetch(x, 0, &err));
+    ol_experts_expect(x, 2);
+    assert_int_equal(ol_experts_expected(x, 2), expected);
+    for (int e = 0; expected && e < n_experts; e++)
+        OK(ol_layer_weights_wait(&context->weights, OL_ROLE_EXPERT_GATE,
+                                 OL_ROLE_EXPERT_UP, 2, e, &err));
+    for (int again = 0; again < 2; again++)
+        OK(ol_experts_send_expected(x, 2, &err));
+    assert_int_equal(n_sent_ahead, expected ? 2 * n_experts : 0);
+    for (int k = 0; k < n_sent_ahead; k++) {
+        const enum ol_role role = k % 2 == 0 ? OL_ROLE_EXPERT_GATE : OL_ROLE_EXPERT_UP;
+        const struct ol_weight w =
+            ol_weights_get(context->weights.weights, role, 2, k / 2);
+        assert_ptr_equal(sent_ahead[k], w.data);
+    }
+    b->op->tensor_free(b, &input);
+    ol_experts_free(x);
+    free(codes);
+}
+
+/* After a layer whose router chose nearly all, gate and up of the next one's experts are
+ * sent before its router is asked, each once, in the order of use; else none. */
+static void test_expected(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = {40, 120};
+    struct ol_error error = {0};
+    struct ol_model m = {0};
+    OK(ol_model_open_config(&m, "tests/golden/models/qwen3_moe", &err));
+    struct ol_backend *b = test_backend_open(TEST_CPU, OL_DTYPE_BF16, 0);
+    struct ol_backend_operations noting = *b->op;
+    const struct ol_backend_operations *before = b->op;
+    noting.prefetch = note_sent;
+    b->op = &noting;
+    struct ol_source *files = ol_source_files_new(true);
+    struct ol_stream *s = ol_stream_new(1 << 30, files, &error);
+    for (int i = 0; i < 2; i++) {
+        const struct ol_experts_context context = {.spec = &m.spec,
+                                                   .backend = b,
+                                                   .weights = {m.weights, s, 0},
+                                                   .n_rows = rows[i],
+                                                   .n_baseline_rows = rows[i],
+                                                   .group_rows = OL_PRODUCT_ROWS,
+                                                   .weight_bytes = 1 << 30,
+                                                   .progress = no_progress};
+        expected_of(&context, i == 1);
+    }
+    ol_stream_free(s);
+    ol_source_free(files);
+    b->op = before;
+    b->op->close(b);
+    ol_model_clear(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ahead),  cmocka_unit_test(test_ahead_once),
-        cmocka_unit_test(test_beside), cmocka_unit_test(test_readers),
-        cmocka_unit_test(test_bound),  cmocka_unit_test(test_source),
-        cmocka_unit_test(test_rows),   cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_ahead),    cmocka_unit_test(test_ahead_once),
+        cmocka_unit_test(test_beside),   cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_bound),    cmocka_unit_test(test_source),
+        cmocka_unit_test(test_rows),     cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_expected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
