@@ -141,7 +141,9 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa,
                        (size_t)ldc,
                        *static_cast<const float *>(alpha),
                        *static_cast<const float *>(beta)};
-    cudasim_enqueue(handle->stream, [=] { multiply(p); });
+    cudasim_enqueue(
+        handle->stream, [=] { multiply(p); },
+        cudasim_multiplying(2.0 * (double)p.m * (double)p.n * (double)p.k));
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -324,6 +326,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
                        (size_t)d_layout->step,
                        *static_cast<const float *>(alpha),
                        *static_cast<const float *>(beta)};
-    cudasim_enqueue(stream, [=] { multiply(p); });
+    cudasim_enqueue(
+        stream, [=] { multiply(p); },
+        cudasim_multiplying(2.0 * (double)p.m * (double)p.n * (double)p.k));
     return CUBLAS_STATUS_SUCCESS;
 }

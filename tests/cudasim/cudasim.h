@@ -49,16 +49,35 @@ size_t cudasim_peak(void);
 int cudasim_handles(void);
 
 /* What costs time on a real device, since cudasim_count_begin(): what the thread that
- * called it does itself, but for allocations, which are anybody's and stop a device. */
+ * called it does itself, but for what is carried and allocations, which are anybody's;
+ * these stop a device. */
 struct cudasim_counts {
     long waits;          /* for an event, a stream or a device, or a copy that waits */
     long launches;       /* of kernels */
     long sent, received; /* copies over the link, */
     long long sent_bytes, received_bytes;
+    long carried; /* to devices by any thread, */
+    long long carried_bytes;
     long allocations; /* of device and pinned memory, and frees */
 };
 void cudasim_count_begin(void);
 struct cudasim_counts cudasim_counted(void);
+
+/* Time that passes on devices, by a clock of their own (clock.cc). Per second: bytes of a
+ * link in either direction, operations of products, threads of other kernels; in seconds:
+ * what a copy and a launch take whatever they do, and what a call takes the host. */
+struct cudasim_speeds {
+    double link, products, threads;
+    double latency, launch, call;
+};
+/* From now on, which is 0; NULL: nothing takes any time. */
+void cudasim_set_speeds(const struct cudasim_speeds *speeds);
+/* Until all was done; how long links and processors worked, over all devices, and how
+ * long a device did while weights were on their way to it. */
+struct cudasim_times {
+    double wall, to_device, from_device, compute, overlap;
+};
+struct cudasim_times cudasim_timed(void);
 
 #ifdef __cplusplus
 }

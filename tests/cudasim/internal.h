@@ -33,8 +33,33 @@ enum { CUDASIM_POISON = 0xff };
 void cudasim_run_grid(dim3 grid, dim3 block, size_t shared_bytes, bool backwards,
                       const std::function<void()> &body);
 
+/* ---- clock.cc; under the lock of calls ---- */
+
+enum {
+    CUDASIM_TO_DEVICE,
+    CUDASIM_FROM_DEVICE,
+    CUDASIM_COMPUTE,
+    CUDASIM_N_RESOURCES,
+};
+
+/* How long something needs a resource of its device's. */
+struct cudasim_cost {
+    int resource;
+    double seconds;
+};
+struct cudasim_cost cudasim_copying(bool to_device, size_t bytes);
+struct cudasim_cost cudasim_running(double n_threads);
+struct cudasim_cost cudasim_multiplying(double operations);
+
+/* This thread, which is the one that counts or not, calls: its time; and waits. */
+double cudasim_host_call(bool counts);
+void cudasim_host_waits(bool counts, double until);
+/* When work is done that may begin at `start`. */
+double cudasim_works(int device, const struct cudasim_cost &cost, double start);
+
 /* Queue work that touches memory of the stream's device. */
-void cudasim_enqueue(cudaStream_t stream, std::function<void()> run);
+void cudasim_enqueue(cudaStream_t stream, std::function<void()> run,
+                     const struct cudasim_cost &cost = {});
 
 /* Whether this call is to fail (cudasim_set_failure). */
 bool cudasim_fails(void);

@@ -42,17 +42,21 @@ struct device {
 struct record {
     cudasim_stream *stream;
     bool done;
+    double at; /* clock.cc */
 };
 
 struct operation {
     std::function<void()> run;       /* or */
     std::shared_ptr<record> records; /* is done now, or */
     std::shared_ptr<record> waits;   /* for another stream */
+    struct cudasim_cost cost;
+    double queued;
 };
 
 struct cudasim_stream {
     int device;
     std::deque<operation> queue;
+    double now; /* when what has run was done */
 };
 
 struct cudasim_event {
@@ -242,9 +246,14 @@ static cudaError_t result(cudaError_t status)
 static struct cudasim_counts counts;
 static std::thread::id counted;
 
+static bool counts_here(void)
+{
+    return std::this_thread::get_id() == counted;
+}
+
 static void count(long cudasim_counts::*what)
 {
-    if (std::this_thread::get_id() == counted)
+    if (counts_here())
         counts.*what += 1;
 }
 
@@ -511,10 +520,15 @@ static void step(cudasim_stream *s)
 {
     operation next = std::move(s->queue.front());
     s->queue.pop_front();
-    if (next.waits != nullptr)
+    if (next.waits != nullptr) {
         run_until(*next.waits);
-    if (next.records != nullptr)
+        s->now = std::max(s->now, next.waits->at);
+    }
+    s->now = cudasim_works(s->device, next.cost, std::max(s->now, next.queued));
+    if (next.records != nullptr) {
         next.records->done = true;
+        next.records->at = s->now;
+    }
     if (next.run) {
         open_memory(devices[s->device]);
         next.run();
@@ -554,6 +568,7 @@ static void queue(cudasim_stream *s, operation next)
 {
     if (s == nullptr)
         cudasim_die("work on the default stream");
+    next.queued = cudasim_host_call(counts_here());
     s->queue.push_back(std::move(next));
     if (schedule == 0)
         return;
@@ -563,17 +578,18 @@ static void queue(cudasim_stream *s, operation next)
         step(lucky);
 }
 
-void cudasim_enqueue(cudaStream_t stream, std::function<void()> run)
+void cudasim_enqueue(cudaStream_t stream, std::function<void()> run,
+                     const struct cudasim_cost &cost)
 {
     ALONE();
-    queue(stream, {std::move(run), nullptr, nullptr});
+    queue(stream, {std::move(run), nullptr, nullptr, cost, 0});
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
     ALONE();
     FAILS(cudaErrorMemoryAllocation);
-    *stream = new cudasim_stream{selected, {}};
+    *stream = new cudasim_stream{selected, {}, 0};
     streams.push_back(*stream);
     return cudaSuccess;
 }
@@ -594,6 +610,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     ALONE();
     count(&cudasim_counts::waits);
     run_stream(stream);
+    cudasim_host_waits(counts_here(), stream->now);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
 }
@@ -603,6 +620,9 @@ cudaError_t cudaDeviceSynchronize(void)
     ALONE();
     count(&cudasim_counts::waits);
     run_all(selected);
+    for (const cudasim_stream *s : streams)
+        if (s->device == selected)
+            cudasim_host_waits(counts_here(), s->now);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
 }
@@ -630,8 +650,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     FAILS(cudaErrorLaunchFailure);
     if (event->device != stream->device)
         cudasim_die("an event of device %d for device %d", event->device, stream->device);
-    event->last = std::make_shared<record>(record{stream, false});
-    queue(stream, {nullptr, event->last, nullptr});
+    event->last = std::make_shared<record>(record{stream, false, 0});
+    queue(stream, {nullptr, event->last, nullptr, {}, 0});
     return cudaSuccess;
 }
 
@@ -640,7 +660,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     ALONE();
     FAILS(cudaErrorLaunchFailure);
     if (event->last != nullptr)
-        queue(stream, {nullptr, nullptr, event->last});
+        queue(stream, {nullptr, nullptr, event->last, {}, 0});
     return cudaSuccess;
 }
 
@@ -648,8 +668,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     ALONE();
     count(&cudasim_counts::waits);
-    if (event->last != nullptr)
+    if (event->last != nullptr) {
         run_until(*event->last);
+        cudasim_host_waits(counts_here(), event->last->at);
+    }
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
 }
@@ -676,16 +698,25 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
         check_device(src, bytes, stream->device, "cudaMemcpyAsync");
     if ((to_host && owner_of(dst) >= 0) || (from_host && owner_of(src) >= 0))
         cudasim_die("cudaMemcpyAsync: device memory in place of the host's");
-    cudasim_enqueue(stream, [=] { memcpy(dst, src, bytes); });
+    const bool crosses = from_host != to_host;
+    cudasim_enqueue(
+        stream, [=] { memcpy(dst, src, bytes); },
+        crosses ? cudasim_copying(from_host, bytes)
+                : cudasim_running((double)bytes / 16));
+    if (from_host && crosses) {
+        counts.carried++;
+        counts.carried_bytes += (long long)bytes;
+    }
     if (from_host && !to_host)
         count(&cudasim_counts::sent);
     if (to_host && !from_host)
         count(&cudasim_counts::received);
-    if (std::this_thread::get_id() == counted && from_host != to_host)
+    if (counts_here() && crosses)
         (from_host ? counts.sent_bytes : counts.received_bytes) += (long long)bytes;
     if ((to_host && !is_pinned(dst, bytes)) || (from_host && !is_pinned(src, bytes))) {
         count(&cudasim_counts::waits);
         run_stream(stream);
+        cudasim_host_waits(counts_here(), stream->now);
     }
     return cudaSuccess;
 }
@@ -697,7 +728,8 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
     if (bytes == 0)
         return cudaSuccess;
     check_device(dst, bytes, stream->device, "cudaMemsetAsync");
-    cudasim_enqueue(stream, [=] { memset(dst, value, bytes); });
+    cudasim_enqueue(
+        stream, [=] { memset(dst, value, bytes); }, cudasim_running((double)bytes / 16));
     return cudaSuccess;
 }
 
@@ -736,6 +768,8 @@ void cudasim_enqueue_launch(const void *kernel, dim3 grid, dim3 block,
     if (n_threads % warpSize != 0)
         cudasim_die("a block of %d threads is not made of whole warps", (int)n_threads);
     const bool backwards = schedule % 2 != 0;
+    const double n_blocks = (double)grid.x * grid.y * grid.z;
     cudasim_enqueue(
-        stream, [=] { cudasim_run_grid(grid, block, shared_bytes, backwards, body); });
+        stream, [=] { cudasim_run_grid(grid, block, shared_bytes, backwards, body); },
+        cudasim_running(n_blocks * (double)n_threads));
 }

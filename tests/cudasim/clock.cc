@@ -1,0 +1,163 @@
+/* Time on simulated devices: nothing takes any but what cudasim_set_speeds says, and that
+ * is time of a clock of their own, the same on every machine. What runs on a stream
+ * begins when the stream has come so far, when the host has queued it, and when the link
+ * or the device's processors, whichever it needs, have a gap that is long enough. A
+ * thread's time goes on by what its calls take, and by waiting.
+ *
+ *     to the device    |--w0--|--w1--|--w2--|--w3--|
+ *     compute                 |--k0--|      |--k1--|--k2--|
+ *
+ * Threads that feed devices are taken to have been asked when the thread that counts had
+ * come so far. */
+#include "internal.h"
+
+#include <algorithm>
+#include <map>
+
+namespace
+{
+
+/* Stretches of time in which something works: begin, end. */
+using stretches = std::map<double, double>;
+
+struct cudasim_speeds speeds;
+bool runs; /* time passes */
+unsigned generation;
+double counted_now, wall;
+
+struct host {
+    unsigned generation;
+    double now;
+};
+thread_local struct host host;
+
+struct device {
+    stretches busy[CUDASIM_N_RESOURCES];
+};
+
+/* Made when it is first asked for: a program's settings come before its static objects.
+ */
+device *devices()
+{
+    static device all[CUDASIM_MAX_DEVICES];
+    return all;
+}
+
+/* The end of `seconds` in the first gap that is long enough, not before `start`. */
+double take_gap(stretches &s, double start, double seconds)
+{
+    auto next = s.upper_bound(start);
+    if (next != s.begin())
+        start = std::max(start, std::prev(next)->second);
+    for (; next != s.end() && next->first < start + seconds; ++next)
+        start = next->second;
+    const double end = start + seconds;
+    auto after = s.emplace(start, end).first;
+    if (after != s.begin() && std::prev(after)->second == start) {
+        auto before = std::prev(after);
+        before->second = end;
+        s.erase(after);
+        after = before;
+    }
+    auto following = std::next(after);
+    if (following != s.end() && following->first == end) {
+        after->second = following->second;
+        s.erase(following);
+    }
+    return end;
+}
+
+double total_of(const stretches &s)
+{
+    double total = 0;
+    for (const auto &one : s)
+        total += one.second - one.first;
+    return total;
+}
+
+/* Of two, in which both work. */
+double overlap_of(const stretches &a, const stretches &b)
+{
+    double total = 0;
+    for (auto x = a.begin(), y = b.begin(); x != a.end() && y != b.end();) {
+        const double first = std::max(x->first, y->first);
+        const double end = std::min(x->second, y->second);
+        total += std::max(end - first, 0.0);
+        x->second < y->second ? ++x : ++y;
+    }
+    return total;
+}
+
+} // namespace
+
+void cudasim_set_speeds(const struct cudasim_speeds *s)
+{
+    runs = s != nullptr;
+    speeds = runs ? *s : cudasim_speeds{};
+    for (int d = 0; d < CUDASIM_MAX_DEVICES; d++)
+        devices()[d] = {};
+    counted_now = wall = 0;
+    generation++;
+}
+
+struct cudasim_times cudasim_timed(void)
+{
+    struct cudasim_times t = {};
+    t.wall = std::max(wall, counted_now);
+    for (int d = 0; d < CUDASIM_MAX_DEVICES; d++) {
+        const stretches *busy = devices()[d].busy;
+        t.to_device += total_of(busy[CUDASIM_TO_DEVICE]);
+        t.from_device += total_of(busy[CUDASIM_FROM_DEVICE]);
+        t.compute += total_of(busy[CUDASIM_COMPUTE]);
+        t.overlap += overlap_of(busy[CUDASIM_TO_DEVICE], busy[CUDASIM_COMPUTE]);
+    }
+    return t;
+}
+
+struct cudasim_cost cudasim_copying(bool to_device, size_t bytes)
+{
+    return {to_device ? CUDASIM_TO_DEVICE : CUDASIM_FROM_DEVICE,
+            runs ? speeds.latency + (double)bytes / speeds.link : 0};
+}
+
+struct cudasim_cost cudasim_running(double n_threads)
+{
+    return {CUDASIM_COMPUTE, runs ? speeds.launch + n_threads / speeds.threads : 0};
+}
+
+struct cudasim_cost cudasim_multiplying(double operations)
+{
+    return {CUDASIM_COMPUTE, runs ? speeds.launch + operations / speeds.products : 0};
+}
+
+double cudasim_host_call(bool counts)
+{
+    if (!runs)
+        return 0;
+    if (host.generation != generation)
+        host = {generation, 0};
+    if (!counts)
+        host.now = std::max(host.now, counted_now);
+    host.now += speeds.call;
+    if (counts)
+        counted_now = host.now;
+    return host.now;
+}
+
+void cudasim_host_waits(bool counts, double until)
+{
+    cudasim_host_call(counts);
+    host.now = std::max(host.now, until);
+    if (counts && runs)
+        counted_now = host.now;
+}
+
+double cudasim_works(int device, const struct cudasim_cost &cost, double start)
+{
+    if (!runs || cost.seconds <= 0)
+        return start;
+    const double end =
+        take_gap(devices()[device].busy[cost.resource], start, cost.seconds);
+    wall = std::max(wall, end);
+    return end;
+}
