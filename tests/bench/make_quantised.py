@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Random checkpoints of real width in the formats of the Hub, for the benchmark.
 
-    make_quantised.py deepseek_v3|gpt_oss DIRECTORY
+    make_quantised.py deepseek_v3|gpt_oss DIRECTORY [LAYERS]
 
-deepseek_v3: one dense and two MoE layers, FP8 in blocks, 24 GB. gpt_oss: two layers of
+deepseek_v3: one dense and two MoE layers, FP8 in blocks, 24 GB (12 with 2 layers). gpt_oss: two layers of
 gpt-oss-20b, MXFP4. Codes come from one block of random ones, used again and again: what they
 are changes no speed. Needs numpy."""
 import json
@@ -81,12 +81,12 @@ class Checkpoint:
             json.dump(config, f, indent=1)
 
 
-def deepseek_v3(c, config):
+def deepseek_v3(c, config, layers):
     d, heads = config["hidden_size"], config["num_attention_heads"]
-    config |= {"num_hidden_layers": 3, "first_k_dense_replace": 1, "vocab_size": 8192}
+    config |= {"num_hidden_layers": layers or 3, "first_k_dense_replace": 1, "vocab_size": 8192}
     width = config["moe_intermediate_size"]
     c.plain("model.embed_tokens.weight", [config["vocab_size"], d], 1)
-    for l in range(3):
+    for l in range(config["num_hidden_layers"]):
         p = f"model.layers.{l}."
         c.ones(p + "input_layernorm.weight", d)
         c.fp8(p + "self_attn.q_a_proj.weight", 1536, d)
@@ -112,12 +112,12 @@ def deepseek_v3(c, config):
     c.plain("lm_head.weight", [config["vocab_size"], d], d ** -0.5)
 
 
-def gpt_oss(c, config):
+def gpt_oss(c, config, layers):
     d, inner, n = config["hidden_size"], config["intermediate_size"], config["num_local_experts"]
-    config |= {"num_hidden_layers": 2, "vocab_size": 8192}
+    config |= {"num_hidden_layers": layers or 2, "vocab_size": 8192}
     q, kv = config["num_attention_heads"] * 64, config["num_key_value_heads"] * 64
     c.plain("model.embed_tokens.weight", [config["vocab_size"], d], 1)
-    for l in range(2):
+    for l in range(config["num_hidden_layers"]):
         p = f"model.layers.{l}."
         c.ones(p + "input_layernorm.weight", d)
         c.ones(p + "post_attention_layernorm.weight", d)
@@ -137,12 +137,12 @@ def gpt_oss(c, config):
 
 if __name__ == "__main__":
     makers = {"deepseek_v3": (deepseek_v3, "deepseek-v3-0324"), "gpt_oss": (gpt_oss, "gpt-oss-20b")}
-    if len(sys.argv) != 3 or sys.argv[1] not in makers:
+    if len(sys.argv) not in (3, 4) or sys.argv[1] not in makers:
         sys.exit(__doc__)
     make, name = makers[sys.argv[1]]
     here = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(here, "..", "..", "data", "models", name + ".json")) as f:
         published = json.load(f)["config"]
     checkpoint = Checkpoint(sys.argv[2], e4m3_codes())
-    make(checkpoint, published)
+    make(checkpoint, published, int(sys.argv[3]) if len(sys.argv) == 4 else 0)
     checkpoint.write(published)

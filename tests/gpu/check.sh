@@ -4,8 +4,9 @@
 #     tests/gpu/check.sh [STAGE...]
 #
 #     smoke      the device's peaks, streaming of weights, goldens of two families, one short run
-#     tests      every operation, stored format and golden
 #     speed      whole runs beside the device's peaks, and beside transformers with hooks
+#     tests      every operation, stored format and golden
+#     formats    FP4 and FP8 weights at full width, and DeepSeek-V3's width with --memory 8G
 #     kernels    where the device's time goes in a layer, by ncu
 #     sanitizer  compute-sanitizer's memcheck, racecheck and synccheck on a part
 #
@@ -215,6 +216,34 @@ speed() {
     rm -rf "$WORK/qwen3"
 }
 
+# ---- formats ----
+
+# quantised NAME FAMILY LAYERS: random codes of its shape, in WORK/NAME.
+quantised() {
+    "$PYTHON" tests/bench/make_quantised.py "$2" "$WORK/$1" "$3" 2>"$LOGS/$1-make.log" && return
+    rm -rf "${WORK:?}/$1"
+    row "$1_make" "weights of $1" "not made" "$(last "$LOGS/$1-make.log")"
+    return 1
+}
+
+# The larger is written (12 GB) and read only where there is time for both.
+formats() {
+    "$PYTHON" -c 'import numpy' 2>/dev/null || { row formats "stored formats at full width" "not measured" "Python has no numpy"; return; }
+    ids "$WORK/ids" 8192 4
+    if quantised gpt-oss gpt_oss 2; then
+        run fp4_first "gpt-oss-20b shape, MXFP4, 2 layers, 4 x 2048 tokens" gpt-oss --store none
+        run fp4 "gpt-oss-20b shape, MXFP4, again" gpt-oss --store none
+    fi
+    rm -rf "$WORK/gpt-oss"
+    [ "$(left)" -gt 150 ] || { row fp8 "DeepSeek-V3 shape, FP8" "left out" "$(left) s were left"; return; }
+    if quantised deepseek deepseek_v3 2; then
+        run fp8_first "DeepSeek-V3 shape, FP8, 1 dense and 1 MoE layer, 4 x 2048 tokens" deepseek --store none
+        run fp8 "DeepSeek-V3 shape, FP8, again" deepseek --store none
+        run fp8_8g "DeepSeek-V3 shape, FP8, --memory 8G" deepseek --store none --memory 8G
+    fi
+    rm -rf "$WORK/deepseek"
+}
+
 # ---- kernels ----
 
 kernels() {
@@ -262,15 +291,15 @@ sanitizer() {
 # ---- all ----
 
 printf '| measured | value | |\n|---|---:|---|\n' >"$OUT/check.md"
-[ $# -gt 0 ] || set -- smoke tests speed kernels sanitizer
+[ $# -gt 0 ] || set -- smoke speed tests formats kernels sanitizer
 for stage in "$@"; do
     if [ "$(left)" -lt 30 ]; then
         row "$stage" "stage $stage" "left out" "$(left) s were left"
         continue
     fi
     case $stage in
-    smoke | tests | speed | kernels | sanitizer) echo "== $stage, $(left) s left" && $stage ;;
-    *) echo "check.sh: there is no stage '$stage': smoke, tests, speed, kernels or sanitizer" >&2; exit 2 ;;
+    smoke | speed | tests | formats | kernels | sanitizer) echo "== $stage, $(left) s left" && $stage ;;
+    *) echo "check.sh: there is no stage '$stage': smoke, speed, tests, formats, kernels or sanitizer" >&2; exit 2 ;;
     esac
     tar -czf "$OUT/logs.tar.gz" -C "$WORK" logs
 done
