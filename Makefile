@@ -3,6 +3,8 @@
 # make run      extract, analyze, report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
 #               files go to runs/NAME.h5 and .json, or OUT=FILE.h5; FORMAT=html writes a page
 #               beside them, or REPORT=page.html
+# make survey   the models of LIST=MODELS.txt, each with options of ol-extract, on one page in runs/; six
+#               tiny ones without
 # make deploy   MODEL=... [GPUS=a100:2] [PARTS=4] [TIME=2:00:00] [OPTIONS='--constraint ...'] and what
 #               run takes: the same on a cluster (Slurm), else on a rented machine (SkyPilot)
 # make test     the whole test suite, ONLY='report html' some of it; make check: format, warnings,
@@ -17,7 +19,7 @@
 #
 # As many jobs as there are cores, unless -j says otherwise.
 
-COMMANDS := deps run deploy test test-real fuzz bench check format schema install uninstall clean gpu-pack gpu-check
+COMMANDS := deps run survey deploy test test-real fuzz bench check format schema install uninstall clean gpu-pack gpu-check
 .PHONY: all deps-check $(COMMANDS)
 all:
 
@@ -332,7 +334,8 @@ N     ?= 16
 L     ?= 512
 # The demo model is too small for the usual criterion: by this one it has features to show.
 DEMO_ONLY = $(if $(filter data/demo,$(MODEL)),$(1))
-EXTRACT_OPTIONS ?= $(call DEMO_ONLY,--threshold 3)
+# Two arms of an ablation: without its largest dimension, without an expert.
+EXTRACT_OPTIONS ?= $(call DEMO_ONLY,--threshold 3 --ablate zero:121 --ablate drop:0.4)
 ANALYZE_OPTIONS ?= $(call DEMO_ONLY,--threshold 3 --min-layers 0.1 --min-positions 0.01)
 
 $(foreach v,MODEL TEXT FORMAT N L OUT REPORT EXTRACT_OPTIONS ANALYZE_OPTIONS, \
@@ -340,6 +343,12 @@ $(foreach v,MODEL TEXT FORMAT N L OUT REPORT EXTRACT_OPTIONS ANALYZE_OPTIONS, \
 run: export BUILD := $(B)
 run: all
 	@sh common/run.sh
+
+# ---- survey: the models of a list, each with its options, on one page ----
+
+LIST ?= data/models/mock.txt
+survey: all
+	@OL_TOOLS=$(abspath $(B)) sh extract/deploy/survey $(LIST) --dir runs/$(basename $(notdir $(LIST)))
 
 # ---- deploy: the same elsewhere; extract/deploy/choose says where ----
 

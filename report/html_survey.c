@@ -39,6 +39,7 @@ static void put_counts(const struct ol_report *report, FILE *out)
     fputs("</p>\n", out);
     put_grid(ol_survey_runs(report), "The runs, where they differ", out);
     put_grid(ol_survey_counts(report), "Counts", out);
+    put_grid(ol_survey_sinks(report), "Massive dimensions and sinks", out);
 }
 
 static void put_published(const struct ol_report *report, FILE *out)

@@ -139,6 +139,7 @@ static void write_survey(const struct ol_report *report, FILE *out)
           out);
     if (ol_survey_published(report) > 0)
         survey_grid("Published and measured", ol_survey_published_table(report), out);
+    survey_grid("Massive dimensions and sinks", ol_survey_sinks(report), out);
     survey_grid("Errors of number formats, median site",
                 ol_survey_quantisation(report, false), out);
     survey_grid("Errors of number formats, worst site",

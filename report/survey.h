@@ -71,5 +71,7 @@ struct ol_grid *ol_survey_published_table(const struct ol_report *report);
  * the median over the sites, or the worst site's. */
 struct ol_grid *ol_survey_quantisation(const struct ol_report *report, bool worst);
 struct ol_grid *ol_survey_routing(const struct ol_report *report);
+/* Massive dimensions with their largest steps, residual sinks, attention sinks. */
+struct ol_grid *ol_survey_sinks(const struct ol_report *report);
 
 #endif

@@ -97,6 +97,7 @@ static void describe_step(const struct steps *k, const struct ol_written *w, int
     const struct ol_layer_change *c = &w->changes[l];
     const double change = whole_change(c);
     *to = (struct ol_step){.layer = k->m->layers[l].number,
+                           .attention = k->m->stream.layers[l].layer->attention,
                            .direction = change > 0 ? "up" : "down",
                            .sum = change,
                            .share = change / w->magnitude,

@@ -14,6 +14,7 @@ OL_STRUCT(ol_step_unit, OL_STEP_UNIT_FIELDS,
 
 #define OL_STEP_FIELDS(F)                                                           \
     F(COUNT, layer, 0, "")                                                          \
+    F(TEXT, attention, OL_NULL, "the layer's kind: full, linear, mamba, none, ...") \
     F(WORD("up|down"), direction, 0, "")                                            \
     F(REAL, sum, OL_NULL, "along the sign; with n_bounded: at least")               \
     F(REAL, share, OL_NULL, "of magnitude")                                         \

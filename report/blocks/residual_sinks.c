@@ -109,8 +109,9 @@ static const struct ol_figure figure = {
     "One row per dimension: residual sinks, and below them massive dimensions that are "
     "none. A cell is the share of the tokens, first ones apart, on which the dimension "
     "is "
-    "known to be large after the layer. A residual sink is a bright row; a massive "
-    "dimension, which is large on a few tokens, stays dark.",
+    "known to be large after the layer: most of them where it is a residual sink, next "
+    "to "
+    "none where it is massive alone.",
     "It needs the summaries of ol-extract (run it without --no-summaries), and at least "
     "one dimension of either kind.",
     has_features,
@@ -170,6 +171,8 @@ static void write(const struct ol_report_results *r, struct ol_section_out *to)
     for (int64_t i = 0; i < b->features.n && i < OL_SECTION_SENTENCES; i++)
         if (features[i].n_layers > 0)
             say_dimension(&features[i], to);
+    if (b->features.n == 0)
+        return;
     ol_section_figure(to, &figure, NULL);
     ol_section_table(to, &features_table);
     ol_section_long(to, &layers_table);

@@ -42,6 +42,7 @@ static const struct ol_column steps_columns[] = {
     {"feature", "dimension", OL_COLUMN_LABEL},
     {"sign", "sign", OL_COLUMN_TEXT},
     {"layer", "layer", OL_COLUMN_LABEL},
+    {"attention", "its attention", OL_COLUMN_TEXT},
     {"direction", "step", OL_COLUMN_TEXT},
     {"sum", "sum, along the sign", OL_COLUMN_MAGNITUDE},
     {"share", "of the peaks, %", OL_COLUMN_PERCENT},
@@ -82,7 +83,7 @@ static bool has_features(const struct ol_report_results *r)
     return has(r) && block_of(r)->features.n > 0;
 }
 
-/* Means after each layer, in per cent of that at the peaks. */
+/* Sums of the known values after each layer, in per cent of that at the peaks. */
 static struct ol_series line_of(const struct ol_step_feature *f, char *name)
 {
     const struct ol_step_layer *layers = f->layers.items;
@@ -90,7 +91,7 @@ static struct ol_series line_of(const struct ol_step_feature *f, char *name)
     double *x = ol_xcalloc(2 * (size_t)n, sizeof *x), *y = x + n;
     for (int64_t i = 0; i < n; i++) {
         x[i] = (double)layers[i].layer;
-        y[i] = 100 * layers[i].value * (double)f->n_values / f->magnitude;
+        y[i] = 100 * layers[i].value * (double)layers[i].n_known / f->magnitude;
     }
     return (struct ol_series){.name = name, .x = x, .y = y, .n = (long)n};
 }
@@ -109,7 +110,7 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
     const struct ol_chart chart = {.series = series,
                                    .n_series = n,
                                    .x = {.title = "layer", .whole = true},
-                                   .y = {.title = "mean along the sign, % of the peak"},
+                                   .y = {.title = "along the sign, % of the peaks"},
                                    .y_from_zero = true,
                                    .x_high = fmax(1, (double)r->model->n_layers - 1),
                                    .height = 280};
@@ -123,9 +124,10 @@ static void draw(const struct ol_report_results *r, const struct ol_canvas *c)
 static const struct ol_figure figure = {
     "steps",
     "Rise, plateau and fall",
-    "Each massive dimension on its own tokens, after every layer: the mean of its values "
-    "along the sign of its peak, as a share of the mean at the peak. It is of the tokens "
-    "where it is known, those where the dimension is among the four largest.",
+    "Each massive dimension on its own tokens, after every layer: its values along the "
+    "signs of their peaks, as a share of the sum of |x| at the peaks. Tokens where the "
+    "dimension is not among the four largest are left out of the sum; there is a gap "
+    "where that is so on all.",
     "It needs the summaries of ol-extract (run it without --no-summaries), and a "
     "dimension that is massive.",
     has_features,
@@ -218,8 +220,10 @@ static void write(const struct ol_report_results *r, struct ol_section_out *to)
                    "peak: step-up and step-down of arXiv 2603.05498. Shares are of the "
                    "sum of |x| at the peaks.",
                    100 * b->min_share);
-    if (b->features.n == 0)
+    if (b->features.n == 0) {
         ol_section_say(to, "No dimension is massive.");
+        return;
+    }
     const struct ol_step_feature *features = b->features.items;
     for (int64_t i = 0; i < b->features.n && i < OL_SECTION_SENTENCES; i++)
         say_feature(&features[i], to);

@@ -5,7 +5,7 @@ load common
 # The commands of a text: indented ones of Markdown, those in EXAMPLES of a man page.
 commands_of() {
     case $1 in
-    *.md) sed -nE 's/^    (ol-|make run)/\1/p' "$1" ;;
+    *.md) sed -nE 's/^    (ol-|make run|make survey)/\1/p' "$1" ;;
     *) sed -n '/^\.SH EXAMPLES/,/^\.SH S/p' "$1" | grep '^ol' | sed 's/\\-/-/g' ;;
     esac
 }
@@ -17,7 +17,8 @@ setup() {
     for name in Makefile common extract analyze report tests data; do ln -s "$ROOT/$name" .; done
     # What is tested is built, and may be below a name that make cannot take.
     ln -s "$TOOLS" build
-    RUN='make -o all run B=build'
+    HERE='make -o all B=build'
+    RUN="$HERE run"
     mkdir Qwen org
     ln -s "$DEMO" MODEL
     ln -s "$DEMO" org/name
@@ -50,7 +51,7 @@ for paragraph in open("text.txt").read().split("\n\n"):
         commands_of "$ROOT/$text" >commands
         [ "$(wc -l <commands)" -ge 5 ]
         while read -r command; do
-            command=${command/#make run/$RUN}
+            command=${command/#make/$HERE}
             echo "$text: $command"
             rm -f qwen.h5 MODEL.h5
             case $command in
@@ -60,6 +61,8 @@ for paragraph in open("text.txt").read().split("\n\n"):
         done <commands
     done
     [ -s survey.html ]
+    grep -q 'Outlier features of 6 models' runs/mock/survey.html
+    [ ! -e runs/mock/failed.txt ]
     [ -s small.h5 ]
     # And the Python of the README, on the activations that an example recorded.
     "$EXTRACT" -q MODEL -t text.txt -n 1 -l 64 -o qwen.h5

@@ -73,7 +73,8 @@ def describe_step(run, f, l, c, magnitude, rows, at):
         row = run.starts[u["place"][0]] + u["place"][1]
         if row in rows and at[row][l] is None:
             found.append({"layer": u["layer"], "kind": u["kind"], "expert": u["expert"], "output": float(u["output"]), **run.place(row)})
-    return {"layer": run.layers[l].number, "direction": "up" if total > 0 else "down", "sum": total, "share": total / magnitude,
+    kind = run.files[0][f"layers/{run.layers[l].number:03d}"].attrs["attention"]
+    return {"layer": run.layers[l].number, "attention": kind, "direction": "up" if total > 0 else "down", "sum": total, "share": total / magnitude,
             "n_tokens": len(c.known), "n_bounded": len(c.bounded),
             "by": [{"layer": run.layers[l].number, "kind": w[1], "expert": w[2], "n_tokens": len(c.writes[w]), "sum": sums[w],
                     "share": sums[w] / magnitude} for w in by[:4]],

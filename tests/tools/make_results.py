@@ -470,7 +470,7 @@ class Maker:
         def step(layer, direction, sum_, bounded):
             by = [{"layer": layer, **dict(zip(("kind", "expert"), ("mlp", None) if self.dense else ("expert", 0))), "n_tokens": 8, "sum": sum_, "share": sum_ / 8e4}]
             unit = {"layer": layer, "kind": "attention", "expert": None, "output": sum_, "sequence": 0, "position": 0, "token_id": 7, "piece": self.piece(0)}
-            return {"layer": layer, "direction": direction, "sum": sum_, "share": sum_ / 8e4, "n_tokens": 0 if bounded else 8, "n_bounded": 8 if bounded else 0,
+            return {"layer": layer, "attention": None if bounded == 2 else "full", "direction": direction, "sum": sum_, "share": sum_ / 8e4, "n_tokens": 0 if bounded else 8, "n_bounded": 8 if bounded else 0,
                     "by": [] if bounded else by, "units": [unit] if bounded == 1 else [], "unknown": sum_ if bounded else 0.0}
         life = [{"layer": l, "value": None if l == last else 9000.0 if l != first else 12.0, "n_known": 0 if l == last else 8, "most_of_others": 40.0 if l == last else None,
                  "change": 100.0, "n_changed": 8} for l in self.layers]
