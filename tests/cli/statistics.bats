@@ -29,7 +29,7 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
 
 @test "models with experts, shared experts, dense layers, in both precisions" {
     cd "$BATS_TEST_TMPDIR"
-    for model in qwen2_moe deepseek_v3 qwen3 llama4; do
+    for model in qwen2_moe deepseek_v3 qwen3 llama4 nemotron_h; do
         for precision in bf16 f32; do
             extract $model "$GOLDEN/$model/ids.txt" run.h5 $SITES --precision $precision \
                 --store $precision
@@ -167,7 +167,7 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
         steps check "$@" --tables
     }
     STATISTICS="--statistics residual_sinks,steps"
-    for model in qwen2_moe llama; do
+    for model in qwen2_moe llama nemotron_h; do
         extract $model "$GOLDEN/$model/ids.txt" run.h5 $SITES --precision f32 --store f32
         "$ANALYZE" $STATISTICS run.h5 -o run.json
         both run.json run.h5

@@ -104,6 +104,11 @@ class Run:
     def has(self, name):
         return name in self.files[0]
 
+    def first_of(self, number):
+        """Which sites of a layer look at the stream before it: a layer may be an MLP alone."""
+        path = f"layers/{number:03d}"
+        return "mlp" if self.has(path) and self.files[0][path].attrs["attention"] in ("none", b"none") else "attn"
+
     def sum(self, name):
         return sum(f[name][...] for f in self.files)
 
@@ -111,7 +116,7 @@ class Run:
         layer, path = Layer(), f"layers/{name}"
         layer.number = int(name)
         layer.moe = self.files[0][path].attrs["kind"] in ("moe", b"moe")
-        after = f"layers/{int(name) + 1:03d}/residual_attn"
+        after = f"layers/{int(name) + 1:03d}/residual_{self.first_of(int(name) + 1)}"
         layer.values = {}
         layer.ln = {}
         # As stored, for what is asked about every occurrence.
@@ -131,7 +136,8 @@ class Run:
                 histogram = self.sum(f"{path}/summary/{site}/histogram")
                 layer.values[site] = np.repeat(widen(np.arange(65536)), histogram)
         self.read_writes(layer, path, None if tables or not self.has(after) else after)
-        layer.units = [f[f"{path}/summary/units"][...] for f in self.files]
+        # A layer may have no MLP, and so no unit.
+        layer.units = [f[f"{path}/summary/units"][...] if self.has(f"{path}/summary/units") else np.zeros((0, 10)) for f in self.files]
         return layer
 
     def read_writes(self, layer, path, after):
@@ -179,9 +185,10 @@ def token_kurtosis(run, layer, site):
     name, gains = f"layers/{layer.number:03d}/{site}", None
     if site == "output":
         after = f"layers/{layer.number + 1:03d}"
-        name = f"{after}/residual_attn"
-        if not run.has(name) and run.has(f"{after}/ln_attn") and run.has(f"{after}/summary/ln_attn"):
-            name, gains = f"{after}/ln_attn", run.files[0][f"{after}/summary/ln_attn/columns"][4]
+        first = run.first_of(layer.number + 1)
+        name = f"{after}/residual_{first}"
+        if not run.has(name) and run.has(f"{after}/ln_{first}") and run.has(f"{after}/summary/ln_{first}"):
+            name, gains = f"{after}/ln_{first}", run.files[0][f"{after}/summary/ln_{first}/columns"][4]
             if not np.isfinite(gains).all() or (gains == 0).any():
                 return None
     if not run.has(name) or not any(run.has(f"layers/{l.number:03d}/{s}") for l in run.layers for s in LN):
@@ -485,7 +492,7 @@ def super_experts(run):
                     "units": [{**named(u, "kind", "expert", "n_tokens", "input", "output"),
                                "gate_mean": gate_mean(u)}
                               for u in everything if u["layer"] == layer.number]}
-                   for layer in run.layers]}
+                   for layer in run.layers if any(u["layer"] == layer.number for u in everything)]}
 
 
 def check_load(run):
@@ -748,7 +755,7 @@ def onset_at(run, outliers, i, f):
     _, squares, gain = columns(run, layer, site, f)
     entry = {"layer": layer.number, "site": site, "share": int(outliers.counts[i, f]) / n, "gain": number(gain),
              "normed_rms": number(math.sqrt(squares / n)), "stream_mean": None, "stream_rms": None}
-    if site == "ln_attn" and at > 0 and run.layers[at - 1].number == layer.number - 1:
+    if site == "ln_" + run.first_of(layer.number) and at > 0 and run.layers[at - 1].number == layer.number - 1:
         total, squares, _ = columns(run, run.layers[at - 1], "output", f)
         entry.update(stream_mean=number(total / n), stream_rms=number(math.sqrt(squares / n)))
     return entry
