@@ -233,8 +233,8 @@ struct ol_backend_operations {
      * lower expert, slots by falling rank. Their weights are the scores, divided by the
      * sum of those chosen when `renormalize`, times scale; not rounded to bf16 unless
      * `scales_input`. Where the choice is `given`, ids hold it before, in any order. x
-     * [n, d]; weight [n_experts, d]; ids [n, top_k] host uint16; weights [n, top_k] host
-     * float.
+     * [n, d], of activations or float; weight [n_experts, d]; ids [n, top_k] host uint16;
+     * weights [n, top_k] host float.
      */
     int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,

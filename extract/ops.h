@@ -84,6 +84,7 @@ struct ol_router_spec {
     enum ol_router_score score;
     int n_experts, top_k;
     bool float_logits; /* not rounded to the activation type */
+    bool float_weight; /* nor is a weight that is stored as float; with float_logits */
     bool renormalize;  /* the chosen weights are divided by their sum ... */
     double least_sum;  /* ... or by this where they are scores and it is larger */
     /* Of n_group ranges of experts the topk_group stay in whose group_best best have the
@@ -154,9 +155,9 @@ struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
  * cut at multiples of so many rows, the same bytes come out. Enough to fill a device. */
 enum { OL_PRODUCT_ROWS = 2048 };
 
-/* out = x * weight^T + bias.   x [m, k] activation, weight [n, k], bias [n] or data NULL,
- * out [m, n] activation. The weight is rounded to the activation type first, as loading a
- * model does. Accumulates in float; the bias is added before the one rounding.
+/* out = x * weight^T + bias.   x [m, k] activation or float, weight [n, k], bias [n] or
+ * data NULL, out [m, n] as x, or float. The weight is rounded to x's type first, as
+ * loading a model does. Accumulates in float; the bias is added before the one rounding.
  * x may have g k columns instead: then the weight's rows are g equal parts, each of which
  * multiplies its own k columns. */
 struct ol_matmul {

@@ -18,6 +18,13 @@ static int64_t shared_rows_of(const struct ol_spec *spec, int64_t group_rows,
     return spec->d_shared == 0 ? 0 : rows < group_rows ? rows : group_rows;
 }
 
+/* Rows that a router sees as float at a time; 0: it sees them as they are. */
+static int64_t float_rows_of(const struct ol_spec *spec, int64_t n_rows, int64_t size)
+{
+    const int64_t rows = n_rows < OL_PRODUCT_ROWS ? n_rows : OL_PRODUCT_ROWS;
+    return spec->router.float_weight && size < (int64_t)sizeof(float) ? rows : 0;
+}
+
 int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
                                 int64_t n_rows, int64_t size)
 {
@@ -28,7 +35,8 @@ int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
     return size * (group_rows * (io + ups * spec->d_expert + latent) +
                    down * (int64_t)spec->d_model + n_rows * latent +
                    shared_rows * (ups * (int64_t)spec->d_shared + 1)) +
-           n_rows * latent * (int64_t)sizeof(float);
+           (n_rows * latent + float_rows_of(spec, n_rows, size) * spec->d_model) *
+               (int64_t)sizeof(float);
 }
 
 static int allocate(struct ol_experts *x, struct ol_error *err)
@@ -51,6 +59,8 @@ static int allocate(struct ol_experts *x, struct ol_error *err)
         {&x->latent_down, b->dtype, latent ? group : 0, spec->d_latent},
         {&x->latent_sum, OL_DTYPE_F32, latent ? n_rows : 0, spec->d_latent},
         {&x->latent, b->dtype, latent ? n_rows : 0, spec->d_latent},
+        {&x->as_float, OL_DTYPE_F32,
+         float_rows_of(spec, n_rows, (int64_t)ol_dtype_size(b->dtype)), spec->d_model},
         {&x->shared_gate, b->dtype, shared_rows, spec->d_shared},
         {&x->shared_up, b->dtype, alone ? 0 : shared_rows, spec->d_shared},
         {&x->shared_switch, b->dtype, shared_rows, 1},
@@ -120,7 +130,7 @@ void ol_experts_free(struct ol_experts *x)
     struct ol_tensor *const tensors[] = {
         &x->sum,         &x->gathered,    &x->gate,      &x->up,
         &x->down,        &x->shared_gate, &x->shared_up, &x->shared_switch,
-        &x->latent_down, &x->latent_sum,  &x->latent};
+        &x->latent_down, &x->latent_sum,  &x->latent,    &x->as_float};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         x->op->tensor_free(x->c.backend, tensors[i]);
     free(x->expected);

@@ -64,6 +64,19 @@ static void multiply_gains(struct ol_experts *x, int layer)
     free(gains);
 }
 
+/* The rows as float: products of these do not round the weight. */
+static int widen(struct ol_experts *x, struct ol_tensor *rows, struct ol_error *err)
+{
+    const struct ol_tensor to = ol_tensor_rows(x->as_float, 0, rows->n_rows);
+    const int64_t firsts[] = {0, rows->n_rows};
+    if (x->op->zero(x->c.backend, to, err) != 0 ||
+        x->op->scatter_add(x->c.backend, *rows, firsts, 1, x->all_rows, NULL, to, err) !=
+            0)
+        return -1;
+    *rows = to;
+    return 0;
+}
+
 int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
@@ -73,9 +86,17 @@ int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_BIAS, layer, 0);
     const struct ol_weight correction =
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_CORRECTION, layer, 0);
-    if (x->op->route(x->c.backend, &x->c.spec->router, input, router, bias, correction,
-                     x->ids, x->weights, err) != 0)
-        return -1;
+    const bool as_float = x->as_float.data != NULL && router.dtype == OL_DTYPE_F32;
+    const int64_t step = as_float ? x->as_float.n_rows : input.n_rows;
+    for (int64_t first = 0, n; first < input.n_rows; first += n) {
+        const int top_k = x->c.spec->router.top_k;
+        n = input.n_rows - first < step ? input.n_rows - first : step;
+        struct ol_tensor rows = ol_tensor_rows(input, first, n);
+        if ((as_float && widen(x, &rows, err) != 0) ||
+            x->op->route(x->c.backend, &x->c.spec->router, rows, router, bias, correction,
+                         x->ids + first * top_k, x->weights + first * top_k, err) != 0)
+            return -1;
+    }
     multiply_gains(x, layer);
     return 0;
 }

@@ -22,6 +22,7 @@ struct ol_experts {
     struct ol_tensor latent_down; /* [group_rows, d_latent] */
     struct ol_tensor latent_sum;  /* [n_rows, d_latent] float */
     struct ol_tensor latent;      /* [n_rows, d_latent] */
+    struct ol_tensor as_float;    /* rows for a router whose weight is float */
     /* Of the shared expert, for some rows at a time. */
     struct ol_tensor shared_gate, shared_up, shared_switch;
     int32_t *all_rows; /* [n_rows]: 0, 1, 2, ... */

@@ -592,6 +592,7 @@ MODELS |= {
         hybrid_override_pattern="MEM*E", routed_scaling_factor=5.0), torch.bfloat16),
 }
 LENGTHS = {"nemotron_h-dense": [131, 1, 70]}
+FLOAT_ROUTERS = {"nemotron_h-mixed"}
 
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"gemma4", "gemma4-text", "mistral4", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
@@ -772,8 +773,9 @@ def model_of(architecture, values):
 
 def cast(model, dtype):
     """Parameters alone: the rotary frequencies stay f32, as they do when a model is loaded."""
-    for p in model.parameters():
-        p.data = p.data.to(dtype)
+    for name, p in model.named_parameters():
+        if not (model.router_stays_float and name.endswith("gate.weight")):
+            p.data = p.data.to(dtype)
     return model
 
 
@@ -971,7 +973,8 @@ def stored_tensors(model, name, dtype):
             stored |= {inner + suffix: t for suffix, t in found.items()}
             p.copy_(values)
         else:
-            keep = p.dtype == torch.float32 and key.endswith(("correction_bias", "expert_bias"))
+            keep = p.dtype == torch.float32 and key.endswith(
+                ("correction_bias", "expert_bias") + (".gate.weight",) * model.router_stays_float)
             stored[key] = p.clone() if keep else p.to(dtype)
     if name in WRAPPERS:
         stored |= {key: torch.ones(3, dtype=dtype) for key in WRAPPERS[name].others}
@@ -1130,6 +1133,8 @@ def make(name, root):
     moe = top_k_of(values) > 0
     for seed in range(1000):
         model = model_of(architecture, values)
+        # As transformers keeps it in whatever type it loads the model.
+        model.router_stays_float = name in FLOAT_ROUTERS
         randomise(model, seed)
         cast(cast(model, dtype), torch.float32)  # the values that are stored
         with torch.no_grad():

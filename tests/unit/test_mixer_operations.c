@@ -509,10 +509,43 @@ static void relu2_alone(struct ol_backend *b)
     free_tensor(b, &gate);
 }
 
+/* Of rows that are float, a weight is not rounded whatever the activations are. */
+static void float_router(struct ol_backend *b)
+{
+    enum { N = 21, D = 37, E = 9, TOP = 3 };
+    struct ol_error err = {0};
+    const struct ol_router_spec router = {.score = OL_ROUTER_SIGMOID,
+                                          .n_experts = E,
+                                          .top_k = TOP,
+                                          .float_logits = true,
+                                          .float_weight = true,
+                                          .n_group = 1,
+                                          .topk_group = 1,
+                                          .scale = 1};
+    const struct ol_weight none = {0};
+    float weight[E * D], weights[N * TOP];
+    uint16_t ids[N * TOP];
+    for (int i = 0; i < E * D; i++)
+        weight[i] = uniform();
+    struct known x = tensor_of(b, OL_DTYPE_F32, N, D, 2);
+    OK(b->op->route(b, &router, x.t, ol_weight_plain(weight, OL_DTYPE_F32, E, D), none,
+                    none, ids, weights, &err));
+    for (int i = 0; i < N * TOP; i++) {
+        double logit = 0;
+        for (int c = 0; c < D; c++)
+            logit += at(x, i / TOP, c) * (double)weight[ids[i] * D + c];
+        const double want = 1 / (1 + exp(-logit));
+        if (!(fabs((double)weights[i] - want) <= 1e-5))
+            fail_msg("weight %d: %.9g, expected %.9g", i, (double)weights[i], want);
+    }
+    free_tensor(b, &x);
+}
+
 TEST(delta_net)
 TEST(mamba)
 TEST(gated_norm)
 TEST(relu2_alone)
+TEST(float_router)
 TEST(layer_norm)
 TEST(chosen_keys)
 TEST(causal_conv)
@@ -529,6 +562,8 @@ int main(void)
         cmocka_unit_test(cuda_mamba),
         cmocka_unit_test(cpu_gated_norm),
         cmocka_unit_test(cuda_gated_norm),
+        cmocka_unit_test(cpu_float_router),
+        cmocka_unit_test(cuda_float_router),
         cmocka_unit_test(cpu_relu2_alone),
         cmocka_unit_test(cuda_relu2_alone),
         cmocka_unit_test(cpu_layer_norm),

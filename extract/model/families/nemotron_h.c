@@ -277,6 +277,7 @@ static int read_experts(struct ol_config config, struct ol_spec *spec,
         ol_config_int_or(config, "moe_latent_size", 1, OL_MAX_DIM, 0, &d_latent, err) !=
             0)
         return -1;
+    spec->router.float_weight = true;
     spec->d_shared = (int)d_shared;
     spec->d_latent = (int)d_latent;
     name_experts(spec);
