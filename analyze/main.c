@@ -168,6 +168,30 @@ static const char *or_none(const char *text)
     return *text != '\0' ? text : NULL;
 }
 
+static bool is_none(const struct ol_json *layer, const char *key)
+{
+    const struct ol_json *value = ol_json_get(layer, key);
+    return ol_json_kind(value) == OL_JSON_STRING &&
+           strcmp(ol_json_string(value, NULL), "none") == 0;
+}
+
+/* Both ln sites of every layer but those that have no mixer, or no MLP; absent: all have
+ * both. */
+static int64_t count_sites(const struct ol_activation_info *info)
+{
+    const char *text = info->model.layers_json;
+    struct ol_error err = {0};
+    struct ol_json *layers = ol_json_load_text(text, strlen(text), "layers_json", &err);
+    int64_t missing = 0;
+    for (size_t i = 0;
+         ol_json_kind(layers) == OL_JSON_ARRAY && i < ol_json_length(layers); i++) {
+        const struct ol_json *layer = ol_json_at(layers, i);
+        missing += is_none(layer, "kind") + is_none(layer, "attention");
+    }
+    ol_json_free(layers);
+    return missing > 0 ? 2 * info->model.n_layers - missing : OL_ABSENT;
+}
+
 static void describe_run(const struct ol_parts *parts, const struct command *command,
                          struct ol_json *results)
 {
@@ -189,6 +213,7 @@ static void describe_run(const struct ol_parts *parts, const struct command *com
         .name = info->model.name,
         .family = info->model.family,
         .n_layers = info->model.n_layers,
+        .n_sites = count_sites(info),
         .d_model = info->model.d_model,
         .vocab_size = info->model.vocab_size,
         .n_experts = info->model.n_experts,

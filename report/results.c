@@ -63,6 +63,11 @@ int ol_report_take(struct ol_report_results *r, struct ol_json *json, const char
     return 0;
 }
 
+int64_t ol_report_all_sites(const struct ol_report_results *r)
+{
+    return r->model->n_sites != OL_ABSENT ? r->model->n_sites : 2 * r->model->n_layers;
+}
+
 const struct ol_int8_feature *ol_report_feature(const struct ol_int8_features *block,
                                                 int64_t i)
 {

@@ -51,6 +51,9 @@ const char *ol_report_sign(const struct ol_int8_feature *f);
 /* Columns of a figure that has one per layer: at least one. */
 int64_t ol_report_layers(const struct ol_report_results *r);
 
+/* ln sites that the model's layers have, whether or not they were recorded. */
+int64_t ol_report_all_sites(const struct ol_report_results *r);
+
 /* The largest magnitude at any site; NAN: not known. */
 double ol_report_largest(const struct ol_report_results *r);
 

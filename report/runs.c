@@ -93,10 +93,10 @@ static char *short_criterion(const struct ol_report_results *r)
 
 static char *sites(const struct ol_report_results *r)
 {
-    return r->n_sites == 2 * r->model->n_layers
+    return r->n_sites == ol_report_all_sites(r)
                ? ol_xstrdup("all")
                : ol_xasprintf("%" PRId64 " of %" PRId64, r->n_sites,
-                              2 * r->model->n_layers);
+                              ol_report_all_sites(r));
 }
 
 const struct ol_run_fact ol_run_facts[OL_RUN_FACTS + 1] = {

@@ -49,11 +49,11 @@ static char *short_sequences(const struct ol_report_results *r)
 
 static char *missing_sites(const struct ol_report_results *r)
 {
-    if (r->n_sites == 2 * r->model->n_layers || !r->has_outliers)
+    if (r->n_sites == ol_report_all_sites(r) || !r->has_outliers)
         return NULL;
     return ol_xasprintf("%" PRId64 " of %" PRId64
                         " sites were recorded; layer fractions refer to these.",
-                        r->n_sites, 2 * r->model->n_layers);
+                        r->n_sites, ol_report_all_sites(r));
 }
 
 static char *implausible_perplexity(const struct ol_report_results *r)

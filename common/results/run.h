@@ -43,6 +43,7 @@ OL_STRUCT(ol_results_run, OL_RESULTS_RUN_FIELDS, "")
     F(TEXT, name, OL_OLD | OL_FILLED, "")                                    \
     F(TEXT, family, OL_OLD | OL_FILLED, "")                                  \
     F(COUNT, n_layers, OL_NEEDED | OL_AT_MOST(OL_RESULTS_MOST_LAYERS), "")   \
+    F(COUNT, n_sites, OL_OLD, "of its layers, where not each has two")       \
     F(COUNT, d_model, OL_NEEDED, "")                                         \
     F(COUNT, vocab_size, OL_NEEDED, "")                                      \
     F(COUNT, n_experts, OL_NEEDED | OL_AT_MOST(OL_RESULTS_MOST_EXPERTS), "") \

@@ -317,12 +317,12 @@ static void print_means(const struct ol_report_results *r, FILE *out)
                 100 * p->mean_layer_fraction, 100 * p->median_layer_fraction,
                 100 * p->mean_position_fraction, 100 * p->median_position_fraction);
     if (r->has_pairs && !isnan(p->mean_distinct_layer_fraction))
-        fprintf(
-            out,
-            "\nA layer has two sites; of the layers, that is mean %.1f %%, median %.1f "
-            "%%.",
-            100 * p->mean_distinct_layer_fraction,
-            100 * p->median_distinct_layer_fraction);
+        fprintf(out, "\n%s; of the layers, that is mean %.1f %%, median %.1f %%.",
+                ol_report_all_sites(r) < 2 * r->model->n_layers
+                    ? "A layer of this model may have one site"
+                    : "A layer has two sites",
+                100 * p->mean_distinct_layer_fraction,
+                100 * p->median_distinct_layer_fraction);
     fputc('\n', out);
     print_published(r, out);
 }
