@@ -54,7 +54,7 @@ PY
 @test "an importance matrix has the sums of squares of every weight's input" {
     cd "$BATS_TEST_TMPDIR"
     for model in deepseek_v3 qwen3_next qwen3_5_moe qwen2_moe gpt_oss olmoe qwen3 \
-        phi3 olmo3 gemma3 gemma4 gpt2; do
+        phi3 olmo3 gemma3 gemma4 gpt2 nemotron_h nemotron_h-latent; do
         ids=$GOLDEN/$model/ids.txt
         "$EXTRACT" -q "$GOLDEN/$model" --ids "$ids" --imatrix -o run.h5
         "$ANALYZE" --imatrix run.gguf run.h5

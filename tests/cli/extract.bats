@@ -144,11 +144,11 @@ PY
 }
 
 # Models with experts, shared experts (with and without a switch), dense layers among MoE
-# layers, experts whose input is scaled, delta nets.
+# layers, experts whose input is scaled, delta nets, layers that are one thing.
 @test "summaries are what the tensors say, and writes add up to the stream's change" {
     cd "$BATS_TEST_TMPDIR"
     for model in olmoe qwen2_moe deepseek_v3 llama4 gpt_oss qwen3_next qwen3 \
-        olmo2 phi3 gpt2 gemma3; do
+        olmo2 phi3 gpt2 gemma3 nemotron_h nemotron_h-latent nemotron_h-dense; do
         for precision in f32 bf16; do
             "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" -o "$model.h5" \
                 --sites ln_attn,ln_mlp,residual_attn,residual_mlp --threshold 1.5 \

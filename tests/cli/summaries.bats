@@ -3,7 +3,7 @@
 load common
 
 SIM=$TOOLS/tests/ol-extract-sim
-FAMILIES="qwen3_moe deepseek_v3 llama4 gpt_oss-mxfp4 qwen3_next llama"
+FAMILIES="qwen3_moe deepseek_v3 llama4 gpt_oss-mxfp4 qwen3_next llama nemotron_h-latent"
 
 # Under a sanitizer every run takes as long as ten.
 sanitized && FAMILIES="qwen3_moe gpt_oss-mxfp4"

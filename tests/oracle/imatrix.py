@@ -86,6 +86,8 @@ def main():
         squares = {k: sum(g["summary/squares"][k][...] for g in groups) for k in groups[0]["summary/squares"]}
 
         def rows(site):
+            if site not in groups[0]:  # of a layer that is a mixer or an MLP alone
+                return None
             return np.concatenate(
                 [g[site][s, :n].astype(float) for g, ns in zip(groups, lengths) for s, n in enumerate(ns)]
             )
@@ -93,17 +95,20 @@ def main():
         attn, mlp = rows("ln_attn"), rows("ln_mlp")
         for prefix, x, names in (
             ("", attn, "attn_q attn_k attn_v attn_q_a attn_kv_a_mqa ssm_in ssm_ba ssm_alpha ssm_beta attn_qkv attn_gate"),
-            ("", mlp, "ffn_gate ffn_up ffn_gate_inp ffn_gate_shexp ffn_up_shexp ffn_gate_inp_shexp"),
+            ("", mlp, "ffn_gate ffn_up ffn_gate_inp ffn_gate_shexp ffn_up_shexp ffn_gate_inp_shexp ffn_latent_down"),
         ):
             for name in names.split():
                 if f"{blk}{name}.weight.counts" in tensors:
                     expect(f"{blk}{name}.weight", (x**2).sum(axis=0)[None], [total])
         # Gemma 4's experts have a norm of their own, and a dense MLP beside them.
         gemma4 = runs[0]["model"].attrs["family"].startswith("gemma4")
+        # Experts that see a latent: of the model's width is what leads into it.
+        latent = f"{blk}ffn_latent_down.weight.counts" in tensors
         assert not gemma4 or f"{blk}ffn_gate_inp.weight.counts" not in tensors
         for name, source in (
             ("attn_output", "mixed"), ("ssm_out", "mixed"), ("attn_q_b", "query_latent"),
             ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("attn_v_b", "values"), ("ffn_down", "shared_down" if gemma4 and "router_ids" in groups[0] else "mlp_down"), ("ffn_down_shexp", "shared_down"),
+            ("ffn_latent_up", "experts_sum"),
         ):
             if f"{blk}{name}.weight.counts" in tensors:
                 expect(f"{blk}{name}.weight", squares[source], [total])
@@ -114,7 +119,7 @@ def main():
         )
         n_experts = int(runs[0]["model"].attrs["n_experts"])
         counts = np.bincount(ids.ravel(), minlength=n_experts)
-        by_expert = squares["experts"] if gemma4 else np.stack([(mlp[(ids == e).any(axis=1)] ** 2).sum(axis=0) for e in range(n_experts)])
+        by_expert = squares["experts"] if gemma4 or latent else np.stack([(mlp[(ids == e).any(axis=1)] ** 2).sum(axis=0) for e in range(n_experts)])
         for name in ("ffn_gate_exps", "ffn_up_exps", "ffn_gate_up_exps"):
             expect(f"{blk}{name}.weight", by_expert, counts)
         expect(f"{blk}ffn_down_exps.weight", squares["experts_down"], counts)

@@ -69,7 +69,7 @@ def top(x, k):
 
 
 def check_writes(layer, after, before, middle, lengths, exact):
-    """after: the next layer's residual_attn rows, or None for the last layer."""
+    """after: the stream that the next layer begins with, or None for the last layer."""
     features = layer["summary/top_features"][...]
     writes = layer["summary/writes"][...]
     n_sequences, n_tokens = features.shape[:2]
@@ -125,22 +125,23 @@ def main():
         layers = sorted(f["layers"])
         for i, name in enumerate(layers):
             layer = f["layers"][name]
-            for site in ("ln_attn", "ln_mlp"):
+            mixes, mlp = layer.attrs["attention"] != "none", layer.attrs["kind"] != "none"
+            assert mixes == ("ln_attn" in layer) == ("residual_attn" in layer)
+            assert mlp == ("ln_mlp" in layer) == ("residual_mlp" in layer) == ("units" in layer["summary"])
+            for site in ["ln_attn"] * mixes + ["ln_mlp"] * mlp:
                 check_site(layer["summary"][site], layer[site], lengths, threshold, positions, values, normed)
             after = None
             if i + 1 < len(layers):
-                after = f["layers"][layers[i + 1]]["residual_attn"]
+                following = f["layers"][layers[i + 1]]
+                after = following["residual_attn" if "residual_attn" in following else "residual_mlp"]
                 check_site(layer["summary/output"], after, lengths, threshold, None, None)
                 after = after[...].astype(np.float32)
-            k, u = check_writes(
-                layer,
-                after,
-                layer["residual_attn"][...].astype(np.float32),
-                layer["residual_mlp"][...].astype(np.float32),
-                lengths,
-                exact,
-            )
-            known, unknown = known + k, unknown + u
+            # A layer that is one thing has the stream before or after it in the middle.
+            streams = [layer[s][...].astype(np.float32) for s in ("residual_attn", "residual_mlp") if s in layer]
+            before, middle = streams[0], streams[-1] if mlp else after
+            if middle is not None:
+                k, u = check_writes(layer, after, before, middle, lengths, exact)
+                known, unknown = known + k, unknown + u
             moe = "router_ids" in layer
             check_units(
                 layer,
