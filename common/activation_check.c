@@ -5,21 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/activation_content.h"
+#include "common/activation_check.h"
 #include "common/infile.h"
 #include "common/mapping.h"
 
 /* A shape in words: two lists of three numbers of up to 20 digits, and some words. */
 enum { SHAPE_TEXT = 256 };
 
-struct reader {
-    const char *path;
-    struct ol_h5 *h;
-    uint64_t file_bytes;
-    struct ol_activation_content *c;
-};
-
-static int check_header(const struct reader *r, struct ol_error *err)
+static int check_header(const struct ol_activation_check *r, struct ol_error *err)
 {
     char *format = NULL;
     int64_t *version = &r->c->version;
@@ -61,7 +54,7 @@ static void print_shape(char text[SHAPE_TEXT], const struct ol_h5_shape *s)
         snprintf(text + n, SHAPE_TEXT - (size_t)n, " in another file");
 }
 
-static int check_shape(const struct reader *r, const char *dataset,
+static int check_shape(const struct ol_activation_check *r, const char *dataset,
                        const struct ol_h5_shape *expected, struct ol_error *err)
 {
     struct ol_h5_shape found;
@@ -83,7 +76,8 @@ static int check_shape(const struct reader *r, const char *dataset,
 }
 
 /* All of a table of BEGUN or SEALED, into its member. */
-static int read_whole(const struct reader *r, int table, struct ol_error *err)
+static int read_whole(const struct ol_activation_check *r, int table,
+                      struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
     const struct ol_h5_shape shape = ol_table_shape(c, NULL, table);
@@ -104,7 +98,7 @@ static int read_whole(const struct reader *r, int table, struct ol_error *err)
     return 0;
 }
 
-static int read_stored(const struct reader *r, enum ol_table_storage storage,
+static int read_stored(const struct ol_activation_check *r, enum ol_table_storage storage,
                        struct ol_error *err)
 {
     for (struct ol_table_place p = {0}; ol_tables_next(r->c, &p);)
@@ -114,7 +108,7 @@ static int read_stored(const struct reader *r, enum ol_table_storage storage,
 }
 
 /* How many entries a list has; 0 without it. */
-static int read_length(const struct reader *r, int table, int64_t *n,
+static int read_length(const struct ol_activation_check *r, int table, int64_t *n,
                        struct ol_error *err)
 {
     const char *path = ol_table_file_path(table);
@@ -134,7 +128,7 @@ static int read_length(const struct reader *r, int table, int64_t *n,
 }
 
 /* Lengths within the table, ids below the vocabulary, -1 behind them. */
-static int check_ids(const struct reader *r, struct ol_error *err)
+static int check_ids(const struct ol_activation_check *r, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = &r->c->layout;
     const struct ol_activation_input *input = &r->c->input;
@@ -158,7 +152,7 @@ static int check_ids(const struct reader *r, struct ol_error *err)
     return 0;
 }
 
-static int read_input(const struct reader *r, struct ol_error *err)
+static int read_input(const struct ol_activation_check *r, struct ol_error *err)
 {
     struct ol_activation_layout *layout = &r->c->layout;
     struct ol_h5_shape shape;
@@ -197,8 +191,9 @@ static int read_input(const struct reader *r, struct ol_error *err)
 
 /* Offsets of a table's chunks, `count` of n bytes each, inside the file, and aligned when
  * they are mapped. */
-static int read_chunks(const struct reader *r, const char *dataset, int64_t count,
-                       uint64_t n, bool mapped, uint64_t **offsets, struct ol_error *err)
+static int read_chunks(const struct ol_activation_check *r, const char *dataset,
+                       int64_t count, uint64_t n, bool mapped, uint64_t **offsets,
+                       struct ol_error *err)
 {
     uint64_t *bytes = ol_xcalloc((size_t)count, sizeof *bytes);
     *offsets = ol_xcalloc((size_t)count, sizeof **offsets);
@@ -227,219 +222,8 @@ static int read_chunks(const struct reader *r, const char *dataset, int64_t coun
     return status;
 }
 
-static int read_kind(const struct reader *r, struct ol_activation_layer *layer,
-                     struct ol_error *err)
-{
-    char path[64], *kind = NULL, *attention = NULL;
-    snprintf(path, sizeof path, "/layers/%03d", layer->number);
-    int status = -1;
-    if (ol_h5_get_text(r->h, path, "kind", &kind, err) != 0 ||
-        ol_h5_get_text(r->h, path, "attention", &attention, err) != 0)
-        goto out;
-    if (strcmp(kind, "moe") != 0 && strcmp(kind, "dense") != 0 &&
-        strcmp(kind, "none") != 0) {
-        ol_fail(err, "%s: %s: kind is \"%s\", expected \"dense\", \"moe\" or \"none\"",
-                r->path, path, kind);
-        goto out;
-    }
-    if (strlen(attention) >= sizeof layer->attention) {
-        ol_fail(err, "%s: %s: attention \"%s\" is too long a word", r->path, path,
-                attention);
-        goto out;
-    }
-    layer->moe = strcmp(kind, "moe") == 0;
-    layer->no_mlp = strcmp(kind, "none") == 0;
-    snprintf(layer->attention, sizeof layer->attention, "%s", attention);
-    status = 0;
-out:
-    free(attention);
-    free(kind);
-    return status;
-}
-
-/* Which tables there are; the first tensor found says the dtype of all. */
-static int find_tables(const struct reader *r, struct ol_activation_layer *layer,
-                       bool *have_dtype, struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    for (int site = 0; site < OL_N_SITES; site++) {
-        ol_table_path(path, layer->number, ol_table_of_site((enum ol_site)site));
-        if (ol_h5_exists(r->h, path, &layer->sites[site], err) != 0)
-            return -1;
-        if (!layer->sites[site] || *have_dtype)
-            continue;
-        if (ol_h5_describe(r->h, path, &shape, err) != 0)
-            return -1;
-        r->c->layout.dtype = shape.type == OL_H5_F32 ? OL_DTYPE_F32 : OL_DTYPE_BF16;
-        *have_dtype = true;
-    }
-    ol_table_path(path, layer->number, OL_TABLE_ROUTER_IDS);
-    bool there;
-    if (ol_h5_exists(r->h, path, &there, err) != 0)
-        return -1;
-    if (!there)
-        return 0;
-    const int64_t top_k = r->c->info.model.top_k;
-    if (top_k < 1 || top_k > UINT16_MAX)
-        return ol_fail(err, "%s: /model: top_k is %lld, but there is %s", r->path,
-                       (long long)top_k, path);
-    layer->top_k = (int)top_k;
-    return 0;
-}
-
-/* Which inputs' squares there are, and how wide they are. */
-static int find_squares(const struct reader *r, struct ol_activation_layer *layer,
-                        struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    for (int input = 0; input < OL_N_INPUTS; input++) {
-        bool there;
-        ol_table_path(path, layer->number, ol_table_of_input((enum ol_input)input));
-        if (ol_h5_exists(r->h, path, &there, err) != 0)
-            return -1;
-        if (!there)
-            continue;
-        if (ol_h5_describe(r->h, path, &shape, err) != 0)
-            return -1;
-        if (shape.rank != 2 || shape.dims[1] < 1 || shape.dims[1] > INT32_MAX)
-            return ol_fail(err, "%s: %s: expected rows x columns", r->path, path);
-        layer->input_widths[input] = shape.dims[1];
-    }
-    return 0;
-}
-
-/* Whether inputs of down projections are there, how wide, and how many rows of each. */
-static int find_down(const struct reader *r, struct ol_activation_layer *layer,
-                     struct ol_error *err)
-{
-    static const int tables[OL_N_DOWNS] = {
-        [OL_DOWN_OWN] = OL_TABLE_DOWN_ROWS, [OL_DOWN_SHARED] = OL_TABLE_DOWN_SHARED_ROWS};
-    char path[64];
-    struct ol_h5_shape shape;
-    for (int whose = 0; whose < OL_N_DOWNS; whose++) {
-        bool there;
-        ol_table_path(path, layer->number, tables[whose]);
-        if (ol_h5_exists(r->h, path, &there, err) != 0)
-            return -1;
-        if (!there)
-            continue;
-        if (ol_h5_describe(r->h, path, &shape, err) != 0)
-            return -1;
-        if (shape.rank != 3 || shape.dims[1] < 1 || shape.dims[1] > INT16_MAX ||
-            shape.dims[2] < 1 || shape.dims[2] > INT32_MAX)
-            return ol_fail(err, "%s: %s: expected components x rows x columns", r->path,
-                           path);
-        layer->n_sampled = (int)shape.dims[1];
-        layer->down_widths[whose] = shape.dims[2];
-    }
-    return 0;
-}
-
-/* How many heads of attention there are; files of the first versions lack them. */
-static int find_heads(const struct reader *r, struct ol_activation_layer *layer,
-                      struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    bool there;
-    ol_table_path(path, layer->number, OL_TABLE_HEADS);
-    if (ol_h5_exists(r->h, path, &there, err) != 0)
-        return -1;
-    if (!there)
-        return 0;
-    if (ol_h5_describe(r->h, path, &shape, err) != 0)
-        return -1;
-    if (shape.rank != 3 || shape.dims[1] < 1 || shape.dims[1] > INT16_MAX)
-        return ol_fail(err, "%s: %s: expected sequences x heads x columns", r->path,
-                       path);
-    layer->n_heads = (int)shape.dims[1];
-    return 0;
-}
-
-/* How many heads mixers have; files of earlier versions lack them. */
-static int find_mixed(const struct reader *r, struct ol_activation_layer *layer,
-                      struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    bool there;
-    ol_table_path(path, layer->number, OL_TABLE_MIXED_HEADS);
-    if (ol_h5_exists(r->h, path, &there, err) != 0)
-        return -1;
-    if (!there)
-        return 0;
-    if (ol_h5_describe(r->h, path, &shape, err) != 0)
-        return -1;
-    if (shape.rank != 2 || shape.dims[0] < 1 || shape.dims[0] > INT16_MAX)
-        return ol_fail(err, "%s: %s: expected heads x columns", r->path, path);
-    layer->n_mixed = (int)shape.dims[0];
-    return 0;
-}
-
-/* How many inputs of the router were rounded; files of earlier versions lack them. */
-static int find_rounded(const struct reader *r, struct ol_activation_layer *layer,
-                        struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    bool there;
-    ol_table_path(path, layer->number, OL_TABLE_ROUNDED_SAMPLE);
-    if (ol_h5_exists(r->h, path, &there, err) != 0)
-        return -1;
-    if (!there)
-        return 0;
-    if (ol_h5_describe(r->h, path, &shape, err) != 0)
-        return -1;
-    if (shape.rank != 2 || shape.dims[0] < 1 || shape.dims[0] > INT16_MAX ||
-        layer->top_k == 0)
-        return ol_fail(err, "%s: %s: expected rows x columns, beside router tables",
-                       r->path, path);
-    layer->n_rounded = (int)shape.dims[0];
-    return 0;
-}
-
-/* Which summaries there are: the table of units says so for the layer. */
-static int find_summary(const struct reader *r, struct ol_activation_layer *layer,
-                        struct ol_error *err)
-{
-    char path[64];
-    struct ol_h5_shape shape;
-    const int64_t n_experts = layer->moe ? r->c->info.model.n_experts : 1;
-    bool there;
-    snprintf(path, sizeof path, "/layers/%03d/summary", layer->number);
-    if (ol_h5_exists(r->h, path, &there, err) != 0)
-        return -1;
-    if (!there)
-        return r->c->layout.summary
-                   ? ol_fail(err, "%s: %s is missing, but there is /summary", r->path,
-                             path)
-                   : 0;
-    ol_table_path(path, layer->number, OL_TABLE_UNITS);
-    if (!layer->no_mlp && ol_h5_describe(r->h, path, &shape, err) != 0)
-        return -1;
-    if (layer->no_mlp)
-        shape.dims[0] = 0;
-    else if (shape.dims[0] < n_experts || shape.dims[0] > n_experts + layer->moe)
-        return ol_fail(err, "%s: %s: found %lld units, expected %lld%s", r->path, path,
-                       (long long)shape.dims[0], (long long)n_experts,
-                       layer->moe ? " experts, and at most one shared" : "");
-    layer->n_units = (int)shape.dims[0];
-    for (int site = 0; site < OL_N_SUMMARY_SITES; site++) {
-        snprintf(path, sizeof path, "/layers/%03d/summary/%s", layer->number,
-                 ol_summary_site_name((enum ol_summary_site)site));
-        if (ol_h5_exists(r->h, path, &layer->summary_sites[site], err) != 0)
-            return -1;
-    }
-    return find_squares(r, layer, err) != 0 || find_heads(r, layer, err) != 0 ||
-                   find_mixed(r, layer, err) != 0 || find_rounded(r, layer, err) != 0
-               ? -1
-               : find_down(r, layer, err);
-}
-
 /* Where the tables lie that are written as they come. */
-static int read_places(const struct reader *r, struct ol_error *err)
+static int read_places(const struct ol_activation_check *r, struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
     char path[OL_TABLE_PATH];
@@ -459,53 +243,9 @@ static int read_places(const struct reader *r, struct ol_error *err)
     return 0;
 }
 
-static int layer_number(const struct reader *r, const char *name, struct ol_error *err)
-{
-    int number = 0;
-    for (int i = 0; i < 3; i++) {
-        if (name[i] < '0' || name[i] > '9')
-            return ol_fail(err, "%s: /layers/%s: expected three digits", r->path, name);
-        number = 10 * number + (name[i] - '0');
-    }
-    if (name[3] != '\0' || number >= r->c->info.model.n_layers)
-        return ol_fail(err, "%s: /layers/%s: expected layers below %lld", r->path, name,
-                       (long long)r->c->info.model.n_layers);
-    return number;
-}
-
-static int read_layers(const struct reader *r, struct ol_error *err)
-{
-    struct ol_activation_content *c = r->c;
-    char **names = NULL;
-    int64_t n = 0;
-    bool have_dtype = false;
-    int status = ol_h5_members(r->h, "/layers", &names, &n, err);
-    if (status == 0 && n == 0)
-        status = ol_fail(err, "%s: /layers: there is no layer", r->path);
-    if (status == 0 && n > OL_ACTIVATION_MAX_LAYER + 1)
-        status = ol_fail(err, "%s: /layers: %lld members, expected layers 000 to %d",
-                         r->path, (long long)n, OL_ACTIVATION_MAX_LAYER);
-    c->layout.dtype = OL_DTYPE_BF16;
-    c->layout.layers = ol_xcalloc((size_t)n, sizeof *c->layout.layers);
-    for (int64_t i = 0; i < n && status == 0; i++) {
-        struct ol_activation_layer *layer = &c->layout.layers[i];
-        layer->number = layer_number(r, names[i], err);
-        status = layer->number < 0 || read_kind(r, layer, err) != 0 ||
-                         find_tables(r, layer, &have_dtype, err) != 0 ||
-                         find_summary(r, layer, err) != 0
-                     ? -1
-                     : 0;
-        c->layout.n_layers++;
-    }
-    for (int64_t i = 0; i < n; i++)
-        free(names[i]);
-    free(names);
-    return status;
-}
-
 /* ---- outliers ---- */
 
-static int check_outliers(const struct reader *r, struct ol_error *err)
+static int check_outliers(const struct ol_activation_check *r, struct ol_error *err)
 {
     const struct ol_activation_outliers *o = &r->c->outliers;
     for (int64_t i = 0; i < o->n_values; i++) {
@@ -523,7 +263,7 @@ static int check_outliers(const struct reader *r, struct ol_error *err)
     return 0;
 }
 
-static int read_sealed(const struct reader *r, struct ol_error *err)
+static int read_sealed(const struct ol_activation_check *r, struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
     if (!c->complete)
@@ -534,7 +274,7 @@ static int read_sealed(const struct reader *r, struct ol_error *err)
     return check_outliers(r, err);
 }
 
-static int read_threshold(const struct reader *r, struct ol_error *err)
+static int read_threshold(const struct ol_activation_check *r, struct ol_error *err)
 {
     struct ol_activation_layout *layout = &r->c->layout;
     if (ol_h5_exists(r->h, "/summary", &layout->summary, err) != 0)
@@ -566,7 +306,7 @@ static int file_bytes(const char *path, uint64_t *bytes, struct ol_error *err)
 
 /* An old file does not say which sites it was meant to hold, but every layer had the same
  * ones. */
-static int check_sites(const struct reader *r, struct ol_error *err)
+static int check_sites(const struct ol_activation_check *r, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = &r->c->layout;
     char path[64];
@@ -598,8 +338,8 @@ static int check_sites(const struct reader *r, struct ol_error *err)
 }
 
 /* Against the list, which an old file is without. */
-static int check_list(const struct reader *r, struct ol_activation_list *list,
-                      struct ol_error *err)
+static int check_list(const struct ol_activation_check *r,
+                      struct ol_activation_list *list, struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
     if (c->version < OL_ACTIVATION_VERSION)
@@ -614,7 +354,7 @@ static int check_list(const struct reader *r, struct ol_activation_list *list,
                          r->path, damaged);
 }
 
-static int read_list(const struct reader *r, struct ol_activation_list *list,
+static int read_list(const struct ol_activation_check *r, struct ol_activation_list *list,
                      struct ol_error *err)
 {
     return r->c->version < OL_ACTIVATION_VERSION
@@ -622,7 +362,7 @@ static int read_list(const struct reader *r, struct ol_activation_list *list,
                : ol_activation_list_read(r->h, r->path, r->c->complete, list, err);
 }
 
-static int read_all(struct reader *r, struct ol_error *err)
+static int read_all(struct ol_activation_check *r, struct ol_error *err)
 {
     struct ol_activation_content *c = r->c;
     struct ol_activation_list list = {0};
@@ -635,7 +375,7 @@ static int read_all(struct reader *r, struct ol_error *err)
         ol_activation_receipt_read(r->h, &c->receipt, err) != 0 ||
         read_input(r, err) != 0 || read_threshold(r, err) != 0 ||
         ol_h5_exists(r->h, ol_table_file_path(OL_TABLE_NLL), &c->layout.nll, err) != 0 ||
-        read_layers(r, err) != 0 || read_places(r, err) != 0 ||
+        ol_activation_check_layers(r, err) != 0 || read_places(r, err) != 0 ||
         read_sealed(r, err) != 0 || check_list(r, &list, err) != 0)
         status = -1;
     ol_activation_list_clear(&list);
@@ -649,7 +389,7 @@ static int read_all(struct reader *r, struct ol_error *err)
 int ol_activation_content_read(const char *path, struct ol_activation_content *c,
                                struct ol_error *err)
 {
-    struct reader r = {.path = path, .c = c};
+    struct ol_activation_check r = {.path = path, .c = c};
     if (file_bytes(path, &r.file_bytes, err) != 0 || ol_h5_check(path, err) != 0)
         return -1;
     ol_crash_guard_begin(path, "HDF5");
