@@ -293,7 +293,7 @@ fuzz-files: $(call only,$(FUZZERS))
 # ---- gpu-pack: build-gpu, the program and its tests for a real device (tests/gpu/check.sh),
 # with the libraries that a machine with a GPU may lack; gpu-check runs it here ----
 
-GPU_TESTS := test_feeding test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward
+GPU_TESTS := test_feeding test_operations test_router_operations test_observed_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward
 
 .PHONY: gpu-files
 gpu-pack:

@@ -143,7 +143,7 @@ smoke() {
 # ---- tests ----
 
 tests() {
-    for test in test_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward; do
+    for test in test_operations test_router_operations test_observed_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward; do
         [ "$(left)" -gt 20 ] && unit "$test" "$(($(left) < 120 ? $(left) : 120))"
     done
 }
