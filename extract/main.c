@@ -239,6 +239,26 @@ static int check_part(struct command *c)
     return 0;
 }
 
+/* What is asked for in place of a run. */
+static int check_instead(const struct command *c)
+{
+    const struct ol_run_request *r = &c->request;
+    const int n = c->plan + c->tokenize + c->download;
+    const char *instead = c->plan ? "--plan" : c->tokenize ? "--tokenize" : "--download";
+    if (n > 1)
+        return ol_usage_error("%s and %s exclude each other", instead,
+                              c->download ? "--download" : "--tokenize");
+    if (r->stream && n > 0)
+        return ol_usage_error("--stream is of a run: %s does not go with it", instead);
+    if (c->download && r->corpus.ids_file != NULL)
+        return ol_usage_error("--download takes no ids: they are here");
+    if (r->output != NULL && n > 0)
+        return ol_usage_error("--output names an activation file; %s writes to standard "
+                              "output",
+                              instead);
+    return 0;
+}
+
 /* Options that do not go together; 0, or the exit status of a usage error. */
 static int check(struct command *c, const struct ol_texts *operands)
 {
@@ -253,23 +273,8 @@ static int check(struct command *c, const struct ol_texts *operands)
                                                : "more than one MODEL");
     if (r->output != NULL && strcmp(r->output, "-") == 0)
         return ol_usage_error("--output -: an activation file is no stream");
-    if (c->plan + c->tokenize + c->download > 1)
-        return ol_usage_error("%s and %s exclude each other",
-                              c->plan ? "--plan" : "--tokenize",
-                              c->download ? "--download" : "--tokenize");
-    if (r->stream && c->plan + c->tokenize + c->download > 0)
-        return ol_usage_error("--stream is of a run: %s does not go with it",
-                              c->plan       ? "--plan"
-                              : c->tokenize ? "--tokenize"
-                                            : "--download");
-    if (c->download && r->corpus.ids_file != NULL)
-        return ol_usage_error("--download takes no ids: they are here");
-    if (r->output != NULL && (c->plan || c->tokenize || c->download))
-        return ol_usage_error("--output names an activation file; %s writes to standard "
-                              "output",
-                              c->plan       ? "--plan"
-                              : c->tokenize ? "--tokenize"
-                                            : "--download");
+    if (check_instead(c) != 0)
+        return 2;
     if (!c->plan && !c->download && (c->texts.n > 0) == (r->corpus.ids_file != NULL))
         return ol_usage_error(c->texts.n > 0 ? "--text and --ids exclude each other"
                                              : "a text is missing: give --text or --ids");

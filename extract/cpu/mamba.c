@@ -127,23 +127,12 @@ static void decayed_products(struct chunk *k, int64_t n, int64_t states)
     }
 }
 
-/* out = factor * out + a b, a [m, k] in rows of lda, b [k, n]. */
-static void multiply(const struct chunk *c, int64_t m, int64_t n, int64_t k,
-                     const float *a, int64_t lda, const float *b, float factor,
-                     float *out)
+/* c = beta * c + a b, a [m, k] in rows of lda, b [k, n], c [m, n]. */
+static void multiply(const struct chunk *c, struct ol_gemm g)
 {
-    const struct ol_gemm g = {.m = m,
-                              .n = n,
-                              .k = k,
-                              .a = a,
-                              .lda = lda,
-                              .b = b,
-                              .ldb = n,
-                              .b_plain = true,
-                              .beta = factor,
-                              .c = out,
-                              .ldc = n,
-                              .scratch = c->packed};
+    g.b_plain = true;
+    g.ldb = g.ldc = g.n;
+    g.scratch = c->packed;
     ol_gemm_run(&g);
 }
 
@@ -159,11 +148,31 @@ static void run_chunk(struct chunk *k, int64_t n, int64_t states, int64_t p, flo
             k->turned[s * CHUNK + i] = left * k->b[i * states + s];
         }
     }
-    multiply(k, n, p, states, k->c, states, k->state, 0, k->out);
-    multiply(k, n, p, n, k->product, CHUNK, k->x, 1, k->out);
+    multiply(k, (struct ol_gemm){.m = n,
+                                 .n = p,
+                                 .k = states,
+                                 .a = k->c,
+                                 .lda = states,
+                                 .b = k->state,
+                                 .c = k->out});
+    multiply(k, (struct ol_gemm){.m = n,
+                                 .n = p,
+                                 .k = n,
+                                 .a = k->product,
+                                 .lda = CHUNK,
+                                 .b = k->x,
+                                 .beta = 1,
+                                 .c = k->out});
     for (int64_t i = 0; i < n * p; i++)
         k->out[i] += skip * k->x[i];
-    multiply(k, states, p, n, k->turned, CHUNK, k->x, ol_exp((float)end), k->state);
+    multiply(k, (struct ol_gemm){.m = states,
+                                 .n = p,
+                                 .k = n,
+                                 .a = k->turned,
+                                 .lda = CHUNK,
+                                 .b = k->x,
+                                 .beta = ol_exp((float)end),
+                                 .c = k->state});
 }
 
 static void task(void *arg, int64_t head, int thread)

@@ -123,8 +123,16 @@ static void begin_recording(struct ol_session *r)
     r->recording = ol_recording_new(&target);
 }
 
-static void tell_arms(const struct ol_session *r)
+static void tell_likelihoods(const struct ol_session *r)
 {
+    int64_t n_nll;
+    const double mean_nll = ol_likelihood_mean(r->recording, &n_nll);
+    if (n_nll > 0 && isnan(mean_nll))
+        ol_note("the perplexity is not known: a token's probability is not a number");
+    else if (n_nll > 0)
+        ol_note("perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
+                " tokens)",
+                exp(mean_nll), mean_nll, n_nll);
     for (int arm = 0; arm < r->layout.n_arms; arm++) {
         int64_t n;
         const double mean = ol_arms_mean_nll(r->recording, arm, &n);
@@ -133,6 +141,22 @@ static void tell_arms(const struct ol_session *r)
                     " tokens)",
                     r->layout.arms[arm], exp(mean), mean, n);
     }
+}
+
+/* What weights come by, from files or from afar, and what goes into the file. */
+static int make_ways(struct ol_session *r, struct ol_data_parallel *passes,
+                     struct ol_error *err)
+{
+    if (r->model.source == NULL)
+        r->files = ol_source_files_new(!r->devices.backends[0]->op->reads_files);
+    passes->forward.stream =
+        ol_stream_new(r->memory.buffers.weight_bytes,
+                      r->files != NULL ? r->files : r->model.source, err);
+    if (passes->forward.stream == NULL)
+        return -1;
+    passes->writer =
+        ol_writer_new(r->n_parts, (size_t)(r->memory.writer_bytes / r->n_parts), err);
+    return passes->writer != NULL ? 0 : -1;
 }
 
 static int compute(struct ol_session *r, struct ol_error *err)
@@ -164,15 +188,7 @@ static int compute(struct ol_session *r, struct ol_error *err)
                                      r->corpus.n_sequences};
     double total, skipped;
     int status = -1;
-    if (r->model.source == NULL)
-        r->files = ol_source_files_new(!r->devices.backends[0]->op->reads_files);
-    passes.forward.stream =
-        ol_stream_new(r->memory.buffers.weight_bytes,
-                      r->files != NULL ? r->files : r->model.source, err);
-    if (passes.forward.stream != NULL)
-        passes.writer =
-            ol_writer_new(r->n_parts, (size_t)(r->memory.writer_bytes / r->n_parts), err);
-    if (passes.writer == NULL)
+    if (make_ways(r, &passes, err) != 0)
         goto out;
     ol_observers_extent(&what, &passes.forward);
     ol_forward_cost(&passes.forward, &total, &skipped);
@@ -186,15 +202,7 @@ static int compute(struct ol_session *r, struct ol_error *err)
         ol_writer_finish(passes.writer, err) != 0)
         goto out;
     ol_progress_finish(passes.progress, &r->receipt);
-    int64_t n_nll;
-    const double mean_nll = ol_likelihood_mean(r->recording, &n_nll);
-    if (n_nll > 0 && isnan(mean_nll))
-        ol_note("the perplexity is not known: a token's probability is not a number");
-    else if (n_nll > 0)
-        ol_note("perplexity %.4f (mean negative log-likelihood %.6f over %" PRId64
-                " tokens)",
-                exp(mean_nll), mean_nll, n_nll);
-    tell_arms(r);
+    tell_likelihoods(r);
     status = 0;
 out:
     /* What waits is still worth writing: a resumed run then starts later. */
