@@ -12,8 +12,6 @@
 
 #include "common/dtype.h"
 #include "common/error.h"
-#include "common/round_row.h"
-#include "common/sha256.h"
 #include "common/tables.h"
 
 enum ol_site {

@@ -6,8 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/error.h"
-
 enum ol_option_kind {
     OL_OPTION_FLAG,   /* bool *: set to true */
     OL_OPTION_TEXT,   /* const char **: the argument, borrowed from argv */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/activation_content.h"
+#include "common/round_row.h"
 
 enum axis {
     SEQUENCE,

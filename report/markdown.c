@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/utf8.h"
 #include "report/compare.h"
 #include "report/format.h"
 #include "report/markdown_text.h"

@@ -8,8 +8,6 @@
 #include "report/markdown_text.h"
 #include "report/section.h"
 #include "report/sentences.h"
-#include "report/sentences_stream.h"
-#include "report/text.h"
 
 static void put_table(const struct ol_report_results *r,
                       const struct ol_table_source *table, int64_t top, FILE *out)

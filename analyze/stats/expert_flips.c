@@ -9,6 +9,7 @@
 
 #include "analyze/kept_rows.h"
 #include "analyze/statistics.h"
+#include "common/round_row.h"
 
 /* All but the row as it is. */
 enum { N_METHODS = OL_N_ROW_FORMATS - 1 };

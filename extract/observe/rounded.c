@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "common/round_row.h"
 #include "extract/model/role.h"
 #include "extract/observe/observer.h"
 #include "extract/observe/token_keys.h"

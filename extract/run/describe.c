@@ -1,4 +1,5 @@
 /* What the file says of the run. */
+#include "common/version.h"
 #include "extract/run/session.h"
 
 #include <time.h>

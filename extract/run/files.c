@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/file.h"
+#include "common/process.h"
 
 /* Digits that decide the values of the hidden states. */
 static void identify(const struct ol_session *r, char hex[OL_SHA256_HEX_BYTES])

@@ -5,8 +5,6 @@
 
 #include "common/infile.h"
 #include "common/output.h"
-#include "common/process.h"
-#include "common/version.h"
 #include "extract/observe/arms.h"
 #include "extract/observe/contributions.h"
 #include "extract/observe/down_inputs.h"

@@ -6,7 +6,6 @@
 #include "report/chart.h"
 #include "report/heatmap.h"
 #include "report/section.h"
-#include "report/text.h"
 
 static const struct ol_attention_sinks *block_of(const struct ol_report_results *r)
 {
