@@ -261,7 +261,7 @@ static struct ol_json *header_of(const struct plan *plan, int file)
                        *offsets = ol_json_new_array();
         if (!t->vector)
             ol_json_append(shape, ol_json_new_int(t->n_rows));
-        if (t->role == OL_ROLE_DELTA_CONV)
+        if (ol_role_convolves(t->role))
             ol_json_append(shape, ol_json_new_int(1));
         ol_json_append(shape, ol_json_new_int(t->n_cols));
         ol_json_append(offsets, ol_json_new_int(t->offset));

@@ -91,6 +91,8 @@ static const struct change changes[] = {
     {"nemotron_h", "", "hybrid_override_pattern", "\"MX\"", "block 1 is \"X\""},
     {"nemotron_h", "", "layers_block_type", "[\"mamba\", \"rwkv\"]", "[1] is \"rwkv\""},
     {"nemotron_h", "", "norm_eps", "1e-6", "norm_eps is 1e-06, but"},
+    {"nemotron_h-dense", "", "n_shared_experts", "1", ""},
+    {"nemotron_h-dense", "", "norm_topk_prob", "true", ""},
     {"nemotron_h", "", "rope_theta", "10000", ""},
     {"nemotron_h", "", "time_step_max", "0.1", ""},
     {"nemotron_h", "", "mtp_hybrid_override_pattern", "\"*E\"", ""},

@@ -262,14 +262,33 @@ static void name_experts(struct ol_spec *spec)
     names[OL_ROLE_LATENT_UP] = MIXER "fc2_latent_proj.weight";
 }
 
+/* Of a model without experts, as the reference does. */
+static void pass_over_experts(struct ol_config config)
+{
+    static const char *const keys[] = {"n_routed_experts",
+                                       "num_experts_per_tok",
+                                       "moe_intermediate_size",
+                                       "n_group",
+                                       "topk_group",
+                                       "routed_scaling_factor",
+                                       "norm_topk_prob",
+                                       "n_shared_experts",
+                                       "moe_latent_size",
+                                       "moe_shared_expert_intermediate_size"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        (void)ol_config_whole(config, keys[i]);
+}
+
 /* The reference has one shared expert, whatever n_shared_experts says. */
 static int read_experts(struct ol_config config, struct ol_spec *spec,
                         struct ol_error *err)
 {
     const struct ol_family_groups groups = {1, 1, 1};
     int64_t d_shared, n_shared, d_latent;
-    if (!has(spec, OL_ATTENTION_NONE, true))
+    if (!has(spec, OL_ATTENTION_NONE, true)) {
+        pass_over_experts(config);
         return 0;
+    }
     if (ol_family_read_sigmoid_router(config, &groups, spec, err) != 0 ||
         ol_config_int_or(config, "moe_shared_expert_intermediate_size", 1, OL_MAX_DIM,
                          7688, &d_shared, err) != 0 ||
