@@ -40,7 +40,7 @@ golden() {
     cd "$BATS_TEST_TMPDIR"
     few_experts > one.ids
     for i in 1 2 3 4; do cat one.ids; done > four.ids
-    export CUDASIM_DEVICES=2
+    export CUDASIM_DEVICES=2 CUDASIM_MIB=80
     for file in one four; do
         "$SIM" -q "$DEMO" --ids $file.ids --backend cuda --devices 0,1 --perplexity -o $file.h5
     done

@@ -1,14 +1,14 @@
 /* Time on simulated devices: nothing takes any but what cudasim_set_speeds says, and that
- * is time of a clock of their own, the same on every machine. What runs on a stream
- * begins when the stream has come so far, when the host has queued it, and when the link
- * or the device's processors, whichever it needs, have a gap that is long enough. A
- * thread's time goes on by what its calls take, and by waiting.
+ * is time of a clock of their own. What runs on a stream begins when the stream has come
+ * so far, when the host has queued it, and when the link or the device's processors,
+ * whichever it needs, have a gap that is long enough. A thread's time goes on by what its
+ * calls take, and by waiting.
  *
  *     to the device    |--w0--|--w1--|--w2--|--w3--|
  *     compute                 |--k0--|      |--k1--|--k2--|
  *
- * Threads that feed devices are taken to have been asked when the thread that counts had
- * come so far. */
+ * Threads that feed devices are taken to have been asked when the thread that counts has
+ * come as far as it is when they call: one that the machine lets run late is late. */
 #include "internal.h"
 
 #include <algorithm>
