@@ -6,7 +6,10 @@ usage: fuse_experts.py MODEL OUT
 MODEL/model.safetensors holds a tensor per expert (and, quantised, its scales); OUT, a
 directory, gets the same numbers as mlp.experts.gate_up_proj [n_experts, 2 out, in], gate's
 rows first, and mlp.experts.down_proj [n_experts, out, in], scales as X_scale or
-X_scale_inv. config.json is copied."""
+X_scale_inv. What compressed-tensors packs is X.weight_packed and siblings, a number of each
+matrix X.weight_global_scale [n_experts, 2] or [n_experts]; modelopt's U8 is X, X_weight_scale
+and X_weight_scale_2. Layers of which not all experts are stored alike stay as they are.
+config.json and what is beside it of the same kind are copied."""
 import json
 import os
 import re
@@ -15,7 +18,8 @@ import struct
 import sys
 
 EXPERT = re.compile(r"(.*)\.(?:mlp|block_sparse_moe)\.experts\.(\d+)\."
-                    r"(gate_proj|up_proj|down_proj|w1|w2|w3)\.weight(_scale|_scale_inv)?$")
+                    r"(gate_proj|up_proj|down_proj|w1|w2|w3)\.weight"
+                    r"(_scale|_scale_inv|_packed|_global_scale|_scale_2)?$")
 PLACES = {"gate_proj": ("gate_up_proj", 0), "w1": ("gate_up_proj", 0),
           "up_proj": ("gate_up_proj", 1), "w3": ("gate_up_proj", 1),
           "down_proj": ("down_proj", 0), "w2": ("down_proj", 0)}
@@ -41,20 +45,42 @@ def save(path, tensors):
         f.write(struct.pack("<Q", len(text)) + text + data)
 
 
+def name_of(m, packed, codes):
+    """Of a tensor of experts: what follows its module is written by whoever packed it."""
+    tail = m[4] or ""
+    if packed:
+        tail = ".weight" + tail
+    elif codes and tail:
+        tail = "_weight" + tail
+    return f"{m[1]}.mlp.experts.{PLACES[m[3]][0]}{tail}"
+
+
 def fuse(tensors):
-    plain, fused = {}, {}
+    plain, fused, found = {}, {}, {}
+    packed = any(name.endswith(".weight_packed") for name in tensors)
+    codes = any(name.endswith(".weight_scale_2") for name in tensors)
     for name, tensor in tensors.items():
         m = EXPERT.match(name)
         if m is None:
             plain[name.replace(".block_sparse_moe.", ".mlp.")] = tensor
             continue
-        base, half = PLACES[m[3]]
-        key = f"{m[1]}.mlp.experts.{base}{m[4] or ''}"
-        fused.setdefault(key, {})[int(m[2]), half] = tensor
+        fused.setdefault(name_of(m, packed, codes), {})[int(m[2]), PLACES[m[3]][1]] = tensor
+        found.setdefault(m[1], {})[name] = tensor
+    for layer, own in found.items():  # of which some expert is stored in another way
+        keys = [key for key in fused if key.startswith(layer + ".mlp.experts.")]
+        if any(len(fused[key]) % (2 if "gate_up" in key else 1) or len(fused[key]) !=
+               max(len(fused[other]) for other in keys if ("gate_up" in other) == ("gate_up" in key))
+               for key in keys):
+            plain |= own
+            for key in keys:
+                del fused[key]
     for key, parts in fused.items():
-        dtype, (rows, cols), _ = parts[0, 0]
+        dtype, shape, _ = parts[0, 0]
         halves = 1 + max(half for _, half in parts)
-        plain[key] = (dtype, [len(parts) // halves, rows * halves, cols],
+        n = len(parts) // halves
+        rows, cols = shape if len(shape) == 2 else (1, 1)
+        plain[key] = (dtype, [n, rows * halves, cols] if len(shape) == 2 else
+                      [n, 2] if halves == 2 else [n],
                       b"".join(parts[place][2] for place in sorted(parts)))
     assert fused, "there are no experts"
     return plain
@@ -62,7 +88,9 @@ def fuse(tensors):
 
 def main():
     os.makedirs(sys.argv[2], exist_ok=True)
-    shutil.copy(os.path.join(sys.argv[1], "config.json"), sys.argv[2])
+    for name in ("config.json", "hf_quant_config.json"):
+        if os.path.exists(os.path.join(sys.argv[1], name)):
+            shutil.copy(os.path.join(sys.argv[1], name), sys.argv[2])
     save(os.path.join(sys.argv[2], "model.safetensors"),
          fuse(load(os.path.join(sys.argv[1], "model.safetensors"))))
 

@@ -102,6 +102,14 @@ const struct ol_stored_tensor *ol_format_need(const struct ol_format_search *s,
                                               const char *base, const char *suffix);
 /* The tensor where transformers 5 puts all experts, or NULL. */
 const struct ol_stored_tensor *ol_format_find_fused(const struct ol_format_search *s);
+/* What of fused name + suffix, a tensor of all experts of a layer, is the expert's, as if
+ * it were a tensor of its own: its rows of [n_experts, rows, columns] or [n_experts *
+ * rows, columns], gate's before up's; or its number of one for all, for each expert, or
+ * for gate and up of each. 1; 0: there is no such tensor; -1 with err. */
+int ol_format_rows_of_fused(const struct ol_format_search *s, const char *suffix,
+                            struct ol_stored_tensor *rows);
+int ol_format_number_of_fused(const struct ol_format_search *s, const char *suffix,
+                              struct ol_stored_tensor *number);
 /* The expected name without ".weight". */
 void ol_format_base(const struct ol_role_tensor *want, char base[OL_FORMAT_NAME_BYTES]);
 

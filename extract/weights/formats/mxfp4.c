@@ -55,21 +55,14 @@ static int find_fused(const struct ol_format_search *s, struct ol_weight *weight
     return 1;
 }
 
-/* compressed-tensors: X.weight_packed U8 [out, in / 2], X.weight_scale U8 or F8_E8M0
- * [out, in / 32]. */
-static int find_packed(const struct ol_format_search *s, struct ol_weight *weight)
+/* codes U8 [out, in / 2], scales U8 or F8_E8M0 [out, in / 32]. */
+static int packed(const struct ol_format_search *s, const struct ol_stored_tensor *codes,
+                  const struct ol_stored_tensor *scales, struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
     const int group = want->spec->quantization.group;
     const int64_t size = group > 0 ? group : MXFP4_GROUP;
-    char base[OL_FORMAT_NAME_BYTES];
-    ol_format_base(want, base);
-    const struct ol_stored_tensor *codes = ol_format_find(s, base, ".weight_packed");
-    if (codes == NULL)
-        return 0;
-    const struct ol_stored_tensor *scales =
-        ol_format_need(s, codes, base, ".weight_scale");
-    if (scales == NULL || ol_format_check_groups(s, codes, "MXFP4", size) != 0 ||
+    if (ol_format_check_groups(s, codes, "MXFP4", size) != 0 ||
         ol_format_check_type(s, codes, "U8") != 0 ||
         (!ol_format_is_type(scales, "F8_E8M0") &&
          ol_format_check_type(s, scales, "U8") != 0) ||
@@ -95,6 +88,27 @@ static int find_packed(const struct ol_format_search *s, struct ol_weight *weigh
         .sharers = 1,
     };
     return 1;
+}
+
+/* compressed-tensors: X.weight_packed, X.weight_scale, of a matrix or of all experts. */
+static int find_packed(const struct ol_format_search *s, struct ol_weight *weight)
+{
+    struct ol_stored_tensor rows, row_scales;
+    char base[OL_FORMAT_NAME_BYTES];
+    ol_format_base(s->want, base);
+    const struct ol_stored_tensor *codes = ol_format_find(s, base, ".weight_packed");
+    if (codes != NULL) {
+        const struct ol_stored_tensor *scales =
+            ol_format_need(s, codes, base, ".weight_scale");
+        return scales != NULL ? packed(s, codes, scales, weight) : -1;
+    }
+    int found = ol_format_rows_of_fused(s, ".weight_packed", &rows);
+    if (found <= 0)
+        return found;
+    found = ol_format_rows_of_fused(s, ".weight_scale", &row_scales);
+    if (found == 0) /* says so */
+        ol_format_need(s, &rows, s->want->fused_name, ".weight_scale");
+    return found > 0 ? packed(s, &rows, &row_scales, weight) : -1;
 }
 
 static int find(const struct ol_format_search *s, struct ol_weight *weight)

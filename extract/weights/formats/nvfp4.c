@@ -3,7 +3,7 @@
  *
  *     value = code * (scale * factor)    or    code * (scale / factor)
  *
- * both steps in float. A tensor for each matrix. */
+ * both steps in float. A tensor for each matrix, or for all experts of a layer. */
 #include <string.h>
 
 #include "common/narrow.h"
@@ -25,65 +25,105 @@ static int read_scalar(const struct ol_format_search *s, const struct ol_stored_
     return 0;
 }
 
-/* codes U8 [out, in / 2], X.weight_scale F8_E4M3 [out, in / group], one F32 for all. */
-static int nvfp4(const struct ol_format_search *s, const struct ol_stored_tensor *codes,
-                 const char *base, const char *global, struct ol_weight *weight)
+/* What a matrix is stored in: codes U8 [out, in / 2], scales F8_E4M3 [out, in / group],
+ * one F32 for all. */
+struct parts {
+    const struct ol_stored_tensor *codes, *scales, *one;
+};
+
+static int nvfp4(const struct ol_format_search *s, const struct parts *p,
+                 struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
     const int64_t group =
         want->spec->quantization.group > 0 ? want->spec->quantization.group : NVFP4_GROUP;
-    const struct ol_stored_tensor *scales =
-                                      ol_format_need(s, codes, base, ".weight_scale"),
-                                  *one = ol_format_need(s, codes, base, global);
     float factor = 0;
-    if (scales == NULL || one == NULL)
+    if (ol_format_check_groups(s, p->codes, "NVFP4", group) != 0)
         return -1;
-    if (ol_format_check_groups(s, codes, "NVFP4", group) != 0)
-        return -1;
-    if (ol_format_check_type(s, codes, "U8") != 0 ||
-        ol_format_check_type(s, scales, "F8_E4M3") != 0 ||
+    if (ol_format_check_type(s, p->codes, "U8") != 0 ||
+        ol_format_check_type(s, p->scales, "F8_E4M3") != 0 ||
         ol_format_check_shape(
-            s, codes, (struct ol_format_shape){2, {want->n_rows, want->n_cols / 2}}) !=
+            s, p->codes, (struct ol_format_shape){2, {want->n_rows, want->n_cols / 2}}) !=
             0 ||
         ol_format_check_shape(
-            s, scales,
+            s, p->scales,
             (struct ol_format_shape){2, {want->n_rows, want->n_cols / group}}) != 0 ||
-        read_scalar(s, one, &factor) != 0)
+        read_scalar(s, p->one, &factor) != 0)
         return -1;
     *weight = (struct ol_weight){
-        .data = codes->data,
+        .data = p->codes->data,
         .encoding = OL_ENCODING_NVFP4,
         .scale_dtype = OL_DTYPE_E4M3,
         .n_rows = want->n_rows,
         .n_cols = want->n_cols,
         .row_step = want->n_cols,
         .col_step = 1,
-        .scales = scales->data,
+        .scales = p->scales->data,
         .block_rows = 1,
         .block_cols = group,
         .factor = factor,
         .unseen = !s->seen,
-        .spans = {ol_format_span(codes), ol_format_span(scales), ol_format_span(one)},
+        .spans = {ol_format_span(p->codes), ol_format_span(p->scales),
+                  ol_format_span(p->one)},
         .sharers = 1,
     };
     return 1;
 }
 
-/* compressed-tensors: X.weight_packed, X.weight_global_scale, by which values are
- * divided; modelopt: X.weight, X.weight_scale_2. An input_scale is about activations. */
+/* compressed-tensors: X.weight_packed, X.weight_scale, X.weight_global_scale, by which
+ * values are divided; modelopt: X.weight, X.weight_scale, X.weight_scale_2. An
+ * input_scale is about activations. */
+static int find_single(const struct ol_format_search *s, bool compressed,
+                       struct ol_weight *weight)
+{
+    char base[OL_FORMAT_NAME_BYTES];
+    ol_format_base(s->want, base);
+    struct parts p = {.codes = compressed ? ol_format_find(s, base, ".weight_packed")
+                                          : ol_checkpoint_find(s->c, s->want->name)};
+    if (p.codes == NULL || (!compressed && !ol_format_is_type(p.codes, "U8")))
+        return 0;
+    p.scales = ol_format_need(s, p.codes, base, ".weight_scale");
+    p.one = p.scales == NULL
+                ? NULL
+                : ol_format_need(s, p.codes, base,
+                                 compressed ? ".weight_global_scale" : ".weight_scale_2");
+    return p.one != NULL ? nvfp4(s, &p, weight) : -1;
+}
+
+/* The same of all experts of a layer, X experts.gate_up_proj or experts.down_proj;
+ * modelopt: X, X_weight_scale, X_weight_scale_2. */
+static int find_fused(const struct ol_format_search *s, bool compressed,
+                      struct ol_weight *weight)
+{
+    const char *const suffixes[] = {compressed ? ".weight_packed" : "",
+                                    compressed ? ".weight_scale" : "_weight_scale",
+                                    compressed ? ".weight_global_scale"
+                                               : "_weight_scale_2"};
+    struct ol_stored_tensor codes, scales, one;
+    const struct parts p = {&codes, &scales, &one};
+    const struct ol_stored_tensor *whole = ol_format_find_fused(s);
+    if (!compressed && (whole == NULL || !ol_format_is_type(whole, "U8")))
+        return 0;
+    int found = ol_format_rows_of_fused(s, suffixes[0], &codes);
+    if (found <= 0)
+        return found;
+    found = ol_format_rows_of_fused(s, suffixes[1], &scales);
+    if (found > 0)
+        found = ol_format_number_of_fused(s, suffixes[2], &one);
+    if (found == 0)
+        for (int i = 1; i < 3; i++)
+            if (ol_format_need(s, &codes, s->want->fused_name, suffixes[i]) == NULL)
+                return -1;
+    return found > 0 ? nvfp4(s, &p, weight) : -1;
+}
+
 static int find(const struct ol_format_search *s, struct ol_weight *weight)
 {
     const bool compressed =
         s->want->spec->quantization.method == OL_QUANTIZATION_COMPRESSED;
-    char base[OL_FORMAT_NAME_BYTES];
-    ol_format_base(s->want, base);
-    const struct ol_stored_tensor *codes = compressed
-                                               ? ol_format_find(s, base, ".weight_packed")
-                                               : ol_checkpoint_find(s->c, s->want->name);
-    if (codes == NULL || (!compressed && !ol_format_is_type(codes, "U8")))
-        return 0;
-    const int found = nvfp4(
-        s, codes, base, compressed ? ".weight_global_scale" : ".weight_scale_2", weight);
+    int found = find_single(s, compressed, weight);
+    if (found == 0)
+        found = find_fused(s, compressed, weight);
     weight->divides = found > 0 && compressed;
     return found;
 }

@@ -42,64 +42,96 @@ static int check_packed_shape(const struct ol_format_search *s,
                    want->n_rows, want->n_cols, want->spec->family);
 }
 
-/* weight_packed I32 [out, words], weight_scale [out, groups], weight_zero_point I32
- * [words, groups] unless symmetric, weight_g_idx when inputs are not in order. */
-static int find(const struct ol_format_search *s, struct ol_weight *weight)
+/* What a matrix is stored in: codes I32 [out, words], scales [out, groups], zeros I32
+ * [words, groups] unless symmetric (else NULL). */
+struct parts {
+    const struct ol_stored_tensor *codes, *scales, *zeros;
+};
+
+static int packed(const struct ol_format_search *s, const struct parts *p,
+                  struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
     const struct ol_quantization_spec *q = &want->spec->quantization;
-    char base[OL_FORMAT_NAME_BYTES];
-    ol_format_base(want, base);
-    const struct ol_stored_tensor *t = ol_format_find(s, base, ".weight_packed");
-    if (t == NULL)
-        return 0;
-    const struct ol_stored_tensor *scales = ol_format_need(s, t, base, ".weight_scale"),
-                                  *zeros = NULL,
-                                  *shape = ol_format_find(s, base, ".weight_shape");
-    if (scales == NULL || (shape != NULL && check_packed_shape(s, shape) != 0))
-        return -1;
-    if (!q->symmetric &&
-        (zeros = ol_format_need(s, t, base, ".weight_zero_point")) == NULL)
-        return -1;
-    const int bits = q->bits;
-    const int64_t per_word = 32 / bits;
+    const int64_t per_word = 32 / q->bits;
     const int64_t size = q->group > 0 ? q->group : want->n_cols;
     const int64_t groups = ol_ceil_div(want->n_cols, size);
     enum ol_dtype dtype = OL_DTYPE_F32;
-    if (ol_format_check_type(s, t, "I32") != 0 ||
+    if (ol_format_check_type(s, p->codes, "I32") != 0 ||
         ol_format_check_shape(
-            s, t,
+            s, p->codes,
             (struct ol_format_shape){
                 2, {want->n_rows, ol_ceil_div(want->n_cols, per_word)}}) != 0 ||
-        ol_format_read_type(s, scales, &dtype) != 0 ||
-        ol_format_check_shape(s, scales,
+        ol_format_read_type(s, p->scales, &dtype) != 0 ||
+        ol_format_check_shape(s, p->scales,
                               (struct ol_format_shape){2, {want->n_rows, groups}}) != 0)
         return -1;
-    if (zeros != NULL &&
-        (ol_format_check_type(s, zeros, "I32") != 0 ||
-         ol_format_check_shape(s, zeros,
+    if (p->zeros != NULL &&
+        (ol_format_check_type(s, p->zeros, "I32") != 0 ||
+         ol_format_check_shape(s, p->zeros,
                                (struct ol_format_shape){
                                    2, {ol_ceil_div(want->n_rows, per_word), groups}}) !=
              0))
         return -1;
     *weight = (struct ol_weight){
-        .data = t->data,
+        .data = p->codes->data,
         .encoding = OL_ENCODING_PACKED,
-        .bits = bits,
+        .bits = q->bits,
         .scale_dtype = dtype,
         .n_rows = want->n_rows,
         .n_cols = want->n_cols,
-        .scales = scales->data,
-        .zeros = zeros != NULL ? zeros->data : NULL,
+        .scales = p->scales->data,
+        .zeros = p->zeros != NULL ? p->zeros->data : NULL,
         .block_rows = 1,
         .block_cols = size,
         .rounds = true,
-        .spans = {ol_format_span(t), ol_format_span(scales)},
+        .spans = {ol_format_span(p->codes), ol_format_span(p->scales)},
         .sharers = 1,
     };
-    if (zeros != NULL)
-        weight->spans[2] = ol_format_span(zeros);
-    return ol_format_groups_of_inputs(s, base, ".weight_g_idx", weight) == 0 ? 1 : -1;
+    if (p->zeros != NULL)
+        weight->spans[2] = ol_format_span(p->zeros);
+    return 1;
+}
+
+/* X.weight_packed and X.weight_scale of all experts of a layer, without zero points. */
+static int find_fused(const struct ol_format_search *s, struct ol_weight *weight)
+{
+    struct ol_stored_tensor codes, scales;
+    const struct parts p = {&codes, &scales, NULL};
+    int found = ol_format_rows_of_fused(s, ".weight_packed", &codes);
+    if (found <= 0)
+        return found;
+    if (!s->want->spec->quantization.symmetric)
+        return ol_fail(s->err,
+                       "%s: tensor %s: experts in one tensor with zero points are not "
+                       "supported",
+                       ol_checkpoint_path(s->c, codes.file), codes.name);
+    found = ol_format_rows_of_fused(s, ".weight_scale", &scales);
+    if (found == 0) /* says so */
+        ol_format_need(s, &codes, s->want->fused_name, ".weight_scale");
+    return found > 0 ? packed(s, &p, weight) : -1;
+}
+
+/* X.weight_packed, X.weight_scale, X.weight_zero_point unless symmetric, X.weight_g_idx
+ * when inputs are not in order. */
+static int find(const struct ol_format_search *s, struct ol_weight *weight)
+{
+    char base[OL_FORMAT_NAME_BYTES];
+    ol_format_base(s->want, base);
+    struct parts p = {.codes = ol_format_find(s, base, ".weight_packed")};
+    if (p.codes == NULL)
+        return find_fused(s, weight);
+    const struct ol_stored_tensor *shape = ol_format_find(s, base, ".weight_shape");
+    p.scales = ol_format_need(s, p.codes, base, ".weight_scale");
+    if (p.scales == NULL || (shape != NULL && check_packed_shape(s, shape) != 0))
+        return -1;
+    if (!s->want->spec->quantization.symmetric &&
+        (p.zeros = ol_format_need(s, p.codes, base, ".weight_zero_point")) == NULL)
+        return -1;
+    return packed(s, &p, weight) > 0 &&
+                   ol_format_groups_of_inputs(s, base, ".weight_g_idx", weight) == 0
+               ? 1
+               : -1;
 }
 
 static int64_t bytes(const struct ol_quantization_spec *q, int64_t n_rows, int64_t n_cols)

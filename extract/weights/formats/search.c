@@ -105,6 +105,65 @@ const struct ol_stored_tensor *ol_format_find_fused(const struct ol_format_searc
                                           : NULL;
 }
 
+static const struct ol_stored_tensor *find_with_suffix(const struct ol_format_search *s,
+                                                       const char *suffix)
+{
+    return s->want->fused_name[0] != '\0' && ol_role_has_expert(s->want->role)
+               ? ol_format_find(s, s->want->fused_name, suffix)
+               : NULL;
+}
+
+int ol_format_rows_of_fused(const struct ol_format_search *s, const char *suffix,
+                            struct ol_stored_tensor *rows)
+{
+    const struct ol_role_tensor *want = s->want;
+    const struct ol_format_half half = ol_format_half_of(want->role);
+    const int64_t n_experts = want->spec->router.n_experts,
+                  stored = want->n_rows * (half.is_half ? 2 : 1),
+                  first = want->expert * stored + (half.second ? want->n_rows : 0);
+    const struct ol_stored_tensor *t = find_with_suffix(s, suffix);
+    if (t == NULL)
+        return 0;
+    const int64_t n_cols = t->rank > 0 ? t->shape[t->rank - 1] : 0;
+    const struct ol_format_shape flat = {2, {n_experts * stored, n_cols}},
+                                 deep = {3, {n_experts, stored, n_cols}};
+    if (ol_format_check_shape(s, t, t->rank == 2 ? flat : deep) != 0)
+        return -1;
+    const uint64_t row = t->bytes / (uint64_t)(n_experts * stored);
+    *rows = *t;
+    rows->rank = 2;
+    rows->shape[0] = want->n_rows;
+    rows->shape[1] = n_cols;
+    rows->data = (const char *)t->data + (uint64_t)first * row;
+    rows->bytes = (uint64_t)want->n_rows * row;
+    return 1;
+}
+
+int ol_format_number_of_fused(const struct ol_format_search *s, const char *suffix,
+                              struct ol_stored_tensor *number)
+{
+    const struct ol_role_tensor *want = s->want;
+    const struct ol_format_half half = ol_format_half_of(want->role);
+    const int64_t n_experts = want->spec->router.n_experts;
+    const struct ol_stored_tensor *t = find_with_suffix(s, suffix);
+    int64_t n = 1, at = 0;
+    if (t == NULL)
+        return 0;
+    for (int i = 0; i < t->rank; i++)
+        n *= t->shape[i];
+    if (n == n_experts)
+        at = want->expert;
+    else if (half.is_half && n == 2 * n_experts)
+        at = 2 * want->expert + (half.second ? 1 : 0);
+    else if (n != 1)
+        return ol_format_check_shape(s, t, (struct ol_format_shape){1, {n_experts}});
+    *number = *t;
+    number->rank = 0;
+    number->bytes = t->bytes / (uint64_t)n;
+    number->data = (const char *)t->data + (uint64_t)at * number->bytes;
+    return 1;
+}
+
 void ol_format_base(const struct ol_role_tensor *want, char base[OL_FORMAT_NAME_BYTES])
 {
     static const char suffix[] = ".weight";
