@@ -293,7 +293,8 @@ static int check(struct command *c, const struct ol_texts *operands)
     const bool whole = c->tokenize && c->n_sequences == 0 && c->length == 0;
     r->corpus.n_sequences =
         c->n_sequences > 0 || ids || whole ? c->n_sequences : DEFAULT_SEQUENCES;
-    r->corpus.length = c->length > 0 || ids || whole ? c->length : DEFAULT_LENGTH;
+    r->usual_length = c->length == 0 && !ids && !whole;
+    r->corpus.length = r->usual_length ? DEFAULT_LENGTH : c->length;
     r->corpus.windowing =
         c->windowing == 1 ? OL_WINDOWING_REFERENCE : OL_WINDOWING_CONTIGUOUS;
     r->bos_auto = c->bos == 0;

@@ -60,11 +60,28 @@ void ol_session_name_pieces(struct ol_session *r)
     r->input.pieces = (const char *const *)pieces;
 }
 
+int64_t ol_session_length(const struct ol_run_request *request, int positions)
+{
+    const int64_t length = request->corpus.length;
+    return request->usual_length && positions > 0 && positions < length ? positions
+                                                                        : length;
+}
+
+void ol_session_tell_length(const struct ol_run_request *request, int positions)
+{
+    const int64_t length = ol_session_length(request, positions);
+    if (length < request->corpus.length)
+        ol_note("sequences of %" PRId64 " tokens, not %" PRId64
+                ": the model has embeddings for no more positions",
+                length, request->corpus.length);
+}
+
 int ol_session_read_corpus(struct ol_session *r, const char *directory,
                            struct ol_error *err)
 {
     struct ol_corpus_request request = r->request->corpus;
     request.bos = r->request->bos_auto && request.ids_file == NULL;
+    request.length = ol_session_length(r->request, ol_model_positions(directory));
     const char *file;
     int status = ol_tokenizer_find(directory, &file, err);
     /* Ids need no tokenizer; with one their text is kept too. */

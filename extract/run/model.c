@@ -134,6 +134,27 @@ static int read_directory_config(struct ol_model *m, struct ol_error *err)
     return status;
 }
 
+int ol_model_positions(const char *directory)
+{
+    char *path = ol_xasprintf("%s/config.json", directory);
+    size_t bytes = 0;
+    struct ol_error ignored = {0};
+    struct ol_spec spec = {0};
+    struct ol_config_notes notes = {0};
+    char *text = read_text(path, &bytes, &ignored);
+    struct ol_json *config =
+        text != NULL ? ol_config_parse(text, bytes, path, &ignored) : NULL;
+    if (config != NULL)
+        ol_spec_read((struct ol_json_section){path, config}, &spec, &notes, &ignored);
+    const int n = spec.n_positions;
+    ol_spec_clear(&spec);
+    ol_config_notes_clear(&notes);
+    ol_json_free(config);
+    free(text);
+    free(path);
+    return n;
+}
+
 /* The name in a file that has one, else the file's. */
 static char *config_name(const struct ol_model *m, const char *path)
 {

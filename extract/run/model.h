@@ -43,6 +43,10 @@ int ol_model_open(struct ol_model *m, const struct ol_model_request *request,
                   struct ol_error *err);
 void ol_model_clear(struct ol_model *m);
 
+/* Positions for which the model in that directory has embeddings; 0: it has none of
+ * positions, or its config.json cannot be read, which is for others to say. */
+int ol_model_positions(const char *directory);
+
 /* The name of what --output is by default made of: what follows the last "/" of a Hub
  * name, the last part of a directory's path. The caller frees. */
 char *ol_model_short_name(const char *model);

@@ -282,8 +282,10 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
                       &(struct ol_model_request){request->model,
                                                  request->corpus.ids_file == NULL,
                                                  request->stream},
-                      err) != 0 ||
-        ol_session_read_corpus(&r, r.model.directory, err) != 0 ||
+                      err) != 0)
+        goto out;
+    ol_session_tell_length(request, r.model.spec.n_positions);
+    if (ol_session_read_corpus(&r, r.model.directory, err) != 0 ||
         ol_session_check_names(&r, err) != 0 || ol_session_join_ids(&r, err) != 0 ||
         ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
         goto out;
@@ -353,6 +355,7 @@ int ol_run_tokenize(const struct ol_run_request *request, struct ol_error *err)
             status =
                 ol_corpus_each_document(&corpus, r.tokenizer, print_ids, &begun, err);
     } else {
+        ol_session_tell_length(request, ol_model_positions(directory));
         status = ol_session_read_corpus(&r, directory, err);
         for (int64_t s = 0; s < r.corpus.n_sequences && status == 0; s++)
             print_ids(&begun, r.corpus.ids + s * r.corpus.n_tokens,
@@ -396,7 +399,8 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     if (ol_part_sequences(&request->part, request->corpus.n_sequences, &first,
                           &r.corpus.n_sequences, err) != 0)
         goto out;
-    r.corpus.n_tokens = request->corpus.length;
+    ol_session_tell_length(request, r.model.spec.n_positions);
+    r.corpus.n_tokens = ol_session_length(request, r.model.spec.n_positions);
     if (ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
         goto out;
     if (request->device_model == NULL &&
@@ -411,7 +415,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         .dtype = request->precision,
         .layout = &r.layout,
         .n_sequences = r.corpus.n_sequences,
-        .length = request->corpus.length,
+        .length = r.corpus.n_tokens,
         .last_recorded = r.layout.layers[r.layout.n_layers - 1].number,
         .info = &r.info,
         .perplexity = request->perplexity,

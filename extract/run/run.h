@@ -22,7 +22,8 @@ struct ol_run_request {
     const char *output; /* NULL: SHORT_NAME.h5 */
     const char *command_line;
     struct ol_corpus_request corpus; /* bos is set from bos_auto here */
-    struct ol_part part;             /* which of the run's sequences */
+    bool usual_length;   /* corpus.length is the usual one: less where a model has less */
+    struct ol_part part; /* which of the run's sequences */
     bool bos_auto;
     enum ol_dtype precision; /* BF16 or F32 */
     const char *layers;      /* "0-7,12", checked to be a list; NULL: all */

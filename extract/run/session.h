@@ -64,6 +64,12 @@ int ol_session_add_arms(struct ol_session *r, struct ol_error *err);
 
 /* ---- input.c ---- */
 
+/* Tokens of a sequence as asked for (0: what a file of ids holds); where nobody did, as
+ * many as usual, or as the model has positions (0: any number). */
+int64_t ol_session_length(const struct ol_run_request *request, int positions);
+/* Say so where there are fewer than usual. */
+void ol_session_tell_length(const struct ol_run_request *request, int positions);
+
 /* The text or ids, with the tokenizer in that directory. */
 int ol_session_read_corpus(struct ol_session *r, const char *directory,
                            struct ol_error *err);
