@@ -17,7 +17,8 @@ static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
     }
     if (p->spec->names[OL_ROLE_GATE_UP] == NULL)
         return p->op->matmul(p->b, each, 2, err);
-    const struct ol_tensor both = ol_tensor_rows(p->dense_both, 0, x.n_rows);
+    const struct ol_tensor both = {p->dense_both.data, p->dense_both.dtype, x.n_rows,
+                                   2 * gate.n_cols};
     const struct ol_matmul one = {x, ol_pass_weight(p, OL_ROLE_GATE_UP, layer), none,
                                   both};
     const struct ol_columns first = {both, 0, 0}, second = {both, gate.n_cols, 0};
@@ -31,9 +32,10 @@ static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
 static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                       struct ol_error *err)
 {
+    const int64_t d_ff = ol_spec_d_ff(p->spec, layer);
     const struct ol_tensor x = ol_tensor_rows(p->normed, first, n),
-                           gate = ol_tensor_rows(p->dense_gate, 0, n),
-                           up = ol_tensor_rows(p->dense_up, 0, n),
+                           gate = {p->dense_gate.data, p->dense_gate.dtype, n, d_ff},
+                           up = {p->dense_up.data, p->dense_up.dtype, n, d_ff},
                            down = ol_tensor_rows(p->dense_down, 0, n);
     const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer),
                                   ol_pass_weight(p, OL_ROLE_DOWN_BIAS, layer), down};

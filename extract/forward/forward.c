@@ -9,6 +9,7 @@
  *       MoE:    experts, weights = route(normed)                   -> router tables
  *               hidden += sum over chosen experts of weight * expert(normed)
  *                         [+ the shared expert's output]
+ *       [a layer that has an input of its own adds what it takes of it; layer_inputs.c]
  *     nll = head(norm(hidden))                                     only if asked for
  *
  * Layers of a few families (Nemotron-H) are a mixer alone, or an MLP alone; some have
@@ -136,8 +137,8 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
      * once. */
     if (p->in->meet != NULL && p->in->meet(p->in->arg, err) != 0)
         return -1;
-    if (run_mlp(p, layer, err) != 0 || ol_pass_scale_layer(p, layer, err) != 0 ||
-        ol_pass_intervene(p, err) != 0)
+    if (run_mlp(p, layer, err) != 0 || ol_pass_take_input(p, layer, err) != 0 ||
+        ol_pass_scale_layer(p, layer, err) != 0 || ol_pass_intervene(p, err) != 0)
         return -1;
     return ol_pass_send(p, p->first_role, OL_ROLE_MLP_NORM, layer + 1, err);
 }

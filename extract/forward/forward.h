@@ -47,6 +47,11 @@ struct ol_forward_input {
     void *arg;
 };
 
+/* Bytes of what layers get besides the stream, for that many rows, in buffers of
+ * block_rows, `size` bytes to a value. */
+int64_t ol_forward_input_bytes(const struct ol_spec *spec, int64_t n_rows,
+                               int64_t block_rows, int64_t size);
+
 /* Operations of the whole run and of the part up to and with layer `done`. */
 void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped);
 

@@ -194,11 +194,20 @@ int ol_pass_intervene(struct ol_pass *p, struct ol_error *err)
     return 0;
 }
 
+int ol_pass_embed_ids(struct ol_pass *p, const int32_t *ids, struct ol_tensor x,
+                      struct ol_error *err)
+{
+    const double scale = p->spec->embedding_scale;
+    if (p->op->embed(p->b, ids, ol_pass_weight(p, OL_ROLE_EMBEDDING, 0), x, err) != 0)
+        return -1;
+    return scale > 0 ? ol_pass_scale(p, x, ol_pass_rounded(p, scale), err) : 0;
+}
+
 /* ---- begin and end ---- */
 
 static int make_tensors(struct ol_pass *p, struct ol_error *err)
 {
-    const int64_t d = p->spec->d_model, d_ff = p->spec->d_ff;
+    const int64_t d = p->spec->d_model, d_ff = ol_spec_widest_d_ff(p->spec);
     const int64_t dense_rows = d_ff > 0 ? p->in->buffers->dense_rows : 0;
     const struct {
         struct ol_tensor *tensor;
@@ -309,7 +318,8 @@ void ol_pass_clear(struct ol_pass *p)
 {
     struct ol_tensor *const tensors[] = {&p->hidden,     &p->normed,     &p->apart,
                                          &p->mixed,      &p->dense_gate, &p->dense_up,
-                                         &p->dense_both, &p->dense_down};
+                                         &p->dense_both, &p->dense_down, &p->inputs,
+                                         &p->input_gate, &p->input_taken};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         p->op->tensor_free(p->b, tensors[i]);
     ol_experts_free(p->experts);
@@ -318,6 +328,7 @@ void ol_pass_clear(struct ol_pass *p)
     free(p->arm_starts);
     free(p->all_rows);
     free(p->factors);
+    free(p->input_rows);
 }
 
 void ol_forward_cost(const struct ol_forward_input *in, double *total, double *skipped)

@@ -33,6 +33,12 @@ struct ol_pass {
     struct ol_tensor dense_gate, dense_up; /* [dense_rows, d_ff] */
     struct ol_tensor dense_both;           /* [dense_rows, 2 * d_ff] or none */
     struct ol_tensor dense_down;           /* [dense_rows, d_model] */
+
+    /* What layers get besides the stream (layer_inputs.c). */
+    struct ol_tensor inputs;                  /* [n_layers * n_input_ids, d_input] */
+    struct ol_tensor input_gate, input_taken; /* [block_rows, d_input] */
+    int64_t n_input_ids;
+    int32_t *input_rows; /* [n_rows]: which of these ids a row has */
 };
 
 /* Everything that a pass holds; clear it also when this fails. */
@@ -109,10 +115,18 @@ int ol_pass_scale_layer(struct ol_pass *p, int layer, struct ol_error *err);
 /* The stream has changed in all rows: what arms make of theirs. */
 int ol_pass_intervene(struct ol_pass *p, struct ol_error *err);
 
+/* x = the embeddings of x.n_rows ids as they become the stream. */
+int ol_pass_embed_ids(struct ol_pass *p, const int32_t *ids, struct ol_tensor x,
+                      struct ol_error *err);
+
 /* ---- pieces of the pass that have a file each ---- */
 
 /* The stream before the first layer that is left to do (embed.c). */
 int ol_pass_embed(struct ol_pass *p, struct ol_error *err);
+/* What layers get besides the stream; and what a layer takes of its own joins the stream
+ * (layer_inputs.c). Nothing where there is no such thing. */
+int ol_pass_make_inputs(struct ol_pass *p, struct ol_error *err);
+int ol_pass_take_input(struct ol_pass *p, int layer, struct ol_error *err);
 /* A layer's MLP joins the stream (dense.c; moe.c, after its router has chosen). */
 int ol_pass_dense_mlp(struct ol_pass *p, int layer, struct ol_error *err);
 int ol_pass_route(struct ol_pass *p, int layer, struct ol_error *err);

@@ -161,6 +161,7 @@ static const struct {
     {"position_embedding_type", "rope rotary", NULL},
     {"mamba_ssm_dtype", "float32", NULL},
     {"moe_gate", "topk", NULL},
+    {"moe_router_dtype", "float32", NULL},
     {"compression_ratio", "1", NULL},
     {"norm_type normalization_type layernorm_type", "rmsnorm rms_norm RMSNorm", NULL},
     /* a rope of its own for every kind of layer */

@@ -50,8 +50,9 @@ static double attention(const struct ol_spec *spec, int layer,
     const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
     const double d = spec->d_model, heads = a->n_heads;
     const double q_width = heads * a->head_dim, o_width = heads * a->value_dim;
-    double weights = q_width * (a->gated ? 2 : 1) * d + o_width * d +
-                     2.0 * a->n_kv_heads * a->head_dim * d;
+    double weights = q_width * (a->gated ? 2 : 1) * d + o_width * d;
+    if (!spec->layers[layer].borrows_keys)
+        weights += 2.0 * a->n_kv_heads * a->head_dim * d;
     if (a->kv_rank > 0)
         weights = d * (a->kv_rank + a->rope.rotary_dim) +
                   a->kv_rank * (q_width - heads * a->rope.rotary_dim + o_width) +
@@ -115,12 +116,15 @@ double ol_cost_mlp(const struct ol_spec *spec, int layer,
 {
     const struct ol_layer_spec *l = &spec->layers[layer];
     const double d = spec->d_model, io = ol_spec_expert_io(spec);
-    const double own = l->no_mlp ? 0 : l->moe ? spec->d_shared : spec->d_ff;
+    const double own = l->no_mlp ? 0
+                       : l->moe  ? spec->d_shared
+                                 : ol_spec_d_ff(spec, layer);
     const double routed = l->moe ? (double)spec->router.top_k * spec->d_expert : 0;
     const double latent = l->moe ? 2.0 * spec->d_latent * d : 0;
-    /* Two products, or with a gate three. */
+    /* Two products, or with a gate three; and two of a layer's own input. */
     const double products = spec->glu.alone ? 2 : 3;
-    return 2 * n_tokens(tokens) * (products * (d * own + io * routed) + latent);
+    return 2 * n_tokens(tokens) *
+           (products * (d * own + io * routed) + latent + 2.0 * d * spec->d_input);
 }
 
 double ol_cost_head(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)

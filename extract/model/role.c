@@ -12,11 +12,13 @@ enum place {
     PLACE_LAYER,     /* what scales a layer's stream */
     PLACE_MIXER,     /* a norm of layers with a mixer */
     PLACE_ATTENTION, /* layers with attention */
+    PLACE_KEYS,      /* of these, where keys are no other layer's */
     PLACE_VALUES,    /* of these, where keys are not values too */
     PLACE_LINEAR,    /* layers with a delta net in its place */
     PLACE_MAMBA,     /* layers with Mamba-2 in its place */
     PLACE_INDEX,     /* layers with an indexer */
     PLACE_MLP,       /* a norm of layers with an MLP */
+    PLACE_INPUT,     /* what a layer takes of an input of its own */
     PLACE_DENSE,
     PLACE_MOE,
     PLACE_SHARED,
@@ -30,6 +32,9 @@ enum size {
     D_MODEL,
     VOCAB,
     POSITIONS,
+    INPUT_ROWS,
+    INPUTS, /* of all layers */
+    D_INPUT,
     Q_OUT, /* Q_WIDTH, and as much for gates */
     Q_IN,
     KV_WIDTH,
@@ -73,6 +78,9 @@ static const struct {
 } roles[OL_N_ROLES] = {
     [OL_ROLE_EMBEDDING] = {PLACE_EMBEDDING, VOCAB, D_MODEL},
     [OL_ROLE_POSITIONS] = {PLACE_EMBEDDING, POSITIONS, D_MODEL},
+    [OL_ROLE_INPUT_TABLE] = {PLACE_EMBEDDING, INPUT_ROWS, INPUTS},
+    [OL_ROLE_INPUT_PROJECTION] = {PLACE_EMBEDDING, INPUTS, D_MODEL},
+    [OL_ROLE_INPUT_NORM] = {PLACE_MODEL, ONE, D_INPUT},
     [OL_ROLE_FINAL_NORM_BIAS] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_FINAL_NORM] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_LM_HEAD] = {PLACE_HEAD, VOCAB, D_MODEL},
@@ -87,7 +95,7 @@ static const struct {
     [OL_ROLE_Q_A_BIAS] = {PLACE_ATTENTION, ONE, Q_RANK},
     [OL_ROLE_Q_A_NORM] = {PLACE_ATTENTION, ONE, Q_RANK},
     [OL_ROLE_Q] = {PLACE_ATTENTION, Q_OUT, Q_IN},
-    [OL_ROLE_K] = {PLACE_ATTENTION, KV_WIDTH, D_MODEL},
+    [OL_ROLE_K] = {PLACE_KEYS, KV_WIDTH, D_MODEL},
     [OL_ROLE_V] = {PLACE_VALUES, KV_WIDTH, D_MODEL},
     [OL_ROLE_QKV_BIAS] = {PLACE_ATTENTION, ONE, QKV_OUT},
     [OL_ROLE_QKV] = {PLACE_ATTENTION, QKV_OUT, D_MODEL},
@@ -97,11 +105,11 @@ static const struct {
     [OL_ROLE_KV_B] = {PLACE_ATTENTION, KV_B_OUT, KV_RANK},
     [OL_ROLE_O] = {PLACE_ATTENTION, D_MODEL, O_IN},
     [OL_ROLE_Q_BIAS] = {PLACE_ATTENTION, ONE, Q_OUT},
-    [OL_ROLE_K_BIAS] = {PLACE_ATTENTION, ONE, KV_WIDTH},
+    [OL_ROLE_K_BIAS] = {PLACE_KEYS, ONE, KV_WIDTH},
     [OL_ROLE_V_BIAS] = {PLACE_VALUES, ONE, KV_WIDTH},
     [OL_ROLE_O_BIAS] = {PLACE_ATTENTION, ONE, D_MODEL},
     [OL_ROLE_Q_NORM] = {PLACE_ATTENTION, ONE, Q_NORM},
-    [OL_ROLE_K_NORM] = {PLACE_ATTENTION, ONE, K_NORM},
+    [OL_ROLE_K_NORM] = {PLACE_KEYS, ONE, K_NORM},
     [OL_ROLE_SINKS] = {PLACE_ATTENTION, ONE, HEADS},
     [OL_ROLE_DELTA_QKVZ] = {PLACE_LINEAR, DELTA_QKVZ, D_MODEL},
     [OL_ROLE_DELTA_BA] = {PLACE_LINEAR, DELTA_BA, D_MODEL},
@@ -126,6 +134,9 @@ static const struct {
     [OL_ROLE_MLP_NORM_BIAS] = {PLACE_MLP, ONE, D_MODEL},
     [OL_ROLE_MLP_NORM] = {PLACE_MLP, ONE, D_MODEL},
     [OL_ROLE_LAYER_SCALE] = {PLACE_LAYER, ONE, SINGLE},
+    [OL_ROLE_INPUT_GATE] = {PLACE_INPUT, D_INPUT, D_MODEL},
+    [OL_ROLE_INPUT_OUT] = {PLACE_INPUT, D_MODEL, D_INPUT},
+    [OL_ROLE_INPUT_POST_NORM] = {PLACE_LAYER, ONE, D_MODEL},
     [OL_ROLE_MLP_POST_NORM] = {PLACE_MLP, ONE, D_MODEL},
     [OL_ROLE_GATE] = {PLACE_DENSE, D_FF, D_MODEL},
     [OL_ROLE_UP] = {PLACE_DENSE, D_FF, D_MODEL},
@@ -175,6 +186,12 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
         return spec->vocab_size;
     case POSITIONS:
         return spec->n_positions;
+    case INPUT_ROWS:
+        return spec->n_input_rows;
+    case INPUTS:
+        return (int64_t)spec->n_layers * spec->d_input;
+    case D_INPUT:
+        return spec->d_input;
     case Q_OUT:
         return (int64_t)a->n_heads * a->head_dim * (a->gated ? 2 : 1);
     case Q_IN:
@@ -230,9 +247,9 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
     case K_NORM:
         return (int64_t)(flat ? a->n_kv_heads : 1) * a->head_dim;
     case D_FF:
-        return spec->d_ff;
+        return ol_spec_d_ff(spec, layer);
     case TWICE_D_FF:
-        return 2 * (int64_t)spec->d_ff;
+        return 2 * (int64_t)ol_spec_d_ff(spec, layer);
     case EXPERTS:
         return spec->router.n_experts;
     case D_EXPERT:
@@ -259,11 +276,13 @@ enum ol_role_kind ol_role_kind(enum ol_role role)
     case PLACE_MLP:
         return OL_WEIGHTS_NORM;
     case PLACE_ATTENTION:
+    case PLACE_KEYS:
     case PLACE_VALUES:
     case PLACE_LINEAR:
     case PLACE_MAMBA:
     case PLACE_INDEX:
         return OL_WEIGHTS_MIXER;
+    case PLACE_INPUT:
     case PLACE_DENSE:
         return OL_WEIGHTS_DENSE;
     case PLACE_MOE:
@@ -304,13 +323,16 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
     case PLACE_MODEL:
     case PLACE_HEAD:
     case PLACE_LAYER:
+    case PLACE_INPUT:
         return true;
     case PLACE_MIXER:
         return ol_spec_mixes(spec, layer);
     case PLACE_ATTENTION:
         return ol_spec_attends(spec, layer);
+    case PLACE_KEYS:
+        return ol_spec_attends(spec, layer) && !l->borrows_keys;
     case PLACE_VALUES:
-        return ol_spec_attends(spec, layer) &&
+        return ol_spec_attends(spec, layer) && !l->borrows_keys &&
                !ol_spec_attention(spec, layer)->keys_are_values;
     case PLACE_LINEAR:
         return l->attention == OL_ATTENTION_LINEAR;

@@ -47,11 +47,22 @@ static float scale_yarn(const struct ol_rope_spec *rope, float inv, int i)
     return (float)((double)inv / rope->factor * ramp + (double)inv * (1 - ramp));
 }
 
-void ol_rope_frequencies(const struct ol_rope_spec *rope, float *inv)
+int64_t ol_rope_positions(const struct ol_rope_spec *rope, int64_t longest, int table)
 {
+    const bool parted = rope->scaling == OL_ROPE_SCALING_LONGROPE &&
+                        (double)longest > rope->original_position;
+    if (table > 0)
+        return parted ? longest : 0;
+    return parted ? (int64_t)rope->original_position : longest;
+}
+
+void ol_rope_frequencies(const struct ol_rope_spec *rope, int table, float *inv)
+{
+    const struct ol_json *factors = table > 0 ? rope->long_factors : rope->short_factors;
     for (int i = 0; i < rope->rotary_dim / 2; i++) {
         const float exponent = (float)(2 * i) / (float)rope->rotary_dim;
-        inv[i] = 1.0f / (float)ol_real_pow(rope->theta, (double)exponent);
+        const float power = (float)ol_real_pow(rope->theta, (double)exponent);
+        inv[i] = 1.0f / power;
         if (rope->scaling == OL_ROPE_SCALING_LINEAR)
             inv[i] /= (float)rope->factor;
         else if (rope->scaling == OL_ROPE_SCALING_LLAMA3)
@@ -59,21 +70,21 @@ void ol_rope_frequencies(const struct ol_rope_spec *rope, float *inv)
         else if (rope->scaling == OL_ROPE_SCALING_YARN)
             inv[i] = scale_yarn(rope, inv[i], i);
         else if (rope->scaling == OL_ROPE_SCALING_LONGROPE)
-            inv[i] /= (float)ol_json_real(ol_json_at(rope->short_factors, (size_t)i));
+            inv[i] = 1.0f / ((float)ol_json_real(ol_json_at(factors, (size_t)i)) * power);
         else if (rope->scaling == OL_ROPE_SCALING_PROPORTIONAL)
             inv[i] = i < rope->turned ? inv[i] / (float)rope->factor : 0;
     }
 }
 
-void ol_rope_fill(const struct ol_rope_spec *rope, int64_t n_positions, float *cos_table,
-                  float *sin_table)
+void ol_rope_fill(const struct ol_rope_spec *rope, int table, int64_t n_positions,
+                  float *cos_table, float *sin_table)
 {
     const int half = rope->rotary_dim / 2;
     float *inv = ol_xmalloc((size_t)half * sizeof *inv);
     const bool stretched = rope->scaling == OL_ROPE_SCALING_YARN ||
                            rope->scaling == OL_ROPE_SCALING_LONGROPE;
     const float magnitude = stretched ? (float)rope->magnitude : 1;
-    ol_rope_frequencies(rope, inv);
+    ol_rope_frequencies(rope, table, inv);
     for (int64_t p = 0; p < n_positions; p++)
         for (int i = 0; i < half; i++) {
             const double angle = (double)((float)p * inv[i]);

@@ -64,16 +64,6 @@ int ol_spec_read(struct ol_json_section config, struct ol_spec *spec,
 
 int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_error *err)
 {
-    const struct ol_rope_spec *rope = &spec->attention.rope;
-    if (rope->scaling == OL_ROPE_SCALING_LONGROPE &&
-        (double)length > rope->original_position)
-        return ol_fail(err,
-                       "sequences of %lld tokens: beyond "
-                       "original_max_position_embeddings (%.0f) longrope has other "
-                       "factors (long_factor), which is not supported; give -l %.0f or "
-                       "less",
-                       (long long)length, rope->original_position,
-                       rope->original_position);
     if (spec->n_positions > 0 && length > spec->n_positions)
         return ol_fail(err,
                        "sequences of %lld tokens: model_type %s has embeddings for %d "
@@ -130,6 +120,20 @@ const char *ol_spec_layer_kind(const struct ol_spec *spec, int layer)
 {
     const struct ol_layer_spec *l = &spec->layers[layer];
     return l->no_mlp ? "none" : l->moe ? "moe" : "dense";
+}
+
+int ol_spec_d_ff(const struct ol_spec *spec, int layer)
+{
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    return l->moe || l->no_mlp ? 0 : spec->d_ff * (l->wide ? 2 : 1);
+}
+
+int ol_spec_widest_d_ff(const struct ol_spec *spec)
+{
+    int widest = 0;
+    for (int l = 0; l < spec->n_layers; l++)
+        widest = ol_spec_d_ff(spec, l) > widest ? ol_spec_d_ff(spec, l) : widest;
+    return widest;
 }
 
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer)
@@ -204,7 +208,8 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
     const int64_t depths[] = {spec->d_model,
                               (int64_t)a->n_heads * a->value_dim,
                               (int64_t)sliding->n_heads * sliding->value_dim,
-                              spec->d_ff,
+                              ol_spec_widest_d_ff(spec),
+                              spec->d_input,
                               spec->d_expert,
                               spec->d_shared,
                               a->q_rank,

@@ -35,7 +35,7 @@ enum ol_rope_scaling {
     OL_ROPE_SCALING_LLAMA3,
     OL_ROPE_SCALING_YARN, /* arXiv 2309.00071 */
     OL_ROPE_SCALING_PROPORTIONAL,
-    OL_ROPE_SCALING_LONGROPE, /* arXiv 2402.13753, up to original_position */
+    OL_ROPE_SCALING_LONGROPE, /* arXiv 2402.13753 */
 };
 
 struct ol_rope_spec {
@@ -52,7 +52,9 @@ struct ol_rope_spec {
     double beta_fast, beta_slow; /* YARN */
     bool truncate;               /* YARN: the ramp begins and ends at whole pairs */
     double magnitude;            /* YARN, LONGROPE: of cos and sin */
-    const struct ol_json *short_factors; /* LONGROPE: a number for each pair; borrowed */
+    /* LONGROPE: a number for each pair, of sequences of up to original_position tokens
+     * and of longer ones; borrowed. */
+    const struct ol_json *short_factors, *long_factors;
 };
 
 /* An indexer (DeepSeek-V3.2's) chooses the top_k keys that a query of latent attention
@@ -77,11 +79,12 @@ struct ol_attention_spec {
     bool norm_values;     /* over each head, without a weight */
     bool gated; /* q's product holds per head its query, then a gate for its output */
     struct ol_rope_spec rope;
-    /* Layers without rope, and of latent attention all: q *= 1 + temperature_scale * ln(1
-     * + floor((position + temperature_from) / temperature_floor)); floor 0: no. */
+    /* Layers without rope, or all: q *= 1 + temperature_scale * ln(1 + floor((position +
+     * temperature_from) / temperature_floor)), behind rope; floor 0: no. */
     double temperature_floor, temperature_scale;
     int temperature_from;
-    bool temperature_rounds; /* this factor is rounded to the activation type first */
+    bool temperature_everywhere; /* of latent attention it always is */
+    bool temperature_rounds;     /* this factor is rounded to the activation type first */
     /* Latent. */
     int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
     double rank_norm_eps;
@@ -95,6 +98,9 @@ struct ol_layer_spec {
     int window;   /* SLIDING: keys seen, the query's own among them; CHUNKED: positions */
     bool no_rope; /* positions are not told to q and k */
     bool indexer; /* it has one; else the choice of the last layer that has holds */
+    /* Its keys and values are those of the last layer of its kind that keeps its own. */
+    bool borrows_keys, keeps_keys;
+    bool wide; /* its dense MLP is twice as wide */
 };
 
 /* How the experts' matrices lie in a checkpoint that is not quantised. */
@@ -152,11 +158,15 @@ struct ol_quantization_spec {
 
 /* Every tensor of a model has a role. Shapes follow from the spec (weights.c). */
 enum ol_role {
-    OL_ROLE_EMBEDDING,       /* [vocab_size, d_model] */
-    OL_ROLE_POSITIONS,       /* [n_positions, d_model]: added to the embeddings */
-    OL_ROLE_FINAL_NORM,      /* [d_model] */
-    OL_ROLE_FINAL_NORM_BIAS, /* LAYER norms alone have one */
-    OL_ROLE_LM_HEAD,         /* [vocab_size, d_model] */
+    OL_ROLE_EMBEDDING, /* [vocab_size, d_model] */
+    OL_ROLE_POSITIONS, /* [n_positions, d_model]: added to the embeddings */
+    /* inputs of every layer's own */
+    OL_ROLE_INPUT_TABLE,      /* [n_input_rows, n_layers * d_input]: of a token's id */
+    OL_ROLE_INPUT_PROJECTION, /* [n_layers * d_input, d_model]: of its embedding */
+    OL_ROLE_INPUT_NORM,       /* [d_input]: of that product */
+    OL_ROLE_FINAL_NORM,       /* [d_model] */
+    OL_ROLE_FINAL_NORM_BIAS,  /* LAYER norms alone have one */
+    OL_ROLE_LM_HEAD,          /* [vocab_size, d_model] */
     /* one per layer; a bias has the length of its product's output */
     /* an indexer, in layers that have one */
     OL_ROLE_INDEX_Q,           /* [index heads * index head_dim, q_rank] */
@@ -218,9 +228,12 @@ enum ol_role {
                                stream */
     OL_ROLE_MLP_NORM,       /* [d_model] */
     OL_ROLE_MLP_NORM_BIAS,
-    OL_ROLE_LAYER_SCALE,   /* [1]: multiplies the stream after the layer */
-    OL_ROLE_MLP_POST_NORM, /* [d_model]: likewise of what the MLP gives */
-    OL_ROLE_GATE,          /* dense layers: [d_ff, d_model] */
+    OL_ROLE_LAYER_SCALE,     /* [1]: multiplies the stream after the layer */
+    OL_ROLE_INPUT_GATE,      /* [d_input, d_model]: what a layer takes of its own input */
+    OL_ROLE_INPUT_OUT,       /* [d_model, d_input] */
+    OL_ROLE_INPUT_POST_NORM, /* [d_model]: of that, before it joins the stream */
+    OL_ROLE_MLP_POST_NORM,   /* [d_model]: likewise of what the MLP gives */
+    OL_ROLE_GATE,            /* dense layers: [d_ff, d_model] */
     OL_ROLE_UP,
     OL_ROLE_UP_BIAS, /* of MLPs without a gate, and its sibling */
     OL_ROLE_DOWN_BIAS,
@@ -271,7 +284,7 @@ struct ol_wrapper {
 struct ol_spec {
     const char *family; /* static: the model_type of config.json */
     int n_layers, d_model, vocab_size;
-    int d_ff;     /* width of dense MLPs; 0 when every layer is MoE */
+    int d_ff;     /* width of dense MLPs that are not wide; 0 when every layer is MoE */
     int d_expert; /* width of one expert; 0 in a dense model */
     int d_shared; /* width of the shared experts together; 0: none */
     int d_latent; /* of what routed experts see and give; 0: as the stream */
@@ -285,6 +298,8 @@ struct ol_spec {
     struct ol_glu_spec glu;
     bool tied_embeddings;
     int n_positions;        /* of the table OL_ROLE_POSITIONS; 0: none */
+    int d_input;            /* of what each layer gets besides the stream; 0: nothing */
+    int n_input_rows;       /* of the table OL_ROLE_INPUT_TABLE */
     bool turned_matrices;   /* those of layers are stored [in, out] */
     double embedding_scale; /* of embeddings as they become the stream; 0: none */
     double logit_cap;       /* logits = cap tanh(logits / cap); 0: none */
@@ -336,6 +351,10 @@ bool ol_spec_attends(const struct ol_spec *spec, int layer);
 
 /* How wide what goes into routed experts is, and what comes out. */
 int ol_spec_expert_io(const struct ol_spec *spec);
+
+/* Width of a layer's dense MLP, and of the widest; 0: there is none. */
+int ol_spec_d_ff(const struct ol_spec *spec, int layer);
+int ol_spec_widest_d_ff(const struct ol_spec *spec);
 
 /* The attention of a layer that has one. */
 const struct ol_attention_spec *ol_spec_attention(const struct ol_spec *spec, int layer);

@@ -41,7 +41,7 @@ void ol_down_inputs_lay_out(const struct ol_spec *spec, struct ol_activation_lay
 {
     if (layer->n_units == 0)
         return;
-    const int64_t own = layer->moe ? spec->d_expert : spec->d_ff,
+    const int64_t own = layer->moe ? spec->d_expert : ol_spec_d_ff(spec, layer->number),
                   shared = layer->moe ? spec->d_shared : 0,
                   n_own = layer->n_units - (shared > 0),
                   bytes = (n_own * own + shared) * (int64_t)sizeof(uint16_t),

@@ -45,7 +45,7 @@ int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_in
     case OL_INPUT_VALUES:
         return latent ? (int64_t)a->n_heads * a->kv_rank : 0;
     case OL_INPUT_MLP_DOWN:
-        return l->moe || l->no_mlp ? 0 : spec->d_ff;
+        return ol_spec_d_ff(spec, layer);
     case OL_INPUT_SHARED_DOWN:
         return l->moe ? spec->d_shared : 0;
     case OL_INPUT_EXPERTS:

@@ -89,12 +89,21 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
 
 /* ---- in the passes ---- */
 
-/* Whether the next layer needs no more than the stream: not where it attends to the keys
- * that an indexer chose in this layer or before. */
+/* Whether the layers behind this one need no more than the stream: not where the next
+ * attends to the keys that an indexer chose in this layer or before, or one to the keys
+ * that were kept there. */
 static bool may_end_here(const struct ol_spec *spec, int layer)
 {
-    const bool last = layer == spec->n_layers - 1;
-    return last || spec->attention.index.top_k == 0 || spec->layers[layer + 1].indexer;
+    bool kept[OL_ATTENTION_LINEAR + 1] = {false};
+    if (layer == spec->n_layers - 1)
+        return true;
+    for (int l = layer + 1; l < spec->n_layers; l++) {
+        const struct ol_layer_spec *of = &spec->layers[l];
+        if (of->borrows_keys && !kept[of->attention])
+            return false;
+        kept[of->attention] |= of->keeps_keys;
+    }
+    return spec->attention.index.top_k == 0 || spec->layers[layer + 1].indexer;
 }
 
 static enum decision decide(struct states *s, int layer)

@@ -56,16 +56,17 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
         need->part_rows * spec->router.n_experts * (int64_t)sizeof(float);
     const int64_t blocks =
         plan->buffers.block_rows * ((mixers.width + d) * size + mixers.float_bytes);
+    const int64_t d_ff = ol_spec_widest_d_ff(spec);
     const int dense_widths = spec->names[OL_ROLE_GATE_UP] != NULL ? 4 : 2;
     const int64_t dense =
-        spec->d_ff > 0
-            ? plan->buffers.dense_rows * (dense_widths * (int64_t)spec->d_ff + d) * size
-            : 0;
+        d_ff > 0 ? plan->buffers.dense_rows * (dense_widths * d_ff + d) * size : 0;
     const int64_t experts = moe ? ol_experts_buffer_bytes(spec, plan->buffers.group_rows,
                                                           need->part_rows, size)
                                 : 0;
-    const int64_t index = need->part_rows * mixers.chosen_bytes + mixers.score_bytes;
-    const int64_t rope = 2 * need->longest * mixers.rope * (int64_t)sizeof(float);
+    const int64_t kept =
+        need->part_rows * (mixers.chosen_bytes + mixers.kept * size) +
+        mixers.score_bytes +
+        ol_forward_input_bytes(spec, need->part_rows, plan->buffers.block_rows, size);
     /* One piece may wait however large: the stream itself after a layer. */
     const int64_t states = need->n_rows * d * size;
     const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
@@ -73,7 +74,7 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     struct ol_observed part = need->what;
     part.n_rows = need->part_rows;
     const int64_t tensors = need->scratch.tensors + stream + sums + logits + blocks +
-                            dense + experts + rope + index +
+                            dense + experts + mixers.rope_bytes + kept +
                             ol_observers_backend_bytes(&part);
     const bool device = need->device_bytes > 0;
     const int64_t downloads =

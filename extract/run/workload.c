@@ -37,6 +37,11 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
     if (t->role == OL_ROLE_POSITIONS)
         return bytes / spec->n_positions *
                (r->length < spec->n_positions ? r->length : spec->n_positions);
+    if (t->role == OL_ROLE_INPUT_TABLE)
+        return bytes / spec->n_input_rows *
+               (tokens < spec->n_input_rows ? tokens : spec->n_input_rows);
+    if (t->role == OL_ROLE_INPUT_PROJECTION || t->role == OL_ROLE_INPUT_NORM)
+        return bytes;
     if (!ol_role_has_layer(t->role))
         return r->perplexity ? bytes : 0;
     const bool index = t->role >= OL_ROLE_INDEX_Q && t->role <= OL_ROLE_INDEX_WEIGHTS;

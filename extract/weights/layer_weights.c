@@ -81,7 +81,9 @@ static int64_t span_bytes(const struct ol_weights *w, enum ol_role first,
 int64_t ol_layer_weights_least(const struct ol_weights *w, const struct ol_spec *spec,
                                bool head)
 {
+    const int64_t inputs = span_bytes(w, OL_ROLE_INPUT_PROJECTION, OL_ROLE_INPUT_NORM, 0);
     int64_t most = head ? span_bytes(w, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0) : 0;
+    most = inputs > most ? inputs : most;
     for (int l = 0; l < spec->n_layers; l++) {
         const int64_t layer = span_bytes(w, OL_ROLE_ATTN_NORM, OL_ROLE_SHARED_SWITCH, l),
                       expert =

@@ -74,13 +74,34 @@ static long layer_of(const struct ol_spec *spec, const char *name)
     return end != number && *end == '.' && layer >= 0 ? layer : -1;
 }
 
+/* Of a layer that borrows keys: what would make some of its own, which some files have.
+ */
+static bool makes_keys(const struct ol_spec *spec, int layer, const char *name)
+{
+    static const enum ol_role roles[] = {OL_ROLE_K, OL_ROLE_V, OL_ROLE_K_BIAS,
+                                         OL_ROLE_V_BIAS, OL_ROLE_K_NORM};
+    if (!spec->layers[layer].borrows_keys)
+        return false;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        struct ol_role_tensor t;
+        if (spec->names[roles[i]] == NULL)
+            continue;
+        ol_role_at(spec, roles[i], layer, 0, &t);
+        const size_t module = strlen(t.name) - strlen(strrchr(t.name, '.'));
+        if (strncmp(name, t.name, module + 1) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Whether a tensor that nothing uses is worth a word. Layers behind the last predict
  * later tokens. Of a wrapper it is known what else there may be. */
 static bool should_be_used(const struct ol_spec *spec, const char *name)
 {
     const long layer = layer_of(spec, name);
     if (layer >= 0 || spec->wrapper == NULL)
-        return layer >= 0 && layer < spec->n_layers;
+        return layer >= 0 && layer < spec->n_layers &&
+               !makes_keys(spec, (int)layer, name);
     for (const char *const *part = spec->wrapper->left_out; *part != NULL; part++)
         if (begins_with(name, *part))
             return false;

@@ -25,7 +25,8 @@ print(x)' "$1" "$2"; }
 @test "experts fused by transformers 5 are the same experts, for every family" {
     [ -n "$PYTHON" ] || skip "needs h5py"
     for name in deepseek_v2 deepseek_v3 glm4_moe glm4_moe_lite glm_moe_dsa minimax_m2 mixtral olmoe qwen2_moe qwen3_moe \
-        qwen3_next qwen3_moe-fp8-block qwen3_moe-mxfp8; do
+        qwen3_next qwen3_moe-fp8-block qwen3_moe-mxfp8 qwen3_moe-nvfp4 qwen3_moe-mxfp4-packed \
+        qwen3_moe-int4 qwen3_moe-modelopt; do
         echo "$name"
         "$PYTHON" "$TESTS/tools/fuse_experts.py" "$GOLDEN/$name" fused
         f32 "$GOLDEN/$name" --ids "$GOLDEN/$name/ids.txt" -o apart.h5
@@ -338,7 +339,7 @@ f.save("model/model.safetensors", t)
 PY
     f32 model --ids model/ids.txt -o b.h5 2> messages
     [ ! -s messages ]
-    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text qwen3_vl_moe glm4v_moe hy_v3 ernie4_5_moe mistral4 gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next; do
+    for name in llama4 qwen3_5 qwen3_5_moe qwen3_5_moe-fp8 qwen3_5_moe-text qwen3_vl_moe glm4v_moe hy_v3 ernie4_5_moe mistral4 gpt_oss-mxfp4 kimi_k2-fp8 qwen3_moe-modelopt qwen3_moe-gptq qwen3_next gemma4-e2b ministral3 mistral3; do
         "$EXTRACT" -q --plan "$GOLDEN/$name" -n 1 -l 8 2> messages > plan.json
         [ ! -s messages ]
     done

@@ -28,10 +28,12 @@ static void use(const struct ol_spec *spec)
     const int n = rope->rotary_dim / 2;
     if (n > 0) {
         float *inverse = ol_xcalloc((size_t)n, sizeof *inverse);
-        ol_rope_frequencies(rope, inverse);
-        for (int i = 0; i < n; i++)
-            if (!isfinite(inverse[i]))
+        for (int i = 0; i < n * OL_ROPE_TABLES; i++) {
+            if (i % n == 0)
+                ol_rope_frequencies(rope, i / n, inverse);
+            if (!isfinite(inverse[i % n]))
                 abort();
+        }
         free(inverse);
     }
     const int32_t length = 7;

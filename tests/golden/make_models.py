@@ -348,6 +348,12 @@ MODELS |= {
         **COMMON, intermediate_size=32, pad_token_id=0, original_max_position_embeddings=32,
         rope_scaling=dict(type="longrope", short_factor=[1.0, 1.3, 2.0],
                           long_factor=[2.0, 4.0, 8.0])), torch.bfloat16),
+    # Sequences on both sides of the original positions.
+    "phi3-longrope-long": ("Phi3", dict(
+        **{**COMMON, "hidden_size": 48}, intermediate_size=34, pad_token_id=0,
+        partial_rotary_factor=0.75, original_max_position_embeddings=19, sliding_window=9,
+        rope_scaling=dict(type="longrope", short_factor=[1.0, 1.1, 1.4],
+                          long_factor=[1.5, 3.0, 10.0])), torch.bfloat16),
     "phi3-fp8": ("Phi3", dict(
         **COMMON, intermediate_size=35, pad_token_id=0, quantization_config=dict(
             quant_method="fp8", weight_block_size=[16, 12], activation_scheme="dynamic")),
@@ -521,6 +527,25 @@ MODELS |= {
                      torch.bfloat16),
 }
 
+GEMMA4_SMALL = dict(**{**COMMON, "num_hidden_layers": 6}, head_dim=8, global_head_dim=16,
+                    vocab_size_per_layer_input=131, pad_token_id=0)
+
+MODELS |= {
+    "gemma4-e2b": ("Gemma4", dict(
+        **{**GEMMA4_SMALL, "num_key_value_heads": 1}, hidden_size_per_layer_input=10,
+        intermediate_size=31, num_kv_shared_layers=3, use_double_wide_mlp=True, sliding_window=5,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention",
+                     "sliding_attention", "sliding_attention", "full_attention"],
+        final_logit_softcapping=5.0), torch.bfloat16),
+    "gemma4-e4b": ("Gemma4", dict(
+        **{**GEMMA4_SMALL, "vocab_size_per_layer_input": 140}, hidden_size_per_layer_input=7,
+        intermediate_size=33, num_kv_shared_layers=2, attention_k_eq_v=True,
+        num_global_key_value_heads=3, sliding_window=7, final_logit_softcapping=8.0,
+        layer_types=["full_attention", "sliding_attention", "full_attention",
+                     "sliding_attention", "full_attention", "full_attention"]),
+                   torch.bfloat16),
+}
+
 GPT2 = dict(n_layer=3, n_embd=36, n_head=6, vocab_size=131, n_positions=32)
 
 MODELS |= {
@@ -593,6 +618,24 @@ MODELS |= {
 }
 LENGTHS = {"nemotron_h-dense": [131, 1, 70]}
 FLOAT_ROUTERS = {"nemotron_h-mixed"}
+MINISTRAL = dict(rope_type="yarn", rope_theta=1e4, factor=4.0, beta_fast=4.0, beta_slow=1.0,
+                 mscale=1.0, mscale_all_dim=1.0, original_max_position_embeddings=7)
+
+MODELS |= {
+    "mistral3": ("Mistral", dict(
+        **COMMON, head_dim=8, intermediate_size=36, rope_theta=1e9, sliding_window=None),
+                 torch.bfloat16),
+    "ministral3": ("Ministral3", dict(
+        **COMMON, head_dim=10, intermediate_size=35, tie_word_embeddings=True,
+        rope_parameters=MINISTRAL | dict(llama_4_scaling_beta=0.3),
+        quantization_config=dict(quant_method="fp8", activation_scheme="static",
+                                 modules_to_not_convert=["lm_head", "model.vision_tower"])),
+                   torch.bfloat16),
+    "ministral3-plain": ("Ministral3", dict(
+        **COMMON, head_dim=6, intermediate_size=29, sliding_window=6,
+        rope_parameters=MINISTRAL | dict(mscale_all_dim=0.5, llama_4_scaling_beta=0.0)),
+                         torch.bfloat16),
+}
 
 # Under the names that transformers 5 gives them: all experts of a layer in one tensor.
 FUSED = {"gemma4", "gemma4-text", "mistral4", "mixtral-fused", "qwen3_5_moe", "qwen3_vl_moe"}
@@ -651,6 +694,7 @@ QUANTISERS = {
     "qwen3_5_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "qwen3_vl_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "glm4v_moe-fp8": quantise.fp8_channels,
+    "ministral3": quantise.fp8_static,
     "mistral4": quantise.fp8_static,
     "qwen3_moe-fp8": quantise.fp8_tensor,
     "qwen3_moe-int4": lambda w: quantise.compressed(w, 4, True),
@@ -714,7 +758,7 @@ LLAMA4 = Wrapper("llama4", "language_model.model.", "language_model.")
 MISTRAL = Wrapper("mistral3", "language_model.model.", "language_model.", (),
                   ("vision_tower.patch_conv.bias", "multi_modal_projector.norm.weight"))
 WRAPPERS = {
-    "mistral4": MISTRAL,
+    "mistral3": MISTRAL, "ministral3": MISTRAL, "mistral4": MISTRAL,
     "kimi_k25": KIMI, "kimi_k25-nvfp4": KIMI,
     "gemma3": Wrapper("gemma3", "language_model.model.", "language_model.",
                       others=("vision_tower.embeddings.weight",
@@ -723,6 +767,11 @@ WRAPPERS = {
                       others=("model.vision_tower.embeddings.weight",
                               "model.embed_vision.embedding_projection.weight")),
     "gemma4-fp8": Wrapper("gemma4", "model.language_model."),
+    # Published files have keys of layers that borrow them, too.
+    "gemma4-e2b": Wrapper("gemma4", "model.language_model.", outside=("tie_word_embeddings",),
+                          others=("model.audio_tower.output_proj.bias",
+                                  "model.language_model.layers.4.self_attn.k_proj.weight",
+                                  "model.language_model.layers.5.self_attn.k_norm.weight")),
     "llama4": LLAMA4, "llama4-fp8": LLAMA4, "qwen3_5": seeing("qwen3_5"),
     "qwen3_5_moe": seeing("qwen3_5_moe"), "qwen3_5_moe-fp8": seeing("qwen3_5_moe"),
     "qwen3_vl_moe": seeing("qwen3_vl_moe"), "qwen3_vl_moe-fp8": seeing("qwen3_vl_moe"),

@@ -169,7 +169,7 @@ static size_t rope_of(struct ol_backend *b, enum ol_rope_kind kind, void *bytes)
                                   tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2),
                                   tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2)};
     static float cosines[(N + 4) * ROTARY / 2], sines[(N + 4) * ROTARY / 2];
-    ol_rope_fill(&spec, N + 4, cosines, sines);
+    ol_rope_fill(&spec, 0, N + 4, cosines, sines);
     test_upload(b, table.cos, cosines);
     test_upload(b, table.sin, sines);
     struct ol_tensor x = random_tensor(b, N, HEADS * D, 5);

@@ -4,7 +4,8 @@
  *     out     = attention(rope(q), rope(k), v) Wo
  *
  * Where Wq, Wk and Wv are one matrix, so is their product at first. A gated layer's Wq
- * gives a gate per value of a head, whose sigmoid scales the heads' output. */
+ * gives a gate per value of a head, whose sigmoid scales the heads' output. A layer may
+ * borrow another one's keys, as they are behind rope, and its values. */
 #include "extract/forward/mixer/mixer.h"
 
 enum { Q_AND_GATE, QKV, Q, K, V, GATE, HEADS };
@@ -57,16 +58,41 @@ static int project_as_one(struct ol_mixer *m, const struct ol_mixer_block *block
     return 0;
 }
 
+static bool borrows(const struct ol_mixer *m, int layer)
+{
+    return m->c.spec->layers[layer].borrows_keys;
+}
+
+/* Keys and values of the block that are kept, from buffers or into them. */
+static int copy_kept(struct ol_mixer *m, const struct ol_mixer_block *block, bool into,
+                     struct ol_error *err)
+{
+    const struct ol_tensor kept[] = {m->kept_keys, m->kept_values};
+    for (int i = 0; i < 2; i++) {
+        const struct ol_tensor rows =
+                                   ol_tensor_rows(kept[i], block->first, block->n_rows),
+                               own = ol_mixer_rows(m, i == 0 ? K : V, block->n_rows);
+        const struct ol_columns from = {into ? rows : own, 0, 0},
+                                to = {into ? own : rows, 0, 0};
+        if (m->op->copy_columns(m->c.backend, from, to, own.n_cols, 1, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Values that are keys, before anything is done to these. */
-static int keep_keys(struct ol_mixer *m, int64_t n, struct ol_error *err)
+static int values_from_keys(struct ol_mixer *m, int64_t n, struct ol_error *err)
 {
     const struct ol_tensor k = ol_mixer_rows(m, K, n);
     const struct ol_columns from = {k, 0, 0}, to = {ol_mixer_rows(m, V, n), 0, 0};
     return m->op->copy_columns(m->c.backend, from, to, k.n_cols, 1, err);
 }
 
-static int normalise_values(struct ol_mixer *m, int64_t n, struct ol_error *err)
+static int normalise_values(struct ol_mixer *m, int layer, int64_t n,
+                            struct ol_error *err)
 {
+    if (borrows(m, layer))
+        return 0;
     const struct ol_weight none = {0};
     const struct ol_tensor v =
         ol_tensor_split(ol_mixer_rows(m, V, n), m->attention->head_dim);
@@ -92,9 +118,10 @@ static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
         {block->x, ol_mixer_weight(m, OL_ROLE_V, l),
          ol_mixer_weight(m, OL_ROLE_V_BIAS, l), ol_mixer_rows(m, V, n)},
     };
-    if (m->op->matmul(m->c.backend, products, m->attention->keys_are_values ? 2 : 3,
-                      err) != 0 ||
-        (m->attention->keys_are_values && keep_keys(m, n, err) != 0))
+    const int n_products = borrows(m, l) ? 1 : m->attention->keys_are_values ? 2 : 3;
+    if (m->op->matmul(m->c.backend, products, n_products, err) != 0 ||
+        (n_products == 2 && values_from_keys(m, n, err) != 0) ||
+        (borrows(m, l) && copy_kept(m, block, true, err) != 0))
         return -1;
     return gated ? split_gate(m, n, err) : 0;
 }
@@ -110,6 +137,8 @@ static int normalise(struct ol_mixer *m, int layer, struct ol_tensor q,
     if (m->op->norm(m->c.backend, spec->norm, spec->norm_eps, q,
                     ol_mixer_weight(m, OL_ROLE_Q_NORM, layer), q, err) != 0)
         return -1;
+    if (borrows(m, layer))
+        return 0;
     return m->op->norm(m->c.backend, spec->norm, spec->norm_eps, k,
                        ol_mixer_weight(m, OL_ROLE_K_NORM, layer), k, err);
 }
@@ -123,21 +152,21 @@ static int clip(struct ol_mixer *m, int64_t n, struct ol_error *err)
     return 0;
 }
 
-/* Rope, or in layers without it the temperature. */
+/* Rope, and the temperature of queries. */
 static int place(struct ol_mixer *m, const struct ol_mixer_block *block,
                  struct ol_tensor q, struct ol_tensor k, struct ol_error *err)
 {
     const struct ol_attention_spec *a = m->attention;
-    struct ol_backend *b = m->c.backend;
-    const struct ol_rope_args args = {.kind = a->rope.kind,
-                                      .table = &m->rope,
-                                      .head_dim = a->head_dim,
-                                      .sequences = ol_mixer_sequences(block)};
-    if (m->c.spec->layers[block->layer].no_rope)
-        return ol_mixer_temper(m, block, q, err);
-    if (m->op->rope(b, &args, q, err) != 0 || m->op->rope(b, &args, k, err) != 0)
+    const struct ol_rope_args args = {.kind = a->rope.kind, .head_dim = a->head_dim};
+    const bool still = m->c.spec->layers[block->layer].no_rope;
+    if (!still &&
+        (ol_mixer_rotate(m, block, args, q, err) != 0 ||
+         (!borrows(m, block->layer) && ol_mixer_rotate(m, block, args, k, err) != 0)))
         return -1;
-    return a->qk_norm == OL_QK_NORM_UNIT ? normalise(m, block->layer, q, k, err) : 0;
+    if (!still && a->qk_norm == OL_QK_NORM_UNIT &&
+        normalise(m, block->layer, q, k, err) != 0)
+        return -1;
+    return still || a->temperature_everywhere ? ol_mixer_temper(m, block, q, err) : 0;
 }
 
 static int attend(struct ol_mixer *m, const struct ol_mixer_block *block,
@@ -189,8 +218,10 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         normalise(m, block->layer, ol_mixer_rows(m, Q, n), ol_mixer_rows(m, K, n), err) !=
             0)
         return -1;
-    if (normalise_values(m, n, err) != 0 || clip(m, n, err) != 0 ||
-        attend(m, block, err) != 0)
+    if (normalise_values(m, block->layer, n, err) != 0 || clip(m, n, err) != 0 ||
+        attend(m, block, err) != 0 ||
+        (m->c.spec->layers[block->layer].keeps_keys &&
+         copy_kept(m, block, false, err) != 0))
         return -1;
     if (m->attention->gated && gate(m, block, heads, err) != 0)
         return -1;

@@ -127,19 +127,14 @@ static int rotate(struct ol_mixer *m, const struct ol_mixer_block *block,
     const int dim = rotary(m->c.spec);
     const struct ol_tensor q = ol_mixer_rows(m, Q, block->n_rows);
     const struct ol_rope_args queries = {.kind = a->rope.kind,
-                                         .table = &m->rope,
                                          .head_dim = a->head_dim,
-                                         .first = a->head_dim - dim,
-                                         .sequences = ol_mixer_sequences(block)},
-                              key = {.kind = a->rope.kind,
-                                     .table = &m->rope,
-                                     .head_dim = dim,
-                                     .sequences = ol_mixer_sequences(block)};
-    if (m->op->rope(m->c.backend, &queries, q, err) != 0 ||
+                                         .first = a->head_dim - dim},
+                              key = {.kind = a->rope.kind, .head_dim = dim};
+    if (ol_mixer_rotate(m, block, queries, q, err) != 0 ||
         ol_mixer_temper(m, block, q, err) != 0)
         return -1;
-    return m->op->rope(m->c.backend, &key, ol_mixer_rows(m, SHARED_KEY, block->n_rows),
-                       err);
+    return ol_mixer_rotate(m, block, key, ol_mixer_rows(m, SHARED_KEY, block->n_rows),
+                           err);
 }
 
 /* One sequence: the keys that each of its queries sees, until the next layer that has an
@@ -167,14 +162,11 @@ static int rotate_index(struct ol_mixer *m, const struct ol_mixer_block *block,
 {
     const struct ol_index_spec *index = &m->c.spec->attention.index;
     const struct ol_rope_args args = {.kind = index->rope,
-                                      .table = &m->rope,
-                                      .head_dim = (int)index->head_dim,
-                                      .sequences = ol_mixer_sequences(block)};
-    if (m->op->rope(m->c.backend, &args, ol_mixer_rows(m, INDEX_Q, block->n_rows), err) !=
+                                      .head_dim = (int)index->head_dim};
+    if (ol_mixer_rotate(m, block, args, ol_mixer_rows(m, INDEX_Q, block->n_rows), err) !=
         0)
         return -1;
-    return m->op->rope(m->c.backend, &args, ol_mixer_rows(m, INDEX_K, block->n_rows),
-                       err);
+    return ol_mixer_rotate(m, block, args, ol_mixer_rows(m, INDEX_K, block->n_rows), err);
 }
 
 /* The norm of the index's keys is built without the config's eps. */

@@ -6,8 +6,6 @@
 
 #include "common/real_math.h"
 
-#include "extract/model/rope_table.h"
-
 static const struct ol_mixer_kind *kind_of(const struct ol_spec *spec, int layer)
 {
     if (spec->layers[layer].attention == OL_ATTENTION_LINEAR)
@@ -30,6 +28,17 @@ int ol_mixer_sort(const struct ol_spec *spec, int layer)
 static int64_t chosen_words(int64_t longest)
 {
     return (longest + 31) / 32;
+}
+
+/* Values per row that layers of that one's sort keep of their keys, and of values. */
+static int64_t kept_width(const struct ol_spec *spec, int layer)
+{
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
+    for (int l = 0; l < spec->n_layers; l++)
+        if (spec->layers[l].keeps_keys &&
+            ol_mixer_sort(spec, l) == ol_mixer_sort(spec, layer))
+            return (int64_t)a->n_kv_heads * a->head_dim;
+    return 0;
 }
 
 struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest)
@@ -56,26 +65,33 @@ struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest
                 sizes.float_bytes += widths[i] * (int64_t)sizeof(float);
             else
                 sizes.width += widths[i];
-        sizes.rope += kind->has_positions ? a->rope.rotary_dim : 0;
+        sizes.kept += 2 * kept_width(spec, l);
+        for (int i = 0; kind->has_positions && i < OL_ROPE_TABLES; i++)
+            sizes.rope_bytes += ol_rope_positions(&a->rope, longest, i) *
+                                a->rope.rotary_dim * (int64_t)sizeof(float);
     }
     return sizes;
 }
 
-static int make_rope(struct ol_mixer *m, struct ol_error *err)
+static int make_rope(struct ol_mixer *m, int number, struct ol_error *err)
 {
     const struct ol_rope_spec *rope = &m->attention->rope;
+    struct ol_rope_table *table = &m->rope[number];
     struct ol_backend *b = m->c.backend;
-    const int64_t half = rope->rotary_dim / 2, n = m->c.longest;
+    const int64_t half = rope->rotary_dim / 2,
+                  n = ol_rope_positions(rope, m->c.longest, number);
+    if (n == 0)
+        return 0;
     float *cosines = ol_xmalloc((size_t)(n * half) * sizeof *cosines);
     float *sines = ol_xmalloc((size_t)(n * half) * sizeof *sines);
-    m->rope.n_positions = n;
-    m->rope.rotary_dim = rope->rotary_dim;
-    ol_rope_fill(rope, n, cosines, sines);
+    table->n_positions = n;
+    table->rotary_dim = rope->rotary_dim;
+    ol_rope_fill(rope, number, n, cosines, sines);
     int status = -1;
-    if (m->op->tensor_new(b, OL_DTYPE_F32, n, half, &m->rope.cos, err) == 0 &&
-        m->op->tensor_new(b, OL_DTYPE_F32, n, half, &m->rope.sin, err) == 0 &&
-        m->op->upload(b, m->rope.cos, cosines, err) == 0 &&
-        m->op->upload(b, m->rope.sin, sines, err) == 0)
+    if (m->op->tensor_new(b, OL_DTYPE_F32, n, half, &table->cos, err) == 0 &&
+        m->op->tensor_new(b, OL_DTYPE_F32, n, half, &table->sin, err) == 0 &&
+        m->op->upload(b, table->cos, cosines, err) == 0 &&
+        m->op->upload(b, table->sin, sines, err) == 0)
         status = 0;
     free(sines);
     free(cosines);
@@ -136,13 +152,20 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
                               (m->kind->floats >> i & 1) != 0 ? OL_DTYPE_F32 : b->dtype,
                               context->block_rows, widths[i], &m->buffers[i], err) != 0)
             goto fail;
-    if (m->kind->has_positions && make_rope(m, err) != 0)
-        goto fail;
+    for (int i = 0; m->kind->has_positions && i < OL_ROPE_TABLES; i++)
+        if (make_rope(m, i, err) != 0)
+            goto fail;
     if (ol_spec_chooses(context->spec, context->longest) &&
         (m->op->tensor_new(b, OL_DTYPE_I32, context->all_rows,
                            chosen_words(context->longest), &m->chosen, err) != 0 ||
          m->op->tensor_new(b, OL_DTYPE_F32, OL_INDEX_ROWS, context->longest, &m->scores,
                            err) != 0))
+        goto fail;
+    const int64_t kept = kept_width(context->spec, context->layer);
+    if (kept > 0 && (m->op->tensor_new(b, b->dtype, context->all_rows, kept,
+                                       &m->kept_keys, err) != 0 ||
+                     m->op->tensor_new(b, b->dtype, context->all_rows, kept,
+                                       &m->kept_values, err) != 0))
         goto fail;
     if (m->kind->has_positions)
         make_temperature(m);
@@ -163,10 +186,14 @@ void ol_mixer_free(struct ol_mixer *m)
     m->op->tensor_free(m->c.backend, &m->to_sink);
     m->op->tensor_free(m->c.backend, &m->gates);
     m->op->tensor_free(m->c.backend, &m->received);
+    m->op->tensor_free(m->c.backend, &m->kept_keys);
+    m->op->tensor_free(m->c.backend, &m->kept_values);
     m->op->tensor_free(m->c.backend, &m->chosen);
     m->op->tensor_free(m->c.backend, &m->scores);
-    m->op->tensor_free(m->c.backend, &m->rope.cos);
-    m->op->tensor_free(m->c.backend, &m->rope.sin);
+    for (int i = 0; i < OL_ROPE_TABLES; i++) {
+        m->op->tensor_free(m->c.backend, &m->rope[i].cos);
+        m->op->tensor_free(m->c.backend, &m->rope[i].sin);
+    }
     free(m->factors);
     free(m->temperature);
     free(m);
@@ -203,6 +230,28 @@ void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
         return;
     args->received = ol_tensor_rows(m->received, block->view.first, block->n_rows);
     args->to_sink = ol_tensor_rows(m->to_sink, block->view.first, block->n_rows);
+}
+
+/* The table of a sequence of n rows. */
+static const struct ol_rope_table *table_of(const struct ol_mixer *m, int64_t n)
+{
+    return n <= m->rope[0].n_positions ? &m->rope[0] : &m->rope[1];
+}
+
+int ol_mixer_rotate(struct ol_mixer *m, const struct ol_mixer_block *block,
+                    struct ol_rope_args args, struct ol_tensor x, struct ol_error *err)
+{
+    for (int64_t i = 0, at = 0, n; i < block->n_sequences; at += n) {
+        const int64_t first = i;
+        args.table = table_of(m, block->lengths[i]);
+        for (n = 0;
+             i < block->n_sequences && table_of(m, block->lengths[i]) == args.table; i++)
+            n += block->lengths[i];
+        args.sequences = (struct ol_sequences){block->lengths + first, i - first};
+        if (m->op->rope(m->c.backend, &args, ol_tensor_rows(x, at, n), err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int ol_mixer_temper(struct ol_mixer *m, const struct ol_mixer_block *block,

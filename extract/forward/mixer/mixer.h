@@ -6,6 +6,7 @@
 
 #include "extract/backend.h"
 #include "extract/forward/tap.h"
+#include "extract/model/rope_table.h"
 #include "extract/weights/layer_weights.h"
 
 enum { OL_MIXER_BUFFERS = 12 };
@@ -29,15 +30,19 @@ struct ol_mixer {
     const struct ol_mixer_kind *kind;
     const struct ol_attention_spec *attention;
     struct ol_tensor buffers[OL_MIXER_BUFFERS]; /* [block_rows, width] */
-    struct ol_rope_table rope;                  /* of kinds with positions */
-    float *temperature;                         /* [longest] or NULL */
-    float *factors;                             /* [block_rows]: that of each row */
+    /* Of kinds with positions; the second of sequences that are longer than the first. */
+    struct ol_rope_table rope[OL_ROPE_TABLES];
+    float *temperature; /* [longest] or NULL */
+    float *factors;     /* [block_rows]: that of each row */
     /* What is seen of heads, float [n_rows of the baseline, n_heads] each; data NULL:
      * nobody wants to see it, or there is no such thing. */
     struct ol_tensor to_sink, gates, received;
     /* Where an indexer chooses keys: of all rows, until the next layer that has one. */
     struct ol_tensor chosen; /* [all_rows, longest / 32] int32 */
     struct ol_tensor scores; /* [OL_INDEX_ROWS, longest] float */
+    /* [all_rows, width]: keys, behind rope, and values of the last layer that keeps its
+     * own; data NULL: none does. */
+    struct ol_tensor kept_keys, kept_values;
 };
 
 /* Whole sequences, one after another. */
@@ -71,10 +76,10 @@ int ol_mixer_sort(const struct ol_spec *spec, int layer);
 
 /* What the mixer of each sort that the model has needs for sequences of up to so many
  * rows: values per row of its buffers together, bytes of those whose values are float,
- * and values per position of its rope table; bytes per row of all blocks, and in all, of
- * an indexer. */
+ * and of its rope tables; bytes per row of all blocks, and in all, of an indexer; values
+ * per row of all blocks that are kept. */
 struct ol_mixer_sizes {
-    int64_t width, float_bytes, rope, chosen_bytes, score_bytes;
+    int64_t width, float_bytes, rope_bytes, chosen_bytes, score_bytes, kept;
 };
 struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest);
 
@@ -104,6 +109,11 @@ static inline struct ol_weight ol_mixer_weight(const struct ol_mixer *m,
 {
     return ol_weights_get(m->c.weights.weights, role, layer, 0);
 }
+
+/* Rotate values of the block's heads, each sequence by its table; of args the table and
+ * the sequences are filled in here. */
+int ol_mixer_rotate(struct ol_mixer *m, const struct ol_mixer_block *block,
+                    struct ol_rope_args args, struct ol_tensor x, struct ol_error *err);
 
 /* Show rows of the block. */
 int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,

@@ -184,6 +184,11 @@ int ol_family_read_gemma(struct ol_config config, int64_t pattern, int64_t windo
 int ol_family_rope_section(struct ol_config config, struct ol_config *rope,
                            struct ol_error *err);
 
+/* rope_parameters.llama_4_scaling_beta: queries are multiplied behind rope, by 1 up to
+ * the positions of the training; the rope must be of type yarn. */
+int ol_family_read_temperature(struct ol_config config, struct ol_attention_spec *a,
+                               struct ol_error *err);
+
 /* What yarn multiplies cos and sin by for a factor (DeepSeek's mscale). */
 double ol_family_yarn_magnitude(double factor, double mscale);
 

@@ -1,8 +1,8 @@
-/* Gemma 4 (26B-A4B, and dense without embeddings per layer), its text part: Gemma 3's
- * frame with plain norm weights, heads of another size in full layers, whose values may
- * be their keys, a factor for the stream after each layer; a dense MLP, which is taken
- * for the shared expert, beside experts whose router and input have norms of their own.
- */
+/* Gemma 4, its text part: Gemma 3's frame with plain norm weights, heads of another size
+ * in full layers, whose values may be their keys, a factor for the stream after each
+ * layer. 26B-A4B: a dense MLP, which is taken for the shared expert, beside experts whose
+ * router and input have norms of their own. E2B, E4B: inputs of every layer's own, and
+ * last layers that borrow keys and values. */
 #include "extract/model/families/families.h"
 
 #include <string.h>
@@ -13,23 +13,68 @@ static const char *const left_out[] = {"model.vision_tower.", "model.embed_visio
                                        "model.audio_tower.", "model.embed_audio.", NULL};
 static const struct ol_wrapper wrapper = {forms, left_out, true};
 
-/* Parts of the small models that are not computed here. */
-static int refuse_small_models(struct ol_config config, struct ol_error *err)
+/* The last layers borrow keys and values of the last layer of their kind that makes some,
+ * and may have wider MLPs. */
+static int read_borrowed(struct ol_config config, struct ol_spec *spec,
+                         struct ol_error *err)
 {
-    static const struct {
-        const char *key;
-        int64_t otherwise;
-    } keys[] = {{"hidden_size_per_layer_input", 256}, {"num_kv_shared_layers", 0}};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        int64_t value;
-        if (ol_config_int_or(config, keys[i].key, 0, OL_MAX_DIM, keys[i].otherwise,
-                             &value, err) != 0)
-            return -1;
-        if (value != 0)
-            return ol_fail(err, "%s: %s is %lld: only 0 is supported", config.file,
-                           keys[i].key, (long long)value);
+    static const char key[] = "num_kv_shared_layers";
+    int64_t n;
+    bool wide;
+    if (ol_config_int_or(config, key, 0, spec->n_layers - 1, 0, &n, err) != 0 ||
+        ol_config_bool_or(config, "use_double_wide_mlp", false, &wide, err) != 0)
+        return -1;
+    for (int l = spec->n_layers - (int)n; l < spec->n_layers; l++) {
+        struct ol_layer_spec *layer = &spec->layers[l];
+        int from = spec->n_layers - (int)n - 1;
+        while (from >= 0 && spec->layers[from].attention != layer->attention)
+            from--;
+        if (from < 0)
+            return ol_fail(err,
+                           "%s: %s is %lld: no layer before these has keys for the %s "
+                           "attention of layer %d",
+                           config.file, key, (long long)n,
+                           ol_attention_kind_name(layer->attention), l);
+        spec->layers[from].keeps_keys = true;
+        layer->borrows_keys = true;
+        layer->wide = wide;
     }
-    return ol_config_expect_bool(config, "use_double_wide_mlp", false, err);
+    if (wide && n > 0 && spec->d_ff > OL_MAX_DIM / 2)
+        return ol_fail(err,
+                       "%s: intermediate_size is %d: expected at most %d where "
+                       "use_double_wide_mlp is true",
+                       config.file, spec->d_ff, OL_MAX_DIM / 2);
+    return 0;
+}
+
+/* Every layer has an input of its own, made of the token's id. */
+static int read_inputs(struct ol_config config, struct ol_spec *spec,
+                       struct ol_error *err)
+{
+    int64_t d, rows;
+    if (ol_config_int_or(config, "hidden_size_per_layer_input", 0,
+                         OL_MAX_DIM / spec->n_layers, 256, &d, err) != 0)
+        return -1;
+    if (d == 0)
+        return 0;
+    if (ol_config_int_or(config, "vocab_size_per_layer_input", spec->vocab_size,
+                         OL_MAX_VOCAB, 262144, &rows, err) != 0)
+        return -1;
+    if (rows < spec->vocab_size)
+        return ol_fail(err,
+                       "%s: vocab_size is %d: expected at most "
+                       "vocab_size_per_layer_input (%lld)",
+                       config.file, spec->vocab_size, (long long)rows);
+    spec->d_input = (int)d;
+    spec->n_input_rows = (int)rows;
+    spec->names[OL_ROLE_INPUT_TABLE] = "model.embed_tokens_per_layer.weight";
+    spec->names[OL_ROLE_INPUT_PROJECTION] = "model.per_layer_model_projection.weight";
+    spec->names[OL_ROLE_INPUT_NORM] = "model.per_layer_projection_norm.weight";
+    spec->names[OL_ROLE_INPUT_GATE] = "model.layers.{l}.per_layer_input_gate.weight";
+    spec->names[OL_ROLE_INPUT_OUT] = "model.layers.{l}.per_layer_projection.weight";
+    spec->names[OL_ROLE_INPUT_POST_NORM] =
+        "model.layers.{l}.post_per_layer_input_norm.weight";
+    return 0;
 }
 
 /* In full layers heads are larger, fewer keys may serve them, and these may be values. */
@@ -155,9 +200,8 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         ol_family_read_dense(config, spec, err) != 0 ||
         ol_family_read_gemma(config, 6, 512, spec, err) != 0 ||
-        refuse_small_models(config, err) != 0 ||
-        read_full_heads(config, spec, err) != 0 || read_ropes(config, spec, err) != 0 ||
-        read_experts(config, spec, err) != 0 ||
+        read_inputs(config, spec, err) != 0 || read_full_heads(config, spec, err) != 0 ||
+        read_ropes(config, spec, err) != 0 || read_experts(config, spec, err) != 0 ||
         ol_config_real_or(config, "final_logit_softcapping", positive, 0,
                           &spec->logit_cap, err) != 0 ||
         ol_config_string_or(config, "use_bidirectional_attention", "vision", &sees,
@@ -171,6 +215,8 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
     /* The reference makes the last layer full whatever the list says. */
     spec->layers[spec->n_layers - 1].attention = OL_ATTENTION_FULL;
     spec->layers[spec->n_layers - 1].window = 0;
+    if (read_borrowed(config, spec, err) != 0)
+        return -1;
     if (spec->wrapper == NULL)
         ol_family_set_wrapper(spec, &wrapper);
     spec->norm = OL_NORM_RMS_ONCE;

@@ -100,36 +100,43 @@ static int read_llama3(struct ol_config s, struct ol_rope_spec *rope,
     return 0;
 }
 
-/* Every pair has a factor for sequences within the original positions, and another for
- * longer ones, which are not run. */
-static int read_longrope(struct ol_config s, double longest, struct ol_rope_spec *rope,
-                         struct ol_error *err)
+/* A number for each pair, by which its frequency is divided. */
+static int read_factors(struct ol_config s, const char *key, size_t n,
+                        const struct ol_json **factors, struct ol_error *err)
 {
-    double given;
-    const size_t n = (size_t)rope->rotary_dim / 2;
-    rope->short_factors = ol_config_whole(s, "short_factor");
-    ol_config_whole(s, "long_factor");
-    if (!(rope->original_position > 1))
-        return ol_fail(err, "%s: longrope needs original_max_position_embeddings above 1",
-                       s.file);
-    if (read_set(s, "factor", factor_range, longest / rope->original_position,
-                 &rope->factor, err) != 0 ||
-        ol_config_real_or(s, "attention_factor", scale_range, 0, &given, err) != 0)
-        return -1;
-    bool numbers = ol_json_kind(rope->short_factors) == OL_JSON_ARRAY &&
-                   ol_json_length(rope->short_factors) == n;
+    *factors = ol_config_whole(s, key);
+    bool numbers =
+        ol_json_kind(*factors) == OL_JSON_ARRAY && ol_json_length(*factors) == n;
     for (size_t i = 0; numbers && i < n; i++) {
-        const struct ol_json *x = ol_json_at(rope->short_factors, i);
+        const struct ol_json *x = ol_json_at(*factors, i);
         const enum ol_json_kind kind = ol_json_kind(x);
         numbers = (kind == OL_JSON_INT || kind == OL_JSON_REAL) &&
                   ol_json_real(x) >= factor_range.low &&
                   ol_json_real(x) <= factor_range.high;
     }
-    if (!numbers)
-        return ol_fail(err,
-                       "%s: longrope: short_factor: expected an array of %zu numbers "
-                       "from %g to %g",
-                       s.file, n, factor_range.low, factor_range.high);
+    return numbers ? 0
+                   : ol_fail(err,
+                             "%s: longrope: %s: expected an array of %zu numbers from %g "
+                             "to %g",
+                             s.file, key, n, factor_range.low, factor_range.high);
+}
+
+/* Every pair has a factor for sequences within the original positions, and another for
+ * longer ones. */
+static int read_longrope(struct ol_config s, double longest, struct ol_rope_spec *rope,
+                         struct ol_error *err)
+{
+    double given;
+    const size_t n = (size_t)rope->rotary_dim / 2;
+    if (!(rope->original_position > 1))
+        return ol_fail(err, "%s: longrope needs original_max_position_embeddings above 1",
+                       s.file);
+    if (read_factors(s, "short_factor", n, &rope->short_factors, err) != 0 ||
+        read_factors(s, "long_factor", n, &rope->long_factors, err) != 0 ||
+        read_set(s, "factor", factor_range, longest / rope->original_position,
+                 &rope->factor, err) != 0 ||
+        ol_config_real_or(s, "attention_factor", scale_range, 0, &given, err) != 0)
+        return -1;
     rope->magnitude =
         given != 0 ? given
         : rope->factor <= 1
@@ -165,7 +172,8 @@ static int read_scaling(struct ol_config config, struct ol_config s,
         rope->scaling = OL_ROPE_SCALING_YARN;
         return read_yarn(config, s, longest, rope, err);
     }
-    if (strcmp(type, "longrope") == 0) {
+    /* Phi-3's first files call it "su". */
+    if (strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0) {
         rope->scaling = OL_ROPE_SCALING_LONGROPE;
         return read_longrope(s, longest, rope, err);
     }
