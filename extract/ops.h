@@ -217,8 +217,9 @@ struct ol_attention_args {
     struct ol_weight sinks;      /* [n_heads] or data NULL */
     struct ol_sequences sequences;
     /* What is to be known of the softmax, both float [n, n_heads]; data NULL: nothing.
-     * The mean share that each key has of the queries that see it, itself among them; and
-     * the share that the sink has of each query, 0 without sinks. */
+     * The mean share that each key has of the queries for which the mask leaves it,
+     * itself among them, 0 of those that did not choose it; and the share that the sink
+     * has of each query, 0 without sinks. */
     struct ol_tensor received, to_sink;
     /* [n, words] int32, or data NULL: of the keys that the mask leaves, query i sees
      * those whose bit is set, key j of its sequence as bit j % 32 of word j / 32; one at

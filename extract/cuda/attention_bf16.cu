@@ -335,7 +335,7 @@ receive_tile(float sum[V::ROW_TILES][2], const float score[V::ROW_TILES][V::KEYS
             for (int one = 0; one < 2 * V::ROW_TILES; one++) {
                 const int r = one / 2, half = one % 2;
                 const int row = key + r * 16 + half * 8 + g;
-                if (row >= low && row <= at)
+                if (row >= low && row <= at && is_chosen(a, at, row))
                     sum[r][half] +=
                         ol_exp2(fmaf(score[r][n][2 * half + i], scale, -log_sum));
             }

@@ -147,7 +147,8 @@ static __global__ void __launch_bounds__(THREADS)
                     fmaf(q[(i * LANES + lane) * step + c], k[row * step + c], score[i]);
         for (int i = 0; i < QUERIES / LANES; i++) {
             const int at = query + i * LANES + lane;
-            if (key + row < a.n_rows && at >= key + row && at <= highest)
+            if (key + row < a.n_rows && at >= key + row && at <= highest &&
+                is_chosen(a, at, key + row))
                 sum +=
                     expf(score[i] * a.scale - a.log_sums[(int64_t)at * a.n_heads + head]);
         }

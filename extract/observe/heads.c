@@ -21,11 +21,7 @@ struct heads {
 
 int ol_heads_n(const struct ol_spec *spec, int layer)
 {
-    /* What keys receive is counted of all queries behind them: not where an indexer
-     * chooses. */
-    return !ol_spec_attends(spec, layer) || spec->attention.index.top_k > 0
-               ? 0
-               : ol_spec_attention(spec, layer)->n_heads;
+    return ol_spec_attends(spec, layer) ? ol_spec_attention(spec, layer)->n_heads : 0;
 }
 
 /* ---- in the writer's thread ---- */

@@ -114,8 +114,10 @@ static void chosen_keys(struct ol_backend *b)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct ol_error err = {0};
         const int n = cases[i].n;
-        struct ol_tensor chosen;
+        struct ol_tensor chosen, received, to_sink;
         bool *is = choose(b, cases[i], &chosen);
+        OK(b->op->tensor_new(b, OL_DTYPE_F32, n, HEADS, &received, &err));
+        OK(b->op->tensor_new(b, OL_DTYPE_F32, n, HEADS, &to_sink, &err));
         struct known q = tensor(b, n, HEADS * D, 1), k = tensor(b, n, HEADS * D, 1),
                      v = tensor(b, n, HEADS * V, 1), out = tensor(b, n, HEADS * V, 1);
         const struct ol_attention_args args = {.n_heads = HEADS,
@@ -124,25 +126,39 @@ static void chosen_keys(struct ol_backend *b)
                                                .value_dim = V,
                                                .scale = 0.8,
                                                .kind = OL_ATTENTION_FULL,
-                                               .chosen = chosen};
+                                               .chosen = chosen,
+                                               .received = received,
+                                               .to_sink = to_sink};
         OK(b->op->attention(b, &args, q.t, k.t, v.t, out.t, &err));
         look(b, &out);
+        double *shares = ol_xcalloc((size_t)(n * HEADS), sizeof *shares);
         for (int t = 0; t < n; t++)
             for (int h = 0; h < HEADS; h++) {
-                double total = 0, sum[V] = {0};
+                double total = 0, sum[V] = {0}, *p = ol_xcalloc((size_t)n, sizeof *p);
                 for (int s = 0; s <= t; s++) {
                     double score = 0;
                     for (int c = 0; c < D && is[t * n + s]; c++)
                         score += at(q, t, h * D + c) * at(k, s, h * D + c);
-                    const double p = is[t * n + s] ? exp(0.8 * score) : 0;
-                    total += p;
+                    p[s] = is[t * n + s] ? exp(0.8 * score) : 0;
+                    total += p[s];
                     for (int c = 0; c < V; c++)
-                        sum[c] += p * at(v, s, h * V + c);
+                        sum[c] += p[s] * at(v, s, h * V + c);
                 }
                 for (int c = 0; c < V; c++)
                     near("chosen keys", out, t, h * V + c, sum[c] / total, 1,
                          b->dtype == OL_DTYPE_BF16 ? 2 : 60);
+                for (int s = 0; s <= t; s++)
+                    shares[s * HEADS + h] += p[s] / total / (n - s);
+                free(p);
             }
+        float *told = test_download(b, received);
+        for (int s = 0; s < n * HEADS; s++)
+            if (!(fabs((double)told[s] - shares[s]) <= 4e-5))
+                fail_msg("chosen keys: key %d, head %d received %.9g, expected %.9g",
+                         s / HEADS, s % HEADS, (double)told[s], shares[s]);
+        free(told), free(shares);
+        b->op->tensor_free(b, &received);
+        b->op->tensor_free(b, &to_sink);
         b->op->tensor_free(b, &chosen);
         free(is);
         free_tensor(b, &q), free_tensor(b, &k);
@@ -379,7 +395,7 @@ static void rope_pairs(struct ol_backend *b)
     OK(b->op->tensor_new(b, OL_DTYPE_F32, N, ROTARY / 2, &table.cos, &err));
     OK(b->op->tensor_new(b, OL_DTYPE_F32, N, ROTARY / 2, &table.sin, &err));
     float cosines[N * ROTARY / 2], sines[N * ROTARY / 2];
-    ol_rope_fill(&spec, N, cosines, sines);
+    ol_rope_fill(&spec, 0, N, cosines, sines);
     test_upload(b, table.cos, cosines);
     test_upload(b, table.sin, sines);
     for (int once = 0; once < 2; once++) {
