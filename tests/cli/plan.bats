@@ -35,7 +35,8 @@ assert abs(total - said["total_billions"]) <= max(1, 0.02 * said["total_billions
 # With or without the embedding and the head.
 text = file["config"].get("text_config", file["config"])
 table = text["vocab_size"] * text["hidden_size"] / 1e9
-low, high = active - 2 * table, active
+inputs = (text.get("hidden_size_per_layer_input") or 0) * text["num_hidden_layers"] / 1e9
+low, high = active - 2 * table - inputs * text["vocab_size"], active
 assert low - 0.5 <= said["active_billions"] <= high + 0.5, (low, high, said)
 EOF
         n=$((n + 1))
@@ -180,4 +181,24 @@ P
 --plan --device-model link=25G,h200|'h200' is neither
 --plan --device-model link=25G|memory= is missing
 O
+}
+
+@test "sequences are as long as usual, or as the model has positions" {
+    cd "$BATS_TEST_TMPDIR"
+    "$EXTRACT" --plan "$ROOT/data/models/gpt2.json" >plan.json 2>messages
+    [ "$(value plan.json run.length)" = 1024 ]
+    grep -qx 'ol-extract: sequences of 1024 tokens, not 2048: the model has embeddings for no more positions' messages
+    [ "$(wc -l <messages)" -eq 1 ]
+    run "$EXTRACT" --plan -l 2048 "$ROOT/data/models/gpt2.json"
+    [ "$status" -eq 1 ]
+    [[ $output == *"give -l 1024 or less" ]]
+    # What is known of a directory without weights.
+    mkdir model
+    cp "$DEMO"/tokenizer* model
+    cp "$GOLDEN/gpt2/config.json" model
+    "$EXTRACT" --tokenize -t "$HELDOUT" -n 3 model >ids.txt 2>messages
+    [ "$(awk '{ print NF }' ids.txt | sort -u)" = 32 ] && [ "$(wc -l <ids.txt)" -eq 3 ]
+    grep -q 'sequences of 32 tokens, not 2048' messages
+    "$EXTRACT" --tokenize -t "$HELDOUT" -n 3 -l 40 model >ids.txt
+    [ "$(awk '{ print NF }' ids.txt | sort -u)" = 40 ]
 }
