@@ -70,6 +70,13 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
         same devices.h5 device.h5
         rm ./*.h5
     done
+    # Layers of Mamba-2 have heads too, those of an MLP alone none.
+    mixed ids nemotron_h > ids.txt
+    run=("$GOLDEN/nemotron_h" --ids ids.txt --store none -q --precision f32)
+    "$EXTRACT" "${run[@]}" --backend cpu -o one.h5
+    "$SIM" "${run[@]}" --backend cuda -o device.h5
+    mixed compare nemotron_h one.h5
+    mixed compare nemotron_h device.h5
     # An ablation's arms are no part of it, nor layers that are not recorded.
     attention ids llama > ids.txt
     "$EXTRACT" -q "$GOLDEN/llama" --ids ids.txt --precision f32 --ablate first --layers 1 -o arms.h5
@@ -83,6 +90,79 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     "$EXTRACT" -q "$GOLDEN/llama" --ids b.txt --precision f32 -o b.h5
     "$ANALYZE" --statistics head_outputs a.h5 b.h5 -o parts.json
     mixed check parts.json a.h5 b.h5
+}
+
+@test "attention: a run that stopped on the way keeps its tables when it goes on" {
+    cd "$BATS_TEST_TMPDIR"
+    "$PYTHON" "$TESTS/oracle/attention.py" ids gpt_oss > ids.txt
+    run=("$GOLDEN/gpt_oss" --ids ids.txt --store none -q --backend cuda --precision f32 --keep-every 0)
+    "$SIM" "${run[@]}" -o all.h5
+    resumed=0
+    for call in 900 1200 1500 1800; do
+        rm -f none.h5*
+        CUDASIM_FAILURE=$call run "$SIM" "${run[@]}" -o none.h5
+        [ "$status" -eq 1 ] || break # past the last call
+        [ -e none.h5.partial.state ] || continue
+        # What is there of the layers before stays: it is not computed again.
+        kept=$("$PYTHON" - <<'PY'
+import h5py
+with h5py.File("none.h5.partial") as f, h5py.File("all.h5") as whole:
+    there = [n for n in sorted(f["layers"]) if f[f"layers/{n}/summary/attention/received"][...].any()]
+    for n in there[:-1]:
+        for table in ("attention/heads", "attention/received", "mixed_heads", "rounded/sample", "rounded/choices"):
+            name = f"layers/{n}/summary/{table}"
+            assert f[name][...].tobytes() == whole[name][...].tobytes(), name
+    print(len(there))
+PY
+        )
+        "$SIM" "${run[@]}" -o none.h5 --resume
+        same none.h5 all.h5
+        "$PYTHON" "$TESTS/oracle/attention.py" compare gpt_oss none.h5
+        [ "$kept" -lt 2 ] || resumed=$((resumed + 1))
+    done
+    echo "$resumed resumed behind a layer, call $call"
+    [ "$resumed" -ge 1 ]
+}
+
+@test "attention: with the special token that a tokenizer puts in front, and without" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir model
+    ln -s "$DEMO"/* model/
+    rm model/tokenizer.json
+    "$PYTHON" - "$DEMO/tokenizer.json" <<'PY'
+import json, sys
+t = json.load(open(sys.argv[1]))
+token = {"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}
+text = lambda name, type_id: {"Sequence": {"id": name, "type_id": type_id}}
+t["post_processor"] = {"type": "TemplateProcessing", "single": [token, text("A", 0)], "pair": [token, text("A", 0), token, text("B", 1)],
+                       "special_tokens": {"<|im_start|>": {"id": "<|im_start|>", "ids": [2046], "tokens": ["<|im_start|>"]}}}
+json.dump(t, open("model/tokenizer.json", "w"))
+PY
+    for bos in auto none; do
+        "$EXTRACT" -q model -t "$HELDOUT" -n 3 -l 100 --bos $bos --backend cpu -o $bos.h5
+        "$ANALYZE" --statistics attention_sinks,massive,expert_flips $bos.h5 -o $bos.json
+        "$PYTHON" "$TESTS/oracle/attention_sinks.py" check $bos.json $bos.h5
+        "$PYTHON" "$TESTS/oracle/rounded.py" check $bos.json $bos.h5
+        "$EXTRACT" -q model -t "$HELDOUT" -n 3 -l 100 --bos $bos --tokenize > $bos.txt
+        # The tables are those of the ids, whoever put the first one there.
+        "$EXTRACT" -q model --ids $bos.txt --backend cpu -o ids.h5
+        same ids.h5 $bos.h5
+    done
+    [ "$(cut -d' ' -f1 auto.txt | sort -u)" = 2046 ]
+    [ "$(grep -c '^2046 ' none.txt)" -eq 0 ]
+    [ "$(cut -d' ' -f2-51 auto.txt | head -n 1)" = "$(cut -d' ' -f1-50 none.txt | head -n 1)" ]
+    "$PYTHON" - <<'PY'
+import json
+a, b = (json.load(open(n + ".json")) for n in ("auto", "none"))
+assert (a["attention_sinks"]["bos"], b["attention_sinks"]["bos"]) == (True, False)
+# All first tokens are one row of the model then.
+assert (a["expert_flips"]["sample_first"], b["expert_flips"]["sample_first"]) == (1, 3)
+for layer in a["attention_sinks"]["layers"]:
+    for head in layer["heads"]:
+        assert head["first"] is not None
+PY
+    "$REPORT" auto.json | tr '\n' ' ' | grep -q 'Sequences begin with a special token'
+    "$REPORT" none.json | tr '\n' ' ' | grep -q 'Sequences begin without a special token'
 }
 
 @test "routers: what they choose when their inputs are rounded, against transformers" {

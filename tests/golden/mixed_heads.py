@@ -12,20 +12,23 @@ import transformers
 
 from attention import HERE, LENGTHS, ids_of
 
-MODELS = ["llama", "qwen3-sliding", "gpt_oss", "llama4", "deepseek_v3", "qwen3_next"]
+MODELS = ["llama", "qwen3-sliding", "gpt_oss", "llama4", "deepseek_v3", "qwen3_next", "nemotron_h"]
 
 
 def projection(layer):
-    for mixer in ("self_attn", "linear_attn"):
-        if hasattr(layer, mixer):
-            mixer = getattr(layer, mixer)
-            return mixer, getattr(mixer, "o_proj", None) or mixer.out_proj
+    """A layer's mixer and its output projection; None: it has none."""
+    for name in ("self_attn", "linear_attn", "mixer"):
+        mixer = getattr(layer, name, None)
+        out = getattr(mixer, "o_proj", None) or getattr(mixer, "out_proj", None)
+        if out is not None:
+            return mixer, out
+    return None, None
 
 
 def heads_of(mixer, config, width):
     if hasattr(mixer, "num_v_heads"):
         return mixer.num_v_heads
-    return config.num_attention_heads
+    return mixer.num_heads if hasattr(mixer, "ssm_state_size") else config.num_attention_heads
 
 
 def place(rows, which):
@@ -47,6 +50,8 @@ def look(model, config, sequences):
     hooks = []
     for number, layer in enumerate(model.model.layers):
         mixer, out = projection(layer)
+        if out is None:
+            continue
 
         def see(_module, args, number=number, mixer=mixer):
             x = args[0].reshape(-1, args[0].shape[-1]).clone()
@@ -60,6 +65,9 @@ def look(model, config, sequences):
         hook.remove()
     layers = []
     for number in range(config.num_hidden_layers):
+        if number not in seen:
+            layers.append(None)
+            continue
         rows = seen[number]
         squares = sum((x.double() ** 2).sum((0, 2)) for x in rows)
         layers.append([{"width": rows[0].shape[2], "squares": float(f"{squares[h]:.7g}"),
@@ -80,7 +88,7 @@ def main():
                                      experts_implementation="eager")
         model = getattr(model, "language_model", model).eval()
         sequences = [ids_of(n, seed, config.vocab_size) for seed, n in enumerate(LENGTHS)]
-        written[name] = look(model, config, sequences)
+        written[name] = {"ids": sequences, "layers": look(model, config, sequences)}
     (HERE / "mixed_heads.json").write_text(json.dumps(written, separators=(",", ":")) + "\n")
 
 

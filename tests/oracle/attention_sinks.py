@@ -85,6 +85,7 @@ def check(results, paths):
         assert found["n_heads"] == heads_of[i]
         close(found["share"], heads_of[i] / pairs, "share")
         close(found["received"], received[i] / pairs, "received")
+    check_massive(results, files, places, heads_of)
     counts = {}
     for i in keys:
         counts[int(ids[i])] = counts.get(int(ids[i]), 0) + 1
@@ -92,8 +93,36 @@ def check(results, paths):
     assert [(t["token_id"], t["n_tokens"]) for t in block["tokens"]] == wanted
 
 
+def check_massive(results, files, places, heads_of):
+    """Tokens with a value above 100 and 1000 times the median of its layer, found again."""
+    whole = json.load(open(results))
+    block, massive = whole["attention_sinks"], whole.get("massive")
+    if massive is None:
+        return
+    medians = {l["layer"]: l["median_magnitude"] for l in massive["layers"]}
+    marked = np.zeros(len(places), bool)
+    for number, median in medians.items():
+        at = 0
+        for f in files:
+            writes = f[f"layers/{number:03d}/summary/writes"][...]
+            values = np.abs(writes.reshape(*writes.shape[:2], 4, -1)[..., 0])
+            values[f[f"layers/{number:03d}/summary/top_features"][...] == 65535] = 0
+            for s, n in enumerate(f["input/lengths"][...]):
+                marked[at:at + n] |= ((values[s, :n] > 100) & (values[s, :n] >= 1000 * median)).any(1)
+                at += n
+    heads_of = np.asarray(heads_of).astype(int)
+    sinks, first = heads_of > 0, np.array([t == 0 for _, t in places])
+    wanted = {"n_sinks": sinks.sum(), "n_massive": marked.sum(), "n_both": (sinks & marked).sum(), "n_both_first": (sinks & marked & first).sum(),
+              "n_pairs": heads_of.sum(), "n_pairs_massive": heads_of[marked].sum()}
+    assert block["massive"] == {k: int(v) for k, v in wanted.items()}, (block["massive"], wanted)
+    at = {place: i for i, place in enumerate(places)}
+    for key in block["keys"]:
+        assert key["massive"] == bool(marked[at[key["sequence"], key["position"]]])
+
+
 def plant(path):
-    """Layer 0: head 0 sinks in every first token, head 1 in token 7 of sequence 1 alone, gated."""
+    """Layer 0: head 0 sinks in every first token, head 1 in token 7 of sequence 1 alone, gated, which
+    has a massive activation there."""
     with h5py.File(path, "r+") as f:
         for name in f["layers"]:
             group = f[f"layers/{name}/summary/attention"]
@@ -106,6 +135,7 @@ def plant(path):
                 heads[:, 1, 2], heads[:, 1, 3] = 0.5, 0.25
                 heads[1, 1, 4], heads[1, 1, 5:11] = 1, (7, 0.75, 0.125, 3, 0.3, 0.875)
                 received[:, 0], received[1, 7] = (0.5, 1), (0.25, 1)
+                f[f"layers/{name}/summary/writes"][1, 7, 0] = 1e6
             group["heads"][...], group["received"][...] = heads, received
         renew(f)
 
@@ -120,6 +150,9 @@ def known(results):
     close(block["sink_heads"], 1 / block["n_heads"], "sink_heads")
     (key,) = block["keys"]
     assert (key["sequence"], key["position"], key["n_heads"], block["n_keys"]) == (1, 7, 1, 1)
+    assert key["massive"] is True
+    assert block["massive"] == {"n_sinks": n_sequences + 1, "n_massive": 1, "n_both": 1, "n_both_first": 0,
+                                "n_pairs": n_sequences + 1, "n_pairs_massive": 1}
     assert all(l["sink_heads"] == 0 for l in block["layers"][1:])
 
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""usage: mixed_heads.py compare MODEL RUN.h5
+"""usage: mixed_heads.py ids MODEL
+       mixed_heads.py compare MODEL RUN.h5
        mixed_heads.py check RESULTS.json RUN.h5...
 
-Whether the table of mixed heads of a run in float32 over the sequences of attention.json is what
-transformers puts into its output projections (tests/golden/mixed_heads.json), and its sums those of
+The token ids of tests/golden/mixed_heads.json, which are those of attention.json, as ol-extract
+--ids takes them; whether the table of mixed heads of a run in float32 over them is what
+transformers puts into its output projections, and its sums those of
 the squares of --imatrix; and whether the block "head_outputs" is what the runs' tables come to."""
 import json
 import math
@@ -25,10 +27,13 @@ def near(found, wanted, what, error=1e-4):
 
 
 def compare(model, path):
-    layers, n = json.loads(GOLDEN.read_text())[model], 0
+    layers, n = json.loads(GOLDEN.read_text())[model]["layers"], 0
     with h5py.File(path) as f:
         for number, heads in enumerate(layers):
             summary = f[f"layers/{number:03d}/summary"]
+            assert (heads is None) == ("mixed_heads" not in summary), (model, number)
+            if heads is None:
+                continue
             rows = summary["mixed_heads"][...]
             assert len(rows) == len(heads), (model, number)
             for h, (row, head) in enumerate(zip(rows, heads)):
@@ -87,7 +92,10 @@ def check(results, paths):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4 and sys.argv[1] == "compare":
+    if len(sys.argv) == 3 and sys.argv[1] == "ids":
+        for ids in json.loads(GOLDEN.read_text())[sys.argv[2]]["ids"]:
+            print(*ids)
+    elif len(sys.argv) == 4 and sys.argv[1] == "compare":
         compare(sys.argv[2], sys.argv[3])
     elif len(sys.argv) > 3 and sys.argv[1] == "check":
         check(sys.argv[2], sys.argv[3:])
