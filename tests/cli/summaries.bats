@@ -169,7 +169,7 @@ PY
     cd "$BATS_TEST_TMPDIR"
     export CUDASIM_DEVICES=3
     rounded() { "$PYTHON" "$TESTS/oracle/rounded.py" "$@"; }
-    for model in qwen3_moe deepseek_v3 glm4_moe gpt_oss llama4 gemma4-text; do
+    for model in qwen3_moe deepseek_v3 glm4_moe gpt_oss llama4 gemma4-text nemotron_h-latent; do
         rounded ids $model > ids.txt
         run=("$GOLDEN/$model" --ids ids.txt --store none -q)
         "$EXTRACT" "${run[@]}" --precision f32 --backend cpu --threads 1 -o one.h5

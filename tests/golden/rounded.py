@@ -15,7 +15,7 @@ import make_models
 from attention import ids_of
 
 HERE = pathlib.Path(__file__).parent
-MODELS = ["qwen3_moe", "deepseek_v3", "glm4_moe", "gpt_oss", "llama4", "gemma4-text"]
+MODELS = ["qwen3_moe", "deepseek_v3", "glm4_moe", "gpt_oss", "llama4", "gemma4-text", "nemotron_h-latent"]
 # Tokens of the sequences; the last two begin alike.
 LENGTHS = [24, 12, 12]
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
@@ -116,7 +116,7 @@ def choose(module, x, top_k):
 
 def routers(model):
     for number, layer in enumerate(model.model.layers):
-        mlp = layer.mlp if hasattr(layer, "mlp") else layer.feed_forward
+        mlp = next(getattr(layer, name) for name in ("mlp", "feed_forward", "mixer") if hasattr(layer, name))
         mlp = layer if hasattr(layer, "router") else mlp
         for name in ("gate", "router"):
             if hasattr(mlp, name):
