@@ -55,9 +55,9 @@ static struct cudasim_counts run(const char *model, int last, enum ol_store stor
 struct bounds {
     long received, launches;
 };
-/* and of bytes sent by this thread: what it tells kernels, no weights. With tensors each
- * site is a copy more, of a block. */
-enum { MOST_SENT_BYTES = 16 << 10, SITES = 2 };
+/* and of bytes sent by this thread: what it tells kernels, no weights, and the rows that
+ * are routed once more, rounded. With tensors each site is a copy more, of a block. */
+enum { MOST_SENT_BYTES = 48 << 10, SITES = 2 };
 
 static void one_layer_more(const char *model, int last, enum ol_store store,
                            struct bounds most)
@@ -80,7 +80,8 @@ static void one_layer_more(const char *model, int last, enum ol_store store,
     assert_true(received <= most.received + tensors);
     assert_true(waits <= most.received + tensors);
     assert_true(launches <= most.launches);
-    assert_int_equal(allocations, 0);
+    /* Rows that are still being written keep their memory: then others are pinned. */
+    assert_true(allocations <= tensors);
     assert_true(sent <= MOST_SENT_BYTES);
 }
 
@@ -94,9 +95,9 @@ static void a_layer(void **state)
         const char *model;
         struct bounds most;
     } layers[] = {
-        {"qwen3_moe", {9, 120}},
-        {"deepseek_v3", {9, 140}},
-        {"gpt_oss", {15, 180}},
+        {"qwen3_moe", {12, 125}},
+        {"deepseek_v3", {12, 145}},
+        {"gpt_oss", {18, 190}},
     };
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
         one_layer_more(layers[i].model, 2, OL_STORE_NONE, layers[i].most);
