@@ -53,7 +53,8 @@ struct text {
     char commit[OL_HUB_COMMIT_BYTES];
     ol_take_text *take;
     void *arg;
-    int64_t n_taken; /* documents, out of what is kept */
+    struct ol_kept kept; /* path NULL: nothing is */
+    int64_t n_taken;     /* documents, out of it */
     bool enough;
     /* While it is fetched: */
     struct ol_kept_writer *writer;
@@ -108,27 +109,25 @@ static int take_kept(void *arg, const char *bytes, size_t n, bool is_last,
  * that there is. */
 static int read_kept(struct text *t, struct ol_error *err)
 {
-    struct ol_kept kept;
     if (!ol_hub_place_commit(&t->place, t->commit))
         return 0;
     char *folder = kept_folder(t);
-    const bool there = ol_kept_find(folder, &kept);
+    const struct ol_kept *kept = &t->kept;
+    const bool there = ol_kept_find(folder, &t->kept);
     free(folder);
     if (!there)
         return 0;
-    ol_detail("%s: %s: read from %s", t->place.name.repo, t->place.path, kept.path);
+    ol_detail("%s: %s: read from %s", t->place.name.repo, t->place.path, kept->path);
     const int status =
-        ol_documents_read_file(kept.path, OL_DEFAULT_FIELD, take_kept, t, err);
+        ol_documents_read_file(kept->path, OL_DEFAULT_FIELD, take_kept, t, err);
     t->enough = status == OL_ENOUGH;
-    if (status == 0 && !kept.all && ol_hub_is_offline())
+    if (status == 0 && !kept->all && ol_hub_is_offline())
         ol_fail(err,
                 "%s: %s: the first %" PRId64
                 " documents, kept in %s, do not suffice, and HF_HUB_OFFLINE forbids to "
                 "ask the Hub for more",
-                t->place.name.repo, t->place.path, kept.n, kept.path);
-    const bool all = kept.all;
-    ol_kept_clear(&kept);
-    return err->text[0] != '\0' ? -1 : t->enough || all;
+                t->place.name.repo, t->place.path, kept->n, kept->path);
+    return err->text[0] != '\0' ? -1 : t->enough || kept->all;
 }
 
 /* ---- from the Hub ---- */
@@ -166,14 +165,20 @@ static int read_fetched(struct text *t, struct ol_hub_file *file, const char *na
     char *folder = kept_folder(t), *path = NULL;
     int status = -1;
     c.parquet = ol_parquet_open(&parquet, t->column, err);
+    const bool goes_on = c.parquet != NULL && t->kept.path != NULL &&
+                         ol_parquet_go_on(c.parquet, t->kept.next);
+    t->n_read = goes_on ? t->n_taken : 0;
     if (c.parquet != NULL)
-        t->writer = ol_kept_begin(folder, err);
+        t->writer = ol_kept_begin(folder, goes_on ? &t->kept : NULL, err);
     if (t->writer != NULL)
         status = ol_column_read(&c, take_fetched, t, err);
-    if (status >= 0 && ol_kept_end(t->writer, status == 0, &path, err) != 0)
-        status = -1;
-    else if (status < 0)
+    if (status >= 0) {
+        const struct ol_parquet_place next = ol_parquet_place(c.parquet);
+        if (ol_kept_end(t->writer, status == 0 ? NULL : &next, &path, err) != 0)
+            status = -1;
+    } else {
         ol_kept_discard(t->writer);
+    }
     if (status >= 0)
         tell_fetched(t, file, path);
     ol_parquet_close(c.parquet);
@@ -247,6 +252,7 @@ static int read_address(const char *address, const char *field, struct text *t,
         ol_documents_append(source, read);
         free(read);
     }
+    ol_kept_clear(&t->kept);
     ol_hub_place_clear(&t->place);
     return status < 0 ? -1 : t->enough ? OL_ENOUGH : 0;
 }

@@ -102,8 +102,13 @@ assert a == b' rows "$(kept)"
     HF_HUB_OFFLINE=1 says_not 'the first 100 documents, kept in ' -n 1 -l 60000 -t "$ADDRESS"
     HF_HUB_OFFLINE=1 says_not 'is not in the cache, and HF_HUB_OFFLINE forbids' -n 1 -l 60 -t "$ADDRESS#id"
     tokenize -n 1 -l 60000 -t "$BATS_FILE_TMPDIR/a.jsonl" >want
+    ask log >/dev/null
     tokenize -n 1 -l 60000 -t "$ADDRESS" 2>said | cmp - want
     [ "$(kept | wc -l)" -eq 1 ]
+    # It went on behind the page that was there.
+    ask ranges "$REPO" "$FILE" >sent
+    cat sent
+    [ "$(head -n 1 sent | cut -d' ' -f1)" = "$(part a.parquet 'page 0 text 100' | cut -d' ' -f1)" ]
     HF_HUB_OFFLINE=1 tokenize -n 1 -l 60000 -t "$ADDRESS" | cmp - want
     HF_HUB_OFFLINE=1 tokenize -n 3 -l 64 -t "$ADDRESS" | cmp - first
     # All of it.

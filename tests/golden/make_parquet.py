@@ -57,6 +57,8 @@ def write_kept(folder):
     write(folder, "zstd-crc", data, compression="zstd", write_page_index=True, write_page_checksum=True)
     write(folder, "fallback", data, compression="none", dictionary_pagesize_limit=100, data_page_size=200,
           write_batch_size=8)
+    # Several pages that need the dictionary.
+    write(folder, "words", data, compression="none", data_page_size=8, write_batch_size=8, row_group_size=40)
     write(folder, "large", table(rows, pa.large_string()), store_schema=False)
     nested = pa.table({"list": [["no"], []] * 30, "struct": [{"text": "no", "n": 1}] * 60, "text": rows,
                        "map": pa.array([[("text", 1)], []] * 30, pa.map_(pa.string(), pa.int64()))})

@@ -43,6 +43,7 @@ struct ol_parquet {
     struct word *words; /* [n_words] of the dictionary */
     size_t n_words;
     bool has_words;
+    bool skipped; /* the beginning of the chunk, where its dictionary would be */
 
     struct ol_page page;
     struct ol_page_place place;
@@ -242,6 +243,29 @@ static int open_dictionary(struct ol_parquet *p, const struct ol_page_header *h,
     return 0;
 }
 
+/* The chunk was begun at a later page: the dictionary that this one needs is read out of
+ * its turn. */
+static int open_skipped_dictionary(struct ol_parquet *p, struct ol_error *err)
+{
+    const struct window window = p->window;
+    const int64_t offset = p->place.offset;
+    struct ol_page_header h;
+    p->window = (struct window){.end = p->info.chunks[p->chunk].start};
+    p->place.offset = p->window.end;
+    p->skipped = false;
+    int status = read_header(p, &h, err);
+    if (status == 0 && h.type == OL_PAGE_DICTIONARY)
+        status =
+            ol_page_header_check(&h, &p->place, chunk_left(p), p->n_left, err) == 0 &&
+                    fetch(p, (size_t)h.packed, err) == 0
+                ? open_dictionary(p, &h, p->window.bytes + p->window.at, err)
+                : -1;
+    free(p->window.bytes);
+    p->window = window;
+    p->place.offset = offset;
+    return status;
+}
+
 static int open_data(struct ol_parquet *p, const struct ol_page_header *h,
                      const unsigned char *body, struct ol_error *err)
 {
@@ -256,6 +280,8 @@ static int open_data(struct ol_parquet *p, const struct ol_page_header *h,
     p->n_left -= h->n_values;
     if (!p->by_words)
         return 0;
+    if (!p->has_words && p->skipped && open_skipped_dictionary(p, err) != 0)
+        return -1;
     if (!p->has_words)
         return ol_page_fail(&p->place, err, "needs a dictionary, and there is none");
     /* Where all values are null there may be nothing at all. */
@@ -332,6 +358,33 @@ bool ol_parquet_has_more(const struct ol_parquet *p)
     return p->page_left > 0;
 }
 
+struct ol_parquet_place ol_parquet_place(const struct ol_parquet *p)
+{
+    return (struct ol_parquet_place){p->row, window_offset(p)};
+}
+
+bool ol_parquet_go_on(struct ol_parquet *p, struct ol_parquet_place place)
+{
+    int64_t before = 0;
+    size_t chunk = 0;
+    while (chunk < p->info.n_chunks &&
+           place.row >= before + p->info.chunks[chunk].n_values)
+        before += p->info.chunks[chunk++].n_values;
+    const bool at_chunk = place.row == before;
+    if (place.row < 0 || (chunk == p->info.n_chunks && !at_chunk) ||
+        (!at_chunk && (place.offset <= p->info.chunks[chunk].start ||
+                       place.offset >= p->info.chunks[chunk].end)))
+        return false;
+    p->chunk = chunk;
+    p->row = place.row;
+    p->begun = p->skipped = !at_chunk;
+    if (!at_chunk) {
+        p->n_left = before + p->info.chunks[chunk].n_values - place.row;
+        p->window.end = place.offset;
+    }
+    return true;
+}
+
 int ol_parquet_next(struct ol_parquet *p, struct ol_parquet_value *value,
                     struct ol_error *err)
 {
@@ -346,6 +399,7 @@ int ol_parquet_next(struct ol_parquet *p, struct ol_parquet_value *value,
             const struct ol_parquet_chunk *c = &p->info.chunks[p->chunk];
             forget_words(p);
             p->begun = true;
+            p->skipped = false;
             p->n_left = c->n_values;
             p->window.at = p->window.n = 0;
             p->window.end = c->start;

@@ -43,4 +43,14 @@ int ol_parquet_next(struct ol_parquet *p, struct ol_parquet_value *value,
 /* Whether the next value is of a page that has been fetched. */
 bool ol_parquet_has_more(const struct ol_parquet *p);
 
+/* Where reading goes on when it has not: the next row, and the page that it is in. */
+struct ol_parquet_place {
+    int64_t row;
+    int64_t offset; /* of that page in the file; of no account where a chunk begins */
+};
+struct ol_parquet_place ol_parquet_place(const struct ol_parquet *p);
+/* Go on at such a place of the same file, before anything was read. false, and nothing
+ * done, where none can be. */
+bool ol_parquet_go_on(struct ol_parquet *p, struct ol_parquet_place place);
+
 #endif
