@@ -224,7 +224,8 @@ static void describe_run(const struct ol_parts *parts, const struct command *com
         .weight_format = info->model.weight_format,
         .activations_config = or_none(info->model.activations_config),
         .config_sha256 = info->model.config_sha256,
-        .weights_sha256 = info->model.weights_sha256};
+        .weights_sha256 = info->model.weights_sha256,
+        .shards_sha256 = or_none(info->model.shards_sha256)};
     struct ol_results_input input = {.source = info->input.source,
                                      .text_sha256 = info->input.text_sha256,
                                      .tokenizer_file =

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analyze/counts.h"
+#include "common/same_weights.h"
 
 static bool same_arms(const struct ol_activation_layout *a,
                       const struct ol_activation_layout *b)
@@ -29,7 +30,9 @@ static const char *difference(const struct ol_activation_file *a,
         return "the recorded layers or sites";
     if (strcmp(x->model.config_sha256, y->model.config_sha256) != 0)
         return "config_sha256";
-    if (strcmp(x->model.weights_sha256, y->model.weights_sha256) != 0)
+    if (!ol_same_weights(
+            (struct ol_weights_digests){x->model.weights_sha256, x->model.shards_sha256},
+            (struct ol_weights_digests){y->model.weights_sha256, y->model.shards_sha256}))
         return "weights_sha256";
     if (p->dtype != q->dtype || strcmp(x->precision, y->precision) != 0)
         return "the precision or the type of the tensors";

@@ -168,6 +168,7 @@ struct ol_activation_info {
     struct {
         char *name, *family, *config_json, *weight_format, *config_sha256,
             *weights_sha256;
+        char *shards_sha256; /* "" where nobody says it, and in old files */
         char *layers_json;
         char *activations_config; /* keys of config.json by which others quantise
                                      activations; "" where there are none, and in old

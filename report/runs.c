@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/same_weights.h"
 #include "report/text.h"
 
 /* ---- facts ---- */
@@ -209,8 +210,12 @@ char *ol_run_name(const struct ol_report *report, int i)
 bool ol_run_same_model(const struct ol_report_results *a,
                        const struct ol_report_results *b)
 {
+    const struct ol_weights_digests x = {a->model->weights_sha256,
+                                         a->model->shards_sha256},
+                                    y = {b->model->weights_sha256,
+                                         b->model->shards_sha256};
     return *a->model->weights_sha256 != '\0' && *a->model->config_sha256 != '\0'
-               ? strcmp(a->model->weights_sha256, b->model->weights_sha256) == 0 &&
+               ? ol_same_weights(x, y) &&
                      strcmp(a->model->config_sha256, b->model->config_sha256) == 0
                : same_name(a, b);
 }

@@ -54,7 +54,8 @@ OL_STRUCT(ol_results_run, OL_RESULTS_RUN_FIELDS, "")
     F(TEXT, weight_format, OL_OLD | OL_FILLED, "")                           \
     F(TEXT, activations_config, OL_OLD | OL_FILLED, "")                      \
     F(TEXT, config_sha256, OL_OLD | OL_FILLED, "")                           \
-    F(TEXT, weights_sha256, OL_OLD | OL_FILLED, "")
+    F(TEXT, weights_sha256, OL_OLD | OL_FILLED, "")                          \
+    F(TEXT, shards_sha256, OL_OLD | OL_FILLED, "")
 OL_STRUCT(ol_results_model, OL_RESULTS_MODEL_FIELDS, "")
 
 #define OL_RESULTS_INPUT_FIELDS(F)                    \

@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/infile.h"
 #include "extract/hub/hub.h"
@@ -185,4 +187,47 @@ char *ol_hub_name(const char *directory)
 out:
     free(path);
     return name;
+}
+
+/* .../blobs/ETAG; the shared store of huggingface_hub 2 is behind it, where names say
+ * something else. */
+static bool is_blob(const char *path)
+{
+    static const char blobs[] = "/blobs";
+    const char *name = strrchr(path, '/');
+    return name != NULL && (size_t)(name - path) >= sizeof blobs - 1 &&
+           strncmp(name - (sizeof blobs - 1), blobs, sizeof blobs - 1) == 0 &&
+           (ol_hub_is_digest(name + 1, OL_HUB_ETAG_BYTES - 1) ||
+            ol_hub_is_digest(name + 1, OL_HUB_COMMIT_DIGITS));
+}
+
+/* Where a link leads, to be freed; NULL: it is none. */
+static char *follow(const char *path)
+{
+    char target[PATH_MAX];
+    const ssize_t n = readlink(path, target, sizeof target - 1);
+    const char *slash = strrchr(path, '/');
+    if (n <= 0)
+        return NULL;
+    target[n] = '\0';
+    return target[0] == '/' || slash == NULL
+               ? ol_xstrdup(target)
+               : ol_xasprintf("%.*s/%s", (int)(slash - path), path, target);
+}
+
+char *ol_hub_blob_digest(const char *path)
+{
+    enum { MOST_LINKS = 16 };
+    char *at = ol_xstrdup(path), *digest = NULL;
+    for (int i = 0; i < MOST_LINKS && at != NULL && digest == NULL; i++) {
+        if (is_blob(at)) {
+            digest = ol_xstrdup(strrchr(at, '/') + 1);
+        } else {
+            char *next = follow(at);
+            free(at);
+            at = next;
+        }
+    }
+    free(at);
+    return digest;
 }

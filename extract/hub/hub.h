@@ -30,4 +30,8 @@ char *ol_hub_download(const char *model, struct ol_error *err);
  * snapshots/COMMIT, else NULL. The caller frees. */
 char *ol_hub_name(const char *directory);
 
+/* The digest of a file of the Hub's cache, as the name of the blob says to which its
+ * links lead; NULL: it is no such file. The caller frees. */
+char *ol_hub_blob_digest(const char *path);
+
 #endif

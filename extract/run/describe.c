@@ -54,6 +54,8 @@ int ol_session_describe(struct ol_session *r, struct ol_error *err)
     if (ol_checkpoint_sha256(m->checkpoint, sha, err) != 0)
         return -1;
     info->model.weights_sha256 = ol_xstrdup(sha);
+    ol_checkpoint_claims_sha256(m->checkpoint, sha);
+    info->model.shards_sha256 = ol_xstrdup(sha);
     ol_weights_parameters(m->weights, &info->model.total_parameters,
                           &info->model.active_parameters);
     info->input.source = ol_xstrdup(r->corpus.source);

@@ -163,6 +163,16 @@ static char *config_name(const struct ol_model *m, const char *path)
                                                 : ol_model_short_name(path);
 }
 
+/* Files of the Hub's cache say by their names what digest the Hub says they have. */
+static void claim_digests(struct ol_checkpoint *c)
+{
+    for (int file = 0; file < ol_checkpoint_n_files(c); file++) {
+        char *digest = ol_hub_blob_digest(ol_checkpoint_path(c, file));
+        ol_checkpoint_claim(c, file, digest);
+        free(digest);
+    }
+}
+
 static int open_weights(struct ol_model *m, struct ol_error *err)
 {
     const struct ol_safetensors_header *headers = m->remote.headers;
@@ -172,6 +182,7 @@ static int open_weights(struct ol_model *m, struct ol_error *err)
     m->checkpoint = ol_checkpoint_open_headers(m->directory, headers, n, err);
     if (m->checkpoint == NULL)
         return -1;
+    claim_digests(m->checkpoint);
     if (m->ranges != NULL)
         m->source = ol_hub_ranges_begin(m->ranges, m->checkpoint);
     ol_weights_choose_form(&m->spec, m->checkpoint);

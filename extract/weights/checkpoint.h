@@ -83,4 +83,12 @@ const char *ol_checkpoint_path(const struct ol_checkpoint *c, int file);
 int ol_checkpoint_sha256(const struct ol_checkpoint *c, char hex[OL_SHA256_HEX_BYTES],
                          struct ol_error *err);
 
+/* What tells them from others wherever their bytes are: the same over the headers and the
+ * digests that the files are said to have, in place of bytes. Of a checkpoint of which
+ * some bytes are elsewhere it is ol_checkpoint_sha256 too. "" where nobody says it of
+ * some file. */
+void ol_checkpoint_claim(struct ol_checkpoint *c, int file, const char *digest);
+void ol_checkpoint_claims_sha256(const struct ol_checkpoint *c,
+                                 char hex[OL_SHA256_HEX_BYTES]);
+
 #endif

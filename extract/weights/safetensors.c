@@ -31,8 +31,9 @@ struct ol_safetensors {
     uint64_t data_start; /* where the tensors' bytes begin */
     struct ol_stored_tensor *tensors;
     int64_t n_tensors;
-    char *names;   /* all names, each ended by a zero */
-    char *claimed; /* the file's digest, whose bytes are elsewhere; NULL: they are here */
+    char *names;       /* all names, each ended by a zero */
+    bool is_elsewhere; /* the header alone is here */
+    char *claimed;     /* the file's digest as it is said to be; NULL: nobody says it */
 };
 
 static const struct stored_dtype {
@@ -354,13 +355,28 @@ out:
  */
 enum { SAMPLE_BYTES = 64 };
 
+void ol_safetensors_claim(struct ol_safetensors *s, const char *digest)
+{
+    if (s->claimed == NULL && digest != NULL)
+        s->claimed = ol_xstrdup(digest);
+}
+
+bool ol_safetensors_add_claim(const struct ol_safetensors *s, struct ol_sha256 *sha)
+{
+    if (s->claimed != NULL)
+        ol_sha256_update(sha, s->claimed, strlen(s->claimed));
+    return s->claimed != NULL;
+}
+
 int ol_safetensors_sample(const struct ol_safetensors *s, int64_t step,
                           struct ol_sha256 *sha, struct ol_error *err)
 {
-    if (s->claimed != NULL) {
-        ol_sha256_update(sha, s->claimed, strlen(s->claimed));
-        return 0;
-    }
+    if (s->is_elsewhere)
+        return ol_safetensors_add_claim(s, sha) ? 0
+                                                : ol_fail(err,
+                                                          "%s: nobody says what digest "
+                                                          "it has",
+                                                          s->path);
     const int fd = ol_infile_descriptor(s->path, err);
     if (fd < 0)
         return -1;
@@ -410,7 +426,8 @@ ol_safetensors_from_header(const struct ol_safetensors_header *header, int file,
     struct ol_safetensors *s = ol_xcalloc(1, sizeof *s);
     s->path = ol_xstrdup(header->path);
     s->bytes = header->file_bytes;
-    s->claimed = ol_xstrdup(header->claimed != NULL ? header->claimed : "");
+    s->is_elsewhere = true;
+    ol_safetensors_claim(s, header->claimed);
     if (read_file(s, &(struct origin){.fd = -1, .header = header}, file, sha, err) == 0)
         return s;
     ol_safetensors_close(s);

@@ -2,6 +2,7 @@
 #ifndef OL_SAFETENSORS_H
 #define OL_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ struct ol_safetensors_header {
     unsigned char *bytes;
     size_t n;
     uint64_t file_bytes;
-    const char *claimed; /* the digest that whoever has the file says it has; borrowed */
+    const char *claimed; /* the digest that whoever has the file says it has; borrowed;
+                            NULL: none */
 };
 struct ol_safetensors *
 ol_safetensors_from_header(const struct ol_safetensors_header *header, int file,
@@ -42,6 +44,10 @@ const struct ol_stored_tensor *ol_safetensors_tensors(const struct ol_safetensor
  * alone is at hand it is the digest that is claimed of it. */
 int ol_safetensors_sample(const struct ol_safetensors *s, int64_t step,
                           struct ol_sha256 *sha, struct ol_error *err);
+/* What digest the file is said to have, where nobody has said it yet; NULL: nobody does.
+ * Add it to *sha: false, and nothing added, where there is none. */
+void ol_safetensors_claim(struct ol_safetensors *s, const char *digest);
+bool ol_safetensors_add_claim(const struct ol_safetensors *s, struct ol_sha256 *sha);
 const char *ol_safetensors_path(const struct ol_safetensors *s);
 /* Where its bytes are mapped. */
 const void *ol_safetensors_map(const struct ol_safetensors *s, uint64_t *bytes);

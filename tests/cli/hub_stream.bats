@@ -33,7 +33,7 @@ mapped() {
 }
 
 # same A B: but for what a model is called by, and how its weights are told from others.
-same() { "$PYTHON" "$TESTS/oracle/same_run.py" "$1" "$2" model@name model@weights_sha256; }
+same() { "$PYTHON" "$TESTS/oracle/same_run.py" "$1" "$2" model@name model@weights_sha256 model@shards_sha256; }
 
 no_weights() {
     [ -z "$(find "$CACHE" -size +300k)" ] && ! find "$CACHE" -name '*.safetensors' | grep -q .
@@ -259,6 +259,37 @@ EOF
         same streamed.h5 mapped.h5
         rm streamed.h5 mapped.h5
     done
+}
+
+@test "parts that were streamed and parts from the cache are one run" {
+    { few_experts && few_experts; } >ids
+    like join demo
+    "$EXTRACT" -q --stream org/join --ids ids --part 1/2 -o streamed.h5 >/dev/null
+    fetch org/join
+    "$EXTRACT" -q org/join --ids ids --part 1/2 -o mapped.h5 >/dev/null
+    "$EXTRACT" -q org/join --ids ids --part 2/2 -o mapped.h5 >/dev/null
+    "$ANALYZE" -q streamed.part-1-of-2.h5 mapped.part-2-of-2.h5 >mixed.json
+    "$ANALYZE" -q mapped.part-1-of-2.h5 mapped.part-2-of-2.h5 >mapped.json
+    "$PLAIN_PYTHON" - <<'EOF'
+import json
+mixed, mapped = (json.load(open(name)) for name in ("mixed.json", "mapped.json"))
+assert mixed["model"]["shards_sha256"] == mapped["model"]["shards_sha256"] == mixed["model"]["weights_sha256"]
+for r in mixed, mapped:
+    del r["run"], r["command_line"], r["model"]["weights_sha256"]
+assert mixed == mapped
+EOF
+    # Elsewhere nobody says what digest the shards have.
+    mapped join copied.h5 --ids ids --part 2/2
+    not "$ANALYZE" -q streamed.part-1-of-2.h5 copied.part-2-of-2.h5 2>said
+    grep -q 'are no parts of one run: weights_sha256 differs' said
+    # Of two files from the disk the bytes decide.
+    "$PYTHON" - mapped.part-1-of-2.h5 <<'EOF'
+import sys, h5py
+with h5py.File(sys.argv[1], "a") as f:
+    f["model"].attrs["weights_sha256"] = "0" * 64
+EOF
+    not "$ANALYZE" -q mapped.part-1-of-2.h5 mapped.part-2-of-2.h5 2>said
+    grep -q 'are no parts of one run: weights_sha256 differs' said
 }
 
 @test "what cannot be streamed is said" {
