@@ -13,7 +13,7 @@ enum {
     OL_CUDA_LANES = 4,            /* lanes.cu: products beside each other */
     OL_CUDA_WORKSPACE = 32 << 20, /* what cuBLAS asks for on the newest devices */
 
-    OL_CUDA_PIECES = OL_WEIGHT_SPANS, /* of rows of a weight */
+    OL_CUDA_PIECES = OL_WEIGHT_RUNS, /* of rows of a weight */
     OL_CUDA_ALIGNMENT = 256,
 
     OL_CUDA_MOST_UNIT = 64 << 20,

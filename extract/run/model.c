@@ -186,7 +186,7 @@ static int open_weights(struct ol_model *m, struct ol_error *err)
     if (m->ranges != NULL)
         m->source = ol_hub_ranges_begin(m->ranges, m->checkpoint);
     ol_weights_choose_form(&m->spec, m->checkpoint);
-    m->weights = ol_weights_bind(&m->spec, m->checkpoint, err);
+    m->weights = ol_weights_bind(&m->spec, m->checkpoint, m->source, err);
     if (m->weights == NULL)
         return -1;
     if (m->notes.activations != NULL)

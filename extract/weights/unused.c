@@ -108,7 +108,8 @@ static bool should_be_used(const struct ol_spec *spec, const char *name)
     return true;
 }
 
-static bool is_harmless(const struct ol_stored_tensor *t)
+/* Of what the name says that it changes nothing here. */
+static bool is_known(const struct ol_stored_tensor *t)
 {
     static const char *const suffixes[] = {
         ".inv_freq",    ".input_scale",        ".output_scale", ".k_scale",
@@ -117,34 +118,96 @@ static bool is_harmless(const struct ol_stored_tensor *t)
         ".prob_scale",  ".k_zero_point",       ".v_zero_point", ".input_zero_point",
         ".masked_bias", ".output_zero_point",  ".attn.bias", /* GPT-2's mask */
     };
-    enum { MOST_BYTES = 1 << 20 };
     const size_t length = strlen(t->name);
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         const size_t n = strlen(suffixes[i]);
         if (length >= n && strcmp(t->name + length - n, suffixes[i]) == 0)
             return true;
     }
-    if (t->bytes > MOST_BYTES)
-        return false;
+    return false;
+}
+
+/* Of larger ones it is not asked whether they are zeros. */
+static bool is_small(const struct ol_stored_tensor *t)
+{
+    enum { MOST_BYTES = 1 << 20 };
+    return t->bytes <= MOST_BYTES;
+}
+
+static bool is_zeros(const struct ol_stored_tensor *t)
+{
     for (uint64_t i = 0; i < t->bytes; i++)
         if (((const uint8_t *)t->data)[i] != 0)
             return false;
     return true;
 }
 
-int64_t ol_unused_count(const struct ol_weights *w, const struct ol_spec *spec,
-                        const struct ol_checkpoint *c, const char **first)
+/* Tensors by name unused: [n], in the checkpoint's order. The caller frees. */
+static const struct ol_stored_tensor **list(const struct ol_weights *w,
+                                            const struct ol_spec *spec,
+                                            const struct ol_checkpoint *c, int64_t *n)
 {
     struct begins b = collect(w, spec);
-    int64_t n = 0;
-    *first = NULL;
-    for (int64_t i = 0; i < ol_checkpoint_n_tensors(c); i++) {
+    const int64_t all = ol_checkpoint_n_tensors(c);
+    const struct ol_stored_tensor **found = ol_xcalloc((size_t)all, sizeof *found);
+    *n = 0;
+    for (int64_t i = 0; i < all; i++) {
         const struct ol_stored_tensor *t = ol_checkpoint_tensor(c, i);
-        if (!should_be_used(spec, t->name) || is_used(&b, t) || is_harmless(t))
-            continue;
-        if (n++ == 0)
-            *first = t->name;
+        if (should_be_used(spec, t->name) && !is_used(&b, t) && !is_known(t))
+            found[(*n)++] = t;
     }
     free(b.at);
-    return n;
+    return found;
+}
+
+/* Small ones whose bytes come from elsewhere, side by side; nobody waits long for what
+ * is a warning: the first few of them, *n. Those behind count as they are. */
+static int fetch(struct ol_source *source, const struct ol_stored_tensor **tensors,
+                 int64_t *n, struct ol_error *err)
+{
+    enum { MOST_FETCHED = 512 };
+    int status = 0;
+    *n = *n < MOST_FETCHED ? *n : MOST_FETCHED;
+    for (int64_t i = 0; i < *n; i++)
+        if (is_small(tensors[i]) && tensors[i]->bytes > 0)
+            source->op->prefetch(
+                source, &(struct ol_span){tensors[i]->data, (size_t)tensors[i]->bytes});
+    for (int64_t i = 0; i < *n && status == 0; i++)
+        if (is_small(tensors[i]) && tensors[i]->bytes > 0)
+            status = source->op->read(
+                source, &(struct ol_span){tensors[i]->data, (size_t)tensors[i]->bytes},
+                err);
+    return status;
+}
+
+static void release(struct ol_source *source, const struct ol_stored_tensor **tensors,
+                    int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (is_small(tensors[i]) && tensors[i]->bytes > 0)
+            source->op->release(
+                source, &(struct ol_span){tensors[i]->data, (size_t)tensors[i]->bytes});
+}
+
+int ol_unused_count(const struct ol_weights *w, const struct ol_unused_request *r,
+                    int64_t *n, const char **first, struct ol_error *err)
+{
+    int64_t n_listed, n_there;
+    const struct ol_stored_tensor **tensors = list(w, r->spec, r->checkpoint, &n_listed);
+    int status = 0;
+    *n = 0;
+    *first = NULL;
+    n_there = n_listed;
+    if (r->source != NULL)
+        status = fetch(r->source, tensors, &n_there, err);
+    for (int64_t i = 0; i < n_listed && status == 0; i++) {
+        if (i < n_there && is_small(tensors[i]) && is_zeros(tensors[i]))
+            continue;
+        if ((*n)++ == 0)
+            *first = tensors[i]->name;
+    }
+    if (r->source != NULL && status == 0)
+        release(r->source, tensors, n_there);
+    free(tensors);
+    return status;
 }

@@ -29,7 +29,7 @@ bool ol_weight_is_contiguous(const struct ol_weight *w)
 int64_t ol_weight_bytes(const struct ol_weight *w)
 {
     size_t bytes = 0;
-    for (int i = 0; i < OL_WEIGHT_SPANS; i++)
+    for (int i = 0; i < OL_WEIGHT_RUNS; i++)
         bytes += w->spans[i].bytes;
     return w->data != NULL ? (int64_t)bytes / w->sharers : 0;
 }

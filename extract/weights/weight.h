@@ -23,7 +23,8 @@ struct ol_span {
     size_t bytes;
 };
 
-enum { OL_WEIGHT_SPANS = 4 };
+/* What a value is made of, and with that what is only looked at. */
+enum { OL_WEIGHT_RUNS = 4, OL_WEIGHT_SPANS = OL_WEIGHT_RUNS + 1 };
 
 /* Pointers may be unaligned for what they point to. Vectors have n_rows 1. */
 struct ol_weight {
@@ -57,7 +58,8 @@ struct ol_weight ol_weight_plain(const void *data, enum ol_dtype dtype, int64_t 
 /* Whether it is PLAIN, and its rows and values follow each other without gaps. */
 bool ol_weight_is_contiguous(const struct ol_weight *w);
 
-/* Its part of the checkpoint: of shared spans, one sharer's share. */
+/* Its part of the checkpoint, without what is only looked at: of shared spans, one
+ * sharer's share. */
 int64_t ol_weight_bytes(const struct ol_weight *w);
 
 /* "BF16", "FP8", "MXFP4", ... */

@@ -96,16 +96,22 @@ static void warn_absent(const struct ol_checkpoint *c)
                 ol_checkpoint_directory(c), n, first);
 }
 
-static void warn_unused(const struct ol_weights *w, const struct ol_checkpoint *c)
+static int warn_unused(const struct ol_weights *w, struct ol_source *source,
+                       struct ol_error *err)
 {
     const char *first;
     const bool wrapped = w->spec->wrapper != NULL;
-    const int64_t n = ol_unused_count(w, w->spec, c, &first);
+    const struct ol_checkpoint *c = w->checkpoint;
+    const struct ol_unused_request request = {w->spec, c, source};
+    int64_t n;
+    if (ol_unused_count(w, &request, &n, &first, err) != 0)
+        return -1;
     if (n > 0)
         ol_warn("%s: %smodel_type %s with this config.json do%s not use %" PRId64
                 " tensors that the checkpoint has for %s, such as %s",
                 ol_checkpoint_directory(c), wrapped ? "" : "the layers of ",
                 w->spec->family, wrapped ? "es" : "", n, wrapped ? "it" : "them", first);
+    return 0;
 }
 
 /* Whether the checkpoint has a tensor of the model's in the spec's form. */
@@ -143,7 +149,8 @@ void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
 }
 
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
-                                   const struct ol_checkpoint *c, struct ol_error *err)
+                                   const struct ol_checkpoint *c,
+                                   struct ol_source *source, struct ol_error *err)
 {
     struct ol_weights *w = ol_xcalloc(1, sizeof *w);
     w->spec = spec;
@@ -169,8 +176,8 @@ struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
         goto fail;
     }
     warn_absent(c);
-    warn_unused(w, c);
-    return w;
+    if (warn_unused(w, source, err) == 0)
+        return w;
 fail:
     ol_weights_free(w);
     return NULL;

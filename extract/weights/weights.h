@@ -7,6 +7,7 @@
 
 #include "extract/weights/checkpoint.h"
 #include "extract/model/spec.h"
+#include "extract/weights/source.h"
 #include "extract/weights/weight.h"
 
 struct ol_weights;
@@ -16,9 +17,12 @@ struct ol_weights;
 void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c);
 
 /* Bind all roles. Fails with every missing tensor counted and the first few named, or
- * with the first tensor of unexpected shape or type. spec and checkpoint are borrowed. */
+ * with the first tensor of unexpected shape or type. source: where the bytes come from
+ * later, NULL where they are there or none are to be had. All three are borrowed, the
+ * source during the call alone. */
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
-                                   const struct ol_checkpoint *c, struct ol_error *err);
+                                   const struct ol_checkpoint *c,
+                                   struct ol_source *source, struct ol_error *err);
 void ol_weights_free(struct ol_weights *w);
 
 /* layer and expert are ignored by roles that have none. A tied LM head is the embedding.

@@ -261,6 +261,42 @@ EOF
     done
 }
 
+# says MODEL OPTIONS...: the exit status and the messages of a run, but for where its files are.
+says() {
+    local status=0
+    "$EXTRACT" -q "$@" --ids ids -o said.h5 2>messages >/dev/null || status=$?
+    echo "$status $(sed -E 's,/[^ ]*/(root/org/[a-z]*|snapshots/[0-9a-f]{40}),,g' messages)"
+    rm -f said.h5*
+}
+
+@test "what a run from the disk finds in weights a streamed one finds" {
+    echo 1 2 3 4 5 6 7 8 >ids
+    local shape=model.layers.0.mlp.experts.0.up_proj.weight_shape model=$GOLDEN/qwen3_moe-int4
+    "$PLAIN_PYTHON" "$HUB_TESTS/reshard.py" "$model" "$(from org/shape)" 2 "$shape=$(printf '%016d' 7 7)"
+    says "$(from org/shape)" >mapped
+    says --stream org/shape >streamed
+    diff mapped streamed
+    grep -q "^1 .*model-0000.-of-00002.safetensors: tensor $shape says \[.*, expected \[.* from config.json" mapped
+    # Biases that config.json does not speak of.
+    "$PLAIN_PYTHON" "$HUB_TESTS/reshard.py" "$GOLDEN/qwen3_moe-tied" "$(from org/biased)" 2
+    sed -i 's/"attention_bias": true/"attention_bias": false/' "$(from org/biased)/config.json"
+    says "$(from org/biased)" >mapped
+    says --stream org/biased >streamed
+    diff mapped streamed
+    grep -q '^0 .*do not use 12 tensors' mapped
+    # Of zeros nothing is said.
+    PYTHONPATH=$TESTS/tools "$PYTHON" - "$GOLDEN/qwen3_moe-tied/model.safetensors" >zeros <<'EOF'
+import sys, fuse_experts as f
+for name, (_, _, data) in f.load(sys.argv[1]).items():
+    if name.endswith(".bias"):
+        print(f"{name}={'00' * len(data)}")
+EOF
+    mapfile -t biases <zeros
+    "$PLAIN_PYTHON" "$HUB_TESTS/reshard.py" "$GOLDEN/qwen3_moe-tied" "$(from org/zeros)" 2 "${biases[@]}"
+    cp "$(from org/biased)/config.json" "$(from org/zeros)"
+    [ "$(says --stream org/zeros)" = "0 " ]
+}
+
 @test "parts that were streamed and parts from the cache are one run" {
     { few_experts && few_experts; } >ids
     like join demo

@@ -3,7 +3,7 @@
 bytes that no model reads, as many as a first request for a header brings, so that whatever else
 comes of it was asked for.
 
-    reshard.py MODEL FOLDER SHARDS"""
+    reshard.py MODEL FOLDER SHARDS [TENSOR=HEX...]    bytes that tensors have instead"""
 import json
 import os
 import shutil
@@ -42,6 +42,9 @@ tensors = {}
 for name in sorted(os.listdir(model)):
     if name.endswith(".safetensors"):
         tensors.update(read(os.path.join(model, name)))
+for change in sys.argv[4:]:
+    name, _, data = change.partition("=")
+    tensors[name] = (*tensors[name][:2], bytes.fromhex(data))
 # As they are written by whoever splits a model: layer by layer, and by name within.
 order = sorted(tensors, key=lambda name: (int(next((w for w in name.split(".") if w.isdigit()), -1)), name))
 size, map_, groups = sum(len(t[2]) for t in tensors.values()) / n, {}, [[] for _ in range(n)]

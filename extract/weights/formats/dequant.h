@@ -22,8 +22,8 @@ struct ol_weight_run {
 
 /* Some rows of a weight cut out of what is stored, and how they lie without the gaps. */
 struct ol_weight_cut {
-    struct ol_weight_run runs[OL_WEIGHT_SPANS]; /* data, scales, zeros, groups; n 0: no */
-    int64_t row_step, col_step;                 /* PLAIN */
+    struct ol_weight_run runs[OL_WEIGHT_RUNS]; /* data, scales, zeros, groups; n 0: no */
+    int64_t row_step, col_step;                /* PLAIN */
     int64_t n_groups;  /* scales of a row, or of a row of blocks */
     int64_t first_row; /* rows before the first in its block of scales, or its word */
     bool turned;       /* neighbours in memory are neighbours in a column */

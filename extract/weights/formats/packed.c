@@ -12,9 +12,10 @@
 #include "extract/weights/formats/formats.h"
 #include "extract/weights/formats/words.h"
 
-/* weight_shape: [out, in] once more. */
+/* weight_shape: [out, in] once more. Where its bytes come with the weight's it is one of
+ * the spans, so that it can be looked at. */
 static int check_packed_shape(const struct ol_format_search *s,
-                              const struct ol_stored_tensor *t)
+                              const struct ol_stored_tensor *t, struct ol_weight *w)
 {
     const struct ol_role_tensor *want = s->want;
     const bool wide = strcmp(t->dtype_name, "I64") == 0;
@@ -22,6 +23,9 @@ static int check_packed_shape(const struct ol_format_search *s,
         (!wide && ol_format_check_type(s, t, "I32") != 0))
         return -1;
     if (!ol_checkpoint_has_bytes(s->c))
+        w->spans[OL_WEIGHT_RUNS] = ol_format_span(t);
+    w->unseen |= !s->seen;
+    if (!s->seen)
         return 0;
     int64_t found[2] = {0, 0};
     for (int i = 0; i < 2; i++) {
@@ -123,12 +127,13 @@ static int find(const struct ol_format_search *s, struct ol_weight *weight)
         return find_fused(s, weight);
     const struct ol_stored_tensor *shape = ol_format_find(s, base, ".weight_shape");
     p.scales = ol_format_need(s, p.codes, base, ".weight_scale");
-    if (p.scales == NULL || (shape != NULL && check_packed_shape(s, shape) != 0))
+    if (p.scales == NULL)
         return -1;
     if (!s->want->spec->quantization.symmetric &&
         (p.zeros = ol_format_need(s, p.codes, base, ".weight_zero_point")) == NULL)
         return -1;
     return packed(s, &p, weight) > 0 &&
+                   (shape == NULL || check_packed_shape(s, shape, weight) == 0) &&
                    ol_format_groups_of_inputs(s, base, ".weight_g_idx", weight) == 0
                ? 1
                : -1;
