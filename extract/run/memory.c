@@ -8,6 +8,7 @@
 #include "extract/backend.h"
 #include "extract/forward/experts.h"
 #include "extract/forward/mixer/mixer.h"
+#include "extract/weights/layer_weights.h"
 
 #define MIB ((int64_t)1 << 20)
 
@@ -84,6 +85,18 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
                   need->n_parts * need->scratch.pinned + (device ? downloads : tensors);
 }
 
+void ol_memory_count_streamed(struct ol_memory_need *need, const struct ol_weights *w,
+                              bool head)
+{
+    const struct ol_spec *spec = need->what.spec;
+    const struct ol_weight table = ol_weights_get(w, OL_ROLE_EMBEDDING, 0, 0);
+    const int64_t page = 4096,
+                  row = ol_weight_bytes(&table) / (table.n_rows > 0 ? table.n_rows : 1);
+    const int64_t n = least(need->what.n_rows, spec->vocab_size);
+    need->other_bytes += n * (row / page + 2) * page;
+    need->streamed_bytes = ol_layer_weights_least(w, spec, head);
+}
+
 int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest)
 {
     return least(most(BLOCK_ROWS, longest), n_rows);
@@ -142,14 +155,21 @@ int64_t ol_memory_resident(void)
     return kernel_bytes("/proc/self/status", "RssAnon");
 }
 
+static int64_t in_steps(int64_t bytes)
+{
+    const int64_t step = STEP_MIB * MIB;
+    return (bytes + step - 1) / step * step;
+}
+
+int64_t ol_memory_least_of_host(const struct ol_memory_need *need)
+{
+    return in_steps(at_level(need, levels_of(need) - 1).total + need->streamed_bytes);
+}
+
 int64_t ol_memory_least(const struct ol_memory_need *need)
 {
-    const struct ol_memory_plan least_plan = at_level(need, levels_of(need) - 1);
-    const int64_t step = STEP_MIB * MIB,
-                  bytes = need->device_bytes > 0
-                              ? least_plan.device
-                              : least_plan.total + need->streamed_bytes;
-    return (bytes + step - 1) / step * step;
+    return need->device_bytes > 0 ? in_steps(at_level(need, levels_of(need) - 1).device)
+                                  : ol_memory_least_of_host(need);
 }
 
 int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,

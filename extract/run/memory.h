@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "extract/forward/forward.h"
 #include "extract/observe/observer.h"
+#include "extract/weights/weights.h"
 
 struct ol_memory_need {
     struct ol_observed what; /* the model, and what is recorded of all sequences */
@@ -41,8 +42,16 @@ int64_t ol_memory_block_rows(int64_t n_rows, int64_t longest);
 int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err);
 
-/* The least budget that would do, in bytes. */
+/* The least budget that would do, in bytes; and the least of the host's memory, which is
+ * another one where tensors are on devices. */
 int64_t ol_memory_least(const struct ol_memory_need *need);
+int64_t ol_memory_least_of_host(const struct ol_memory_need *need);
+
+/* Weights that are streamed are memory of this process: what is held of them at a time,
+ * and for the whole run the rows of the embedding that are looked up, a page or more
+ * each. head: likelihoods are computed. */
+void ol_memory_count_streamed(struct ol_memory_need *need, const struct ol_weights *w,
+                              bool head);
 
 /* What the machine and the control groups of this process have left, in bytes; INT64_MAX
  * where neither says. */

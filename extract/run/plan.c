@@ -274,7 +274,9 @@ static struct ol_json *describe_run(const struct ol_plan_request *r,
     return run;
 }
 
-static struct ol_json *describe_memory(const struct ol_memory_need *need,
+/* need: as the plan was made for it, of a model whose weights are mapped. */
+static struct ol_json *describe_memory(const struct ol_plan_request *r,
+                                       const struct ol_memory_need *need,
                                        const struct ol_memory_plan *plan)
 {
     const char *least = plan->device > 0 ? "least_device_bytes" : "least_ram_bytes";
@@ -282,6 +284,12 @@ static struct ol_json *describe_memory(const struct ol_memory_need *need,
     ol_json_set(memory, "ram_bytes", ol_json_new_int(plan->total));
     ol_json_set(memory, "device_bytes", ol_json_new_int(plan->device));
     ol_json_set(memory, least, ol_json_new_int(ol_memory_least(need)));
+    if (r->model->weights != NULL) {
+        struct ol_memory_need streamed = *need;
+        ol_memory_count_streamed(&streamed, r->model->weights, r->perplexity);
+        ol_json_set(memory, "least_ram_bytes_streamed",
+                    ol_json_new_int(ol_memory_least_of_host(&streamed)));
+    }
     return memory;
 }
 
@@ -312,7 +320,7 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     if (download != NULL)
         ol_json_set(plan, "download", download);
     ol_json_set(plan, "run", describe_run(r, &w, on_disk));
-    ol_json_set(plan, "memory", describe_memory(&need, &memory));
+    ol_json_set(plan, "memory", describe_memory(r, &need, &memory));
     ol_json_set(plan, "time", time);
     if (r->device != NULL)
         ol_json_set(plan, "device", describe_device(r));

@@ -52,24 +52,6 @@ static int64_t split_rows(struct ol_session *r, int64_t longest)
         c->lengths, c->n_sequences, ol_memory_block_rows(r->n_rows, longest), r->n_parts);
 }
 
-/* Weights that are streamed are memory of this process: what is held of them at a time,
- * and for the whole run the rows of the embedding that are looked up, a page or more
- * each. */
-static void count_streamed(const struct ol_session *r, struct ol_memory_need *need)
-{
-    const struct ol_spec *spec = &r->model.spec;
-    const struct ol_weight table =
-        ol_weights_get(r->model.weights, OL_ROLE_EMBEDDING, 0, 0);
-    const int64_t page = 4096,
-                  row = ol_weight_bytes(&table) / (table.n_rows > 0 ? table.n_rows : 1);
-    const int64_t n = r->n_rows < spec->vocab_size ? r->n_rows : spec->vocab_size;
-    if (r->model.source == NULL)
-        return;
-    need->other_bytes += n * (row / page + 2) * page;
-    need->streamed_bytes =
-        ol_layer_weights_least(r->model.weights, spec, r->request->perplexity);
-}
-
 static int plan_memory(struct ol_session *r, struct ol_error *err)
 {
     const struct ol_corpus *c = &r->corpus;
@@ -79,7 +61,8 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
         .dtype = r->request->precision,
         .other_bytes = ol_memory_resident(),
     };
-    count_streamed(r, &need);
+    if (r->model.source != NULL)
+        ol_memory_count_streamed(&need, r->model.weights, r->request->perplexity);
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
         need.other_bytes += r->all.n_rows * r->model.spec.d_model *

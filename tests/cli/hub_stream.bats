@@ -227,6 +227,11 @@ EOF
     least=$(sed -n 's/.*it needs at least \([0-9]*M\)$/\1/p' said)
     "$EXTRACT" -q --stream org/memory --ids ids -o run.h5 --memory "$least" >/dev/null
     same run.h5 mapped.h5
+    # A plan knows it before anything is fetched.
+    "$EXTRACT" -q --plan org/memory -n 1 -l "$(wc -w <ids)" >plan
+    planned=$("$PLAIN_PYTHON" -c 'import json; print(json.load(open("plan"))["memory"]["least_ram_bytes_streamed"] >> 20)')
+    [ "$planned" -ge "${least%M}" ]
+    [ "$planned" -le $((${least%M} + 32)) ]
 }
 
 @test "shards that are in the cache are read there" {
