@@ -15,12 +15,11 @@ struct check {
     int32_t *counts;    /* [n_sequences, d_model] */
 };
 
-static int refuse(const struct check *c, int layer, const char *table, int64_t found,
-                  int64_t most, struct ol_error *err)
+static int refuse(const struct check *c, int layer, const char *table, double found,
+                  double most, struct ol_error *err)
 {
     return ol_fail(err,
-                   "%s: /layers/%03d/summary/%s: a count is %" PRId64
-                   ", expected 0 to %" PRId64,
+                   "%s: /layers/%03d/summary/%s: a count is %.10g, expected 0 to %.10g",
                    ol_activation_path(c->f), layer, table, found, most);
 }
 
@@ -93,6 +92,36 @@ static int check_units(const struct check *c, int i_layer, struct ol_error *err)
     return status;
 }
 
+/* Of how many heads a token is a sink, and how many tokens are of a head. */
+static int check_sinks(const struct check *c, int i_layer, struct ol_error *err)
+{
+    const struct ol_activation_layer *layer = &c->layout->layers[i_layer];
+    const int32_t *lengths = ol_activation_input(c->f)->lengths;
+    const int64_t n_rows = c->layout->n_sequences * layer->n_heads;
+    double *heads = ol_xcalloc((size_t)(n_rows * OL_N_HEAD_COLUMNS), sizeof *heads);
+    double found = 0, most = 0;
+    bool good = true;
+    ol_activation_copy(c->f, OL_TABLE_HEADS, i_layer, heads);
+    for (int64_t i = 0; i < n_rows && good; i++) {
+        found = heads[i * OL_N_HEAD_COLUMNS + OL_HEAD_N_SINKS];
+        most = lengths[i / layer->n_heads];
+        good = found >= 0 && found <= most;
+    }
+    free(heads);
+    if (!good)
+        return refuse(c, layer->number, "attention/heads", found, most, err);
+    for (int64_t s = 0; s < c->layout->n_sequences; s++) {
+        const float *rows = ol_activation_get(c->f, OL_TABLE_RECEIVED, i_layer, s);
+        for (int64_t t = 0; t < lengths[s]; t++) {
+            found = rows[t * OL_N_RECEIVED_COLUMNS + OL_RECEIVED_HEADS];
+            if (!(found >= 0 && found <= layer->n_heads))
+                return refuse(c, layer->number, "attention/received", found,
+                              layer->n_heads, err);
+        }
+    }
+    return 0;
+}
+
 /* What each value of outliers counts is at some site of some token. */
 static int check_values(const struct check *c, struct ol_error *err)
 {
@@ -116,11 +145,11 @@ static int check_receipt(const struct check *c, struct ol_error *err)
     const struct {
         const char *name;
         int64_t value;
-    } counts[] = {{"bytes_read", r->bytes_read},
-                  {"link_bytes", r->link_bytes},
-                  {"peak_memory", r->peak_memory},
-                  {"peak_device_memory", r->peak_device_memory},
-                  {"n_devices", r->n_devices}};
+    } counts[] = {
+        {"bytes_read", r->bytes_read},   {"bytes_fetched", r->bytes_fetched},
+        {"requests", r->n_requests},     {"link_bytes", r->link_bytes},
+        {"peak_memory", r->peak_memory}, {"peak_device_memory", r->peak_device_memory},
+        {"n_devices", r->n_devices}};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         if (counts[i].value < 0 || counts[i].value > most_of_receipt)
             return ol_fail(err, "%s: /receipt: %s is %" PRId64 ", expected 0 to %" PRId64,
@@ -148,6 +177,8 @@ int ol_counts_check(const struct ol_activation_file *f, struct ol_error *err)
                 status = check_site(&c, l, (enum ol_summary_site)site, err);
         if (status == 0 && c.layout->layers[l].n_units > 0)
             status = check_units(&c, l, err);
+        if (status == 0 && c.layout->layers[l].n_heads > 0)
+            status = check_sinks(&c, l, err);
     }
     free(c.counts);
     free(c.histogram);

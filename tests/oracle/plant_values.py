@@ -26,6 +26,8 @@ DAMAGES = [
     ("layers/{l}/summary/units", (0, 0), -1.0),
     ("layers/{l}/summary/units", (0, 0), np.nan),
     ("summary/value_counts", 0, 2**63 - 1),
+    ("layers/{l}/summary/attention/heads", (0, 0, 4), -1.0),
+    ("layers/{l}/summary/attention/received", (0, 0, 1), 3e38),
 ]
 
 
