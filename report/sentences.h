@@ -17,4 +17,9 @@ char *ol_text_margin(const struct ol_report_results *r);
 #define OL_TEXT_ACTIVATIONS                                                              \
     "in the run's precision; an engine that follows %s of config.json quantises them"
 
+/* Of routers that choose all experts; a number of 64 bits. */
+#define OL_TEXT_ALL_CHOSEN                                                               \
+    "Every token chooses all %" PRId64 " experts, so that the load is even and all are " \
+    "chosen together whatever the routers do: only their weights tell experts apart."
+
 #endif

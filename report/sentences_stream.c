@@ -60,10 +60,10 @@ char *ol_sentence_massive(const struct ol_massive_dimension *f)
                                 f->values.last_layer),
          *until = still_above(f);
     char *text = ol_xasprintf(
-        "Dimension %" PRId64 " is massive on %s, %s: at most %s after layer %" PRId64
-        ", up to %s times the median%s.",
-        f->values.feature, on, when, amount(f->values.max_magnitude).text,
-        f->values.max_layer, amount(f->values.max_ratio).text, until);
+        "Dimension %" PRId64 " is massive on %s, %s, up to %s times the median; it is "
+        "largest after layer %" PRId64 ", %s%s.",
+        f->values.feature, on, when, amount(f->values.max_ratio).text,
+        f->values.max_layer, amount(f->values.max_magnitude).text, until);
     free(until);
     free(when);
     free(on);

@@ -5,6 +5,7 @@
 
 #include "report/chart.h"
 #include "report/section.h"
+#include "report/sentences.h"
 
 /* ---- tables ---- */
 
@@ -158,16 +159,27 @@ static void say_committees(const struct ol_co_activation *c, struct ol_section_o
     }
 }
 
+static bool has_pairs(const struct ol_co_activation *c)
+{
+    const struct ol_co_layer *layers = c->layers.items;
+    bool any = false;
+    for (int64_t i = 0; i < c->layers.n && !any; i++)
+        any = layers[i].pairs.n > 0;
+    return any;
+}
+
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
     if (r->model->n_experts == 0) {
         ol_section_say(to, "This is a dense model: it has no routers.");
         return;
     }
-    if (has_layers(r))
+    if (r->model->top_k >= r->model->n_experts)
+        ol_section_say(to, OL_TEXT_ALL_CHOSEN, r->model->n_experts);
+    else if (has_layers(r))
         say_committees(r->blocks.co_activation, to);
     ol_section_figure(to, &committees_figure, &committees_table);
-    if (has_layers(r))
+    if (has_layers(r) && has_pairs(r->blocks.co_activation))
         ol_section_say(to, "Pairs of experts that more tokens choose than would if "
                            "experts were chosen independently of each other. As a token "
                            "chooses a fixed number, most pairs are below that.");

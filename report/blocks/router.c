@@ -6,6 +6,7 @@
 #include "report/chart.h"
 #include "report/heatmap.h"
 #include "report/section.h"
+#include "report/sentences.h"
 
 static const struct ol_column router_columns[] = {
     {"layer", "layer", OL_COLUMN_LABEL},
@@ -126,7 +127,9 @@ static void write(const struct ol_report_results *r, struct ol_section_out *to)
         ol_section_say(to, "This is a dense model: it has no routers.");
         return;
     }
-    if (ol_section_text(to) != NULL)
+    if (r->model->top_k >= r->model->n_experts)
+        ol_section_say(to, OL_TEXT_ALL_CHOSEN, r->model->n_experts);
+    else if (ol_section_text(to) != NULL)
         ol_section_say(to,
                        "How evenly tokens are shared out among %" PRId64
                        " experts: %.2f bits of entropy is an even load.",

@@ -153,8 +153,8 @@ static void say_rule(const struct ol_super_block *s, struct ol_section_out *to)
         ol_section_say(
             to,
             "A super expert puts out a magnitude above the %g-th percentile of "
-            "all experts and above %g %% of the largest (here %s), in the first "
-            "%g %% of the layers (arXiv 2507.23279).",
+            "all experts and above %g %% of the largest (both: above %s here), in the "
+            "first %g %% of the layers (arXiv 2507.23279).",
             s->criterion->percentile, 100 * s->criterion->min_share,
             ol_text_magnitude(s->limit).text, 100 * s->criterion->first_layers);
     char *tile = ol_text_super_experts(s), *noise = ol_text_super_noise(s);

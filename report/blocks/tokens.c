@@ -116,7 +116,7 @@ static void write(const struct ol_report_results *r, struct ol_section_out *to)
         ol_section_sentence(to, ol_sentence_share("Delimiters", t->delimiters));
     ol_section_long(to, &token_shares_table);
     ol_section_table(to, &token_counts_table);
-    if (t->min_tokens != OL_ABSENT)
+    if (t->min_tokens != OL_ABSENT && t->pieces.n > 0)
         ol_section_say(to, "Tokens that are %s times or more in the text.",
                        ol_text_count(t->min_tokens).text);
     ol_section_table(to, &tokens_table);
