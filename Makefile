@@ -1,8 +1,8 @@
 # make deps     install what is missing (Debian, Ubuntu), or name it
 # make          build build/ol-extract, build/ol-analyze, build/ol-report
 # make run      extract, analyze, report on the demo model, or MODEL=... [TEXT=...] [N=...] [L=...];
-#               files go to runs/NAME.h5 and .json, or OUT=FILE.h5; FORMAT=html writes a page
-#               beside them, or REPORT=page.html
+#               files go to runs/NAME.h5 and .json, or OUT=FILE.h5; FORMAT=html (or pdf) writes
+#               a page beside them, or REPORT=page.html
 # make survey   the models of LIST=MODELS.txt, each with options of ol-extract, on one page in runs/; six
 #               tiny ones without
 # make deploy   MODEL=... [GPUS=a100:2] [PARTS=4] [TIME=2:00:00] [OPTIONS='--constraint ...'] and what

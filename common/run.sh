@@ -13,9 +13,27 @@ fi
 run=${OUT:-runs/$name.h5}
 results=${run%.h5}.json
 report=${REPORT:-}
-[ "$FORMAT" != html ] || report=${report:-${run%.h5}.html}
+# What a terminal cannot show goes into a file.
+case $FORMAT in
+html | pdf) report=${report:-${run%.h5}.$FORMAT} ;;
+esac
 
 say() { printf 'run: %s\n' "$*" >&2; }
+
+# What would be refused of the last steps' options is refused before the first, which may take hours:
+# without an input a command fails, and by 2 when it is its options.
+check() {
+    status=0
+    said=$("$@" 2>&1 >/dev/null </dev/null) || status=$?
+    if [ "$status" -eq 2 ]; then
+        printf '%s\n' "$said" >&2
+        exit 2
+    fi
+}
+# The options are several words each.
+# shellcheck disable=SC2086
+check "$BUILD/ol-analyze" $ANALYZE_OPTIONS /dev/null
+check "$BUILD/ol-report" -f "$FORMAT"
 
 mkdir -p "$(dirname "$run")"
 there=

@@ -93,6 +93,18 @@ for paragraph in open("text.txt").read().split("\n\n"):
     grep -q '</html>' page.html
 }
 
+@test "documents: make run tells wrong options before it begins" {
+    local wrong
+    for wrong in FORMAT=nonsense FORMAT=svg ANALYZE_OPTIONS=--treshold=4 ANALYZE_OPTIONS='--threshold 0'; do
+        status=0
+        $RUN OUT=new.h5 "$wrong" >out 2>said || status=$?
+        cat said
+        [ "$status" -ne 0 ]
+        grep -qE "^ol-(analyze|report): .*(nonsense|--figure|--treshold|--threshold)" said
+        [ ! -e new.h5 ]
+    done
+}
+
 @test "documents: the files and suites that they name are there" {
     cd "$ROOT"
     # `a/path` in backquotes, [text](links), and suites of the table of tests.
