@@ -134,6 +134,21 @@ static bool is_unwritten(const struct ol_state_file *s)
            memcmp(found, found + 1, sizeof found - 1) == 0;
 }
 
+/* What stands there is not to be taken for text before it is known to be some. */
+static int refuse_header(const struct ol_state_file *s, const char found[PAGE_BYTES],
+                         struct ol_error *err)
+{
+    const char *end = memchr(found, '\n', PAGE_BYTES);
+    if (end == NULL || strncmp(found, magic, sizeof magic - 1) != 0)
+        return ol_fail(err,
+                       "%s: does not begin with \"%s\": it is damaged, or no states that "
+                       "this version can go on with; without it the run begins anew",
+                       s->path, magic);
+    return ol_fail(err, "%s: belongs to another run: found \"%.*s\", expected \"%.*s\"",
+                   s->path, (int)(end - found), found, (int)strcspn(s->header, "\n"),
+                   s->header);
+}
+
 struct ol_state_file *ol_state_open(const char *path, const struct ol_state_identity *id,
                                     struct ol_error *err)
 {
@@ -147,9 +162,7 @@ struct ol_state_file *ol_state_open(const char *path, const struct ol_state_iden
     } else if (read_at(s, found, sizeof found, 0, err) == 0) {
         if (memcmp(found, s->header, sizeof found) == 0)
             return s;
-        ol_fail(err, "%s: belongs to another run: found \"%.*s\", expected \"%.*s\"",
-                path, (int)strcspn(found, "\n"), found, (int)strcspn(s->header, "\n"),
-                s->header);
+        refuse_header(s, found, err);
     }
     ol_state_close(s);
     return NULL;
