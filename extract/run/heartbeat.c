@@ -1,12 +1,14 @@
 #include "extract/run/heartbeat.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -180,6 +182,7 @@ struct status {
     const char *host; /* borrowed */
     int64_t pid;
     double age; /* seconds since it was written; clocks of machines differ a little */
+    bool gone;  /* its process is no more */
 };
 
 static int read_status(struct ol_json_section s, struct status *status,
@@ -207,9 +210,25 @@ static int read_status(struct ol_json_section s, struct status *status,
     return 0;
 }
 
+/* Whether the run ended without a word: its process was of this machine and is no more.
+ * One of a container may only be out of sight: then it has the lock. */
+static bool is_gone(const struct status *s, const char *partial)
+{
+    char host[256] = "";
+    if (gethostname(host, sizeof host - 1) != 0 || strcmp(host, s->host) != 0 ||
+        s->pid <= 0 || s->pid > INT32_MAX || kill((pid_t)s->pid, 0) == 0 ||
+        errno != ESRCH)
+        return false;
+    const int fd = open(partial, O_RDONLY | O_CLOEXEC);
+    const bool gone = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0;
+    if (fd >= 0)
+        close(fd);
+    return gone;
+}
+
 static const char *state_of(const struct status *s)
 {
-    return s->age > SILENT_SECONDS ? "silent" : "running";
+    return s->gone || s->age > SILENT_SECONDS ? "silent" : "running";
 }
 
 static void tell(const char *path, const struct status *s)
@@ -250,6 +269,7 @@ static int tell_running(const char *path, const char *status_path, bool json,
     int status = -1;
     if (object != NULL)
         status = read_status((struct ol_json_section){status_path, object}, &s, err);
+    s.gone = status == 0 && is_gone(&s, path);
     if (status == 0 && json) {
         ol_json_set(object, "file", ol_json_new_string(path));
         ol_json_set(object, "state", ol_json_new_string(state_of(&s)));
@@ -258,6 +278,9 @@ static int tell_running(const char *path, const char *status_path, bool json,
     } else if (status == 0) {
         tell(path, &s);
     }
+    if (status == 0 && s.gone)
+        status =
+            ol_fail(err, "%s: process %" PRId64 " has ended without a word", path, s.pid);
     if (status == 0 && s.age > SILENT_SECONDS)
         status = ol_fail(err, "%s: no sign of life for %.0f s", path, s.age);
     ol_json_free(object);

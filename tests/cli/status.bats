@@ -37,9 +37,15 @@ s = json.load(open("json"))
 assert s["format"] == "ol-status" and s["state"] == "running" and s["file"] == "run.h5.partial", s
 assert s["n_layers"] == 6 and s["n_tokens"] == 2 * '$LENGTH' and 0 < s["fraction"] < 1, s
 assert s["bytes_read"] > 0 and s["memory"] > 0 and s["seconds_left"] > 0 and s["age_seconds"] < 60, s'
-    # As a machine leaves it that has lost its power.
     kill -KILL $pid
     wait $pid || :
+    run "$EXTRACT" --status run.h5
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"silent on $(uname -n) "* ]]
+    [[ "$output" == *"run.h5.partial: process $pid has ended without a word"* ]]
+    # As a machine leaves it that has lost its power.
+    sed -i 's/"host":"[^"]*"/"host":"elsewhere"/' run.h5.partial.status
+    "$EXTRACT" --status run.h5 | grep -q 'running on elsewhere'
     sed -i -E 's/("updated":)[0-9.]+/\11000000000.5/' run.h5.partial.status
     run "$EXTRACT" --status run.h5.partial
     [ "$status" -eq 1 ]
@@ -55,6 +61,13 @@ assert s["bytes_read"] > 0 and s["memory"] > 0 and s["seconds_left"] > 0 and s["
     [[ "$output" == *'run.h5.partial.status: format "ol-status" of version 2, expected'* ]]
     rm run.h5.partial.status
     [ "$("$EXTRACT" --status run.h5)" = "run.h5.partial: stopped" ]
+    # States that a disk has made something else of.
+    cp run.h5.partial.state kept
+    head -c 20000 /dev/zero | tr '\0' '\377' >run.h5.partial.state
+    run long_run --resume -q
+    [ "$status" -eq 1 ]
+    [[ "$output" == *'run.h5.partial.state: does not begin with "ol-state '*'": it is damaged, or'* ]]
+    mv kept run.h5.partial.state
     (long_run --resume -q)
     [ "$("$EXTRACT" --status run.h5.partial)" = "run.h5: complete" ]
     "$EXTRACT" --status run.h5 --json | grep -q '"state": "complete"'
