@@ -172,8 +172,9 @@ char *ol_sentence_share(const char *who, const struct ol_token_share *s)
     if (isnan(s->lift.lift))
         return NULL;
     return ol_xasprintf(
-        "%s are %s %% of the text and carry %s %% of the occurrences of "
-        "outlier features: %s (lift %s).",
+        "%s are %s %% of the text and have %s %% of the pairs of an outlier feature and "
+        "a "
+        "token with an occurrence of it: %s (lift %s).",
         who, ol_text_percent(s->lift.base_rate).text, ol_text_percent(s->lift.share).text,
         fabs(s->lift.lift - 1) <= no_lift ? "no more and no less than others"
         : s->lift.lift > 1                ? "more than others"
