@@ -35,7 +35,7 @@ assert abs(total - said["total_billions"]) <= max(1, 0.02 * said["total_billions
 # With or without the embedding and the head.
 text = file["config"].get("text_config", file["config"])
 table = text["vocab_size"] * text["hidden_size"] / 1e9
-inputs = (text.get("hidden_size_per_layer_input") or 0) * text["num_hidden_layers"] / 1e9
+inputs = (text.get("hidden_size_per_layer_input") or 0) * text.get("num_hidden_layers", 0) / 1e9
 low, high = active - 2 * table - inputs * text["vocab_size"], active
 assert low - 0.5 <= said["active_billions"] <= high + 0.5, (low, high, said)
 EOF
