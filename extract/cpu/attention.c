@@ -111,14 +111,19 @@ static int64_t lowest(const struct ol_attention_args *a, int64_t query)
  * false: it sees none. */
 static bool keep_chosen(const uint32_t *chosen, int64_t first, int64_t n, float *score)
 {
-    bool any = false;
-    for (int64_t j = 0; j < n; j++) {
-        const bool sees = (chosen[(first + j) / 32] >> ((first + j) % 32) & 1) != 0;
-        any = any || sees;
-        if (!sees)
-            score[j] = -INFINITY;
+    uint32_t any = 0;
+    for (int64_t j = 0, some; j < n; j += some) {
+        /* Of one word of bits at a time: a loop that vectors do. */
+        const int bit = (int)((first + j) % 32);
+        uint32_t word = chosen[(first + j) / 32] >> bit;
+        some = n - j < 32 - bit ? n - j : 32 - bit;
+        if (some < 32)
+            word &= (1u << some) - 1;
+        any |= word;
+        for (int i = 0; i < (int)some; i++)
+            score[j + i] = (word >> i & 1) != 0 ? score[j + i] : -INFINITY;
     }
-    return any;
+    return any != 0;
 }
 
 /* Scores of one query over keys first..first+n-1 become exponentials; its running values
