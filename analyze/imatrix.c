@@ -110,6 +110,11 @@ static int check_layer(const struct imatrix *m, const struct ol_activation_layer
     const enum ol_input some = mixes        ? OL_INPUT_MIXED
                                : layer->moe ? OL_INPUT_EXPERTS_DOWN
                                             : OL_INPUT_MLP_DOWN;
+    if (strcmp(ol_parts_info(m->parts)->model.family, "deepseek_v4") == 0)
+        return ol_fail(err,
+                       "%s: model_type deepseek_v4: what llama.cpp calls its tensors is "
+                       "not known here",
+                       path);
     if (layer->input_widths[some] == 0)
         return ol_fail(err,
                        "%s: layer %d has no squares of inputs: they are gathered by "

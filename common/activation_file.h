@@ -194,7 +194,8 @@ void ol_activation_info_clear(struct ol_activation_info *info);
 struct ol_activation_layer {
     int number;             /* NNN of /layers/NNN */
     bool moe, no_mlp;       /* kind "moe", "none", else "dense" */
-    char attention[16];     /* "full", "sliding", "chunked", "linear", "mamba", "none" */
+    /* "full", "sliding", "chunked", "linear", "mamba", "compressed", "none" */
+    char attention[16];
     bool sites[OL_N_SITES]; /* tensors stored */
     int top_k;              /* router tables are stored when > 0 */
     /* Of the layer's summary: which sites, and how many units the MLP consists of: the

@@ -11,6 +11,7 @@ enum ol_dtype {
     OL_DTYPE_BF16,
     OL_DTYPE_F16,
     OL_DTYPE_I32,
+    OL_DTYPE_I64,
     OL_DTYPE_E4M3, /* these two are of scales (narrow.h) */
     OL_DTYPE_E8M0,
 };
@@ -21,7 +22,8 @@ enum { OL_N_CODES = 65536 };
 /* Bytes of one element. */
 static inline size_t ol_dtype_size(enum ol_dtype dtype)
 {
-    return dtype == OL_DTYPE_F32 || dtype == OL_DTYPE_I32     ? 4
+    return dtype == OL_DTYPE_I64                              ? 8
+           : dtype == OL_DTYPE_F32 || dtype == OL_DTYPE_I32   ? 4
            : dtype == OL_DTYPE_E4M3 || dtype == OL_DTYPE_E8M0 ? 1
                                                               : 2;
 }
@@ -58,7 +60,7 @@ float ol_f16_to_f32(uint16_t bits);
 /* Round to nearest, ties to even; infinite from 65520 on; NaN stays NaN. */
 uint16_t ol_f16_from_f32(float value);
 
-/* Widen n elements of any type but I32 (any alignment of src) to float. */
+/* Widen n elements of any type but I32 and I64 (any alignment of src) to float. */
 void ol_to_f32(enum ol_dtype dtype, const void *src, float *dst, size_t n);
 
 /* Store n floats as F32 or BF16 (rounded to nearest even). */

@@ -116,8 +116,8 @@ struct ol_backend_operations {
                 struct ol_error *err);
 
     /* Rotate values first .. first + rotary_dim - 1 of every head of x [n, n_heads *
-     * head_dim] in place; row i of a sequence has position i. For the pair (a, b) with
-     * angle j:
+     * head_dim] in place; row i of a sequence has position i * step. For the pair (a,
+     * b) with angle j:
      * a' = round(round(a c[j]) + round(-b s[j])), b' = round(round(b c[j]) + round(a
      * s[j])), c and s rounded to the activation type; the kinds ONCE round only a' and
      * b'.

@@ -47,12 +47,13 @@ static inline bool ol_rope_rounds_once(enum ol_rope_kind kind)
 }
 
 enum ol_attention_kind {
-    OL_ATTENTION_FULL,    /* keys j <= i */
-    OL_ATTENTION_SLIDING, /* i - window < j <= i */
-    OL_ATTENTION_CHUNKED, /* j <= i in the same stretch of `window` positions */
-    OL_ATTENTION_LINEAR,  /* no attention: a gated delta net */
-    OL_ATTENTION_MAMBA,   /* no attention: Mamba-2's state space */
-    OL_ATTENTION_NONE,    /* nor anything in its place: the layer is an MLP alone */
+    OL_ATTENTION_FULL,       /* keys j <= i */
+    OL_ATTENTION_SLIDING,    /* i - window < j <= i */
+    OL_ATTENTION_CHUNKED,    /* j <= i in the same stretch of `window` positions */
+    OL_ATTENTION_LINEAR,     /* no attention: a gated delta net */
+    OL_ATTENTION_MAMBA,      /* no attention: Mamba-2's state space */
+    OL_ATTENTION_NONE,       /* nor anything in its place: the layer is an MLP alone */
+    OL_ATTENTION_COMPRESSED, /* as SLIDING, and entries that stand for earlier keys */
 };
 
 /* Gated delta net (arXiv 2412.06464): in place of attention, a state of key_dim x
@@ -197,8 +198,20 @@ static inline int64_t ol_sequences_rows(const struct ol_sequences *s, int64_t i,
 struct ol_rope_table {
     int64_t n_positions;
     int rotary_dim;
+    int64_t step;              /* row i has position i * step; 0: i */
     struct ol_tensor cos, sin; /* [n_positions, rotary_dim / 2] float */
 };
+
+static inline int64_t ol_rope_step(const struct ol_rope_table *table)
+{
+    return table->step > 0 ? table->step : 1;
+}
+
+/* Positions that the table must have for a sequence of n rows. */
+static inline int64_t ol_rope_positions(const struct ol_rope_table *table, int64_t n)
+{
+    return n > 0 ? (n - 1) * ol_rope_step(table) + 1 : 0;
+}
 
 struct ol_rope_args {
     enum ol_rope_kind kind;

@@ -10,7 +10,7 @@ enum { THREADS = 256 };
 struct rope {
     const float *cos, *sin;   /* [positions, half] */
     const int32_t *positions; /* of rows, or NULL: 0, 1, 2, ... */
-    int64_t n_cols;
+    int64_t n_cols, position_step;
     int half, n_heads, head_dim;
     int first;       /* of a head's values */
     int step, apart; /* from pair to pair, within a pair */
@@ -20,7 +20,8 @@ template <typename T, typename R>
 static __global__ void rope_kernel(const struct rope r, T *x)
 {
     const int64_t row = blockIdx.x;
-    const int64_t position = r.positions != NULL ? r.positions[row] : row;
+    const int64_t position =
+        (r.positions != NULL ? r.positions[row] : row) * r.position_step;
     const float *cos = r.cos + position * r.half, *sin = r.sin + position * r.half;
     for (int i = (int)threadIdx.x; i < r.n_heads * r.half; i += THREADS) {
         const int head = i / r.half, j = i % r.half;
@@ -37,7 +38,8 @@ static int check(const struct ol_rope_args *args, int64_t n_rows, struct ol_erro
 {
     const int64_t most = args->table->n_positions;
     for (int64_t i = 0; i < ol_sequences_number(&args->sequences); i++) {
-        const int64_t n = ol_sequences_rows(&args->sequences, i, n_rows);
+        const int64_t n = ol_rope_positions(
+            args->table, ol_sequences_rows(&args->sequences, i, n_rows));
         if (n > most)
             return ol_fail(err, "cuda: rope: %lld positions, but the table holds %lld",
                            (long long)n, (long long)most);
@@ -80,6 +82,7 @@ int ol_cuda_rope(struct ol_backend *b, const struct ol_rope_args *args,
                            .sin = (const float *)table->sin.data,
                            .positions = positions,
                            .n_cols = x.n_cols,
+                           .position_step = ol_rope_step(table),
                            .half = half,
                            .n_heads = (int)(x.n_cols / args->head_dim),
                            .head_dim = args->head_dim,

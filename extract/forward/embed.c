@@ -64,13 +64,24 @@ static int add_positions(struct ol_pass *p, struct ol_error *err)
     return status;
 }
 
+/* All of several streams begin as the embedding. */
+static int fill_streams(struct ol_pass *p, struct ol_error *err)
+{
+    const int64_t d = p->hidden.n_cols;
+    const struct ol_columns from = {p->hidden, 0, 0}, to = {p->streams, 0, d};
+    return p->streams.data == NULL
+               ? 0
+               : p->op->copy_columns(p->b, from, to, d, p->spec->connection.n_streams,
+                                     err);
+}
+
 /* The stream before the first layer that is left to do. */
 static int start_stream(struct ol_pass *p, struct ol_error *err)
 {
     if (p->in->done >= 0)
-        return p->op->upload(p->b, p->hidden, p->in->states, err);
+        return p->op->upload(p->b, ol_pass_states(p), p->in->states, err);
     if (ol_pass_embed_ids(p, p->in->ids, p->hidden, err) != 0 ||
-        add_positions(p, err) != 0)
+        add_positions(p, err) != 0 || fill_streams(p, err) != 0)
         return -1;
     return ol_pass_intervene(p, err);
 }

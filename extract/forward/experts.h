@@ -15,6 +15,7 @@ struct ol_experts_context {
     const struct ol_spec *spec; /* with experts */
     struct ol_backend *backend;
     struct ol_layer_weights weights;
+    const int32_t *ids;      /* [n_rows] tokens */
     int64_t n_rows;          /* of all sequences, */
     int64_t n_baseline_rows; /* of which the first are shown, others are of arms */
     int64_t group_rows;      /* pairs that pass the experts at a time: all, or at least

@@ -64,6 +64,32 @@ static void multiply_gains(struct ol_experts *x, int layer)
     free(gains);
 }
 
+/* The experts that a table gives to each row's token. */
+static int take_given(struct ol_experts *x, int layer, struct ol_error *err)
+{
+    const struct ol_router_spec *router = &x->c.spec->router;
+    const struct ol_weight table =
+        ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_TABLE, layer, 0);
+    int64_t experts[OL_MAX_TOP_K];
+    for (int64_t row = 0; row < x->c.n_rows; row++) {
+        uint16_t *ids = x->ids + row * router->top_k;
+        ol_weight_integers(&table, x->c.ids[row], experts);
+        for (int k = 0; k < router->top_k; k++) {
+            bool known = experts[k] >= 0 && experts[k] < router->n_experts;
+            for (int i = 0; i < k; i++)
+                known = known && experts[i] != experts[k];
+            if (!known)
+                return ol_fail(err,
+                               "layer %d: the table of experts (tid2eid) gives expert "
+                               "%lld to token %d, expected %d different ones below %d",
+                               layer, (long long)experts[k], x->c.ids[row], router->top_k,
+                               router->n_experts);
+            ids[k] = (uint16_t)experts[k];
+        }
+    }
+    return 0;
+}
+
 /* The rows as float: products of these do not round the weight. */
 static int widen(struct ol_experts *x, struct ol_tensor *rows, struct ol_error *err)
 {
@@ -80,6 +106,10 @@ static int widen(struct ol_experts *x, struct ol_tensor *rows, struct ol_error *
 int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
                      struct ol_error *err)
 {
+    struct ol_router_spec spec = x->c.spec->router;
+    spec.given = x->c.spec->layers[layer].given;
+    if (spec.given && take_given(x, layer, err) != 0)
+        return -1;
     const struct ol_weight router =
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER, layer, 0);
     const struct ol_weight bias =
@@ -93,7 +123,7 @@ int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
         n = input.n_rows - first < step ? input.n_rows - first : step;
         struct ol_tensor rows = ol_tensor_rows(input, first, n);
         if ((as_float && widen(x, &rows, err) != 0) ||
-            x->op->route(x->c.backend, &x->c.spec->router, rows, router, bias, correction,
+            x->op->route(x->c.backend, &spec, rows, router, bias, correction,
                          x->ids + first * top_k, x->weights + first * top_k, err) != 0)
             return -1;
     }

@@ -12,6 +12,9 @@
  *       [a layer that has an input of its own adds what it takes of it; layer_inputs.c]
  *     nll = head(norm(hidden))                                     only if asked for
  *
+ * Where the residual stream is several, hidden is a mixture of them that is made before
+ * each norm, and what is added to it here joins them all (ol_pass_take, ol_pass_join).
+ *
  * Layers of a few families (Nemotron-H) are a mixer alone, or an MLP alone; some have
  * norms in other places: norm(mixer(...)) and norm(down(...)) join the stream, with a
  * norm before the mixer and the MLP too (Gemma) or none (OLMo 2).
@@ -41,7 +44,8 @@ static int mix_block(struct ol_pass *p, const struct ol_block *block,
         .x = ol_tensor_rows(p->normed, block->first, block->n),
         .out = out,
     };
-    if (ol_pass_see(p, OL_POINT_RESIDUAL_ATTN, block, p->hidden, err) != 0 ||
+    if (ol_pass_take(p, OL_ROLE_ATTN_CONNECTION, block, err) != 0 ||
+        ol_pass_see(p, OL_POINT_RESIDUAL_ATTN, block, p->hidden, err) != 0 ||
         ol_pass_norm(p, OL_ROLE_ATTN_NORM, block, err) != 0 ||
         ol_pass_see(p, OL_POINT_LN_ATTN, block, p->normed, err) != 0 ||
         ol_mixer_run(p->mixers[ol_mixer_sort(p->spec, block->layer)], &rows, err) != 0 ||
@@ -107,7 +111,8 @@ static int mlp_norm(struct ol_pass *p, int layer, struct ol_error *err)
         return -1;
     struct ol_block block = {.layer = layer};
     while (ol_pass_next_block(p, &block))
-        if (ol_pass_see(p, OL_POINT_RESIDUAL_MLP, &block, p->hidden, err) != 0 ||
+        if (ol_pass_take(p, OL_ROLE_MLP_CONNECTION, &block, err) != 0 ||
+            ol_pass_see(p, OL_POINT_RESIDUAL_MLP, &block, p->hidden, err) != 0 ||
             ol_pass_norm(p, OL_ROLE_MLP_NORM, &block, err) != 0 ||
             ol_pass_see(p, OL_POINT_LN_MLP, &block, p->normed, err) != 0)
             return -1;
@@ -165,7 +170,7 @@ static int through_layer(struct ol_pass *p, int layer, struct ol_error *err)
         (ol_pass_goes_on(p, layer) &&
          ol_pass_see(p, OL_POINT_RESIDUAL_OUT, &baseline, p->hidden, err) != 0))
         return -1;
-    return ol_taps_end_layer(p->taps, layer, p->hidden, err);
+    return ol_taps_end_layer(p->taps, layer, ol_pass_states(p), err);
 }
 
 static int one_layer(struct ol_pass *p, int layer, struct ol_error *err)

@@ -33,6 +33,7 @@ int ol_pass_head(struct ol_pass *p, struct ol_error *err)
     int status = -1;
     find_targets(p, targets);
     if (ol_pass_wait(p, OL_ROLE_FINAL_NORM, OL_ROLE_LM_HEAD, 0, err) != 0 ||
+        ol_pass_take(p, OL_ROLE_HEAD_CONNECTION, &all, err) != 0 ||
         ol_pass_norm(p, OL_ROLE_FINAL_NORM, &all, err) != 0 ||
         p->op->nll(p->b, p->normed, ol_pass_weight(p, OL_ROLE_LM_HEAD, 0),
                    p->spec->logit_cap, targets, nll, err) != 0)

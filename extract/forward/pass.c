@@ -122,8 +122,38 @@ int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
                  struct ol_error *err)
 {
     const struct ol_tensor hidden = ol_tensor_rows(p->hidden, first, x.n_rows);
+    if (p->streams.data != NULL)
+        return p->op->expand(p->b, ol_tensor_rows(p->streams, first, x.n_rows), x,
+                             ol_tensor_rows(p->mixing, first, x.n_rows), hidden, err);
     return x.dtype == hidden.dtype ? p->op->add(p->b, hidden, x, err)
                                    : p->op->add_sum(p->b, hidden, x, err);
+}
+
+int ol_pass_take(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
+                 struct ol_error *err)
+{
+    const struct ol_connection_spec *spec = &p->spec->connection;
+    if (p->streams.data == NULL)
+        return 0;
+    const struct ol_connection c = {
+        .n_streams = spec->n_streams,
+        .n_iterations = spec->n_iterations,
+        .norm_eps = p->spec->norm_eps,
+        .eps = spec->eps,
+        .fn = ol_pass_weight(p, role, block->layer),
+        .base = ol_pass_weight(p, role + 1, block->layer),
+        .scale = ol_pass_weight(p, role + 2, block->layer),
+    };
+    const struct ol_tensor none = {0},
+                           mixing = ol_tensor_rows(p->mixing, block->first, block->n);
+    return p->op->collapse(p->b, &c, ol_tensor_rows(p->streams, block->first, block->n),
+                           ol_tensor_rows(p->hidden, block->first, block->n),
+                           role == OL_ROLE_HEAD_CONNECTION ? none : mixing, err);
+}
+
+struct ol_tensor ol_pass_states(const struct ol_pass *p)
+{
+    return p->streams.data != NULL ? p->streams : p->hidden;
 }
 
 static enum ol_role bias_of(enum ol_role norm)
@@ -185,9 +215,12 @@ int ol_pass_intervene(struct ol_pass *p, struct ol_error *err)
 {
     for (int arm = 1; arm <= p->in->arms->n; arm++) {
         const struct ol_block rows = ol_pass_arm(p, 0, arm);
+        const struct ol_tensor all = ol_pass_states(p);
+        const int64_t d = p->hidden.n_cols;
+        /* Of several streams every one is changed, as a row of its own. */
         const struct ol_arm_stream stream = {
-            p->b, ol_tensor_rows(p->hidden, 0, p->arm_starts[1]),
-            ol_tensor_rows(p->hidden, rows.first, rows.n)};
+            p->b, ol_tensor_split(ol_tensor_rows(all, 0, p->arm_starts[1]), d),
+            ol_tensor_split(ol_tensor_rows(all, rows.first, rows.n), d)};
         if (ol_arm_change_stream(p->in->arms->arms[arm - 1], &stream, err) != 0)
             return -1;
     }
@@ -209,11 +242,13 @@ static int make_tensors(struct ol_pass *p, struct ol_error *err)
 {
     const int64_t d = p->spec->d_model, d_ff = ol_spec_widest_d_ff(p->spec);
     const int64_t dense_rows = d_ff > 0 ? p->in->buffers->dense_rows : 0;
+    const int n = p->spec->connection.n_streams;
     const struct {
         struct ol_tensor *tensor;
         int64_t n_rows, n_cols;
     } wanted[] = {
         {&p->hidden, p->n_rows, d},
+        {&p->streams, n > 0 ? p->n_rows : 0, n * d},
         {&p->normed, p->n_rows, d},
         {&p->apart, ol_spec_has_apart(p->spec) ? p->n_rows : 0, d},
         {&p->mixed, p->in->buffers->block_rows, d},
@@ -228,7 +263,9 @@ static int make_tensors(struct ol_pass *p, struct ol_error *err)
             p->op->tensor_new(p->b, p->b->dtype, wanted[i].n_rows, wanted[i].n_cols,
                               wanted[i].tensor, err) != 0)
             return -1;
-    return 0;
+    return n == 0 ? 0
+                  : p->op->tensor_new(p->b, OL_DTYPE_F32, p->n_rows, n + n * n,
+                                      &p->mixing, err);
 }
 
 static int make_mixers(struct ol_pass *p, struct ol_error *err)
@@ -269,6 +306,7 @@ static int make_experts(struct ol_pass *p, struct ol_error *err)
         .backend = p->b,
         .weights = p->stored,
         .taps = p->taps,
+        .ids = p->in->ids,
         .n_rows = p->n_rows,
         .n_baseline_rows = p->arm_starts[1],
         .group_rows = p->in->buffers->group_rows,
@@ -316,10 +354,10 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
 
 void ol_pass_clear(struct ol_pass *p)
 {
-    struct ol_tensor *const tensors[] = {&p->hidden,     &p->normed,     &p->apart,
-                                         &p->mixed,      &p->dense_gate, &p->dense_up,
-                                         &p->dense_both, &p->dense_down, &p->inputs,
-                                         &p->input_gate, &p->input_taken};
+    struct ol_tensor *const tensors[] = {
+        &p->streams, &p->mixing,     &p->hidden,     &p->normed,     &p->apart,
+        &p->mixed,   &p->dense_gate, &p->dense_up,   &p->dense_both, &p->dense_down,
+        &p->inputs,  &p->input_gate, &p->input_taken};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         p->op->tensor_free(p->b, tensors[i]);
     ol_experts_free(p->experts);

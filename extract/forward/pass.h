@@ -27,6 +27,10 @@ struct ol_pass {
 
     /* The backend's. */
     struct ol_tensor hidden, normed; /* [n_rows, d_model] */
+    /* Where the residual stream is several: these, [n_rows, n * d_model], and how what a
+     * layer's part gives is to join them, float [n_rows, n + n * n]. hidden is what the
+     * part took, and when it has joined the streams their mean. */
+    struct ol_tensor streams, mixing;
     struct ol_tensor
         apart; /* [n_rows, d_model]: what a router or experts have for themselves */
     struct ol_tensor mixed;                /* [block_rows, d_model] */
@@ -93,6 +97,14 @@ int ol_pass_see(struct ol_pass *p, enum ol_point point, const struct ol_block *b
  * of the activations' type, or by a float sum of all experts. */
 int ol_pass_join(struct ol_pass *p, int64_t first, struct ol_tensor x,
                  struct ol_error *err);
+
+/* Of several streams: what a layer's part, or the head, takes of rows of them becomes
+ * hidden. role: of its connection. Nothing where there is one. */
+int ol_pass_take(struct ol_pass *p, enum ol_role role, const struct ol_block *block,
+                 struct ol_error *err);
+
+/* All that a run needs to go on: the residual stream of all rows. */
+struct ol_tensor ol_pass_states(const struct ol_pass *p);
 
 /* normed = norm(hidden), with the weight of that role; hidden as it is where the model
  * has no such norm. */

@@ -62,6 +62,42 @@ static double attention(const struct ol_spec *spec, int layer,
            indexer(spec, &spec->layers[layer], tokens);
 }
 
+/* (query, entry) pairs: of each query all that are whole, up to `most`. */
+static double n_entry_pairs(double rate, double most, const struct ol_cost_tokens *tokens)
+{
+    double pairs = 0;
+    for (int64_t i = 0; i < tokens->n_sequences; i++) {
+        const double n = tokens->lengths[i], few = n < most * rate ? n : most * rate;
+        pairs += few * few / (2 * rate);
+        pairs += n > few ? (n - few) * most : 0;
+    }
+    return pairs;
+}
+
+static double shared_key(const struct ol_spec *spec, int layer,
+                         const struct ol_cost_tokens *tokens)
+{
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    const double d = spec->d_model, q_width = (double)a->n_heads * a->head_dim,
+                 latent = (double)a->out_groups * a->out_rank,
+                 index = (double)a->index.n_heads * a->index.head_dim;
+    const double parts = l->overlaps ? 4 : 2; /* values' and gates' */
+    double weights =
+        a->q_rank * (d + q_width) + d * a->head_dim + q_width * a->out_rank + latent * d;
+    double pairs = n_pairs(l, tokens), scored = 0;
+    if (l->rate > 0) {
+        weights += parts * d * a->head_dim;
+        pairs += n_entry_pairs(l->rate, l->indexer ? (double)a->index.top_k : INFINITY,
+                               tokens);
+    }
+    if (indexer(spec, l, tokens) > 0) {
+        weights += a->q_rank * index + d * (parts * a->index.head_dim + a->index.n_heads);
+        scored = n_entry_pairs(l->rate, INFINITY, tokens);
+    }
+    return 2 * n_tokens(tokens) * weights + 4 * q_width * pairs + 2 * index * scored;
+}
+
 /* The state is read and written once per token. */
 static double delta_net(const struct ol_spec *spec, const struct ol_cost_tokens *tokens)
 {
@@ -88,10 +124,13 @@ static double mamba(const struct ol_spec *spec, const struct ol_cost_tokens *tok
 double ol_cost_mixer(const struct ol_spec *spec, int layer,
                      const struct ol_cost_tokens *tokens)
 {
+    if (spec->attention.shared_key)
+        return shared_key(spec, layer, tokens);
     switch (spec->layers[layer].attention) {
     case OL_ATTENTION_FULL:
     case OL_ATTENTION_SLIDING:
     case OL_ATTENTION_CHUNKED:
+    case OL_ATTENTION_COMPRESSED:
         return attention(spec, layer, tokens);
     case OL_ATTENTION_LINEAR:
         return delta_net(spec, tokens);

@@ -78,11 +78,28 @@ static bool stays_plain(const struct ol_modules *m, const char *module)
     return false;
 }
 
+/* What makes entries of keys stays plain, as connections of streams do. */
+static bool is_of_entries(const struct ol_role_tensor *t)
+{
+    switch (t->role) {
+    case OL_ROLE_ENTRY_VALUES:
+    case OL_ROLE_ENTRY_GATES:
+    case OL_ROLE_ENTRY_PLACES:
+    case OL_ROLE_ATTN_CONNECTION:
+    case OL_ROLE_MLP_CONNECTION:
+        return true;
+    case OL_ROLE_INDEX_K:
+        return t->spec->attention.index.rate > 0;
+    default:
+        return false;
+    }
+}
+
 /* Products with most of the parameters: attention, MLPs, shared and routed experts. */
 static bool is_projection(const struct ol_role_tensor *t)
 {
     const enum ol_role role = t->role;
-    if (t->vector || t->n_rows == 1 || ol_role_convolves(role) ||
+    if (is_of_entries(t) || t->vector || t->n_rows == 1 || ol_role_convolves(role) ||
         role == OL_ROLE_DELTA_BA || role == OL_ROLE_DELTA_B || role == OL_ROLE_DELTA_A)
         return false;
     return role == OL_ROLE_INDEX_Q || role == OL_ROLE_INDEX_K ||
@@ -119,6 +136,8 @@ static bool is_quantised(const struct ol_modules *m, const struct ol_role_tensor
             return false;
         ol_format_apply(ol_format_find_label(q->method, algorithm, 0, NULL), q);
     }
+    if (ol_role_has_expert(t->role))
+        q->label = ol_format_label_of_experts(q);
     if (q->label == NULL || !is_projection(t) || stays_plain(m, module))
         return false;
     const bool experts_alone =
@@ -136,6 +155,8 @@ int64_t ol_modules_bytes(const struct ol_modules *m, const struct ol_role_tensor
     const size_t n = strlen(module), tail = sizeof suffix - 1;
     if (n > tail && strcmp(module + n - tail, suffix) == 0)
         module[n - tail] = '\0';
+    if (t->role == OL_ROLE_ROUTER_TABLE)
+        return t->n_rows * t->n_cols * (int64_t)sizeof(int64_t);
     const struct ol_weight_format *format = is_quantised(m, t, module, &q)
                                                 ? ol_format_of_label(q.label)
                                                 : ol_weight_formats[OL_ENCODING_PLAIN];

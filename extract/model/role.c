@@ -17,10 +17,13 @@ enum place {
     PLACE_LINEAR,    /* layers with a delta net in its place */
     PLACE_MAMBA,     /* layers with Mamba-2 in its place */
     PLACE_INDEX,     /* layers with an indexer */
+    PLACE_ENTRIES,   /* layers whose earlier keys are entries */
     PLACE_MLP,       /* a norm of layers with an MLP */
     PLACE_INPUT,     /* what a layer takes of an input of its own */
     PLACE_DENSE,
     PLACE_MOE,
+    PLACE_GIVEN,  /* of these, where a table says who is chosen, */
+    PLACE_CHOSEN, /* and the others */
     PLACE_SHARED,
     PLACE_EXPERTS, /* what the routed experts of a layer have in common */
     PLACE_EXPERT,
@@ -49,7 +52,18 @@ enum size {
     KV_B_OUT,
     INDEX_HEADS,
     INDEX_HEAD_DIM,
+    INDEX_KEY, /* INDEX_HEAD_DIM, and as much where entries overlap */
     INDEX_OUT,
+    RATE,
+    ENTRY_OUT, /* a head's values, and as many where entries overlap */
+    ENTRY_DIM,
+    O_A_OUT,
+    O_A_IN,
+    STREAM, /* of all streams */
+    STREAMS,
+    MIXING, /* STREAMS (2 + STREAMS) */
+    MIXING_KINDS,
+    TOP_K,
     DELTA_QKVZ,
     DELTA_CHANNELS,
     DELTA_KERNEL,
@@ -83,14 +97,22 @@ static const struct {
     [OL_ROLE_INPUT_NORM] = {PLACE_MODEL, ONE, D_INPUT},
     [OL_ROLE_FINAL_NORM_BIAS] = {PLACE_MODEL, ONE, D_MODEL},
     [OL_ROLE_FINAL_NORM] = {PLACE_MODEL, ONE, D_MODEL},
+    [OL_ROLE_HEAD_CONNECTION] = {PLACE_HEAD, STREAMS, STREAM},
+    [OL_ROLE_HEAD_CONNECTION_BASE] = {PLACE_HEAD, ONE, STREAMS},
+    [OL_ROLE_HEAD_CONNECTION_SCALE] = {PLACE_HEAD, ONE, SINGLE},
     [OL_ROLE_LM_HEAD] = {PLACE_HEAD, VOCAB, D_MODEL},
     [OL_ROLE_INDEX_Q] = {PLACE_INDEX, INDEX_OUT, Q_RANK},
-    [OL_ROLE_INDEX_K] = {PLACE_INDEX, INDEX_HEAD_DIM, D_MODEL},
+    [OL_ROLE_INDEX_K] = {PLACE_INDEX, INDEX_KEY, D_MODEL},
+    [OL_ROLE_INDEX_GATES] = {PLACE_INDEX, INDEX_KEY, D_MODEL},
+    [OL_ROLE_INDEX_PLACES] = {PLACE_INDEX, RATE, INDEX_KEY},
     [OL_ROLE_INDEX_K_NORM] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
     [OL_ROLE_INDEX_K_NORM_BIAS] = {PLACE_INDEX, ONE, INDEX_HEAD_DIM},
     [OL_ROLE_INDEX_WEIGHTS] = {PLACE_INDEX, INDEX_HEADS, D_MODEL},
     [OL_ROLE_ATTN_NORM_BIAS] = {PLACE_MIXER, ONE, D_MODEL},
     [OL_ROLE_ATTN_NORM] = {PLACE_MIXER, ONE, D_MODEL},
+    [OL_ROLE_ATTN_CONNECTION] = {PLACE_MIXER, MIXING, STREAM},
+    [OL_ROLE_ATTN_CONNECTION_BASE] = {PLACE_MIXER, ONE, MIXING},
+    [OL_ROLE_ATTN_CONNECTION_SCALE] = {PLACE_MIXER, ONE, MIXING_KINDS},
     [OL_ROLE_Q_A] = {PLACE_ATTENTION, Q_RANK, D_MODEL},
     [OL_ROLE_Q_A_BIAS] = {PLACE_ATTENTION, ONE, Q_RANK},
     [OL_ROLE_Q_A_NORM] = {PLACE_ATTENTION, ONE, Q_RANK},
@@ -103,6 +125,11 @@ static const struct {
     [OL_ROLE_KV_A_BIAS] = {PLACE_ATTENTION, ONE, KV_A_OUT},
     [OL_ROLE_KV_A_NORM] = {PLACE_ATTENTION, ONE, KV_RANK},
     [OL_ROLE_KV_B] = {PLACE_ATTENTION, KV_B_OUT, KV_RANK},
+    [OL_ROLE_ENTRY_VALUES] = {PLACE_ENTRIES, ENTRY_OUT, D_MODEL},
+    [OL_ROLE_ENTRY_GATES] = {PLACE_ENTRIES, ENTRY_OUT, D_MODEL},
+    [OL_ROLE_ENTRY_PLACES] = {PLACE_ENTRIES, RATE, ENTRY_OUT},
+    [OL_ROLE_ENTRY_NORM] = {PLACE_ENTRIES, ONE, ENTRY_DIM},
+    [OL_ROLE_O_A] = {PLACE_ATTENTION, O_A_OUT, O_A_IN},
     [OL_ROLE_O] = {PLACE_ATTENTION, D_MODEL, O_IN},
     [OL_ROLE_Q_BIAS] = {PLACE_ATTENTION, ONE, Q_OUT},
     [OL_ROLE_K_BIAS] = {PLACE_KEYS, ONE, KV_WIDTH},
@@ -133,6 +160,9 @@ static const struct {
     [OL_ROLE_ATTN_POST_NORM] = {PLACE_MIXER, ONE, D_MODEL},
     [OL_ROLE_MLP_NORM_BIAS] = {PLACE_MLP, ONE, D_MODEL},
     [OL_ROLE_MLP_NORM] = {PLACE_MLP, ONE, D_MODEL},
+    [OL_ROLE_MLP_CONNECTION] = {PLACE_MLP, MIXING, STREAM},
+    [OL_ROLE_MLP_CONNECTION_BASE] = {PLACE_MLP, ONE, MIXING},
+    [OL_ROLE_MLP_CONNECTION_SCALE] = {PLACE_MLP, ONE, MIXING_KINDS},
     [OL_ROLE_LAYER_SCALE] = {PLACE_LAYER, ONE, SINGLE},
     [OL_ROLE_INPUT_GATE] = {PLACE_INPUT, D_INPUT, D_MODEL},
     [OL_ROLE_INPUT_OUT] = {PLACE_INPUT, D_MODEL, D_INPUT},
@@ -150,7 +180,8 @@ static const struct {
     [OL_ROLE_ROUTER_GAINS] = {PLACE_MOE, ONE, EXPERTS},
     [OL_ROLE_EXPERT_NORM] = {PLACE_MOE, ONE, D_MODEL},
     [OL_ROLE_EXPERT_POST_NORM] = {PLACE_MOE, ONE, D_MODEL},
-    [OL_ROLE_ROUTER_CORRECTION] = {PLACE_MOE, ONE, EXPERTS},
+    [OL_ROLE_ROUTER_TABLE] = {PLACE_GIVEN, VOCAB, TOP_K},
+    [OL_ROLE_ROUTER_CORRECTION] = {PLACE_CHOSEN, ONE, EXPERTS},
     [OL_ROLE_LATENT_DOWN] = {PLACE_EXPERTS, D_LATENT, D_MODEL},
     [OL_ROLE_LATENT_UP] = {PLACE_EXPERTS, D_MODEL, D_LATENT},
     [OL_ROLE_SHARED_GATE] = {PLACE_SHARED, D_SHARED, D_MODEL},
@@ -173,6 +204,7 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
     const struct ol_mamba_spec *m = &spec->mamba;
     const int64_t mamba_width = (int64_t)m->n_heads * m->head_dim;
     const int64_t mamba_groups = (int64_t)m->n_groups * m->state_dim;
+    const int64_t n = spec->connection.n_streams;
     const bool flat = a->qk_norm == OL_QK_NORM_FLAT;
     const int64_t delta_keys = (int64_t)d->n_key_heads * d->key_dim;
     const int64_t delta_values = (int64_t)d->n_value_heads * d->value_dim;
@@ -197,7 +229,12 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
     case Q_IN:
         return a->q_rank > 0 ? a->q_rank : spec->d_model;
     case O_IN:
-        return (int64_t)a->n_heads * a->value_dim;
+        return a->out_groups > 0 ? (int64_t)a->out_groups * a->out_rank
+                                 : (int64_t)a->n_heads * a->value_dim;
+    case O_A_OUT:
+        return (int64_t)a->out_groups * a->out_rank;
+    case O_A_IN:
+        return (int64_t)a->n_heads * a->value_dim / a->out_groups;
     case HEADS:
         return a->n_heads;
     case Q_RANK:
@@ -212,6 +249,24 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
         return a->index.n_heads;
     case INDEX_HEAD_DIM:
         return a->index.head_dim;
+    case INDEX_KEY:
+        return a->index.head_dim * (spec->layers[layer].overlaps ? 2 : 1);
+    case RATE:
+        return spec->layers[layer].rate;
+    case ENTRY_OUT:
+        return a->head_dim * (spec->layers[layer].overlaps ? 2 : 1);
+    case ENTRY_DIM:
+        return a->head_dim;
+    case STREAM:
+        return ol_spec_stream_width(spec);
+    case STREAMS:
+        return n;
+    case MIXING:
+        return n * (2 + n);
+    case MIXING_KINDS:
+        return 3;
+    case TOP_K:
+        return spec->router.top_k;
     case INDEX_OUT:
         return (int64_t)a->index.n_heads * a->index.head_dim;
     case DELTA_QKVZ:
@@ -265,6 +320,11 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
     return 0;
 }
 
+int64_t ol_role_parameters(const struct ol_role_tensor *t)
+{
+    return t->role == OL_ROLE_ROUTER_TABLE ? 0 : t->n_rows * t->n_cols;
+}
+
 enum ol_role_kind ol_role_kind(enum ol_role role)
 {
     switch (roles[role].place) {
@@ -281,11 +341,14 @@ enum ol_role_kind ol_role_kind(enum ol_role role)
     case PLACE_LINEAR:
     case PLACE_MAMBA:
     case PLACE_INDEX:
+    case PLACE_ENTRIES:
         return OL_WEIGHTS_MIXER;
     case PLACE_INPUT:
     case PLACE_DENSE:
         return OL_WEIGHTS_DENSE;
     case PLACE_MOE:
+    case PLACE_GIVEN:
+    case PLACE_CHOSEN:
         return OL_WEIGHTS_ROUTER;
     case PLACE_SHARED:
         return OL_WEIGHTS_SHARED;
@@ -342,6 +405,12 @@ bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
         return l->indexer;
     case PLACE_MLP:
         return !l->no_mlp;
+    case PLACE_ENTRIES:
+        return l->rate > 0;
+    case PLACE_GIVEN:
+        return l->given;
+    case PLACE_CHOSEN:
+        return l->moe && !l->given;
     case PLACE_DENSE:
         return !l->no_mlp && !l->moe;
     case PLACE_MOE:

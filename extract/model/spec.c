@@ -75,8 +75,15 @@ int ol_spec_check_length(const struct ol_spec *spec, int64_t length, struct ol_e
 
 bool ol_spec_chooses(const struct ol_spec *spec, int64_t longest)
 {
-    const int64_t top_k = spec->attention.index.top_k;
-    return top_k > 0 && longest > top_k;
+    const struct ol_index_spec *index = &spec->attention.index;
+    const int64_t n_keys = index->rate > 0 ? longest / index->rate : longest;
+    return index->top_k > 0 && n_keys > index->top_k;
+}
+
+int64_t ol_spec_stream_width(const struct ol_spec *spec)
+{
+    const int64_t n = spec->connection.n_streams > 0 ? spec->connection.n_streams : 1;
+    return n * spec->d_model;
 }
 
 void ol_spec_clear(struct ol_spec *spec)
@@ -102,6 +109,7 @@ bool ol_spec_attends(const struct ol_spec *spec, int layer)
     case OL_ATTENTION_FULL:
     case OL_ATTENTION_SLIDING:
     case OL_ATTENTION_CHUNKED:
+    case OL_ATTENTION_COMPRESSED:
         return true;
     case OL_ATTENTION_LINEAR:
     case OL_ATTENTION_MAMBA:
@@ -149,6 +157,7 @@ int ol_spec_mixed_heads(const struct ol_spec *spec, int layer)
     case OL_ATTENTION_FULL:
     case OL_ATTENTION_SLIDING:
     case OL_ATTENTION_CHUNKED:
+    case OL_ATTENTION_COMPRESSED:
         return ol_spec_attention(spec, layer)->n_heads;
     case OL_ATTENTION_LINEAR:
         return spec->delta_net.n_value_heads;
@@ -163,15 +172,24 @@ int ol_spec_mixed_heads(const struct ol_spec *spec, int layer)
 const char *ol_attention_kind_name(enum ol_attention_kind kind)
 {
     static const char *const names[] = {
-        [OL_ATTENTION_FULL] = "full",       [OL_ATTENTION_SLIDING] = "sliding",
-        [OL_ATTENTION_CHUNKED] = "chunked", [OL_ATTENTION_LINEAR] = "linear",
-        [OL_ATTENTION_MAMBA] = "mamba",     [OL_ATTENTION_NONE] = "none",
+        [OL_ATTENTION_FULL] = "full",
+        [OL_ATTENTION_SLIDING] = "sliding",
+        [OL_ATTENTION_CHUNKED] = "chunked",
+        [OL_ATTENTION_LINEAR] = "linear",
+        [OL_ATTENTION_MAMBA] = "mamba",
+        [OL_ATTENTION_NONE] = "none",
+        [OL_ATTENTION_COMPRESSED] = "compressed",
     };
     return names[kind];
 }
 
 struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
 {
+    static const char *const scores[] = {
+        [OL_ROUTER_SOFTMAX] = "softmax",
+        [OL_ROUTER_SIGMOID] = "sigmoid",
+        [OL_ROUTER_SQRT_SOFTPLUS] = "sqrt_softplus",
+    };
     struct ol_json *layers = ol_json_new_array();
     for (int l = 0; l < spec->n_layers; l++) {
         const struct ol_layer_spec *layer = &spec->layers[l];
@@ -182,13 +200,14 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
                     ol_json_new_string(ol_attention_kind_name(layer->attention)));
         if (layer->window > 0)
             ol_json_set(object, "window", ol_json_new_int(layer->window));
+        if (layer->rate > 0)
+            ol_json_set(object, "rate", ol_json_new_int(layer->rate));
         if (layer->moe) {
             ol_json_set(object, "n_experts", ol_json_new_int(spec->router.n_experts));
             ol_json_set(object, "top_k", ol_json_new_int(spec->router.top_k));
-            ol_json_set(object, "router",
-                        ol_json_new_string(spec->router.score == OL_ROUTER_SIGMOID
-                                               ? "sigmoid"
-                                               : "softmax"));
+            ol_json_set(
+                object, "router",
+                ol_json_new_string(layer->given ? "given" : scores[spec->router.score]));
             if (spec->router.n_group > 1) {
                 ol_json_set(object, "n_group", ol_json_new_int(spec->router.n_group));
                 ol_json_set(object, "topk_group",
@@ -206,8 +225,11 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
     const struct ol_delta_net_spec *d = &spec->delta_net;
     const struct ol_mamba_spec *m = &spec->mamba;
     const int64_t depths[] = {spec->d_model,
-                              (int64_t)a->n_heads * a->value_dim,
-                              (int64_t)sliding->n_heads * sliding->value_dim,
+                              (int64_t)a->n_heads * a->value_dim /
+                                  (a->out_groups > 0 ? a->out_groups : 1),
+                              (int64_t)a->out_groups * a->out_rank,
+                              (int64_t)sliding->n_heads * sliding->value_dim /
+                                  (sliding->out_groups > 0 ? sliding->out_groups : 1),
                               ol_spec_widest_d_ff(spec),
                               spec->d_input,
                               spec->d_expert,

@@ -61,6 +61,7 @@ struct ol_rope_spec {
  * sees: all of them in sequences that are no longer. */
 struct ol_index_spec {
     int64_t top_k; /* 0: none, a query sees all keys before it */
+    int rate;      /* keys are entries that stand for so many tokens; 0: keys of tokens */
     int n_heads, head_dim;
     enum ol_rope_kind rope; /* of the first rotary_dim values of a head and of the key */
 };
@@ -85,6 +86,11 @@ struct ol_attention_spec {
     int temperature_from;
     bool temperature_everywhere; /* of latent attention it always is */
     bool temperature_rounds;     /* this factor is rounded to the activation type first */
+    /* DeepSeek-V4's: one key for all heads, which is their value too and turns with its
+     * position, as does what heads make of it, back; queries from a latent; an output by
+     * groups of heads, of out_rank values each, and from them all. */
+    bool shared_key;
+    int out_groups, out_rank;
     /* Latent. */
     int kv_rank, q_rank; /* q_rank 0: queries are made from the token itself */
     double rank_norm_eps;
@@ -100,7 +106,18 @@ struct ol_layer_spec {
     bool indexer; /* it has one; else the choice of the last layer that has holds */
     /* Its keys and values are those of the last layer of its kind that keeps its own. */
     bool borrows_keys, keeps_keys;
-    bool wide; /* its dense MLP is twice as wide */
+    bool wide;     /* its dense MLP is twice as wide */
+    int rate;      /* COMPRESSED: tokens that an entry stands for, */
+    bool overlaps; /* and as many before them */
+    bool given;    /* moe: a table says by the token which experts it has */
+};
+
+/* A residual stream of n streams (hyper-connections), of which a layer's part takes one
+ * mixture and gives to all. */
+struct ol_connection_spec {
+    int n_streams; /* 0: a plain one */
+    int n_iterations;
+    double eps;
 };
 
 /* How the experts' matrices lie in a checkpoint that is not quantised. */
@@ -148,6 +165,7 @@ struct ol_quantization_spec {
     int block_rows, block_cols; /* FP8; 0: no blocks */
     bool exponents;             /* FP8: scales that are bytes are E8M0 */
     int group;                  /* inputs that share a scale; 0: all */
+    bool fp4_experts;           /* FP8: routed experts are E2M1, groups of 32 inputs */
     bool symmetric;             /* integers: no zero points; GPTQ: they are the middle */
     int zero_offset;            /* GPTQ: added to stored zero points (1 in version 1) */
     /* What of the model is quantised, as config.json says it (modules.h); borrowed from
@@ -166,17 +184,28 @@ enum ol_role {
     OL_ROLE_INPUT_NORM,       /* [d_input]: of that product */
     OL_ROLE_FINAL_NORM,       /* [d_model] */
     OL_ROLE_FINAL_NORM_BIAS,  /* LAYER norms alone have one */
-    OL_ROLE_LM_HEAD,          /* [vocab_size, d_model] */
+    /* What the last of several streams is made of, with n of them */
+    OL_ROLE_HEAD_CONNECTION, /* [n, n * d_model] */
+    OL_ROLE_HEAD_CONNECTION_BASE,
+    OL_ROLE_HEAD_CONNECTION_SCALE, /* [1] */
+    OL_ROLE_LM_HEAD,               /* [vocab_size, d_model] */
     /* one per layer; a bias has the length of its product's output */
     /* an indexer, in layers that have one */
-    OL_ROLE_INDEX_Q,           /* [index heads * index head_dim, q_rank] */
-    OL_ROLE_INDEX_K,           /* [index head_dim, d_model] */
+    OL_ROLE_INDEX_Q, /* [index heads * index head_dim, q_rank] */
+    OL_ROLE_INDEX_K, /* [index head_dim, d_model]; of entries, as the two after
+                        it, like OL_ROLE_ENTRY_VALUES and its siblings */
+    OL_ROLE_INDEX_GATES,
+    OL_ROLE_INDEX_PLACES,
     OL_ROLE_INDEX_K_NORM,      /* [index head_dim] */
     OL_ROLE_INDEX_K_NORM_BIAS, /* [index head_dim] */
     OL_ROLE_INDEX_WEIGHTS,     /* [index heads, d_model]: how much each head counts */
     OL_ROLE_ATTN_NORM,         /* [d_model]; none: the mixer takes the stream as it is */
     OL_ROLE_ATTN_NORM_BIAS,
-    OL_ROLE_Q_A, /* latent: [q_rank, d_model] */
+    /* n streams: what a mixer takes of them and gives to them */
+    OL_ROLE_ATTN_CONNECTION,       /* [n (2 + n), n * d_model] */
+    OL_ROLE_ATTN_CONNECTION_BASE,  /* [n (2 + n)] */
+    OL_ROLE_ATTN_CONNECTION_SCALE, /* [3] */
+    OL_ROLE_Q_A,                   /* latent: [q_rank, d_model] */
     OL_ROLE_Q_A_BIAS,
     OL_ROLE_Q_A_NORM, /* [q_rank] */
     OL_ROLE_Q, /* [n_heads * head_dim, d_model]; twice the rows when gated; latent: from
@@ -189,7 +218,14 @@ enum ol_role {
     OL_ROLE_KV_A_BIAS,
     OL_ROLE_KV_A_NORM, /* [kv_rank] */
     OL_ROLE_KV_B,      /* [n_heads * (head_dim - rotary_dim + value_dim), kv_rank] */
-    OL_ROLE_O,         /* [d_model, n_heads * value_dim] */
+    /* entries of COMPRESSED layers; twice the rows where they overlap */
+    OL_ROLE_ENTRY_VALUES, /* [head_dim, d_model] */
+    OL_ROLE_ENTRY_GATES,  /* [head_dim, d_model] */
+    OL_ROLE_ENTRY_PLACES, /* [rate, head_dim]: added to gates by the place in the window
+                           */
+    OL_ROLE_ENTRY_NORM,   /* [head_dim] */
+    OL_ROLE_O_A, /* [out_groups * out_rank, n_heads * head_dim / out_groups]: by groups */
+    OL_ROLE_O, /* [d_model, n_heads * value_dim]; behind O_A from out_groups * out_rank */
     OL_ROLE_Q_BIAS,
     OL_ROLE_K_BIAS,
     OL_ROLE_V_BIAS,
@@ -228,6 +264,9 @@ enum ol_role {
                                stream */
     OL_ROLE_MLP_NORM,       /* [d_model] */
     OL_ROLE_MLP_NORM_BIAS,
+    OL_ROLE_MLP_CONNECTION, /* likewise of the MLP */
+    OL_ROLE_MLP_CONNECTION_BASE,
+    OL_ROLE_MLP_CONNECTION_SCALE,
     OL_ROLE_LAYER_SCALE,     /* [1]: multiplies the stream after the layer */
     OL_ROLE_INPUT_GATE,      /* [d_input, d_model]: what a layer takes of its own input */
     OL_ROLE_INPUT_OUT,       /* [d_model, d_input] */
@@ -246,6 +285,8 @@ enum ol_role {
     OL_ROLE_ROUTER_GAINS,      /* [n_experts]: multiply the chosen weights, last */
     OL_ROLE_EXPERT_NORM,       /* [d_model]: of the stream, for routed experts alone */
     OL_ROLE_EXPERT_POST_NORM,  /* [d_model]: of their sum */
+    OL_ROLE_ROUTER_TABLE,      /* [vocab_size, top_k] integers: a token's experts, where
+                                  they are given */
     OL_ROLE_ROUTER_CORRECTION, /* [n_experts]: counts for the choice only */
     OL_ROLE_LATENT_DOWN,       /* [d_latent, d_model]: to what routed experts see */
     OL_ROLE_LATENT_UP,         /* [d_model, d_latent]: of their sum */
@@ -294,7 +335,8 @@ struct ol_spec {
     struct ol_attention_spec sliding;   /* SLIDING layers', n_heads 0: as the others' */
     struct ol_delta_net_spec delta_net; /* n_value_heads 0: no linear layers */
     struct ol_mamba_spec mamba;         /* n_heads 0: no such layers */
-    struct ol_router_spec router;       /* n_experts 0: dense model */
+    struct ol_connection_spec connection;
+    struct ol_router_spec router; /* n_experts 0: dense model */
     struct ol_glu_spec glu;
     bool tied_embeddings;
     int n_positions;        /* of the table OL_ROLE_POSITIONS; 0: none */
@@ -341,6 +383,9 @@ int ol_spec_check_length(const struct ol_spec *spec, int64_t length,
 
 /* Whether in sequences of up to that many tokens an indexer chooses keys. */
 bool ol_spec_chooses(const struct ol_spec *spec, int64_t longest);
+
+/* Values of a token's residual stream: those of all streams, where there are several. */
+int64_t ol_spec_stream_width(const struct ol_spec *spec);
 
 /* Whether routers or routed experts have norms of their own. */
 bool ol_spec_has_apart(const struct ol_spec *spec);

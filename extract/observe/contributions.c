@@ -262,24 +262,28 @@ static int hand_over_writes(const struct contributions *w, int layer,
 }
 
 /* What the layer does to what was written: a factor multiplies the whole stream after it,
- * writes too; and where a norm follows the sum of all experts, what each of them adds to
- * the stream is not known. */
+ * writes too. Where a norm follows the sum of all experts, what each of them adds to the
+ * stream is not known; nor is what anything adds where there are several streams, each of
+ * which takes another part of it. */
 static void change_writes(const struct contributions *w, int layer, float *writes)
 {
     const struct ol_weight scale =
         ol_weights_get(w->c.recording->to.weights, OL_ROLE_LAYER_SCALE, layer, 0);
-    const bool unknown =
-        w->spec->layers[layer].moe && w->spec->names[OL_ROLE_MLP_POST_NORM] != NULL;
     const int width = OL_WRITES_PER_TOP + w->n_slots;
+    int first_unknown = width;
+    if (w->spec->layers[layer].moe && w->spec->names[OL_ROLE_MLP_POST_NORM] != NULL)
+        first_unknown = OL_WRITES_PER_TOP;
+    if (w->spec->connection.n_streams > 0)
+        first_unknown = 1;
     float factor = 1;
     if (scale.data != NULL)
         ol_weight_numbers(&scale, &factor);
-    if (scale.data == NULL && !unknown)
+    if (scale.data == NULL && first_unknown == width)
         return;
     for (int64_t i = 0; i < w->n_rows * OL_TOP_FEATURES; i++)
         for (int k = 1; k < width; k++)
             writes[i * width + k] =
-                unknown && k >= OL_WRITES_PER_TOP ? NAN : factor * writes[i * width + k];
+                k >= first_unknown ? NAN : factor * writes[i * width + k];
 }
 
 /* Make the tables and hand them over. */

@@ -17,6 +17,7 @@ static int64_t mixed_width(const struct ol_spec *spec, int layer)
     case OL_ATTENTION_FULL:
     case OL_ATTENTION_SLIDING:
     case OL_ATTENTION_CHUNKED:
+    case OL_ATTENTION_COMPRESSED:
         return (int64_t)a->n_heads * a->value_dim;
     case OL_ATTENTION_LINEAR:
         return (int64_t)spec->delta_net.n_value_heads * spec->delta_net.value_dim;

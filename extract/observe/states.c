@@ -52,7 +52,8 @@ static const void *join(struct states *s, const struct ol_writer_job *job)
 {
     const struct ol_recording *r = s->recording;
     const int64_t n_rows = ol_recording_rows(r);
-    const size_t row_bytes = (size_t)r->to.layout->d_model * ol_dtype_size(r->to.dtype);
+    const size_t row_bytes =
+        (size_t)ol_spec_stream_width(r->to.spec) * ol_dtype_size(r->to.dtype);
     if (r->to.n_devices == 1)
         return job->data;
     if (s->rows == NULL)

@@ -188,9 +188,9 @@ static void set_up(struct devices *all, const struct ol_data_parallel *run,
         device->in.lengths = in->lengths + starts[p];
         device->in.ids = in->ids + row;
         if (in->states != NULL)
-            device->in.states =
-                (const char *)in->states + (size_t)(row * in->spec->d_model) *
-                                               ol_dtype_size(run->backends[p]->dtype);
+            device->in.states = (const char *)in->states +
+                                (size_t)(row * ol_spec_stream_width(in->spec)) *
+                                    ol_dtype_size(run->backends[p]->dtype);
         row += n_rows;
     }
 }

@@ -179,7 +179,7 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
     char hex[OL_SHA256_HEX_BYTES];
     identify(r, hex);
     const struct ol_state_identity id = {hex, r->request->precision, r->all.n_rows,
-                                         r->model.spec.d_model};
+                                         ol_spec_stream_width(&r->model.spec)};
     const char *partial = r->partial_path;
     bool there, kept;
     int status = -1;

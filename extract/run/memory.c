@@ -48,7 +48,10 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t size = (int64_t)ol_dtype_size(need->dtype), d = spec->d_model;
     const bool moe = spec->router.n_experts > 0;
     const struct ol_mixer_sizes mixers = ol_mixer_sizes(spec, need->longest);
-    const int64_t stream = (ol_spec_has_apart(spec) ? 3 : 2) * need->part_rows * d * size;
+    const int64_t n = spec->connection.n_streams;
+    const int64_t stream = (ol_spec_has_apart(spec) ? 3 : 2) * need->part_rows * d * size,
+                  streams = need->part_rows *
+                            (n * d * size + (n + n * n) * (int64_t)sizeof(float));
     const int64_t sums = moe ? need->part_rows * d * (int64_t)sizeof(float) : 0;
     /* Ids and weights of the chosen experts, twice over for the writer, the permutation.
      */
@@ -69,13 +72,13 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
         mixers.score_bytes +
         ol_forward_input_bytes(spec, need->part_rows, plan->buffers.block_rows, size);
     /* One piece may wait however large: the stream itself after a layer. */
-    const int64_t states = need->n_rows * d * size;
+    const int64_t states = need->n_rows * ol_spec_stream_width(spec) * size;
     const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
     const int64_t observers = ol_observers_bytes(&need->what);
     struct ol_observed part = need->what;
     part.n_rows = need->part_rows;
-    const int64_t tensors = need->scratch.tensors + stream + sums + logits + blocks +
-                            dense + experts + mixers.rope_bytes + kept +
+    const int64_t tensors = need->scratch.tensors + stream + streams + sums + logits +
+                            blocks + dense + experts + mixers.rope_bytes + kept +
                             ol_observers_backend_bytes(&part);
     const bool device = need->device_bytes > 0;
     const int64_t downloads =

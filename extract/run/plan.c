@@ -72,7 +72,7 @@ static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
     enum { FEW = 64 };
     const struct ol_state_identity id = {
         "", r->dtype, r->n_sequences * r->length * ol_workload_passes(r),
-        r->model->spec.d_model};
+        ol_spec_stream_width(&r->model->spec)};
     const int64_t n = r->n_sequences;
     int64_t bytes = file_bytes(r, n < 2 * FEW ? n : 2 * FEW, err);
     if (bytes >= 0 && n > 2 * FEW) {

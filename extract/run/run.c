@@ -65,7 +65,7 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
         ol_memory_count_streamed(&need, r->model.weights, r->request->perplexity);
     /* The stream that an earlier run left is read beside the one it becomes. */
     if (r->request->resume)
-        need.other_bytes += r->all.n_rows * r->model.spec.d_model *
+        need.other_bytes += r->all.n_rows * ol_spec_stream_width(&r->model.spec) *
                             (int64_t)ol_dtype_size(r->request->precision);
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)

@@ -86,7 +86,7 @@ static void count_weights(const struct ol_plan_request *r, struct ol_workload *w
     while (ol_role_next(&t)) {
         const enum ol_role_kind kind = ol_role_kind(t.role);
         const int64_t bytes = weight_bytes(r->model, modules, &t),
-                      n = t.n_rows * t.n_cols;
+                      n = ol_role_parameters(&t);
         w->bytes[kind] += bytes;
         w->all_bytes += bytes;
         count_work(r, &t, read_bytes(r, &t, bytes), w);

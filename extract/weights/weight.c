@@ -42,6 +42,22 @@ const char *ol_weight_format_name(const struct ol_weight *w)
     return w->bits == 8 ? format->name_of_8_bits : format->name;
 }
 
+void ol_weight_integers(const struct ol_weight *weight, int64_t row, int64_t *values)
+{
+    const size_t size = ol_dtype_size(weight->dtype);
+    assert(ol_weight_is_contiguous(weight) &&
+           (weight->dtype == OL_DTYPE_I32 || weight->dtype == OL_DTYPE_I64));
+    const char *from = (const char *)weight->data + (size_t)(row * weight->n_cols) * size;
+    for (int64_t c = 0; c < weight->n_cols; c++, from += size) {
+        int32_t narrow;
+        memcpy(&narrow, from, sizeof narrow);
+        if (weight->dtype == OL_DTYPE_I32)
+            values[c] = narrow;
+        else
+            memcpy(&values[c], from, sizeof values[c]);
+    }
+}
+
 void ol_weight_numbers(const struct ol_weight *weight, float *values)
 {
     assert(ol_weight_is_contiguous(weight) && weight->n_rows == 1);

@@ -65,6 +65,10 @@ int64_t ol_weight_bytes(const struct ol_weight *w);
 /* "BF16", "FP8", "MXFP4", ... */
 const char *ol_weight_format_name(const struct ol_weight *w);
 
+/* The integers of a row of a plain matrix of type I32 or I64, whose bytes are resident.
+ */
+void ol_weight_integers(const struct ol_weight *weight, int64_t row, int64_t *values);
+
 /* The values of a vector that is stored plain, whose bytes are resident. */
 void ol_weight_numbers(const struct ol_weight *weight, float *values);
 

@@ -235,7 +235,7 @@ void ol_weights_parameters(const struct ol_weights *w, int64_t *total, int64_t *
     *total = *active = 0;
     struct ol_role_tensor t = {.spec = w->spec};
     while (ol_role_next(&t)) {
-        const int64_t n = t.n_rows * t.n_cols;
+        const int64_t n = ol_role_parameters(&t);
         *total += n;
         /* All experts of a layer are of one size: any top_k of them stand for those
          * chosen. */
@@ -254,6 +254,8 @@ char *ol_weights_format(const struct ol_weights *w)
     struct ol_role_tensor t = {.spec = w->spec};
     while (ol_role_next(&t)) {
         const struct ol_weight *weight = place(w, t.role, t.layer, t.expert);
+        if (t.role == OL_ROLE_ROUTER_TABLE)
+            continue; /* integers */
         const char *name = ol_weight_format_name(weight);
         int i = 0;
         while (formats[i].name != NULL && strcmp(formats[i].name, name) != 0)

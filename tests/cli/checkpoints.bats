@@ -404,7 +404,7 @@ PY
 
 @test "of the parts beside a text model nothing is said, of a tensor of no part something is" {
     [ -n "$PYTHON" ] || skip "needs h5py"
-    for name in kimi_k25 kimi_k25-nvfp4 deepseek_v32 glm_moe_dsa minimax_m2-fp8; do
+    for name in kimi_k25 kimi_k25-nvfp4 deepseek_v32 deepseek_v4 deepseek_v4-fp4 glm_moe_dsa minimax_m2-fp8; do
         "$EXTRACT" "$GOLDEN/$name" --ids "$GOLDEN/$name/ids.txt" -o out.h5 2> messages
         cat messages
         not grep -q 'such as' messages

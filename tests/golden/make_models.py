@@ -479,6 +479,42 @@ MODELS |= {
         index_topk_pattern="FSFS"), torch.bfloat16),
 }
 
+# All layer types; sequences longer than windows, rates and index_topk. The config's forms: the
+# Hub's, and that of transformers 5.
+V4 = dict(hidden_size=40, num_hidden_layers=4, vocab_size=131, num_attention_heads=6,
+          num_key_value_heads=1, head_dim=18, q_lora_rank=20, moe_intermediate_size=24,
+          n_routed_experts=10, num_experts_per_tok=3, rms_norm_eps=1e-5,
+          max_position_embeddings=64, o_groups=2, o_lora_rank=10, index_n_heads=4,
+          index_head_dim=12, qk_rope_head_dim=6)
+YARN = dict(type="yarn", factor=4.0, beta_fast=4.0, beta_slow=1.0,
+            original_max_position_embeddings=16)
+MODELS |= {
+    "deepseek_v4": ("DeepseekV4", dict(
+        **V4, compress_ratios=[0, 4, 128, 4, 0], compress_rate_csa=2, compress_rate_hca=3,
+        num_hash_layers=1, sliding_window=3, index_topk=2, hc_sinkhorn_iters=5,
+        swiglu_limit=1.0, rope_theta=1e4, compress_rope_theta=1.6e5, rope_scaling=YARN),
+                    torch.bfloat16),
+    "deepseek_v4-nested": ("DeepseekV4", dict(
+        **{**V4, "num_hidden_layers": 3}, mlp_layer_types=["moe", "hash_moe", "moe"],
+        layer_types=["heavily_compressed_attention", "compressed_sparse_attention",
+                     "sliding_attention"],
+        compress_rates={"compressed_sparse_attention": 2, "heavily_compressed_attention": 4},
+        sliding_window=2, index_topk=1, hc_mult=3, hc_sinkhorn_iters=1, hc_eps=1e-3,
+        swiglu_limit=7.0, routed_scaling_factor=2.5,
+        rope_parameters={
+            "main": dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=1 / 3),
+            "compress": dict(rope_type="yarn", rope_theta=3e4, partial_rotary_factor=1 / 3,
+                             factor=4.0, original_max_position_embeddings=16)}), torch.bfloat16),
+    # As it is published: experts in four bits, the rest in eight, and what stays plain.
+    "deepseek_v4-fp4": ("DeepseekV4", dict(
+        **{**V4, "hidden_size": 64, "moe_intermediate_size": 32, "num_hidden_layers": 3},
+        compress_ratios=[4, 128, 0], compress_rate_csa=3, compress_rate_hca=2,
+        num_hash_layers=1, sliding_window=3, index_topk=1, swiglu_limit=2.0,
+        expert_dtype="fp4", quantization_config=dict(
+            quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0", activation_scheme="dynamic",
+            weight_block_size=[16, 12])), torch.bfloat16),
+}
+
 # Whose quantization_config stands with the text model's keys.
 QUANTISED_INSIDE = {"kimi_k25"}
 
@@ -679,6 +715,16 @@ def sidecar(tensors):
                              "exclude_modules": ["lm_head"], "quantized_layers": layers}}
 
 
+def deepseek_v4(w, key):
+    """Routed experts in four bits, all else in eight."""
+    if ".ffn.experts." in key:
+        stored, values = quantise.mxfp4_packed(w)
+        return {".weight": stored[".weight_packed"].view(torch.int8),
+                ".scale": stored[".weight_scale"].view(torch.float8_e8m0fnu)}, values
+    stored, values = quantise.fp8_exponents(w, 16, 12, torch.float8_e8m0fnu)
+    return {".weight": stored[".weight"], ".scale": stored[".weight_scale_inv"]}, values
+
+
 # How the matrices of a quantised model are stored; the others are plain.
 QUANTISERS = {
     "gemma4-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
@@ -690,6 +736,7 @@ QUANTISERS = {
     "nemotron_h-mixed": modelopt,
     "minimax_m2-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "deepseek_v32": lambda w: quantise.fp8_blocks(w, 16, 12),
+    "deepseek_v4-fp4": deepseek_v4,
     "llama4-fp8": quantise.fp8_channels,
     "qwen3_5_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
     "qwen3_vl_moe-fp8": lambda w: quantise.fp8_blocks(w, 16, 12),
@@ -717,7 +764,8 @@ QUANTISERS = {
 }
 
 # Which modules are quantised, by the ends of their names, where not all that end in _proj.
-QUANTISED_NAMES = {"qwen3_5_moe-fp8": ("_proj", "in_proj_qkv", "in_proj_z"), "deepseek_v32": (
+QUANTISED_NAMES = {"deepseek_v4-fp4": ("wq_a", "wq_b", ".attn.wkv", "wo_a", "wo_b", ".w1", ".w2",
+                                       ".w3"), "qwen3_5_moe-fp8": ("_proj", "in_proj_qkv", "in_proj_z"), "deepseek_v32": (
     "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj",
     "down_proj", "indexer.wq_b", "indexer.wk")}
 
@@ -727,6 +775,31 @@ RENAMED = [("HYV3", ".mlp.gate.weight", ".mlp.router.gate.weight"),
            ("HYV3", ".mlp.shared_experts.", ".mlp.shared_mlp."),
            ("Ernie4_5", ".mlp.gate.moe_statics.", ".mlp.moe_statics."),
            ("NemotronH", "model.", "backbone.")]
+
+# Of DeepSeek-V4's names in their order, first the longest: what the Hub's files call them.
+V4_NAMES = [("model.embed_tokens", "embed"), ("lm_head", "head"), ("model.hc_head.hc_", "hc_head_"),
+            ("model.", ""), (".compressor.indexer.scorer.", ".indexer."),
+            (".compressor.indexer.q_b_proj", ".indexer.wq_b"),
+            (".compressor.indexer.", ".indexer.compressor."), (".self_attn.", ".attn."),
+            ("compressor.kv_norm", "compressor.norm"), (".q_a_norm", ".q_norm"),
+            (".q_a_proj", ".wq_a"), (".q_b_proj", ".wq_b"), (".kv_proj", ".wkv"),
+            ("compressor.gate_proj", "compressor.wgate"), (".position_bias", ".ape"),
+            (".o_a_proj", ".wo_a"), (".o_b_proj", ".wo_b"), (".sinks", ".attn_sink"),
+            (".input_layernorm", ".attn_norm"), (".post_attention_layernorm", ".ffn_norm"),
+            (".attn_hc.", ".hc_attn_"), (".ffn_hc.", ".hc_ffn_"), (".mlp.", ".ffn."),
+            (".e_score_correction_bias", ".bias"), ("experts.gate_proj", "experts.w1"),
+            ("experts.up_proj", "experts.w3"), ("experts.down_proj.", "experts.w2.")]
+
+
+def is_v4(model):
+    return type(model).__name__.startswith("DeepseekV4")
+
+
+def stays_float(model, key):
+    """What transformers loads as it is stored, whatever the model's type."""
+    return is_v4(model) and any(part in key.split(".") for part in
+                                model._keep_in_fp32_modules_strict)
+
 
 # Whose config.json has another model_type than its class writes.
 PUBLISHED_TYPE = {"kimi_k2-fp8": "kimi_k2"}
@@ -822,8 +895,9 @@ def model_of(architecture, values):
 
 def cast(model, dtype):
     """Parameters alone: the rotary frequencies stay f32, as they do when a model is loaded."""
-    for name, p in model.named_parameters():
-        if not (model.router_stays_float and name.endswith("gate.weight")):
+    for key, p in model.named_parameters():
+        if not (stays_float(model, key) or
+                model.router_stays_float and key.endswith("gate.weight")):
             p.data = p.data.to(dtype)
     return model
 
@@ -878,6 +952,10 @@ def randomise(model, seed):
                 p.copy_(scale * torch.randn(p.shape, generator=g) / inputs ** 0.5)
 
         for name, b in model.named_buffers():
+            if name.endswith("tid2eid"):
+                n_experts = model.config.n_routed_experts
+                b.copy_(torch.stack([torch.randperm(n_experts, generator=g)[:b.shape[1]]
+                                     for _ in range(len(b))]))
             if name.endswith("layer_scalar"):
                 b.copy_((0.5 + torch.rand(b.shape, generator=g)).bfloat16())
             if name.endswith("e_score_correction_bias"):
@@ -891,6 +969,9 @@ def is_corrected(module):
 
 def scores_of(module, logits):
     """What a router ranks experts by, but for groups."""
+    if type(module).__name__.startswith("DeepseekV4"):
+        scores = torch.nn.functional.softplus(logits).sqrt()
+        return scores + getattr(module, "e_score_correction_bias", 0)
     if hasattr(module, "e_score_correction_bias"):
         return logits.sigmoid() + module.e_score_correction_bias
     if hasattr(module, "moe_statics"):
@@ -966,11 +1047,14 @@ def hub_tensors(model, name):
     mixtral = type(model).__name__.startswith(("Mixtral", "MiniMaxM2"))
     quantised = MODELS[name][1].get("quantization_config")
     split = quantised is not None and quantised["quant_method"] != "mxfp4"
-    gate, up, down = ("w1", "w3", "w2") if mixtral else ("gate_proj", "up_proj", "down_proj")
+    gate, up, down = ("w1", "w3", "w2") if mixtral or is_v4(model) else ("gate_proj", "up_proj", "down_proj")
     tensors = {}
     for key, p in model.state_dict().items():
         if key == "lm_head.weight" and model.config.tie_word_embeddings:
             continue
+        if is_v4(model):
+            for old, new in V4_NAMES:
+                key = key.replace(old, new)
         if mixtral:
             key = key.replace(".mlp.", ".block_sparse_moe.")
         for begin, old, new in RENAMED:
@@ -1018,15 +1102,19 @@ def stored_tensors(model, name, dtype):
             p.copy_(torch.stack([part[1].T for part in parts]))
         elif (method not in (None, quantise.mxfp4) and inner.endswith(matrices) and
               not stays_plain(name, inner)):
-            found, values = method(p, inner) if method is modelopt else method(p)
+            found, values = method(p, inner) if method in (modelopt, deepseek_v4) else method(p)
             stored |= {inner + suffix: t for suffix, t in found.items()}
             p.copy_(values)
         else:
-            keep = p.dtype == torch.float32 and key.endswith(
-                ("correction_bias", "expert_bias") + (".gate.weight",) * model.router_stays_float)
+            keep = p.dtype == torch.int64 or p.dtype == torch.float32 and (
+                key.endswith(("correction_bias", "expert_bias") +
+                             (".gate.weight",) * model.router_stays_float) or
+                is_v4(model) and (p.ndim == 1 or key.endswith(".ape") or "hc_" in key))
             stored[key] = p.clone() if keep else p.to(dtype)
     if name in WRAPPERS:
         stored |= {key: torch.ones(3, dtype=dtype) for key in WRAPPERS[name].others}
+    if is_v4(model):
+        stored["mtp.0.enorm.weight"] = torch.ones(3, dtype=dtype)
     return {key: t.contiguous() for key, t in stored.items()}
 
 
@@ -1049,6 +1137,9 @@ def run(model, ids):
                 weights, experts = output[0].float().topk(module.top_k, dim=-1)
                 logits = output[1]
             choice = choice_of(module, logits.float())
+            if hasattr(module, "tid2eid"):  # no others are in question
+                choice = torch.full_like(choice, float("-inf")).scatter(
+                    1, experts, choice.gather(1, experts))
             order = choice.gather(1, experts).argsort(-1, descending=True)
             unit = SIGMOID_SHARE if is_corrected(module) else 1
             for name, value in (("logits", choice / unit),
@@ -1073,12 +1164,33 @@ def run(model, ids):
             found.setdefault(key + "_gap", []).append(index_gap(module, taken))
         return hook
 
+    def keep_entries(key, indexer):
+        def hook(module, args, output):
+            scores, top_k = output[0].float(), indexer.index_topk
+            n, width = scores.shape
+            whole = (torch.arange(n) + 1) // indexer.compress_rate
+            seen = torch.arange(width) < whole[:, None]
+            ranked = scores.masked_fill(~seen, float("-inf")).sort(-1, descending=True)
+            taken = torch.zeros(n, 32)
+            gaps = torch.full((n,), float("inf"))
+            for t in range(n):
+                taken[t, ranked.indices[t, :min(top_k, whole[t])]] = 1
+                if whole[t] > top_k:
+                    gaps[t] = ranked.values[t, top_k - 1] - ranked.values[t, top_k]
+            found.setdefault(key, []).append(taken)
+            found.setdefault(key + "_gap", []).append(gaps)
+        return hook
+
     hooks = []
     gpt2 = hasattr(model, "transformer")
     for i, layer in enumerate(model.transformer.h if gpt2 else model.model.layers):
         if getattr(getattr(layer, "self_attn", None), "indexer", None) is not None:
             hooks.append(layer.self_attn.indexer.register_forward_hook(
                 keep_chosen(f"{i:03}.index"), with_kwargs=True))
+        compressor = getattr(getattr(layer, "self_attn", None), "compressor", None)
+        if hasattr(compressor, "indexer"):
+            hooks.append(compressor.indexer.scorer.register_forward_hook(
+                keep_entries(f"{i:03}.index", compressor.indexer)))
         attn, mlp = f"{i:03}.ln_attn", f"{i:03}.ln_mlp"
         alone = getattr(layer, "block_type", None)  # of a block that is one thing
         if alone is not None:

@@ -165,9 +165,10 @@ static size_t rope_of(struct ol_backend *b, enum ol_rope_kind kind, void *bytes)
     struct ol_error err = {0};
     enum { N = 301, HEADS = 3, D = 14, ROTARY = 10 };
     const struct ol_rope_spec spec = {.rotary_dim = ROTARY, .theta = 500};
-    struct ol_rope_table table = {N + 4, ROTARY,
-                                  tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2),
-                                  tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2)};
+    struct ol_rope_table table = {.n_positions = N + 4,
+                                  .rotary_dim = ROTARY,
+                                  .cos = tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2),
+                                  .sin = tensor(b, OL_DTYPE_F32, N + 4, ROTARY / 2)};
     static float cosines[(N + 4) * ROTARY / 2], sines[(N + 4) * ROTARY / 2];
     ol_rope_fill(&spec, 0, N + 4, cosines, sines);
     test_upload(b, table.cos, cosines);

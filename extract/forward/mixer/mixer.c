@@ -12,6 +12,8 @@ static const struct ol_mixer_kind *kind_of(const struct ol_spec *spec, int layer
         return &ol_mixer_delta_net;
     if (spec->layers[layer].attention == OL_ATTENTION_MAMBA)
         return &ol_mixer_mamba;
+    if (spec->attention.shared_key)
+        return &ol_mixer_shared_key;
     return ol_spec_attention(spec, layer)->kv_rank > 0 ? &ol_mixer_latent
                                                        : &ol_mixer_attention;
 }
@@ -25,9 +27,16 @@ int ol_mixer_sort(const struct ol_spec *spec, int layer)
     return ol_spec_attention(spec, layer) == &spec->sliding ? 2 : 3;
 }
 
-static int64_t chosen_words(int64_t longest)
+/* Keys of the longest sequence among which an indexer chooses. */
+static int64_t chosen_keys(const struct ol_spec *spec, int64_t longest)
 {
-    return (longest + 31) / 32;
+    const int rate = spec->attention.index.rate;
+    return rate > 0 ? longest / rate : longest;
+}
+
+static int64_t chosen_words(const struct ol_spec *spec, int64_t longest)
+{
+    return (chosen_keys(spec, longest) + 31) / 32;
 }
 
 /* Values per row that layers of that one's sort keep of their keys, and of values. */
@@ -46,8 +55,9 @@ struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest
     bool seen[OL_MIXER_SORTS] = {false};
     struct ol_mixer_sizes sizes = {0};
     if (ol_spec_chooses(spec, longest)) {
-        sizes.chosen_bytes = chosen_words(longest) * (int64_t)sizeof(int32_t);
-        sizes.score_bytes = OL_INDEX_ROWS * longest * (int64_t)sizeof(float);
+        sizes.chosen_bytes = chosen_words(spec, longest) * (int64_t)sizeof(int32_t);
+        sizes.score_bytes =
+            OL_INDEX_ROWS * chosen_keys(spec, longest) * (int64_t)sizeof(float);
     }
     for (int l = 0; l < spec->n_layers; l++) {
         if (!ol_spec_mixes(spec, l))
@@ -73,6 +83,20 @@ struct ol_mixer_sizes ol_mixer_sizes(const struct ol_spec *spec, int64_t longest
     return sizes;
 }
 
+/* sines: of the rope, and on return of the other way round. */
+static int make_rope_back(struct ol_mixer *m, float *sines, struct ol_error *err)
+{
+    struct ol_rope_table *back = &m->rope_back;
+    const int64_t n = m->rope[0].n_positions, half = m->rope[0].rotary_dim / 2;
+    *back = m->rope[0];
+    back->sin = (struct ol_tensor){0};
+    for (int64_t i = 0; i < n * half; i++)
+        sines[i] = -sines[i];
+    return m->op->tensor_new(m->c.backend, OL_DTYPE_F32, n, half, &back->sin, err) == 0
+               ? m->op->upload(m->c.backend, back->sin, sines, err)
+               : -1;
+}
+
 static int make_rope(struct ol_mixer *m, int number, struct ol_error *err)
 {
     const struct ol_rope_spec *rope = &m->attention->rope;
@@ -93,6 +117,8 @@ static int make_rope(struct ol_mixer *m, int number, struct ol_error *err)
         m->op->upload(b, table->cos, cosines, err) == 0 &&
         m->op->upload(b, table->sin, sines, err) == 0)
         status = 0;
+    if (status == 0 && m->attention->shared_key)
+        status = make_rope_back(m, sines, err);
     free(sines);
     free(cosines);
     return status;
@@ -155,10 +181,13 @@ struct ol_mixer *ol_mixer_new(const struct ol_mixer_context *context,
     for (int i = 0; m->kind->has_positions && i < OL_ROPE_TABLES; i++)
         if (make_rope(m, i, err) != 0)
             goto fail;
-    if (ol_spec_chooses(context->spec, context->longest) &&
+    if (m->attention == &context->spec->attention &&
+        ol_spec_chooses(context->spec, context->longest) &&
         (m->op->tensor_new(b, OL_DTYPE_I32, context->all_rows,
-                           chosen_words(context->longest), &m->chosen, err) != 0 ||
-         m->op->tensor_new(b, OL_DTYPE_F32, OL_INDEX_ROWS, context->longest, &m->scores,
+                           chosen_words(context->spec, context->longest), &m->chosen,
+                           err) != 0 ||
+         m->op->tensor_new(b, OL_DTYPE_F32, OL_INDEX_ROWS,
+                           chosen_keys(context->spec, context->longest), &m->scores,
                            err) != 0))
         goto fail;
     const int64_t kept = kept_width(context->spec, context->layer);
@@ -194,6 +223,7 @@ void ol_mixer_free(struct ol_mixer *m)
         m->op->tensor_free(m->c.backend, &m->rope[i].cos);
         m->op->tensor_free(m->c.backend, &m->rope[i].sin);
     }
+    m->op->tensor_free(m->c.backend, &m->rope_back.sin);
     free(m->factors);
     free(m->temperature);
     free(m);

@@ -1,5 +1,6 @@
 /* How the tokens of a sequence see each other in a layer, between its first norm and the
- * residual add: attention, latent attention, a gated delta net, or Mamba-2. One kind per
+ * residual add: attention, latent attention or that of DeepSeek-V4 (shared_key.c), a
+ * gated delta net, or Mamba-2. One kind per
  * file, each made of backend operations. */
 #ifndef OL_MIXER_H
 #define OL_MIXER_H
@@ -32,14 +33,16 @@ struct ol_mixer {
     struct ol_tensor buffers[OL_MIXER_BUFFERS]; /* [block_rows, width] */
     /* Of kinds with positions; the second of sequences that are longer than the first. */
     struct ol_rope_table rope[OL_ROPE_TABLES];
-    float *temperature; /* [longest] or NULL */
-    float *factors;     /* [block_rows]: that of each row */
+    struct ol_rope_table rope_back; /* the other way round, where one key is the heads'
+                                       value too */
+    float *temperature;             /* [longest] or NULL */
+    float *factors;                 /* [block_rows]: that of each row */
     /* What is seen of heads, float [n_rows of the baseline, n_heads] each; data NULL:
      * nobody wants to see it, or there is no such thing. */
     struct ol_tensor to_sink, gates, received;
     /* Where an indexer chooses keys: of all rows, until the next layer that has one. */
-    struct ol_tensor chosen; /* [all_rows, longest / 32] int32 */
-    struct ol_tensor scores; /* [OL_INDEX_ROWS, longest] float */
+    struct ol_tensor chosen; /* [all_rows, keys of the longest / 32] int32 */
+    struct ol_tensor scores; /* [OL_INDEX_ROWS, keys of the longest] float */
     /* [all_rows, width]: keys, behind rope, and values of the last layer that keeps its
      * own; data NULL: none does. */
     struct ol_tensor kept_keys, kept_values;
@@ -66,8 +69,8 @@ struct ol_mixer_kind {
     int (*run)(struct ol_mixer *m, const struct ol_mixer_block *block,
                struct ol_error *err);
 };
-extern const struct ol_mixer_kind ol_mixer_attention, ol_mixer_latent, ol_mixer_delta_net,
-    ol_mixer_mamba;
+extern const struct ol_mixer_kind ol_mixer_shared_key, ol_mixer_attention,
+    ol_mixer_latent, ol_mixer_delta_net, ol_mixer_mamba;
 
 /* Layers of one sort share a mixer, and its buffers: their kind and sizes are the same.
  * The layer has one. */

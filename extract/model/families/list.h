@@ -3,6 +3,7 @@
 OL_FAMILY(deepseek_v2)
 OL_FAMILY(deepseek_v3)
 OL_FAMILY(deepseek_v32)
+OL_FAMILY(deepseek_v4)
 OL_FAMILY(ernie4_5_moe)
 OL_FAMILY(gemma3)
 OL_FAMILY(gemma3_text)

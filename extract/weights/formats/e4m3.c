@@ -61,13 +61,15 @@ static int read_scale_type(const struct ol_format_search *s,
 }
 
 /* Of compressed-tensors and modelopt: ".weight_scale"; others': ".weight_scale_inv" of
- * blocks, and either of whole tensors. */
+ * blocks (DeepSeek-V4's: ".scale"), and either of whole tensors. */
 const struct ol_stored_tensor *ol_e4m3_find_scales(const struct ol_format_search *s,
                                                    const struct ol_e4m3_scales *kind)
 {
     char base[OL_FORMAT_NAME_BYTES];
     ol_format_base(s->want, base);
     const struct ol_stored_tensor *scales = ol_format_find(s, base, ".weight_scale_inv");
+    if (scales == NULL && s->want->spec->quantization.method == OL_QUANTIZATION_FP8)
+        scales = ol_format_find(s, base, ".scale");
     return scales != NULL || kind->only_inv ? scales
                                             : ol_format_find(s, base, ".weight_scale");
 }

@@ -22,6 +22,9 @@ struct ol_format_search {
     struct ol_error *err;
 };
 
+/* The form of FP8's routed experts where they are in four bits. */
+#define OL_FORM_FP4_EXPERTS "fp4 experts"
+
 /* How quantization_config names a format; what is 0 or NULL does not count. */
 struct ol_format_label {
     enum ol_quantization method;
@@ -52,6 +55,9 @@ extern const struct ol_weight_format *const ol_weight_formats[OL_N_ENCODINGS];
 const struct ol_format_label *ol_format_find_label(enum ol_quantization method,
                                                    const char *form, int bits,
                                                    const char *type);
+/* What routed experts are called: as all else, but where they are in four bits. */
+const struct ol_format_label *
+ol_format_label_of_experts(const struct ol_quantization_spec *q);
 const struct ol_weight_format *ol_format_of_label(const struct ol_format_label *label);
 
 /* Whether q may mean the format. */

@@ -2,7 +2,8 @@
  *
  *     value = code * 2^(scale - 127)
  *
- * as gpt-oss has them, all experts in one tensor, or a tensor for each matrix. */
+ * as gpt-oss has them, all experts in one tensor, or a tensor for each matrix, which
+ * DeepSeek-V4 calls integers of eight bits. */
 #include "common/narrow.h"
 #include "extract/weights/formats/e2m1.h"
 #include "extract/weights/formats/formats.h"
@@ -55,15 +56,16 @@ static int find_fused(const struct ol_format_search *s, struct ol_weight *weight
     return 1;
 }
 
-/* codes U8 [out, in / 2], scales U8 or F8_E8M0 [out, in / 32]. */
+/* Codes U8, or `type`, [out, in / 2], scales U8 or F8_E8M0 [out, in / 32]. */
 static int packed(const struct ol_format_search *s, const struct ol_stored_tensor *codes,
-                  const struct ol_stored_tensor *scales, struct ol_weight *weight)
+                  const struct ol_stored_tensor *scales, const char *type,
+                  struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
     const int group = want->spec->quantization.group;
     const int64_t size = group > 0 ? group : MXFP4_GROUP;
     if (ol_format_check_groups(s, codes, "MXFP4", size) != 0 ||
-        ol_format_check_type(s, codes, "U8") != 0 ||
+        ol_format_check_type(s, codes, type) != 0 ||
         (!ol_format_is_type(scales, "F8_E8M0") &&
          ol_format_check_type(s, scales, "U8") != 0) ||
         ol_format_check_shape(
@@ -100,7 +102,7 @@ static int find_packed(const struct ol_format_search *s, struct ol_weight *weigh
     if (codes != NULL) {
         const struct ol_stored_tensor *scales =
             ol_format_need(s, codes, base, ".weight_scale");
-        return scales != NULL ? packed(s, codes, scales, weight) : -1;
+        return scales != NULL ? packed(s, codes, scales, "U8", weight) : -1;
     }
     int found = ol_format_rows_of_fused(s, ".weight_packed", &rows);
     if (found <= 0)
@@ -108,14 +110,31 @@ static int find_packed(const struct ol_format_search *s, struct ol_weight *weigh
     found = ol_format_rows_of_fused(s, ".weight_scale", &row_scales);
     if (found == 0) /* says so */
         ol_format_need(s, &rows, s->want->fused_name, ".weight_scale");
-    return found > 0 ? packed(s, &rows, &row_scales, weight) : -1;
+    return found > 0 ? packed(s, &rows, &row_scales, "U8", weight) : -1;
+}
+
+/* DeepSeek-V4: X.weight I8, X.scale, of experts alone, and maybe not of all. */
+static int find_signed(const struct ol_format_search *s, struct ol_weight *weight)
+{
+    const struct ol_stored_tensor *codes = ol_checkpoint_find(s->c, s->want->name);
+    char base[OL_FORMAT_NAME_BYTES];
+    if (codes == NULL || !ol_format_is_type(codes, "I8"))
+        return 0;
+    ol_format_base(s->want, base);
+    const struct ol_stored_tensor *scales = ol_format_need(s, codes, base, ".scale");
+    return scales != NULL ? packed(s, codes, scales, "I8", weight) : -1;
 }
 
 static int find(const struct ol_format_search *s, struct ol_weight *weight)
 {
-    return s->want->spec->quantization.method == OL_QUANTIZATION_MXFP4
-               ? find_fused(s, weight)
-               : find_packed(s, weight);
+    switch (s->want->spec->quantization.method) {
+    case OL_QUANTIZATION_MXFP4:
+        return find_fused(s, weight);
+    case OL_QUANTIZATION_FP8:
+        return find_signed(s, weight);
+    default:
+        return find_packed(s, weight);
+    }
 }
 
 static int64_t bytes(const struct ol_quantization_spec *q, int64_t n_rows, int64_t n_cols)
@@ -152,6 +171,7 @@ static const struct ol_format_label labels[] = {
      .bits = 4,
      .type = "float",
      .scales = OL_SCALES_GROUP},
+    {.method = OL_QUANTIZATION_FP8, .form = OL_FORM_FP4_EXPERTS, .experts_alone = true},
     {.method = OL_QUANTIZATION_NONE},
 };
 

@@ -4,6 +4,13 @@
 
 #include "extract/weights/formats/formats.h"
 
+static int read_integer_type(const struct ol_format_search *s,
+                             const struct ol_stored_tensor *t, enum ol_dtype *dtype)
+{
+    *dtype = ol_format_is_type(t, "I32") ? OL_DTYPE_I32 : OL_DTYPE_I64;
+    return *dtype == OL_DTYPE_I32 ? 0 : ol_format_check_type(s, t, "I64");
+}
+
 static int find_single(const struct ol_format_search *s, const struct ol_stored_tensor *t,
                        struct ol_weight *weight)
 {
@@ -21,7 +28,9 @@ static int find_single(const struct ol_format_search *s, const struct ol_stored_
     if (want->role == OL_ROLE_ROUTER_CORRECTION && t->rank == 2)
         shape = (struct ol_format_shape){2, {1, want->n_cols}};
     enum ol_dtype dtype = OL_DTYPE_F32;
-    if (ol_format_read_type(s, t, &dtype) != 0 || ol_format_check_shape(s, t, shape) != 0)
+    if ((want->role == OL_ROLE_ROUTER_TABLE ? read_integer_type
+                                            : ol_format_read_type)(s, t, &dtype) != 0 ||
+        ol_format_check_shape(s, t, shape) != 0)
         return -1;
     *weight = ol_weight_plain(t->data, dtype, want->n_rows, want->n_cols);
     if (turned) {

@@ -56,12 +56,23 @@ const struct ol_weight_format *ol_format_of_label(const struct ol_format_label *
     return NULL;
 }
 
+const struct ol_format_label *
+ol_format_label_of_experts(const struct ol_quantization_spec *q)
+{
+    const struct ol_format_label *l = NULL;
+    while (q->fp4_experts && (l = ol_format_next_label(q->method, l)) != NULL)
+        if (l->form != NULL && strcmp(l->form, OL_FORM_FP4_EXPERTS) == 0)
+            return l;
+    return q->label;
+}
+
 /* modelopt's modules may be stored in several formats: in which is seen in their tensors.
  */
 bool ol_format_is_meant(const struct ol_weight_format *f,
                         const struct ol_quantization_spec *q)
 {
-    if (f->labels == NULL || has_label(f, q->label))
+    if (f->labels == NULL || has_label(f, q->label) ||
+        has_label(f, ol_format_label_of_experts(q)))
         return true;
     for (const struct ol_format_label *l = f->labels; l->method != OL_QUANTIZATION_NONE;
          l++)

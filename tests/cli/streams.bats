@@ -1,0 +1,87 @@
+# Models whose residual stream is several streams, and whose first routers are tables.
+load common
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    model=$GOLDEN/deepseek_v4
+}
+
+@test "a run of several streams that stopped goes on with all of them" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    options=(-q "$model" --ids "$model/ids.txt" -o run.h5 --perplexity --keep-every 0)
+    mkdir calm again
+    (cd calm && "$EXTRACT" "${options[@]}")
+    cd again
+    stopped=0
+    for ((at = 300; at < 900; at += 60)); do
+        FAULT_CALL=pwrite FAULT_ERROR=ENOSPC FAULT_ON_FROM=1 FAULT_AT=$at LD_PRELOAD=$TOOLS/tests/fault.so \
+            "$EXTRACT" "${options[@]}" 2> err && break
+        [ -e run.h5.partial ] || continue
+        stopped=$((stopped + 1))
+        "$EXTRACT" "${options[@]}" --resume
+        same_run ../calm/run.h5 run.h5
+        rm run.h5
+    done
+    [ "$stopped" -ge 3 ]
+}
+
+@test "threads do not show, and an arm's dimension is held in every stream" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    mkdir one three
+    for n in 1 3; do
+        [ $n = 1 ] && cd one || cd three
+        "$EXTRACT" -q "$model" --ids "$model/ids.txt" -o run.h5 --perplexity --threads $n --ablate zero:0 --sites ln_attn,residual_mlp
+        cd ..
+    done
+    "$PYTHON" - one/run.h5 three/run.h5 <<'PY'
+import h5py, sys
+one, three = (h5py.File(path) for path in sys.argv[1:])
+def same(name, x):
+    if isinstance(x, h5py.Dataset) and x.dtype.kind in "fiu":
+        assert x[()].tobytes() == three[name][()].tobytes(), name
+one.visititems(same)
+for l in range(4):
+    assert abs(one[f"layers/{l:03}/residual_mlp"][()][..., 0]).max() > 0
+maxima = one["ablation/maxima"][()]
+assert (maxima[:, 0] == 0).all() and maxima[:, 1:].max() > 6
+# What is written to the mean of the streams is not known: of each dimension the value alone.
+writes = one["layers/003/summary/writes"][()].reshape(12, 9, 8, -1)
+known = (writes != 0) & (writes == writes)
+assert known[..., 0].any() and not known[..., 1:].any()
+PY
+}
+
+@test "a table that gives an expert twice, or one that is not there, is refused" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    for value in 4 10 -1; do
+        rm -rf copy
+        cp -r "$model" copy && chmod -R u+w copy
+        PYTHONPATH=$TESTS/tools "$PYTHON" - "$value" <<'PY'
+import struct, sys
+from fuse_experts import load, save
+tensors = load("copy/model.safetensors")
+dtype, shape, data = tensors["layers.0.ffn.gate.tid2eid"]
+assert dtype == "I64", dtype
+value = int(sys.argv[1])
+tensors["layers.0.ffn.gate.tid2eid"] = (
+    dtype, shape, b"".join(struct.pack("<3q", 2, 4, value) for _ in range(shape[0])))
+save("copy/model.safetensors", tensors)
+PY
+        run "$EXTRACT" -q copy --ids copy/ids.txt -o run.h5
+        [ "$status" -eq 1 ]
+        [ "${#lines[@]}" -eq 1 ]
+        [[ $output == *"layer 0: the table of experts (tid2eid) gives expert $value to token "*", expected 3 different ones below 10" ]]
+        [ ! -e run.h5 ]
+    done
+}
+
+@test "a file of several streams is analysed and reported, but for an importance matrix" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    "$EXTRACT" -q "$model" --ids "$model/ids.txt" -o run.h5 --imatrix
+    "$ANALYZE" run.h5 | "$REPORT" - > report.md
+    grep -q 'deepseek_v4' report.md
+    run "$ANALYZE" --imatrix out.dat run.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *"model_type deepseek_v4"* ]]
+    [ ! -e out.dat ]
+}
