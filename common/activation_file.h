@@ -192,8 +192,8 @@ void ol_activation_info_clear(struct ol_activation_info *info);
 
 /* One recorded layer. */
 struct ol_activation_layer {
-    int number;             /* NNN of /layers/NNN */
-    bool moe, no_mlp;       /* kind "moe", "none", else "dense" */
+    int number;       /* NNN of /layers/NNN */
+    bool moe, no_mlp; /* kind "moe", "none", else "dense" */
     /* "full", "sliding", "chunked", "linear", "mamba", "compressed", "none" */
     char attention[16];
     bool sites[OL_N_SITES]; /* tensors stored */

@@ -208,7 +208,7 @@ static inline int64_t ol_rope_step(const struct ol_rope_table *table)
 }
 
 /* Positions that the table must have for a sequence of n rows. */
-static inline int64_t ol_rope_positions(const struct ol_rope_table *table, int64_t n)
+static inline int64_t ol_rope_reach(const struct ol_rope_table *table, int64_t n)
 {
     return n > 0 ? (n - 1) * ol_rope_step(table) + 1 : 0;
 }

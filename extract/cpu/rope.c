@@ -51,7 +51,7 @@ int ol_cpu_rope(struct ol_backend *b, const struct ol_rope_args *args, struct ol
     struct job job = {ol_cpu_of(b), args, x};
     for (int64_t i = 0, at = 0, n; i < ol_sequences_number(s); i++, at += n) {
         n = ol_sequences_rows(s, i, x.n_rows);
-        const int64_t n_positions = ol_rope_positions(args->table, n);
+        const int64_t n_positions = ol_rope_reach(args->table, n);
         if (n_positions > args->table->n_positions)
             return ol_fail(err, "cpu: rope: %lld positions, but the table holds %lld",
                            (long long)n_positions, (long long)args->table->n_positions);

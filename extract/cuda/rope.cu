@@ -38,8 +38,8 @@ static int check(const struct ol_rope_args *args, int64_t n_rows, struct ol_erro
 {
     const int64_t most = args->table->n_positions;
     for (int64_t i = 0; i < ol_sequences_number(&args->sequences); i++) {
-        const int64_t n = ol_rope_positions(
-            args->table, ol_sequences_rows(&args->sequences, i, n_rows));
+        const int64_t n =
+            ol_rope_reach(args->table, ol_sequences_rows(&args->sequences, i, n_rows));
         if (n > most)
             return ol_fail(err, "cuda: rope: %lld positions, but the table holds %lld",
                            (long long)n, (long long)most);

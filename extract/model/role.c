@@ -361,6 +361,21 @@ enum ol_role_kind ol_role_kind(enum ol_role role)
     return OL_WEIGHTS_HEAD;
 }
 
+bool ol_role_is_multiplied(enum ol_role role)
+{
+    switch (role) {
+    case OL_ROLE_HEAD_CONNECTION:
+    case OL_ROLE_ATTN_CONNECTION:
+    case OL_ROLE_MLP_CONNECTION:
+    case OL_ROLE_ENTRY_PLACES:
+    case OL_ROLE_INDEX_PLACES:
+    case OL_ROLE_ROUTER_TABLE:
+        return false;
+    default:
+        return roles[role].rows != ONE;
+    }
+}
+
 bool ol_role_has_layer(enum ol_role role)
 {
     return roles[role].place >= PLACE_LAYER;

@@ -54,6 +54,9 @@ void ol_role_at(const struct ol_spec *spec, enum ol_role role, int layer, int ex
 int64_t ol_role_parameters(const struct ol_role_tensor *t);
 
 enum ol_role_kind ol_role_kind(enum ol_role role);
+/* Whether products are made with it: a device need not have others before their use. */
+bool ol_role_is_multiplied(enum ol_role role);
+
 bool ol_role_has_layer(enum ol_role role);
 bool ol_role_has_expert(enum ol_role role);
 /* Whether its tensors are of a convolution by channels: [n_rows, 1, n_cols]. */

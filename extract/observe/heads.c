@@ -21,7 +21,10 @@ struct heads {
 
 int ol_heads_n(const struct ol_spec *spec, int layer)
 {
-    return ol_spec_attends(spec, layer) ? ol_spec_attention(spec, layer)->n_heads : 0;
+    /* Where one key serves all heads it is not told what keys receive. */
+    return ol_spec_attends(spec, layer) && !spec->attention.shared_key
+               ? ol_spec_attention(spec, layer)->n_heads
+               : 0;
 }
 
 /* ---- in the writer's thread ---- */

@@ -1,5 +1,7 @@
 #include "extract/weights/layer_weights.h"
 
+#include "extract/model/role.h"
+
 void ol_layer_weights_prefetch(const struct ol_layer_weights *w, enum ol_role first,
                                enum ol_role last, int layer, int expert)
 {
@@ -24,7 +26,8 @@ int ol_layer_weights_send(const struct ol_layer_weights *w, struct ol_backend *b
 {
     for (enum ol_role role = first; role <= last; role++) {
         const struct ol_weight weight = ol_weights_get(w->weights, role, layer, expert);
-        if (weight.data != NULL && ol_stream_is_ready(w->stream, &weight) &&
+        if (weight.data != NULL && ol_role_is_multiplied(role) &&
+            ol_stream_is_ready(w->stream, &weight) &&
             send(w, b, role, layer, expert, err) != 0)
             return -1;
     }

@@ -51,6 +51,53 @@ assert known[..., 0].any() and not known[..., 1:].any()
 PY
 }
 
+@test "an indexer is read where it chooses, and chooses all where these are few" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    value() { "$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["run"]["bytes_read"])' "$1"; }
+    # Two entries of two tokens are all that index_topk takes: the next one is whole with a sixth.
+    "$EXTRACT" --plan "$model" -n 1 -l 5 > five.json
+    "$EXTRACT" --plan "$model" -n 1 -l 6 > six.json
+    entries=$((2 * 24 * 40 * 2 + 2 * 24 * 4 + 12 * 4)) # values and gates in BF16, places and a norm in F32
+    indexer=$((2 * (entries + 4 * 12 * 20 * 2 + 4 * 40 * 2))) # two layers
+    [ $(($(value six.json) - $(value five.json))) -eq $((indexer + 40 * 2)) ] # and a row more of the embedding
+    awk 'NF <= 5' "$model/ids.txt" > short.txt
+    "$EXTRACT" -q "$model" --ids "$model/ids.txt" -o all.h5 --precision f32 --store f32 --backend cpu
+    "$EXTRACT" -q "$model" --ids short.txt -o short.h5 --precision f32 --store f32 --backend cpu
+    "$PYTHON" - all.h5 short.h5 <<'PY'
+import h5py, sys
+whole, short = (h5py.File(path) for path in sys.argv[1:])
+lengths = whole["input/lengths"][()]
+rows = [i for i, n in enumerate(lengths) if n <= 5]
+assert len(rows) >= 5 and (short["input/lengths"][()] == lengths[rows]).all()
+for l in range(4):
+    for site in ("ln_attn", "ln_mlp", "router_ids"):
+        a, b = whole[f"layers/{l:03}/{site}"][()], short[f"layers/{l:03}/{site}"][()]
+        assert (a[rows][:, :5] == b).all(), (l, site)
+PY
+}
+
+@test "scales of FP8 may be floats, as in the files of base models" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    cp -r "$GOLDEN/deepseek_v4-fp4" base && chmod -R u+w base
+    PYTHONPATH=$TESTS/tools "$PYTHON" - <<'PY'
+import struct
+from fuse_experts import load, save
+tensors = load("base/model.safetensors")
+n = 0
+for name, (dtype, shape, data) in tensors.items():
+    if name.endswith(".scale") and ".ffn.experts." not in name:
+        assert dtype == "F8_E8M0"
+        tensors[name] = ("F32", shape, b"".join(struct.pack("<f", 2.0 ** (byte - 127)) for byte in data))
+        n += 1
+assert n > 10
+save("base/model.safetensors", tensors)
+PY
+    for name in "$GOLDEN/deepseek_v4-fp4" base; do
+        "$EXTRACT" -q "$name" --ids "$GOLDEN/deepseek_v4-fp4/ids.txt" -o "$(basename "$name").h5" --perplexity
+    done
+    "$PYTHON" "$TESTS/oracle/same_datasets.py" deepseek_v4-fp4.h5 base.h5
+}
+
 @test "a table that gives an expert twice, or one that is not there, is refused" {
     [ -n "$PYTHON" ] || skip "needs h5py"
     for value in 4 10 -1; do

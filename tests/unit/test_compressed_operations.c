@@ -345,6 +345,26 @@ static void compressed_attention(struct ol_backend *b)
     }
 }
 
+/* What does not fit into the memory of a device's block is refused. */
+static void limits(struct ol_backend *b)
+{
+    struct ol_error err = {0};
+    struct ol_compressed_attention_args args = {
+        .n_heads = 1, .head_dim = 513, .scale = 1, .window = 1};
+    const bool cuda = strcmp(b->op->name, "cpu") != 0;
+    struct known q = tensor(b, 1, 513, 1), out = tensor(b, 1, 513, 1);
+    float sink = 0;
+    args.sinks = ol_weight_plain(&sink, OL_DTYPE_F32, 1, 1);
+    args.q = args.keys = args.entries = q.t;
+    args.out = out.t;
+    const int status = b->op->compressed_attention(b, &args, &err);
+    assert_int_equal(status, cuda ? -1 : 0);
+    if (cuda)
+        assert_string_equal(err.text, "cuda: compressed_attention: heads of 513 values, "
+                                      "expected at most 512");
+    free_tensor(b, &q), free_tensor(b, &out);
+}
+
 /* An indexer of entries: as many as a query may see, and the best of them. */
 static void indexed_entries(struct ol_backend *b)
 {
@@ -531,6 +551,7 @@ static void stored_norm(struct ol_backend *b)
 TEST(streams)
 TEST(compress)
 TEST(compressed_attention)
+TEST(limits)
 TEST(indexed_entries)
 TEST(given_experts)
 TEST(limited_glu)
@@ -546,6 +567,8 @@ int main(void)
         cmocka_unit_test(cuda_compress),
         cmocka_unit_test(cpu_compressed_attention),
         cmocka_unit_test(cuda_compressed_attention),
+        cmocka_unit_test(cpu_limits),
+        cmocka_unit_test(cuda_limits),
         cmocka_unit_test(cpu_indexed_entries),
         cmocka_unit_test(cuda_indexed_entries),
         cmocka_unit_test(cpu_given_experts),
