@@ -7,7 +7,7 @@
 
 /* Heads beyond it need tiles that shared memory does not hold; more tiles, of 32 rows at
  * least, a larger grid than there is. */
-enum { MAX_HEAD_DIM = 256, MAX_TILES = 65535, MAX_ROWS = MAX_TILES * 32 };
+enum { MAX_HEAD_DIM = 512, MAX_TILES = 65535, MAX_ROWS = MAX_TILES * 32 };
 
 static int check(const struct ol_attention_args *args, int64_t n_rows,
                  struct ol_error *err)

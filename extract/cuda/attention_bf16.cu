@@ -21,10 +21,13 @@
 /* Exponentials are powers of 2. */
 static constexpr float LOG2_E = 1.44269504f;
 
-/* A variant: heads are padded with zeros to D and DV. */
-template <int D_, int DV_, int ROW_TILES_, int WARPS_, int KEYS_> struct variant {
+/* A variant: heads are padded with zeros to D and DV. Heads of more than DV values take
+ * PARTS blocks, each with DV of them and the scores of all: the weighted sums of more do
+ * not fit into registers. */
+template <int D_, int DV_, int ROW_TILES_, int WARPS_, int KEYS_, int PARTS_ = 1>
+struct variant {
     static constexpr int D = D_, DV = DV_, KEYS = KEYS_;
-    static constexpr int ROW_TILES = ROW_TILES_, WARPS = WARPS_;
+    static constexpr int ROW_TILES = ROW_TILES_, WARPS = WARPS_, PARTS = PARTS_;
     static constexpr int THREADS = 32 * WARPS;
     static constexpr int QUERIES = 16 * ROW_TILES * WARPS;
     /* 8 values more than a row: rows that are read together begin in different banks. */
@@ -224,11 +227,18 @@ finish(const struct running<V> &kept, struct ol_bf16 *to, const float *sink, flo
     __syncwarp();
 }
 
-/* The warp's rows from shared memory to `out`, in pieces of 16 bytes where aligned. */
+/* The first of a head's values that are this block's. */
+template <class V> static __device__ __forceinline__ int first_value(void)
+{
+    return V::PARTS == 1 ? 0 : (int)blockIdx.z * V::DV;
+}
+
+/* The warp's rows from shared memory to `out`, `width` values of each, in pieces of 16
+ * bytes where aligned. */
 template <class V>
 static __device__ __forceinline__ void
 store_rows(const struct attention &a, const struct ol_bf16 *from, struct ol_bf16 *to,
-           int there, bool aligned)
+           int there, int width, bool aligned)
 {
     constexpr int ROWS = 16 * V::ROW_TILES, PIECES = V::DV / 8;
     for (int i = (int)threadIdx.x % 32; i < ROWS * PIECES; i += 32) {
@@ -237,9 +247,9 @@ store_rows(const struct attention &a, const struct ol_bf16 *from, struct ol_bf16
         struct ol_bf16 *target = to + row * a.out_step + column;
         if (row >= there)
             continue;
-        if (aligned && column < a.value_dim)
+        if (aligned && column < width)
             *(uint4 *)(void *)target = *(const uint4 *)(const void *)piece;
-        for (int c = 0; c < 8 && !aligned && column + c < a.value_dim; c++)
+        for (int c = 0; c < 8 && !aligned && column + c < width; c++)
             target[c] = piece[c];
     }
 }
@@ -256,8 +266,8 @@ static __global__ void __launch_bounds__(V::THREADS)
     const int own = (int)threadIdx.x / 32 * 16 * V::ROW_TILES; /* the warp's first row */
     const float scale = all.scale * LOG2_E;
     const struct ol_bf16 *keys = (const struct ol_bf16 *)all.k + kv_head * all.head_dim,
-                         *values =
-                             (const struct ol_bf16 *)all.v + kv_head * all.value_dim;
+                         *values = (const struct ol_bf16 *)all.v +
+                                   kv_head * all.value_dim + first_value<V>();
     if (threadIdx.x == 0)
         at[0] = all.tiles[blockIdx.y];
     __syncthreads();
@@ -286,8 +296,8 @@ static __global__ void __launch_bounds__(V::THREADS)
         ol_copy_async_wait<0>();
         __syncthreads(); /* keys are here, and all are done with the values before */
         load_tile<V::KEYS, V::DV, V::THREADS>(v, values + row_of(*at, key) * all.v_step,
-                                              all.v_step, at->n_rows - key, all.value_dim,
-                                              aligned);
+                                              all.v_step, at->n_rows - key,
+                                              all.value_dim - first_value<V>(), aligned);
         ol_copy_async_commit();
         float score[V::ROW_TILES][V::KEYS / 8][4];
         score_tile<V>(score, q + own * V::STEP, k);
@@ -306,12 +316,13 @@ static __global__ void __launch_bounds__(V::THREADS)
     }
     const struct attention a = of_tile<struct ol_bf16>(all, *at);
     const int query = at->from + own;
-    if (a.log_sums != NULL)
+    if (a.log_sums != NULL && first_value<V>() == 0)
         store_log_sums<V>(a, kept, query, head);
     finish<V>(kept, q + own * V::STEP, a.sinks != NULL ? a.sinks + head : NULL, scale);
     store_rows<V>(a, q + own * V::STEP,
-                  (struct ol_bf16 *)a.out + query * a.out_step + head * a.value_dim,
-                  a.n_rows - query, aligned);
+                  (struct ol_bf16 *)a.out + query * a.out_step + head * a.value_dim +
+                      first_value<V>(),
+                  a.n_rows - query, a.value_dim - first_value<V>(), aligned);
 }
 
 /* ---- the second walk: what keys receive ---- */
@@ -407,14 +418,25 @@ static int launch(struct ol_cuda *cuda, const struct ol_sequences *sequences,
     if (ol_cuda_attention_tiles(cuda, sequences, V::QUERIES, a, err) != 0)
         return -1;
     const dim3 grid = ol_cuda_attention_grid(a);
-    if (ol_launch(cuda, err, "attention", attention_bf16_kernel<V>, grid, V::THREADS,
-                  V::SHARED_BYTES, *a, is_aligned(a)) != 0)
+    if (ol_launch(cuda, err, "attention", attention_bf16_kernel<V>,
+                  dim3(grid.x, grid.y, V::PARTS), V::THREADS, V::SHARED_BYTES, *a,
+                  is_aligned(a)) != 0)
         return -1;
     return a->received == NULL
                ? 0
                : ol_launch(cuda, err, "attention", received_bf16_kernel<V>, grid,
                            V::THREADS, 2 * (V::QUERIES + V::KEYS) * V::STEP, *a,
                            is_aligned(a));
+}
+
+/* The first that the device has shared memory for. */
+template <class V, class Smaller>
+static int launch_fitting(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                          struct attention *a, struct ol_error *err)
+{
+    return ((size_t)V::SHARED_BYTES <= cuda->most_shared
+                ? launch<V>
+                : launch<Smaller>)(cuda, sequences, a, err);
 }
 
 int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct ol_sequences *s,
@@ -429,9 +451,10 @@ int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct ol_sequences *s,
         return launch<variant<128, 128, 2, 4, 64>>(cuda, s, a, err);
     if (d <= 192 && dv <= 128)
         return launch<variant<192, 128, 2, 4, 64>>(cuda, s, a, err);
-    /* More than devices of capability 8.6 and 8.9 have. */
-    using large = variant<256, 256, 1, 8, 64>;
-    if ((size_t)large::SHARED_BYTES <= cuda->most_shared)
-        return launch<large>(cuda, s, a, err);
-    return launch<variant<256, 256, 1, 4, 32>>(cuda, s, a, err);
+    /* The first of two takes more than devices of capability 8.6 and 8.9 have. */
+    if (d <= 256 && dv <= 256)
+        return launch_fitting<variant<256, 256, 1, 8, 64>, variant<256, 256, 1, 4, 32>>(
+            cuda, s, a, err);
+    return launch_fitting<variant<512, 256, 1, 4, 32, 2>, variant<512, 256, 1, 4, 16, 2>>(
+        cuda, s, a, err);
 }

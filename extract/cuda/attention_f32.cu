@@ -11,7 +11,7 @@ enum { QUERIES = 32, LANES = 8, THREADS = QUERIES * LANES };
  * into 99 KiB of shared memory, which is all that some devices have. */
 static __host__ __device__ constexpr int keys_of(int values)
 {
-    return values <= 128 / LANES ? 32 : 16;
+    return values <= 128 / LANES ? 32 : values <= 256 / LANES ? 16 : 8;
 }
 
 /* n rows of `width` values from `from` to `to`, zeros where there are none. The step is
@@ -116,7 +116,8 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 /* The second walk: one block = one head and QUERIES keys, LANES threads to a key, each
- * with every LANES-th query of a tile. */
+ * with every LANES-th query of a tile of N. */
+template <int N>
 static __global__ void __launch_bounds__(THREADS)
     received_f32_kernel(const struct attention all)
 {
@@ -134,18 +135,17 @@ static __global__ void __launch_bounds__(THREADS)
     load_tile(QUERIES, k, step,
               (const float *)a.k + key * a.k_step + kv_head * a.head_dim, a.k_step,
               a.n_rows - key, a.head_dim);
-    for (int query = key; query <= last; query += QUERIES) {
+    for (int query = key; query <= last; query += N) {
         __syncthreads();
-        load_tile(QUERIES, q, step,
-                  (const float *)a.q + query * a.q_step + head * a.head_dim, a.q_step,
-                  a.n_rows - query, a.head_dim);
+        load_tile(N, q, step, (const float *)a.q + query * a.q_step + head * a.head_dim,
+                  a.q_step, a.n_rows - query, a.head_dim);
         __syncthreads();
-        float score[QUERIES / LANES] = {0};
+        float score[N / LANES] = {0};
         for (int c = 0; c < a.head_dim; c++)
-            for (int i = 0; i < QUERIES / LANES; i++)
+            for (int i = 0; i < N / LANES; i++)
                 score[i] =
                     fmaf(q[(i * LANES + lane) * step + c], k[row * step + c], score[i]);
-        for (int i = 0; i < QUERIES / LANES; i++) {
+        for (int i = 0; i < N / LANES; i++) {
             const int at = query + i * LANES + lane;
             if (key + row < a.n_rows && at >= key + row && at <= highest &&
                 is_chosen(a, at, key + row))
@@ -159,32 +159,36 @@ static __global__ void __launch_bounds__(THREADS)
             sum / (float)(highest - key - row + 1);
 }
 
+template <int N>
 static int launch_received(struct ol_cuda *cuda, const struct attention *a,
                            struct ol_error *err)
 {
-    return ol_launch(cuda, err, "attention", received_f32_kernel,
-                     ol_cuda_attention_grid(a), THREADS,
-                     (size_t)2 * QUERIES * (size_t)(a->head_dim | 1) * sizeof(float), *a);
+    return ol_launch(
+        cuda, err, "attention", received_f32_kernel<N>, ol_cuda_attention_grid(a),
+        THREADS, (size_t)(QUERIES + N) * (size_t)(a->head_dim | 1) * sizeof(float), *a);
 }
 
-template <int VALUES>
+/* For heads of at most so many values to be weighed. */
+template <int MOST>
 static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_error *err)
 {
-    constexpr int KEYS = keys_of(VALUES);
+    constexpr int VALUES = MOST / LANES, KEYS = keys_of(VALUES);
     const size_t floats = (size_t)(QUERIES + KEYS) * (size_t)(a->head_dim | 1) +
                           (size_t)KEYS * (size_t)(a->value_dim | 1) +
                           (size_t)QUERIES * (KEYS + 1);
-    return ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
-                     ol_cuda_attention_grid(a), THREADS, floats * sizeof(float), *a);
+    if (ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
+                  ol_cuda_attention_grid(a), THREADS, floats * sizeof(float), *a) != 0)
+        return -1;
+    return a->received == NULL ? 0 : launch_received<KEYS>(cuda, a, err);
 }
 
 int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct ol_sequences *sequences,
                           struct attention *a, struct ol_error *err)
 {
+    const bool small = a->head_dim <= 256;
     if (ol_cuda_attention_tiles(cuda, sequences, QUERIES, a, err) != 0)
         return -1;
-    if ((a->value_dim <= 128 ? launch<128 / LANES> : launch<256 / LANES>)(cuda, a, err) !=
-        0)
-        return -1;
-    return a->received != NULL ? launch_received(cuda, a, err) : 0;
+    return (small && a->value_dim <= 128   ? launch<128>
+            : small && a->value_dim <= 256 ? launch<256>
+                                           : launch<512>)(cuda, a, err);
 }

@@ -133,9 +133,11 @@ static void check_query(const struct attention_case *c, double scale, const floa
         double sum = 0;
         for (int64_t j = first; j <= i; j++)
             sum += p[j] * at(v, j, kv * c->dv + x);
-        /* bf16: the exponentials are rounded, then the mean of values of at most 2. */
+        /* bf16: the exponentials are rounded, then the mean of values of at most 2. f32:
+         * scores are sums of head_dim products. */
         near("attention", out, i, h * c->dv + x, sum / total,
-             rounds ? 2 * 0x1p-9 + 0x1p-8 * fabs(sum / total) : 4e-5);
+             rounds ? 2 * 0x1p-9 + 0x1p-8 * fabs(sum / total)
+                    : 4e-5 * fmax(1, c->d / 256.0));
     }
     free(p);
 }
@@ -204,11 +206,15 @@ static void attention(struct ol_backend *b)
         {130, 2, 2, 128, 128, OL_ATTENTION_FULL, 0, false},
         {129, 1, 1, 192, 128, OL_ATTENTION_FULL, 0, false},
         {97, 1, 1, 256, 256, OL_ATTENTION_CHUNKED, 70, false},
+        {97, 2, 1, 512, 512, OL_ATTENTION_SLIDING, 40, true},
         /* between the variants, and rows that begin anywhere */
         {66, 1, 1, 96, 80, OL_ATTENTION_FULL, 0, false},
         {65, 2, 1, 33, 3, OL_ATTENTION_FULL, 0, true},
         {5, 1, 1, 129, 40, OL_ATTENTION_FULL, 0, false},
         {3, 1, 1, 8, 200, OL_ATTENTION_FULL, 0, false},
+        {66, 2, 1, 320, 300, OL_ATTENTION_FULL, 0, false},
+        {35, 1, 1, 264, 128, OL_ATTENTION_FULL, 0, false},
+        {35, 1, 1, 21, 511, OL_ATTENTION_FULL, 0, true},
         /* masks that end inside tiles, at their edges, and skip tiles */
         {1, 3, 1, 16, 16, OL_ATTENTION_SLIDING, 1, true},
         {300, 1, 1, 16, 16, OL_ATTENTION_SLIDING, 64, false},
@@ -230,6 +236,8 @@ static void attention_in_little(struct ol_backend *b)
         {70, 2, 1, 250, 249, OL_ATTENTION_FULL, 0, false},
         {65, 1, 1, 256, 128, OL_ATTENTION_FULL, 0, false},
         {129, 1, 1, 192, 128, OL_ATTENTION_FULL, 0, false},
+        {97, 2, 1, 512, 512, OL_ATTENTION_CHUNKED, 70, true},
+        {66, 1, 1, 511, 257, OL_ATTENTION_FULL, 0, false},
     };
     enum { LITTLE = 99 << 10 };
     const enum ol_dtype dtype = b->dtype;
@@ -566,8 +574,8 @@ static void limits(struct ol_backend *b)
         struct ol_attention_args args;
         const char *text;
     } attentions[] = {
-        {{1, 1, 257, 8, 1, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}, {0}},
-         "cuda: attention: heads of 257 and 8 values, expected at most 256"},
+        {{1, 1, 513, 8, 1, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}, {0}},
+         "cuda: attention: heads of 513 and 8 values, expected at most 512"},
         {{1, 1, 8, 8, 1, OL_ATTENTION_SLIDING, 0, {0}, {0}, {0}, {0}, {0}},
          "cuda: attention: window is 0, expected at least 1"},
         {{1, 1, 8, 8, 0, OL_ATTENTION_FULL, 0, {0}, {0}, {0}, {0}, {0}},
