@@ -1,8 +1,9 @@
 /* mixer_speed bf16|f32 [TOKENS [THREADS]]: one sequence of TOKENS (2048) through what
  * mixes its tokens, each as wide: causal attention of HEADS heads of DIM values, a delta
- * net of as many, an indexer of as many that chooses a quarter of the keys, and attention
- * to those. Milliseconds, the best of ROUNDS that take turns, and how many times as long
- * as attention. */
+ * net and a scan of Mamba-2 of as many, an indexer of as many that chooses a quarter of
+ * the keys, attention to those, and attention to a window and one entry for every four
+ * tokens. Milliseconds, the best of ROUNDS that take turns, and how many times as long as
+ * attention. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,14 @@
 #include "extract/backend.h"
 
 enum { HEADS = 32, DIM = 128, WIDTH = HEADS * DIM, ROUNDS = 3 };
+enum { GROUPS = 8, STATE = 128 }; /* of Mamba-2 */
+enum { WINDOW = 128, RATE = 4 };  /* of compressed attention */
 
 struct speed {
     struct ol_backend *b;
     int n;
     struct ol_tensor q, k, v, out, key, weights, scores, chosen, mixed, beta, decay;
+    struct ol_tensor written, scanned, entries;
     struct ol_weight zeros; /* [HEADS] */
 };
 
@@ -71,6 +75,34 @@ static int delta_net(struct speed *s, struct ol_error *err)
     return s->b->op->delta_net(s->b, &args, err);
 }
 
+static int mamba(struct speed *s, struct ol_error *err)
+{
+    const struct ol_mamba_args args = {
+        .spec = {HEADS, GROUPS, DIM, STATE, 4, 0, INFINITY},
+        .mixed = s->written,
+        .step = s->beta,
+        .dt_bias = s->zeros,
+        .a_log = s->zeros,
+        .skip = s->zeros,
+        .out = s->scanned};
+    return s->b->op->mamba(s->b, &args, err);
+}
+
+static int attend_to_entries(struct speed *s, struct ol_error *err)
+{
+    const struct ol_compressed_attention_args args = {.n_heads = HEADS,
+                                                      .head_dim = DIM,
+                                                      .scale = 1 / sqrt((double)DIM),
+                                                      .window = WINDOW,
+                                                      .rate = RATE,
+                                                      .sinks = s->zeros,
+                                                      .q = s->q,
+                                                      .keys = s->key,
+                                                      .entries = s->entries,
+                                                      .out = s->out};
+    return s->b->op->compressed_attention(s->b, &args, err);
+}
+
 static int choose(struct speed *s, struct ol_error *err)
 {
     const struct ol_index_args args = {.n_heads = HEADS,
@@ -109,8 +141,10 @@ int main(int argc, char **argv)
         int (*run)(struct speed *, struct ol_error *);
     } all[] = {{"attention", attention},
                {"delta net", delta_net},
+               {"Mamba-2", mamba},
                {"indexer", choose},
-               {"attention to chosen keys", attend_to_chosen}};
+               {"attention to chosen keys", attend_to_chosen},
+               {"compressed attention", attend_to_entries}};
     enum { N = sizeof all / sizeof all[0] };
     struct ol_error err = {0};
     const enum ol_dtype dtype =
@@ -132,6 +166,10 @@ int main(int argc, char **argv)
     s.mixed = tensor(&s, dtype, (int64_t)3 * WIDTH);
     s.beta = tensor(&s, dtype, HEADS);
     s.decay = tensor(&s, dtype, HEADS);
+    s.written = tensor(&s, dtype, WIDTH + 2 * GROUPS * STATE);
+    s.scanned = tensor(&s, OL_DTYPE_F32, WIDTH);
+    s.entries = tensor(&s, dtype, DIM);
+    s.entries.n_rows = s.n / RATE;
     /* The backend takes them for [OL_INDEX_ROWS, n]. */
     s.scores.n_rows = OL_INDEX_ROWS;
     s.scores.n_cols = s.n;
@@ -143,9 +181,9 @@ int main(int argc, char **argv)
         }
     for (int i = 0; i < N; i++)
         printf("%-24s %8.1f ms %6.2f\n", all[i].name, 1000 * best[i], best[i] / best[0]);
-    struct ol_tensor *const tensors[] = {&s.q,     &s.k,       &s.v,      &s.out,
-                                         &s.key,   &s.weights, &s.scores, &s.chosen,
-                                         &s.mixed, &s.beta,    &s.decay};
+    struct ol_tensor *const tensors[] = {
+        &s.q,      &s.k,     &s.v,    &s.out,   &s.key,     &s.weights, &s.scores,
+        &s.chosen, &s.mixed, &s.beta, &s.decay, &s.written, &s.scanned, &s.entries};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
         s.b->op->tensor_free(s.b, tensors[i]);
     s.b->op->close(s.b);
