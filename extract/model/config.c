@@ -32,6 +32,32 @@ static size_t python_word(const char *text, size_t n)
     return 0;
 }
 
+/* Behind white space and then `token` at text[at] of n bytes, or 0. */
+static size_t behind(const char *text, size_t n, size_t at, const char *token)
+{
+    const size_t length = strlen(token);
+    while (at < n && strchr(" \t\r\n", text[at]) != NULL && text[at] != '\0')
+        at++;
+    return n - at >= length && memcmp(text + at, token, length) == 0 ? at + length : 0;
+}
+
+/* As transformers 5 writes such a word, {"__float__": "WORD"}: where the quoted word
+ * begins, how long it is, and the length of all; 0: something else. */
+static size_t wrapped_word(const char *text, size_t n, size_t *from, size_t *length)
+{
+    static const char *const before[] = {"{", "\"__float__\"", ":", "\""};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        at = behind(text, n, at, before[i]);
+        if (at == 0)
+            return 0;
+    }
+    *from = at - 1;
+    *length = python_word(text + at, n - at) + 2;
+    at = behind(text, n, at + *length - 2, "\"");
+    return *length > 2 && at == *from + *length ? behind(text, n, at, "}") : 0;
+}
+
 struct ol_json *ol_config_parse(const char *text, size_t bytes, const char *path,
                                 struct ol_error *err)
 {
@@ -39,7 +65,15 @@ struct ol_json *ol_config_parse(const char *text, size_t bytes, const char *path
     char *quoted = ol_xmalloc(bytes * 2 + 1);
     size_t n = 0;
     bool in_string = false;
-    for (size_t i = 0; i < bytes;) {
+    for (size_t i = 0, from, length; i < bytes;) {
+        const size_t wrapped =
+            in_string ? 0 : wrapped_word(text + i, bytes - i, &from, &length);
+        if (wrapped > 0) {
+            memcpy(quoted + n, text + i + from, length);
+            n += length;
+            i += wrapped;
+            continue;
+        }
         const size_t word = in_string ? 0 : python_word(text + i, bytes - i);
         if (word > 0)
             quoted[n++] = '"';

@@ -20,8 +20,9 @@ struct ol_config {
     struct ol_config_reads *reads; /* borrowed; what was read of the whole file */
 };
 
-/* The JSON of a config.json as Python writes it: Infinity, -Infinity and NaN are read, as
- * strings of those words, which no reader of numbers takes. NULL with err. */
+/* The JSON of a config.json as Python writes it: Infinity, -Infinity and NaN, also as
+ * {"__float__": "Infinity"}, are read as strings of those words, which no reader of
+ * numbers takes. NULL with err. */
 struct ol_json *ol_config_parse(const char *text, size_t bytes, const char *path,
                                 struct ol_error *err);
 

@@ -86,6 +86,13 @@ static const struct change changes[] = {
     {"nemotron_h", "", "sliding_window", "null", ""},
     {"nemotron_h", "", "n_groups", "4", "expected a multiple of the groups"},
     {"nemotron_h", "", "time_step_limit", "[0.0, 0.1]", "only [0.0, Infinity]"},
+    {"nemotron_h", "", "time_step_limit", "[0.0, Infinity]", ""},
+    {"nemotron_h", "", "time_step_limit", "[0.0, {\"__float__\": \"Infinity\"}]", ""},
+    {"nemotron_h", "", "time_step_limit", "[0.0, { \"__float__\"\n: \"NaN\" }]",
+     "only [0.0, Infinity]"},
+    {"nemotron_h", "", "time_step_min", "{\"__float__\": \"Infinity\"}",
+     "\"time_step_min\" is Infinity, expected"},
+    {"nemotron_h", "", "time_step_min", "{\"__float__\": \"1\"}", "time_step_min"},
     {"nemotron_h", "", "time_step_limit", "[0.1, \"Infinity\"]", "only [0.0, Infinity]"},
     {"nemotron_h", "", "num_hidden_layers", "7", "hybrid_override_pattern has 6 blocks"},
     {"nemotron_h", "", "hybrid_override_pattern", "\"MX\"", "block 1 is \"X\""},
@@ -144,7 +151,22 @@ static const struct change changes[] = {
     {"gemma4", "text_config", "use_bidirectional_attention", "\"all\"",
      "use_bidirectional_attention is \"all\""},
     {"gemma4", "text_config", "per_layer_config", "{\"0\": {\"head_dim\": 4}}",
-     "text_config.per_layer_config\" is {"},
+     "\"per_layer_config.0\": expected the number of a layer with full attention"},
+    {"gemma4-text", "", "per_layer_config",
+     "{\"00\": {\"head_dim\": 16}, \"03\": {\"head_dim\": 16}}", ""},
+    {"gemma4-text", "", "per_layer_config", "{}", ""},
+    {"gemma4-text", "", "per_layer_config", "{\"3\": {\"head_dim\": 16}}",
+     "per_layer_config has 1 layers, expected all 2 with full attention"},
+    {"gemma4-text", "", "per_layer_config",
+     "{\"0\": {\"head_dim\": 16}, \"3\": {\"num_key_value_heads\": 3}}",
+     "\"per_layer_config.3\" differs from those before"},
+    {"gemma4-text", "", "per_layer_config", "{\"3\": {\"sliding_window\": 9}}",
+     "\"per_layer_config.3.sliding_window\": only head_dim and num_key_value_heads"},
+    {"gemma4-text", "", "per_layer_config",
+     "{\"0\": {\"head_dim\": 7}, \"3\": {\"head_dim\": 7}}",
+     "is 7: expected an even number"},
+    {"gemma4-text", "", "per_layer_config", "[3]",
+     "per_layer_config: expected an object"},
     {"gemma4", "text_config", "num_global_key_value_heads", "4", "multiple of"},
     {"gemma4", "text_config", "top_k_experts", "12", "top_k_experts is 12"},
     {"olmo3-types", "rope_parameters", "colour", "1", "unknown rope_parameters.colour"},
@@ -318,7 +340,7 @@ static void try(const struct change *change)
         section = ol_json_get(json, change->section);
     assert_non_null(section);
     char *text = ol_xasprintf("[%s]", change->value);
-    struct ol_json *value = ol_json_load_text(text, strlen(text), change->value, &err);
+    struct ol_json *value = ol_config_parse(text, strlen(text), change->value, &err);
     assert_non_null(value);
     ol_json_set(section, change->key, ol_json_new_copy(ol_json_at(value, 0)));
     const int status =
@@ -346,9 +368,38 @@ static void changed_keys(void **state)
         try(&changes[i]);
 }
 
+/* Larger heads of Gemma 4's full layers as published, and as transformers 5.24 saves it.
+ */
+static void heads_of_layers(void **state)
+{
+    (void)state;
+    static const char path[] = "tests/golden/models/gemma4-text/config.json",
+                      text[] = "{\"00\": {\"head_dim\": 16, \"num_key_value_heads\": 3}, "
+                               "\"03\": {\"head_dim\": 16, \"num_key_value_heads\": 3}}";
+    struct ol_error err = {0};
+    struct ol_spec spec;
+    struct ol_config_notes notes;
+    struct ol_json *json = load(path);
+    ol_json_set(json, "global_head_dim",
+                ol_json_new_int(4)); /* not looked at beside it */
+    ol_json_set(json, "per_layer_config",
+                ol_json_load_text(text, strlen(text), "text", &err));
+    if (ol_spec_read((struct ol_json_section){path, json}, &spec, &notes, &err) != 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(spec.attention.head_dim, 16);
+    assert_int_equal(spec.attention.rope.rotary_dim, 16);
+    assert_int_equal(spec.attention.n_kv_heads, 3);
+    assert_int_equal(spec.sliding.head_dim, 8);
+    assert_int_equal(spec.sliding.n_kv_heads, 2);
+    ol_spec_clear(&spec);
+    ol_config_notes_clear(&notes);
+    ol_json_free(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heads_of_layers),
         cmocka_unit_test(no_false_alarm),
         cmocka_unit_test(changed_keys),
     };

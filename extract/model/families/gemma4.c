@@ -5,7 +5,14 @@
  * last layers that borrow keys and values. */
 #include "extract/model/families/families.h"
 
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Of a layer's attention: values of a head, and how many heads have keys. */
+struct full_heads {
+    int64_t dim, n_kv;
+};
 
 static const struct ol_name_form forms[] = {
     {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
@@ -77,35 +84,103 @@ static int read_inputs(struct ol_config config, struct ol_spec *spec,
     return 0;
 }
 
+/* What an entry of per_layer_config says of a layer. */
+static int read_entry(struct ol_config config, const char *layer, struct ol_json *entry,
+                      struct full_heads *heads, struct ol_error *err)
+{
+    for (void *it = ol_json_first(entry); it != NULL; it = ol_json_next(entry, it)) {
+        const char *key = ol_json_key(it);
+        const struct ol_json *value = ol_json_value(it);
+        int64_t *to = strcmp(key, "head_dim") == 0              ? &heads->dim
+                      : strcmp(key, "num_key_value_heads") == 0 ? &heads->n_kv
+                                                                : NULL;
+        if (to == NULL)
+            return ol_fail(err,
+                           "%s: key \"per_layer_config.%s.%s\": only head_dim and "
+                           "num_key_value_heads of a layer are read",
+                           config.file, layer, key);
+        *to = ol_json_kind(value) == OL_JSON_INT ? ol_json_int(value) : 0;
+    }
+    return 0;
+}
+
+/* As transformers 5.24 writes the heads of full layers: what differs from the others'
+ * stands by the numbers of these layers. All of them are to be alike. */
+static int read_layer_heads(struct ol_config config, struct ol_json *layers,
+                            const struct ol_spec *spec, struct full_heads *heads,
+                            struct ol_error *err)
+{
+    const struct full_heads common = *heads;
+    int n = 0, n_full = 0;
+    for (int l = 0; l < spec->n_layers; l++)
+        n_full += spec->layers[l].attention == OL_ATTENTION_FULL;
+    for (void *it = ol_json_first(layers); it != NULL; it = ol_json_next(layers, it)) {
+        struct full_heads own = common;
+        char *end;
+        const char *key = ol_json_key(it);
+        const long l = strtol(key, &end, 10);
+        if (*key < '0' || *key > '9' || *end != '\0' || l >= spec->n_layers ||
+            spec->layers[l].attention != OL_ATTENTION_FULL)
+            return ol_fail(err,
+                           "%s: key \"per_layer_config.%s\": expected the number of a "
+                           "layer with full attention",
+                           config.file, key);
+        if (read_entry(config, key, ol_json_value(it), &own, err) != 0)
+            return -1;
+        if (n++ == 0)
+            *heads = own;
+        if (own.dim != heads->dim || own.n_kv != heads->n_kv)
+            return ol_fail(err,
+                           "%s: key \"per_layer_config.%s\" differs from those before: "
+                           "heads of all layers with full attention are to be alike",
+                           config.file, key);
+    }
+    return n == n_full || (heads->dim == common.dim && heads->n_kv == common.n_kv)
+               ? 0
+               : ol_fail(err,
+                         "%s: per_layer_config has %d layers, expected all %d with full "
+                         "attention",
+                         config.file, n, n_full);
+}
+
 /* In full layers heads are larger, fewer keys may serve them, and these may be values. */
 static int read_full_heads(struct ol_config config, struct ol_spec *spec,
                            struct ol_error *err)
 {
     struct ol_attention_spec *a = &spec->attention;
-    int64_t head_dim, n_kv_heads;
-    bool keys_are_values;
-    if (ol_config_int_or(config, "global_head_dim", 2, OL_MAX_HEAD_DIM, 512, &head_dim,
+    const struct ol_json *layers = ol_config_whole(config, "per_layer_config");
+    struct full_heads heads, common = {a->head_dim, a->n_kv_heads};
+    if (ol_config_int_or(config, "global_head_dim", 2, OL_MAX_HEAD_DIM, 512, &heads.dim,
                          err) != 0 ||
-        ol_config_bool_or(config, "attention_k_eq_v", false, &keys_are_values, err) !=
+        ol_config_bool_or(config, "attention_k_eq_v", false, &a->keys_are_values, err) !=
             0 ||
         ol_config_int_or(config, "num_global_key_value_heads", 1, a->n_heads,
-                         a->n_kv_heads, &n_kv_heads, err) != 0)
+                         a->n_kv_heads, &heads.n_kv, err) != 0)
         return -1;
-    if (head_dim % 2 != 0 || a->n_heads * head_dim > OL_MAX_DIM)
+    /* As in the reference, which looks at the number only where values are keys. */
+    if (!a->keys_are_values)
+        heads.n_kv = a->n_kv_heads;
+    if (ol_json_kind(layers) == OL_JSON_OBJECT) {
+        heads = common;
+        if (read_layer_heads(config, (struct ol_json *)(uintptr_t)layers, spec, &heads,
+                             err) != 0)
+            return -1;
+    } else if (ol_json_kind(layers) != OL_JSON_NULL) {
+        return ol_fail(err, "%s: per_layer_config: expected an object", config.file);
+    }
+    if (heads.dim < 2 || heads.dim > OL_MAX_HEAD_DIM || heads.dim % 2 != 0 ||
+        a->n_heads * heads.dim > OL_MAX_DIM)
         return ol_fail(err,
                        "%s: global_head_dim is %lld: expected an even number, and at "
                        "most %d values in all heads",
-                       config.file, (long long)head_dim, OL_MAX_DIM);
-    /* As in the reference, which looks at the number only where values are keys. */
-    if (keys_are_values)
-        a->n_kv_heads = (int)n_kv_heads;
-    if (a->n_heads % a->n_kv_heads != 0)
+                       config.file, (long long)heads.dim, OL_MAX_DIM);
+    if (heads.n_kv < 1 || a->n_heads % heads.n_kv != 0)
         return ol_fail(err,
                        "%s: num_attention_heads is %d, expected a multiple of "
-                       "num_global_key_value_heads (%d)",
-                       config.file, a->n_heads, a->n_kv_heads);
-    a->keys_are_values = keys_are_values;
-    a->head_dim = a->value_dim = a->rope.rotary_dim = (int)head_dim;
+                       "num_global_key_value_heads (%lld)",
+                       config.file, a->n_heads, (long long)heads.n_kv);
+    a->n_kv_heads = (int)heads.n_kv;
+    a->head_dim = a->value_dim = a->rope.rotary_dim = (int)heads.dim;
     return 0;
 }
 
@@ -200,8 +275,13 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
     if (ol_family_read_common(config, &defaults, spec, err) != 0 ||
         ol_family_read_dense(config, spec, err) != 0 ||
         ol_family_read_gemma(config, 6, 512, spec, err) != 0 ||
-        read_inputs(config, spec, err) != 0 || read_full_heads(config, spec, err) != 0 ||
-        read_ropes(config, spec, err) != 0 || read_experts(config, spec, err) != 0 ||
+        read_inputs(config, spec, err) != 0)
+        return -1;
+    /* The reference makes the last layer full whatever the list says. */
+    spec->layers[spec->n_layers - 1].attention = OL_ATTENTION_FULL;
+    spec->layers[spec->n_layers - 1].window = 0;
+    if (read_full_heads(config, spec, err) != 0 || read_ropes(config, spec, err) != 0 ||
+        read_experts(config, spec, err) != 0 ||
         ol_config_real_or(config, "final_logit_softcapping", positive, 0,
                           &spec->logit_cap, err) != 0 ||
         ol_config_string_or(config, "use_bidirectional_attention", "vision", &sees,
@@ -212,9 +292,6 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
                        "%s: use_bidirectional_attention is \"%s\": text is only seen "
                        "causally",
                        config.file, sees);
-    /* The reference makes the last layer full whatever the list says. */
-    spec->layers[spec->n_layers - 1].attention = OL_ATTENTION_FULL;
-    spec->layers[spec->n_layers - 1].window = 0;
     if (read_borrowed(config, spec, err) != 0)
         return -1;
     if (spec->wrapper == NULL)
