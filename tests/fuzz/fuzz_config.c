@@ -38,10 +38,13 @@ static void use(const struct ol_spec *spec)
     }
     const int32_t length = 7;
     const struct ol_cost_tokens tokens = {1, &length};
-    for (int l = 0; l < spec->n_layers && l < 8; l++)
-        if (!(ol_cost_mixer(spec, l, &tokens) > 0) ||
-            !(ol_cost_mlp(spec, l, &tokens) > 0))
+    for (int l = 0; l < spec->n_layers && l < 8; l++) {
+        /* A layer may be one of the two alone. */
+        const double mixer = ol_cost_mixer(spec, l, &tokens),
+                     mlp = ol_cost_mlp(spec, l, &tokens);
+        if (!(mixer >= 0) || !(mlp >= 0) || !(mixer + mlp > 0))
             abort();
+    }
     ol_json_free(ol_spec_layers_json(spec));
 }
 

@@ -25,16 +25,27 @@ const struct ol_format_label *ol_format_next_label(enum ol_quantization method,
     return NULL;
 }
 
+/* What is not said does not count, unless it has to be `exactly` the same form or none.
+ */
+static bool says_form(const struct ol_format_label *l, const char *form, bool exactly)
+{
+    if (l->form == NULL || form == NULL)
+        return !exactly || l->form == form;
+    return strcmp(l->form, form) == 0;
+}
+
 const struct ol_format_label *ol_format_find_label(enum ol_quantization method,
                                                    const char *form, int bits,
                                                    const char *type)
 {
-    const struct ol_format_label *l = NULL;
-    while ((l = ol_format_next_label(method, l)) != NULL)
-        if ((l->form == NULL || form == NULL || strcmp(l->form, form) == 0) &&
-            (l->bits == 0 || bits == 0 || l->bits == bits) &&
-            (l->type == NULL || type == NULL || strcmp(l->type, type) == 0))
-            return l;
+    for (int turn = 0; turn < 2; turn++) {
+        const struct ol_format_label *l = NULL;
+        while ((l = ol_format_next_label(method, l)) != NULL)
+            if (says_form(l, form, turn == 0) &&
+                (l->bits == 0 || bits == 0 || l->bits == bits) &&
+                (l->type == NULL || type == NULL || strcmp(l->type, type) == 0))
+                return l;
+    }
     return NULL;
 }
 
