@@ -32,7 +32,8 @@
     S(residual_sinks)      \
     S(steps)               \
     S(expert_flips)        \
-    S(head_outputs)
+    S(head_outputs)        \
+    S(residual_streams)
 
 #define DECLARE(name) extern const struct ol_statistic ol_##name##_statistic;
 STATISTICS(DECLARE)

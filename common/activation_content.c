@@ -268,8 +268,8 @@ static bool same_layer(const struct ol_activation_layer *a,
 {
     return a->number == b->number && a->moe == b->moe && a->no_mlp == b->no_mlp &&
            a->top_k == b->top_k && a->n_units == b->n_units && a->n_heads == b->n_heads &&
-           a->n_mixed == b->n_mixed && a->n_rounded == b->n_rounded &&
-           strcmp(a->attention, b->attention) == 0 &&
+           a->n_mixed == b->n_mixed && a->n_streams == b->n_streams &&
+           a->n_rounded == b->n_rounded && strcmp(a->attention, b->attention) == 0 &&
            memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
            memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0 &&
            memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) == 0 &&

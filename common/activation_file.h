@@ -142,6 +142,15 @@ enum ol_mixed_column {
     OL_N_MIXED_COLUMNS,
 };
 
+/* The same of a residual stream, where there are several, after the layer: columns of the
+ * table of streams, which are these and the dimensions of its extremes; -1 without a
+ * number. */
+enum ol_stream_column {
+    OL_STREAM_MAX_DIMENSION = OL_N_MIXED_COLUMNS,
+    OL_STREAM_MIN_DIMENSION,
+    OL_N_STREAM_COLUMNS,
+};
+
 /* Of the router's inputs so many are rounded, and routed once more by each format. */
 enum { OL_ROUNDED_ROWS = 256 };
 
@@ -205,6 +214,7 @@ struct ol_activation_layer {
     int n_units;
     int n_heads;   /* whose attention is described; 0: none's */
     int n_mixed;   /* heads whose output is described; 0: none's */
+    int n_streams; /* residual streams that are described; 0: there is one */
     int n_rounded; /* rows of the router's input that were rounded; 0: none */
     int64_t input_widths[OL_N_INPUTS]; /* of the squares stored; 0: none */
     /* Of the inputs of down projections: how wide they are (0: not recorded), and how

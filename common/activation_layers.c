@@ -107,6 +107,7 @@ static int find_extents(const struct ol_activation_check *r,
         {OL_TABLE_HEADS, 3, 1, INT16_MAX, "sequences x heads x columns", &layer->n_heads,
          NULL},
         {OL_TABLE_MIXED_HEADS, 2, 0, INT16_MAX, "heads x columns", &layer->n_mixed, NULL},
+        {OL_TABLE_STREAMS, 2, 0, INT16_MAX, "streams x columns", &layer->n_streams, NULL},
         {OL_TABLE_ROUNDED_SAMPLE, 2, 0, INT16_MAX, "rows x columns", &layer->n_rounded,
          NULL},
         {OL_TABLE_DOWN_ROWS, 3, 1, INT16_MAX, down, &layer->n_sampled, NULL},
@@ -173,6 +174,17 @@ static int find_summary(const struct ol_activation_check *r,
     return find_extents(r, layer, err);
 }
 
+/* Every layer has as many residual streams. */
+static int check_streams(const struct ol_activation_check *r,
+                         const struct ol_activation_layer *layer, struct ol_error *err)
+{
+    const struct ol_activation_layer *first = r->c->layout.layers;
+    return layer->n_streams == first->n_streams
+               ? 0
+               : ol_fail(err, "%s: /layers/%03d: found %d residual streams, expected %d",
+                         r->path, layer->number, layer->n_streams, first->n_streams);
+}
+
 static int layer_number(const struct ol_activation_check *r, const char *name,
                         struct ol_error *err)
 {
@@ -207,7 +219,8 @@ int ol_activation_check_layers(const struct ol_activation_check *r, struct ol_er
         layer->number = layer_number(r, names[i], err);
         status = layer->number < 0 || read_kind(r, layer, err) != 0 ||
                          find_tables(r, layer, &have_dtype, err) != 0 ||
-                         find_summary(r, layer, err) != 0
+                         find_summary(r, layer, err) != 0 ||
+                         check_streams(r, layer, err) != 0
                      ? -1
                      : 0;
         c->layout.n_layers++;

@@ -25,6 +25,8 @@ enum axis {
     RECEIVED_COLUMN,
     MIXED_HEAD, /* of what goes into the mixer's output projection */
     MIXED_COLUMN,
+    STREAM, /* of several residual streams */
+    STREAM_COLUMN,
     ROUNDED_ROW, /* of the router's inputs, rounded */
     ROW_FORMAT,
     DOWN_MOMENT,
@@ -128,6 +130,13 @@ static bool has_mixed(const struct ol_activation_content *c,
     return layer->n_mixed > 0;
 }
 
+static bool has_streams(const struct ol_activation_content *c,
+                        const struct ol_activation_layer *layer, int what)
+{
+    (void)c, (void)what;
+    return layer->n_streams > 0;
+}
+
 static bool has_rounded(const struct ol_activation_content *c,
                         const struct ol_activation_layer *layer, int what)
 {
@@ -215,6 +224,10 @@ static int64_t size_of(const struct ol_activation_content *c,
         return layer->n_mixed;
     case MIXED_COLUMN:
         return OL_N_MIXED_COLUMNS;
+    case STREAM:
+        return layer->n_streams;
+    case STREAM_COLUMN:
+        return OL_N_STREAM_COLUMNS;
     case ROUNDED_ROW:
         return layer->n_rounded;
     case ROW_FORMAT:

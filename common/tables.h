@@ -71,6 +71,8 @@
       ROUNDED_ROW, ROW_FORMAT, TOP_K)                                                     \
     T(MIXED_HEADS, "/layers/%03d/summary/mixed_heads", F64, WHOLE, has_mixed, 0,          \
       MIXED_HEAD, MIXED_COLUMN)                                                           \
+    T(STREAMS, "/layers/%03d/summary/streams", F64, WHOLE, has_streams, 0,                \
+      STREAM, STREAM_COLUMN)                                                              \
     T(DOWN_MOMENTS, "/layers/%03d/summary/down/moments", F64, WHOLE, has_down, 0,         \
       COMPONENT, DOWN_MOMENT)                                                             \
     T(DOWN_SAMPLE, "/layers/%03d/summary/down/sample", I64, WHOLE, has_down, 0,           \

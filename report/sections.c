@@ -27,7 +27,8 @@
     S(attention_sinks)     \
     S(residual_sinks)      \
     S(expert_flips)        \
-    S(head_outputs)
+    S(head_outputs)        \
+    S(residual_streams)
 
 #define DECLARE(name) extern const struct ol_section ol_##name##_section;
 SECTIONS(DECLARE)

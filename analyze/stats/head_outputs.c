@@ -6,16 +6,16 @@
 #include <stdlib.h>
 
 #include "analyze/describe.h"
+#include "analyze/moments.h"
 #include "analyze/sample.h"
 #include "analyze/statistics.h"
 
 enum { MOST_EXTREMES = 32 };
 
-/* One head, over all files; sequences counted through all of them. */
+/* One head, over all files. */
 struct head {
     int layer, head;
-    double width, squares, max, min;
-    int64_t max_sequence, max_position, min_sequence, min_position;
+    struct ol_moments m;
 };
 
 struct heads {
@@ -24,44 +24,9 @@ struct heads {
     int64_t n;
 };
 
-static double magnitude_of(const struct head *h)
+static double rms_of(const struct heads *s, const struct ol_moments *m, int64_t n_heads)
 {
-    return h->max >= -h->min ? h->max : -h->min;
-}
-
-/* -inf and inf are what no number left. */
-static double known(double extreme, int64_t sequence)
-{
-    return sequence >= 0 && isfinite(extreme) ? extreme : (double)NAN;
-}
-
-static double largest_of(const struct head *h)
-{
-    return h->max_sequence >= 0 ? known(magnitude_of(h), 0) : (double)NAN;
-}
-
-static double rms_of(const struct heads *s, const struct head *h, double n_heads)
-{
-    const double rms =
-        sqrt(h->squares / (h->width * n_heads * (double)s->parts->n_tokens));
-    return isfinite(rms) ? rms : (double)NAN;
-}
-
-/* A file's row joins those before it: of equal extremes the first stays. */
-static void join(struct head *to, const double *row, int64_t first_sequence)
-{
-    to->width = row[OL_MIXED_WIDTH];
-    to->squares += row[OL_MIXED_SQUARES];
-    if (row[OL_MIXED_MAX] > to->max) {
-        to->max = row[OL_MIXED_MAX];
-        to->max_sequence = first_sequence + (int64_t)row[OL_MIXED_MAX_SEQUENCE];
-        to->max_position = (int64_t)row[OL_MIXED_MAX_POSITION];
-    }
-    if (row[OL_MIXED_MIN] < to->min) {
-        to->min = row[OL_MIXED_MIN];
-        to->min_sequence = first_sequence + (int64_t)row[OL_MIXED_MIN_SEQUENCE];
-        to->min_position = (int64_t)row[OL_MIXED_MIN_POSITION];
-    }
+    return ol_moments_rms(m, n_heads, s->parts->n_tokens);
 }
 
 static void read_layer(struct heads *s, int i_layer)
@@ -71,16 +36,12 @@ static void read_layer(struct heads *s, int i_layer)
     double *rows = ol_xcalloc(n * OL_N_MIXED_COLUMNS, sizeof *rows);
     struct head *to = s->all + s->n;
     for (int h = 0; h < layer->n_mixed; h++)
-        to[h] = (struct head){.layer = layer->number,
-                              .head = h,
-                              .max = (double)-INFINITY,
-                              .min = (double)INFINITY,
-                              .max_sequence = -1,
-                              .min_sequence = -1};
+        to[h] = (struct head){layer->number, h, ol_moments_new()};
     for (int64_t file = 0, sequence = 0; file < s->parts->n_files; file++) {
         ol_activation_copy(s->parts->files[file], OL_TABLE_MIXED_HEADS, i_layer, rows);
         for (size_t h = 0; h < n; h++)
-            join(&to[h], rows + h * OL_N_MIXED_COLUMNS, sequence);
+            ol_moments_join(&to[h].m, rows + h * OL_N_MIXED_COLUMNS, OL_N_MIXED_COLUMNS,
+                            sequence);
         sequence += ol_activation_layout(s->parts->files[file])->n_sequences;
     }
     s->n += layer->n_mixed;
@@ -93,17 +54,17 @@ static void describe_layer(const struct heads *s, const struct head *all,
 {
     struct ol_head_output *heads =
         ol_list_new(&to->heads, layer->n_mixed, sizeof *heads, arena);
-    struct head sum = {.width = all->width};
+    struct ol_moments sum = {.width = all->m.width};
     to->layer = layer->number;
     to->attention = layer->attention;
-    to->width = (int64_t)all->width;
+    to->width = (int64_t)all->m.width;
     to->largest = (double)NAN;
     for (int h = 0; h < layer->n_mixed; h++) {
-        heads[h] = (struct ol_head_output){h, rms_of(s, &all[h], 1), largest_of(&all[h]),
-                                           known(all[h].max, all[h].max_sequence),
-                                           known(all[h].min, all[h].min_sequence)};
+        const struct ol_moments *m = &all[h].m;
+        heads[h] = (struct ol_head_output){h, rms_of(s, m, 1), ol_moments_largest(m),
+                                           ol_moments_max(m), ol_moments_min(m)};
         to->largest = fmax(to->largest, heads[h].largest);
-        sum.squares += all[h].squares;
+        sum.squares += m->squares;
     }
     to->rms = rms_of(s, &sum, layer->n_mixed);
 }
@@ -112,7 +73,7 @@ static void describe_layer(const struct heads *s, const struct head *all,
 static int compare(const void *x, const void *y)
 {
     const struct head *a = x, *b = y;
-    const double p = magnitude_of(a), q = magnitude_of(b);
+    const double p = ol_moments_magnitude(&a->m), q = ol_moments_magnitude(&b->m);
     if (p != q)
         return p > q ? -1 : 1;
     return a->layer != b->layer ? (a->layer > b->layer) - (a->layer < b->layer)
@@ -128,17 +89,18 @@ static void describe_extremes(const struct heads *s, struct ol_head_outputs *blo
     qsort(s->all, (size_t)s->n, sizeof *s->all, compare);
     for (int64_t i = 0; i < n; i++) {
         const struct head *h = &s->all[i];
-        const bool up = h->max >= -h->min;
-        const int64_t sequence = up ? h->max_sequence : h->min_sequence,
-                      position = up ? h->max_position : h->min_position;
+        const struct ol_moments *m = &h->m;
+        const bool up = m->max >= -m->min;
+        const int64_t sequence = up ? m->max_sequence : m->min_sequence,
+                      position = up ? m->max_position : m->min_position;
         if (sequence < 0)
             continue;
         to[block->extremes.n++] =
             (struct ol_head_extreme){h->layer,
                                      h->head,
-                                     known(up ? h->max : h->min, sequence),
-                                     largest_of(h) / block->median_largest,
-                                     largest_of(h) / rms_of(s, h, 1),
+                                     up ? ol_moments_max(m) : ol_moments_min(m),
+                                     ol_moments_largest(m) / block->median_largest,
+                                     ol_moments_largest(m) / rms_of(s, m, 1),
                                      ol_describe_place(s->parts, sequence, position)};
     }
 }
@@ -147,7 +109,8 @@ static double median_of(const struct heads *s, bool of_rms)
 {
     double *values = ol_xcalloc((size_t)s->n + 1, sizeof *values);
     for (int64_t i = 0; i < s->n; i++)
-        values[i] = of_rms ? rms_of(s, &s->all[i], 1) : largest_of(&s->all[i]);
+        values[i] =
+            of_rms ? rms_of(s, &s->all[i].m, 1) : ol_moments_largest(&s->all[i].m);
     const double median = ol_weighted_median(values, NULL, s->n);
     free(values);
     return median;
@@ -172,7 +135,7 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
         if (layout->layers[l].n_mixed == 0)
             continue;
         read_layer(&s, l);
-        if (all->width > 0)
+        if (all->m.width > 0)
             describe_layer(&s, all, &layout->layers[l], &layers[to->layers.n++], arena);
         else
             s.n -= layout->layers[l].n_mixed;

@@ -24,6 +24,7 @@
 #include "common/results/positions.h"
 #include "common/results/quantisation.h"
 #include "common/results/residual_sinks.h"
+#include "common/results/residual_streams.h"
 #include "common/results/router.h"
 #include "common/results/sites.h"
 #include "common/results/steps.h"
@@ -60,6 +61,7 @@
     F(OBJECT(ol_steps), steps, OL_NULL | OL_OLD, "")                             \
     F(OBJECT(ol_expert_flips), expert_flips, OL_NULL | OL_OLD, "")               \
     F(OBJECT(ol_head_outputs), head_outputs, OL_NULL | OL_OLD, "")               \
+    F(OBJECT(ol_residual_streams), residual_streams, OL_NULL | OL_OLD, "")       \
     F(LIST(ol_site_values), sites, OL_OLD, "")                                   \
     F(OBJECT(ol_perplexity), perplexity, OL_NULL | OL_OLD, "")
 OL_STRUCT(ol_blocks, OL_BLOCKS_FIELDS, "")

@@ -161,14 +161,23 @@ static int see_heads(struct ol_pass *p, const struct ol_block *baseline,
                : 0;
 }
 
+/* x is the mean where there are several streams. */
+static int see_output(struct ol_pass *p, const struct ol_block *baseline,
+                      struct ol_error *err)
+{
+    struct ol_view view = ol_pass_view(p, OL_POINT_RESIDUAL_OUT, baseline);
+    view.x = ol_tensor_rows(p->hidden, baseline->first, baseline->n);
+    view.stream = ol_tensor_rows(ol_pass_states(p), baseline->first, baseline->n);
+    return ol_pass_goes_on(p, baseline->layer) ? ol_tap(p->taps, &view, err) : 0;
+}
+
 static int through_layer(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const struct ol_block baseline = ol_pass_arm(p, layer, 0);
     if (ol_taps_begin_layer(p->taps, layer, err) != 0 || mix(p, layer, err) != 0 ||
         mlp_norm(p, layer, err) != 0 || mlp(p, layer, err) != 0 ||
         ol_taps_settle(p->taps, err) != 0 || see_heads(p, &baseline, err) != 0 ||
-        (ol_pass_goes_on(p, layer) &&
-         ol_pass_see(p, OL_POINT_RESIDUAL_OUT, &baseline, p->hidden, err) != 0))
+        see_output(p, &baseline, err) != 0)
         return -1;
     return ol_taps_end_layer(p->taps, layer, ol_pass_states(p), err);
 }

@@ -53,10 +53,12 @@ struct ol_view {
     const int32_t *lengths;
     const struct ol_component_rows *components; /* EXPERT_INPUT, DOWN_*: whose rows */
     const struct ol_pieces *pieces;             /* VALUES */
-    struct ol_tensor x;      /* ROUTER: what it chose by; none at LIKELIHOOD */
-    struct ol_tensor stream; /* ATTENTION: after x was added */
-    const uint16_t *ids;     /* ROUTER: [n_rows, top_k] */
-    const float *values;     /* ROUTER: weights [n_rows, top_k]; LIKELIHOOD: [n_rows] */
+    struct ol_tensor x; /* ROUTER: what it chose by; none at LIKELIHOOD */
+    /* ATTENTION: after x was added; RESIDUAL_OUT: x, or all streams of it, side by side
+     */
+    struct ol_tensor stream;
+    const uint16_t *ids; /* ROUTER: [n_rows, top_k] */
+    const float *values; /* ROUTER: weights [n_rows, top_k]; LIKELIHOOD: [n_rows] */
 };
 
 struct ol_taps; /* observer.h makes them */

@@ -17,6 +17,7 @@
     O(likelihood)      \
     O(arms)            \
     O(mixed_heads)     \
+    O(streams)         \
     O(rounded)         \
     O(states)
 

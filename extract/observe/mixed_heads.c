@@ -1,9 +1,9 @@
 /* What heads of a mixer put out, as it goes into the output projection: heads of
  * attention, value heads of a delta net, whatever the family calls them. The backend has
  * a few numbers of every head and row; they come here once a layer. */
-#include <math.h>
 #include <stdlib.h>
 
+#include "extract/observe/moment_rows.h"
 #include "extract/observe/observer.h"
 
 extern const struct ol_observer ol_observe_mixed_heads;
@@ -50,36 +50,6 @@ static void unshare(void *shared)
     free(s);
 }
 
-static void begin_table(double *table, int64_t n_heads, int64_t width)
-{
-    for (int64_t h = 0; h < n_heads; h++, table += OL_N_MIXED_COLUMNS) {
-        table[OL_MIXED_WIDTH] = (double)width;
-        table[OL_MIXED_SQUARES] = 0;
-        table[OL_MIXED_MAX] = (double)-INFINITY;
-        table[OL_MIXED_MIN] = (double)INFINITY;
-        table[OL_MIXED_MAX_SEQUENCE] = table[OL_MIXED_MAX_POSITION] = -1;
-        table[OL_MIXED_MIN_SEQUENCE] = table[OL_MIXED_MIN_POSITION] = -1;
-    }
-}
-
-/* Of equal extremes the first stays. */
-static void add_row(double *to, const float *moments, int64_t sequence, int64_t position)
-{
-    const double largest = (double)moments[OL_MOMENT_LARGEST],
-                 smallest = (double)moments[OL_MOMENT_SMALLEST];
-    to[OL_MIXED_SQUARES] += (double)moments[OL_MOMENT_SQUARES];
-    if (largest > to[OL_MIXED_MAX]) {
-        to[OL_MIXED_MAX] = largest;
-        to[OL_MIXED_MAX_SEQUENCE] = (double)sequence;
-        to[OL_MIXED_MAX_POSITION] = (double)position;
-    }
-    if (smallest < to[OL_MIXED_MIN]) {
-        to[OL_MIXED_MIN] = smallest;
-        to[OL_MIXED_MIN_SEQUENCE] = (double)sequence;
-        to[OL_MIXED_MIN_POSITION] = (double)position;
-    }
-}
-
 /* Of the rows of one device: these of the one before come first. */
 static int take(void *shared, const struct ol_writer_job *job, struct ol_error *err)
 {
@@ -89,13 +59,14 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
     const float *moments = job->data;
     struct ol_row_span span = {0};
     if (job->first == 0)
-        begin_table(s->table, n_heads, job->what);
+        ol_moment_rows_begin(s->table, n_heads, OL_N_MIXED_COLUMNS, job->what);
     while (ol_recording_next_span(r, job, &span))
         for (int64_t i = 0; i < span.n && moments != NULL; i++)
             for (int64_t h = 0; h < n_heads; h++)
-                add_row(s->table + h * OL_N_MIXED_COLUMNS,
-                        moments + ((span.row + i) * n_heads + h) * OL_N_HEAD_MOMENTS,
-                        span.sequence, span.token + i);
+                ol_moment_row_add(s->table + h * OL_N_MIXED_COLUMNS,
+                                  moments +
+                                      ((span.row + i) * n_heads + h) * OL_N_HEAD_MOMENTS,
+                                  span.sequence, span.token + i);
     return ol_recording_is_last(r, job)
                ? ol_activation_put(r->file, OL_TABLE_MIXED_HEADS, job->layer, NULL,
                                    s->table, err)

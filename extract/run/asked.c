@@ -82,6 +82,8 @@ int ol_session_lay_out(struct ol_session *r, struct ol_error *err)
         layer->summary_sites[OL_SUMMARY_OUTPUT] = true;
         layer->n_heads = ol_heads_n(spec, l);
         layer->n_mixed = ol_spec_mixed_heads(spec, l);
+        layer->n_streams =
+            spec->connection.n_streams > 1 ? spec->connection.n_streams : 0;
         layer->n_rounded = ol_rounded_n(spec, l);
         ol_down_inputs_lay_out(spec, layer);
         for (int i = 0; request->imatrix && i < OL_N_INPUTS; i++)

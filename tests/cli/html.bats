@@ -129,7 +129,7 @@ for block in ("router", "distributions", "massive", "super_experts", "attributio
               "positions", "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
               "expert_quantisation", "co_activation", "generators", "fp4", "choices", "attention_sinks",
               "residual_sinks", "steps",
-              "expert_flips", "head_outputs"):
+              "expert_flips", "head_outputs", "residual_streams"):
     del results[block]
 json.dump(results, open("old.json", "w"))
 PY
@@ -399,7 +399,7 @@ for name, model in zip(("small.json", "nulls.json"), models):
     for block in ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
                   "position_map", "onset", "sweep", "uncertainty", "phase_shift", "quantisation", "expert_quantisation",
                   "co_activation", "generators", "fp4", "choices", "attention_sinks", "residual_sinks", "steps",
-                  "expert_flips", "head_outputs", "sites", "perplexity"):
+                  "expert_flips", "head_outputs", "residual_streams", "sites", "perplexity"):
         assert model[block] == results[block], (name, block)
 PY
 }

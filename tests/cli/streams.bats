@@ -1,6 +1,8 @@
 # Models whose residual stream is several streams, and whose first routers are tables.
 load common
 
+SIM=$TOOLS/tests/ol-extract-sim
+
 setup() {
     cd "$BATS_TEST_TMPDIR"
     model=$GOLDEN/deepseek_v4
@@ -49,6 +51,72 @@ writes = one["layers/003/summary/writes"][()].reshape(12, 9, 8, -1)
 known = (writes != 0) & (writes == writes)
 assert known[..., 0].any() and not known[..., 1:].any()
 PY
+}
+
+@test "each stream after each layer, against transformers; threads, devices, parts and stops do not show" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    export CUDASIM_DEVICES=3
+    streams() { "$PYTHON" "$TESTS/oracle/streams.py" "$@"; }
+    for name in deepseek_v4 deepseek_v4-nested deepseek_v4-fp4; do
+        run=(-q "$GOLDEN/$name" --ids "$GOLDEN/$name/ids.txt" --store none --precision f32)
+        "$EXTRACT" "${run[@]}" --backend cpu --threads 1 -o one.h5
+        "$SIM" "${run[@]}" --backend cuda -o device.h5
+        streams compare $name one.h5
+        streams compare $name device.h5
+        "$ANALYZE" --statistics residual_streams one.h5 -o one.json
+        streams check one.json one.h5
+    done
+    run=(-q "$model" --store none --ids)
+    "$EXTRACT" "${run[@]}" "$model/ids.txt" --backend cpu --threads 1 -o one.h5
+    "$EXTRACT" "${run[@]}" "$model/ids.txt" --backend cpu --threads 3 --layers 1,3 --ablate zero:0 -o three.h5
+    "$SIM" "${run[@]}" "$model/ids.txt" --backend cuda -o device.h5
+    "$SIM" "${run[@]}" "$model/ids.txt" --backend cuda --devices 2,0,1 -o devices.h5
+    for l in 1 3; do h5diff one.h5 three.h5 /layers/00$l/summary/streams; done
+    for l in 0 1 2 3; do h5diff device.h5 devices.h5 /layers/00$l/summary/streams; done
+    "$ANALYZE" --statistics residual_streams three.h5 -o three.json
+    streams check three.json three.h5
+    # Parts of a run come to what the whole does.
+    "$EXTRACT" "${run[@]}" "$model/ids.txt" --backend cpu --part 1/2 -o a.h5
+    "$EXTRACT" "${run[@]}" "$model/ids.txt" --backend cpu --part 2/2 -o b.h5
+    "$ANALYZE" --statistics residual_streams one.h5 -o whole.json
+    "$ANALYZE" --statistics residual_streams a.part-1-of-2.h5 b.part-2-of-2.h5 -o parts.json
+    streams check parts.json a.part-1-of-2.h5 b.part-2-of-2.h5
+    "$PYTHON" - <<'PY'
+import json
+whole, parts = (json.load(open(name + ".json"))["residual_streams"] for name in ("whole", "parts"))
+def same(a, b):
+    if isinstance(a, float) and b is not None:  # sums of squares are put together in another order
+        return abs(a - b) <= 1e-12 * abs(a)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return all(map(same, a, b)) and len(a) == len(b) if isinstance(a, list) else a == b
+assert same(whole, parts)
+PY
+    "$REPORT" whole.json > report.md
+    grep -q 'Of 4 residual streams, stream [0-3] carries the largest value' report.md
+    grep -q 'largest magnitude of stream [0-3]' report.md
+    [ "$("$REPORT" -f csv --table residual_streams whole.json | wc -l)" -eq 17 ]
+    "$REPORT" -f svg --figure residual_streams whole.json | grep -q '</svg>'
+    # A family of one stream has neither the table nor the block.
+    "$EXTRACT" -q "$GOLDEN/llama" --ids "$GOLDEN/llama/ids.txt" --store none -o llama.h5
+    "$ANALYZE" llama.h5 -o llama.json
+    "$PYTHON" -c 'import h5py, json; f = h5py.File("llama.h5"); assert not any("streams" in l["summary"] for l in f["layers"].values()); assert json.load(open("llama.json"))["residual_streams"] is None'
+    ! "$REPORT" llama.json | grep -qi 'residual streams' || false
+}
+
+@test "a file whose layers have different numbers of streams is refused" {
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    "$EXTRACT" -q "$model" --ids "$model/ids.txt" --store none -o run.h5
+    "$PYTHON" - <<'PY'
+import h5py
+summary = h5py.File("run.h5", "r+")["layers/002/summary"]
+rows = summary["streams"][:3]
+del summary["streams"]
+summary.create_dataset("streams", data=rows, chunks=rows.shape)
+PY
+    run "$ANALYZE" run.h5
+    [ "$status" -eq 1 ]
+    [[ $output == *"run.h5: /layers/002: found 3 residual streams, expected 4" ]]
 }
 
 @test "an indexer is read where it chooses, and chooses all where these are few" {

@@ -454,6 +454,28 @@ class Maker:
                      "token_id": 100 + i, "piece": None if i == 2 else self.piece(i)} for i, l in enumerate(layers[:32])]
         return {"n_heads": n * len(layers), "median_rms": 0.5, "median_largest": 7.5, "layers": layers, "extremes": extremes}
 
+    def residual_streams(self):
+        if self.dense:
+            return None
+        layers, before = [], [None] * 4
+        for l in self.layers:
+            streams = []
+            for s in range(4):
+                largest = (s + 1) * (2 + 900 * self.level(l))
+                streams.append({"stream": s, "rms": 0.1 + self.level(l), "largest": largest, "jump": before[s] and largest / before[s], "maximum": 2.0,
+                                "maximum_feature": 3, "maximum_sequence": 0, "maximum_position": 5, "minimum": -largest, "minimum_feature": 5 % self.a.width,
+                                "minimum_sequence": 0, "minimum_position": 0})
+                before[s] = largest
+            layers.append({"layer": l, "rms": 0.4, "largest": max(s["largest"] for s in streams), "streams": streams})
+        peaks = []
+        for s in (3, 2, 1, 0):
+            own = [(l["streams"][s]["largest"], l["layer"]) for l in layers]
+            jump = max(((l["streams"][s]["jump"], l["layer"]) for l in layers[1:]), default=(None, None))
+            peaks.append({"stream": s, "value": -max(own)[0], "layer": max(own)[1], "feature": 5 % self.a.width, "sequence": 0, "position": 0,
+                          "token_id": 100 + s, "piece": None if s == 2 else self.piece(s), "jump": jump[0],
+                          "jump_since": None if jump[0] is None else jump[1] - 1, "jump_layer": jump[1]})
+        return {"n_streams": 4, "streams": peaks, "layers": layers}
+
     def residual_sinks(self):
         layers = lambda i: [{"layer": l, "share": None if i == 2 else self.level(l) * (0.9 if i % 2 == 0 else 0.01), "share_at_most": None if i == 2 else self.level(l),
                              "first_share": 1.0, "mean": None if i == 3 else -70.5, "rms": 71.0, "ratio": 40.0, "n_massive": 8 if i else 0} for l in self.layers]
@@ -526,13 +548,15 @@ class Maker:
         out["residual_sinks"], out["steps"] = self.residual_sinks(), self.steps()
         out["expert_flips"] = self.expert_flips()
         out["head_outputs"] = self.head_outputs()
+        out["residual_streams"] = self.residual_streams()
         return out
 
 
 BLOCKS = ("router", "distributions", "massive", "super_experts", "attribution", "links", "tokens", "positions",
           "onset", "sweep", "uncertainty", "phase_shift", "quantisation",
           "position_map", "expert_quantisation", "ablation", "co_activation", "generators", "fp4", "choices",
-          "attention_sinks", "residual_sinks", "steps", "expert_flips", "head_outputs")
+          "attention_sinks", "residual_sinks", "steps", "expert_flips", "head_outputs",
+          "residual_streams")
 
 
 def main():
