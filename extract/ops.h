@@ -55,6 +55,8 @@ enum ol_attention_kind {
     OL_ATTENTION_NONE,       /* nor anything in its place: the layer is an MLP alone */
     OL_ATTENTION_COMPRESSED, /* as SLIDING, and entries that stand for earlier keys */
 };
+/* Not one of them, so that a switch has to name all. */
+enum { OL_N_ATTENTION_KINDS = OL_ATTENTION_COMPRESSED + 1 };
 
 /* Gated delta net (arXiv 2412.06464): in place of attention, a state of key_dim x
  * value_dim per value head, behind a causal convolution of q, k and v. */

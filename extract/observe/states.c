@@ -95,7 +95,7 @@ static int take(void *shared, const struct ol_writer_job *job, struct ol_error *
  * that were kept there. */
 static bool may_end_here(const struct ol_spec *spec, int layer)
 {
-    bool kept[OL_ATTENTION_LINEAR + 1] = {false};
+    bool kept[OL_N_ATTENTION_KINDS] = {false};
     if (layer == spec->n_layers - 1)
         return true;
     for (int l = layer + 1; l < spec->n_layers; l++) {
