@@ -349,6 +349,7 @@ int main(int argc, char **argv)
     }
 out:
     ol_texts_free(&command.texts);
+    ol_texts_free(&command.request.ablate);
     ol_texts_free(&operands);
     free(command_line);
     return status;
