@@ -341,7 +341,7 @@ static void rank_methods(struct ol_fp4_method *methods)
         methods[m].rank = isfinite(methods[m].median) ? 1 : OL_ABSENT;
         for (int k = 0; k < N_METHODS && isfinite(methods[m].median); k++)
             methods[m].rank += methods[k].median < methods[m].median ||
-                               (methods[k].median == methods[m].median && k < m);
+                               (k < m && methods[k].median == methods[m].median);
     }
 }
 
