@@ -98,9 +98,9 @@ void ol_survey_draw_lines(const struct ol_report *report,
         points[i] = ol_xcalloc(2 * room, sizeof *points[i]);
         names[i] = ol_survey_name(report, i);
         const int64_t some = f->line(&report->results[i], points[i], points[i] + room);
-        if (some > 0)
-            series[n++] = (struct ol_series){
-                .name = names[i], .x = points[i], .y = points[i] + room, .n = (long)some};
+        series[n] = (struct ol_series){
+            .name = names[i], .x = points[i], .y = points[i] + room, .n = (long)some};
+        n += some > 0;
     }
     const struct ol_chart chart = {.series = series,
                                    .n_series = n,

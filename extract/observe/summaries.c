@@ -41,7 +41,8 @@ static int64_t bytes(const struct ol_observed *what)
  * the weight is there. */
 static float *gains_in(void *counts)
 {
-    return (float *)((int64_t *)counts + OL_N_CODES);
+    void *behind = (int64_t *)counts + OL_N_CODES;
+    return behind;
 }
 
 /* What a norm multiplies by, NaN where it adds something too. */
