@@ -451,19 +451,5 @@ PY
     embedded=$((36 * 2))                                         # a row more
     [ $(($(value five.json run.bytes_read) - $(value four.json run.bytes_read))) -eq $((indexer + embedded)) ]
     # Stopped anywhere, also before a layer that takes over the choice of the one before.
-    options=(-q "$model" --ids "$model/ids.txt" -o run.h5 --perplexity --keep-every 0)
-    mkdir calm again
-    (cd calm && "$EXTRACT" "${options[@]}")
-    cd again
-    stopped=0
-    for ((at = 300; at < 700; at += 40)); do
-        FAULT_CALL=pwrite FAULT_ERROR=ENOSPC FAULT_ON_FROM=1 FAULT_AT=$at LD_PRELOAD=$TOOLS/tests/fault.so \
-            "$EXTRACT" "${options[@]}" 2> err && break
-        [ -e run.h5.partial ] || continue
-        stopped=$((stopped + 1))
-        "$EXTRACT" "${options[@]}" --resume
-        same_run ../calm/run.h5 run.h5
-        rm run.h5
-    done
-    [ "$stopped" -ge 3 ]
+    stopped_anywhere 700 40 -q "$model" --ids "$model/ids.txt" --perplexity
 }

@@ -50,6 +50,27 @@ same_run() {
     "$PYTHON" "$TESTS/oracle/same_run.py" "$1" "$2"
 }
 
+# stopped_anywhere END STEP OPTIONS...: a run that has no room on the disk from a write on, from the
+# 300th to that before END, goes on to the same bytes; three times or more. All runs have one command
+# line: where tables lie may depend on its length.
+stopped_anywhere() {
+    local end=$1 step=$2 at stopped=0
+    local run=("$EXTRACT" "${@:3}" --keep-every 0 --resume -o run.h5)
+    mkdir calm again
+    (cd calm && "${run[@]}")
+    cd again
+    for ((at = 300; at < end; at += step)); do
+        FAULT_CALL=pwrite FAULT_ERROR=ENOSPC FAULT_ON_FROM=1 FAULT_AT=$at LD_PRELOAD=$TOOLS/tests/fault.so \
+            "${run[@]}" 2> err && break
+        [ -e run.h5.partial ] || continue
+        stopped=$((stopped + 1))
+        "${run[@]}"
+        same_run ../calm/run.h5 run.h5
+        rm run.h5
+    done
+    [ "$stopped" -ge 3 ]
+}
+
 # killed_again LEAST DELAYS...: run_it, which execs the tool so that the signal hits it and not a
 # shell around it, ends with the same bytes when it was killed after each of these seconds, LEAST
 # times or more. It writes run.h5 in the current directory.

@@ -10,21 +10,7 @@ setup() {
 
 @test "a run of several streams that stopped goes on with all of them" {
     [ -n "$PYTHON" ] || skip "needs h5py"
-    options=(-q "$model" --ids "$model/ids.txt" -o run.h5 --perplexity --keep-every 0)
-    mkdir calm again
-    (cd calm && "$EXTRACT" "${options[@]}")
-    cd again
-    stopped=0
-    for ((at = 300; at < 900; at += 60)); do
-        FAULT_CALL=pwrite FAULT_ERROR=ENOSPC FAULT_ON_FROM=1 FAULT_AT=$at LD_PRELOAD=$TOOLS/tests/fault.so \
-            "$EXTRACT" "${options[@]}" 2> err && break
-        [ -e run.h5.partial ] || continue
-        stopped=$((stopped + 1))
-        "$EXTRACT" "${options[@]}" --resume
-        same_run ../calm/run.h5 run.h5
-        rm run.h5
-    done
-    [ "$stopped" -ge 3 ]
+    stopped_anywhere 900 60 -q "$model" --ids "$model/ids.txt" --perplexity
 }
 
 @test "threads do not show, and an arm's dimension is held in every stream" {
