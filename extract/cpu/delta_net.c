@@ -1,22 +1,22 @@
-/* delta_net: the gated delta rule of one sequence, CHUNK tokens at a time
+/* delta_net: the gated delta rule of one sequence, a chunk of tokens at a time
  * (arXiv 2406.06484, with the decay of arXiv 2412.06464).
  *
  * With G[i] the sum of a chunk's log decays up to token i, S the state before the chunk
- * and (I + L) the lower triangle L[i][j] = beta[i] k[i].k[j] exp(G[i] - G[j]), j < i: U =
- * (I + L)^-1 beta v,   W = (I + L)^-1 beta exp(G) k D = U - W S what the chunk writes out
- * = exp(G) q S + (q k^T exp(G[i] - G[j]), j <= i) D S = exp(G[last]) S + (exp(G[last] -
- * G) k)^T D Everything between is a product of small matrices. One task = one value head.
- */
-#include "extract/cpu/cpu.h"
+ * and (I + L) the lower triangle L[i][j] = beta[i] k[i].k[j] exp(G[i] - G[j]), j < i:
+ *
+ *     U   = (I + L)^-1 beta v
+ *     W   = (I + L)^-1 beta exp(G) k
+ *     D   = U - W S                         what the chunk writes
+ *     out = exp(G) q S + (q k^T exp(G[i] - G[j]), j <= i) D
+ *     S   = exp(G[last]) S + (exp(G[last] - G) k)^T D
+ *
+ * Everything between is a product of small matrices. One task = one value head. */
+#include "extract/cpu/chunk.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "common/real_math.h"
-
-#include "extract/cpu/gemm.h"
-
-enum { CHUNK = 64 };
 
 struct job {
     struct ol_cpu *cpu;
@@ -27,15 +27,15 @@ struct job {
 /* Scratch of a task, dk = key_dim, dv = value_dim. */
 struct chunk {
     float *state;   /* [dk, dv] */
-    float *q, *k;   /* [CHUNK, dk] */
-    float *turned;  /* [dk, CHUNK] keys with what is left of them at the end */
-    float *value;   /* [CHUNK, dv]: v, then U, then D */
-    float *weight;  /* [CHUNK, dk]: W */
-    float *out;     /* [CHUNK, dv] */
-    float *product; /* [CHUNK, CHUNK] */
+    float *q, *k;   /* [OL_CHUNK, dk] */
+    float *turned;  /* [dk, OL_CHUNK] keys with what is left of them at the end */
+    float *value;   /* [OL_CHUNK, dv]: v, then U, then D */
+    float *weight;  /* [OL_CHUNK, dk]: W */
+    float *out;     /* [OL_CHUNK, dv] */
+    float *product; /* [OL_CHUNK, OL_CHUNK] */
     float *packed;  /* what products need */
-    float beta[CHUNK];
-    double decay[CHUNK]; /* G */
+    float beta[OL_CHUNK];
+    double decay[OL_CHUNK]; /* G */
 };
 
 static struct chunk carve(float *at, int64_t dk, int64_t dv)
@@ -43,20 +43,20 @@ static struct chunk carve(float *at, int64_t dk, int64_t dv)
     struct chunk c;
     c.state = at;
     c.q = c.state + dk * dv;
-    c.k = c.q + CHUNK * dk;
-    c.turned = c.k + CHUNK * dk;
-    c.weight = c.turned + CHUNK * dk;
-    c.value = c.weight + CHUNK * dk;
-    c.out = c.value + CHUNK * dv;
-    c.product = c.out + CHUNK * dv;
-    c.packed = c.product + CHUNK * CHUNK;
+    c.k = c.q + OL_CHUNK * dk;
+    c.turned = c.k + OL_CHUNK * dk;
+    c.weight = c.turned + OL_CHUNK * dk;
+    c.value = c.weight + OL_CHUNK * dk;
+    c.out = c.value + OL_CHUNK * dv;
+    c.product = c.out + OL_CHUNK * dv;
+    c.packed = c.product + OL_CHUNK * OL_CHUNK;
     return c;
 }
 
 static size_t chunk_floats(int64_t dk, int64_t dv)
 {
     /* Of products in float, which do not ask for more when they are larger. */
-    return (size_t)(dk * dv + CHUNK * (4 * dk + 2 * dv + CHUNK)) +
+    return (size_t)(dk * dv + OL_CHUNK * (4 * dk + 2 * dv + OL_CHUNK)) +
            ol_gemm_scratch(dv, dk);
 }
 
@@ -67,17 +67,6 @@ static float load_one(struct ol_tensor t, int64_t row, int64_t col)
               (const char *)ol_cpu_row(t, row) + (size_t)col * ol_dtype_size(t.dtype), &x,
               1);
     return x;
-}
-
-/* `width` values of rows [row, row + n) from column `col` on. */
-static void load(struct ol_tensor t, int64_t row, int64_t n, int64_t col, int64_t width,
-                 float *dst)
-{
-    for (int64_t i = 0; i < n; i++)
-        ol_to_f32(t.dtype,
-                  (const char *)ol_cpu_row(t, row + i) +
-                      (size_t)col * ol_dtype_size(t.dtype),
-                  dst + i * width, (size_t)width);
 }
 
 /* Each row divided by its length, times scale. */
@@ -112,9 +101,9 @@ static void load_chunk(const struct job *j, struct chunk *c, int64_t head, int64
     const int64_t key_head = head / (s->n_value_heads / s->n_key_heads);
     const int64_t keys = (int64_t)s->n_key_heads * dk;
     const enum ol_dtype dtype = j->args->mixed.dtype;
-    load(j->args->mixed, first, n, key_head * dk, dk, c->q);
-    load(j->args->mixed, first, n, keys + key_head * dk, dk, c->k);
-    load(j->args->mixed, first, n, 2 * keys + head * dv, dv, c->value);
+    ol_chunk_load(j->args->mixed, first, n, key_head * dk, dk, c->q);
+    ol_chunk_load(j->args->mixed, first, n, keys + key_head * dk, dk, c->k);
+    ol_chunk_load(j->args->mixed, first, n, 2 * keys + head * dv, dv, c->value);
     make_unit(c->q, n, dk, 1 / sqrtf((float)dk));
     make_unit(c->k, n, dk, 1);
     double sum = 0;
@@ -131,33 +120,14 @@ static void load_chunk(const struct job *j, struct chunk *c, int64_t head, int64
  * zero above. */
 static void decayed_products(struct chunk *c, const float *x, int64_t n, int64_t dk)
 {
-    const struct ol_gemm g = {.m = n,
-                              .n = n,
-                              .k = dk,
-                              .a = x,
-                              .lda = dk,
-                              .b = c->k,
-                              .ldb = dk,
-                              .c = c->product,
-                              .ldc = CHUNK,
-                              .scratch = c->packed};
-    ol_gemm_run(&g);
+    ol_chunk_square(x, c->k, n, dk, c->product, c->packed);
     for (int64_t i = 0; i < n; i++) {
-        float *row = c->product + i * CHUNK;
+        float *row = c->product + i * OL_CHUNK;
         for (int64_t k = 0; k <= i; k++)
             row[k] *= exponential((float)(c->decay[i] - c->decay[k]));
         for (int64_t k = i + 1; k < n; k++)
             row[k] = 0;
     }
-}
-
-/* c = beta * c + a b, a [m, k] in rows of lda, b [k, n], c [m, n]. */
-static void multiply(const struct chunk *c, struct ol_gemm g)
-{
-    g.b_plain = true;
-    g.ldb = g.ldc = g.n;
-    g.scratch = c->packed;
-    ol_gemm_run(&g);
 }
 
 /* x = (I + L)^-1 x row by row, x [n, width]; L is beta[i] times what lies below the
@@ -167,7 +137,7 @@ static void solve(const struct chunk *c, float *x, int64_t n, int64_t width)
     for (int64_t i = 1; i < n; i++) {
         float *row = x + i * width;
         for (int64_t k = 0; k < i; k++) {
-            const float factor = c->beta[i] * c->product[i * CHUNK + k];
+            const float factor = c->beta[i] * c->product[i * OL_CHUNK + k];
             const float *above = x + k * width;
             for (int64_t w = 0; w < width; w++)
                 row[w] -= factor * above[w];
@@ -189,13 +159,14 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
     solve(c, c->value, n, dv);
     solve(c, c->weight, n, dk);
     /* D, in place of U. */
-    multiply(c, (struct ol_gemm){.m = n,
-                                 .n = dv,
-                                 .k = dk,
-                                 .a = c->weight,
-                                 .lda = dk,
-                                 .b = c->state,
-                                 .c = c->out});
+    ol_chunk_multiply((struct ol_gemm){.m = n,
+                                       .n = dv,
+                                       .k = dk,
+                                       .a = c->weight,
+                                       .lda = dk,
+                                       .b = c->state,
+                                       .c = c->out},
+                      c->packed);
     for (int64_t i = 0; i < n * dv; i++)
         c->value[i] -= c->out[i];
     /* out */
@@ -205,33 +176,35 @@ static void run_chunk(struct chunk *c, int64_t n, int64_t dk, int64_t dv)
         for (int64_t w = 0; w < dk; w++)
             c->q[i * dk + w] *= kept;
     }
-    multiply(
-        c,
+    ol_chunk_multiply(
         (struct ol_gemm){
-            .m = n, .n = dv, .k = dk, .a = c->q, .lda = dk, .b = c->state, .c = c->out});
-    multiply(c, (struct ol_gemm){.m = n,
-                                 .n = dv,
-                                 .k = n,
-                                 .a = c->product,
-                                 .lda = CHUNK,
-                                 .b = c->value,
-                                 .beta = 1,
-                                 .c = c->out});
+            .m = n, .n = dv, .k = dk, .a = c->q, .lda = dk, .b = c->state, .c = c->out},
+        c->packed);
+    ol_chunk_multiply((struct ol_gemm){.m = n,
+                                       .n = dv,
+                                       .k = n,
+                                       .a = c->product,
+                                       .lda = OL_CHUNK,
+                                       .b = c->value,
+                                       .beta = 1,
+                                       .c = c->out},
+                      c->packed);
     /* S */
     const double end = c->decay[n - 1];
     for (int64_t i = 0; i < n; i++) {
         const float left = exponential((float)(end - c->decay[i]));
         for (int64_t w = 0; w < dk; w++)
-            c->turned[w * CHUNK + i] = left * c->k[i * dk + w];
+            c->turned[w * OL_CHUNK + i] = left * c->k[i * dk + w];
     }
-    multiply(c, (struct ol_gemm){.m = dk,
-                                 .n = dv,
-                                 .k = n,
-                                 .a = c->turned,
-                                 .lda = CHUNK,
-                                 .b = c->value,
-                                 .beta = exponential((float)end),
-                                 .c = c->state});
+    ol_chunk_multiply((struct ol_gemm){.m = dk,
+                                       .n = dv,
+                                       .k = n,
+                                       .a = c->turned,
+                                       .lda = OL_CHUNK,
+                                       .b = c->value,
+                                       .beta = exponential((float)end),
+                                       .c = c->state},
+                      c->packed);
 }
 
 static void task(void *arg, int64_t head, int thread)
@@ -242,8 +215,8 @@ static void task(void *arg, int64_t head, int thread)
     struct chunk c = carve(ol_cpu_scratch(j->cpu, thread, chunk_floats(dk, dv)), dk, dv);
     for (int64_t i = 0; i < dk * dv; i++)
         c.state[i] = 0;
-    for (int64_t first = 0; first < out.n_rows; first += CHUNK) {
-        const int64_t left = out.n_rows - first, n = left < CHUNK ? left : CHUNK;
+    for (int64_t first = 0; first < out.n_rows; first += OL_CHUNK) {
+        const int64_t left = out.n_rows - first, n = left < OL_CHUNK ? left : OL_CHUNK;
         load_chunk(j, &c, head, first, n);
         run_chunk(&c, n, dk, dv);
         for (int64_t i = 0; i < n; i++)

@@ -1,5 +1,5 @@
-/* mamba: Mamba-2's state space of one sequence, CHUNK tokens at a time (the state space
- * dual form of arXiv 2405.21060, section 6).
+/* mamba: Mamba-2's state space of one sequence, a chunk of tokens at a time (the state
+ * space dual form of arXiv 2405.21060, section 6).
  *
  * With step the time that a token takes, G[i] the sum of a chunk's step * a up to token
  * i, and S [state_dim, head_dim] the state before the chunk:
@@ -8,16 +8,13 @@
  *     S   = exp(G[last]) S + (exp(G[last] - G) step B)^T x
  *
  * Everything is a product of small matrices. One task = one head. */
-#include "extract/cpu/cpu.h"
+#include "extract/cpu/chunk.h"
 
 #include <stdlib.h>
 
 #include "common/real_math.h"
 
-#include "extract/cpu/gemm.h"
 #include "extract/cpu/vector_math.h"
-
-enum { CHUNK = 64 };
 
 struct job {
     struct ol_cpu *cpu;
@@ -28,13 +25,13 @@ struct job {
 /* Scratch of a task, p = head_dim. */
 struct chunk {
     float *state;   /* [state_dim, p] */
-    float *b, *c;   /* [CHUNK, state_dim] */
-    float *turned;  /* [state_dim, CHUNK]: B with what is left of it at the end */
-    float *x, *out; /* [CHUNK, p] */
-    float *product; /* [CHUNK, CHUNK] */
+    float *b, *c;   /* [OL_CHUNK, state_dim] */
+    float *turned;  /* [state_dim, OL_CHUNK]: B with what is left of it at the end */
+    float *x, *out; /* [OL_CHUNK, p] */
+    float *product; /* [OL_CHUNK, OL_CHUNK] */
     float *packed;  /* what products need */
-    float step[CHUNK];
-    double decay[CHUNK]; /* G */
+    float step[OL_CHUNK];
+    double decay[OL_CHUNK]; /* G */
 };
 
 static struct chunk carve(float *at, int64_t states, int64_t p)
@@ -42,31 +39,20 @@ static struct chunk carve(float *at, int64_t states, int64_t p)
     struct chunk k;
     k.state = at;
     k.b = k.state + states * p;
-    k.c = k.b + CHUNK * states;
-    k.turned = k.c + CHUNK * states;
-    k.x = k.turned + CHUNK * states;
-    k.out = k.x + CHUNK * p;
-    k.product = k.out + CHUNK * p;
-    k.packed = k.product + CHUNK * CHUNK;
+    k.c = k.b + OL_CHUNK * states;
+    k.turned = k.c + OL_CHUNK * states;
+    k.x = k.turned + OL_CHUNK * states;
+    k.out = k.x + OL_CHUNK * p;
+    k.product = k.out + OL_CHUNK * p;
+    k.packed = k.product + OL_CHUNK * OL_CHUNK;
     return k;
 }
 
 static size_t chunk_floats(int64_t states, int64_t p)
 {
     /* Of products in float, which do not ask for more when they are larger. */
-    return (size_t)(states * p + CHUNK * (3 * states + 2 * p + CHUNK)) +
+    return (size_t)(states * p + OL_CHUNK * (3 * states + 2 * p + OL_CHUNK)) +
            ol_gemm_scratch(p, states);
-}
-
-/* `width` values of rows [row, row + n) from column `col` on. */
-static void load(struct ol_tensor t, int64_t row, int64_t n, int64_t col, int64_t width,
-                 float *dst)
-{
-    for (int64_t i = 0; i < n; i++)
-        ol_to_f32(t.dtype,
-                  (const char *)ol_cpu_row(t, row + i) +
-                      (size_t)col * ol_dtype_size(t.dtype),
-                  dst + i * width, (size_t)width);
 }
 
 /* Linear from 20 on, as the reference's. */
@@ -90,10 +76,11 @@ static void load_chunk(const struct job *j, struct chunk *k, int64_t head, int64
     const enum ol_dtype dtype = j->args->mixed.dtype;
     const float least = ol_cpu_round(dtype, (float)s->least_step),
                 most = ol_cpu_round(dtype, (float)s->most_step);
-    load(j->args->mixed, first, n, head * p, p, k->x);
-    load(j->args->mixed, first, n, heads + group * states, states, k->b);
-    load(j->args->mixed, first, n, heads + groups + group * states, states, k->c);
-    load(j->args->step, first, n, head, 1, k->step);
+    ol_chunk_load(j->args->mixed, first, n, head * p, p, k->x);
+    ol_chunk_load(j->args->mixed, first, n, heads + group * states, states, k->b);
+    ol_chunk_load(j->args->mixed, first, n, heads + groups + group * states, states,
+                  k->c);
+    ol_chunk_load(j->args->step, first, n, head, 1, k->step);
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         const float shifted = ol_cpu_round(dtype, k->step[i] + j->dt_bias[head]);
@@ -107,33 +94,14 @@ static void load_chunk(const struct job *j, struct chunk *k, int64_t head, int64
  * input; zero above. */
 static void decayed_products(struct chunk *k, int64_t n, int64_t states)
 {
-    const struct ol_gemm g = {.m = n,
-                              .n = n,
-                              .k = states,
-                              .a = k->c,
-                              .lda = states,
-                              .b = k->b,
-                              .ldb = states,
-                              .c = k->product,
-                              .ldc = CHUNK,
-                              .scratch = k->packed};
-    ol_gemm_run(&g);
+    ol_chunk_square(k->c, k->b, n, states, k->product, k->packed);
     for (int64_t i = 0; i < n; i++) {
-        float *row = k->product + i * CHUNK;
+        float *row = k->product + i * OL_CHUNK;
         for (int64_t t = 0; t <= i; t++)
             row[t] *= ol_exp((float)(k->decay[i] - k->decay[t])) * k->step[t];
         for (int64_t t = i + 1; t < n; t++)
             row[t] = 0;
     }
-}
-
-/* c = beta * c + a b, a [m, k] in rows of lda, b [k, n], c [m, n]. */
-static void multiply(const struct chunk *c, struct ol_gemm g)
-{
-    g.b_plain = true;
-    g.ldb = g.ldc = g.n;
-    g.scratch = c->packed;
-    ol_gemm_run(&g);
 }
 
 static void run_chunk(struct chunk *k, int64_t n, int64_t states, int64_t p, float skip)
@@ -145,34 +113,37 @@ static void run_chunk(struct chunk *k, int64_t n, int64_t states, int64_t p, flo
         const float left = ol_exp((float)(end - k->decay[i])) * k->step[i];
         for (int64_t s = 0; s < states; s++) {
             k->c[i * states + s] *= kept;
-            k->turned[s * CHUNK + i] = left * k->b[i * states + s];
+            k->turned[s * OL_CHUNK + i] = left * k->b[i * states + s];
         }
     }
-    multiply(k, (struct ol_gemm){.m = n,
-                                 .n = p,
-                                 .k = states,
-                                 .a = k->c,
-                                 .lda = states,
-                                 .b = k->state,
-                                 .c = k->out});
-    multiply(k, (struct ol_gemm){.m = n,
-                                 .n = p,
-                                 .k = n,
-                                 .a = k->product,
-                                 .lda = CHUNK,
-                                 .b = k->x,
-                                 .beta = 1,
-                                 .c = k->out});
+    ol_chunk_multiply((struct ol_gemm){.m = n,
+                                       .n = p,
+                                       .k = states,
+                                       .a = k->c,
+                                       .lda = states,
+                                       .b = k->state,
+                                       .c = k->out},
+                      k->packed);
+    ol_chunk_multiply((struct ol_gemm){.m = n,
+                                       .n = p,
+                                       .k = n,
+                                       .a = k->product,
+                                       .lda = OL_CHUNK,
+                                       .b = k->x,
+                                       .beta = 1,
+                                       .c = k->out},
+                      k->packed);
     for (int64_t i = 0; i < n * p; i++)
         k->out[i] += skip * k->x[i];
-    multiply(k, (struct ol_gemm){.m = states,
-                                 .n = p,
-                                 .k = n,
-                                 .a = k->turned,
-                                 .lda = CHUNK,
-                                 .b = k->x,
-                                 .beta = ol_exp((float)end),
-                                 .c = k->state});
+    ol_chunk_multiply((struct ol_gemm){.m = states,
+                                       .n = p,
+                                       .k = n,
+                                       .a = k->turned,
+                                       .lda = OL_CHUNK,
+                                       .b = k->x,
+                                       .beta = ol_exp((float)end),
+                                       .c = k->state},
+                      k->packed);
 }
 
 static void task(void *arg, int64_t head, int thread)
@@ -184,8 +155,8 @@ static void task(void *arg, int64_t head, int thread)
         carve(ol_cpu_scratch(j->cpu, thread, chunk_floats(states, p)), states, p);
     for (int64_t i = 0; i < states * p; i++)
         k.state[i] = 0;
-    for (int64_t first = 0; first < out.n_rows; first += CHUNK) {
-        const int64_t rest = out.n_rows - first, n = rest < CHUNK ? rest : CHUNK;
+    for (int64_t first = 0; first < out.n_rows; first += OL_CHUNK) {
+        const int64_t rest = out.n_rows - first, n = rest < OL_CHUNK ? rest : OL_CHUNK;
         load_chunk(j, &k, head, first, n);
         run_chunk(&k, n, states, p, j->skip[head]);
         for (int64_t i = 0; i < n; i++)
