@@ -179,7 +179,7 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
                      struct ol_memory_plan *plan, struct ol_error *err)
 {
     const bool given = budget > 0, device = need->device_bytes > 0;
-    const int64_t available = ol_memory_available();
+    const int64_t available = need->elsewhere ? INT64_MAX : ol_memory_available();
     const int64_t host = available < INT64_MAX ? available - available / 8 : INT64_MAX;
     if (!given)
         budget = device ? need->device_bytes : host;
@@ -190,6 +190,12 @@ int ol_memory_choose(const struct ol_memory_need *need, int64_t budget,
         /* With a budget of the host's memory, weights that wait for their use are to fit
          * into it too. */
         const int64_t left = (device ? host : budget) - plan->total;
+        if (left < 0)
+            return ol_fail(err,
+                           "free memory of %lld MiB cannot hold this run of %lld tokens: "
+                           "it needs %lldM beside the memory of devices",
+                           (long long)(host / MIB), (long long)need->n_rows,
+                           (long long)(in_steps(plan->total) / MIB));
         if (need->streamed_bytes > left)
             return ol_fail(err,
                            "free memory of %lld MiB cannot hold the weights that are "

@@ -22,6 +22,7 @@ struct ol_memory_need {
     int64_t device_bytes;            /* likewise; 0: tensors are in the host's memory */
     int64_t other_bytes;             /* of the process before the run */
     int64_t streamed_bytes;          /* of weights in its memory, at least; 0: mapped */
+    bool elsewhere;                  /* on a host whose free memory nobody knows */
     int n_parts;                     /* on devices of their own, */
     int64_t part_rows;               /* the largest one's tokens */
 };

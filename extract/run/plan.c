@@ -235,6 +235,7 @@ static int plan_memory(const struct ol_plan_request *r, struct ol_memory_need *n
         .longest = r->length,
         .dtype = r->dtype,
         .other_bytes = ol_memory_resident(),
+        .elsewhere = r->device != NULL,
         .n_parts = (int)parts,
         .part_rows = part * r->length * ol_workload_passes(r),
     };

@@ -131,6 +131,9 @@ EOF
     "$EXTRACT" --plan --device-model rtx4090,link=1T "$model" >fast.json
     "$EXTRACT" --plan --device-model h200 "$model" >whole.json
     "$EXTRACT" --plan --device-model h200 --memory 4G "$model" >budget.json
+    # Of a machine that is not here, whose memory is not this one's.
+    "$EXTRACT" --plan --device-model memory=9000G -n 65536 -l 2048 "$model" >large.json
+    [ "$(value large.json memory.ram_bytes)" -gt 800000000000 ]
     "$EXTRACT" --plan --device-model h200 --precision f32 --layers 3 --sites ln_mlp "$model" >one.json
     "$PYTHON" - <<'P'
 import json, math
