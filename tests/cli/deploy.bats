@@ -304,6 +304,17 @@ print(re.search(r"^  %s: \x27(.*)\x27$" % sys.argv[1], open("task.yaml").read(),
     not grep -q autostop here/sky.yaml
 }
 
+@test "sky: what is written goes into a bucket that is named, and comes back from there" {
+    cloud 0
+    # The bucket is mounted at /out, which is the folder's `out` of this cloud.
+    sed -i 's|remote/|remote//|' bin/rsync
+    "$DEPLOY/sky" Qwen/Qwen3-30B-A3B --bucket mine --dir here -- -t "$HELDOUT" -n 4 >name 2>err
+    [ "$(cat name)" = here/results/run.json ]
+    grep -q "^  OUT: '/out'$" here/sky.yaml
+    grep -q "^rsync -az ol-qwen3-30b-a3b:/out/results/ here/results/$" calls
+    grep -q autostop here/sky.yaml
+}
+
 @test "sky: what is not meant is said" {
     while IFS='|' read -r options message; do
         # shellcheck disable=SC2086 # The options are several words.
