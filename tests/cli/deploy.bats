@@ -10,7 +10,7 @@ setup() {
     mkdir bin
     PATH=$PWD/bin:$PATH
     export OL_TOOLS=$TOOLS
-    unset "${!SLURM_@}" JOB_COMPLETION_INDEX PART PARTS CUDA_VISIBLE_DEVICES HF_HUB_OFFLINE
+    unset "${!SLURM_@}" "${!SKYPILOT_@}" JOB_COMPLETION_INDEX PART PARTS CUDA_VISIBLE_DEVICES HF_HUB_OFFLINE
 }
 
 # A program that writes its words, one a line, and whatever is asked for of the environment.
@@ -73,7 +73,17 @@ assert one == two' whole.json out/results/run.json
     unset OL_TOOLS
     mkdir -p x/y && cp "$DEPLOY"/* x/y
     options() { x/y/part -i 1 -p 1 -o run.h5 MODEL "$@" && words_of ol-extract | sed 's/MODEL//; s/ *-o .*//'; }
+    # Two that the driver tells of, in a container or on a machine of one's own.
+    printf '#!/bin/sh\nprintf "GPU %%s: NVIDIA X\\n" 0 1\n' >bin/nvidia-smi
+    chmod +x bin/nvidia-smi
     [ -z "$(options)" ]
+    stand_in ol-extract 'echo "devices: CPU, CUDA 13.0"'
+    options() { x/y/part -i 1 -p 1 -o run.h5 MODEL "$@" >/dev/null && words_of ol-extract | sed 's/MODEL//; s/ *-o .*//'; }
+    [ "$(options)" = " --devices 0,1" ]
+    [ "$(options --backend cuda)" = " --backend cuda --devices 0,1" ]
+    [ "$(options --backend cpu)" = " --backend cpu" ]
+    [ "$(SKYPILOT_NUM_GPUS_PER_NODE=4 options)" = " --backend cuda --devices 0,1,2,3" ]
+    [ -z "$(CUDA_VISIBLE_DEVICES='' options)" ]
     export SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=6 SLURM_MEM_PER_NODE=10000
     [ "$(options)" = " --threads 6 --memory 9000M" ]
     [ "$(options --threads 2 --memory=1G)" = " --threads 2 --memory=1G" ]
