@@ -30,6 +30,14 @@ find_tools() {
 # As one word of a shell's command line.
 quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 
+# A name as it can be typed, in quotes where it needs them.
+typed() {
+    case $1 in
+    '' | *[!A-Za-z0-9_./:@%+=,-]*) quote "$1" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+
 # Words that a shell reads back as they are.
 words() { for word in "$@"; do printf ' %s' "$(quote "$word")"; done; }
 

@@ -171,11 +171,11 @@ out_of_time() {
     [ "$(cat submitted)" = "41 41" ]
     [ "$(words_of sbatch)" = "--parsable --dependency=afterok:41 --kill-on-invalid-dep=yes $PWD/o/merge.sbatch " ]
     for line in '#SBATCH --array=1-4%2' '#SBATCH --gres=gpu:a100:2' '#SBATCH --mem=64G' '#SBATCH --time=2:00:00' \
-        '#SBATCH --constraint=a100_80gb' '#SBATCH --account=lab' '#SBATCH --partition=gpu' '#SBATCH --exclusive' \
+        '#SBATCH --constraint="a100_80gb"' '#SBATCH --account="lab"' '#SBATCH --partition="gpu"' '#SBATCH --exclusive' \
         '#SBATCH --requeue' '#SBATCH --signal=B:USR1@120' 'module load cuda'; do
         grep -qxF -- "$line" o/part.sbatch
     done
-    grep -qxF '#SBATCH --account=lab' o/merge.sbatch
+    grep -qxF '#SBATCH --account="lab"' o/merge.sbatch
     not grep -q gres o/merge.sbatch
     grep -q -- '-- --threshold 3$' o/merge.sbatch
     # The script's last line, run with a part that writes its words down.
@@ -414,7 +414,7 @@ P
     stand_in sbatch
     PARTS=3 choose "$DEMO" "--dry-run --constraint 'a|b'" >scripts 2>err
     grep -qxF '#SBATCH --gres=gpu:a100:2' scripts
-    grep -qxF '#SBATCH --constraint=a|b' scripts
+    grep -qxF '#SBATCH --constraint="a|b"' scripts
     grep -qxF '#SBATCH --array=1-3' scripts
     grep -q "'-t' '$HELDOUT' '-n' '4' '-l' '64' '--perplexity' '--text-field' 'a b'$" scripts
 }

@@ -102,6 +102,26 @@ assert one == two' whole.json out/results/run.json
     [ "$(stat -c %Y.%i out/*.h5)" = "$before" ]
 }
 
+@test "names that a shell, sbatch and Slurm's patterns would take for something else" {
+    mkdir "it's 50%a #1 \"d\""
+    cd "it's 50%a #1 \"d\""
+    cp -r "$DEMO" "my model"
+    cp "$HELDOUT" "a b's \$text.txt"
+    "$DEPLOY/slurm" "my model" --parts 2 --cpus 1 --mem 500M --dir "o u t" --analyze "$CRITERION --label 'a b'" \
+        -- -t "a b's \$text.txt" -n 3 -l 64 $RUN_OPTIONS >array_and_merge 2>err
+    read -r array merge <array_and_merge
+    until_true ended "$merge"
+    [ "$(state_of "$merge")" = COMPLETED ]
+    [ "$(cd "o u t" && echo log/*)" = "log/merge.log log/part-1-of-2.log log/part-2-of-2.log" ]
+    grep -q '"label": "a b"' "o u t/results/run.json"
+    # What is to be typed can be typed.
+    watch=$(sed -n 's/^slurm: watch: .*; //p' err)
+    [ "$(sh -c "$watch" | tail -n 1 | sed 's/.*; merged/merged/')" = "merged: $PWD/o u t/results/run.json" ]
+    run "$DEPLOY/slurm" "my model" --mem 1G --dir 'a\b' -- -t x
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"give another --dir"* ]]
+}
+
 @test "a task that is queued again goes on, whoever queues it" {
     for by in scontrol USR1; do
         rm -rf out
