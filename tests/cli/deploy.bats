@@ -117,14 +117,16 @@ assert one == two' whole.json out/results/run.json
     grep -q 'ended status=143 signal=TERM' run.part-1-of-1.h5.tries
 }
 
-# out_of_time FILES: a part under Slurm, whose tool ends at TERM with these files written, is told
-# that its time is up. It fails.
+# out_of_time SHELL [OPTIONS]: a part under Slurm, whose tool does this at TERM, is told that its
+# time is up. It fails.
 out_of_time() {
-    printf '#!/bin/sh\ntrap "exit 143" TERM\ntouch %s\nwhile :; do sleep 0.1; done\n' "$*" >bin/ol-extract
+    printf '#!/bin/sh\ntrap "%s" TERM\ntouch began\nwhile :; do sleep 0.1; done\n' "$1" >bin/ol-extract
+    shift
     chmod +x bin/ol-extract
     unset OL_TOOLS
     mkdir -p x/y && cp "$DEPLOY"/* x/y
-    SLURM_JOB_ID=7 x/y/part -i 1 -p 1 -o run.h5 MODEL 2>err 3>&- &
+    rm -f began
+    SLURM_JOB_ID=7 x/y/part -i 1 -p 1 -o run.h5 MODEL "$@" 2>err 3>&- &
     pid=$!
     while [ ! -e began ]; do sleep 0.1; done
     kill -USR1 $pid
@@ -135,14 +137,33 @@ out_of_time() {
 
 @test "part: the time is up before anything was kept: not queued again" {
     stand_in scontrol
-    out_of_time began
+    out_of_time 'exit 143'
     [ ! -e scontrol.words ]
     grep -q 'ask for more' err
+    # Nor where an earlier try has kept something, and this one nothing: it would go on for ever.
+    mkdir states
+    touch run.part-1-of-1.h5.partial run.part-1-of-1.h5.partial.state states/0a1b2c3d-run.part-1-of-1.h5.partial.state
+    out_of_time 'exit 143'
+    [ ! -e scontrol.words ]
+    out_of_time 'touch run.part-1-of-1.h5.partial.state; exit 143' --tmpdir states
+    [ ! -e scontrol.words ]
+    stand_in scontrol 'exit 1'
+    out_of_time 'touch states/*.state; exit 143' --tmpdir states
+    [ "$(words_of scontrol)" = "requeue 7 " ]
+}
+
+@test "part: a layer that outlasts the time is given up, and the job queued again" {
+    stand_in scontrol 'exit 1'
+    # As if the time to end in had passed.
+    stand_in timeout 'sleep 1; exit 124'
+    out_of_time 'touch run.part-1-of-1.h5.partial.state; trap \"exit 143\" TERM'
+    [ "$(words_of scontrol)" = "requeue 7 " ]
+    grep -q 'ended status=143 signal=USR1' run.part-1-of-1.h5.tries
 }
 
 @test "part: where a site queues no job again, that is said, and the part fails" {
     stand_in scontrol 'echo "Requested operation is presently disabled" >&2; exit 1'
-    out_of_time began run.part-1-of-1.h5.partial
+    out_of_time 'touch run.part-1-of-1.h5.partial.state; exit 143'
     [ "$(words_of scontrol)" = "requeue 7 " ]
     grep -q 'presently disabled' err
     grep -q 'submit it once more, it goes on from run.part-1-of-1.h5.partial' err
