@@ -17,49 +17,88 @@ enum { LN_ATTN = OL_N_INPUTS, LN_MLP };
 struct weight {
     const char *name;
     int source;
+    bool gates; /* a GLU's gate: no weight of an MLP that is none */
 };
 
-static const struct weight attention[] = {{"attn_qkv", LN_ATTN},
-                                          {"attn_q", LN_ATTN},
-                                          {"attn_k", LN_ATTN},
-                                          {"attn_v", LN_ATTN},
-                                          {"attn_output", OL_INPUT_MIXED},
-                                          {NULL, 0}};
+static const struct weight attention[] = {{"attn_qkv", LN_ATTN, false},
+                                          {"attn_q", LN_ATTN, false},
+                                          {"attn_k", LN_ATTN, false},
+                                          {"attn_v", LN_ATTN, false},
+                                          {"attn_output", OL_INPUT_MIXED, false},
+                                          {NULL, 0, false}};
 static const struct weight latent[] = {
-    {"attn_kv_a_mqa", LN_ATTN},      {"attn_kv_b", OL_INPUT_KEY_LATENT},
-    {"attn_k_b", OL_INPUT_QUERIES},  {"attn_v_b", OL_INPUT_VALUES},
-    {"attn_output", OL_INPUT_MIXED}, {NULL, 0}};
-static const struct weight latent_queries[] = {
-    {"attn_q_a", LN_ATTN}, {"attn_q_b", OL_INPUT_QUERY_LATENT}, {NULL, 0}};
-static const struct weight plain_queries[] = {{"attn_q", LN_ATTN}, {NULL, 0}};
+    {"attn_kv_a_mqa", LN_ATTN, false},      {"attn_kv_b", OL_INPUT_KEY_LATENT, false},
+    {"attn_k_b", OL_INPUT_QUERIES, false},  {"attn_v_b", OL_INPUT_VALUES, false},
+    {"attn_output", OL_INPUT_MIXED, false}, {NULL, 0, false}};
+static const struct weight latent_queries[] = {{"attn_q_a", LN_ATTN, false},
+                                               {"attn_q_b", OL_INPUT_QUERY_LATENT, false},
+                                               {NULL, 0, false}};
+static const struct weight plain_queries[] = {{"attn_q", LN_ATTN, false},
+                                              {NULL, 0, false}};
+/* Where an indexer chooses keys; layers without one have their choice from another. */
+static const struct weight indexer[] = {
+    {"indexer.attn_q_b", OL_INPUT_QUERY_LATENT, false},
+    {"indexer.attn_k", LN_ATTN, false},
+    {"indexer.proj", LN_ATTN, false},
+    {NULL, 0, false}};
+
+/* DeepSeek-V4's. The first of its two output projections (attn_output_a) multiplies
+ * groups of heads, each by itself, but is one matrix in a file of llama.cpp, to which
+ * importances of one group's width belong: these would not be its. */
+static const struct weight shared_key[] = {{"attn_q_a", LN_ATTN, false},
+                                           {"attn_q_b", OL_INPUT_QUERY_LATENT, false},
+                                           {"attn_kv", LN_ATTN, false},
+                                           {"attn_output_b", OL_INPUT_OUT_LATENT, false},
+                                           {NULL, 0, false}};
+static const struct weight compressed[] = {
+    {"attn_compressor_kv", LN_ATTN, false},
+    {"attn_compressor_gate", LN_ATTN, false},
+    {"indexer_compressor_kv", LN_ATTN, false},
+    {"indexer_compressor_gate", LN_ATTN, false},
+    {"indexer.attn_q_b", OL_INPUT_QUERY_LATENT, false},
+    {"indexer.proj", LN_ATTN, false},
+    {NULL, 0, false}};
 static const struct weight delta_net[] = {
-    {"ssm_in", LN_ATTN},         {"attn_qkv", LN_ATTN},
-    {"attn_gate", LN_ATTN},      {"ssm_ba", LN_ATTN},
-    {"ssm_alpha", LN_ATTN},      {"ssm_beta", LN_ATTN},
-    {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
+    {"ssm_in", LN_ATTN, false},         {"attn_qkv", LN_ATTN, false},
+    {"attn_gate", LN_ATTN, false},      {"ssm_ba", LN_ATTN, false},
+    {"ssm_alpha", LN_ATTN, false},      {"ssm_beta", LN_ATTN, false},
+    {"ssm_out", OL_INPUT_MIXED, false}, {NULL, 0, false}};
 static const struct weight mamba[] = {
-    {"ssm_in", LN_ATTN}, {"ssm_out", OL_INPUT_MIXED}, {NULL, 0}};
-static const struct weight dense[] = {
-    {"ffn_gate", LN_MLP}, {"ffn_up", LN_MLP}, {"ffn_down", OL_INPUT_MLP_DOWN}, {NULL, 0}};
-static const struct weight router[] = {{"ffn_gate_inp", LN_MLP}, {NULL, 0}};
-static const struct weight experts[] = {{"ffn_gate_exps", OL_INPUT_EXPERTS},
-                                        {"ffn_up_exps", OL_INPUT_EXPERTS},
-                                        {"ffn_gate_up_exps", OL_INPUT_EXPERTS},
-                                        {"ffn_down_exps", OL_INPUT_EXPERTS_DOWN},
-                                        {NULL, 0}};
+    {"ssm_in", LN_ATTN, false}, {"ssm_out", OL_INPUT_MIXED, false}, {NULL, 0, false}};
+static const struct weight dense[] = {{"ffn_gate", LN_MLP, true},
+                                      {"ffn_up", LN_MLP, false},
+                                      {"ffn_down", OL_INPUT_MLP_DOWN, false},
+                                      {NULL, 0, false}};
+static const struct weight router[] = {{"ffn_gate_inp", LN_MLP, false}, {NULL, 0, false}};
+static const struct weight experts[] = {{"ffn_gate_exps", OL_INPUT_EXPERTS, true},
+                                        {"ffn_up_exps", OL_INPUT_EXPERTS, false},
+                                        {"ffn_gate_up_exps", OL_INPUT_EXPERTS, true},
+                                        {"ffn_down_exps", OL_INPUT_EXPERTS_DOWN, false},
+                                        {NULL, 0, false}};
 static const struct weight latent_experts[] = {
-    {"ffn_latent_down", LN_MLP}, {"ffn_latent_up", OL_INPUT_EXPERTS_SUM}, {NULL, 0}};
-static const struct weight shared[] = {{"ffn_gate_inp_shexp", LN_MLP},
-                                       {"ffn_gate_shexp", LN_MLP},
-                                       {"ffn_up_shexp", LN_MLP},
-                                       {"ffn_down_shexp", OL_INPUT_SHARED_DOWN},
-                                       {NULL, 0}};
+    {"ffn_latent_down", LN_MLP, false},
+    {"ffn_latent_up", OL_INPUT_EXPERTS_SUM, false},
+    {NULL, 0, false}};
+static const struct weight shared[] = {{"ffn_gate_inp_shexp", LN_MLP, false},
+                                       {"ffn_gate_shexp", LN_MLP, true},
+                                       {"ffn_up_shexp", LN_MLP, false},
+                                       {"ffn_down_shexp", OL_INPUT_SHARED_DOWN, false},
+                                       {NULL, 0, false}};
 
 /* Gemma 4 has a dense MLP beside its experts, and a router that sees something else. */
-static const struct weight beside[] = {{"ffn_gate", LN_MLP},
-                                       {"ffn_up", LN_MLP},
-                                       {"ffn_down", OL_INPUT_SHARED_DOWN},
-                                       {NULL, 0}};
+static const struct weight beside[] = {{"ffn_gate", LN_MLP, true},
+                                       {"ffn_up", LN_MLP, false},
+                                       {"ffn_down", OL_INPUT_SHARED_DOWN, false},
+                                       {NULL, 0, false}};
+
+/* What Gemma 4's layers get besides the stream. */
+static const struct weight layer_input[] = {{"inp_gate", OL_INPUT_LAYER_GATE, false},
+                                            {"proj", OL_INPUT_LAYER_OUT, false},
+                                            {NULL, 0, false}};
+
+/* Whose MLPs and experts have no gate; and where an indexer chooses keys. */
+static const char *const without_gate[] = {"gpt2", "nemotron_h", NULL};
+static const char *const with_indexer[] = {"deepseek_v32", "glm_moe_dsa", NULL};
 
 /* One tensor pair of the file. */
 struct entry {
@@ -83,11 +122,22 @@ static int64_t width_of(const struct ol_parts *parts,
                                 : ol_parts_layout(parts)->d_model;
 }
 
+static bool is_among(const struct imatrix *m, const char *const *families)
+{
+    const char *family = ol_parts_info(m->parts)->model.family;
+    while (*families != NULL && strcmp(*families, family) != 0)
+        families++;
+    return *families != NULL;
+}
+
 static void add_all(struct imatrix *m, int i_layer, const struct weight *weights)
 {
+    const bool gated = !is_among(m, without_gate);
     const struct ol_activation_layer *layer = &ol_parts_layout(m->parts)->layers[i_layer];
     const int64_t n_experts = ol_parts_info(m->parts)->model.n_experts;
     for (; weights->name != NULL; weights++) {
+        if (weights->gates && !gated)
+            continue;
         m->entries = ol_xrealloc_array(m->entries, m->n + 1, sizeof *m->entries);
         m->entries[m->n++] = (struct entry){
             .name = ol_xasprintf("blk.%d.%s.weight", layer->number, weights->name),
@@ -107,14 +157,11 @@ static int check_layer(const struct imatrix *m, const struct ol_activation_layer
 {
     const char *path = ol_activation_path(m->parts->files[0]);
     const bool mixes = strcmp(layer->attention, "none") != 0;
-    const enum ol_input some = mixes        ? OL_INPUT_MIXED
-                               : layer->moe ? OL_INPUT_EXPERTS_DOWN
-                                            : OL_INPUT_MLP_DOWN;
-    if (strcmp(ol_parts_info(m->parts)->model.family, "deepseek_v4") == 0)
-        return ol_fail(err,
-                       "%s: model_type deepseek_v4: what llama.cpp calls its tensors is "
-                       "not known here",
-                       path);
+    static const char *const two_projections[] = {"deepseek_v4", NULL};
+    const enum ol_input some = is_among(m, two_projections) ? OL_INPUT_OUT_LATENT
+                               : mixes                      ? OL_INPUT_MIXED
+                               : layer->moe                 ? OL_INPUT_EXPERTS_DOWN
+                                                            : OL_INPUT_MLP_DOWN;
     if (layer->input_widths[some] == 0)
         return ol_fail(err,
                        "%s: layer %d has no squares of inputs: they are gathered by "
@@ -135,11 +182,17 @@ static void list_mixer(struct imatrix *m, int l, const struct ol_activation_laye
         add_all(m, l, delta_net);
     } else if (strcmp(layer->attention, "mamba") == 0) {
         add_all(m, l, mamba);
+    } else if (layer->input_widths[OL_INPUT_OUT_LATENT] > 0) {
+        add_all(m, l, shared_key);
+        if (strcmp(layer->attention, "compressed") == 0)
+            add_all(m, l, compressed);
     } else if (layer->input_widths[OL_INPUT_KEY_LATENT] > 0) {
         add_all(m, l,
                 layer->input_widths[OL_INPUT_QUERY_LATENT] > 0 ? latent_queries
                                                                : plain_queries);
         add_all(m, l, latent);
+        if (is_among(m, with_indexer))
+            add_all(m, l, indexer);
     } else {
         add_all(m, l, attention);
     }
@@ -169,6 +222,8 @@ static int list_entries(struct imatrix *m, struct ol_error *err)
             return -1;
         list_mixer(m, l, layer);
         list_mlp(m, l, layer);
+        if (layer->input_widths[OL_INPUT_LAYER_GATE] > 0)
+            add_all(m, l, layer_input);
     }
     return 0;
 }

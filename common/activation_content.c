@@ -41,6 +41,9 @@ const char *ol_input_name(enum ol_input input)
         [OL_INPUT_EXPERTS] = "experts",
         [OL_INPUT_EXPERTS_DOWN] = "experts_down",
         [OL_INPUT_EXPERTS_SUM] = "experts_sum",
+        [OL_INPUT_OUT_LATENT] = "out_latent",
+        [OL_INPUT_LAYER_GATE] = "layer_gate",
+        [OL_INPUT_LAYER_OUT] = "layer_out",
     };
     return names[input];
 }

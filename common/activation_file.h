@@ -55,6 +55,9 @@ enum ol_input {
     OL_INPUT_EXPERTS,      /* of each routed expert's gate and up projection */
     OL_INPUT_EXPERTS_DOWN, /* and of its down projection */
     OL_INPUT_EXPERTS_SUM,  /* of the way up from the latent of routed experts */
+    OL_INPUT_OUT_LATENT,   /* of the second of two output projections of attention */
+    OL_INPUT_LAYER_GATE,   /* of the gate of what a layer gets besides the stream */
+    OL_INPUT_LAYER_OUT,    /* and of its way into the stream */
     OL_N_INPUTS,
 };
 const char *ol_input_name(enum ol_input input);

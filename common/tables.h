@@ -124,7 +124,13 @@
     T(SQUARES_EXPERTS_DOWN, "/layers/%03d/summary/squares/experts_down", F64, WHOLE,      \
       has_squares, OL_INPUT_EXPERTS_DOWN, INPUT, INPUT_COLUMN)                            \
     T(SQUARES_EXPERTS_SUM, "/layers/%03d/summary/squares/experts_sum", F64, WHOLE,        \
-      has_squares, OL_INPUT_EXPERTS_SUM, INPUT, INPUT_COLUMN)
+      has_squares, OL_INPUT_EXPERTS_SUM, INPUT, INPUT_COLUMN)                             \
+    T(SQUARES_OUT_LATENT, "/layers/%03d/summary/squares/out_latent", F64, WHOLE,          \
+      has_squares, OL_INPUT_OUT_LATENT, INPUT, INPUT_COLUMN)                              \
+    T(SQUARES_LAYER_GATE, "/layers/%03d/summary/squares/layer_gate", F64, WHOLE,          \
+      has_squares, OL_INPUT_LAYER_GATE, INPUT, INPUT_COLUMN)                              \
+    T(SQUARES_LAYER_OUT, "/layers/%03d/summary/squares/layer_out", F64, WHOLE,            \
+      has_squares, OL_INPUT_LAYER_OUT, INPUT, INPUT_COLUMN)
 /* clang-format on */
 
 #define OL_TABLE_NAME(name, ...) OL_TABLE_##name,

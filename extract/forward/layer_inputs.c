@@ -148,6 +148,18 @@ int ol_pass_make_inputs(struct ol_pass *p, struct ol_error *err)
     return status;
 }
 
+/* Rows from `first` on, as far as they are the baseline's. */
+static int see(struct ol_pass *p, enum ol_point point, int layer, int64_t first,
+               struct ol_tensor x, struct ol_error *err)
+{
+    const int64_t baseline = p->arm_starts[1] - first;
+    const struct ol_view view = {
+        .point = point,
+        .layer = layer,
+        .x = ol_tensor_rows(x, 0, baseline < x.n_rows ? baseline : x.n_rows)};
+    return baseline > 0 ? ol_tap(p->taps, &view, err) : 0;
+}
+
 static int take_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                      struct ol_error *err)
 {
@@ -162,9 +174,11 @@ static int take_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                                    none, out};
     const struct ol_tensor own =
         ol_tensor_rows(p->inputs, layer * p->n_input_ids, p->n_input_ids);
-    if (p->op->matmul(p->b, &in, 1, err) != 0 ||
+    if (see(p, OL_POINT_LAYER_GATE, layer, first, x, err) != 0 ||
+        p->op->matmul(p->b, &in, 1, err) != 0 ||
         p->op->gather(p->b, own, p->input_rows + first, NULL, taken, err) != 0 ||
         p->op->glu(p->b, &p->spec->glu, gate, taken, err) != 0 ||
+        see(p, OL_POINT_LAYER_OUT, layer, first, gate, err) != 0 ||
         p->op->matmul(p->b, &back, 1, err) != 0 ||
         ol_pass_norm_after(p, OL_ROLE_INPUT_POST_NORM, layer, out, err) != 0)
         return -1;

@@ -14,6 +14,7 @@ enum ol_point {
     OL_POINT_KEY_LATENT,    /* what goes into kv_b */
     OL_POINT_VALUES,        /* the key latent as every head attends to it: pieces of it */
     OL_POINT_HEADS,         /* what goes into the output projection of the mixer */
+    OL_POINT_OUT_LATENT,    /* what goes into its second one, where there are two */
     /* Of the heads of all rows, when the layer is done (mixer.h): */
     OL_POINT_TO_SINK,   /* the share of each query that goes to a learned sink */
     OL_POINT_GATES,     /* the mean of the gate of each head's output */
@@ -26,6 +27,8 @@ enum ol_point {
     OL_POINT_DOWN_INPUT,   /* what goes into down of components of the MLP */
     OL_POINT_DOWN_OUTPUT,  /* what comes out of it */
     OL_POINT_EXPERTS_SUM,  /* of routed experts, before it goes up from their latent */
+    OL_POINT_LAYER_GATE,   /* what goes into the gate of the layer's own input */
+    OL_POINT_LAYER_OUT,    /* and into the way from there into the stream */
     OL_POINT_RESIDUAL_OUT, /* the stream after the layer */
     OL_POINT_LIKELIHOOD,   /* of tokens; after all layers */
     OL_N_POINTS,

@@ -38,7 +38,7 @@ int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_in
     case OL_INPUT_MIXED:
         return mixed_width(spec, layer);
     case OL_INPUT_QUERY_LATENT:
-        return latent ? a->q_rank : 0;
+        return ol_spec_attends(spec, layer) ? a->q_rank : 0;
     case OL_INPUT_KEY_LATENT:
         return latent ? a->kv_rank : 0;
     case OL_INPUT_QUERIES:
@@ -55,6 +55,12 @@ int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_in
         return l->moe ? spec->d_expert : 0;
     case OL_INPUT_EXPERTS_SUM:
         return l->moe ? spec->d_latent : 0;
+    case OL_INPUT_OUT_LATENT:
+        return ol_spec_attends(spec, layer) ? (int64_t)a->out_groups * a->out_rank : 0;
+    case OL_INPUT_LAYER_GATE:
+        return spec->d_input > 0 ? spec->d_model : 0;
+    case OL_INPUT_LAYER_OUT:
+        return spec->d_input;
     case OL_N_INPUTS:
         break;
     }
@@ -107,6 +113,12 @@ static enum ol_input input_at(const struct ol_spec *spec, int layer, enum ol_poi
         return OL_INPUT_EXPERTS;
     case OL_POINT_EXPERTS_SUM:
         return OL_INPUT_EXPERTS_SUM;
+    case OL_POINT_OUT_LATENT:
+        return OL_INPUT_OUT_LATENT;
+    case OL_POINT_LAYER_GATE:
+        return OL_INPUT_LAYER_GATE;
+    case OL_POINT_LAYER_OUT:
+        return OL_INPUT_LAYER_OUT;
     case OL_POINT_DOWN_INPUT:
         return !spec->layers[layer].moe              ? OL_INPUT_MLP_DOWN
                : component == spec->router.n_experts ? OL_INPUT_SHARED_DOWN

@@ -54,7 +54,8 @@ PY
 @test "an importance matrix has the sums of squares of every weight's input" {
     cd "$BATS_TEST_TMPDIR"
     for model in deepseek_v3 qwen3_next qwen3_5_moe qwen2_moe gpt_oss olmoe qwen3 \
-        phi3 olmo3 gemma3 gemma4 gpt2 nemotron_h nemotron_h-latent; do
+        phi3 olmo3 gemma3 gemma4 gemma4-e2b gpt2 nemotron_h nemotron_h-latent deepseek_v4 \
+        deepseek_v32-chosen glm_moe_dsa; do
         ids=$GOLDEN/$model/ids.txt
         "$EXTRACT" -q "$GOLDEN/$model" --ids "$ids" --imatrix -o run.h5
         "$ANALYZE" --imatrix run.gguf run.h5
@@ -66,6 +67,13 @@ PY
             --precision f32 --store f32
         "$PYTHON" "$TESTS/oracle/down_inputs.py" "$GOLDEN/$model" exact.h5
         [ $model != deepseek_v3 ] || "$PYTHON" "$TESTS/oracle/latent_inputs.py" "$GOLDEN/$model" exact.h5
+    done
+    for model in deepseek_v4 gemma4-e2b; do
+        for threads in 1 3; do
+            "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" --imatrix -o exact.h5 \
+                --precision f32 --threads $threads
+            "$PYTHON" "$TESTS/oracle/inputs.py" "$model" exact.h5
+        done
     done
     ids=$GOLDEN/qwen3/ids.txt
     # Two parts add up; threads and budgets do not show.

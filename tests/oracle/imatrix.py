@@ -12,6 +12,16 @@ import h5py
 import numpy as np
 
 
+# Weights that few families have, by family.
+WANTED = {
+    "deepseek_v4": "attn_kv attn_q_a attn_q_b attn_output_b attn_compressor_kv attn_compressor_gate indexer.proj "
+    "indexer.attn_q_b indexer_compressor_kv indexer_compressor_gate ffn_gate_exps ffn_gate_shexp ffn_gate_inp",
+    "glm_moe_dsa": "indexer.proj indexer.attn_k indexer.attn_q_b",
+    "deepseek_v32": "indexer.proj indexer.attn_k indexer.attn_q_b",
+    "nemotron_h": "ffn_up_exps ffn_down_exps ffn_gate_inp ffn_up_shexp ssm_in ssm_out",
+}
+
+
 def read_gguf(path):
     data = open(path, "rb").read()
     at = 0
@@ -72,6 +82,13 @@ def main():
     assert keys["imatrix.chunk_count"] == sum(len(n) for n in lengths)
     assert keys["imatrix.chunk_size"] == max(int(n.max()) for n in lengths)
     seen = set()
+    # Their MLPs and experts have no gate; what chooses experts is called ffn_gate_inp.
+    gateless = runs[0]["model"].attrs["family"] in ("gpt2", "nemotron_h")
+    assert not gateless or not [name for name in tensors if "ffn_gate" in name and "ffn_gate_inp" not in name]
+    # Every family has what its layers multiply.
+    family, named = runs[0]["model"].attrs["family"], {name.split(".", 2)[2] for name in tensors if name.endswith(".counts")}
+    for wanted in WANTED.get(family, "").split():
+        assert f"{wanted}.weight.counts" in named, wanted
 
     def expect(name, sums, counts):
         found, n = tensors[name + ".in_sum2"], tensors[name + ".counts"]
@@ -94,7 +111,8 @@ def main():
 
         attn, mlp = rows("ln_attn"), rows("ln_mlp")
         for prefix, x, names in (
-            ("", attn, "attn_q attn_k attn_v attn_q_a attn_kv_a_mqa ssm_in ssm_ba ssm_alpha ssm_beta attn_qkv attn_gate"),
+            ("", attn, "attn_q attn_k attn_v attn_q_a attn_kv_a_mqa attn_kv ssm_in ssm_ba ssm_alpha ssm_beta attn_qkv attn_gate "
+             "attn_compressor_kv attn_compressor_gate indexer_compressor_kv indexer_compressor_gate indexer.attn_k indexer.proj"),
             ("", mlp, "ffn_gate ffn_up ffn_gate_inp ffn_gate_shexp ffn_up_shexp ffn_gate_inp_shexp ffn_latent_down"),
         ):
             for name in names.split():
@@ -105,10 +123,12 @@ def main():
         # Experts that see a latent: of the model's width is what leads into it.
         latent = f"{blk}ffn_latent_down.weight.counts" in tensors
         assert not gemma4 or f"{blk}ffn_gate_inp.weight.counts" not in tensors
+        assert ("layer_gate" in squares) == (f"{blk}inp_gate.weight.counts" in tensors)
         for name, source in (
             ("attn_output", "mixed"), ("ssm_out", "mixed"), ("attn_q_b", "query_latent"),
             ("attn_kv_b", "key_latent"), ("attn_k_b", "queries"), ("attn_v_b", "values"), ("ffn_down", "shared_down" if gemma4 and "router_ids" in groups[0] else "mlp_down"), ("ffn_down_shexp", "shared_down"),
-            ("ffn_latent_up", "experts_sum"),
+            ("ffn_latent_up", "experts_sum"), ("attn_output_b", "out_latent"), ("indexer.attn_q_b", "query_latent"),
+            ("inp_gate", "layer_gate"), ("proj", "layer_out"),
         ):
             if f"{blk}{name}.weight.counts" in tensors:
                 expect(f"{blk}{name}.weight", squares[source], [total])
@@ -120,7 +140,7 @@ def main():
         n_experts = int(runs[0]["model"].attrs["n_experts"])
         counts = np.bincount(ids.ravel(), minlength=n_experts)
         by_expert = squares["experts"] if gemma4 or latent else np.stack([(mlp[(ids == e).any(axis=1)] ** 2).sum(axis=0) for e in range(n_experts)])
-        for name in ("ffn_gate_exps", "ffn_up_exps", "ffn_gate_up_exps"):
+        for name in ("ffn_up_exps",) if gateless else ("ffn_gate_exps", "ffn_up_exps", "ffn_gate_up_exps"):
             expect(f"{blk}{name}.weight", by_expert, counts)
         expect(f"{blk}ffn_down_exps.weight", squares["experts_down"], counts)
         assert ((squares["experts_down"].sum(axis=1) > 0) == (counts > 0)).all()

@@ -112,6 +112,7 @@ static int make_queries_and_keys(struct ol_mixer *m, const struct ol_mixer_block
                            heads = ol_tensor_split(q, m->attention->head_dim);
     if (multiply(m, l, block->x, OL_ROLE_Q_A, latent, err) != 0 ||
         normalise(m, l, latent, OL_ROLE_Q_A_NORM, err) != 0 ||
+        ol_mixer_see(m, OL_POINT_QUERY_LATENT, block, latent, err) != 0 ||
         multiply(m, l, latent, OL_ROLE_Q, q, err) != 0 ||
         m->op->norm(m->c.backend, m->c.spec->norm, m->c.spec->norm_eps, heads, none,
                     heads, err) != 0)
@@ -271,7 +272,8 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         (m->c.spec->layers[l].rate > 0 && make_parts(m, block, &kind, err) != 0) ||
         ol_mixer_each_sequence(m, block, attend, err) != 0 ||
         ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0 ||
-        multiply(m, l, heads, OL_ROLE_O_A, latent, err) != 0)
+        multiply(m, l, heads, OL_ROLE_O_A, latent, err) != 0 ||
+        ol_mixer_see(m, OL_POINT_OUT_LATENT, block, latent, err) != 0)
         return -1;
     return multiply(m, l, latent, OL_ROLE_O, block->out, err);
 }
