@@ -495,6 +495,20 @@ M
     [[ "$output" == *"planted is there twice"* ]]
 }
 
+@test "survey: a line is read as a shell reads it, one that cannot be before anything runs" {
+    mkdir "my models"
+    cp -r "$PLANTED" "my models/it's one"
+    cp "$IDS" "ids#1.txt"
+    printf '%s\n' '# A comment.' "\"my models/it's one\" --ids ids#1.txt	# a word's beginning" >models.txt
+    "$DEPLOY/survey" models.txt --dir s -- -n 1 2>err
+    [ -s "s/it's one/results/run.json" ]
+    grep -qx "survey: 1 of 1 models: s/survey.html" err
+    echo "$DEMO -t 'x" >>models.txt
+    run "$DEPLOY/survey" models.txt --dir t
+    [ "$status" -eq 1 ]
+    [ "$output" = "survey: models.txt: a shell cannot read this line: $DEMO -t 'x" ]
+}
+
 @test "the scripts are installed where they find the tools" {
     mkdir -p bin2 share/outliers/deploy
     unset OL_TOOLS
