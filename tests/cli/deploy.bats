@@ -458,6 +458,18 @@ S
     grep -q '^out/run.part-3-of-4.h5.partial: running on node (process 7), .* layer 3/6 .* waits: disk 50 %' text
     grep -qx 'out/run.part-4-of-4.h5: not begun' text
     grep -qx 'out/run.h5: 2 of 4 parts complete, 1 running, 1 waiting or stopped, 0 silent; 1[0-9]* tokens/s together, 1:15 left of the parts that run' text
+    # Slurm knows at once what its jobs have come to.
+    echo "2026-01-01T00:00:00Z part-3-of-4 node job=7 restart=0 begun gpus=none" >out/run.part-3-of-4.h5.tries
+    stand_in squeue 'echo "slurm_load_jobs error: Unable to contact slurm controller"'
+    "$DEPLOY/status" out | grep -q ', 1 running, 1 waiting or stopped, 0 silent;'
+    stand_in squeue 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
+    echo "2026-01-01T00:00:00Z part-4-of-4 node job=8 restart=0 ended status=1" >out/run.part-4-of-4.h5.tries
+    run "$DEPLOY/status" out
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"part-3-of-4.h5.partial: silent on node (process 7), "*"; Slurm has no job 7 any more"* ]]
+    [[ "$output" == *"part-4-of-4.h5: failed on node with status=1"* ]]
+    [[ "$output" == *"0 running, 0 waiting or stopped, 1 silent, 1 failed" ]]
+    rm out/run.part-[34]-of-4.h5.tries
     sed -i 's/"updated":[0-9]*/"updated":1000000000/' out/run.part-3-of-4.h5.partial.status
     run "$DEPLOY/status" out
     [ "$status" -eq 1 ]
