@@ -90,7 +90,11 @@ struct ol_json *ol_config_parse(const char *text, size_t bytes, const char *path
     }
     struct ol_json *json = ol_json_load_text(quoted, n, path, err);
     free(quoted);
-    return json;
+    if (json == NULL || ol_json_kind(json) == OL_JSON_OBJECT)
+        return json;
+    ol_fail(err, "%s: is a JSON array, expected an object", path);
+    ol_json_free(json);
+    return NULL;
 }
 
 struct ol_config_reads *ol_config_reads_new(void)

@@ -261,10 +261,11 @@ static void common_name(const char *name, char *room, size_t bytes)
  * weights: what is called so is not passed over, unless it is off. */
 static bool is_transform(const char *name, const struct ol_json *value)
 {
+    /* A transform is one of inputs only where quantisation is described. */
     static const char *const words[] = {"rotat", "hadamard", "transform"};
-    if (strncmp(name, "quantization_config.", 20) != 0 && strncmp(name, "group.", 6) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+    const bool quantised =
+        strncmp(name, "quantization_config.", 20) == 0 || strncmp(name, "group.", 6) == 0;
+    for (size_t i = 0; i < (quantised ? 3 : 2); i++)
         if (strstr(name, words[i]) != NULL)
             return !is_value(value, "false none off");
     return false;

@@ -267,6 +267,10 @@ static const struct change changes[] = {
     {"qwen3_moe-fp8", "quantization_config", "fmt", "\"e5m2\"", "config.fmt\" is \"e5m2"},
     {"qwen3_moe-gptq", "quantization_config", "rotation", "\"hadamard\"",
      "quantization_config.rotation\" is \"hadamard\""},
+    {"qwen3_moe", "", "online_rotation", "true", "online_rotation\" is true"},
+    {"qwen3_moe", "", "use_hadamard", "{\"size\": 64}", "use_hadamard\" is {"},
+    {"qwen3_moe", "", "online_rotation", "false", "unknown online_rotation"},
+    {"qwen3_moe", "", "transformer_engine", "1", "unknown transformer_engine"},
     {"qwen3_moe-gptq", "quantization_config", "dynamic", "{\"+:.*\": {\"bits\": 8}}",
      "a \"dynamic\" rule of its own for +:.*"},
     {"qwen3_moe-gptq", "quantization_config", "dynamic", "{\"-:lm_head\": {}}", ""},
@@ -339,10 +343,10 @@ static void try(const struct change *change)
     if (change->section[0] != '\0')
         section = ol_json_get(json, change->section);
     assert_non_null(section);
-    char *text = ol_xasprintf("[%s]", change->value);
+    char *text = ol_xasprintf("{\"value\": %s}", change->value);
     struct ol_json *value = ol_config_parse(text, strlen(text), change->value, &err);
     assert_non_null(value);
-    ol_json_set(section, change->key, ol_json_new_copy(ol_json_at(value, 0)));
+    ol_json_set(section, change->key, ol_json_new_copy(ol_json_get(value, "value")));
     const int status =
         ol_spec_read((struct ol_json_section){path, json}, &spec, &notes, &err);
     const char *found = status != 0 ? err.text : notes.unknown;
