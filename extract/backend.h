@@ -379,9 +379,9 @@ struct ol_backend {
     const struct ol_backend_operations *op;
     enum ol_dtype dtype; /* of activations */
     const char *device;  /* for people: "AMD EPYC ..., 2 threads" */
-    /* The kind of processor whose instructions it uses: "avx512_bf16", "avx512", "avx2",
-     * "generic"; "sm_90". In bf16 another kind may round some values another way; in f32
-     * all kinds of CPU give the same bytes. */
+    /* The kind of processor whose instructions it uses: "amx_bf16", "avx512_bf16",
+     * "avx512", "avx2", "generic"; "sm_90". In bf16 another kind may round some values
+     * another way; in f32 all kinds of CPU give the same bytes. */
     const char *processor;
 };
 

@@ -27,8 +27,9 @@ struct command {
 static void print_versions(void)
 {
     const char *cuda = ol_cuda_libraries();
-    printf("products: %s%s\ndevices: CPU%s%s\n", ol_gemm_kind()->name,
-           ol_gemm_bf16_available() ? ", avx512_bf16" : "",
+    const struct ol_gemm_bf16_kind *halves = ol_gemm_bf16_kind();
+    printf("products: %s%s%s\ndevices: CPU%s%s\n", ol_gemm_kind()->name,
+           halves != NULL ? ", " : "", halves != NULL ? halves->name : "",
            cuda != NULL ? ", " : " (built without CUDA)", cuda != NULL ? cuda : "");
 }
 

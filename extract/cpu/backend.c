@@ -295,9 +295,9 @@ static void describe(struct ol_cpu *cpu)
         fclose(file);
     snprintf(cpu->device, sizeof cpu->device, "%s", model);
     cpu->base.device = cpu->device;
-    cpu->base.processor = cpu->base.dtype == OL_DTYPE_BF16 && ol_gemm_bf16_available()
-                              ? "avx512_bf16"
-                              : ol_gemm_kind()->name;
+    const struct ol_gemm_bf16_kind *halves =
+        cpu->base.dtype == OL_DTYPE_BF16 ? ol_gemm_bf16_kind() : NULL;
+    cpu->base.processor = halves != NULL ? halves->name : ol_gemm_kind()->name;
 }
 
 struct ol_backend *ol_cpu_open(enum ol_dtype dtype, int n_threads, struct ol_error *err)

@@ -25,7 +25,7 @@ size_t ol_gemm_scratch(int64_t n, int64_t k)
 static bool is_bf16(const struct ol_gemm *g)
 {
     return g->a_dtype == OL_DTYPE_BF16 && g->b_dtype == OL_DTYPE_BF16 &&
-           (g->beta == 0 || g->beta == 1) && ol_gemm_bf16_available();
+           (g->beta == 0 || g->beta == 1) && ol_gemm_bf16_kind() != NULL;
 }
 
 static void run_bf16(const struct ol_gemm *g)

@@ -42,7 +42,7 @@ static int64_t least(int64_t a, int64_t b)
 static bool is_bf16(const struct ol_matmul *p)
 {
     /* Unrounded sums take no bias there. */
-    return ol_gemm_bf16_available() && p->x.dtype == OL_DTYPE_BF16 &&
+    return ol_gemm_bf16_kind() != NULL && p->x.dtype == OL_DTYPE_BF16 &&
            (p->out.dtype == OL_DTYPE_BF16 || p->bias.data == NULL);
 }
 
@@ -245,7 +245,7 @@ static int64_t most_scratch(bool bf16, enum ol_dtype dtype, int64_t n, int64_t k
 int64_t ol_cpu_matmul_scratch(enum ol_dtype dtype, int64_t k)
 {
     const int64_t f32 = most_scratch(false, dtype, TILE_COLS, k);
-    if (!ol_gemm_bf16_available() || dtype != OL_DTYPE_BF16)
+    if (ol_gemm_bf16_kind() == NULL || dtype != OL_DTYPE_BF16)
         return f32;
     const int64_t bf16 = most_scratch(true, dtype, ol_gemm_bf16_columns(k), k);
     return bf16 > f32 ? bf16 : f32;

@@ -7,7 +7,7 @@ load common
         "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 --precision $precision
         kind=$("$PYTHON" -c "import h5py; print(h5py.File('run.h5').attrs['processor'])")
         case $precision,$kind in
-        bf16,avx512_bf16 | *,avx512 | *,avx2 | *,generic) ;;
+        bf16,amx_bf16 | bf16,avx512_bf16 | *,avx512 | *,avx2 | *,generic) ;;
         *) false ;;
         esac
         "$ANALYZE" run.h5 > run.json

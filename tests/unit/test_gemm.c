@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "extract/cpu/fma.h"
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/gemm_bf16.h"
 
 enum { PADDING = 3, CANARY = 12345 };
 
@@ -209,6 +210,163 @@ static void kinds_of_processors_agree(void **state)
                             form & 2 ? OL_DTYPE_BF16 : OL_DTYPE_F32, form & 4, betas[k]);
 }
 
+/* ---- products of bfloat16 by instructions for them ---- */
+
+static const struct ol_gemm_bf16_kind *const bf16_kinds[] = {&ol_gemm_bf16_amx,
+                                                             &ol_gemm_bf16_avx512};
+enum { N_BF16_KINDS = sizeof bf16_kinds / sizeof bf16_kinds[0] };
+
+/* Whether that kind can be tested here; else a line says that it is not. */
+static bool is_here(const struct ol_gemm_bf16_kind *kind)
+{
+    const bool here = kind->run != NULL && kind->is_usable();
+    if (!here)
+        print_message("skip: products of kind %s: not on this processor, or not built\n",
+                      kind->name);
+    return here;
+}
+
+/* Full of NaN, which would show where it is read before it is written. */
+static void *scratch_for(const struct ol_gemm_bf16_kind *kind, int64_t n, int64_t k)
+{
+    const size_t bytes = (kind->scratch(n, k) + 64) / 64 * 64;
+    return memset(aligned_alloc(64, bytes), 0xff, bytes);
+}
+
+/* Rounded with a bias, float, and float added to what is there; `form` has a bit each for
+ * these and for b as it lies. */
+static void check_bf16(const struct ol_gemm_bf16_kind *kind, struct shape s, int form)
+{
+    const bool b_plain = form & 1, rounded = form & 2, more = form & 4;
+    const int64_t lda = s.k + PADDING, ldb = (b_plain ? s.n : s.k) + PADDING;
+    const int64_t ldc = s.n + PADDING;
+    float *a, *b, *before, *bias;
+    void *a_data = random_values(OL_DTYPE_BF16, s.m * lda, &a);
+    void *b_data = random_values(OL_DTYPE_BF16, (b_plain ? s.k : s.n) * ldb, &b);
+    float *sum = random_values(OL_DTYPE_F32, s.m * ldc, &before);
+    uint16_t *c = ol_xcalloc((size_t)(s.m * ldc) + 1, sizeof *c);
+    free(random_values(OL_DTYPE_F32, s.n, &bias));
+    for (int64_t i = 0; i < s.m * ldc; i++) {
+        c[i] = CANARY;
+        if (!more)
+            sum[i] = NAN; /* not to be read */
+        if (i % ldc >= s.n)
+            sum[i] = CANARY;
+    }
+    struct ol_gemm_bf16 g = {.m = s.m,
+                             .n = s.n,
+                             .k = s.k,
+                             .a = a_data,
+                             .lda = lda,
+                             .b = b_data,
+                             .ldb = ldb,
+                             .b_plain = b_plain,
+                             .ldc = ldc,
+                             .scratch = scratch_for(kind, s.n, s.k)};
+    if (rounded) {
+        g.c = c;
+        g.bias = more ? bias : NULL;
+    } else {
+        g.sum = sum;
+        g.accumulate = more;
+    }
+    kind->run(&g);
+    for (int64_t at = 0; at < s.m * ldc; at++) {
+        const int64_t i = at / ldc, j = at % ldc;
+        if (j >= s.n) {
+            assert_true(sum[at] == CANARY && c[at] == CANARY);
+            continue;
+        }
+        double expected = !more ? 0 : rounded ? (double)bias[j] : (double)before[at];
+        double size = fabs(expected) + 1e-30;
+        for (int64_t k = 0; k < s.k; k++) {
+            const float y = b[b_plain ? k * ldb + j : j * ldb + k];
+            expected += (double)a[i * lda + k] * (double)y;
+            size += fabs((double)a[i * lda + k] * (double)y);
+        }
+        float found = sum[at];
+        if (rounded)
+            ol_to_f32(OL_DTYPE_BF16, &c[at], &found, 1);
+        assert_true(fabs((double)found - expected) <=
+                    4e-6 * size + (rounded ? 0x1p-8 * fabs(expected) : 0));
+    }
+    free(g.scratch);
+    free(bias), free(c), free(before), free(sum);
+    free(b), free(b_data);
+    free(a), free(a_data);
+}
+
+static void bf16_products_are_right(void **state)
+{
+    (void)state;
+    /* Beside tiles of 16 and 32 rows, 32 columns and 32 of depth, and beside blocks of
+     * columns (192, fewer where the depth is large). */
+    static const struct shape shapes[] = {
+        {1, 1, 1},     {5, 3, 0},      {0, 4, 7},     {16, 16, 32},   {32, 32, 64},
+        {15, 31, 31},  {17, 33, 33},   {33, 65, 129}, {48, 64, 96},   {31, 200, 40},
+        {47, 97, 223}, {35, 70, 5120}, {64, 391, 96}, {29, 45, 2046},
+    };
+    for (int i = 0; i < N_BF16_KINDS; i++)
+        for (size_t s = 0; is_here(bf16_kinds[i]) && s < sizeof shapes / sizeof shapes[0];
+             s++)
+            for (int form = 0; form < 8; form++)
+                check_bf16(bf16_kinds[i], shapes[s], form);
+}
+
+/* Every part of the result, alone, has the bytes that it has in the whole; what is beside
+ * it are values of which a trace would be seen. */
+static void bf16_neighbours_do_not_show(const struct ol_gemm_bf16_kind *kind, int64_t k)
+{
+    enum { M = 75, N = 213 };
+    static const int64_t sizes[] = {1, 2, 5, 16, 31, 32, 64};
+    static float whole[M * N], part[M * N];
+    float *a, *b;
+    uint16_t *a_data = random_values(OL_DTYPE_BF16, M * k, &a);
+    uint16_t *b_data = random_values(OL_DTYPE_BF16, N * k, &b);
+    for (int64_t i = 0; i < k; i++) /* NaN in the last row of a and column of b */
+        a_data[(M - 1) * k + i] = b_data[(N - 1) * k + i] = 0x7fc0;
+    struct ol_gemm_bf16 g = {.m = M,
+                             .n = N,
+                             .k = k,
+                             .a = a_data,
+                             .lda = k,
+                             .b = b_data,
+                             .ldb = k,
+                             .sum = whole,
+                             .ldc = N,
+                             .scratch = scratch_for(kind, N, k)};
+    kind->run(&g);
+    for (int64_t i = 0; i < M * N; i++)
+        assert_true(isnan(whole[i]) == (i / N == M - 1 || i % N == N - 1));
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        const int64_t rows = sizes[s],
+                      cols = sizes[sizeof sizes / sizeof sizes[0] - 1 - s];
+        for (int64_t row = 0; row < M; row += rows)
+            for (int64_t col = 0; col < N; col += cols) {
+                g.m = M - row < rows ? M - row : rows;
+                g.n = N - col < cols ? N - col : cols;
+                g.a = a_data + row * k;
+                g.b = b_data + col * k;
+                g.sum = part + row * N + col;
+                kind->run(&g);
+            }
+        assert_memory_equal(part, whole, sizeof whole);
+    }
+    free(g.scratch);
+    free(b), free(b_data);
+    free(a), free(a_data);
+}
+
+static void bf16_rows_stand_alone(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_BF16_KINDS; i++)
+        if (is_here(bf16_kinds[i])) {
+            bf16_neighbours_do_not_show(bf16_kinds[i], 96);
+            bf16_neighbours_do_not_show(bf16_kinds[i], 301);
+        }
+}
+
 static float float_of(uint32_t bits)
 {
     float x;
@@ -257,6 +415,8 @@ int main(void)
         cmocka_unit_test(products_are_right),
         cmocka_unit_test(neighbours_do_not_show),
         cmocka_unit_test(kinds_of_processors_agree),
+        cmocka_unit_test(bf16_products_are_right),
+        cmocka_unit_test(bf16_rows_stand_alone),
         cmocka_unit_test(sums_of_products_round_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
