@@ -275,7 +275,10 @@ struct ol_compressed_attention_args {
     struct ol_tensor q, keys, entries; /* [n, n_heads * head_dim], [n, head_dim],
                                           [n / rate, head_dim] */
     struct ol_tensor out;              /* [n, n_heads * head_dim] */
-    struct ol_tensor to_sink; /* float [n, n_heads], the sink's share; or data NULL */
+    /* As attention gives them, or data NULL: the share of a key that is a token's is the
+     * mean over the queries whose window holds it. Entries have a part of the softmax,
+     * and none of `received`. That is asked for with to_sink alone. */
+    struct ol_tensor received, to_sink;
 };
 
 /* Of a residual stream that is n streams of d values per row (hyper-connections, arXiv

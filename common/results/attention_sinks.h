@@ -18,7 +18,7 @@ OL_STRUCT(ol_sink_head, OL_SINK_HEAD_FIELDS, "")
 
 #define OL_SINK_LAYER_FIELDS(F)                                                         \
     F(COUNT, layer, 0, "")                                                              \
-    F(TEXT, attention, 0, "full, sliding, chunked")                                     \
+    F(TEXT, attention, 0, "full, sliding, chunked, compressed")                                     \
     F(SHARE, first, OL_NULL, "mean over the heads")                                     \
     F(SHARE, sink_heads, OL_NULL, "of (head, sequence): whose first token is a sink")   \
     F(SHARE, learned, OL_NULL, "mean over the heads")                                   \

@@ -9,8 +9,7 @@
  * before they weigh the values, as the reference's are.
  *
  * What keys receive is known when a task's last key was seen, which settles how much its
- * exponentials count for: where it is asked for, those of all tiles stay until then.
- * Tasks add to the same keys in an order that varies, so the sums are of integers. */
+ * exponentials count for: where it is asked for, those of all tiles stay until then. */
 #include "extract/cpu/cpu.h"
 
 #include <math.h>
@@ -18,12 +17,10 @@
 #include <string.h>
 
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/received.h"
 #include "extract/cpu/vector_math.h"
 
 enum { QUERIES = 128, KEYS = 256 };
-
-/* Of what keys receive, in units of 2^-40: sums of 2^22 queries are below 2^63. */
-static const double units = 0x1p40;
 
 struct job {
     struct ol_cpu *cpu;
@@ -31,10 +28,7 @@ struct job {
     const float *sinks; /* [n_heads] or NULL */
     struct ol_tensor q, k, v, out;
     int64_t query_tiles;
-    /* [n_heads, n] of keys: what they receive in units, and whether that is not known;
-     * NULL: nobody asks. */
-    _Atomic int64_t *received;
-    _Atomic bool *unknown;
+    struct ol_received *received; /* NULL: nobody asks */
 };
 
 struct tile {
@@ -245,12 +239,7 @@ static void add_received(const struct job *j, const struct tile *t,
         for (int64_t c = begin; c < end; c++)
             sums[c] += share * score[c];
     }
-    const int64_t first = at->head * j->k.n_rows + at->key;
-    for (int64_t c = 0; c < at->n_keys; c++)
-        if (isfinite(sums[c]))
-            j->received[first + c] += (int64_t)((double)sums[c] * units);
-        else
-            j->unknown[first + c] = true;
+    ol_received_add(j->received, at->head, at->key, at->n_keys, sums);
 }
 
 /* The keys that a query sees begin with `first`; score and tops are those of its tile. */
@@ -269,32 +258,6 @@ static void receive(const struct job *j, struct tile *t, int64_t first,
         add_received(j, t, &keys);
         t->score += QUERIES * KEYS;
         t->tops += QUERIES;
-    }
-}
-
-/* How many queries see a key, its own among them. */
-static int64_t n_seeing(const struct ol_attention_args *a, int64_t key, int64_t n)
-{
-    int64_t end = n;
-    if (a->kind == OL_ATTENTION_SLIDING)
-        end = key + a->window;
-    else if (a->kind == OL_ATTENTION_CHUNKED)
-        end = (key / a->window + 1) * a->window;
-    return (end < n ? end : n) - key;
-}
-
-static void mean_rows(void *arg, int64_t first, int64_t end, int thread)
-{
-    (void)thread;
-    const struct job *j = arg;
-    const int64_t n = j->k.n_rows;
-    for (int64_t key = first; key < end; key++) {
-        float *to = ol_cpu_row(j->args->received, key);
-        const double unit = units * (double)n_seeing(j->args, key, n);
-        for (int64_t h = 0; h < j->args->n_heads; h++)
-            to[h] = j->unknown[h * n + key]
-                        ? NAN
-                        : (float)((double)j->received[h * n + key] / unit);
     }
 }
 
@@ -348,16 +311,15 @@ static void attend(struct job *job)
 {
     const struct ol_attention_args *args = job->args;
     job->query_tiles = (job->q.n_rows + QUERIES - 1) / QUERIES;
+    struct ol_received received = {0};
     if (args->received.data != NULL) {
-        const size_t n = (size_t)args->n_heads * (size_t)job->k.n_rows;
-        job->received = ol_xcalloc(n, sizeof *job->received);
-        job->unknown = ol_xcalloc(n, sizeof *job->unknown);
+        received = ol_received_new(args->n_heads, job->k.n_rows);
+        job->received = &received;
     }
     ol_pool_run(job->cpu->pool, args->n_heads * job->query_tiles, task, job);
     if (job->received != NULL)
-        ol_cpu_rows(job->cpu, job->k.n_rows, args->n_heads, mean_rows, job);
-    free(job->unknown);
-    free(job->received);
+        ol_received_means(job->cpu, &received, args->kind, args->window, args->received);
+    ol_received_free(&received);
 }
 
 static struct ol_tensor rows_of(struct ol_tensor t, int64_t first, int64_t n)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "extract/cpu/gemm.h"
+#include "extract/cpu/received.h"
 #include "extract/cpu/vector_math.h"
 
 enum {
@@ -20,7 +21,8 @@ enum {
 struct job {
     struct ol_cpu *cpu;
     const struct ol_compressed_attention_args *args;
-    const float *sinks; /* [n_heads] */
+    const float *sinks;           /* [n_heads] */
+    struct ol_received *received; /* NULL: nobody asks */
 };
 
 /* Room for the work on one query that sees up to `most` keys. */
@@ -79,12 +81,17 @@ static struct room make_room(const struct job *j, int thread, int64_t n)
     return r;
 }
 
+/* The first key of a query's window. */
+static int64_t lowest(const struct ol_compressed_attention_args *a, int64_t query)
+{
+    return query + 1 < a->window ? 0 : query + 1 - a->window;
+}
+
 static void put_together(const struct ol_compressed_attention_args *a, int64_t query,
                          char *to)
 {
     const size_t bytes = (size_t)a->head_dim * ol_dtype_size(a->keys.dtype);
-    const int64_t first = query + 1 < a->window ? 0 : query + 1 - a->window;
-    for (int64_t k = first; k <= query; k++, to += bytes)
+    for (int64_t k = lowest(a, query); k <= query; k++, to += bytes)
         memcpy(to, ol_cpu_row(a->keys, k), bytes);
     for (int64_t e = 0; e < n_whole(a, query); e++)
         if (sees(a, query, e)) {
@@ -126,7 +133,26 @@ static void store(const struct job *j, const struct room *r, int64_t query)
         to_sink[h] = ol_exp(j->sinks[h] - r->top[h]) / r->total[h];
 }
 
-static void one_query(const struct job *j, int64_t query, int thread)
+/* What the keys of queries beside each other receive, before others add to it. */
+struct shares {
+    int64_t first, n; /* keys of all these windows */
+    float *sums;      /* [n_heads, n]; NULL: nobody asks */
+};
+
+static void add_shares(const struct job *j, const struct room *r, int64_t query,
+                       const struct shares *to)
+{
+    const int64_t low = lowest(j->args, query);
+    for (int64_t h = 0; to->sums != NULL && h < j->args->n_heads; h++) {
+        const float *score = r->score + h * r->most, share = 1 / r->total[h];
+        float *sums = to->sums + h * to->n + low - to->first;
+        for (int64_t k = 0; k <= query - low; k++)
+            sums[k] += share * score[k];
+    }
+}
+
+static void one_query(const struct job *j, int64_t query, const struct shares *to,
+                      int thread)
 {
     const struct ol_compressed_attention_args *a = j->args;
     const int64_t n = n_seen(a, query), d = a->head_dim;
@@ -162,15 +188,26 @@ static void one_query(const struct job *j, int64_t query, int thread)
                                    .scratch = r.packed};
     ol_gemm_run(&values);
     store(j, &r, query);
+    add_shares(j, &r, query, to);
 }
 
 static void task(void *arg, int64_t number, int thread)
 {
     const struct job *j = arg;
-    const int64_t n = j->args->q.n_rows, first = n - 1 - number * QUERIES;
+    const int64_t n = j->args->q.n_rows, n_heads = j->args->n_heads,
+                  last = n - 1 - number * QUERIES,
+                  first = last + 1 < QUERIES ? 0 : last + 1 - QUERIES;
+    struct shares shares = {lowest(j->args, first), 0, NULL};
+    shares.n = last + 1 - shares.first;
+    if (j->received != NULL)
+        shares.sums = ol_xcalloc((size_t)(n_heads * shares.n), sizeof *shares.sums);
     /* Long rows first: the last queries see the most keys. */
-    for (int64_t query = first; query >= 0 && query > first - QUERIES; query--)
-        one_query(j, query, thread);
+    for (int64_t query = last; query >= first; query--)
+        one_query(j, query, &shares, thread);
+    for (int64_t h = 0; shares.sums != NULL && h < n_heads; h++)
+        ol_received_add(j->received, h, shares.first, shares.n,
+                        shares.sums + h * shares.n);
+    free(shares.sums);
 }
 
 int ol_cpu_compressed_attention(struct ol_backend *b,
@@ -180,8 +217,18 @@ int ol_cpu_compressed_attention(struct ol_backend *b,
     (void)err;
     float *sinks = ol_xcalloc((size_t)args->n_heads, sizeof *sinks);
     ol_cpu_decode(&args->sinks, 0, 1, sinks);
-    struct job job = {ol_cpu_of(b), args, sinks};
+    struct job job = {ol_cpu_of(b), args, sinks, NULL};
+    struct ol_received received = {0};
+    if (args->received.data != NULL) {
+        received = ol_received_new(args->n_heads, args->q.n_rows);
+        job.received = &received;
+    }
     ol_pool_run(job.cpu->pool, (args->q.n_rows + QUERIES - 1) / QUERIES, task, &job);
+    /* Of keys no others than a window hides any. */
+    if (job.received != NULL)
+        ol_received_means(job.cpu, &received, OL_ATTENTION_SLIDING, args->window,
+                          args->received);
+    ol_received_free(&received);
     free(sinks);
     return 0;
 }

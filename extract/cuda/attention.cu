@@ -75,8 +75,8 @@ int ol_cuda_attention_tiles(struct ol_cuda *cuda, const struct ol_sequences *s, 
     return a->tiles != NULL ? 0 : -1;
 }
 
-static int attend(struct ol_cuda *cuda, const struct ol_sequences *sequences,
-                  struct attention *a, enum ol_dtype dtype, struct ol_error *err)
+int ol_cuda_attend(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                   struct attention *a, enum ol_dtype dtype, struct ol_error *err)
 {
     enum { THREADS = 256 };
     const int64_t n = (int64_t)a->n_rows * a->n_heads;
@@ -125,6 +125,7 @@ int ol_cuda_attention(struct ol_backend *b, const struct ol_attention_args *args
                           .log_sums = (float *)args->to_sink.data,
                           .received = (float *)args->received.data,
                           .chosen = (const unsigned *)args->chosen.data,
-                          .chosen_step = args->chosen.n_cols};
-    return attend(cuda, &args->sequences, &a, q.dtype, err);
+                          .chosen_step = args->chosen.n_cols,
+                          .second_alone = false};
+    return ol_cuda_attend(cuda, &args->sequences, &a, q.dtype, err);
 }

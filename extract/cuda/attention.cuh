@@ -33,6 +33,7 @@ struct attention {
     float *log_sums, *received;
     const unsigned *chosen; /* [n_rows, chosen_step] bits of keys, or NULL */
     int64_t chosen_step;
+    bool second_alone; /* the first walk, of another kernel, has left its log_sums */
 };
 
 /* The call as the sequence of a tile sees it. */
@@ -112,5 +113,9 @@ int ol_cuda_attention_bf16(struct ol_cuda *cuda, const struct ol_sequences *sequ
                            struct attention *a, struct ol_error *err);
 int ol_cuda_attention_f32(struct ol_cuda *cuda, const struct ol_sequences *sequences,
                           struct attention *a, struct ol_error *err);
+
+/* The walks that the call asks for; log_sums become the shares of sinks. */
+int ol_cuda_attend(struct ol_cuda *cuda, const struct ol_sequences *sequences,
+                   struct attention *a, enum ol_dtype dtype, struct ol_error *err);
 
 #endif

@@ -418,9 +418,9 @@ static int launch(struct ol_cuda *cuda, const struct ol_sequences *sequences,
     if (ol_cuda_attention_tiles(cuda, sequences, V::QUERIES, a, err) != 0)
         return -1;
     const dim3 grid = ol_cuda_attention_grid(a);
-    if (ol_launch(cuda, err, "attention", attention_bf16_kernel<V>,
-                  dim3(grid.x, grid.y, V::PARTS), V::THREADS, V::SHARED_BYTES, *a,
-                  is_aligned(a)) != 0)
+    if (!a->second_alone && ol_launch(cuda, err, "attention", attention_bf16_kernel<V>,
+                                      dim3(grid.x, grid.y, V::PARTS), V::THREADS,
+                                      V::SHARED_BYTES, *a, is_aligned(a)) != 0)
         return -1;
     return a->received == NULL
                ? 0

@@ -176,7 +176,8 @@ static int launch(struct ol_cuda *cuda, const struct attention *a, struct ol_err
     const size_t floats = (size_t)(QUERIES + KEYS) * (size_t)(a->head_dim | 1) +
                           (size_t)KEYS * (size_t)(a->value_dim | 1) +
                           (size_t)QUERIES * (KEYS + 1);
-    if (ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
+    if (!a->second_alone &&
+        ol_launch(cuda, err, "attention", attention_f32_kernel<VALUES>,
                   ol_cuda_attention_grid(a), THREADS, floats * sizeof(float), *a) != 0)
         return -1;
     return a->received == NULL ? 0 : launch_received<KEYS>(cuda, a, err);

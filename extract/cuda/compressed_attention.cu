@@ -3,6 +3,7 @@
  * and HEADS heads, so that what it reads of keys serves all of them; LANES neighbouring
  * threads share a head: each has every LANES-th key of a tile and every LANES-th value.
  * Tiles hold keys that the query sees and no others: the first thread lists them. */
+#include "extract/cuda/attention.cuh"
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
 
@@ -14,7 +15,7 @@ struct compressed {
     float scale;
     const unsigned *chosen; /* [n_rows, chosen_step] bits of entries, or NULL */
     int64_t chosen_step;
-    float *to_sink; /* [n_rows, n_heads] or NULL */
+    float *log_sums; /* [n_rows, n_heads] or NULL, as of attention */
 };
 
 /* The next keys of a query: key and entry are those to come. list[KEYS]: how many; keys
@@ -122,8 +123,8 @@ static __global__ void __launch_bounds__(THREADS)
                                   k[i * step + c * LANES + lane], sum[c]);
     }
     const int64_t at = (int64_t)query * a.n_heads + first + row;
-    if (a.to_sink != NULL && there && lane == 0)
-        a.to_sink[at] = expf(sink - top) / total;
+    if (a.log_sums != NULL && there && lane == 0)
+        a.log_sums[at] = top + logf(total);
     for (int c = 0; c < VALUES && there; c++)
         if (c * LANES + lane < a.d)
             out[at * a.d + c * LANES + lane] = ol_rounded<T>(sum[c] / total);
@@ -152,6 +153,39 @@ static int attend(struct ol_cuda *cuda, const struct compressed *a,
                           : launch<T, MAX_HEAD_DIM / LANES>)(cuda, a, args, err);
 }
 
+/* What keys of the window receive, and the sinks, from the sums that are there: a second
+ * walk, which is that of attention whose heads share a key. */
+static int look(struct ol_cuda *cuda, const struct ol_compressed_attention_args *args,
+                const float *sinks, struct ol_error *err)
+{
+    const struct ol_sequences one = {NULL, 0};
+    struct attention a = {.q = args->q.data,
+                          .k = args->keys.data,
+                          .v = args->keys.data,
+                          .out = args->out.data,
+                          .sinks = sinks,
+                          .n_rows = (int)args->q.n_rows,
+                          .tiles = NULL,
+                          .n_tiles = 0,
+                          .q_step = args->q.n_cols,
+                          .k_step = args->keys.n_cols,
+                          .v_step = args->keys.n_cols,
+                          .out_step = args->out.n_cols,
+                          .n_heads = args->n_heads,
+                          .group = args->n_heads,
+                          .head_dim = args->head_dim,
+                          .value_dim = args->head_dim,
+                          .kind = OL_ATTENTION_SLIDING,
+                          .window = args->window,
+                          .scale = (float)args->scale,
+                          .log_sums = (float *)args->to_sink.data,
+                          .received = (float *)args->received.data,
+                          .chosen = NULL,
+                          .chosen_step = 0,
+                          .second_alone = true};
+    return ol_cuda_attend(cuda, &one, &a, args->q.dtype, err);
+}
+
 int ol_cuda_compressed_attention(struct ol_backend *b,
                                  const struct ol_compressed_attention_args *args,
                                  struct ol_error *err)
@@ -174,7 +208,9 @@ int ol_cuda_compressed_attention(struct ol_backend *b,
                                  .scale = (float)args->scale,
                                  .chosen = (const unsigned *)args->chosen.data,
                                  .chosen_step = args->chosen.n_cols,
-                                 .to_sink = (float *)args->to_sink.data};
-    return args->q.dtype == OL_DTYPE_BF16 ? attend<struct ol_bf16>(cuda, &a, args, err)
-                                          : attend<float>(cuda, &a, args, err);
+                                 .log_sums = (float *)args->to_sink.data};
+    if ((args->q.dtype == OL_DTYPE_BF16 ? attend<struct ol_bf16>(cuda, &a, args, err)
+                                        : attend<float>(cuda, &a, args, err)) != 0)
+        return -1;
+    return args->to_sink.data != NULL ? look(cuda, args, sinks, err) : 0;
 }

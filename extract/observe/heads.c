@@ -21,10 +21,7 @@ struct heads {
 
 int ol_heads_n(const struct ol_spec *spec, int layer)
 {
-    /* Where one key serves all heads it is not told what keys receive. */
-    return ol_spec_attends(spec, layer) && !spec->attention.shared_key
-               ? ol_spec_attention(spec, layer)->n_heads
-               : 0;
+    return ol_spec_attends(spec, layer) ? ol_spec_attention(spec, layer)->n_heads : 0;
 }
 
 /* ---- in the writer's thread ---- */
@@ -72,10 +69,20 @@ static void unshare(void *shared)
 static bool counts(const struct sequence *s, int64_t key)
 {
     int64_t end = s->n;
-    if (s->layer->attention == OL_ATTENTION_SLIDING)
+    switch (s->layer->attention) {
+    case OL_ATTENTION_SLIDING:
+    case OL_ATTENTION_COMPRESSED: /* what entries receive is no token's */
         end = key + s->layer->window;
-    else if (s->layer->attention == OL_ATTENTION_CHUNKED)
+        break;
+    case OL_ATTENTION_CHUNKED:
         end = (key / s->layer->window + 1) * s->layer->window;
+        break;
+    case OL_ATTENTION_FULL:
+    case OL_ATTENTION_LINEAR:
+    case OL_ATTENTION_MAMBA:
+    case OL_ATTENTION_NONE:
+        break;
+    }
     return key == 0 || (end < s->n ? end : s->n) - key >= OL_LEAST_SEEING;
 }
 

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/chart.h"
 #include "report/heatmap.h"
@@ -144,12 +145,22 @@ static void say_layers(const struct ol_attention_sinks *b, struct ol_section_out
 {
     const struct ol_sink_layer *layers = b->layers.items;
     double learned = 0, gate = 0, n_learned = 0, n_gated = 0;
+    int64_t n_compressed = 0;
     for (int64_t i = 0; i < b->layers.n; i++) {
+        n_compressed +=
+            layers[i].attention != NULL && strcmp(layers[i].attention, "compressed") == 0;
         learned += isnan(layers[i].learned) ? 0 : layers[i].learned;
         n_learned += !isnan(layers[i].learned);
         gate += isnan(layers[i].gate) ? 0 : layers[i].gate;
         n_gated += !isnan(layers[i].gate);
     }
+    if (n_compressed > 0)
+        ol_section_say(to,
+                       "In %" PRId64 " of %" PRId64
+                       " layers entries stand for earlier tokens: there the share of a "
+                       "token is that of its own key, over the queries whose window "
+                       "holds it, and what entries get is no token's.",
+                       n_compressed, b->layers.n);
     if (n_learned > 0)
         ol_section_say(to, "Learned sinks take %.3g %% of the attention of their layers.",
                        100 * learned / n_learned);

@@ -134,7 +134,7 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
 @test "attention sinks, from the tables and of planted heads" {
     cd "$BATS_TEST_TMPDIR"
     sinks() { "$PYTHON" "$TESTS/oracle/attention_sinks.py" "$@"; }
-    for model in llama gpt_oss qwen3_next; do
+    for model in llama gpt_oss qwen3_next deepseek_v4; do
         "$PYTHON" "$TESTS/oracle/attention.py" ids $model > ids.txt
         extract $model ids.txt run.h5
         "$ANALYZE" --statistics attention_sinks,massive run.h5 -o run.json

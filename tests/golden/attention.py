@@ -12,7 +12,9 @@ import torch
 import transformers
 
 HERE = pathlib.Path(__file__).parent
-MODELS = ["llama", "qwen3-sliding", "gpt_oss", "llama4", "deepseek_v3", "qwen3_next"]
+MODELS = ["llama", "qwen3-sliding", "gpt_oss", "llama4", "deepseek_v3", "qwen3_next", "deepseek_v4",
+          "deepseek_v4-nested", "deepseek_v4-fp4"]
+SINKS = ["gpt_oss", "deepseek_v4"]
 # Tokens of the sequences.
 LENGTHS = [90, 20]
 
@@ -39,14 +41,15 @@ def look(model, config, ids, gates):
             layers.append(None)
             continue
         weights = next(attentions)
-        p = weights[0]  # [heads, queries, keys]
+        whole = weights[0]  # [heads, queries, keys]
+        p = whole[:, :, : len(ids)]  # those of tokens: entries of deepseek_v4 come behind them
         seeing = (p > 0).sum(1).max(0).values  # a softmax in float32: masked ones are 0
         layer = {
             "n_seeing": seeing.tolist(),
             "received": [rounded(r) for r in p.sum(1) / seeing],
         }
-        if config.model_type == "gpt_oss":
-            layer["to_sink"] = rounded(1 - p.sum(-1).mean(-1))
+        if config.model_type in SINKS:
+            layer["to_sink"] = rounded(1 - whole.sum(-1).mean(-1))
         if number in gates:
             g = gates[number]  # [tokens, heads]
             layer["gate"], layer["gates"] = rounded(g.mean(0)), [rounded(r) for r in g.T]
@@ -68,25 +71,41 @@ def hook_gates(model, config, gates):
         layer.self_attn.q_proj.register_forward_hook(see)
 
 
+def model_of(name):
+    """The model in float32, and its config."""
+    folder = HERE / "models" / name
+    if name.startswith("deepseek_v4"):
+        import streams  # which makes it anew: the Hub's names are not those of transformers
+
+        model = streams.model_of(name)
+        model.set_attn_implementation("eager")
+        return model, model.config
+    whole = transformers.AutoConfig.from_pretrained(folder)
+    kind = (
+        transformers.Llama4ForConditionalGeneration
+        if whole.model_type == "llama4"
+        else transformers.AutoModelForCausalLM
+    )
+    model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager",
+                                 experts_implementation="eager")
+    return getattr(model, "language_model", model).eval(), whole.get_text_config()
+
+
+def sequences_of(name, config):
+    """Where an indexer chooses, those of the model's other references: scores that tell choices apart
+    are a condition of theirs."""
+    if name.startswith("deepseek_v4"):
+        return [[int(i) for i in line.split()] for line in open(HERE / "models" / name / "ids.txt")]
+    return [ids_of(n, seed, config.vocab_size) for seed, n in enumerate(LENGTHS)]
+
+
 def main():
     written = {"lengths": LENGTHS, "models": {}}
     for name in MODELS:
-        folder = HERE / "models" / name
-        whole = transformers.AutoConfig.from_pretrained(folder)
-        config = whole.get_text_config()
-        kind = (
-            transformers.Llama4ForConditionalGeneration
-            if whole.model_type == "llama4"
-            else transformers.AutoModelForCausalLM
-        )
-        model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager",
-                                     experts_implementation="eager")
-        model = getattr(model, "language_model", model).eval()
+        model, config = model_of(name)
         gates = {}
         hook_gates(model, config, gates)
-        sequences = [
-            ids_of(n, seed, config.vocab_size) for seed, n in enumerate(LENGTHS)
-        ]
+        sequences = sequences_of(name, config)
         written["models"][name] = {
             "ids": sequences,
             "layers": [look(model, config, ids, gates) for ids in sequences],

@@ -255,12 +255,19 @@ static bool is_chosen(const struct attention *a, int query, int e)
     return a->chosen == 0 || (query * 31 + e * 17) % a->chosen == 0;
 }
 
+/* Of a head, once with what is asked of its softmax: what keys of the window receive. */
+struct looked {
+    const float *received, *to_sink; /* [n, heads] */
+};
+
 static void check_attention(const struct attention *a, struct known q, struct known keys,
                             struct known entries, const float *sinks, struct known out,
-                            const float *to_sink)
+                            struct looked found)
 {
     const double scale = 0.7;
-    double *sum = ol_xcalloc((size_t)a->d, sizeof *sum);
+    double *sum = ol_xcalloc((size_t)a->d, sizeof *sum),
+           *part = ol_xcalloc((size_t)a->window, sizeof *part),
+           *received = ol_xcalloc((size_t)(a->n * a->heads), sizeof *received);
     for (int t = 0; t < a->n; t++)
         for (int h = 0; h < a->heads; h++) {
             const int whole = a->rate > 0 ? (t + 1) / a->rate : 0;
@@ -278,17 +285,28 @@ static void check_attention(const struct attention *a, struct known q, struct kn
                     score += at(q, t, h * a->d + c) * at(from, row, c);
                 const double p = exp(scale * score);
                 total += p;
+                if (key)
+                    part[-i] = p;
                 for (int c = 0; c < a->d; c++)
                     sum[c] += p * at(from, row, c);
             }
+            for (int i = 0; i < a->window && i <= t; i++)
+                received[(t - i) * a->heads + h] += part[i] / total;
             for (int c = 0; c < a->d; c++)
                 near("compressed_attention", out, t, h * a->d + c, sum[c] / total, 1,
                      out.t.dtype == OL_DTYPE_BF16 ? 2 : 90);
-            if (to_sink != NULL)
-                assert_true(fabs((double)to_sink[t * a->heads + h] -
-                                 exp((double)sinks[h]) / total) < 1e-5);
+            assert_true(fabs((double)found.to_sink[t * a->heads + h] -
+                             exp((double)sinks[h]) / total) < 1e-5);
         }
-    free(sum);
+    for (int key = 0; key < a->n; key++)
+        for (int h = 0; h < a->heads; h++) {
+            const int left = a->n - key, n_seeing = left < a->window ? left : a->window;
+            const double want = received[key * a->heads + h] / n_seeing;
+            if (!(fabs((double)found.received[key * a->heads + h] - want) < 2e-5))
+                fail_msg("key %d of %d, head %d: receives %.9g, expected %.9g", key, a->n,
+                         h, (double)found.received[key * a->heads + h], want);
+        }
+    free(sum), free(part), free(received);
 }
 
 static void compressed_attention(struct ol_backend *b)
@@ -309,8 +327,9 @@ static void compressed_attention(struct ol_backend *b)
                      keys = tensor(b, n, a->d, 1),
                      entries = tensor(b, n_entries + 1, a->d, 1),
                      out = tensor(b, n, a->heads * a->d, 1);
-        struct ol_tensor chosen = {0}, to_sink;
+        struct ol_tensor chosen = {0}, to_sink, received;
         OK(b->op->tensor_new(b, OL_DTYPE_F32, n, a->heads, &to_sink, &err));
+        OK(b->op->tensor_new(b, OL_DTYPE_F32, n, a->heads, &received, &err));
         OK(b->op->tensor_new(b, OL_DTYPE_I32, n, words, &chosen, &err));
         uint32_t *bits = ol_xcalloc((size_t)(n * words), sizeof *bits);
         for (int t = 0; t < n; t++)
@@ -330,16 +349,18 @@ static void compressed_attention(struct ol_backend *b)
             .keys = keys.t,
             .entries = ol_tensor_rows(entries.t, 0, n_entries),
             .out = out.t,
+            .received = received,
             .to_sink = to_sink};
         if (a->chosen > 0)
             args.chosen = chosen;
         OK(b->op->compressed_attention(b, &args, &err));
         look(b, &out);
-        float *shares = test_download(b, to_sink);
-        check_attention(a, q, keys, entries, sinks, out, shares);
-        free(shares);
+        float *shares = test_download(b, received), *rest = test_download(b, to_sink);
+        check_attention(a, q, keys, entries, sinks, out, (struct looked){shares, rest});
+        free(shares), free(rest);
         b->op->tensor_free(b, &chosen);
         b->op->tensor_free(b, &to_sink);
+        b->op->tensor_free(b, &received);
         free_tensor(b, &q), free_tensor(b, &keys);
         free_tensor(b, &entries), free_tensor(b, &out);
     }

@@ -253,13 +253,23 @@ bool ol_mixer_looks_at_heads(const struct ol_mixer *m, const struct ol_mixer_blo
            ol_taps_want(m->c.taps, block->layer, OL_POINT_RECEIVED);
 }
 
+struct ol_mixer_looked ol_mixer_looked(const struct ol_mixer *m,
+                                       const struct ol_mixer_block *block, int64_t at,
+                                       int64_t n)
+{
+    if (!ol_mixer_looks_at_heads(m, block))
+        return (struct ol_mixer_looked){0};
+    at += block->view.first;
+    return (struct ol_mixer_looked){ol_tensor_rows(m->received, at, n),
+                                    ol_tensor_rows(m->to_sink, at, n)};
+}
+
 void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
                   struct ol_attention_args *args)
 {
-    if (!ol_mixer_looks_at_heads(m, block))
-        return;
-    args->received = ol_tensor_rows(m->received, block->view.first, block->n_rows);
-    args->to_sink = ol_tensor_rows(m->to_sink, block->view.first, block->n_rows);
+    const struct ol_mixer_looked looked = ol_mixer_looked(m, block, 0, block->n_rows);
+    args->received = looked.received;
+    args->to_sink = looked.to_sink;
 }
 
 /* The table of a sequence of n rows. */

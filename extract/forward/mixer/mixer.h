@@ -127,6 +127,15 @@ int ol_mixer_see(const struct ol_mixer *m, enum ol_point point,
 bool ol_mixer_looks_at_heads(const struct ol_mixer *m,
                              const struct ol_mixer_block *block);
 
+/* Where attention puts what is wanted of n rows of the block, from its row `at` on; data
+ * NULL: nothing is. */
+struct ol_mixer_looked {
+    struct ol_tensor received, to_sink;
+};
+struct ol_mixer_looked ol_mixer_looked(const struct ol_mixer *m,
+                                       const struct ol_mixer_block *block, int64_t at,
+                                       int64_t n);
+
 /* Ask the block's attention for what is wanted of it. */
 void ol_mixer_ask(const struct ol_mixer *m, const struct ol_mixer_block *block,
                   struct ol_attention_args *args);

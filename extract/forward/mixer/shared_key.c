@@ -239,6 +239,7 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
     const struct ol_attention_spec *a = m->attention;
     const struct ol_layer_spec *l = &m->c.spec->layers[block->layer];
     const struct kind_of_entries kind = of_keys(m);
+    const struct ol_mixer_looked looked = ol_mixer_looked(m, block, at, n);
     struct ol_compressed_attention_args args = {
         .n_heads = a->n_heads,
         .head_dim = a->head_dim,
@@ -249,6 +250,8 @@ static int attend(struct ol_mixer *m, const struct ol_mixer_block *block, int64_
         .q = ol_tensor_rows(m->buffers[Q], at, n),
         .keys = ol_tensor_rows(m->buffers[KEYS], at, n),
         .out = ol_tensor_rows(m->buffers[HEADS], at, n),
+        .received = looked.received,
+        .to_sink = looked.to_sink,
     };
     if (chooses(m, block->layer))
         args.chosen = ol_tensor_rows(m->chosen, block->first + at, n);
