@@ -48,8 +48,12 @@ static void write_pieces(const struct ol_figures *f, char pieces[N_PIECES][MOST_
     snprintf(pieces[PIECE_MEMORY], MOST_PIECE, "%.2f GB memory",
              (double)f->memory * 1e-9);
     write_stalls(f, pieces[PIECE_STALLS]);
-    snprintf(pieces[PIECE_LEFT], MOST_PIECE, "%lld:%02d left", (long long)(left / 60),
-             (int)(left % 60));
+    /* Before anything is done nobody knows. */
+    if (f->fraction < 1 && f->tokens_per_second <= 0)
+        snprintf(pieces[PIECE_LEFT], MOST_PIECE, "?:?? left");
+    else
+        snprintf(pieces[PIECE_LEFT], MOST_PIECE, "%lld:%02d left", (long long)(left / 60),
+                 (int)(left % 60));
 }
 
 void ol_figures_text(const struct ol_figures *f, int room, char text[OL_FIGURES_TEXT])

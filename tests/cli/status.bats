@@ -45,7 +45,12 @@ assert s["bytes_read"] > 0 and s["memory"] > 0 and s["seconds_left"] > 0 and s["
     [[ "$output" == *"run.h5.partial: process $pid has ended without a word"* ]]
     # As a machine leaves it that has lost its power.
     sed -i 's/"host":"[^"]*"/"host":"elsewhere"/' run.h5.partial.status
-    "$EXTRACT" --status run.h5 | grep -q 'running on elsewhere'
+    "$EXTRACT" --status run.h5 | grep -q 'running on elsewhere .* [0-9]*:[0-9][0-9] left$'
+    sed -E 's/("fraction":|"tokens_per_second":|"seconds_left":)[0-9.e+-]+/\10.0/g' run.h5.partial.status >begun
+    cp run.h5.partial.status told
+    cp begun run.h5.partial.status
+    "$EXTRACT" --status run.h5 | grep -q ' 0 tokens/s .*  ?:?? left$'
+    mv told run.h5.partial.status
     sed -i -E 's/("updated":)[0-9.]+/\11000000000.5/' run.h5.partial.status
     run "$EXTRACT" --status run.h5.partial
     [ "$status" -eq 1 ]
