@@ -191,6 +191,10 @@ struct ol_grid *ol_diff_counts(const struct ol_diff *d)
         {"mean positions, %", "mean_position_fraction", 100},
         {"perplexity", "perplexity", 1},
         {"super experts", "super_experts", 1},
+        {"residual sinks", "residual_sinks", 1},
+        {"massive dimensions", "massive", 1},
+        {"steps up", "steps_up", 1},
+        {"steps down", "steps_down", 1},
     };
     struct ol_grid *g = ol_grid_new(count_columns);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {

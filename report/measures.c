@@ -105,6 +105,63 @@ static double sink_heads(const struct ol_report_results *r)
     return s != NULL ? s->sink_heads : NAN;
 }
 
+/* Dimensions of the stream that are large on most tokens. */
+static double residual_sinks(const struct ol_report_results *r)
+{
+    const struct ol_residual_sinks *s = r->blocks.residual_sinks;
+    return s != NULL ? (double)s->n_sinks : NAN;
+}
+
+/* Over those: of their root mean square to their layer's median. */
+static double residual_ratio(const struct ol_report_results *r)
+{
+    const struct ol_residual_sinks *s = r->blocks.residual_sinks;
+    const struct ol_sink_dimension *features = s != NULL ? s->features.items : NULL;
+    double most = NAN;
+    for (int64_t i = 0; s != NULL && i < s->features.n; i++)
+        if (features[i].n_layers > 0)
+            most = fmax(most, features[i].ratio);
+    return most;
+}
+
+/* Of all massive dimensions those of a direction: how many, or the largest. */
+static double steps_of(const struct ol_report_results *r, const char *direction,
+                       bool largest)
+{
+    const struct ol_steps *block = r->blocks.steps;
+    const struct ol_step_feature *features = block != NULL ? block->features.items : NULL;
+    double n = 0, most = NAN;
+    for (int64_t i = 0; block != NULL && i < block->features.n; i++) {
+        const struct ol_step *steps = features[i].steps.items;
+        for (int64_t k = 0; k < features[i].steps.n; k++)
+            if (strcmp(steps[k].direction, direction) == 0) {
+                n++;
+                most = fmax(most, fabs(steps[k].share));
+            }
+    }
+    return block == NULL ? NAN : largest ? most : n;
+}
+
+static double steps_up(const struct ol_report_results *r)
+{
+    return steps_of(r, "up", false);
+}
+
+static double steps_down(const struct ol_report_results *r)
+{
+    return steps_of(r, "down", false);
+}
+
+static double largest_up(const struct ol_report_results *r)
+{
+    return steps_of(r, "up", true);
+}
+
+static double largest_down(const struct ol_report_results *r)
+{
+    return steps_of(r, "down", true);
+}
+
 static double super_experts(const struct ol_report_results *r)
 {
     const struct ol_super_block *s = r->blocks.super_experts;
@@ -143,6 +200,12 @@ double ol_measure(const struct ol_report_results *r, const char *name)
         {"massive", massive},
         {"massive_tokens", massive_tokens},
         {"sink_heads", sink_heads},
+        {"residual_sinks", residual_sinks},
+        {"residual_ratio", residual_ratio},
+        {"steps_up", steps_up},
+        {"steps_down", steps_down},
+        {"largest_up", largest_up},
+        {"largest_down", largest_down},
         {"super_experts", super_experts},
         {"perplexity", perplexity},
         {"n_tokens", n_tokens},

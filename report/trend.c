@@ -28,6 +28,13 @@ static const struct measure {
     {"massive", "massive dimensions", OL_COLUMN_COUNT, PLAIN},
     {"massive_tokens", "massive tokens per sequence", OL_COLUMN_MAGNITUDE, PLAIN},
     {"sink_heads", "heads whose first token is a sink, %", OL_COLUMN_MAGNITUDE, PERCENT},
+    {"residual_sinks", "residual sinks", OL_COLUMN_COUNT, PLAIN},
+    {"residual_ratio", "largest residual sink, times the median", OL_COLUMN_MAGNITUDE,
+     PLAIN},
+    {"steps_up", "steps up", OL_COLUMN_COUNT, PLAIN},
+    {"largest_up", "largest step up, %", OL_COLUMN_MAGNITUDE, PERCENT},
+    {"steps_down", "steps down", OL_COLUMN_COUNT, PLAIN},
+    {"largest_down", "largest step down, %", OL_COLUMN_MAGNITUDE, PERCENT},
     {"super_experts", "super experts", OL_COLUMN_COUNT, OF_EXPERTS},
     {"perplexity", "perplexity", OL_COLUMN_MAGNITUDE, PLAIN},
 };
@@ -299,6 +306,13 @@ const struct ol_trend_figure ol_trend_figures[] = {
      "heads, %",
      false,
      {"sink_heads", NULL}},
+    {"trend-steps",
+     "Residual sinks and steps",
+     "Dimensions of the stream that are large on most tokens, and at how many layers "
+     "massive dimensions rise or fall by a tenth of their peak or more.",
+     "count",
+     false,
+     {"residual_sinks", "steps_up", "steps_down", NULL}},
     {0}};
 
 const struct ol_trend_figure *ol_trend_find(const char *name)

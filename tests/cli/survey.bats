@@ -268,6 +268,8 @@ PY
     grep -q "^- pairs: from $(pairs a.json) (step 0) to $(pairs d.json) (step 1.5k)" trend.md
     "$REPORT" -f html trend a.json b.json | grep -q 'id="figure-trend-kurtosis"'
     "$REPORT" -f svg --figure trend-maxima trend a.json b.json | grep -q '^<svg'
+    "$REPORT" -f svg --figure trend-steps trend a.json b.json | grep -q 'steps down'
+    "$REPORT" diff a.json b.json | grep -q '^| steps up  *| *3 | *3 | *0 |'
     # What only one has is no trend.
     run "$REPORT" -f svg --figure trend-massive trend a.json c.json
     [ "$status" -eq 1 ]

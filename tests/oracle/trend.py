@@ -15,7 +15,9 @@ def largest(values):
 
 def measures(r):
     int8, massive, supers = r.get("llm_int8"), r.get("massive"), r.get("super_experts")
-    sinks = r.get("attention_sinks")
+    sinks, residual, rises = r.get("attention_sinks"), r.get("residual_sinks"), r.get("steps")
+    steps = lambda way: [s for f in rises["features"] for s in f["steps"] if s["direction"] == way]
+    share = lambda way: largest([100 * abs(s["share"]) for s in steps(way) if s["share"] is not None])
     sites = (r.get("distributions") or {}).get("sites", [])
     kurtosis = lambda stream: largest(s.get("kurtosis_token_median") for s in sites if (s["site"] == "output") == stream)
     return {
@@ -26,6 +28,10 @@ def measures(r):
         "massive": massive and len(massive["features"]),
         "massive_tokens": massive and sum(t["at_first"] + t["elsewhere"] for t in massive["tokens"]) / r["n_sequences"],
         "sink_heads": sinks and sinks["sink_heads"] is not None and 100 * sinks["sink_heads"] or None,
+        "residual_sinks": residual and residual["n_sinks"],
+        "residual_ratio": residual and largest(f["ratio"] for f in residual["features"] if f["n_layers"] > 0),
+        "steps_up": rises and len(steps("up")), "steps_down": rises and len(steps("down")),
+        "largest_up": rises and share("up"), "largest_down": rises and share("down"),
         "super_experts": supers and len(supers["experts"]) if r["model"]["n_experts"] else None,
         "perplexity": r.get("perplexity") and r["perplexity"]["value"],
     }
