@@ -7,8 +7,9 @@
  *     to the device    |--w0--|--w1--|--w2--|--w3--|
  *     compute                 |--k0--|      |--k1--|--k2--|
  *
- * Threads that feed devices are taken to have been asked when the thread that counts has
- * come as far as it is when they call: one that the machine lets run late is late. */
+ * Threads that feed a device are taken to have been asked when the thread that has it
+ * compute has come as far as it is when they call: one that the machine lets run late is
+ * late. */
 #include "internal.h"
 
 #include <algorithm>
@@ -23,16 +24,20 @@ using stretches = std::map<double, double>;
 struct cudasim_speeds speeds;
 bool runs; /* time passes */
 unsigned generation;
-double counted_now, wall;
+double wall;
+
+enum { NONE = -1 };
 
 struct host {
     unsigned generation;
     double now;
+    int drives; /* the device that it last had compute; or NONE */
 };
-thread_local struct host host;
+thread_local struct host host = {0, 0, NONE};
 
 struct device {
     stretches busy[CUDASIM_N_RESOURCES];
+    double asked; /* how far the thread is that drives it */
 };
 
 /* Made when it is first asked for: a program's settings come before its static objects.
@@ -96,16 +101,17 @@ void cudasim_set_speeds(const struct cudasim_speeds *s)
     speeds = runs ? *s : cudasim_speeds{};
     for (int d = 0; d < CUDASIM_MAX_DEVICES; d++)
         devices()[d] = {};
-    counted_now = wall = 0;
+    wall = 0;
     generation++;
 }
 
 struct cudasim_times cudasim_timed(void)
 {
     struct cudasim_times t = {};
-    t.wall = std::max(wall, counted_now);
+    t.wall = wall;
     for (int d = 0; d < CUDASIM_MAX_DEVICES; d++) {
         const stretches *busy = devices()[d].busy;
+        t.wall = std::max(t.wall, devices()[d].asked);
         t.to_device += total_of(busy[CUDASIM_TO_DEVICE]);
         t.from_device += total_of(busy[CUDASIM_FROM_DEVICE]);
         t.compute += total_of(busy[CUDASIM_COMPUTE]);
@@ -117,47 +123,62 @@ struct cudasim_times cudasim_timed(void)
 struct cudasim_cost cudasim_copying(bool to_device, size_t bytes)
 {
     return {to_device ? CUDASIM_TO_DEVICE : CUDASIM_FROM_DEVICE,
-            runs ? speeds.latency + (double)bytes / speeds.link : 0};
+            runs ? speeds.latency + (double)bytes / speeds.link : 0, 0};
+}
+
+struct cudasim_cost cudasim_fetching(int from, size_t bytes)
+{
+    return {CUDASIM_FROM_PEER, runs ? speeds.latency + (double)bytes / speeds.peer : 0,
+            from};
 }
 
 struct cudasim_cost cudasim_running(double n_threads)
 {
-    return {CUDASIM_COMPUTE, runs ? speeds.launch + n_threads / speeds.threads : 0};
+    return {CUDASIM_COMPUTE, runs ? speeds.launch + n_threads / speeds.threads : 0, 0};
 }
 
 struct cudasim_cost cudasim_multiplying(double operations)
 {
-    return {CUDASIM_COMPUTE, runs ? speeds.launch + operations / speeds.products : 0};
+    return {CUDASIM_COMPUTE, runs ? speeds.launch + operations / speeds.products : 0, 0};
 }
 
-double cudasim_host_call(bool counts)
+/* The thread's clock goes on to `until` at least. */
+static double host_goes_on(int device, bool computes, double until)
 {
     if (!runs)
         return 0;
     if (host.generation != generation)
-        host = {generation, 0};
-    if (!counts)
-        host.now = std::max(host.now, counted_now);
-    host.now += speeds.call;
-    if (counts)
-        counted_now = host.now;
+        host = {generation, 0, NONE};
+    double &asked = devices()[device].asked;
+    const bool begins = computes && host.drives != device;
+    if (begins || host.drives == NONE)
+        host.now = std::max(host.now, asked);
+    if (begins)
+        host.drives = device;
+    host.now = std::max(host.now + speeds.call, until);
+    if (host.drives == device)
+        asked = std::max(asked, host.now);
     return host.now;
 }
 
-void cudasim_host_waits(bool counts, double until)
+double cudasim_host_call(int device, bool computes)
 {
-    cudasim_host_call(counts);
-    host.now = std::max(host.now, until);
-    if (counts && runs)
-        counted_now = host.now;
+    return host_goes_on(device, computes, 0);
+}
+
+void cudasim_host_waits(int device, double until)
+{
+    host_goes_on(device, false, until);
 }
 
 double cudasim_works(int device, const struct cudasim_cost &cost, double start)
 {
     if (!runs || cost.seconds <= 0)
         return start;
-    const double end =
-        take_gap(devices()[device].busy[cost.resource], start, cost.seconds);
+    double end = take_gap(devices()[device].busy[cost.resource], start, cost.seconds);
+    if (cost.resource == CUDASIM_FROM_PEER)
+        end = std::max(end, take_gap(devices()[cost.other].busy[CUDASIM_TO_PEER], start,
+                                     cost.seconds));
     wall = std::max(wall, end);
     return end;
 }

@@ -3,8 +3,10 @@
  * Caught, with a message and abort():
  * - device memory touched by the host (it is mapped without access but while a kernel or
  * a copy runs), host memory given to a kernel or to a copy as the device's, memory of
- *   another device, writes past an allocation's end (at the latest when it is freed; by
- *   the address sanitizer at once), frees of what was not allocated;
+ *   another device, also given to a copy between devices as the other's, or freed before
+ *   that copy; such a copy without access to the peer; writes past an allocation's end
+ * (at the latest when it is freed; by the address sanitizer at once), frees of what was
+ * not allocated;
  * - barriers that some threads of a block do not reach, or reach at another place, warp
  *   operations that some lanes of the mask do not reach;
  * - missing order between streams: nothing runs when it is queued. What is waited for
@@ -23,12 +25,17 @@
 extern "C" {
 #endif
 
-enum { CUDASIM_MAX_DEVICES = 4 };
+enum { CUDASIM_MAX_DEVICES = 8 };
 
-/* As after the start of the process: one device of 1 GiB, everything late. Not while
- * device memory is allocated. */
+/* As after the start of the process: one device of 1 GiB, everything late, no peers. Not
+ * while device memory is allocated. */
 void cudasim_reset(void);
 void cudasim_set_devices(int n, size_t bytes_each);
+
+/* How devices reach each other: not at all, by the way that the host's copies go too, or
+ * by one of their own. */
+enum cudasim_peers { CUDASIM_APART, CUDASIM_PEERS, CUDASIM_NEAR };
+void cudasim_set_peers(enum cudasim_peers how);
 
 /* 0: queued work runs when it is waited for; else at times drawn from the seed, and odd
  * seeds run threads and blocks backwards. */
@@ -57,17 +64,19 @@ struct cudasim_counts {
     long sent, received; /* copies over the link, */
     long long sent_bytes, received_bytes;
     long carried; /* to devices by any thread, */
-    long long carried_bytes;
+    long long carried_bytes, carried_to[CUDASIM_MAX_DEVICES]; /* over each one's link */
+    long long fetched_by[CUDASIM_MAX_DEVICES]; /* bytes from another device's memory */
     long allocations; /* of device and pinned memory, and frees */
 };
 void cudasim_count_begin(void);
 struct cudasim_counts cudasim_counted(void);
 
 /* Time that passes on devices, by a clock of their own (clock.cc). Per second: bytes of a
- * link in either direction, operations of products, threads of other kernels; in seconds:
- * what a copy and a launch take whatever they do, and what a call takes the host. */
+ * link in either direction, of the way between devices into one and out of one,
+ * operations of products, threads of other kernels; in seconds: what a copy and a launch
+ * take whatever they do, and what a call takes the host. */
 struct cudasim_speeds {
-    double link, products, threads;
+    double link, peer, products, threads;
     double latency, launch, call;
 };
 /* From now on, which is 0; NULL: nothing takes any time. */

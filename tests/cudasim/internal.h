@@ -38,22 +38,27 @@ void cudasim_run_grid(dim3 grid, dim3 block, size_t shared_bytes, bool backwards
 enum {
     CUDASIM_TO_DEVICE,
     CUDASIM_FROM_DEVICE,
+    CUDASIM_FROM_PEER,
+    CUDASIM_TO_PEER,
     CUDASIM_COMPUTE,
     CUDASIM_N_RESOURCES,
 };
 
-/* How long something needs a resource of its device's. */
+/* How long something needs a resource of its device's; FROM_PEER: and TO_PEER of the
+ * other. */
 struct cudasim_cost {
     int resource;
     double seconds;
+    int other;
 };
 struct cudasim_cost cudasim_copying(bool to_device, size_t bytes);
+struct cudasim_cost cudasim_fetching(int from, size_t bytes);
 struct cudasim_cost cudasim_running(double n_threads);
 struct cudasim_cost cudasim_multiplying(double operations);
 
-/* This thread, which is the one that counts or not, calls: its time; and waits. */
-double cudasim_host_call(bool counts);
-void cudasim_host_waits(bool counts, double until);
+/* This thread calls for that device, maybe to have it compute: its time; and waits. */
+double cudasim_host_call(int device, bool computes);
+void cudasim_host_waits(int device, double until);
 /* When work is done that may begin at `start`. */
 double cudasim_works(int device, const struct cudasim_cost &cost, double start);
 

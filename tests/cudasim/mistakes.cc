@@ -263,6 +263,152 @@ static int event_of_other(void)
     return 0;
 }
 
+/* ---- copies between devices ---- */
+
+/* Two devices, on each a stream, an event and memory. */
+struct pair {
+    cudaStream_t streams[2];
+    cudaEvent_t events[2];
+    float *devices[2], *pinned;
+};
+
+static void set_up_pair(struct pair *p, bool access)
+{
+    void *memory = nullptr;
+    cudasim_reset();
+    cudasim_set_devices(2, 1 << 20);
+    cudasim_set_peers(CUDASIM_NEAR);
+    for (int d = 0; d < 2; d++) {
+        cudaSetDevice(d);
+        cudaStreamCreateWithFlags(&p->streams[d], cudaStreamNonBlocking);
+        cudaEventCreateWithFlags(&p->events[d], cudaEventDisableTiming);
+        cudaMalloc(&p->devices[d], N * sizeof(float));
+        if (access)
+            cudaDeviceEnablePeerAccess(1 - d, 0);
+    }
+    cudaHostAlloc(&memory, 2 * N * sizeof(float), cudaHostAllocDefault);
+    p->pinned = static_cast<float *>(memory);
+    for (int i = 0; i < 2 * N; i++)
+        p->pinned[i] = i < N ? 7 : 8;
+}
+
+static void tear_down_pair(struct pair *p)
+{
+    for (int d = 0; d < 2; d++) {
+        cudaStreamSynchronize(p->streams[d]);
+        cudaStreamDestroy(p->streams[d]);
+        cudaEventDestroy(p->events[d]);
+    }
+    for (int d = 0; d < 2; d++)
+        cudaFree(p->devices[d]);
+    cudaFreeHost(p->pinned);
+    cudasim_reset();
+}
+
+static void fetch(const struct pair *p)
+{
+    cudaMemcpyPeerAsync(p->devices[1], 1, p->devices[0], 0, N * sizeof(float),
+                        p->streams[1]);
+}
+
+static void fill(const struct pair *p, const float *from)
+{
+    cudaMemcpyAsync(p->devices[0], from, N * sizeof(float), cudaMemcpyHostToDevice,
+                    p->streams[0]);
+}
+
+/* The first device gets sevens, which the second fetches, and then eights: what is
+ * fetched, where it waits for the sevens, and the eights for it, or not. */
+static float fetched(bool waits_for_arrival, bool waits_for_copy)
+{
+    struct pair p;
+    float result[N];
+    set_up_pair(&p, true);
+    fill(&p, p.pinned);
+    cudaEventRecord(p.events[0], p.streams[0]);
+    if (waits_for_arrival)
+        cudaStreamWaitEvent(p.streams[1], p.events[0], 0);
+    fetch(&p);
+    cudaEventRecord(p.events[1], p.streams[1]);
+    if (waits_for_copy)
+        cudaStreamWaitEvent(p.streams[0], p.events[1], 0);
+    fill(&p, p.pinned + N);
+    if (waits_for_arrival)
+        cudaStreamSynchronize(p.streams[0]);
+    cudaMemcpyAsync(result, p.devices[1], sizeof result, cudaMemcpyDeviceToHost,
+                    p.streams[1]);
+    cudaStreamSynchronize(p.streams[1]);
+    tear_down_pair(&p);
+    return result[0];
+}
+
+static int fetched_too_early(void)
+{
+    return isnan(fetched(false, true)) && fetched(true, true) == 7;
+}
+
+static int filled_too_early(void)
+{
+    return fetched(true, false) == 8;
+}
+
+static int freed_too_early(void)
+{
+    struct pair p;
+    set_up_pair(&p, true);
+    fetch(&p);
+    cudaFree(p.devices[0]);
+    cudaStreamSynchronize(p.streams[1]);
+    return 0;
+}
+
+static int no_access(void)
+{
+    struct pair p;
+    set_up_pair(&p, false);
+    fetch(&p);
+    return 0;
+}
+
+static int other_end(void)
+{
+    struct pair p;
+    set_up_pair(&p, true);
+    cudaMemcpyPeerAsync(p.devices[1], 1, p.devices[1], 0, sizeof(float), p.streams[1]);
+    return 0;
+}
+
+static int other_stream(void)
+{
+    struct pair p;
+    set_up_pair(&p, true);
+    cudaMemcpyPeerAsync(p.devices[1], 1, p.devices[0], 0, sizeof(float), p.streams[0]);
+    return 0;
+}
+
+static int past_the_other_end(void)
+{
+    struct pair p;
+    set_up_pair(&p, true);
+    cudaMemcpyPeerAsync(p.devices[1], 1, p.devices[0] + 1, 0, N * sizeof(float),
+                        p.streams[1]);
+    return 0;
+}
+
+/* Devices without a way to each other say so, and those with one only once. */
+static int access_twice(void)
+{
+    struct pair p;
+    set_up_pair(&p, true);
+    cudaSetDevice(0);
+    const cudaError_t again = cudaDeviceEnablePeerAccess(1, 0);
+    cudasim_set_peers(CUDASIM_APART);
+    const cudaError_t apart = cudaDeviceEnablePeerAccess(1, 0);
+    tear_down_pair(&p);
+    return again == cudaErrorPeerAccessAlreadyEnabled &&
+           apart == cudaErrorPeerAccessUnsupported;
+}
+
 const struct cudasim_mistake cudasim_mistakes[] = {
     {"a barrier that half the threads reach", "divergent barrier", half_waits},
     {"barriers at two places", "divergent barrier", two_places},
@@ -280,5 +426,13 @@ const struct cudasim_mistake cudasim_mistakes[] = {
     {"a block that may need too many registers", "Assertion", too_many_registers},
     {"a launch on a device that was not chosen", "not the chosen one", other_device},
     {"an event of another device", "an event of device 1", event_of_other},
+    {"a copy between devices before what it reads is there", nullptr, fetched_too_early},
+    {"memory filled again that another device still reads", nullptr, filled_too_early},
+    {"memory freed that another device still reads", "when it runs", freed_too_early},
+    {"a copy between devices without access", "has no access", no_access},
+    {"a copy between devices from the wrong one", "no memory of device 0", other_end},
+    {"a copy between devices on the wrong stream", "on a stream of", other_stream},
+    {"a copy past another device's allocation", "pass the end", past_the_other_end},
+    {"access to a peer twice, and without a way", nullptr, access_twice},
 };
 const int cudasim_n_mistakes = sizeof cudasim_mistakes / sizeof cudasim_mistakes[0];

@@ -53,6 +53,13 @@ struct operation {
     double queued;
 };
 
+/* Bytes of another device that a copy reads. */
+struct fetch {
+    const char *src;
+    size_t bytes;
+    int from;
+};
+
 struct cudasim_stream {
     int device;
     std::deque<operation> queue;
@@ -66,6 +73,8 @@ struct cudasim_event {
 
 static device devices[CUDASIM_MAX_DEVICES];
 static int n_devices = 1;
+static enum cudasim_peers peers = CUDASIM_APART;
+static bool reaches[CUDASIM_MAX_DEVICES][CUDASIM_MAX_DEVICES]; /* was enabled */
 static thread_local int selected; /* as on a real device, like last_error */
 static size_t peak_bytes;
 static std::vector<cudasim_stream *> streams;
@@ -180,6 +189,13 @@ void cudasim_set_devices(int n, size_t bytes_each)
         d.limit = bytes_each;
 }
 
+void cudasim_set_peers(enum cudasim_peers how)
+{
+    ALONE();
+    peers = how;
+    memset(reaches, 0, sizeof reaches);
+}
+
 void cudasim_set_schedule(unsigned seed)
 {
     ALONE();
@@ -210,6 +226,7 @@ void cudasim_reset(void)
 {
     ALONE();
     cudasim_set_devices(1, DEFAULT_BYTES);
+    cudasim_set_peers(CUDASIM_APART);
     cudasim_set_schedule(0);
     cudasim_set_failure(-1);
     cudasim_set_shared(MOST_SHARED);
@@ -244,11 +261,18 @@ static cudaError_t result(cudaError_t status)
 /* ---- what is counted; under the lock ---- */
 
 static struct cudasim_counts counts;
-static std::thread::id counted;
+
+/* The thread that counts: made when it is first asked for, as a program's settings come
+ * before its static objects. */
+static std::thread::id &counted(void)
+{
+    static std::thread::id id;
+    return id;
+}
 
 static bool counts_here(void)
 {
-    return std::this_thread::get_id() == counted;
+    return std::this_thread::get_id() == counted();
 }
 
 static void count(long cudasim_counts::*what)
@@ -261,7 +285,7 @@ void cudasim_count_begin(void)
 {
     ALONE();
     counts = {};
-    counted = std::this_thread::get_id();
+    counted() = std::this_thread::get_id();
 }
 
 struct cudasim_counts cudasim_counted(void)
@@ -290,8 +314,12 @@ const char *cudaGetErrorString(cudaError_t status)
         return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
         return "invalid device ordinal";
+    case cudaErrorPeerAccessUnsupported:
+        return "peer access is not supported between these two devices";
     case cudaErrorNotReady:
         return "device not ready";
+    case cudaErrorPeerAccessAlreadyEnabled:
+        return "peer access is already enabled";
     case cudaErrorLaunchFailure:
         return "unspecified launch failure";
     }
@@ -332,6 +360,49 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int d)
     prop->sharedMemPerBlockOptin = most_shared;
     prop->major = 9;
     prop->multiProcessorCount = 2;
+    return cudaSuccess;
+}
+
+/* ---- peers ---- */
+
+static bool are_peers(int a, int b)
+{
+    return peers != CUDASIM_APART && a != b && a >= 0 && b >= 0 && a < n_devices &&
+           b < n_devices;
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
+{
+    ALONE();
+    FAILS(cudaErrorInvalidDevice);
+    if (device < 0 || peer < 0 || device >= n_devices || peer >= n_devices)
+        return result(cudaErrorInvalidDevice);
+    *can = are_peers(device, peer);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetP2PAttribute(int *value, cudaDeviceP2PAttr attribute, int from,
+                                      int to)
+{
+    ALONE();
+    FAILS(cudaErrorInvalidDevice);
+    if (from == to || from < 0 || to < 0 || from >= n_devices || to >= n_devices)
+        return result(cudaErrorInvalidDevice);
+    *value = attribute == cudaDevP2PAttrPerformanceRank         ? peers != CUDASIM_NEAR
+             : attribute == cudaDevP2PAttrNativeAtomicSupported ? peers == CUDASIM_NEAR
+                                                                : are_peers(from, to);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned)
+{
+    ALONE();
+    FAILS(cudaErrorInvalidDevice);
+    if (!are_peers(selected, peer))
+        return result(cudaErrorPeerAccessUnsupported);
+    if (reaches[selected][peer])
+        return result(cudaErrorPeerAccessAlreadyEnabled);
+    reaches[selected][peer] = true;
     return cudaSuccess;
 }
 
@@ -568,7 +639,8 @@ static void queue(cudasim_stream *s, operation next)
 {
     if (s == nullptr)
         cudasim_die("work on the default stream");
-    next.queued = cudasim_host_call(counts_here());
+    next.queued = cudasim_host_call(s->device, next.cost.resource == CUDASIM_COMPUTE &&
+                                                   next.cost.seconds > 0);
     s->queue.push_back(std::move(next));
     if (schedule == 0)
         return;
@@ -610,7 +682,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     ALONE();
     count(&cudasim_counts::waits);
     run_stream(stream);
-    cudasim_host_waits(counts_here(), stream->now);
+    cudasim_host_waits(stream->device, stream->now);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
 }
@@ -622,7 +694,7 @@ cudaError_t cudaDeviceSynchronize(void)
     run_all(selected);
     for (const cudasim_stream *s : streams)
         if (s->device == selected)
-            cudasim_host_waits(counts_here(), s->now);
+            cudasim_host_waits(selected, s->now);
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
 }
@@ -670,7 +742,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     count(&cudasim_counts::waits);
     if (event->last != nullptr) {
         run_until(*event->last);
-        cudasim_host_waits(counts_here(), event->last->at);
+        cudasim_host_waits(event->device, event->last->at);
     }
     FAILS(cudaErrorLaunchFailure);
     return cudaSuccess;
@@ -706,6 +778,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     if (from_host && crosses) {
         counts.carried++;
         counts.carried_bytes += (long long)bytes;
+        counts.carried_to[stream->device] += (long long)bytes;
     }
     if (from_host && !to_host)
         count(&cudasim_counts::sent);
@@ -716,8 +789,42 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     if ((to_host && !is_pinned(dst, bytes)) || (from_host && !is_pinned(src, bytes))) {
         count(&cudasim_counts::waits);
         run_stream(stream);
-        cudasim_host_waits(counts_here(), stream->now);
+        cudasim_host_waits(stream->device, stream->now);
     }
+    return cudaSuccess;
+}
+
+/* The other's memory may be given up while the copy waits: as bad as on a real device. */
+static void run_fetch(char *dst, const struct fetch &f)
+{
+    check_device(f.src, f.bytes, f.from, "cudaMemcpyPeerAsync, when it runs");
+    open_memory(devices[f.from]);
+    memcpy(dst, f.src, f.bytes);
+    close_memory(devices[f.from]);
+}
+
+cudaError_t cudaMemcpyPeerAsync(void *dst, int to, const void *src, int from,
+                                size_t bytes, cudaStream_t stream)
+{
+    ALONE();
+    FAILS(cudaErrorInvalidValue);
+    if (to < 0 || from < 0 || to >= n_devices || from >= n_devices || to == from)
+        return result(cudaErrorInvalidDevice);
+    if (stream->device != to)
+        cudasim_die("cudaMemcpyPeerAsync: to device %d on a stream of device %d", to,
+                    stream->device);
+    if (!reaches[to][from])
+        cudasim_die("cudaMemcpyPeerAsync: device %d has no access to device %d", to,
+                    from);
+    if (bytes == 0)
+        return cudaSuccess;
+    check_device(dst, bytes, to, "cudaMemcpyPeerAsync");
+    check_device(src, bytes, from, "cudaMemcpyPeerAsync");
+    const struct fetch f = {static_cast<const char *>(src), bytes, from};
+    char *at = static_cast<char *>(dst);
+    cudasim_enqueue(
+        stream, [=] { run_fetch(at, f); }, cudasim_fetching(from, bytes));
+    counts.fetched_by[to] += (long long)bytes;
     return cudaSuccess;
 }
 
