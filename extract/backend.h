@@ -31,6 +31,7 @@ enum { OL_DOWNLOADS = 4 };
 struct ol_backend_usage {
     int64_t memory, peak_memory; /* of devices, in use now and at most */
     int64_t link_bytes;          /* between the host and devices, both ways */
+    int64_t peer_bytes;          /* of weights, from other devices */
     /* That the host spent on giving weights and rows to the link, and on waiting for
      * what a device computes. */
     double link_seconds, compute_seconds;
@@ -83,6 +84,14 @@ struct ol_backend_operations {
     /* The host's bytes of a weight are about to go: waits until none of them that was to
      * be sent ahead is still to be read. Copies that the backend has stay valid. */
     void (*release)(struct ol_backend *b, const struct ol_weight *weight);
+
+    /* n > 1 backends of one run, each with its own device, before their first product:
+     * where their devices reach each other faster than the host reaches them, each weight
+     * passes the host's link of one of them only, and they bring it to each other; no
+     * result depends on it. 1 where they do, 0 where not, with the reason in how [size];
+     * -1 with err. NULL: there are no devices. */
+    int (*share)(struct ol_backend *const *backends, int n, char *how, size_t size,
+                 struct ol_error *err);
 
     /* ---- token mixing ---- */
 
@@ -407,6 +416,11 @@ struct ol_backend *ol_cuda_open(enum ol_dtype dtype, int n_threads, int device,
 
 /* How many CUDA devices this machine has; 0 also where it has no driver for them. */
 int ol_cuda_devices(void);
+
+/* Whether n CUDA devices would share weights (`share`): 1 or 0, with the reason in why
+ * [size]; -1 with err. */
+int ol_cuda_are_near(const int *devices, int n, char *why, size_t size,
+                     struct ol_error *err);
 
 /* "CUDA 13.0" for --version; NULL in a program that was built without. */
 const char *ol_cuda_libraries(void);

@@ -9,30 +9,18 @@
  * when it is used.
  *
  * A segment is filled again when the compute streams have passed the last use of its
- * tiles; it is the copy stream that waits for this, not the host. Until then a tile that
+ * tiles, and other devices what they copy out of it (share.cu); it is the streams of
+ * copies that wait for this, not the host. Until then a tile that
  * is asked for again is still there: of the weights that every block of sequences passes,
  * only the first use costs a copy. */
-#include "extract/cuda/tile.h"
-
-extern "C" {
-#include "common/mapping.h"
-}
+#include "extract/cuda/share.h"
 
 enum {
     MOST_TILES = 128,
-    N_BUCKETS = 1024,
-};
-
-/* Where the parts of a weight are in their files: what names it, since addresses come
- * again. */
-struct name {
-    struct ol_place parts[OL_CUDA_PIECES];
+    BUCKET_BITS = 10,
 };
 
 struct tile {
-    struct ol_weight weight; /* which rows of which */
-    struct name name;
-    int64_t row;
     struct ol_cuda_weight view;
     struct ol_cuda_delivery delivery;
     bool ahead;      /* sent ahead of a use that did not come yet */
@@ -46,6 +34,7 @@ struct segment {
     /* By each of the compute streams, for the last time. */
     cudaEvent_t used[OL_CUDA_LANES];
     bool waits[OL_CUDA_LANES];
+    struct ol_cuda_lent lent;
     int n_tiles, n_ahead;
     struct tile tiles[MOST_TILES];
 };
@@ -57,7 +46,7 @@ struct ol_cuda_arrivals {
     int current;
     int last; /* segment of the tile that was handed out last, or -1, */
     int lane; /* and to which lane */
-    struct tile *buckets[N_BUCKETS];
+    struct tile *buckets[1 << BUCKET_BITS];
 };
 
 static int segment_new(struct ol_cuda *cuda, struct segment *s, struct ol_error *err)
@@ -89,6 +78,7 @@ struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_er
 
 static void segment_free(struct ol_cuda *cuda, struct segment *s)
 {
+    ol_cuda_share_end_lending(cuda, &s->lent);
     for (int t = 0; t < MOST_TILES; t++)
         if (s->tiles[t].delivery.arrived != NULL)
             cudaEventDestroy(s->tiles[t].delivery.arrived);
@@ -107,68 +97,32 @@ void ol_cuda_arrivals_free(struct ol_cuda *cuda, struct ol_cuda_arrivals *a)
 
 /* ---- which tiles are there ---- */
 
-static struct name name_of(const struct ol_weight *w)
+static struct tile **bucket_of(struct ol_cuda_arrivals *a,
+                               const struct ol_cuda_tile_name *name)
 {
-    const void *const parts[OL_CUDA_PIECES] = {w->data, w->scales, w->zeros, w->groups};
-    struct name name;
-    for (int i = 0; i < OL_CUDA_PIECES; i++)
-        name.parts[i] = ol_mapping_place(parts[i]);
-    return name;
+    return &a->buckets[ol_cuda_bucket_of(name, BUCKET_BITS)];
 }
 
-static bool same(const struct name *a, const struct name *b)
+static struct tile *find_tile(struct ol_cuda_arrivals *a,
+                              const struct ol_cuda_tile_name *name)
 {
-    for (int i = 0; i < OL_CUDA_PIECES; i++)
-        if (a->parts[i].file != b->parts[i].file ||
-            a->parts[i].offset != b->parts[i].offset)
-            return false;
-    return true;
-}
-
-/* Rows [row, row + n) of a weight. */
-struct wanted {
-    const struct ol_weight *weight;
-    struct name name;
-    int64_t row, n;
-};
-
-static bool is_tile(const struct tile *t, const struct wanted *wanted)
-{
-    const struct ol_weight *o = &t->weight, *w = wanted->weight;
-    return t->row == wanted->row && t->view.n_rows == wanted->n &&
-           o->encoding == w->encoding && o->dtype == w->dtype && o->n_cols == w->n_cols &&
-           o->row_step == w->row_step && o->col_step == w->col_step &&
-           same(&t->name, &wanted->name);
-}
-
-static struct tile **bucket_of(struct ol_cuda_arrivals *a, const struct name *name,
-                               int64_t row)
-{
-    const struct ol_place *data = &name->parts[0];
-    const uint64_t place =
-        data->file * 0xd6e8feb86659fd93u + data->offset + (uint64_t)row;
-    return &a->buckets[place * 0x9e3779b97f4a7c15u >> 54];
-}
-static_assert(N_BUCKETS == 1 << 10, "bucket_of takes 10 bits of the product");
-
-static struct tile *find_tile(struct ol_cuda_arrivals *a, const struct wanted *wanted)
-{
-    struct tile *t = *bucket_of(a, &wanted->name, wanted->row);
-    while (t != NULL && !is_tile(t, wanted))
+    struct tile *t = *bucket_of(a, name);
+    while (t != NULL &&
+           (t->delivery.dropped || !ol_cuda_is_same(&t->delivery.name, name)))
         t = t->next_in_bucket;
     return t;
 }
 
 static void add_tile(struct ol_cuda_arrivals *a, struct tile *tile)
 {
-    struct tile **bucket = bucket_of(a, &tile->name, tile->row);
+    struct tile **bucket = bucket_of(a, &tile->delivery.name);
     tile->next_in_bucket = *bucket;
     *bucket = tile;
 }
 
 static void remove_tile(struct ol_cuda_arrivals *a, struct tile *tile)
 {
-    struct tile **link = bucket_of(a, &tile->name, tile->row);
+    struct tile **link = bucket_of(a, &tile->delivery.name);
     while (*link != tile)
         link = &(*link)->next_in_bucket;
     *link = tile->next_in_bucket;
@@ -196,7 +150,14 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
     struct ol_cuda_arrivals *a = cuda->arrivals;
     struct segment *s = &a->segments[(a->current + 1) % a->n];
     for (int t = 0; t < s->n_tiles; t++)
-        if (ol_cuda_feed_wait(cuda, &s->tiles[t].delivery, err) != 0)
+        if (ol_cuda_feed_end(cuda, &s->tiles[t].delivery, err) != 0)
+            return -1;
+    if (ol_cuda_share_take_back(cuda, &s->lent, err) != 0)
+        return -1;
+    /* What was sent in vain no compute stream has waited for. */
+    for (int t = 0; cuda->peers != NULL && t < s->n_tiles; t++)
+        if (s->tiles[t].waited == 0 && s->tiles[t].delivery.recorded &&
+            ol_cuda_copies_wait(cuda, s->tiles[t].delivery.arrived, err) != 0)
             return -1;
     a->current = (a->current + 1) % a->n;
     a->used = 0;
@@ -204,8 +165,7 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
         remove_tile(a, &s->tiles[t]);
     s->n_tiles = s->n_ahead = 0;
     for (int l = 0; l < OL_CUDA_LANES; l++) {
-        if (s->waits[l] && ol_cuda_check(cudaStreamWaitEvent(cuda->copies, s->used[l], 0),
-                                         "ordering streams", err) != 0)
+        if (s->waits[l] && ol_cuda_copies_wait(cuda, s->used[l], err) != 0)
             return -1;
         s->waits[l] = false;
     }
@@ -218,7 +178,7 @@ static bool has_room(const struct ol_cuda_arrivals *a, size_t bytes)
 }
 
 /* Have rows sent to the current segment, or the next; NULL with err. */
-static struct tile *send_tile(struct ol_cuda *cuda, const struct wanted *wanted,
+static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_cuda_tile_name *name,
                               const struct ol_cuda_pieces *p, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
@@ -236,9 +196,8 @@ static struct tile *send_tile(struct ol_cuda *cuda, const struct wanted *wanted,
     memcpy(d->runs, p->runs, sizeof d->runs);
     d->to = s->memory + a->used;
     d->bytes = ol_cuda_lay_out(p, d->to, &tile->view);
-    tile->weight = *wanted->weight;
-    tile->name = wanted->name;
-    tile->row = wanted->row;
+    d->name = *name;
+    d->lent = &s->lent;
     tile->ahead = false;
     tile->waited = 0;
     tile->segment = a->current;
@@ -256,12 +215,12 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     const unsigned lane = 1u << cuda->lane;
     if (finish_last(cuda, err) != 0)
         return -1;
-    const struct wanted wanted = {w, name_of(w), row, n};
-    struct tile *tile = find_tile(a, &wanted);
+    const struct ol_cuda_tile_name name = ol_cuda_name_of(w, row, n);
+    struct tile *tile = find_tile(a, &name);
     if (tile == NULL) {
         struct ol_cuda_pieces p;
         ol_cuda_find_pieces(w, row, n, &p);
-        tile = send_tile(cuda, &wanted, &p, err);
+        tile = send_tile(cuda, &name, &p, err);
     }
     if (tile == NULL)
         return -1;
@@ -298,16 +257,16 @@ int ol_cuda_send_ahead(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     *all = false;
     if (finish_last(cuda, err) != 0)
         return -1;
-    struct wanted wanted = {w, name_of(w), row, 0};
-    for (; wanted.row < w->n_rows; wanted.row += step) {
+    struct ol_cuda_tile_name name = ol_cuda_name_of(w, row, 0);
+    for (; name.row < w->n_rows; name.row += step) {
         struct ol_cuda_pieces p;
-        wanted.n = min(step, w->n_rows - wanted.row);
-        if (find_tile(a, &wanted) != NULL)
+        name.n = min(step, w->n_rows - name.row);
+        if (find_tile(a, &name) != NULL)
             continue;
-        ol_cuda_find_pieces(w, wanted.row, wanted.n, &p);
+        ol_cuda_find_pieces(w, name.row, name.n, &p);
         if (!may_send_ahead(a, ol_cuda_room_for(&p)))
             return 0;
-        struct tile *tile = send_tile(cuda, &wanted, &p, err);
+        struct tile *tile = send_tile(cuda, &name, &p, err);
         if (tile == NULL)
             return -1;
         tile->ahead = true;

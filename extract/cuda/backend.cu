@@ -1,6 +1,6 @@
 /* The CUDA backend's table, life and memory: one device, its streams, tensors as device
  * memory. */
-#include "extract/cuda/cuda.h"
+#include "extract/cuda/share.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -93,6 +93,7 @@ static struct ol_backend_usage cuda_usage(const struct ol_backend *b)
     usage.memory = cuda->memory.load();
     usage.peak_memory = cuda->peak_memory.load();
     usage.link_bytes = cuda->link_bytes.load();
+    usage.peer_bytes = cuda->peer_bytes.load();
     usage.link_seconds = (double)cuda->link_time.load() * 1e-9;
     usage.compute_seconds = (double)cuda->compute_time.load() * 1e-9;
     return usage;
@@ -181,19 +182,26 @@ static void cuda_close(struct ol_backend *b)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
     cudaSetDevice(cuda->device);
-    ol_cuda_feed_free(cuda->feed);
+    ol_cuda_feed_free(cuda);
+    if (cuda->share != NULL)
+        ol_cuda_share_withdraw(cuda);
     ol_cuda_lanes_wait(cuda);
     if (cuda->copies != NULL)
         cudaStreamSynchronize(cuda->copies);
+    if (cuda->peers != NULL)
+        cudaStreamSynchronize(cuda->peers);
     if (cuda->back != NULL)
         cudaStreamSynchronize(cuda->back);
     ol_cuda_arrivals_free(cuda, cuda->arrivals);
+    ol_cuda_share_leave(cuda);
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
     ol_cuda_digests_free(cuda);
     ol_cuda_downloads_free(cuda);
     if (cuda->back != NULL)
         cudaStreamDestroy(cuda->back);
+    if (cuda->peers != NULL)
+        cudaStreamDestroy(cuda->peers);
     if (cuda->copies != NULL)
         cudaStreamDestroy(cuda->copies);
     ol_cuda_gemms_free(cuda);
@@ -222,6 +230,7 @@ static const struct ol_backend_operations *operations(void)
     t.usage = cuda_usage;
     t.prefetch = ol_cuda_prefetch;
     t.release = ol_cuda_release;
+    t.share = ol_cuda_share_weights;
     t.embed = ol_cuda_embed;
     t.norm = ol_cuda_norm;
     t.layer_norm = ol_cuda_layer_norm;
@@ -318,8 +327,8 @@ static int begin(struct ol_cuda *cuda, int n_threads, int64_t memory,
     cuda->stage = ol_cuda_stage_new(cuda, err);
     if (cuda->stage == NULL)
         return -1;
-    cuda->feed = ol_cuda_feed_new(cuda, err);
-    if (cuda->feed == NULL)
+    ol_cuda_share_join(ol_cuda_share_new(), cuda);
+    if (ol_cuda_feed_new(cuda, err) != 0)
         return -1;
     cuda->arrivals = ol_cuda_arrivals_new(cuda, err);
     if (cuda->arrivals == NULL)

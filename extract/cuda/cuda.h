@@ -64,6 +64,7 @@ struct ol_cuda_gemms;     /* gemm.cu: how products are computed */
 struct ol_cuda_downloads; /* download.cu: rows on their way back */
 struct ol_cuda_digests;   /* digests.cu: what is on its way to summaries */
 struct ol_cuda_feed;      /* feed.cu: threads that send weights */
+struct ol_cuda_share;     /* share.cu: devices that bring them to each other */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
 
 /* lanes.cu: on which products run beside each other. */
@@ -80,13 +81,16 @@ struct ol_cuda {
     struct ol_cuda_lane lanes[OL_CUDA_LANES];
     int lane;            /* of the product that is being queued */
     cudaStream_t stream; /* all other computing: lane 0's */
-    cudaStream_t copies; /* weights on their way to the device */
+    cudaStream_t copies; /* weights on their way to the device, */
+    cudaStream_t peers;  /* and from another device; NULL: none share with this one */
     cudaStream_t back;   /* downloads that have begun */
     struct ol_cuda_sizes sizes;
     int64_t unit;       /* sizes.unit: bytes of a tile of a weight */
     size_t most_shared; /* bytes of a block's shared memory */
     struct ol_cuda_stage *stage;
     struct ol_cuda_arena *scratch;
+    struct ol_cuda_share *share;
+    int member; /* of it */
     struct ol_cuda_feed *feed;
     struct ol_cuda_arrivals *arrivals;
     struct ol_cuda_gemms *gemms;
@@ -94,7 +98,8 @@ struct ol_cuda {
     struct ol_cuda_digests *digests;
     struct ol_pool *pool; /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: bytes, nanoseconds. */
-    std::atomic<int64_t> memory, peak_memory, link_bytes, link_time, compute_time;
+    std::atomic<int64_t> memory, peak_memory, link_bytes, peer_bytes;
+    std::atomic<int64_t> link_time, compute_time;
     char name[320];
     char kind[16]; /* "sm_90" */
 };
@@ -238,11 +243,16 @@ int ol_cuda_download_end(struct ol_backend *b, const struct ol_download *d, void
                          struct ol_error *err);
 void ol_cuda_download_release(struct ol_backend *b, void *rows);
 
-/* feed.cu: threads that send weights. _free stops them at what is in hand. */
-struct ol_cuda_feed *ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err);
-void ol_cuda_feed_free(struct ol_cuda_feed *feed); /* NULL is fine */
+/* feed.cu: cuda->feed, threads that send weights. _free stops them at what is in hand. */
+int ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_feed_free(struct ol_cuda *cuda);
 /* Fails, with the text, when one of them has. */
 int ol_cuda_feed_check(struct ol_cuda *cuda, struct ol_error *err);
+
+/* share.cu: the operation share, and what both streams of copies are to wait for. */
+int ol_cuda_share_weights(struct ol_backend *const *backends, int n, char *how,
+                          size_t size, struct ol_error *err);
+int ol_cuda_copies_wait(struct ol_cuda *cuda, cudaEvent_t event, struct ol_error *err);
 
 /* arrivals.cu: device memory in which weights wait. */
 int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,

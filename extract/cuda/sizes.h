@@ -26,6 +26,7 @@ enum {
     OL_CUDA_RING_SHARE = 16, /* of the memory of the run */
 
     /* feed.cu: pinned memory of the threads that send weights */
+    OL_CUDA_MOST_SHARING = 32, /* devices that bring weights to each other */
     OL_CUDA_MOST_FEEDERS = 6,
     OL_CUDA_FEEDER_SLOTS = 4,
     OL_CUDA_MOST_FEEDER_SLOT = 4 << 20,

@@ -68,6 +68,38 @@ size_t ol_cuda_lay_out(const struct ol_cuda_pieces *p, void *memory,
     return end;
 }
 
+/* ---- names ---- */
+
+struct ol_cuda_tile_name ol_cuda_name_of(const struct ol_weight *w, int64_t row,
+                                         int64_t n)
+{
+    const void *const parts[OL_CUDA_PIECES] = {w->data, w->scales, w->zeros, w->groups};
+    struct ol_cuda_tile_name name = {{},          w->encoding, w->dtype, w->n_cols,
+                                     w->row_step, w->col_step, row,      n};
+    for (int i = 0; i < OL_CUDA_PIECES; i++)
+        name.parts[i] = ol_mapping_place(parts[i]);
+    return name;
+}
+
+bool ol_cuda_is_same(const struct ol_cuda_tile_name *a, const struct ol_cuda_tile_name *b)
+{
+    for (int i = 0; i < OL_CUDA_PIECES; i++)
+        if (a->parts[i].file != b->parts[i].file ||
+            a->parts[i].offset != b->parts[i].offset)
+            return false;
+    return a->row == b->row && a->n == b->n && a->encoding == b->encoding &&
+           a->dtype == b->dtype && a->n_cols == b->n_cols && a->row_step == b->row_step &&
+           a->col_step == b->col_step;
+}
+
+unsigned ol_cuda_bucket_of(const struct ol_cuda_tile_name *name, int bits)
+{
+    const struct ol_place *data = &name->parts[0];
+    const uint64_t place =
+        data->file * 0xd6e8feb86659fd93u + data->offset + (uint64_t)name->row;
+    return (unsigned)(place * 0x9e3779b97f4a7c15u >> (64 - bits));
+}
+
 /* ---- tiles ---- */
 
 int64_t ol_cuda_weight_rows(const struct ol_weight *w)

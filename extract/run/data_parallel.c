@@ -1,7 +1,7 @@
 /* Why sequences, and not experts: a token's way through the model then needs nothing of
- * another device, and what every device must be sent, all weights, passes links that work
- * side by side. Splitting the experts would send each to one device only, but all tokens
- * back and forth between devices in every layer.
+ * another device, and of what every device must be sent, all weights, devices that are
+ * near each other bring a part each. Splitting the experts would send all tokens back and
+ * forth between devices in every layer.
  *
  * The parts share the weights that are read (a weight is read from disk once, because
  * they meet before any gives back what another is still to use) and the writer, which

@@ -1,11 +1,10 @@
 /* A run on several devices, data-parallel: its sequences are split over them, and each
  * device takes its own through the whole model, in a thread of its own.
  *
- * Sequences, not experts: were experts split, each weight would pass the link once
- * instead of once per device, but the links work side by side, so that this saves no time
- * while every device has one of its own; and the rows of all tokens would pass between
- * devices twice a layer. It would pay off where devices share a link and tokens are few.
- */
+ * Sequences, not experts: were experts split, the rows of all tokens would pass between
+ * devices twice a layer. What that would save, that each weight passes one link and not
+ * every device's, is had without it where devices reach each other by links of their own:
+ * they bring the weights to each other (the backend's operation share). */
 #ifndef OL_DATA_PARALLEL_H
 #define OL_DATA_PARALLEL_H
 

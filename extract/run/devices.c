@@ -27,6 +27,21 @@ int ol_devices_parse(const char *list, int devices[OL_DEVICES_MOST], struct ol_e
                    OL_DEVICES_MOST);
 }
 
+/* Have several devices bring weights to each other, where that is faster. */
+static int share(struct ol_devices *d, struct ol_error *err)
+{
+    char how[160];
+    if (d->n < 2 || d->backends[0]->op->share == NULL)
+        return 0;
+    const int shares = d->backends[0]->op->share(d->backends, d->n, how, sizeof how, err);
+    if (shares >= 0)
+        ol_detail("weights: each over the link of %s: %s",
+                  shares > 0 ? "one device, and from there to the others"
+                             : "every device",
+                  how);
+    return shares < 0 ? -1 : 0;
+}
+
 int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, int most,
                     struct ol_error *err)
 {
@@ -49,7 +64,7 @@ int ol_devices_open(struct ol_devices *d, const struct ol_run_request *request, 
         if (strcmp(b->op->name, "cuda") != 0)
             break;
     }
-    return n > 0 ? 0 : -1;
+    return n > 0 ? share(d, err) : -1;
 }
 
 void ol_devices_close(struct ol_devices *d)

@@ -149,7 +149,8 @@ PY
 # on DEVICES MODEL OPTION...: the golden as run.h5 in a folder of its own. The lists of
 # devices are of one length, so that files may be compared byte by byte.
 on() {
-    declare -A lists=([1]=00000 [2]="0,001" [3]="0,1,2" [swapped]="001,0")
+    declare -A lists=([1]=00000 [2]="0,001" [3]="0,1,2" [swapped]="001,0"
+        [one]=000000000000000 [two]="0,0000000000001" [four]="0,1,2,000000003" [eight]="0,1,2,3,4,5,6,7")
     rm -rf "$1"
     mkdir "$1"
     (cd "$1" && golden "$2" run.h5 --devices "${lists[$1]}" "${@:3}")
@@ -177,6 +178,41 @@ on() {
     h5dump -a /receipt/n_devices two.h5 | grep -q '(0): 2'
     # A weight is read once, for however many devices.
     [ "$(h5dump -a /receipt/bytes_read 1/run.h5 | grep '(0)')" = "$(h5dump -a /receipt/bytes_read swapped/run.h5 | grep '(0)')" ]
+}
+
+# link RUN: bytes that crossed the links of all its devices.
+link() {
+    h5dump -a /receipt/link_bytes "$1/run.h5" | sed -n 's/.*(0): //p'
+}
+
+@test "cuda: the same bytes on devices that bring weights to each other, with the least memory too" {
+    cd "$BATS_TEST_TMPDIR"
+    export CUDASIM_DEVICES=8 CUDASIM_PEERS=2
+    for model in llama qwen3_moe qwen3_moe-fp8 gpt_oss-mxfp4; do
+        CUDASIM_SCHEDULE=0 on one $model
+        CUDASIM_SCHEDULE=1 on two $model
+        CUDASIM_SCHEDULE=2 on four $model
+        CUDASIM_SCHEDULE=0 on eight $model
+        same_run one/run.h5 two/run.h5
+        same_run one/run.h5 four/run.h5
+        same_run one/run.h5 eight/run.h5
+    done
+    shared=$(link two)
+    CUDASIM_PEERS=1 on two $model
+    same_run one/run.h5 two/run.h5
+    echo "$shared bytes over the links, $(link two) where all weights pass both"
+    [ "$shared" -lt "$(link two)" ]
+    # What says how weights go is for people.
+    run "$SIM" -v "$GOLDEN/llama" --ids "$GOLDEN/llama/ids.txt" -o v.h5 --backend cuda --devices 0,1
+    [[ $output == *"weights: each over the link of one device, and from there to the others: devices reach each other by links of their own"* ]]
+    CUDASIM_PEERS=1 run "$SIM" -v "$GOLDEN/llama" --ids "$GOLDEN/llama/ids.txt" -o v2.h5 --backend cuda --devices 0,1
+    [[ $output == *"weights: each over the link of every device: device 0 reaches device 1 by the host's bus only"* ]]
+    run golden qwen3_moe run.h5 --memory 2M --devices 0,1
+    least=${output##* }
+    mkdir small large
+    (cd small && CUDASIM_MIB=${least%M} golden qwen3_moe run.h5 --memory "$least" --devices 0,1)
+    (cd large && CUDASIM_MIB=2048 golden qwen3_moe run.h5 --memory 2048M --devices 0,1)
+    same_run small/run.h5 large/run.h5
 }
 
 @test "cuda: one of several devices fails: one sentence, and the run is resumed on any number" {

@@ -65,7 +65,7 @@ static void mistake(void **state)
 
 static char directory[] = "/tmp/ol-test-cudasim-XXXXXX";
 
-static int run(struct ol_error *err)
+static int run(const char *devices, struct ol_error *err)
 {
     char *output = ol_xasprintf("%s/run.h5", directory);
     const struct ol_texts no_texts = {0};
@@ -80,6 +80,7 @@ static int run(struct ol_error *err)
         .sites = {true, true, false, false},
         .store = OL_STORE_BF16,
         .backend = OL_BACKEND_CUDA,
+        .devices = devices,
         .perplexity = true,
     };
     const int status = ol_run(&request, err);
@@ -91,20 +92,20 @@ static int run(struct ol_error *err)
     return status;
 }
 
-/* Whichever call fails: one sentence of the backend's, nothing left on the device. Early
+/* Whichever call fails: one sentence of the backend's, nothing left on a device. Early
  * ones all, later ones at growing steps. */
-static void failing_calls(void **state)
+static void sweep(int n_devices, const char *devices)
 {
-    (void)state;
     int stdout_copy = dup(STDOUT_FILENO), null = open("/dev/null", O_WRONLY);
     fflush(stdout);
     dup2(null, STDOUT_FILENO);
     int n_failed = 0;
     for (long n = 0;; n += n < 60 ? 1 : n / 8) {
         struct ol_error err = {0};
-        cudasim_set_devices(1, TEST_DEVICE_BYTES);
+        cudasim_set_devices(n_devices, TEST_DEVICE_BYTES);
+        cudasim_set_peers(CUDASIM_NEAR);
         cudasim_set_failure(n);
-        const int status = run(&err);
+        const int status = run(devices, &err);
         const int reached = cudasim_failed();
         cudasim_set_failure(-1);
         assert_int_equal(cudasim_used(), 0);
@@ -124,6 +125,19 @@ static void failing_calls(void **state)
     dup2(stdout_copy, STDOUT_FILENO);
     close(stdout_copy), close(null);
     assert_true(n_failed > 60);
+}
+
+static void failing_calls(void **state)
+{
+    (void)state;
+    sweep(1, NULL);
+}
+
+/* Of devices that bring weights to each other: nothing hangs either. */
+static void failing_peers(void **state)
+{
+    (void)state;
+    sweep(2, "0,1");
 }
 
 static void too_little_memory(void **state)
@@ -202,11 +216,10 @@ static int end(void **state)
 
 int main(void)
 {
-    enum { MOST = 32, OTHERS = 4 };
+    enum { MOST = 32, OTHERS = 5 };
     struct CMUnitTest tests[MOST + OTHERS] = {
-        cmocka_unit_test(failing_calls),
-        cmocka_unit_test(too_little_memory),
-        cmocka_unit_test(too_little_shared),
+        cmocka_unit_test(failing_calls),     cmocka_unit_test(failing_peers),
+        cmocka_unit_test(too_little_memory), cmocka_unit_test(too_little_shared),
         cmocka_unit_test(no_device),
     };
     assert_true(cudasim_n_mistakes <= MOST);
