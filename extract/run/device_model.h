@@ -13,12 +13,13 @@ struct ol_device_model {
     double memory_bytes_per_second; /* of the device's own memory */
     double bf16_flops_per_second;   /* by its matrix units, dense, sums in float */
     double f32_flops_per_second;    /* without them */
+    double peer_bytes_per_second; /* from other devices by NVLink; 0: by the host's bus */
 };
 
 /* TEXT is a name ("h200"), or KEY=VALUE[,...], or a name and what differs from it, joined
- * by commas; keys are memory, link, bandwidth, bf16, f32, values decimal numbers with K,
- * M, G or T of 1000 (memory=24G). What a name does not say and nothing gives is asked
- * for. */
+ * by commas; keys are memory, link, peer, bandwidth, bf16, f32, values decimal numbers
+ * with K, M, G or T of 1000 (memory=24G). What a name does not say and nothing gives is
+ * asked for. */
 int ol_device_model_parse(const char *text, struct ol_device_model *model,
                           struct ol_error *err);
 

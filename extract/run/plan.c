@@ -121,6 +121,7 @@ static struct ol_json *describe_device(const struct ol_plan_request *r)
         double rate;
     } rates[] = {
         {"link_bytes_per_second", d->link_bytes_per_second},
+        {"peer_bytes_per_second", d->peer_bytes_per_second},
         {"memory_bytes_per_second", d->memory_bytes_per_second},
         {"bf16_flops_per_second", d->bf16_flops_per_second},
         {"f32_flops_per_second", d->f32_flops_per_second},
@@ -136,6 +137,17 @@ static struct ol_json *describe_device(const struct ol_plan_request *r)
     return device;
 }
 
+/* How weights come to several devices. */
+static struct ol_json *describe_sharing(const struct ol_plan_request *r)
+{
+    struct ol_json *sharing = ol_json_new_object();
+    ol_json_set(sharing, "devices", ol_json_new_int(r->n_named));
+    ol_json_set(sharing, "links_of_each_weight",
+                ol_json_new_int(r->shares ? 1 : r->n_named));
+    ol_json_set(sharing, "because", ol_json_new_string(r->shares_because));
+    return sharing;
+}
+
 /* Of a device that is not here: nothing of it is measured, each layer says its bound. */
 static struct ol_json *describe_bounds(const struct ol_plan_request *r,
                                        const struct ol_workload *w,
@@ -144,7 +156,7 @@ static struct ol_json *describe_bounds(const struct ol_plan_request *r,
     const int n = r->model->spec.n_layers;
     const double reading = reading_rate(r);
     const struct ol_roofline_rates rates = {r->device, r->dtype == OL_DTYPE_BF16,
-                                            r->n_devices, reading};
+                                            r->n_devices, r->shares, reading};
     struct ol_roofline_work all = {0};
     struct ol_json *time = ol_json_new_object();
     for (int l = 0; l <= n; l++) {
@@ -325,6 +337,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     ol_json_set(plan, "time", time);
     if (r->device != NULL)
         ol_json_set(plan, "device", describe_device(r));
+    if (r->n_named > 1)
+        ol_json_set(plan, "sharing", describe_sharing(r));
     ol_json_set(plan, "layers", layers);
 out:
     ol_workload_clear(&w);

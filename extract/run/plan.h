@@ -15,7 +15,12 @@ struct ol_plan_request {
     /* Whose speed is measured; tensors come and go. NULL: `device` in its place. */
     struct ol_backend *backend;
     const struct ol_device_model *device;
-    int n_devices;                             /* of it */
+    int n_devices; /* of it */
+    /* Several devices, here or not: whether they bring each other the weights, and why.
+     */
+    int n_named;
+    bool shares;
+    const char *shares_because;
     enum ol_dtype dtype;                       /* of activations */
     const struct ol_activation_layout *layout; /* what is recorded */
     int64_t n_sequences, length;

@@ -20,12 +20,15 @@ struct ol_roofline_work {
 struct ol_roofline_rates {
     const struct ol_device_model *device;
     bool bf16;        /* products are of bfloat16 */
-    int n_devices;    /* sequences are split over them; each gets all weights */
+    int n_devices;    /* sequences are split over them; each gets all weights, */
+    bool shares;      /* one of them from the host, which the others copy it from */
     double read_rate; /* bytes per second of the files; 0: not known */
 };
 
-/* "link_seconds", "compute_seconds", "memory_seconds", "read_seconds" (absent where no
- * rate is known or given), "floor_seconds", their largest, and "bound", its name. */
+/* "link_bytes" of weights over each device's link, where devices share them "peer_bytes"
+ * that each gets from others; "link_seconds", "peer_seconds", "compute_seconds",
+ * "memory_seconds", "read_seconds" (absent where no rate is known or given),
+ * "floor_seconds", their largest, and "bound", its name. */
 void ol_roofline_json(const struct ol_roofline_work *work,
                       const struct ol_roofline_rates *rates, struct ol_json *object);
 

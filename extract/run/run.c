@@ -368,14 +368,39 @@ int ol_run_download(const struct ol_run_request *request, struct ol_error *err)
 
 /* ---- --plan ---- */
 
+/* Whether the devices that are named would bring each other the weights, and why. */
+static int plan_sharing(const struct ol_run_request *request, struct ol_plan_request *p,
+                        char *why, size_t size, struct ol_error *err)
+{
+    const struct ol_device_model *d = request->device_model;
+    int devices[OL_DEVICES_MOST];
+    p->n_named =
+        request->devices == NULL ? 1 : ol_devices_parse(request->devices, devices, err);
+    p->shares_because = why;
+    if (p->n_named < 2)
+        return p->n_named < 1 ? -1 : 0;
+    if (d == NULL) {
+        const int near = ol_cuda_are_near(devices, p->n_named, why, size, err);
+        p->shares = near > 0;
+        return near < 0 ? -1 : 0;
+    }
+    p->n_devices = p->n_named;
+    p->shares = d->peer_bytes_per_second > d->link_bytes_per_second;
+    if (d->peer_bytes_per_second > 0)
+        snprintf(why, size,
+                 "of %s, from other devices %.0f GB/s, from the host %.0f GB/s", d->name,
+                 d->peer_bytes_per_second * 1e-9, d->link_bytes_per_second * 1e-9);
+    else
+        snprintf(why, size, "%s has no links to other devices", d->name);
+    return 0;
+}
+
 int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
 {
     struct ol_session r = {.request = request, .done = -1};
     struct ol_json *plan = NULL;
-    int status = -1, devices[OL_DEVICES_MOST], n_devices = 1;
-    /* Of the device that is here one is enough to measure. */
-    if (request->device_model != NULL && request->devices != NULL)
-        n_devices = ol_devices_parse(request->devices, devices, err);
+    int status = -1;
+    char why[200] = "";
     if (ol_model_open_config(&r.model, request->model, err) != 0)
         goto out;
     int64_t first;
@@ -386,6 +411,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     r.corpus.n_tokens = ol_session_length(request, r.model.spec.n_positions);
     if (ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
         goto out;
+    /* Of the device that is here one is enough to measure. */
     if (request->device_model == NULL &&
         ol_devices_open(&r.devices, request, 1, err) != 0)
         goto out;
@@ -394,7 +420,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         .model = &r.model,
         .backend = r.devices.backends[0],
         .device = request->device_model,
-        .n_devices = n_devices,
+        .n_devices = 1,
         .dtype = request->precision,
         .layout = &r.layout,
         .n_sequences = r.corpus.n_sequences,
@@ -405,6 +431,8 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
         .summary = request->summary,
         .memory_budget = request->memory,
     };
+    if (plan_sharing(request, &wanted, why, sizeof why, err) != 0)
+        goto out;
     plan = ol_plan(&wanted, err);
     if (plan != NULL && ol_output_check(NULL, OL_OUTPUT_STREAM, err) == 0)
         status = ol_json_dump(plan, 1, stdout, "stdout", err);

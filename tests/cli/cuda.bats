@@ -207,6 +207,10 @@ link() {
     [[ $output == *"weights: each over the link of one device, and from there to the others: devices reach each other by links of their own"* ]]
     CUDASIM_PEERS=1 run "$SIM" -v "$GOLDEN/llama" --ids "$GOLDEN/llama/ids.txt" -o v2.h5 --backend cuda --devices 0,1
     [[ $output == *"weights: each over the link of every device: device 0 reaches device 1 by the host's bus only"* ]]
+    CUDASIM_MIB=256 "$SIM" --plan "$GOLDEN/llama" --backend cuda --devices 0,1,2 >plan.json
+    "$PYTHON" -c 'import json
+assert json.load(open("plan.json"))["sharing"] == {"devices": 3, "links_of_each_weight": 1,
+    "because": "devices reach each other by links of their own"}'
     run golden qwen3_moe run.h5 --memory 2M --devices 0,1
     least=${output##* }
     mkdir small large

@@ -128,6 +128,7 @@ EOF
     model=$ROOT/data/models/qwen3-30b-a3b.json
     "$EXTRACT" --plan --device-model memory=24G,link=25G,bandwidth=1T,bf16=165T,f32=80T "$model" >numbers.json
     "$EXTRACT" --plan --device-model memory=24G,link=25G,bandwidth=1T,bf16=165T,f32=80T --devices 0,1 "$model" >two.json
+    "$EXTRACT" --plan --device-model memory=24G,link=25G,peer=300G,bandwidth=1T,bf16=165T,f32=80T --devices 0,1,2,3 "$model" >four.json
     "$EXTRACT" --plan --device-model rtx4090,link=1T "$model" >fast.json
     "$EXTRACT" --plan --device-model h200 "$model" >whole.json
     "$EXTRACT" --plan --device-model h200 --memory 4G "$model" >budget.json
@@ -138,8 +139,8 @@ EOF
     "$PYTHON" - <<'P'
 import json, math
 def near(a, b): assert math.isclose(a, b, rel_tol=1e-12), (a, b)
-numbers, two, fast, one, whole, budget = (
-    json.load(open(name + ".json")) for name in ("numbers", "two", "fast", "one", "whole", "budget"))
+numbers, two, four, fast, one, whole, budget = (
+    json.load(open(name + ".json")) for name in ("numbers", "two", "four", "fast", "one", "whole", "budget"))
 # By the published shape: attention of 32 heads and 4 of keys, 128 experts of three 768 x 2048
 # matrices of which 8 are chosen, 16 x 2048 tokens.
 d, tokens = 2048, 16 * 2048
@@ -160,6 +161,18 @@ near(numbers["time"]["floor_seconds"], numbers["time"]["link_seconds"])
 # Sequences are split, weights are not.
 near(two["time"]["compute_seconds"], numbers["time"]["compute_seconds"] / 2)
 assert two["time"]["link_seconds"] == numbers["time"]["link_seconds"]
+assert two["sharing"] == {"devices": 2, "links_of_each_weight": 2, "because": "custom has no links to other devices"}
+assert "sharing" not in numbers and "peer_seconds" not in two["time"] and two["time"]["link_bytes"] == two["run"]["bytes_read"]
+# But where devices reach each other: then each weight passes one link, and comes to the others from there.
+assert four["sharing"]["links_of_each_weight"] == 1
+assert four["sharing"]["because"] == "of custom, from other devices 300 GB/s, from the host 25 GB/s"
+for layer in four["layers"][:-1]:
+    near(layer["link_bytes"], weights / 4)
+    near(layer["peer_bytes"], weights * 3 / 4)
+    near(layer["link_seconds"], weights / 4 / 25e9)
+    near(layer["peer_seconds"], weights * 3 / 4 / 300e9)
+assert four["time"]["link_bytes"] + four["time"]["peer_bytes"] == four["run"]["bytes_read"]
+assert whole["device"]["peer_bytes_per_second"] == 450e9 and fast["device"]["peer_bytes_per_second"] is None
 assert two["memory"]["device_bytes"] < numbers["memory"]["device_bytes"]
 assert fast["device"]["name"] == "rtx4090" and {l["bound"] for l in fast["layers"]} == {"compute"}, fast
 # The ring that weights arrive in is a sixteenth of the budget, of 4 to 16 tiles of 64 MiB.
