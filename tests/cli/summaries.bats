@@ -52,7 +52,7 @@ same() { "$PYTHON" "$TESTS/oracle/same_datasets.py" "$@"; }
     export CUDASIM_DEVICES=2
     attention() { "$PYTHON" "$TESTS/oracle/attention.py" "$@"; }
     mixed() { "$PYTHON" "$TESTS/oracle/mixed_heads.py" "$@"; }
-    for model in llama qwen3-sliding gpt_oss llama4 deepseek_v3 qwen3_next deepseek_v4 deepseek_v4-nested; do
+    for model in llama qwen3-sliding gpt_oss llama4 deepseek_v3 qwen3_next deepseek_v4 deepseek_v4-nested deepseek_v4-fp4; do
         attention ids $model > ids.txt
         run=("$GOLDEN/$model" --ids ids.txt --store none -q)
         "$EXTRACT" "${run[@]}" --precision f32 --backend cpu --threads 1 -o one.h5

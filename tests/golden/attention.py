@@ -71,12 +71,21 @@ def hook_gates(model, config, gates):
         layer.self_attn.q_proj.register_forward_hook(see)
 
 
+def first_of_equals(scores, k, dim=-1):
+    """topk as a stable sort chooses. The indexer's scores are sums of positive parts, and in a tiny model
+    one query in twenty has some that are equal just where the choice ends, zeros for the most part;
+    torch.topk then takes whichever it meets."""
+    values, indices = torch.sort(scores, dim=dim, descending=True, stable=True)
+    return torch.return_types.topk((values.narrow(dim, 0, k), indices.narrow(dim, 0, k)))
+
+
 def model_of(name):
     """The model in float32, and its config."""
     folder = HERE / "models" / name
     if name.startswith("deepseek_v4"):
         import streams  # which makes it anew: the Hub's names are not those of transformers
 
+        torch.Tensor.topk = first_of_equals
         model = streams.model_of(name)
         model.set_attn_implementation("eager")
         return model, model.config
@@ -91,21 +100,13 @@ def model_of(name):
     return getattr(model, "language_model", model).eval(), whole.get_text_config()
 
 
-def sequences_of(name, config):
-    """Where an indexer chooses, those of the model's other references: scores that tell choices apart
-    are a condition of theirs."""
-    if name.startswith("deepseek_v4"):
-        return [[int(i) for i in line.split()] for line in open(HERE / "models" / name / "ids.txt")]
-    return [ids_of(n, seed, config.vocab_size) for seed, n in enumerate(LENGTHS)]
-
-
 def main():
     written = {"lengths": LENGTHS, "models": {}}
     for name in MODELS:
         model, config = model_of(name)
         gates = {}
         hook_gates(model, config, gates)
-        sequences = sequences_of(name, config)
+        sequences = [ids_of(n, seed, config.vocab_size) for seed, n in enumerate(LENGTHS)]
         written["models"][name] = {
             "ids": sequences,
             "layers": [look(model, config, ids, gates) for ids in sequences],
