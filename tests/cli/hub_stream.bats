@@ -7,7 +7,7 @@ setup_file() {
     begin_hub
     local model
     for model in qwen3_moe qwen3_moe-gptq-sym qwen3_moe-nvfp4 qwen3_moe-int4-zeros qwen3_moe-tied \
-        deepseek_v3 gpt_oss-mxfp4 qwen3_next; do
+        deepseek_v3 deepseek_v4 deepseek_v4-fp4 gpt_oss-mxfp4 qwen3_next; do
         shards "$GOLDEN/$model" "$model"
     done
     shards "$DEMO" demo
@@ -45,7 +45,7 @@ log_of() { ask log_of "$1"; }
 @test "a streamed run is the mapped one, to the byte, whatever the format" {
     local model
     for model in qwen3_moe qwen3_moe-gptq-sym qwen3_moe-nvfp4 qwen3_moe-int4-zeros qwen3_moe-tied \
-        deepseek_v3 gpt_oss-mxfp4 qwen3_next; do
+        deepseek_v3 deepseek_v4 deepseek_v4-fp4 gpt_oss-mxfp4 qwen3_next; do
         "$EXTRACT" --stream "org/$model" --ids "$GOLDEN/$model/ids.txt" --perplexity -o streamed.h5 2>said
         grep -qE 'streamed: [0-9.]+ GB fetched by [0-9]+ requests' said
         mapped "$model" mapped.h5 --ids "$GOLDEN/$model/ids.txt" --perplexity
