@@ -129,6 +129,10 @@ struct ol_product_sizes {
     int64_t head_depth; /* columns and rows of the head's weight */
     int64_t head_rows;
     int64_t received; /* tokens of a sequence whose attention is looked at; 0: of none */
+    /* compressed_attention: its heads, and the most keys and entries that a query sees;
+     * 0: of no layer */
+    int compressed_heads, compressed_dim;
+    int64_t compressed_keys;
 };
 
 /* What operations with products of at most these sizes keep beside tensors. */

@@ -172,17 +172,22 @@ static void cpu_close(struct ol_backend *b)
     free(cpu);
 }
 
-/* Products need the most, and attention that is looked at: everything else a thread works
- * on is a few rows or tiles, and a histogram. */
+/* Products need the most, or what a query sees of long sequences, one after the other in
+ * the same scratch; and attention that is looked at. Everything else a thread works on is
+ * a few rows or tiles, and a histogram. */
 static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
                                                  struct ol_product_sizes sizes)
 {
     enum { TILES = 4 << 20 };
     const struct ol_cpu *cpu = (const struct ol_cpu *)b;
-    return (struct ol_scratch_bytes){.tensors =
-                                         ol_pool_threads(cpu->pool) *
-                                         (ol_cpu_matmul_scratch(b->dtype, sizes.deepest) +
-                                          ol_cpu_attention_kept(sizes.received) + TILES)};
+    const int64_t products = ol_cpu_matmul_scratch(b->dtype, sizes.deepest),
+                  seen = ol_cpu_compressed_attention_scratch(sizes.compressed_heads,
+                                                             sizes.compressed_dim,
+                                                             sizes.compressed_keys),
+                  scratch = products > seen ? products : seen;
+    return (struct ol_scratch_bytes){
+        .tensors = ol_pool_threads(cpu->pool) *
+                   (scratch + ol_cpu_attention_kept(sizes.received) + TILES)};
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)

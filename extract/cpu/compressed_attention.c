@@ -60,24 +60,42 @@ static int64_t n_seen(const struct ol_compressed_attention_args *a, int64_t quer
     return n;
 }
 
+/* How much of what a room for n keys has. */
+struct extent {
+    int64_t heads, d, most; /* rounded up */
+    size_t packed, floats;  /* floats: of all */
+};
+
+static struct extent extent_of(int n_heads, int head_dim, int64_t n)
+{
+    struct extent e = {.heads = (n_heads + 15) / 16 * 16,
+                       .d = (head_dim + 15) / 16 * 16,
+                       .most = (n + STEP - 1) / STEP * STEP};
+    const size_t scores = ol_gemm_scratch(e.most, head_dim),
+                 values = ol_gemm_scratch(head_dim, e.most);
+    e.packed = scores > values ? scores : values;
+    e.floats =
+        (size_t)(e.heads * (e.most + e.d + 2) + e.heads * e.most / 2 + e.most * e.d) +
+        e.packed;
+    return e;
+}
+
+int64_t ol_cpu_compressed_attention_scratch(int n_heads, int head_dim, int64_t n)
+{
+    return (int64_t)(extent_of(n_heads, head_dim, n).floats * sizeof(float));
+}
+
 static struct room make_room(const struct job *j, int thread, int64_t n)
 {
-    const struct ol_compressed_attention_args *a = j->args;
-    const int64_t heads = (a->n_heads + 15) / 16 * 16, d = (a->head_dim + 15) / 16 * 16,
-                  most = (n + STEP - 1) / STEP * STEP;
-    const size_t scores = ol_gemm_scratch(most, a->head_dim),
-                 values = ol_gemm_scratch(a->head_dim, most),
-                 packed = scores > values ? scores : values;
-    struct room r = {.most = most};
-    r.score = ol_cpu_scratch(
-        j->cpu, thread,
-        (size_t)(heads * (most + d + 2) + heads * most / 2 + most * d) + packed);
-    r.sum = r.score + heads * most;
-    r.top = r.sum + heads * d;
-    r.total = r.top + heads;
-    r.rounded = (uint16_t *)(void *)(r.total + heads);
-    r.packed = r.total + heads + heads * most / 2;
-    r.keys = (char *)(r.packed + packed);
+    const struct extent e = extent_of(j->args->n_heads, j->args->head_dim, n);
+    struct room r = {.most = e.most};
+    r.score = ol_cpu_scratch(j->cpu, thread, e.floats);
+    r.sum = r.score + e.heads * e.most;
+    r.top = r.sum + e.heads * e.d;
+    r.total = r.top + e.heads;
+    r.rounded = (uint16_t *)(void *)(r.total + e.heads);
+    r.packed = r.total + e.heads + e.heads * e.most / 2;
+    r.keys = (char *)(r.packed + e.packed);
     return r;
 }
 

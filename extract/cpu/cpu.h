@@ -116,6 +116,9 @@ int ol_cpu_gated_norm(struct ol_backend *b, int n_groups, double eps, struct ol_
                       struct ol_tensor out, struct ol_error *err);
 int ol_cpu_gate(struct ol_backend *b, enum ol_gate_function function, struct ol_tensor x,
                 struct ol_tensor gate, struct ol_error *err);
+/* Bytes of a thread that compressed_attention takes of its scratch where a query sees up
+ * to n keys and entries. */
+int64_t ol_cpu_compressed_attention_scratch(int n_heads, int head_dim, int64_t n);
 /* Bytes of a thread that attention of so many tokens keeps where it is looked at. */
 int64_t ol_cpu_attention_kept(int64_t n_tokens);
 int ol_cpu_gate_means(struct ol_backend *b, struct ol_tensor gate, struct ol_tensor means,

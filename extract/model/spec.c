@@ -219,7 +219,21 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
     return layers;
 }
 
-struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
+/* The most keys and entries that a query of a layer sees; 0 where there are no entries.
+ */
+static int64_t compressed_keys(const struct ol_spec *spec, int layer, int64_t longest)
+{
+    const struct ol_layer_spec *l = &spec->layers[layer];
+    if (!spec->attention.shared_key)
+        return 0;
+    const bool chosen = l->indexer && ol_spec_chooses(spec, longest);
+    const int64_t entries = chosen        ? spec->attention.index.top_k
+                            : l->rate > 0 ? longest / l->rate
+                                          : 0;
+    return (l->window < longest ? l->window : longest) + entries;
+}
+
+struct ol_product_sizes ol_spec_products(const struct ol_spec *spec, int64_t longest)
 {
     const struct ol_attention_spec *a = &spec->attention, *sliding = &spec->sliding;
     const struct ol_delta_net_spec *d = &spec->delta_net;
@@ -243,5 +257,14 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec)
                                      .head_rows = spec->vocab_size};
     for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
         sizes.deepest = depths[i] > sizes.deepest ? depths[i] : sizes.deepest;
+    for (int l = 0; l < spec->n_layers; l++) {
+        const int64_t keys = compressed_keys(spec, l, longest);
+        if (keys > sizes.compressed_keys)
+            sizes.compressed_keys = keys;
+    }
+    if (sizes.compressed_keys > 0) {
+        sizes.compressed_heads = a->n_heads;
+        sizes.compressed_dim = a->head_dim;
+    }
     return sizes;
 }

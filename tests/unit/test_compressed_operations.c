@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "extract/backend.h"
+#include "extract/cpu/cpu.h"
 #include "tests/unit/known.h"
 
 /* Floats of the host, as a weight. */
@@ -569,6 +570,47 @@ static void stored_norm(struct ol_backend *b)
     free_tensor(b, &x), free_tensor(b, &out);
 }
 
+/* A plan asks for what a thread takes where a query sees many keys. */
+static void planned_scratch(void **state)
+{
+    (void)state;
+    enum { N = 700, HEADS = 5, D = 20, WINDOW = 400, RATE = 2, SEEN = WINDOW + N / RATE };
+    struct ol_error err = {0};
+    struct ol_backend *b = ol_cpu_open(OL_DTYPE_BF16, 1, &err);
+    assert_non_null(b);
+    float sinks[HEADS];
+    struct known q = tensor(b, N, HEADS * D, 1), keys = tensor(b, N, D, 1),
+                 entries = tensor(b, N / RATE, D, 1), out = tensor(b, N, HEADS * D, 1);
+    const struct ol_compressed_attention_args args = {.n_heads = HEADS,
+                                                      .head_dim = D,
+                                                      .scale = 1,
+                                                      .window = WINDOW,
+                                                      .rate = RATE,
+                                                      .sinks = weight(sinks, 1, HEADS, 1),
+                                                      .q = q.t,
+                                                      .keys = keys.t,
+                                                      .entries = entries.t,
+                                                      .out = out.t};
+    OK(b->op->compressed_attention(b, &args, &err));
+    const int64_t taken = (int64_t)(ol_cpu_of(b)->scratch[0].n * sizeof(float)),
+                  asked = ol_cpu_compressed_attention_scratch(HEADS, D, SEEN);
+    assert_in_range(taken, asked, asked + 4096);
+    /* Of a million tokens it is more than products take. */
+    const struct ol_product_sizes few = {.deepest = 64}, many = {.deepest = 64,
+                                                                 .compressed_heads = 64,
+                                                                 .compressed_dim = 512,
+                                                                 .compressed_keys = 8192};
+    const int64_t products = ol_cpu_matmul_scratch(OL_DTYPE_BF16, 64),
+                  seen = ol_cpu_compressed_attention_scratch(64, 512, 8192);
+    assert_true(seen > products);
+    assert_int_equal(b->op->scratch_bytes(b, many).tensors -
+                         b->op->scratch_bytes(b, few).tensors,
+                     seen - products);
+    free_tensor(b, &q), free_tensor(b, &keys);
+    free_tensor(b, &entries), free_tensor(b, &out);
+    b->op->close(b);
+}
+
 TEST(streams)
 TEST(compress)
 TEST(compressed_attention)
@@ -588,6 +630,7 @@ int main(void)
         cmocka_unit_test(cuda_compress),
         cmocka_unit_test(cpu_compressed_attention),
         cmocka_unit_test(cuda_compressed_attention),
+        cmocka_unit_test(planned_scratch),
         cmocka_unit_test(cpu_limits),
         cmocka_unit_test(cuda_limits),
         cmocka_unit_test(cpu_indexed_entries),
