@@ -159,7 +159,7 @@ on() {
 @test "cuda: the same bytes on one device and on several" {
     cd "$BATS_TEST_TMPDIR"
     export CUDASIM_DEVICES=3
-    for model in $FAMILIES qwen2_moe; do
+    for model in $FAMILIES qwen2_moe deepseek_v4; do
         for precision in bf16 f32; do
             CUDASIM_SCHEDULE=0 on 1 $model --precision $precision
             CUDASIM_SCHEDULE=2 on 2 $model --precision $precision
