@@ -158,19 +158,31 @@ size_t ol_tensor_bytes(struct ol_tensor t);
 /* The row-major [n, k * n_cols] seen as [n * k, n_cols]. */
 struct ol_tensor ol_tensor_split(struct ol_tensor t, int64_t n_cols);
 
-/* How many rows a product's neighbours may not be told by: whether x is given whole or
- * cut at multiples of so many rows, the same bytes come out. Enough to fill a device. */
-enum { OL_PRODUCT_ROWS = 2048 };
+/* How many rows are multiplied at a time, at most: enough to fill a device. Whether x is
+ * given whole or cut at multiples of so many rows, the same bytes come out. */
+enum { OL_PRODUCT_ROWS = 2048, OL_PRODUCT_STEP = 16 };
+
+/* The rows at a time where n are to be cut as evenly as multiples of OL_PRODUCT_STEP let
+ * them: 2,049 are 1,040 and 1,009, not 2,048 and one. */
+static inline int64_t ol_product_block(int64_t n)
+{
+    const int64_t blocks = (n + OL_PRODUCT_ROWS - 1) / OL_PRODUCT_ROWS;
+    const int64_t rows = blocks > 0 ? (n + blocks - 1) / blocks : 0;
+    return (rows + OL_PRODUCT_STEP - 1) / OL_PRODUCT_STEP * OL_PRODUCT_STEP;
+}
 
 /* out = x * weight^T + bias.   x [m, k] activation or float, weight [n, k], bias [n] or
  * data NULL, out [m, n] as x, or float. The weight is rounded to x's type first, as
  * loading a model does. Accumulates in float; the bias is added before the one rounding.
  * x may have g k columns instead: then the weight's rows are g equal parts, each of which
- * multiplies its own k columns. */
+ * multiplies its own k columns. Neighbours in a list that have the same x and weights of
+ * one shape (a gate and an up) are one product where a backend can make them one.
+ * block_rows: where x may be cut, in place of OL_PRODUCT_ROWS; 0: there. */
 struct ol_matmul {
     struct ol_tensor x;
     struct ol_weight weight, bias;
     struct ol_tensor out;
+    int64_t block_rows;
 };
 
 /* What is known of the values of a head in a row. */

@@ -194,7 +194,7 @@ int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
         corrections = ol_xcalloc((size_t)router->n_experts, sizeof *corrections);
         ol_cpu_decode(&correction, 0, 1, corrections);
     }
-    const struct ol_matmul product = {x, weight, bias, logits};
+    const struct ol_matmul product = {x, weight, bias, .out = logits};
     int status = ol_cpu_matmul(b, &product, 1, err);
     if (status == 0) {
         struct job job = {ol_cpu_of(b), b->dtype, router, logits,

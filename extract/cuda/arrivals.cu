@@ -32,8 +32,8 @@ struct tile {
 struct segment {
     char *memory;
     /* By each of the compute streams, for the last time. */
-    cudaEvent_t used[OL_CUDA_LANES];
-    bool waits[OL_CUDA_LANES];
+    cudaEvent_t used[OL_CUDA_MOST_LANES];
+    bool waits[OL_CUDA_MOST_LANES];
     struct ol_cuda_lent lent;
     int n_tiles, n_ahead;
     struct tile tiles[MOST_TILES];
@@ -44,8 +44,9 @@ struct ol_cuda_arrivals {
     int n;
     size_t bytes, used; /* of a segment, of the current one */
     int current;
-    int last; /* segment of the tile that was handed out last, or -1, */
-    int lane; /* and to which lane */
+    /* Segments of the tiles that were handed out last, and to which lane. */
+    int last[OL_CUDA_TOGETHER], n_last;
+    int lane;
     struct tile *buckets[1 << BUCKET_BITS];
 };
 
@@ -55,7 +56,7 @@ static int segment_new(struct ol_cuda *cuda, struct segment *s, struct ol_error 
                                            "arriving weights", err);
     if (s->memory == NULL)
         return -1;
-    for (int l = 0; l < OL_CUDA_LANES; l++)
+    for (int l = 0; l < cuda->sizes.n_lanes; l++)
         if (ol_cuda_check(cudaEventCreateWithFlags(&s->used[l], cudaEventDisableTiming),
                           "making an event", err) != 0)
             return -1;
@@ -66,7 +67,6 @@ struct ol_cuda_arrivals *ol_cuda_arrivals_new(struct ol_cuda *cuda, struct ol_er
 {
     struct ol_cuda_arrivals *a = (struct ol_cuda_arrivals *)ol_xcalloc(1, sizeof *a);
     a->bytes = (size_t)cuda->sizes.segment;
-    a->last = -1;
     int status = 0;
     for (; status == 0 && a->n < cuda->sizes.n_segments; a->n++)
         status = segment_new(cuda, &a->segments[a->n], err);
@@ -82,7 +82,7 @@ static void segment_free(struct ol_cuda *cuda, struct segment *s)
     for (int t = 0; t < MOST_TILES; t++)
         if (s->tiles[t].delivery.arrived != NULL)
             cudaEventDestroy(s->tiles[t].delivery.arrived);
-    for (int l = 0; l < OL_CUDA_LANES; l++)
+    for (int l = 0; l < OL_CUDA_MOST_LANES; l++)
         if (s->used[l] != NULL)
             cudaEventDestroy(s->used[l]);
     ol_cuda_memory_free(cuda, s->memory, (size_t)cuda->sizes.segment);
@@ -130,17 +130,20 @@ static void remove_tile(struct ol_cuda_arrivals *a, struct tile *tile)
 
 /* ---- the ring ---- */
 
-/* Everything that uses the tile handed out last is queued by now. */
+/* Everything that uses the tiles handed out last is queued by now. */
 static int finish_last(struct ol_cuda *cuda, struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
-    if (a->last < 0)
-        return 0;
-    struct segment *s = &a->segments[a->last];
-    a->last = -1;
-    s->waits[a->lane] = true;
-    return ol_cuda_check(cudaEventRecord(s->used[a->lane], cuda->lanes[a->lane].stream),
-                         "recording an event", err);
+    const int n = a->n_last;
+    a->n_last = 0;
+    for (int i = 0; i < n; i++) {
+        struct segment *s = &a->segments[a->last[i]];
+        s->waits[a->lane] = true;
+        if (ol_cuda_check(cudaEventRecord(s->used[a->lane], cuda->lanes[a->lane].stream),
+                          "recording an event", err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* The next segment is to be filled again, behind the last use of what is in it. Nothing
@@ -164,7 +167,7 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
     for (int t = 0; t < s->n_tiles; t++)
         remove_tile(a, &s->tiles[t]);
     s->n_tiles = s->n_ahead = 0;
-    for (int l = 0; l < OL_CUDA_LANES; l++) {
+    for (int l = 0; l < OL_CUDA_MOST_LANES; l++) {
         if (s->waits[l] && ol_cuda_copies_wait(cuda, s->used[l], err) != 0)
             return -1;
         s->waits[l] = false;
@@ -208,23 +211,27 @@ static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_cuda_tile_na
     return tile;
 }
 
-int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
-                       int64_t n, struct ol_cuda_weight *view, struct ol_error *err)
+/* The tile, sent now unless it is there, or was; NULL with err. */
+static struct tile *obtain(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                           int64_t n, struct ol_error *err)
+{
+    const struct ol_cuda_tile_name name = ol_cuda_name_of(w, row, n);
+    struct tile *tile = find_tile(cuda->arrivals, &name);
+    if (tile != NULL)
+        return tile;
+    struct ol_cuda_pieces p;
+    ol_cuda_find_pieces(w, row, n, &p);
+    return send_tile(cuda, &name, &p, err);
+}
+
+/* To cuda->lane: its stream waits for the tile. */
+static int hand_out(struct ol_cuda *cuda, struct tile *tile, struct ol_cuda_weight *view,
+                    struct ol_error *err)
 {
     struct ol_cuda_arrivals *a = cuda->arrivals;
     const unsigned lane = 1u << cuda->lane;
-    if (finish_last(cuda, err) != 0)
-        return -1;
-    const struct ol_cuda_tile_name name = ol_cuda_name_of(w, row, n);
-    struct tile *tile = find_tile(a, &name);
-    if (tile == NULL) {
-        struct ol_cuda_pieces p;
-        ol_cuda_find_pieces(w, row, n, &p);
-        tile = send_tile(cuda, &name, &p, err);
-    }
-    if (tile == NULL)
-        return -1;
-    a->last = tile->segment;
+    if (a->n_last == 0 || a->last[a->n_last - 1] != tile->segment)
+        a->last[a->n_last++] = tile->segment;
     a->lane = cuda->lane;
     a->segments[tile->segment].n_ahead -= tile->ahead;
     tile->ahead = false;
@@ -237,6 +244,31 @@ int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
     return ol_cuda_check(
         cudaStreamWaitEvent(cuda->lanes[cuda->lane].stream, tile->delivery.arrived, 0),
         "ordering streams", err);
+}
+
+int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
+                       int64_t n, struct ol_cuda_weight *view, struct ol_error *err)
+{
+    if (finish_last(cuda, err) != 0)
+        return -1;
+    struct tile *tile = obtain(cuda, w, row, n, err);
+    return tile != NULL ? hand_out(cuda, tile, view, err) : -1;
+}
+
+int ol_cuda_stage_pair(struct ol_cuda *cuda, const struct ol_weight *first,
+                       const struct ol_weight *second,
+                       struct ol_cuda_weight views[OL_CUDA_TOGETHER],
+                       struct ol_error *err)
+{
+    if (finish_last(cuda, err) != 0 || obtain(cuda, first, 0, first->n_rows, err) == NULL)
+        return -1;
+    /* To send the second may have taken the place of the first. Then this is sent once
+     * more, behind the second. */
+    struct tile *two = obtain(cuda, second, 0, second->n_rows, err);
+    struct tile *one = two != NULL ? obtain(cuda, first, 0, first->n_rows, err) : NULL;
+    return one != NULL && hand_out(cuda, one, &views[0], err) == 0
+               ? hand_out(cuda, two, &views[1], err)
+               : -1;
 }
 
 /* ---- ahead of their use ---- */

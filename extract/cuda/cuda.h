@@ -78,7 +78,7 @@ struct ol_cuda_lane {
 struct ol_cuda {
     struct ol_backend base;
     int device;
-    struct ol_cuda_lane lanes[OL_CUDA_LANES];
+    struct ol_cuda_lane lanes[OL_CUDA_MOST_LANES];
     int lane;            /* of the product that is being queued */
     cudaStream_t stream; /* all other computing: lane 0's */
     cudaStream_t copies; /* weights on their way to the device, */
@@ -211,6 +211,12 @@ int ol_cuda_send_ahead(struct ol_cuda *cuda, const struct ol_weight *w, int64_t 
  * They stay there while what is queued on it before the next call runs. */
 int ol_cuda_stage_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,
                        int64_t n, struct ol_cuda_weight *view, struct ol_error *err);
+
+/* The same of all rows of two weights, each of which is one tile: both stay. */
+int ol_cuda_stage_pair(struct ol_cuda *cuda, const struct ol_weight *first,
+                       const struct ol_weight *second,
+                       struct ol_cuda_weight views[OL_CUDA_TOGETHER],
+                       struct ol_error *err);
 
 /* The same as scratch, by cuda->stream: for a few rows. */
 int ol_cuda_put_rows(struct ol_cuda *cuda, const struct ol_weight *w, int64_t row,

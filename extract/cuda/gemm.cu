@@ -7,7 +7,13 @@
  * lie at odd addresses), and float products, go the old way.
  *
  * Either way follows from the sizes of the product alone, and so does the order of its
- * sums. Partial sums are not rounded to the output's type. */
+ * sums. Partial sums are not rounded to the output's type.
+ *
+ * Two products of the same rows are one of a batch, with no step from rows to rows and
+ * one as long as their weights lie apart. The way is that of one of them alone, which the
+ * batch goes twice: whether they come together shows in no byte. Where this cannot be
+ * (the second lies before the first, the way is for no batch), and in float, where cuBLAS
+ * would choose by the batch, they are multiplied one after the other. */
 #include "extract/cuda/product.h"
 
 #include <cublasLt.h>
@@ -30,6 +36,7 @@ struct choice {
     cublasLtMatmulDesc_t product;
     cublasLtMatrixLayout_t w, x, out;
     cublasLtMatmulAlgo_t way;
+    int n_products; /* that the layouts are of */
 };
 
 struct ol_cuda_gemms {
@@ -92,30 +99,30 @@ void ol_cuda_gemms_free(struct ol_cuda *cuda)
 
 /* ---- choosing ---- */
 
-/* The largest power of two of bytes that all of them are multiples of. */
-static int alignment_of(const struct ol_cuda_product *p)
+/* The largest power of two of bytes that all of product i are multiples of. */
+static int alignment_of(const struct ol_cuda_product *p, int i)
 {
     const size_t size = sizeof(uint16_t);
-    const size_t all = (size_t)(uintptr_t)p->w->data | (size_t)(uintptr_t)p->x |
-                       (size_t)(uintptr_t)p->out | (size_t)p->w->step * size |
+    const size_t all = (size_t)(uintptr_t)p->w[i].data | (size_t)(uintptr_t)p->x |
+                       (size_t)(uintptr_t)p->out[i] | (size_t)p->w[i].step * size |
                        (size_t)p->x_step * size |
                        (size_t)p->out_step * ol_dtype_size(p->out_dtype) | MOST_ALIGNMENT;
     return (int)(all & (~all + 1));
 }
 
-static struct shape shape_of(const struct ol_cuda_product *p)
+static struct shape shape_of(const struct ol_cuda_product *p, int i)
 {
     struct shape s = {};
-    s.n = p->w->n;
-    s.k = p->w->k;
-    s.w_step = p->w->step;
+    s.n = p->w[i].n;
+    s.k = p->w[i].k;
+    s.w_step = p->w[i].step;
     s.x_step = p->x_step;
     s.out_step = p->out_step;
     s.rows = LEAST_ROWS;
     while (s.rows < p->m)
         s.rows *= 2;
-    s.alignment = alignment_of(p);
-    s.turned = p->w->turned;
+    s.alignment = alignment_of(p, i);
+    s.turned = p->w[i].turned;
     s.out_type = type_of(p->out_dtype);
     return s;
 }
@@ -185,14 +192,14 @@ static int ask(struct ol_cuda_gemms *g, struct choice *c, struct ol_error *err)
 }
 
 /* NULL with err. */
-static struct choice *choose(struct ol_cuda *cuda, const struct ol_cuda_product *p,
+static struct choice *choose(struct ol_cuda *cuda, const struct ol_cuda_product *p, int i,
                              struct ol_error *err)
 {
     struct ol_cuda_gemms *g = cuda->gemms;
-    const struct shape shape = shape_of(p);
-    for (int i = 0; i < g->n; i++)
-        if (same(&g->choices[i].shape, &shape))
-            return &g->choices[i];
+    const struct shape shape = shape_of(p, i);
+    for (int c = 0; c < g->n; c++)
+        if (same(&g->choices[c].shape, &shape))
+            return &g->choices[c];
     if (g->n == g->room) {
         g->room = 2 * g->room + 16;
         g->choices = (struct choice *)ol_xrealloc_array(g->choices, (size_t)g->room,
@@ -201,55 +208,120 @@ static struct choice *choose(struct ol_cuda *cuda, const struct ol_cuda_product 
     struct choice *c = &g->choices[g->n++];
     *c = {};
     c->shape = shape;
+    c->n_products = 1;
     return lay_out(c, err) == 0 && ask(g, c, err) == 0 ? c : NULL;
 }
 
 /* ---- multiplying ---- */
 
-static int multiply(struct ol_cuda *cuda, const struct ol_cuda_product *p,
+static int multiply(struct ol_cuda *cuda, const struct ol_cuda_product *p, int i,
                     struct ol_error *err)
 {
     const float one = 1, beta = p->adds ? 1.0f : 0.0f;
+    const struct ol_cuda_operand *w = &p->w[i];
     const cublasComputeType_t compute =
         p->dtype == OL_DTYPE_BF16 ? CUBLAS_COMPUTE_32F : CUBLAS_COMPUTE_32F_PEDANTIC;
     return ol_cublas_check(
-        cublasGemmEx(cuda->lanes[cuda->lane].blas,
-                     p->w->turned ? CUBLAS_OP_N : CUBLAS_OP_T, CUBLAS_OP_N, (int)p->w->n,
-                     (int)p->m, (int)p->w->k, &one, p->w->data, type_of(p->dtype),
-                     (int)p->w->step, p->x, type_of(p->dtype), (int)p->x_step, &beta,
-                     p->out, type_of(p->out_dtype), (int)p->out_step, compute,
-                     CUBLAS_GEMM_DEFAULT),
+        cublasGemmEx(cuda->lanes[cuda->lane].blas, w->turned ? CUBLAS_OP_N : CUBLAS_OP_T,
+                     CUBLAS_OP_N, (int)w->n, (int)p->m, (int)w->k, &one, w->data,
+                     type_of(p->dtype), (int)w->step, p->x, type_of(p->dtype),
+                     (int)p->x_step, &beta, p->out[i], type_of(p->out_dtype),
+                     (int)p->out_step, compute, CUBLAS_GEMM_DEFAULT),
         "multiplying", err);
 }
 
-/* A way that was given for more rows may not be there for so few: then the old one. */
-static int multiply_by(struct ol_cuda *cuda, const struct choice *c,
-                       const struct ol_cuda_product *p, struct ol_error *err)
+static int set(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute,
+               const void *value, size_t bytes, struct ol_error *err)
+{
+    return ol_cublas_check(
+        cublasLtMatrixLayoutSetAttribute(layout, attribute, value, bytes),
+        "describing a product's matrices", err);
+}
+
+/* Values from `first` to `second`. */
+static int64_t apart(const void *first, const void *second, enum ol_dtype dtype)
+{
+    return ((const char *)second - (const char *)first) / (int64_t)ol_dtype_size(dtype);
+}
+
+/* The layouts, of n products. */
+static int describe(struct choice *c, const struct ol_cuda_product *p, int n,
+                    struct ol_error *err)
+{
+    const uint64_t rows = (uint64_t)p->m;
+    const int32_t count = n;
+    for (const cublasLtMatrixLayout_t layout : {c->x, c->out})
+        if (set(layout, CUBLASLT_MATRIX_LAYOUT_COLS, &rows, sizeof rows, err) != 0)
+            return -1;
+    if (c->n_products != n)
+        for (const cublasLtMatrixLayout_t layout : {c->w, c->x, c->out})
+            if (set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count,
+                    err) != 0)
+                return -1;
+    c->n_products = n;
+    if (n == 1)
+        return 0;
+    const int64_t weights = apart(p->w[0].data, p->w[1].data, p->dtype),
+                  outs = apart(p->out[0], p->out[1], p->out_dtype);
+    return set(c->w, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &weights,
+               sizeof weights, err) != 0 ||
+                   set(c->out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &outs,
+                       sizeof outs, err) != 0
+               ? -1
+               : 0;
+}
+
+/* n products from the i-th on; *done false: the way is not for so few rows, or so many
+ * products. */
+static int go(struct ol_cuda *cuda, struct choice *c, const struct ol_cuda_product *p,
+              int i, int n, bool *done, struct ol_error *err)
 {
     const struct ol_cuda_lane *lane = &cuda->lanes[cuda->lane];
     const float one = 1, beta = p->adds ? 1.0f : 0.0f;
-    const uint64_t rows = (uint64_t)p->m;
-    for (const cublasLtMatrixLayout_t layout : {c->x, c->out})
-        if (ol_cublas_check(cublasLtMatrixLayoutSetAttribute(
-                                layout, CUBLASLT_MATRIX_LAYOUT_COLS, &rows, sizeof rows),
-                            "describing rows", err) != 0)
-            return -1;
+    if (describe(c, p, n, err) != 0)
+        return -1;
     const cublasStatus_t status =
-        cublasLtMatmul(cuda->gemms->lt, c->product, &one, p->w->data, c->w, p->x, c->x,
-                       &beta, p->out, c->out, p->out, c->out, &c->way, lane->workspace,
-                       (size_t)cuda->sizes.workspace, lane->stream);
-    return status == CUBLAS_STATUS_NOT_SUPPORTED
-               ? multiply(cuda, p, err)
-               : ol_cublas_check(status, "multiplying", err);
+        cublasLtMatmul(cuda->gemms->lt, c->product, &one, p->w[i].data, c->w, p->x, c->x,
+                       &beta, p->out[i], c->out, p->out[i], c->out, &c->way,
+                       lane->workspace, (size_t)cuda->sizes.workspace, lane->stream);
+    *done = status != CUBLAS_STATUS_NOT_SUPPORTED;
+    return *done ? ol_cublas_check(status, "multiplying", err) : 0;
+}
+
+static int multiply_one(struct ol_cuda *cuda, const struct ol_cuda_product *p, int i,
+                        struct ol_error *err)
+{
+    bool done = false;
+    if (p->dtype == OL_DTYPE_BF16) {
+        struct choice *c = choose(cuda, p, i, err);
+        if (c == NULL || (c->found && go(cuda, c, p, i, 1, &done, err) != 0))
+            return -1;
+    }
+    return done ? 0 : multiply(cuda, p, i, err);
+}
+
+/* Whether both go the same way, and the second lies behind the first. */
+static bool go_together(const struct ol_cuda_product *p)
+{
+    if (p->n_products < 2 || p->dtype != OL_DTYPE_BF16 ||
+        (uintptr_t)p->w[1].data <= (uintptr_t)p->w[0].data ||
+        (uintptr_t)p->out[1] <= (uintptr_t)p->out[0])
+        return false;
+    const struct shape first = shape_of(p, 0), second = shape_of(p, 1);
+    return same(&first, &second);
 }
 
 int ol_cuda_gemm(struct ol_cuda *cuda, const struct ol_cuda_product *p,
                  struct ol_error *err)
 {
-    if (p->dtype != OL_DTYPE_BF16)
-        return multiply(cuda, p, err);
-    const struct choice *c = choose(cuda, p, err);
-    if (c == NULL)
-        return -1;
-    return c->found ? multiply_by(cuda, c, p, err) : multiply(cuda, p, err);
+    bool done = false;
+    if (go_together(p)) {
+        struct choice *c = choose(cuda, p, 0, err);
+        if (c == NULL || (c->found && go(cuda, c, p, 0, 2, &done, err) != 0))
+            return -1;
+    }
+    for (int i = 0; !done && i < p->n_products; i++)
+        if (multiply_one(cuda, p, i, err) != 0)
+            return -1;
+    return 0;
 }

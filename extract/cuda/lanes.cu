@@ -1,6 +1,6 @@
 /* Products that run beside each other. An expert's does not fill a large device (1,000
- * rows by 1,024 columns are 32 tiles, for 132 multiprocessors), and cuBLAS has two ways
- * to fill it with several:
+ * rows by 1,024 columns are 32 tiles, for 132 multiprocessors; gate and up, which are one
+ * product, twice as many), and cuBLAS has two ways to fill it with several:
  *
  * - a grouped product (cublasGemmGroupedBatchedEx). It chooses its kernel by the whole
  *   group, so that a row's sum depends on which experts are in it, and these depend on
@@ -37,7 +37,7 @@ static int begin_blas(struct ol_cuda *cuda, struct ol_cuda_lane *lane,
 
 int ol_cuda_lanes_new(struct ol_cuda *cuda, struct ol_error *err)
 {
-    for (int i = 0; i < OL_CUDA_LANES; i++) {
+    for (int i = 0; i < cuda->sizes.n_lanes; i++) {
         struct ol_cuda_lane *lane = &cuda->lanes[i];
         if (ol_cuda_check(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking),
                           "making a stream", err) != 0 ||
@@ -52,7 +52,7 @@ int ol_cuda_lanes_new(struct ol_cuda *cuda, struct ol_error *err)
 
 void ol_cuda_lanes_free(struct ol_cuda *cuda)
 {
-    for (int i = OL_CUDA_LANES - 1; i >= 0; i--) {
+    for (int i = OL_CUDA_MOST_LANES - 1; i >= 0; i--) {
         struct ol_cuda_lane *lane = &cuda->lanes[i];
         if (lane->blas != NULL)
             cublasDestroy(lane->blas);
@@ -66,7 +66,7 @@ void ol_cuda_lanes_free(struct ol_cuda *cuda)
 
 void ol_cuda_lanes_wait(struct ol_cuda *cuda)
 {
-    for (int i = 0; i < OL_CUDA_LANES; i++)
+    for (int i = 0; i < OL_CUDA_MOST_LANES; i++)
         if (cuda->lanes[i].stream != NULL)
             cudaStreamSynchronize(cuda->lanes[i].stream);
 }

@@ -81,8 +81,12 @@ static int absorb_tile(struct ol_cuda *cuda, const struct job *j, int64_t word,
     for (int64_t first = 0; first < j->x.n_rows; first += OL_PRODUCT_ROWS) {
         const int64_t left = j->x.n_rows - first;
         const int64_t m = left < OL_PRODUCT_ROWS ? left : (int64_t)OL_PRODUCT_ROWS;
-        if (ol_cuda_multiply(cuda, ol_tensor_rows(j->x, first, m), w, j->logits,
-                             j->x.dtype, w->n, false, err) != 0 ||
+        const struct ol_cuda_product product = {
+            j->x.dtype, j->x.dtype,  ol_cuda_row(j->x, first),
+            1,          {*w},        {j->logits},
+            m,          j->x.n_cols, w->n,
+            false};
+        if (ol_cuda_gemm(cuda, &product, err) != 0 ||
             ol_launch(cuda, err, "nll", absorb<T>, dim3(ol_cuda_blocks(m, 1)),
                       dim3(THREADS), 0, (const T *)j->logits, j->cap, word, w->n,
                       j->targets + first, j->states + first) != 0)

@@ -22,24 +22,21 @@ int ol_cuda_load_operand(struct ol_cuda *cuda, const struct ol_weight *w, int64_
                          int64_t n, enum ol_dtype dtype, void *room,
                          struct ol_cuda_operand *operand, struct ol_error *err);
 
-/* gemm.cu: out [m, n], with out_step values from a row to the next, = x [m, k], with
- * x_step, times operand^T (+ out when `adds`), by the lane's stream. x is of `dtype`, as
- * the operand is. */
+/* out[i] [m, n], with out_step values from a row to the next, = x [m, k], with x_step,
+ * times w[i]^T (+ out[i] when `adds`), i from 0 to n_products - 1; sums in float, rounded
+ * once to out_dtype. x is of `dtype`, as the operands are, and these are of one shape. */
 struct ol_cuda_product {
     enum ol_dtype dtype, out_dtype;
     const void *x;
-    const struct ol_cuda_operand *w;
-    void *out;
+    int n_products; /* at most OL_CUDA_TOGETHER */
+    struct ol_cuda_operand w[OL_CUDA_TOGETHER];
+    void *out[OL_CUDA_TOGETHER];
     int64_t m, x_step, out_step;
     bool adds;
 };
+
+/* gemm.cu: by the lane's stream. Each of the products has the bytes that it has alone. */
 int ol_cuda_gemm(struct ol_cuda *cuda, const struct ol_cuda_product *product,
                  struct ol_error *err);
-
-/* out [m, n], with `step` values from a row to the next, = x [m, k] operand^T (+ out when
- * `adds`), sums in float, rounded once to out_dtype. */
-int ol_cuda_multiply(struct ol_cuda *cuda, struct ol_tensor x,
-                     const struct ol_cuda_operand *w, void *out, enum ol_dtype out_dtype,
-                     int64_t step, bool adds, struct ol_error *err);
 
 #endif

@@ -303,7 +303,7 @@ int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
         if (r.given == NULL)
             return -1;
     }
-    const struct ol_matmul product = {x, weight, bias, logits};
+    const struct ol_matmul product = {x, weight, bias, logits, 0};
     if (ol_cuda_products(cuda, &product, 1, err) != 0)
         return -1;
     if (b->dtype == OL_DTYPE_F32)

@@ -10,8 +10,12 @@
 #include "extract/ops.h"
 
 enum {
-    OL_CUDA_LANES = 4,            /* lanes.cu: products beside each other */
+    OL_CUDA_LEAST_LANES = 4, /* lanes.cu: products beside each other */
+    OL_CUDA_MOST_LANES = 8,
+    OL_CUDA_LANES_SHARE = 8,      /* of the memory of the run, where that is more */
     OL_CUDA_WORKSPACE = 32 << 20, /* what cuBLAS asks for on the newest devices */
+
+    OL_CUDA_TOGETHER = 2, /* gemm.cu: products that may be one */
 
     OL_CUDA_PIECES = OL_WEIGHT_RUNS, /* of rows of a weight */
     OL_CUDA_ALIGNMENT = 256,
@@ -49,7 +53,8 @@ enum {
 };
 
 struct ol_cuda_sizes {
-    int64_t unit;      /* bytes of a tile of a weight */
+    int64_t unit; /* bytes of a tile of a weight */
+    int n_lanes;
     int64_t workspace; /* of each lane's */
     int64_t segment;   /* of the ring of arrivals, */
     int n_segments;    /* and how many */
@@ -73,6 +78,8 @@ static inline struct ol_cuda_sizes ol_cuda_sizes_of(int64_t memory, int64_t budg
     while (s.unit < OL_CUDA_MOST_UNIT && s.unit * 2 * OL_CUDA_UNITS <= memory)
         s.unit *= 2;
     s.workspace = ol_cuda_clamp(s.unit, 0, OL_CUDA_WORKSPACE);
+    s.n_lanes = (int)ol_cuda_clamp(run / OL_CUDA_LANES_SHARE / s.workspace,
+                                   OL_CUDA_LEAST_LANES, OL_CUDA_MOST_LANES);
     /* A tile, and the room that the alignment of its pieces takes. */
     s.segment = s.unit + OL_CUDA_PIECES * OL_CUDA_ALIGNMENT;
     s.n_segments = (int)ol_cuda_clamp(run / OL_CUDA_RING_SHARE / s.unit,
@@ -86,7 +93,7 @@ static inline struct ol_cuda_sizes ol_cuda_sizes_of(int64_t memory, int64_t budg
 /* Bytes of the device's memory that are taken from open to close. */
 static inline int64_t ol_cuda_reserved_bytes(const struct ol_cuda_sizes *s)
 {
-    return OL_CUDA_LANES * s->workspace + s->n_segments * s->segment +
+    return s->n_lanes * s->workspace + s->n_segments * s->segment +
            OL_CUDA_HISTOGRAM_BYTES;
 }
 

@@ -8,11 +8,12 @@ static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
 {
     const struct ol_weight none = {0};
     const struct ol_matmul each[] = {
-        {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, gate},
-        {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, up}};
+        {x, ol_pass_weight(p, OL_ROLE_GATE, layer), none, .out = gate},
+        {x, ol_pass_weight(p, OL_ROLE_UP, layer), none, .out = up}};
     if (p->spec->glu.alone) {
         const struct ol_matmul alone = {x, ol_pass_weight(p, OL_ROLE_UP, layer),
-                                        ol_pass_weight(p, OL_ROLE_UP_BIAS, layer), gate};
+                                        ol_pass_weight(p, OL_ROLE_UP_BIAS, layer),
+                                        .out = gate};
         return p->op->matmul(p->b, &alone, 1, err);
     }
     if (p->spec->names[OL_ROLE_GATE_UP] == NULL)
@@ -20,7 +21,7 @@ static int multiply(struct ol_pass *p, int layer, struct ol_tensor x,
     const struct ol_tensor both = {p->dense_both.data, p->dense_both.dtype, x.n_rows,
                                    2 * gate.n_cols};
     const struct ol_matmul one = {x, ol_pass_weight(p, OL_ROLE_GATE_UP, layer), none,
-                                  both};
+                                  .out = both};
     const struct ol_columns first = {both, 0, 0}, second = {both, gate.n_cols, 0};
     const struct ol_columns to_gate = {gate, 0, 0}, to_up = {up, 0, 0};
     if (p->op->matmul(p->b, &one, 1, err) != 0 ||
@@ -38,7 +39,8 @@ static int dense_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                            up = {p->dense_up.data, p->dense_up.dtype, n, d_ff},
                            down = ol_tensor_rows(p->dense_down, 0, n);
     const struct ol_matmul out = {gate, ol_pass_weight(p, OL_ROLE_DOWN, layer),
-                                  ol_pass_weight(p, OL_ROLE_DOWN_BIAS, layer), down};
+                                  ol_pass_weight(p, OL_ROLE_DOWN_BIAS, layer),
+                                  .out = down};
     const int component = 0;
     const int64_t start = 0, baseline = p->arm_starts[1] - first,
                   end = baseline < 0   ? 0

@@ -24,13 +24,19 @@ void ol_expert_group_begin(struct ol_expert_group *g)
     g->begin = g->end = g->n = 0;
 }
 
-/* An expert's rows are cut at multiples of OL_PRODUCT_ROWS alone, so that neither the
- * size of the group nor what else is in it shows in the results. */
+int64_t ol_expert_block(const struct ol_permutation *p, int expert)
+{
+    return ol_product_block(p->offsets[expert + 1] - p->offsets[expert]);
+}
+
+/* An expert's rows are cut where they would be multiplied apart in any group, so that
+ * neither its size nor what else is in it shows in the results. */
 static int64_t cut_of(const struct ol_permutation *p, int expert, int64_t end)
 {
     const int64_t first = p->offsets[expert];
     const int64_t past = p->offsets[expert + 1];
-    return end >= past ? past : first + (end - first) / OL_PRODUCT_ROWS * OL_PRODUCT_ROWS;
+    const int64_t block = ol_expert_block(p, expert);
+    return end >= past ? past : first + (end - first) / block * block;
 }
 
 /* Rows rise within an expert. */

@@ -25,6 +25,9 @@ struct ol_expert_group {
 void ol_expert_group_make(struct ol_expert_group *g, int n_experts);
 void ol_expert_group_clear(struct ol_expert_group *g);
 
+/* How many of an expert's rows are multiplied at a time (ol_product_block). */
+int64_t ol_expert_block(const struct ol_permutation *p, int expert);
+
 /* Before the first of a layer, and on to the next; false: there is none. Rows from
  * n_baseline_rows on are no baseline's. */
 void ol_expert_group_begin(struct ol_expert_group *g);

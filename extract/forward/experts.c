@@ -11,21 +11,20 @@
  */
 #include "extract/forward/experts_private.h"
 
-/* One product per expert of the group, over its rows of x; returns their number. */
-static int multiply(const struct ol_experts *x, int layer, enum ol_role role,
-                    enum ol_role bias, struct ol_tensor in, struct ol_tensor out,
-                    struct ol_matmul *products)
+/* The product of the group's i-th expert, over its rows of x. */
+static struct ol_matmul product_of(const struct ol_experts *x, int layer, int i,
+                                   enum ol_role role, enum ol_role bias,
+                                   struct ol_tensor in, struct ol_tensor out)
 {
     const struct ol_expert_group *g = &x->group;
-    for (int i = 0; i < g->n; i++) {
-        const int64_t first = g->firsts[i], n = g->firsts[i + 1] - first;
-        products[i] = (struct ol_matmul){
-            .x = ol_tensor_rows(in, first, n),
-            .weight = ol_weights_get(x->c.weights.weights, role, layer, g->experts[i]),
-            .bias = ol_weights_get(x->c.weights.weights, bias, layer, g->experts[i]),
-            .out = ol_tensor_rows(out, first, n)};
-    }
-    return g->n;
+    const int64_t first = g->firsts[i], n = g->firsts[i + 1] - first;
+    const int expert = g->experts[i];
+    return (struct ol_matmul){
+        .x = ol_tensor_rows(in, first, n),
+        .weight = ol_weights_get(x->c.weights.weights, role, layer, expert),
+        .bias = ol_weights_get(x->c.weights.weights, bias, layer, expert),
+        .out = ol_tensor_rows(out, first, n),
+        .block_rows = ol_expert_block(&x->permutation, expert)};
 }
 
 /* The router's weights of the group's pairs. */
@@ -114,16 +113,20 @@ static int send_next_group(const struct ol_experts *x, int layer, struct ol_erro
                : send_expert(x, OL_ROLE_SHARED_GATE, OL_ROLE_SHARED_DOWN, layer, 0, err);
 }
 
-/* gate = glu(gate(in), up(in)) of the group's experts. */
+/* gate = glu(gate(in), up(in)) of the group's experts, both of an expert side by side:
+ * a backend may make them one product. */
 static int multiply_in(struct ol_experts *x, int layer, struct ol_tensor in,
                        struct ol_tensor gate, struct ol_tensor up, struct ol_error *err)
 {
     const bool alone = x->c.spec->glu.alone;
-    int n = alone ? 0
-                  : multiply(x, layer, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_GATE_BIAS, in,
-                             gate, x->products);
-    n += multiply(x, layer, OL_ROLE_EXPERT_UP, OL_ROLE_EXPERT_UP_BIAS, in,
-                  alone ? gate : up, x->products + n);
+    int n = 0;
+    for (int i = 0; i < x->group.n; i++) {
+        if (!alone)
+            x->products[n++] = product_of(x, layer, i, OL_ROLE_EXPERT_GATE,
+                                          OL_ROLE_EXPERT_GATE_BIAS, in, gate);
+        x->products[n++] = product_of(x, layer, i, OL_ROLE_EXPERT_UP,
+                                      OL_ROLE_EXPERT_UP_BIAS, in, alone ? gate : up);
+    }
     if (x->op->matmul(x->c.backend, x->products, n, err) != 0)
         return -1;
     return x->op->glu(x->c.backend, &x->c.spec->glu, gate, up, err);
@@ -157,9 +160,10 @@ static int run_group(struct ol_experts *x, int layer, struct ol_tensor input,
         return -1;
     const struct ol_tensor down =
         ol_tensor_rows(x->c.spec->d_latent > 0 ? x->latent_down : x->down, 0, n);
-    const int n_products = multiply(x, layer, OL_ROLE_EXPERT_DOWN,
-                                    OL_ROLE_EXPERT_DOWN_BIAS, gate, down, x->products);
-    if (x->op->matmul(b, x->products, n_products, err) != 0 ||
+    for (int i = 0; i < g->n; i++)
+        x->products[i] = product_of(x, layer, i, OL_ROLE_EXPERT_DOWN,
+                                    OL_ROLE_EXPERT_DOWN_BIAS, gate, down);
+    if (x->op->matmul(b, x->products, g->n, err) != 0 ||
         send_next_group(x, layer, err) != 0 ||
         see(x, OL_POINT_DOWN_OUTPUT, layer, &rows, down, err) != 0)
         return -1;
@@ -260,12 +264,13 @@ static int run_shared_rows(struct ol_experts *x, int layer, struct ol_tensor inp
                            scale = ol_weights_get(w, OL_ROLE_SHARED_SWITCH, layer, 0);
     /* The first of them only with a gate, the last only with a switch. */
     const struct ol_matmul into[] = {
-        {in, ol_weights_get(w, OL_ROLE_SHARED_GATE, layer, 0), none, gate},
-        {in, ol_weights_get(w, OL_ROLE_SHARED_UP, layer, 0), none, alone ? gate : up},
-        {in, scale, none, shared_switch},
+        {in, ol_weights_get(w, OL_ROLE_SHARED_GATE, layer, 0), none, .out = gate},
+        {in, ol_weights_get(w, OL_ROLE_SHARED_UP, layer, 0), none,
+         .out = alone ? gate : up},
+        {in, scale, none, .out = shared_switch},
     };
     const struct ol_matmul out = {gate, ol_weights_get(w, OL_ROLE_SHARED_DOWN, layer, 0),
-                                  none, down};
+                                  none, .out = down};
     const bool switched = scale.data != NULL;
     const int64_t firsts[] = {0, n};
     const int64_t baseline = x->c.n_baseline_rows - first, end = baseline < 0   ? 0

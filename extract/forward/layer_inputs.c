@@ -75,7 +75,7 @@ static int make_some(struct ol_pass *p, const struct room *room, const int32_t *
                            made = ol_tensor_rows(room->projected, 0, n),
                            parts = ol_tensor_split(made, spec->d_input);
     const struct ol_matmul product = {x, ol_pass_weight(p, OL_ROLE_INPUT_PROJECTION, 0),
-                                      none, made};
+                                      none, .out = made};
     if (ol_pass_embed_ids(p, ids, x, err) != 0 ||
         p->op->embed(p->b, ids, ol_pass_weight(p, OL_ROLE_INPUT_TABLE, 0), table, err) !=
             0 ||
@@ -169,9 +169,9 @@ static int take_rows(struct ol_pass *p, int layer, int64_t first, int64_t n,
                            taken = ol_tensor_rows(p->input_taken, 0, n),
                            out = ol_tensor_rows(p->mixed, 0, n);
     const struct ol_matmul in = {x, ol_pass_weight(p, OL_ROLE_INPUT_GATE, layer), none,
-                                 gate},
+                                 .out = gate},
                            back = {gate, ol_pass_weight(p, OL_ROLE_INPUT_OUT, layer),
-                                   none, out};
+                                   none, .out = out};
     const struct ol_tensor own =
         ol_tensor_rows(p->inputs, layer * p->n_input_ids, p->n_input_ids);
     if (see(p, OL_POINT_LAYER_GATE, layer, first, x, err) != 0 ||

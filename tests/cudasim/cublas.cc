@@ -5,6 +5,7 @@
 
 #include "internal.h"
 
+#include <string.h>
 #include <vector>
 
 struct cudasim_blas {
@@ -141,6 +142,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa,
                        (size_t)ldc,
                        *static_cast<const float *>(alpha),
                        *static_cast<const float *>(beta)};
+    cudasim_count_product();
     cudasim_enqueue(
         handle->stream, [=] { multiply(p); },
         cudasim_multiplying(2.0 * (double)p.m * (double)p.n * (double)p.k));
@@ -158,6 +160,8 @@ struct cudasim_lt_layout {
     cudaDataType_t type;
     uint64_t rows, cols;
     int64_t step;
+    int32_t batch;
+    int64_t apart; /* from one of the batch to the next */
 };
 struct cudasim_lt_preference {
     uint32_t alignment;
@@ -214,7 +218,7 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout,
 {
     const cublasStatus_t status = make(layout);
     if (status == CUBLAS_STATUS_SUCCESS)
-        **layout = {type, rows, cols, step};
+        **layout = {type, rows, cols, step, 1, 0};
     return status;
 }
 
@@ -224,13 +228,24 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout)
 }
 
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
-                                                cublasLtMatrixLayoutAttribute_t,
+                                                cublasLtMatrixLayoutAttribute_t attribute,
                                                 const void *value, size_t bytes)
 {
-    if (bytes != sizeof layout->cols)
-        return CUBLAS_STATUS_INVALID_VALUE;
-    layout->cols = *static_cast<const uint64_t *>(value);
-    return CUBLAS_STATUS_SUCCESS;
+    const auto take = [&](auto *member) {
+        if (bytes != sizeof *member)
+            return CUBLAS_STATUS_INVALID_VALUE;
+        memcpy(member, value, bytes);
+        return CUBLAS_STATUS_SUCCESS;
+    };
+    switch (attribute) {
+    case CUBLASLT_MATRIX_LAYOUT_COLS:
+        return take(&layout->cols);
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+        return take(&layout->batch);
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+        return take(&layout->apart);
+    }
+    return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
@@ -277,11 +292,36 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static bool is_aligned(const void *pointer, int64_t step, cudaDataType_t type,
+static uint64_t size_of(cudaDataType_t type)
+{
+    return type == CUDA_R_32F ? 4 : 2;
+}
+
+/* The first of a batch, and the way to the next. */
+static bool is_aligned(const void *pointer, cublasLtMatrixLayout_t layout,
                        uint32_t alignment)
 {
-    const uint64_t size = type == CUDA_R_32F ? 4 : 2;
-    return ((uint64_t)(uintptr_t)pointer | (uint64_t)step * size) % alignment == 0;
+    const uint64_t size = size_of(layout->type);
+    return ((uint64_t)(uintptr_t)pointer | (uint64_t)layout->step * size |
+            (uint64_t)layout->apart * size * (layout->batch > 1)) %
+               alignment ==
+           0;
+}
+
+/* Where the i-th of a batch is. */
+static const void *place_of(const void *first, cublasLtMatrixLayout_t layout, int i)
+{
+    return static_cast<const char *>(first) +
+           layout->apart * i * (int64_t)size_of(layout->type);
+}
+
+/* Results of a batch lie apart, and operands follow each other, or are the same. */
+static bool is_batch(cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                     cublasLtMatrixLayout_t d)
+{
+    return a->batch == b->batch && a->batch == d->batch && a->batch >= 1 &&
+           (a->batch == 1 ||
+            (a->apart >= 0 && b->apart >= 0 && d->apart >= (int64_t)d->rows));
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
@@ -301,33 +341,38 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
     if (c != d || b_layout->rows != k || d_layout->rows != m ||
         d_layout->cols != b_layout->cols || c_layout->step != d_layout->step ||
         algorithm->m != m || algorithm->k != k || algorithm->most_n < b_layout->cols ||
-        b_layout->cols == 0 ||
-        !is_aligned(a, a_layout->step, a_layout->type, algorithm->alignment) ||
-        !is_aligned(b, b_layout->step, b_layout->type, algorithm->alignment) ||
-        !is_aligned(d, d_layout->step, d_layout->type, algorithm->alignment))
+        b_layout->cols == 0 || !is_batch(a_layout, b_layout, d_layout) ||
+        !is_aligned(a, a_layout, algorithm->alignment) ||
+        !is_aligned(b, b_layout, algorithm->alignment) ||
+        !is_aligned(d, d_layout, algorithm->alignment))
         return CUBLAS_STATUS_INVALID_VALUE;
     /* There some ways are not for every number of columns below the one asked for. */
     if (b_layout->cols % 5 == 1)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (const void *memory : {a, b, (const void *)d, (const void *)workspace})
-        cudasim_check_argument(memory, stream);
-    const product p = {turned,
-                       false,
-                       (size_t)m,
-                       (size_t)b_layout->cols,
-                       (size_t)k,
-                       a,
-                       b,
-                       d,
-                       a_layout->type,
-                       d_layout->type,
-                       (size_t)a_layout->step,
-                       (size_t)b_layout->step,
-                       (size_t)d_layout->step,
-                       *static_cast<const float *>(alpha),
-                       *static_cast<const float *>(beta)};
+    /* Nor for several products, and the heuristics were not asked about these. */
+    if (b_layout->cols % 7 == 3 && b_layout->batch > 1)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    cudasim_check_argument(workspace, stream);
+    std::vector<product> batch;
+    for (int i = 0; i < b_layout->batch; i++) {
+        const void *const places[] = {place_of(a, a_layout, i), place_of(b, b_layout, i),
+                                      place_of(d, d_layout, i)};
+        for (const void *memory : places)
+            cudasim_check_argument(memory, stream);
+        batch.push_back(
+            {turned, false, (size_t)m, (size_t)b_layout->cols, (size_t)k, places[0],
+             places[1], const_cast<void *>(places[2]), a_layout->type, d_layout->type,
+             (size_t)a_layout->step, (size_t)b_layout->step, (size_t)d_layout->step,
+             *static_cast<const float *>(alpha), *static_cast<const float *>(beta)});
+    }
+    cudasim_count_product();
     cudasim_enqueue(
-        stream, [=] { multiply(p); },
-        cudasim_multiplying(2.0 * (double)p.m * (double)p.n * (double)p.k));
+        stream,
+        [=] {
+            for (const product &p : batch)
+                multiply(p);
+        },
+        cudasim_multiplying(2.0 * (double)m * (double)b_layout->cols * (double)k *
+                            b_layout->batch));
     return CUBLAS_STATUS_SUCCESS;
 }

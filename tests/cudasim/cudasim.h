@@ -60,7 +60,8 @@ int cudasim_handles(void);
  * these stop a device. */
 struct cudasim_counts {
     long waits;          /* for an event, a stream or a device, or a copy that waits */
-    long launches;       /* of kernels */
+    long launches;       /* of kernels, */
+    long products;       /* and of products by cuBLAS: calls */
     long sent, received; /* copies over the link, */
     long long sent_bytes, received_bytes;
     long carried; /* to devices by any thread, */

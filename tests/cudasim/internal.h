@@ -66,6 +66,9 @@ double cudasim_works(int device, const struct cudasim_cost &cost, double start);
 void cudasim_enqueue(cudaStream_t stream, std::function<void()> run,
                      const struct cudasim_cost &cost = {});
 
+/* cuBLAS is asked for a product, or a batch of them. */
+void cudasim_count_product(void);
+
 /* Whether this call is to fail (cudasim_set_failure). */
 bool cudasim_fails(void);
 

@@ -281,6 +281,12 @@ static void count(long cudasim_counts::*what)
         counts.*what += 1;
 }
 
+void cudasim_count_product(void)
+{
+    ALONE();
+    count(&cudasim_counts::products);
+}
+
 void cudasim_count_begin(void)
 {
     ALONE();

@@ -530,7 +530,7 @@ static void grouped_product(struct ol_backend *b)
             values[j] = ol_bf16_round(values[j]);
         struct known x = tensor(b, n, groups * k, 1),
                      out = tensor(b, n, groups * rows, 1);
-        const struct ol_matmul product = {x.t, w, none, out.t};
+        const struct ol_matmul product = {x.t, w, none, .out = out.t};
         OK(b->op->matmul(b, &product, 1, &err));
         look(b, &out);
         for (int row = 0; row < n; row++)

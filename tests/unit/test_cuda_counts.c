@@ -53,7 +53,7 @@ static struct cudasim_counts run(const char *model, int last, enum ol_store stor
 
 /* The bounds of one layer more: of what is waited for, which is what comes back; */
 struct bounds {
-    long received, launches;
+    long received, launches, products;
 };
 /* and of bytes sent by this thread: what it tells kernels, no weights, and the rows that
  * are routed once more, rounded. With tensors each site is a copy more, of a block. */
@@ -66,20 +66,23 @@ static void one_layer_more(const char *model, int last, enum ol_store store,
                                 after = run(model, last, store);
     const long waits = after.waits - before.waits,
                launches = after.launches - before.launches,
+               products = after.products - before.products,
                received = after.received - before.received,
                allocations = after.allocations - before.allocations,
                tensors = store == OL_STORE_NONE ? 0 : SITES;
     const long long sent = after.sent_bytes - before.sent_bytes;
-    print_message("%s, layer %d: %ld waits, %ld launches, %ld copies of %lld bytes sent, "
+    print_message("%s, layer %d: %ld waits, %ld launches, %ld products, %ld copies of "
+                  "%lld bytes sent, "
                   "%ld of %lld received, %ld allocations; by all threads %ld copies of "
                   "%lld bytes sent\n",
-                  model, last, waits, launches, after.sent - before.sent, sent, received,
-                  after.received_bytes - before.received_bytes, allocations,
+                  model, last, waits, launches, products, after.sent - before.sent, sent,
+                  received, after.received_bytes - before.received_bytes, allocations,
                   after.carried - before.carried,
                   after.carried_bytes - before.carried_bytes);
     assert_true(received <= most.received + tensors);
     assert_true(waits <= most.received + tensors);
     assert_true(launches <= most.launches);
+    assert_true(products <= most.products);
     /* Rows that are still being written keep their memory: then others are pinned. */
     assert_true(allocations <= tensors);
     assert_true(sent <= MOST_SENT_BYTES);
@@ -95,9 +98,9 @@ static void a_layer(void **state)
         const char *model;
         struct bounds most;
     } layers[] = {
-        {"qwen3_moe", {12, 125}},
-        {"deepseek_v3", {12, 145}},
-        {"gpt_oss", {18, 190}},
+        {"qwen3_moe", {12, 125, 28}},
+        {"deepseek_v3", {12, 145, 36}},
+        {"gpt_oss", {18, 190, 22}},
     };
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
         one_layer_more(layers[i].model, 2, OL_STORE_NONE, layers[i].most);

@@ -16,6 +16,7 @@
 #include "common/error.h"
 #include "common/mapping.h"
 #include "extract/backend.h"
+#include "extract/forward/expert_groups.h"
 #include "extract/forward/experts.h"
 #include "extract/run/model.h"
 #include "extract/weights/stream.h"
@@ -560,6 +561,53 @@ static void test_expected(void **state)
     ol_model_clear(&m);
 }
 
+/* Blocks of an expert's rows are the same whatever the groups are, and about as long as
+ * each other. */
+static void one_cut(int64_t n, int64_t most_rows)
+{
+    enum { BEFORE = 700, BEHIND = 33 };
+    int64_t offsets[] = {0, BEFORE, BEFORE + n, BEFORE + n + BEHIND};
+    int32_t *rows = ol_xcalloc((size_t)offsets[3], sizeof *rows);
+    const struct ol_permutation p = {.n_experts = 3, .offsets = offsets, .rows = rows};
+    struct ol_expert_group g = {.most_rows = most_rows, .most_experts = 3};
+    const int64_t block = ol_expert_block(&p, 1);
+    int64_t past = 0, end = 0;
+    assert_true(block <= OL_PRODUCT_ROWS);
+    ol_expert_group_make(&g, 3);
+    ol_expert_group_begin(&g);
+    while (ol_expert_group_next(&g, &p, 1)) {
+        assert_int_equal(g.begin, past);
+        assert_true(g.end - g.begin <= most_rows);
+        past = g.end;
+        for (int i = 0; i < g.n; i++) {
+            if (g.experts[i] != 1)
+                continue;
+            assert_int_equal(g.begin + g.firsts[i] - BEFORE, end);
+            assert_int_equal(end % block, 0);
+            end += g.firsts[i + 1] - g.firsts[i];
+        }
+    }
+    assert_int_equal(past, offsets[3]);
+    assert_int_equal(end, n);
+    const int64_t n_blocks = (n + block - 1) / block, last = n - (n_blocks - 1) * block;
+    assert_int_equal(n_blocks, (n + OL_PRODUCT_ROWS - 1) / OL_PRODUCT_ROWS);
+    assert_true(block - last < OL_PRODUCT_STEP * n_blocks);
+    ol_expert_group_clear(&g);
+    free(rows);
+}
+
+static void test_cuts(void **state)
+{
+    (void)state;
+    static const int64_t numbers[] = {1,    16,   2047, 2048, 2049,
+                                      4096, 4097, 5000, 6145, 20001};
+    static const int64_t groups[] = {OL_PRODUCT_ROWS, OL_PRODUCT_ROWS + 1, 5000, 1 << 20};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        for (size_t k = 0; k < sizeof groups / sizeof groups[0]; k++)
+            one_cut(numbers[i], groups[k]);
+    assert_int_equal(ol_product_block(2049), 1040);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,7 +615,7 @@ int main(void)
         cmocka_unit_test(test_beside),   cmocka_unit_test(test_readers),
         cmocka_unit_test(test_bound),    cmocka_unit_test(test_source),
         cmocka_unit_test(test_rows),     cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_expected), cmocka_unit_test(test_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

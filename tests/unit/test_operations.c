@@ -538,6 +538,54 @@ static size_t matmul_cut(struct ol_backend *b, void *bytes)
     return 4096;
 }
 
+/* Products of the same rows in one call, as those of a gate and an up: of weights that
+ * need decoding or not, with outputs in either order, and numbers of rows that a device's
+ * library takes several products of at once, or refuses. */
+static size_t matmul_together(struct ol_backend *b, void *bytes)
+{
+    enum { N = 2 * OL_PRODUCT_ROWS + 5, K = 264, OUT = 72, WEIGHTS = 4 };
+    static const int64_t rows[] = {36, 37, 38, N};
+    struct ol_error err = {0};
+    struct ol_weight w[WEIGHTS], bias[WEIGHTS];
+    for (int i = 0; i < WEIGHTS; i++) {
+        w[i] = random_weight(i < 2 ? OL_DTYPE_BF16 : OL_DTYPE_F32, OUT, K, 1);
+        bias[i] = random_weight(OL_DTYPE_F32, 1, OUT, 1);
+    }
+    struct ol_tensor x = random_tensor(b, N, K, 2);
+    struct ol_tensor all = tensor(b, b->dtype, WEIGHTS * N, OUT);
+    const size_t size = count(all) * ol_dtype_size(b->dtype);
+    for (int way = 0; way < 4 * 4; way++) {
+        const int64_t n = rows[way / 4];
+        const bool turned = way & 1, biased = way & 2;
+        struct ol_matmul products[WEIGHTS];
+        for (int i = 0; i < WEIGHTS; i++)
+            products[i] = (struct ol_matmul){
+                .x = ol_tensor_rows(x, 0, n),
+                .weight = w[i],
+                .bias = biased ? bias[i] : (struct ol_weight){0},
+                .out = ol_tensor_rows(all, (turned ? WEIGHTS - 1 - i : i) * N, n),
+                .block_rows = ol_product_block(n)};
+        OK(b->op->zero(b, all, &err));
+        OK(b->op->matmul(b, products, WEIGHTS, &err));
+        void *together = test_download(b, all);
+        OK(b->op->zero(b, all, &err));
+        for (int i = 0; i < WEIGHTS; i++)
+            OK(b->op->matmul(b, &products[i], 1, &err));
+        void *alone = test_download(b, all);
+        assert_memory_equal(together, alone, size);
+        memcpy(bytes, alone, 4096);
+        free(alone);
+        free(together);
+    }
+    for (int i = 0; i < WEIGHTS; i++) {
+        free_weight(&w[i]);
+        free_weight(&bias[i]);
+    }
+    b->op->tensor_free(b, &all);
+    b->op->tensor_free(b, &x);
+    return 4096;
+}
+
 static size_t gate_means(struct ol_backend *b, struct ol_tensor gate, const double *gates,
                          void *bytes)
 {
@@ -644,6 +692,7 @@ static const struct operation operations[] = {
     {"gelu alone", gelu_alone},
     {"layer_norm", layer_norm},
     {"matmul, cut", matmul_cut},
+    {"matmul, together", matmul_together},
     {"gate", gate},
     {"nll", nll},
     {"nll of capped logits", nll_capped},

@@ -44,7 +44,7 @@ static int project_as_one(struct ol_mixer *m, const struct ol_mixer_block *block
     const struct ol_tensor all = ol_mixer_rows(m, QKV, n);
     const struct ol_matmul product = {
         block->x, ol_mixer_weight(m, OL_ROLE_QKV, block->layer),
-        ol_mixer_weight(m, OL_ROLE_QKV_BIAS, block->layer), all};
+        ol_mixer_weight(m, OL_ROLE_QKV_BIAS, block->layer), .out = all};
     if (m->op->matmul(m->c.backend, &product, 1, err) != 0)
         return -1;
     int64_t at = 0;
@@ -112,11 +112,11 @@ static int project(struct ol_mixer *m, const struct ol_mixer_block *block,
     const struct ol_matmul products[] = {
         {block->x, ol_mixer_weight(m, OL_ROLE_Q, l),
          ol_mixer_weight(m, OL_ROLE_Q_BIAS, l),
-         ol_mixer_rows(m, gated ? Q_AND_GATE : Q, n)},
+         .out = ol_mixer_rows(m, gated ? Q_AND_GATE : Q, n)},
         {block->x, ol_mixer_weight(m, OL_ROLE_K, l),
-         ol_mixer_weight(m, OL_ROLE_K_BIAS, l), ol_mixer_rows(m, K, n)},
+         ol_mixer_weight(m, OL_ROLE_K_BIAS, l), .out = ol_mixer_rows(m, K, n)},
         {block->x, ol_mixer_weight(m, OL_ROLE_V, l),
-         ol_mixer_weight(m, OL_ROLE_V_BIAS, l), ol_mixer_rows(m, V, n)},
+         ol_mixer_weight(m, OL_ROLE_V_BIAS, l), .out = ol_mixer_rows(m, V, n)},
     };
     const int n_products = borrows(m, l) ? 1 : m->attention->keys_are_values ? 2 : 3;
     if (m->op->matmul(m->c.backend, products, n_products, err) != 0 ||
@@ -229,7 +229,7 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         return -1;
     const struct ol_matmul output = {heads, ol_mixer_weight(m, OL_ROLE_O, block->layer),
                                      ol_mixer_weight(m, OL_ROLE_O_BIAS, block->layer),
-                                     block->out};
+                                     .out = block->out};
     return m->op->matmul(m->c.backend, &output, 1, err);
 }
 

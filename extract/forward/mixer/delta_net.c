@@ -126,8 +126,9 @@ static int run(struct ol_mixer *m, const struct ol_mixer_block *block,
         ol_mixer_see(m, OL_POINT_HEADS, block, heads, err) != 0)
         return -1;
     const struct ol_weight none = {0};
-    const struct ol_matmul output = {
-        heads, ol_mixer_weight(m, OL_ROLE_DELTA_OUT, block->layer), none, block->out};
+    const struct ol_matmul output = {heads,
+                                     ol_mixer_weight(m, OL_ROLE_DELTA_OUT, block->layer),
+                                     none, .out = block->out};
     return m->op->matmul(m->c.backend, &output, 1, err);
 }
 

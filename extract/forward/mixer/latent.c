@@ -53,7 +53,7 @@ static int multiply(struct ol_mixer *m, int layer, struct ol_tensor x, enum ol_r
     const struct ol_weight none = {0};
     const struct ol_matmul product = {
         x, ol_mixer_weight(m, role, layer),
-        bias != role ? ol_mixer_weight(m, bias, layer) : none, out};
+        bias != role ? ol_mixer_weight(m, bias, layer) : none, .out = out};
     return m->op->matmul(m->c.backend, &product, 1, err);
 }
 

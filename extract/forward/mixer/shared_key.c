@@ -77,7 +77,8 @@ static int multiply(struct ol_mixer *m, int layer, struct ol_tensor x, enum ol_r
                     struct ol_tensor out, struct ol_error *err)
 {
     const struct ol_weight none = {0};
-    const struct ol_matmul product = {x, ol_mixer_weight(m, role, layer), none, out};
+    const struct ol_matmul product = {x, ol_mixer_weight(m, role, layer), none,
+                                      .out = out};
     return m->op->matmul(m->c.backend, &product, 1, err);
 }
 
