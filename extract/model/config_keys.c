@@ -28,7 +28,8 @@ static const char *const harmless[] = {
     "finetuning_task task_specific_params problem_type id2label label2id num_labels "
     "return_dict use_return_dict for_llm_compressor model_type base_model",
     /* training and sampling */
-    "initializer_range initializer_factor router_aux_loss_coef router_z_loss_coef "
+    "initializer_range initializer_factor rescale_prenorm_residual time_step_min "
+    "time_step_max time_step_floor router_aux_loss_coef router_z_loss_coef "
     "z_loss_coefficient aux_loss_alpha aux_loss_coef moe_aux_loss_coeff seq_aux "
     "moe_capacity moe_use_aux_free router_jitter_noise attention_dropout attn_pdrop "
     "embd_pdrop resid_pdrop dropout "
@@ -44,7 +45,9 @@ static const char *const harmless[] = {
     /* how the same numbers are computed */
     "use_flash_attn use_flash_attention use_flash_attention_2 _flash_attn_2_enabled "
     "pretraining_tp ep_size expert_parallel chunk_size_feed_forward pruned_heads "
-    "reorder_and_upcast_attn n_ctx summary_activation summary_first_dropout "
+    "reorder_and_upcast_attn n_ctx use_mamba_kernels mamba_ssm_cache_dtype "
+    "moe_shared_expert_overlap num_logits_to_keep keep_mtp_spec_in_bf16 "
+    "summary_activation summary_first_dropout "
     "summary_proj_to_labels summary_type summary_use_proj "
     "tie_encoder_decoder is_decoder cross_attention_hidden_size",
     /* parts that are not run: vision, sound, the prediction of later tokens */
@@ -52,11 +55,14 @@ static const char *const harmless[] = {
     "video_placeholder image_size "
     "num_nextn_predict_layers mtp_num_layers mtp_num_hidden_layers "
     "mtp_use_dedicated_embeddings num_mtp_modules mtp_transformer_layers use_mtp "
+    "mtp_hybrid_override_pattern mtp_layers_block_type index_share_for_mtp_iteration "
     "vision_feature_layer "
     "vision_feature_select_strategy projector_hidden_act multimodal_projector_bias",
     /* read by every family where they count, or derived from what is read */
     "intermediate_size head_dim num_key_value_heads qk_head_dim max_window_layers "
     "max_position_embeddings original_max_position_embeddings initial_context_length "
+    "n_positions moe_intermediate_size moe_shared_expert_intermediate_size "
+    "num_experts_per_tok moe_k top_k_experts expert_dtype "
     "experts_per_token mlp_intermediate_size shared_moe_mode intermediate_size_mlp "
     "decoder_sparse_step mlp_only_layers "
     "rope_parameters rope_scaling sliding_window_pattern _sliding_window_pattern "
@@ -146,7 +152,32 @@ static const struct {
      "layernorm_linear_attention_alpha layernorm_linear_attention_beta "
      "layernorm_mlp_alpha layernorm_mlp_beta attn_type_list",
      "1", NULL},
-    {"use_routing_bias", "false", NULL},
+    {"use_routing_bias moe_router_enable_expert_bias moe_router_use_sigmoid route_norm",
+     "false", NULL},
+    {"moe_layer_start_index moe_num_shared_experts moe_norm_min", "0", NULL},
+    {"moe_layer_end_index", "-1", NULL},
+    /* mixers that a family has not */
+    {"hybrid_override_pattern layers_block_type mamba_num_heads mamba_head_dim "
+     "mamba_hidden_act ssm_state_size conv_kernel chunk_size expand n_groups "
+     "linear_conv_kernel_dim linear_key_head_dim linear_num_key_heads "
+     "linear_num_value_heads linear_value_head_dim index_head_dim "
+     "index_skip_topk_offset index_topk_freq index_topk_pattern "
+     "indexer_rope_interleave indexer_types compress_rate_csa compress_rate_hca "
+     "compress_rates compress_ratios compress_rope_theta o_groups o_lora_rank",
+     "", NULL},
+    {"mamba_proj_bias use_conv_bias residual_in_fp32", "false", NULL},
+    {"time_step_limit", "0 Infinity", NULL},
+    {"qk_nope_head_dim qk_rope_head_dim v_head_dim", "0", NULL},
+    {"hc_eps hc_sinkhorn_iters swiglu_alpha", "", NULL},
+    /* what another family calls sizes, norms and rope, beside what this one reads */
+    {"hidden_size num_hidden_layers num_attention_heads rms_norm_eps norm_eps "
+     "layer_norm_epsilon n_embd n_head n_inner n_layer rope_theta rotary_dim",
+     "", NULL},
+    {"rope_interleave scale_attn_by_inverse_layer_idx", "false", NULL},
+    {"scale_attn_weights", "true", NULL},
+    {"hidden_act", "gelu_pytorch_tanh", NULL},
+    /* a model within the model, which only wrappers read */
+    {"text_config", "[]", NULL},
     {"qk_norm_type", "", NULL},
     {"num_experts num_local_experts n_routed_experts moe_num_experts", "0 1", NULL},
     {"embedding_multiplier residual_multiplier logits_scaling logit_scale lm_head_scale "
@@ -166,7 +197,7 @@ static const struct {
     {"norm_type normalization_type layernorm_type", "rmsnorm rms_norm RMSNorm", NULL},
     /* a rope of its own for every kind of layer */
     {"rope.full_attention rope.sliding_attention rope.chunked_attention "
-     "rope.linear_attention rope.long_factor rope.short_factor",
+     "rope.linear_attention rope.main rope.compress rope.long_factor rope.short_factor",
      "", NULL},
     {"rope.llama_4_scaling_beta", "0", NULL},
     {"rope.partial_rotary_factor", "1", NULL},

@@ -60,6 +60,82 @@ static void no_false_alarm(void **state)
     assert_true(n > 50);
 }
 
+/* The text part of a wrapper, or the configuration itself. */
+static struct ol_json *text_part(struct ol_json *json)
+{
+    struct ol_json *inner = ol_json_get(json, "config");
+    json = inner != NULL ? inner : json;
+    struct ol_json *text = ol_json_get(json, "text_config");
+    return text != NULL ? text : json;
+}
+
+/* Whether `key` is one of `names`, joined by ", ". */
+static bool is_named(const char *names, const char *key)
+{
+    const size_t n = strlen(key);
+    for (const char *at = names; at != NULL && (at = strstr(at, key)) != NULL; at++)
+        if ((at == names || at[-1] == ' ') && (at[n] == '\0' || at[n] == ','))
+            return true;
+    return false;
+}
+
+/* The same key, with the same value, where it is not there yet. */
+static void give(const char *path, const char *key, const struct ol_json *value)
+{
+    struct ol_error err = {0};
+    struct ol_spec spec;
+    struct ol_config_notes notes;
+    struct ol_json *json = load(path), *text = text_part(json);
+    if (ol_json_get(text, key) == NULL) {
+        ol_json_set(text, key, ol_json_new_copy(value));
+        ol_spec_read((struct ol_json_section){path, json}, &spec, &notes, &err);
+        if (is_named(notes.unknown, key))
+            fail_msg("%s: nothing is known of %s, which another family has", path, key);
+        ol_config_notes_clear(&notes);
+        ol_spec_clear(&spec);
+    }
+    ol_json_free(json);
+}
+
+/* What one family's configurations hold is known in every family: it is read there, or
+ * harmless, or refused. */
+static void keys_of_other_families(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"data/models/*.json",
+                                           "tests/golden/models/*/config.json"};
+    static const char *const readers[] = {"llama",       "mixtral", "gpt2",
+                                          "qwen3_5",     "gemma3",  "deepseek_v2",
+                                          "deepseek_v4", "llama4",  "nemotron_h"};
+    int n = 0;
+    struct ol_json *tried = ol_json_new_object();
+    for (size_t p = 0; p < sizeof patterns / sizeof patterns[0]; p++) {
+        glob_t found;
+        assert_int_equal(glob(patterns[p], 0, NULL, &found), 0);
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            struct ol_json *json = load(found.gl_pathv[i]), *text = text_part(json);
+            for (void *it = ol_json_first(text); it != NULL;
+                 it = ol_json_next(text, it)) {
+                const char *key = ol_json_key(it);
+                if (ol_json_kind(ol_json_value(it)) == OL_JSON_NULL ||
+                    ol_json_get(tried, key) != NULL)
+                    continue;
+                ol_json_set(tried, key, ol_json_new_int(++n));
+                for (size_t r = 0; r < sizeof readers / sizeof readers[0]; r++) {
+                    char *path =
+                        ol_xasprintf("tests/golden/models/%s/config.json", readers[r]);
+                    give(path, key, ol_json_value(it));
+                    free(path);
+                }
+            }
+            ol_json_free(json);
+        }
+        globfree(&found);
+    }
+    ol_json_free(tried);
+    assert_true(n > 150);
+}
+
 /* A golden model with one more key, or another value of it. `outcome`: what the message
  * must hold; or "unknown NAME"; or "" where it is read or ignored in silence. */
 struct change {
@@ -263,6 +339,8 @@ static const struct change changes[] = {
      "key \"rope_scaling.full_attention\" is {"},
     {"llama", "rope_scaling", "beta_fast", "32", ""},
     {"llama", "rope_scaling", "llama_4_scaling_beta", "0.1", "scaling_beta\" is 0.1"},
+    {"llama", "rope_scaling", "compress", "{\"rope_theta\": 1.0}",
+     "rope_scaling.compress\" is {\"rope_theta\":1.0}"},
     {"llama", "rope_scaling", "colour", "1", "unknown rope_scaling.colour"},
     {"qwen3_moe-fp8", "quantization_config", "fmt", "\"e5m2\"", "config.fmt\" is \"e5m2"},
     {"qwen3_moe-gptq", "quantization_config", "rotation", "\"hadamard\"",
@@ -325,6 +403,21 @@ static const struct change changes[] = {
     {"llama4", "text_config", "floor_scale", "1e300", "\"floor_scale\" is 1e+300"},
     {"llama", "", "num_hidden_layers", "100000000000",
      "\"num_hidden_layers\" is 1000000"},
+    /* keys of other families */
+    {"qwen3_moe", "", "time_step_limit", "[0.0, Infinity]", ""},
+    {"qwen3_moe", "", "time_step_limit", "[0.0, 0.1]", "\"time_step_limit\" is [0.0,"},
+    {"llama", "", "hybrid_override_pattern", "\"M*\"",
+     "\"hybrid_override_pattern\" is \"M*\""},
+    {"llama", "", "v_head_dim", "64", "\"v_head_dim\" is 64"},
+    {"llama", "", "moe_intermediate_size", "64", ""},
+    {"mixtral", "", "moe_layer_start_index", "1", "\"moe_layer_start_index\" is 1"},
+    {"mixtral", "", "moe_layer_start_index", "0", ""},
+    {"gpt2", "", "num_hidden_layers", "12", "\"num_hidden_layers\" is 12"},
+    {"gpt2", "", "rope_theta", "10000", "\"rope_theta\" is 10000"},
+    {"llama", "", "text_config", "{\"hidden_size\": 4}", "\"text_config\""},
+    {"llama", "rope_scaling", "compress", "{\"rope_theta\": 1.0}",
+     "rope_scaling.compress\" is {\"rope_theta\":1.0}"},
+    {"llama", "rope_scaling", "colour", "1", "unknown rope_scaling.colour"},
     /* harmless, and of which nothing is known */
     {"llama", "", "use_cache", "false", ""},
     {"llama", "", "attention_dropout", "0.1", ""},
@@ -405,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_of_layers),
         cmocka_unit_test(no_false_alarm),
+        cmocka_unit_test(keys_of_other_families),
         cmocka_unit_test(changed_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
