@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "common/activation_check.h"
+#include "common/crash_guard.h"
 #include "common/infile.h"
-#include "common/mapping.h"
 
 /* A shape in words: two lists of three numbers of up to 20 digits, and some words. */
 enum { SHAPE_TEXT = 256 };
@@ -385,7 +385,8 @@ static int read_all(struct ol_activation_check *r, struct ol_error *err)
     return -1;
 }
 
-/* There are headers that the library does not survive: then that is said. */
+/* There are headers and heaps that the library does not survive, or finds no end of: then
+ * that is said. */
 int ol_activation_content_read(const char *path, struct ol_activation_content *c,
                                struct ol_error *err)
 {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/crash_guard.h"
+
 enum { ALIGNMENT = 4096, REASON_BYTES = 120 };
 
 /* ---- errors ---- */
@@ -182,6 +184,7 @@ struct ol_h5 *ol_h5_create(const char *path, int64_t align_from, struct ol_error
 struct ol_h5 *ol_h5_open(const char *path, bool writable, struct ol_error *err)
 {
     quiet();
+    ol_crash_guard_step(0);
     const hid_t access = make_access(1);
     const hid_t file =
         access >= 0 ? H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access)
@@ -205,6 +208,7 @@ struct ol_h5 *ol_h5_open(const char *path, bool writable, struct ol_error *err)
 int ol_h5_close(struct ol_h5 *h, struct ol_error *err)
 {
     int status = 0;
+    ol_crash_guard_step(0);
     if (H5Fflush(h->file, H5F_SCOPE_LOCAL) < 0)
         status = ol_h5_fail(err, h->path, "", "cannot be written");
     if (H5Fclose(h->file) < 0 && status == 0)
@@ -241,6 +245,7 @@ int ol_h5_exists(const struct ol_h5 *h, const char *path, bool *there,
 {
     char *prefix = ol_xstrdup(path);
     htri_t found = 1;
+    ol_crash_guard_step(0);
     for (size_t i = 1; found > 0 && prefix[i - 1] != '\0'; i++) {
         const char end = prefix[i];
         if (end != '/' && end != '\0')
@@ -267,6 +272,7 @@ int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err)
 
 static char *member_name(const struct ol_h5 *h, const char *path, hsize_t i)
 {
+    ol_crash_guard_step(0);
     const ssize_t bytes = H5Lget_name_by_idx(h->file, path, H5_INDEX_NAME, H5_ITER_INC, i,
                                              NULL, 0, H5P_DEFAULT);
     if (bytes < 0)
@@ -285,6 +291,7 @@ int ol_h5_members(const struct ol_h5 *h, const char *path, char ***names, int64_
     H5G_info_t info;
     *names = NULL;
     *n = 0;
+    ol_crash_guard_step(0);
     if (H5Gget_info_by_name(h->file, path, &info, H5P_DEFAULT) < 0)
         return ol_h5_fail(err, h->path, path, "the group cannot be read");
     *names = ol_xcalloc((size_t)info.nlinks, sizeof **names);
@@ -312,6 +319,7 @@ static int fail_attribute(const struct ol_h5 *h, const char *object, const char 
 int ol_h5_has_attribute(const struct ol_h5 *h, const char *object, const char *name,
                         bool *there, struct ol_error *err)
 {
+    ol_crash_guard_step(0);
     const htri_t found = H5Aexists_by_name(h->file, object, name, H5P_DEFAULT);
     *there = found > 0;
     return found >= 0 ? 0 : fail_attribute(h, object, name, "looked for", err);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/crash_guard.h"
 #include "common/file.h"
 #include "common/h5_private.h"
 
@@ -165,6 +166,7 @@ static int ask_library(const struct ol_h5 *h, const char *path, hid_t dataset, i
         unsigned mask = 0;
         haddr_t offset = HADDR_UNDEF;
         hsize_t size = 0;
+        ol_crash_guard_step(0);
         if (H5Dget_chunk_info_by_coord(dataset, corner, &mask, &offset, &size) < 0)
             return ol_h5_fail(err, h->path, path, "a chunk cannot be found");
         offsets[i] = offset;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "common/crash_guard.h"
+
 enum { DEFLATE_LEVEL = 1 };
 
 /* 0, or -1 when the library cannot tell. */
@@ -76,6 +78,7 @@ hid_t ol_h5_open_dataset(const struct ol_h5 *h, const char *path, struct ol_erro
     bool there;
     if (ol_h5_exists(h, path, &there, err) != 0)
         return H5I_INVALID_HID;
+    ol_crash_guard_step(0);
     if (!there) {
         ol_fail(err, "%s: %s: the dataset is missing", h->path, path);
         return H5I_INVALID_HID;
@@ -165,6 +168,18 @@ int ol_h5_write(struct ol_h5 *h, const char *path, enum ol_h5_type type, const v
     return good ? 0 : ol_h5_fail(err, h->path, path, "cannot be written");
 }
 
+/* What all of it is in memory. */
+static uint64_t bytes_of(hid_t dataset, hid_t memory)
+{
+    const hid_t space = H5Dget_space(dataset);
+    const hssize_t n = space >= 0 ? H5Sget_simple_extent_npoints(space) : 0;
+    const size_t bytes = memory >= 0 ? H5Tget_size(memory) : 0;
+    return ol_h5_closed(space, H5Sclose) && n > 0 && bytes > 0 &&
+                   (uint64_t)n <= UINT64_MAX / bytes
+               ? (uint64_t)n * bytes
+               : 0;
+}
+
 int ol_h5_read(const struct ol_h5 *h, const char *path, enum ol_h5_type type, void *data,
                struct ol_error *err)
 {
@@ -172,6 +187,7 @@ int ol_h5_read(const struct ol_h5 *h, const char *path, enum ol_h5_type type, vo
     if (dataset < 0)
         return -1;
     const hid_t memory = ol_h5_make_type(type);
+    ol_crash_guard_step(bytes_of(dataset, memory));
     bool good =
         memory >= 0 && H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
     good = (int)good & (int)ol_h5_closed(memory, H5Tclose) &

@@ -27,21 +27,13 @@ struct mapping {
 static _Atomic(struct mapping *) mappings;
 static _Atomic uint64_t n_mapped;
 
-static void end_with(const char *line)
-{
-    ol_process_remove_temporaries();
-    if (write(STDERR_FILENO, line, strlen(line)) < 0)
-        _exit(1);
-    _exit(1);
-}
-
 static void on_bus(int number, siginfo_t *info, void *context)
 {
     (void)context;
     const uintptr_t at = (uintptr_t)info->si_addr;
     for (struct mapping *m = atomic_load(&mappings); m != NULL; m = m->next)
         if (at >= atomic_load(&m->first) && at < atomic_load(&m->end))
-            end_with(atomic_load(&m->line));
+            ol_process_end(STDERR_FILENO, atomic_load(&m->line));
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -172,45 +164,4 @@ int ol_mapping_copy(void *to, const void *from, size_t n, struct ol_error *err)
         done += (size_t)some;
     }
     return 0;
-}
-
-/* ---- libraries ---- */
-
-enum { STACK_BYTES = 1 << 16 };
-static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-enum { N_CRASHES = sizeof crashes / sizeof crashes[0] };
-
-static struct {
-    char *line;
-    struct sigaction before[N_CRASHES];
-    stack_t stack_before;
-    /* A stack that has no end leaves no room for the handler. */
-    char stack[STACK_BYTES];
-} guard;
-
-static void on_crash(int number)
-{
-    (void)number;
-    end_with(guard.line);
-}
-
-void ol_crash_guard_begin(const char *path, const char *library)
-{
-    const stack_t stack = {.ss_sp = guard.stack, .ss_size = sizeof guard.stack};
-    struct sigaction action = {.sa_flags = SA_ONSTACK};
-    guard.line = ol_line("%s: is damaged in a way that makes %s crash", path, library);
-    action.sa_handler = on_crash;
-    sigemptyset(&action.sa_mask);
-    sigaltstack(&stack, &guard.stack_before);
-    for (int i = 0; i < N_CRASHES; i++)
-        sigaction(crashes[i], &action, &guard.before[i]);
-}
-
-void ol_crash_guard_end(void)
-{
-    for (int i = 0; i < N_CRASHES; i++)
-        sigaction(crashes[i], &guard.before[i], NULL);
-    sigaltstack(&guard.stack_before, NULL);
-    free(guard.line);
-    guard.line = NULL;
 }

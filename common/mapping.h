@@ -31,10 +31,4 @@ struct ol_place ol_mapping_place(const void *byte);
  * signal. */
 int ol_mapping_copy(void *to, const void *from, size_t n, struct ol_error *err);
 
-/* The same of a library that reads a file: until the end, a signal that says that it
- * crashed (SIGSEGV, SIGBUS, SIGFPE, SIGABRT, a stack without end) is the file's. Not to
- * be nested, and of one thread at a time. */
-void ol_crash_guard_begin(const char *path, const char *library);
-void ol_crash_guard_end(void);
-
 #endif

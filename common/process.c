@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static _Atomic(const char *) temporaries[OL_MOST_TEMPORARIES];
@@ -43,6 +44,14 @@ void ol_process_remove_temporaries(void)
         if (path != NULL)
             unlink(path);
     }
+}
+
+void ol_process_end(int fd, const char *line)
+{
+    ol_process_remove_temporaries();
+    if (write(fd, line, strlen(line)) < 0)
+        _exit(1);
+    _exit(1);
 }
 
 void ol_process_block_signals(sigset_t *before)

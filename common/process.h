@@ -38,7 +38,9 @@ bool ol_process_term_came(void);
 /* End as that signal would have. */
 void ol_process_end_by_term(void);
 
-/* Remove all of them now. Async-signal-safe: for handlers of other signals. */
+/* Remove all of them now, or also write a line, with its end, to an open file and end
+ * with status 1. Async-signal-safe: for handlers of other signals. */
 void ol_process_remove_temporaries(void);
+void ol_process_end(int fd, const char *line) __attribute__((noreturn));
 
 #endif

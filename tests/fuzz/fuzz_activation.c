@@ -1,9 +1,11 @@
 /* Activation files: any bytes are refused with a message, or read through and held
  * against their checksums. Each case is a process of its own: the HDF5 library may crash
- * on it, which must end that process with status 1 and not by a signal. */
+ * on it or find no end of it, which must end that process with status 1 and not by a
+ * signal. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,10 +20,11 @@ enum { SECONDS = 20 };
 static void look_at(const char *path)
 {
     struct ol_error err = {0};
+    const struct rlimit limit = {SECONDS, SECONDS};
     const int null = open("/dev/null", O_WRONLY);
     if (null < 0 || dup2(null, STDERR_FILENO) < 0)
         _exit(3);
-    alarm(SECONDS);
+    setrlimit(RLIMIT_CPU, &limit);
     struct ol_activation_file *file = ol_activation_open(path, &err);
     if (file != NULL && ol_activation_verify(file, &err) < 0 && err.text[0] == '\0')
         abort();

@@ -1,5 +1,5 @@
-/* A mapped file that becomes shorter, and a library that crashes on a file, end the
- * process with one line that names it. */
+/* A mapped file that becomes shorter, and a library that crashes on a file or finds no
+ * end of it, end the process with one line that names it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/crash_guard.h"
 #include "common/mapping.h"
 
 enum { BYTES = 1 << 16 };
@@ -111,9 +113,19 @@ static void copies(void **state)
     free(bytes);
 }
 
+/* Take processor time. */
+static void burn(double seconds)
+{
+    const clock_t begun = clock();
+    while ((double)(clock() - begun) < seconds * CLOCKS_PER_SEC)
+        continue;
+}
+
 static void crash(void)
 {
     ol_crash_guard_begin("a\033file", "HDF5");
+    if (write(STDERR_FILENO, "what the C library says\n", 24) != 24)
+        _exit(3);
     abort();
 }
 
@@ -128,6 +140,45 @@ static void fill_all_stack(void)
 {
     ol_crash_guard_begin("file", "HDF5");
     fill_stack(1);
+}
+
+/* Each step in its time, which all of them together are longer than. */
+static void take_steps(void)
+{
+    ol_crash_guard_begin("file", "HDF5");
+    for (int i = 0; i < 2; i++) {
+        burn(0.6 * OL_GUARD_SECONDS);
+        ol_crash_guard_step(0);
+    }
+    ol_crash_guard_end();
+    _exit(7);
+}
+
+static void find_no_end(void)
+{
+    ol_crash_guard_begin("file", "HDF5");
+    for (volatile int more = 1; more == 1;)
+        continue;
+}
+
+/* Memory that a step gives is no fault of it. */
+static void take_memory(void)
+{
+    enum { PIECE = 1 << 20 };
+    ol_crash_guard_begin("file", "HDF5");
+    ol_crash_guard_step(2 * (uint64_t)OL_GUARD_BYTES);
+    for (int64_t i = 0; i < 2 * (int64_t)OL_GUARD_BYTES / PIECE; i++)
+        memset(ol_xmalloc(PIECE), 1, PIECE);
+    burn(0.3);
+    ol_crash_guard_step(0);
+    if (write(STDERR_FILENO, "one\n", 4) != 4)
+        _exit(3);
+    ol_crash_guard_end();
+    ol_crash_guard_begin("file", "HDF5");
+    if (write(STDERR_FILENO, "two\n", 4) != 4)
+        _exit(3);
+    for (;;)
+        memset(ol_xmalloc(PIECE), 1, PIECE);
 }
 
 static void crash_later(void)
@@ -156,6 +207,10 @@ static void test_guard(void **state)
     expect(crash, 1, "ol: a\\x1bfile: is damaged in a way that makes HDF5 crash\n");
     expect(fill_all_stack, 1, "ol: file: is damaged in a way that makes HDF5 crash\n");
     expect(crash_later, 7, "");
+    expect(find_no_end, 1, "ol: file: is damaged in a way that HDF5 finds no end of\n");
+    expect(take_steps, 7, "");
+    expect(take_memory, 1,
+           "one\nol: file: is damaged in a way that makes HDF5 take ever more memory\n");
 }
 
 int main(void)
