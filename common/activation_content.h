@@ -155,7 +155,8 @@ const char *ol_activation_difference(const struct ol_activation_content *a,
 
 /* Bytes that an open file, laid out and not written, takes on the disk until it is
  * sealed, with what is kept meanwhile; -1 and errno on failure. */
-int64_t ol_activation_room(int fd, const struct ol_activation_layout *layout);
+int ol_activation_room(int fd, const struct ol_activation_layout *layout,
+                       struct ol_activation_bytes *bytes);
 
 /* What sealing changes in an unfinished file, kept beside it; put back into it when it is
  * there; removed. */

@@ -334,13 +334,18 @@ static inline int ol_table_of_input(enum ol_input input)
 
 struct ol_activation_writer;
 
-/* Bytes on the disk that such a file takes, with what is kept while it is sealed; the
- * outliers, which nobody knows before, by their likely number. It lays a file of holes
- * out. -1 on failure. */
-int64_t ol_activation_disk_bytes(const struct ol_activation_info *info,
-                                 const struct ol_activation_layout *layout,
-                                 const struct ol_activation_input *input,
-                                 struct ol_error *err);
+/* Bytes on the disk that such a file takes. */
+struct ol_activation_bytes {
+    int64_t file; /* when it is complete; the outliers, which are compressed and which
+                     nobody knows before, by the most that is likely */
+    int64_t room; /* the most while it is made: with what is kept while it is sealed */
+};
+
+/* Lays a file of holes out. */
+int ol_activation_disk_bytes(const struct ol_activation_info *info,
+                             const struct ol_activation_layout *layout,
+                             const struct ol_activation_input *input,
+                             struct ol_activation_bytes *bytes, struct ol_error *err);
 /* Values of outliers that room is planned for. */
 int64_t ol_activation_likely_values(const struct ol_activation_layout *layout);
 

@@ -18,8 +18,8 @@ int64_t ol_activation_likely_values(const struct ol_activation_layout *layout)
            (n_tokens < VALUES_PER_DIMENSION ? n_tokens : VALUES_PER_DIMENSION);
 }
 
-/* Of the outliers and of arms, which are compressed when they are written: more than they
- * come to. */
+/* Of the outliers and of arms, which are compressed when they are written, and of what
+ * HDF5 allocates when it opens the file once more: more than they come to. */
 static int64_t sealed_bytes(const struct ol_activation_layout *layout)
 {
     enum { VALUE_BYTES = 4 + 2 + 8, HEADERS = 1 << 16 };
@@ -28,7 +28,7 @@ static int64_t sealed_bytes(const struct ol_activation_layout *layout)
                         layout->n_tokens * 4 + 4 * OL_ACTIVATION_ALIGNMENT;
     const int64_t all = chunk + OL_ACTIVATION_ALIGNMENT + layout->n_arms * arm;
     if (!layout->summary)
-        return 0;
+        return 2 * OL_ACTIVATION_ALIGNMENT;
     /* Deflate never adds more than a 1000th and a few bytes (zlib's compressBound). */
     return layout->n_sequences * (all + all / 1000) +
            ol_activation_likely_values(layout) * VALUE_BYTES + HEADERS;
@@ -36,14 +36,17 @@ static int64_t sealed_bytes(const struct ol_activation_layout *layout)
 
 /* Unwritten chunks have no blocks: what has is what sealing may change and keeps, with a
  * few bytes for each page of it. */
-int64_t ol_activation_room(int fd, const struct ol_activation_layout *layout)
+int ol_activation_room(int fd, const struct ol_activation_layout *layout,
+                       struct ol_activation_bytes *bytes)
 {
     enum { BLOCK_BYTES = 512, PAGES = 64 };
     struct stat file;
     if (fstat(fd, &file) != 0)
         return -1;
     const int64_t kept = (int64_t)file.st_blocks * BLOCK_BYTES;
-    return (int64_t)file.st_size + kept + kept / PAGES + sealed_bytes(layout);
+    bytes->file = (int64_t)file.st_size + sealed_bytes(layout);
+    bytes->room = bytes->file + kept + kept / PAGES;
+    return 0;
 }
 
 /* An empty file that is all holes, in memory where there is room for such: a disk's files
@@ -66,24 +69,24 @@ static int open_sketch(char **path, struct ol_error *err)
     return ol_fail_errno(err, "a file cannot be laid out in /dev/shm or %s", P_tmpdir);
 }
 
-int64_t ol_activation_disk_bytes(const struct ol_activation_info *info,
-                                 const struct ol_activation_layout *layout,
-                                 const struct ol_activation_input *input,
-                                 struct ol_error *err)
+int ol_activation_disk_bytes(const struct ol_activation_info *info,
+                             const struct ol_activation_layout *layout,
+                             const struct ol_activation_input *input,
+                             struct ol_activation_bytes *bytes, struct ol_error *err)
 {
-    int64_t bytes = -1;
+    int status = -1;
     char *path;
     const int fd = open_sketch(&path, err);
     if (fd < 0)
         return -1;
     if (ol_activation_content_write(path, info, layout, input, err) == 0) {
-        bytes = ol_activation_room(fd, layout);
-        if (bytes < 0)
+        status = ol_activation_room(fd, layout, bytes);
+        if (status != 0)
             ol_fail_errno(err, "%s: cannot be read", path);
     }
     unlink(path);
     ol_process_release(path);
     free(path);
     close(fd);
-    return bytes;
+    return status;
 }

@@ -67,18 +67,20 @@ static int reserve(const struct ol_activation_writer *w, struct ol_error *err)
 {
     struct stat file;
     struct statvfs disk;
-    const int64_t bytes = ol_activation_room(w->fd, &w->content.layout);
-    if (bytes < 0 || fstat(w->fd, &file) != 0)
+    struct ol_activation_bytes bytes;
+    if (ol_activation_room(w->fd, &w->content.layout, &bytes) != 0 ||
+        fstat(w->fd, &file) != 0)
         return ol_fail_errno(err, "%s: cannot be read", w->partial);
-    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, bytes) == 0 || errno == EOPNOTSUPP ||
-        errno == ENOSYS)
+    if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, bytes.room) == 0 ||
+        errno == EOPNOTSUPP || errno == ENOSYS)
         return 0;
     if (errno == ENOSPC && fstatvfs(w->fd, &disk) == 0)
         return ol_fail(err, "%s: the disk is too small: %lld bytes are needed, %lld free",
-                       w->partial, (long long)bytes,
+                       w->partial, (long long)bytes.room,
                        (long long)(disk.f_bavail * disk.f_frsize) +
                            (long long)file.st_blocks * 512);
-    return ol_fail_errno(err, "%s: no room for %lld bytes", w->partial, (long long)bytes);
+    return ol_fail_errno(err, "%s: no room for %lld bytes", w->partial,
+                         (long long)bytes.room);
 }
 
 /* Give back what was reserved behind the file's end, just before it is needed. */

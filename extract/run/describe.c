@@ -14,11 +14,21 @@ static char *utc_now(void)
     return ol_xstrdup(text);
 }
 
-/* What is known of a model from its config alone. */
-void ol_session_describe_config(struct ol_session *r)
+/* What is known of a run from its command and the model's config alone. */
+static void describe_command(struct ol_session *r)
 {
     const struct ol_model *m = &r->model;
+    const struct ol_run_request *request = r->request;
     struct ol_activation_info *info = &r->info;
+    info->tool = ol_xstrdup("ol-extract");
+    info->tool_version = ol_xstrdup(OL_VERSION);
+    info->command_line = ol_xstrdup(request->command_line);
+    info->created = utc_now();
+    info->precision = ol_xstrdup(request->precision == OL_DTYPE_F32 ? "f32" : "bf16");
+    info->input.windowing =
+        ol_xstrdup(request->corpus.ids_file != NULL                      ? "ids"
+                   : request->corpus.windowing == OL_WINDOWING_REFERENCE ? "reference"
+                                                                         : "contiguous");
     info->model.name = ol_xstrdup(m->name);
     info->model.family = ol_xstrdup(m->spec.family);
     info->model.config_json = ol_xstrdup(m->config_text);
@@ -34,21 +44,38 @@ void ol_session_describe_config(struct ol_session *r)
     info->model.top_k = m->spec.router.top_k;
 }
 
+void ol_session_describe_plan(struct ol_session *r)
+{
+    static const char digest[] =
+        "0000000000000000000000000000000000000000000000000000000000000000",
+                      words[] = "most descriptions of a device are shorter than this";
+    struct ol_activation_info *info = &r->info;
+    describe_command(r);
+    info->backend = ol_xstrdup("cuda");
+    info->device = ol_xstrdup(words);
+    info->processor = ol_xstrdup(words);
+    info->model.weight_format = ol_xstrdup("BF16, NVFP4");
+    info->model.config_sha256 = ol_xstrdup(digest);
+    info->model.weights_sha256 = ol_xstrdup(digest);
+    info->model.shards_sha256 = ol_xstrdup(digest);
+    info->input.source = ol_xstrdup(words);
+    info->input.text_sha256 = ol_xstrdup(digest);
+    info->input.tokenizer_file = ol_xstrdup("tokenizer.json");
+    info->input.tokenizer_sha256 = ol_xstrdup(digest);
+    info->part.n_parts = r->request->part.n;
+    if (info->part.n_parts > 0)
+        info->part.run_sha256 = ol_xstrdup(digest);
+}
+
 int ol_session_describe(struct ol_session *r, struct ol_error *err)
 {
     const struct ol_model *m = &r->model;
-    const struct ol_run_request *request = r->request;
     struct ol_activation_info *info = &r->info;
     char sha[OL_SHA256_HEX_BYTES];
-    info->tool = ol_xstrdup("ol-extract");
-    info->tool_version = ol_xstrdup(OL_VERSION);
-    info->command_line = ol_xstrdup(request->command_line);
-    info->created = utc_now();
+    describe_command(r);
     info->backend = ol_xstrdup(r->devices.backends[0]->op->name);
-    info->precision = ol_xstrdup(request->precision == OL_DTYPE_F32 ? "f32" : "bf16");
     info->device = ol_xstrdup(r->devices.backends[0]->device);
     info->processor = ol_xstrdup(r->devices.backends[0]->processor);
-    ol_session_describe_config(r);
     info->model.weight_format = ol_weights_format(m->weights);
     info->model.config_sha256 = ol_xstrdup(m->config_sha256);
     if (ol_checkpoint_sha256(m->checkpoint, sha, err) != 0)
@@ -64,10 +91,6 @@ int ol_session_describe(struct ol_session *r, struct ol_error *err)
         ol_xstrdup(r->tokenizer != NULL ? ol_tokenizer_file(r->tokenizer) : "");
     info->input.tokenizer_sha256 =
         ol_xstrdup(r->tokenizer != NULL ? ol_tokenizer_sha256(r->tokenizer) : "");
-    info->input.windowing =
-        ol_xstrdup(request->corpus.ids_file != NULL                      ? "ids"
-                   : request->corpus.windowing == OL_WINDOWING_REFERENCE ? "reference"
-                                                                         : "contiguous");
     info->input.bos = r->corpus.bos;
     return 0;
 }

@@ -42,9 +42,9 @@ static struct ol_json *describe_model(const struct ol_plan_request *r,
     return model;
 }
 
-/* Bytes of the file with its first n sequences. */
-static int64_t file_bytes(const struct ol_plan_request *r, int64_t n,
-                          struct ol_error *err)
+/* What the file takes with its first n sequences. */
+static int file_bytes(const struct ol_plan_request *r, int64_t n,
+                      struct ol_activation_bytes *bytes, struct ol_error *err)
 {
     /* Of texts that nobody has read yet: an id in two has another one than all before,
      * and few are longer than this. */
@@ -59,33 +59,34 @@ static int64_t file_bytes(const struct ol_plan_request *r, int64_t n,
     const struct ol_activation_input input = {
         .n_pieces = n_pieces, .piece_ids = ids, .pieces = pieces};
     layout.n_sequences = n;
-    const int64_t bytes = ol_activation_disk_bytes(r->info, &layout, &input, err);
+    const int status = ol_activation_disk_bytes(r->info, &layout, &input, bytes, err);
     free(pieces);
     free(ids);
-    return bytes;
+    return status;
 }
 
-/* The file, and the state that --resume needs. Thousands of sequences are not laid out:
- * each takes what the one before it takes. */
-static int64_t disk_bytes(const struct ol_plan_request *r, struct ol_error *err)
+/* The file, and beside it while the run goes on the state that --resume needs. Thousands
+ * of sequences are not laid out: each takes what the one before it takes. */
+static int disk_bytes(const struct ol_plan_request *r, struct ol_activation_bytes *bytes,
+                      struct ol_error *err)
 {
     enum { FEW = 64 };
     const struct ol_state_identity id = {
         "", r->dtype, r->n_sequences * r->length * ol_workload_passes(r),
         ol_spec_stream_width(&r->model->spec)};
     const int64_t n = r->n_sequences;
-    int64_t bytes = file_bytes(r, n < 2 * FEW ? n : 2 * FEW, err);
-    if (bytes >= 0 && n > 2 * FEW) {
-        const int64_t fewer = file_bytes(r, FEW, err);
-        if (fewer < 0)
+    if (file_bytes(r, n < 2 * FEW ? n : 2 * FEW, bytes, err) != 0)
+        return -1;
+    if (n > 2 * FEW) {
+        struct ol_activation_bytes fewer;
+        if (file_bytes(r, FEW, &fewer, err) != 0)
             return -1;
-        bytes += (bytes - fewer) / FEW * (n - 2 * FEW);
+        bytes->file += (bytes->file - fewer.file) / FEW * (n - 2 * FEW);
+        bytes->room += (bytes->room - fewer.room) / FEW * (n - 2 * FEW);
     }
-    return bytes < 0
-               ? -1
-               : bytes + ol_state_disk_bytes(
-                             &id, ol_recording_saved_bytes(
-                                      r->layout, ol_activation_likely_values(r->layout)));
+    bytes->room += ol_state_disk_bytes(
+        &id, ol_recording_saved_bytes(r->layout, ol_activation_likely_values(r->layout)));
+    return 0;
 }
 
 /* What would be fetched from the Hub before the run; NULL: nothing. */
@@ -276,14 +277,16 @@ static struct ol_json *describe_weights(const struct ol_plan_request *r,
 }
 
 static struct ol_json *describe_run(const struct ol_plan_request *r,
-                                    const struct ol_workload *w, int64_t on_disk)
+                                    const struct ol_workload *w,
+                                    const struct ol_activation_bytes *disk)
 {
     struct ol_json *run = ol_json_new_object();
     ol_json_set(run, "sequences", ol_json_new_int(r->n_sequences));
     ol_json_set(run, "length", ol_json_new_int(r->length));
     ol_json_set(run, "bytes_read", ol_json_new_int(w->read_bytes));
     ol_json_set(run, "flops", ol_json_new_real(w->operations));
-    ol_json_set(run, "disk_bytes", ol_json_new_int(on_disk));
+    ol_json_set(run, "file_bytes", ol_json_new_int(disk->file));
+    ol_json_set(run, "disk_bytes", ol_json_new_int(disk->room));
     return run;
 }
 
@@ -312,8 +315,8 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     struct ol_memory_plan memory;
     if (plan_memory(r, &need, &memory, err) != 0)
         return NULL;
-    const int64_t on_disk = disk_bytes(r, err);
-    if (on_disk < 0)
+    struct ol_activation_bytes disk;
+    if (disk_bytes(r, &disk, err) != 0)
         return NULL;
     struct ol_workload w;
     ol_workload_count(r, &w);
@@ -332,7 +335,7 @@ struct ol_json *ol_plan(const struct ol_plan_request *r, struct ol_error *err)
     struct ol_json *download = describe_download(&r->model->remote);
     if (download != NULL)
         ol_json_set(plan, "download", download);
-    ol_json_set(plan, "run", describe_run(r, &w, on_disk));
+    ol_json_set(plan, "run", describe_run(r, &w, &disk));
     ol_json_set(plan, "memory", describe_memory(r, &need, &memory));
     ol_json_set(plan, "time", time);
     if (r->device != NULL)

@@ -415,7 +415,7 @@ int ol_run_plan(const struct ol_run_request *request, struct ol_error *err)
     if (request->device_model == NULL &&
         ol_devices_open(&r.devices, request, 1, err) != 0)
         goto out;
-    ol_session_describe_config(&r);
+    ol_session_describe_plan(&r);
     struct ol_plan_request wanted = {
         .model = &r.model,
         .backend = r.devices.backends[0],

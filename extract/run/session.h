@@ -85,9 +85,10 @@ int ol_session_take_part(struct ol_session *r, struct ol_error *err);
 
 /* ---- describe.c ---- */
 
-/* What is known of the model from its config and the request. */
-void ol_session_describe_config(struct ol_session *r);
-/* And the rest of what the file says of the run. */
+/* For a plan: what the file will say of the run, as far as its command and the model's
+ * config tell it, and for what only the run tells, words of the same length. */
+void ol_session_describe_plan(struct ol_session *r);
+/* What the file says of the run. */
 int ol_session_describe(struct ol_session *r, struct ol_error *err);
 
 /* ---- files.c ---- */
