@@ -70,8 +70,12 @@ void ol_diff_make(struct ol_diff *d, const struct ol_report *report)
     const struct ol_report_results *a = &report->results[0], *b = &report->results[1];
     char *unrelated = ol_run_unrelated(a, b);
     *d = (struct ol_diff){.report = report, .a = a, .b = b};
-    d->comparable = a->has_outliers && b->has_outliers && unrelated == NULL;
+    d->related = unrelated == NULL;
+    d->comparable = a->has_outliers && b->has_outliers && d->related;
     d->same_model = ol_run_same_model(a, b);
+    d->has_sinks = d->related && a->blocks.residual_sinks != NULL &&
+                   b->blocks.residual_sinks != NULL;
+    d->has_steps = d->related && a->blocks.steps != NULL && b->blocks.steps != NULL;
     free(unrelated);
     d->has_choices = a->blocks.choices != NULL || b->blocks.choices != NULL;
     count_experts(d);
@@ -125,14 +129,6 @@ char *ol_diff_warning(const struct ol_diff *d, int *state)
     text = ol_runs_warning(d->report, &rest);
     *state = rest + N;
     return text;
-}
-
-const char *ol_diff_title(enum ol_diff_change change)
-{
-    static const char *const titles[] = {
-        "Features gained (in B only)", "Features lost (in A only)",
-        "Features moved (other first or last layer)", "Features kept"};
-    return titles[change];
 }
 
 /* ---- tables ---- */

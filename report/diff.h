@@ -19,9 +19,10 @@ struct ol_diff {
     const struct ol_report_results *a, *b;
     int64_t n_features[OL_DIFF_CHANGES]; /* of the unique ones */
     int64_t n_experts_a, n_experts_b, n_experts_common;
-    bool comparable; /* of one lineage, and both with counts: features can be matched */
+    bool related;    /* of one lineage: dimensions and experts can be matched */
+    bool comparable; /* and both have counts of outlier features */
     bool same_model; /* the same weights */
-    bool has_experts;
+    bool has_experts, has_sinks, has_steps;
     bool has_choices; /* of routers, in one of them at least */
 };
 
@@ -29,8 +30,6 @@ struct ol_diff {
 void ol_diff_make(struct ol_diff *d, const struct ol_report *report);
 /* Reasons not to trust it, as ol_report_warning. The caller frees. */
 char *ol_diff_warning(const struct ol_diff *d, int *state);
-/* "gained in B", ... as a heading. */
-const char *ol_diff_title(enum ol_diff_change change);
 
 /* The caller frees. */
 struct ol_grid *ol_diff_runs(const struct ol_diff *d);

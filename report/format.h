@@ -36,6 +36,7 @@ char *ol_report_warning(const struct ol_report_results *r, int *state);
 /* The sections of neutral elements (section.h). */
 void ol_markdown_sections(const struct ol_report_results *r, int64_t top, FILE *out);
 void ol_diff_markdown(const struct ol_report *report, FILE *out);
+void ol_diff_json(const struct ol_report *report, FILE *out);
 void ol_diff_html(const struct ol_report *report, FILE *out);
 void ol_html_survey(const struct ol_report *report, FILE *out);
 void ol_trend_markdown(const struct ol_report *report, FILE *out);

@@ -240,3 +240,41 @@ void ol_grid_csv(const struct ol_grid *g, const char *model, const char *run, FI
             fputc('\n', out);
     }
 }
+
+static struct ol_json *json_cell(const struct cell *cell, enum ol_column_kind kind)
+{
+    if (cell->missing)
+        return ol_json_new_null();
+    switch (kind) {
+    case OL_COLUMN_LABEL:
+    case OL_COLUMN_SIZE:
+    case OL_COLUMN_COUNT:
+        return ol_json_new_int(cell->n);
+    case OL_COLUMN_MAGNITUDE:
+    case OL_COLUMN_NUMBER:
+    case OL_COLUMN_PERCENT:
+        return ol_json_new_real(cell->x);
+    case OL_COLUMN_TEXT:
+    case OL_COLUMN_PIECE:
+        return ol_json_new_string(cell->text);
+    case OL_COLUMN_YES:
+        break;
+    }
+    return ol_json_new_bool(cell->n != 0);
+}
+
+struct ol_json *ol_grid_json(const struct ol_grid *g)
+{
+    struct ol_json *rows = ol_json_new_array(), *row = NULL;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct ol_column *column = &g->columns[i % g->n_columns];
+        if (i % g->n_columns == 0) {
+            row = ol_json_new_object();
+            ol_json_append(rows, row);
+        }
+        char *key = ol_xstrndup(column->key, strcspn(column->key, "="));
+        ol_json_set(row, key, json_cell(&g->cells[i], column->kind));
+        free(key);
+    }
+    return rows;
+}

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/json.h"
+
 enum ol_column_kind {
     OL_COLUMN_LABEL,     /* an integer that names something: a layer, a feature */
     OL_COLUMN_SIZE,      /* a number of parameters, shown in millions or billions */
@@ -56,5 +58,8 @@ void ol_grid_markdown(const struct ol_grid *g, int64_t rows, FILE *out);
  * several (report/runs.h). Missing values are empty. */
 void ol_grid_csv_header(const struct ol_grid *g, FILE *out);
 void ol_grid_csv(const struct ol_grid *g, const char *model, const char *run, FILE *out);
+/* An array of an object for each row, by the columns' keys; what is missing, or infinite,
+ * is null. The caller frees. */
+struct ol_json *ol_grid_json(const struct ol_grid *g);
 
 #endif

@@ -99,4 +99,5 @@ static void write(const struct ol_report *report, FILE *out)
     ol_json_free(top);
 }
 
-const struct ol_format ol_json_format = {.name = "json", .write = write};
+const struct ol_format ol_json_format = {
+    .name = "json", .write = write, .write_diff = ol_diff_json};

@@ -125,7 +125,7 @@ static int check_command(const struct command *c, const struct ol_format *format
     if (c->mode == DIFF && n_files != 2)
         return ol_usage_error("diff needs two results files, found %zu", n_files);
     if (c->mode == DIFF && (format->write_diff == NULL || c->figure != NULL))
-        return ol_usage_error("diff is written as markdown, html or pdf, not as %s",
+        return ol_usage_error("diff is written as markdown, html, pdf or json, not as %s",
                               format->name);
     return c->mode == TREND ? check_trend(c, format, n_files) : 0;
 }

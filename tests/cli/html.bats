@@ -389,6 +389,100 @@ PY
     "$REPORT" diff small.json dense.json | grep -q 'features cannot be matched'
 }
 
+@test "diff names the residual sinks and the steps that only one has" {
+    "$PYTHON" - <<'PY'
+import copy
+import json
+a = json.load(open("small.json"))
+b = copy.deepcopy(a)
+sinks = b["residual_sinks"]["features"]
+gone = next(f for f in sinks if f["kind"] == "sink")
+sinks.remove(gone)
+both = next(f for f in sinks if f["kind"] == "both")
+both.update(kind="massive", n_layers=0, first_layer=None, last_layer=None)
+new = dict(copy.deepcopy(gone), feature=max(f["feature"] for f in sinks) + 1, first_layer=2, last_layer=3)
+sinks.append(new)
+n_sinks = sum(f["n_layers"] > 0 for f in sinks)
+b["residual_sinks"]["n_sinks"] = n_sinks + 1
+json.dump(b, open("cut.json", "w"))
+b["residual_sinks"]["n_sinks"] = n_sinks
+steps = b["steps"]["features"][0]["steps"]
+moved, weaker = steps[0], steps[1]
+moved["layer"] += 1
+moved["by"] = []
+moved["units"] = []
+weaker["share"] /= 2
+b["steps"]["features"].pop(1)
+json.dump(b, open("b.json", "w"))
+PY
+    "$REPORT" diff small.json b.json > diff.md
+    "$REPORT" -f html diff small.json b.json > diff.html
+    "$REPORT" -f json diff small.json b.json > diff.json
+    "$REPORT" -f json diff small.json dense.json > other.json
+    "$PYTHON" - <<'PY'
+import html
+import json
+a, b = json.load(open("small.json")), json.load(open("b.json"))
+diff, text, page = json.load(open("diff.json")), open("diff.md").read(), html.unescape(open("diff.html").read())
+assert diff["format"] == "ol-diff" and diff["format_version"] == 1 and diff["warnings"] == []
+
+def sinks(r):
+    return {f["feature"]: f for f in r["residual_sinks"]["features"] if f["kind"] != "massive"}
+
+def steps(r):
+    return {(f["feature"], s["layer"], s["direction"]): s for f in r["steps"]["features"] for s in f["steps"]}
+
+def maker(s):
+    who = (s["by"] or s["units"] or [None])[0]
+    return who and (f"expert {who['expert']}" if who["kind"] == "expert" else {"mlp": "MLP", "shared": "shared expert"}.get(who["kind"], who["kind"]))
+
+x, y = sinks(a), sinks(b)
+assert len(x.keys() - y.keys()) == 2 and len(y.keys() - x.keys()) == 1
+rows = {r["feature"]: r for r in diff["residual_sinks"]}
+assert rows.keys() == x.keys() | y.keys(), (rows.keys(), x.keys(), y.keys())
+for f, row in rows.items():
+    assert row["in_both"] == (f in x and f in y)
+    for side, of in (("a", x), ("b", y)):
+        for key in ("first_layer", "last_layer"):
+            assert row[f"{key}_{side}"] == (of[f][key] if f in of else None), (f, key, row)
+        if f in of:
+            assert all(row[f"{key}_{side}"] == of[f][key] for key in ("kind", "ratio", "share")), (f, row)
+p, q = steps(a), steps(b)
+assert p.keys() - q.keys() and q.keys() - p.keys() and p.keys() & q.keys()
+rows = {(r["feature"], r["layer"], r["direction"]): r for r in diff["steps"]}
+assert rows.keys() == p.keys() | q.keys()
+for key, row in rows.items():
+    assert row["in_both"] == (key in p and key in q)
+    for side, of in (("a", p), ("b", q)):
+        assert row[f"share_{side}"] == (of[key]["share"] if key in of else None)
+        assert row[f"by_{side}"] == (maker(of[key]) if key in of else None), (row, of[key])
+
+def say(names):
+    return f"{len(names)} in %s only" + (f" ({'; '.join(names)})" if names else "")
+
+def sentence(what, both, only_a, only_b):
+    return f"{what}: {both} in both, {say(only_a) % 'A'}, {say(only_b) % 'B'}."
+
+def name_sinks(r, names):
+    return [f"dimension {f['feature']}, after layers {f['first_layer']} to {f['last_layer']}"
+            for f in r["residual_sinks"]["features"] if f["feature"] in names]
+
+def name_steps(of, names):
+    return [f"dimension {k[0]} {k[2]} at layer {k[1]}, by {maker(of[k]) or 'what is not recorded'}" for k in of if k in names]
+
+for said in (sentence("Residual sinks", len(x.keys() & y.keys()), name_sinks(a, x.keys() - y.keys()), name_sinks(b, y.keys() - x.keys())),
+             sentence("Steps of massive dimensions", len(p.keys() & q.keys()), name_steps(p, p.keys() - q.keys()), name_steps(q, q.keys() - p.keys()))):
+    assert said in text.replace("\\", ""), (said, text)
+    assert f"<p>{said}</p>" in page, said
+    assert said in diff["sentences"], (said, diff["sentences"])
+other = json.load(open("other.json"))
+assert all(other[key] is None for key in ("features_gained", "residual_sinks", "steps")), other
+PY
+    "$REPORT" diff cut.json small.json | grep -q 'The results list the largest alone: one of the rest may be a sink in the other'
+    "$REPORT" -f json diff small.json small.json > same.json
+    "$PYTHON" -c 'import json; d = json.load(open("same.json")); assert all(r["in_both"] for k in ("super_experts", "residual_sinks", "steps") for r in d[k]) and not d["features_gained"]'
+}
+
 @test "JSON carries every block" {
     "$REPORT" -f json small.json nulls.json > report.json
     "$PYTHON" - <<'PY'

@@ -135,7 +135,7 @@ PY
         "$REPORT" diff planted.json $other.json > diff.md
         grep -q 'Warning.*different models (.*): their features cannot be matched' diff.md
         not grep -q ' kept as they are' diff.md
-        "$REPORT" -f html diff planted.json $other.json | grep -q 'The comparison of features</b> is not'
+        "$REPORT" -f html diff planted.json $other.json | grep -q '<p>The features are not compared: '
     done
 }
 
