@@ -364,6 +364,16 @@ static void write_sites(const struct ol_quantisation *q, struct ol_section_out *
     free(about);
 }
 
+/* Of any unit: they all have it, but those with an input that is not finite. */
+static bool knows_energy(const struct ol_quantisation *q)
+{
+    const struct ol_down_input *inputs = q->down.items;
+    for (int64_t i = 0; i < q->down.n; i++)
+        if (!isnan(inputs[i].energy_share))
+            return true;
+    return false;
+}
+
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
 {
     enum { MOST_DOWN = 5 };
@@ -379,10 +389,12 @@ static void write(const struct ol_report_results *r, struct ol_section_out *to)
             to,
             "Into the down projections go the products of gate and up, where an "
             "outlier of a layer may sit that no norm's output shows. These are the "
-            "units with the largest; with ol-extract --imatrix it is known how much of "
-            "the energy (the sum of squares) one column has. Errors of rounding them "
-            "are of a few rows of each unit, drawn at random, with scales of all of "
-            "its tokens.");
+            "units with the largest. %s Errors of rounding them are of a few rows of "
+            "each unit, drawn at random, with scales of all of its tokens.",
+            knows_energy(q)
+                ? "Energy is the share of the sum of squares that one column has."
+                : "Their RMS, and how much of the energy (the sum of squares) one column "
+                  "has, are not known: only ol-extract --imatrix records them.");
     }
     ol_section_rows(to, &down_inputs_table, MOST_DOWN);
     ol_section_long(to, &down_errors_table);

@@ -254,6 +254,12 @@ r['criterion']['threshold'] = v"
     section 'Inputs of the down projections' | tr '\n' ' ' | grep -q "Errors of rounding them are of a few rows"
     section 'Inputs of the down projections' | grep -Eq '^\| nvfp4 +\| +[0-9]+ \| (expert [0-9]+|shared expert|MLP) +\| +[0-9.]+ \| +[0-9]+ \|$'
     section 'Inputs of the down projections' | grep -Eq '^\| +[0-9]+ \| (expert [0-9]+|shared expert|MLP) '
+    # What only sums of squares tell is said where it is missing, and only there.
+    section 'Inputs of the down projections' | tr '\n' ' ' | grep -q 'energy .*, are not known: only ol-extract --imatrix records them'
+    "$EXTRACT" -q "$PLANTED" --ids "$IDS" --imatrix -o sums.h5 > sealed
+    "$ANALYZE" sums.h5 | "$REPORT" > report.md
+    section 'Inputs of the down projections' | tr '\n' ' ' | grep -q 'Energy is the share of the sum of squares'
+    not grep -q 'only ol-extract --imatrix' report.md
     "$REPORT" -f csv --table down_inputs planted.json | sed -n 1p | grep -q ',largest,column,share_of_median,'
 }
 
