@@ -148,6 +148,11 @@ void ol_output_clear(struct ol_output *o)
     *o = (struct ol_output){0};
 }
 
+char *ol_output_directory(const struct ol_output *o)
+{
+    return directory_of(o->path);
+}
+
 static bool same_directory(const char *a, const char *b)
 {
     char *x = directory_of(a), *y = directory_of(b);

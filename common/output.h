@@ -31,6 +31,9 @@ int ol_output_find(const char *name, enum ol_output_kind kind, struct ol_output 
                    struct ol_error *err);
 void ol_output_clear(struct ol_output *output);
 
+/* The directory in which its file is made; of one that has a path. The caller frees. */
+char *ol_output_directory(const struct ol_output *output);
+
 /* Whether two outputs that were found would be one file. */
 bool ol_output_same(const struct ol_output *a, const struct ol_output *b);
 

@@ -13,9 +13,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static _Atomic(const char *) temporaries[OL_MOST_TEMPORARIES];
+static _Atomic pid_t child; /* 0: none */
 static bool stdout_closed;
 
 void ol_process_guard(const char *path)
@@ -37,12 +39,35 @@ void ol_process_release(const char *path)
     }
 }
 
+void ol_process_guard_child(pid_t pid)
+{
+    atomic_store(&child, pid);
+}
+
+/* Another program does it: this may run in a handler. */
+static void remove_folder(const char *path)
+{
+    const pid_t remover = fork();
+    if (remover == 0) {
+        execl("/bin/rm", "rm", "-rf", "--", path, (char *)NULL);
+        _exit(1);
+    }
+    while (remover > 0 && waitpid(remover, NULL, 0) < 0 && errno == EINTR)
+        continue;
+}
+
 void ol_process_remove_temporaries(void)
 {
+    const pid_t pid = atomic_exchange(&child, 0);
+    if (pid > 0) {
+        kill(-pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
     for (int i = 0; i < OL_MOST_TEMPORARIES; i++) {
         const char *path = atomic_exchange(&temporaries[i], NULL);
-        if (path != NULL)
-            unlink(path);
+        if (path != NULL && unlink(path) != 0 && errno == EISDIR)
+            remove_folder(path);
     }
 }
 

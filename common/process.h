@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* The first statement of every main. Descriptors 0 to 2 that came closed are opened on
  * /dev/null, the wrong way round, so that no file takes their place and what would be
@@ -15,12 +16,17 @@ void ol_process_begin(void);
  * a file. */
 bool ol_process_stdout_closed(void);
 
-/* path, which stays the caller's and must not change, is removed if the process ends
+/* path of a file, or of a folder with all that is in it, which stays the caller's and
+ * must not change, is removed if the process ends
  * before it is released: by exit() or by a signal that can be caught. At most
  * OL_MOST_TEMPORARIES at a time. */
 enum { OL_MOST_TEMPORARIES = 8 };
 void ol_process_guard(const char *path);
 void ol_process_release(const char *path);
+
+/* The child that is waited for, which leads a group of its own: the group is killed if
+ * the process ends before, as above. One at a time; 0: no more. */
+void ol_process_guard_child(pid_t pid);
 
 /* Block, in the calling thread, the signals that come from outside: around the start of a
  * thread, which inherits it, so that the main thread alone is interrupted. Those that a

@@ -1,12 +1,17 @@
 #include "report/convert.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "common/process.h"
 
 extern char **environ;
 
@@ -18,6 +23,30 @@ struct ends {
 static int add_end(posix_spawn_file_actions_t *files, int from, int to)
 {
     return from >= 0 ? posix_spawn_file_actions_adddup2(files, from, to) : 0;
+}
+
+/* In a group of its own, with the signals that were blocked before. */
+static int spawn(const posix_spawn_file_actions_t *files, char *const *words,
+                 pid_t *child)
+{
+    posix_spawnattr_t how;
+    sigset_t before;
+    int status = posix_spawnattr_init(&how);
+    if (status != 0)
+        return status;
+    /* Or a signal could come before the child is known. */
+    ol_process_block_signals(&before);
+    status =
+        posix_spawnattr_setflags(&how, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    if (status == 0)
+        status = posix_spawnattr_setsigmask(&how, &before);
+    if (status == 0)
+        status = posix_spawnp(child, words[0], files, &how, words, environ);
+    if (status == 0)
+        ol_process_guard_child(*child);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    posix_spawnattr_destroy(&how);
+    return status;
 }
 
 /* 0, or what posix_spawn says: ENOENT where there is no such program. */
@@ -37,7 +66,7 @@ static int start(const char *const *words, const struct ends *ends, pid_t *child
     if (status == 0)
         status = add_end(&files, ends->messages, STDERR_FILENO);
     if (status == 0)
-        status = posix_spawnp(child, copies[0], &files, NULL, copies, environ);
+        status = spawn(&files, copies, child);
     posix_spawn_file_actions_destroy(&files);
     for (int i = 0; copies[i] != NULL; i++)
         free(copies[i]);
@@ -47,9 +76,12 @@ static int start(const char *const *words, const struct ends *ends, pid_t *child
 static int finish(pid_t child, const char *program, struct ol_error *err)
 {
     int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return ol_fail_errno(err, "%s cannot be waited for", program);
+    pid_t ended;
+    while ((ended = waitpid(child, &status, 0)) < 0 && errno == EINTR)
+        continue;
+    ol_process_guard_child(0);
+    if (ended < 0)
+        return ol_fail_errno(err, "%s cannot be waited for", program);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0
                ? 0
                : ol_fail(err, "%s failed", program);
@@ -122,7 +154,15 @@ static int page_new(struct page *p, FILE *html, struct ol_error *err)
     const char *tmp = getenv("TMPDIR");
     snprintf(p->folder, sizeof p->folder, "%s/ol-report-XXXXXX",
              tmp != NULL && *tmp != '\0' && strlen(tmp) < 40 ? tmp : "/tmp");
-    if (mkdtemp(p->folder) == NULL) {
+    sigset_t before;
+    ol_process_block_signals(&before);
+    const bool made = mkdtemp(p->folder) != NULL;
+    const int code = errno;
+    if (made)
+        ol_process_guard(p->folder);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = code;
+    if (!made) {
         const int status = ol_fail_errno(err, "%s: cannot be made", p->folder);
         *p->folder = '\0';
         return status;
@@ -146,6 +186,7 @@ static void page_free(struct page *p)
     pid_t child;
     if (*p->folder != '\0' && start(words, &(struct ends){-1, -1, -1}, &child) == 0)
         finish(child, words[0], &ignored);
+    ol_process_release(p->folder);
     free(p->messages);
     free(p->profile);
     free(p->pdf);

@@ -290,6 +290,76 @@ converter() {
     fi
 }
 
+# A browser that is killed with what started it, and has left something in its folder.
+@test "the folder of a page that is printed goes with the process, and so does the browser" {
+    mkdir bin tmp
+    cat > bin/chromium <<'SH'
+#!/bin/bash
+for word; do
+    case $word in --user-data-dir=*) mkdir -p "${word#*=}/deep" && echo x > "${word#*=}/deep/file" ;; esac
+done
+echo $$ > "$WHERE/browser"
+kill -$SIGNAL $PPID
+sleep 30
+SH
+    chmod +x bin/chromium
+    export WHERE=$PWD
+    for signal in TERM INT HUP; do
+        status=0
+        (ulimit -c 0; SIGNAL=$signal TMPDIR=$PWD/tmp PATH=$PWD/bin:$PATH \
+            exec "$REPORT" -f pdf run.json -o x.pdf) 2> err || status=$?
+        echo "$signal: $status"
+        [ "$status" -eq $((128 + $(kill -l $signal))) ]
+        [ "$(ls tmp | wc -l)" -eq 0 ]
+        [ "$(ls | tr '\n' ' ')" = 'bin browser err run.json tmp ' ]
+        not kill -0 "$(cat browser)"
+    done
+}
+
+# A file that is being made has no name, where the file system can do that: what cannot be
+# caught leaves nothing, or once, over a file that is there, a whole one.
+@test "a kill leaves nothing of an output, or beside an older one a whole file" {
+    sanitized && skip "the shim is no sanitizer's"
+    killed() { # CALL COMMAND...
+        local call=$1
+        shift
+        status=0
+        (ulimit -c 0; FAULT_CALL=$call FAULT_AT=1 FAULT_ERROR=KILL LD_PRELOAD=$TOOLS/tests/fault.so exec "$@") 2> err || status=$?
+        echo "$call, $*: $status"
+        [ "$status" -eq 137 ]
+    }
+    "$REPORT" run.json > calm.md
+    "$ANALYZE" "$RUN" > calm.json
+    for call in fsync linkat; do
+        rm -f x
+        killed $call "$ANALYZE" "$RUN" -o x
+        killed $call "$REPORT" run.json -o x
+        [ "$(ls | tr '\n' ' ')" = 'calm.json calm.md err run.json ' ]
+    done
+    for call in fsync linkat rename; do
+        echo old > x
+        killed $call "$REPORT" run.json -o x
+        [ "$(cat x)" = old ]
+        [ $call = rename ] || [ "$(ls | tr '\n' ' ')" = 'calm.json calm.md err run.json x ' ]
+    done
+    cmp x.?????? calm.md
+    rm x.??????
+    # The name that is there is another's: the next is taken, and the file of that name left alone.
+    "$REPORT" run.json -o x
+    cmp x calm.md
+    [ "$(ls | tr '\n' ' ')" = 'calm.json calm.md err run.json x ' ]
+    # A file system without such files.
+    chmod 640 x
+    FAULT_CALL=nameless FAULT_AT=1 FAULT_ON_FROM=1 FAULT_ERROR=EPERM LD_PRELOAD=$TOOLS/tests/fault.so \
+        "$REPORT" run.json -o x
+    cmp x calm.md
+    [ "$(stat -c %a x)" = 640 ]
+    (umask 027; FAULT_CALL=nameless FAULT_AT=1 FAULT_ERROR=EPERM LD_PRELOAD=$TOOLS/tests/fault.so "$REPORT" run.json -o y)
+    (umask 027; "$REPORT" run.json -o z)
+    [ "$(stat -c '%a %s' y)" = "$(stat -c '%a %s' z)" ]
+    [ "$(stat -c %a z)" = 640 ]
+}
+
 @test "messages cannot command a terminal" {
     names=("$(printf 'a\033]0;x\007b')" "$(printf 'c\302\2332Jd')" "$(printf 'e\342\200\256f')" \
         "$(printf 'g\xffh')" "$(printf 'i\nj\tk')" "$(printf 'l\177m')")

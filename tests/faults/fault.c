@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -180,6 +181,34 @@ int link(const char *from, const char *to)
 {
     return hit("symlink") ? -1 : REAL(link)(from, to);
 }
+
+int linkat(int from_directory, const char *from, int to_directory, const char *to,
+           int flags)
+{
+    return hit("linkat") ? -1
+                         : REAL(linkat)(from_directory, from, to_directory, to, flags);
+}
+
+/* Files without a name alone; other flags have no mode. */
+static bool is_nameless(int flags)
+{
+    return (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+#define OPEN(name)                                                                       \
+    int name(const char *path, int flags, ...)                                           \
+    {                                                                                    \
+        mode_t mode = 0;                                                                 \
+        va_list more;                                                                    \
+        va_start(more, flags);                                                           \
+        if ((flags & O_CREAT) != 0 || is_nameless(flags))                                \
+            mode = va_arg(more, mode_t);                                                 \
+        va_end(more);                                                                    \
+        return is_nameless(flags) && hit("nameless") ? -1                                \
+                                                     : REAL(name)(path, flags, mode);    \
+    }
+OPEN(open)
+OPEN(open64)
 
 int flock(int fd, int operation)
 {
