@@ -30,13 +30,11 @@ static const struct kind kinds[] = {
      4, MAGIC("1AY&SY")},
     {"compressed by lz4",
      "unpack it: `lz4 -dc FILE | ol-extract -t -`, with --text-field KEY if its lines "
-     "are "
-     "JSON",
+     "are JSON",
      0, MAGIC("\x04\x22\x4d\x18")},
-    {"compressed a second time by gzip", "unpack it once: `gzip -dc FILE`", 0,
-     MAGIC("\x1f\x8b\x08")},
-    {"compressed a second time by zstd", "unpack it once: `zstd -dc FILE`", 0,
-     MAGIC("\x28\xb5\x2f\xfd")},
+    /* Once is undone already. */
+    {"compressed a second time by gzip", "give -t FILE", 0, MAGIC("\x1f\x8b\x08")},
+    {"compressed a second time by zstd", "give -t FILE", 0, MAGIC("\x28\xb5\x2f\xfd")},
     {"a ZIP archive",
      "give a file out of it: `unzip -p FILE MEMBER | ol-extract -t -`, with --text-field "
      "KEY if its lines are JSON",
@@ -88,12 +86,30 @@ static const char *wide_encoding(const char *head, size_t bytes)
     return NULL;
 }
 
-/* `advice` with the file's name for FILE. */
-static int fail(const char *path, const char *name, const char *what, const char *advice,
-                struct ol_error *err)
+/* A name as one would type it to a shell. */
+static char *quote(const char *name)
 {
-    /* What came by a pipe has no name to type. */
-    const char *shown = path != NULL ? path : "FILE";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_./:,+@%=-";
+    if (name[strspn(name, plain)] == '\0')
+        return ol_xstrdup(name);
+    char *quoted = ol_xmalloc(4 * strlen(name) + 3), *to = quoted;
+    *to++ = '\'';
+    for (; *name != '\0'; name++) {
+        if (*name != '\'') {
+            *to++ = *name;
+            continue;
+        }
+        memcpy(to, "'\\''", 4);
+        to += 4;
+    }
+    memcpy(to, "'", 2);
+    return quoted;
+}
+
+/* Where FILE stands in the advice, `shown`. The caller frees. */
+static char *tell(const char *advice, const char *shown)
+{
     char *text = ol_xstrdup("");
     for (const char *at = advice; at != NULL;) {
         const char *file = strstr(at, "FILE");
@@ -104,26 +120,47 @@ static int fail(const char *path, const char *name, const char *what, const char
         text = longer;
         at = file != NULL ? file + strlen("FILE") : NULL;
     }
-    ol_fail(err, "%s: is %s; %s", name, what, text);
-    free(text);
+    return text;
+}
+
+/* What came by a pipe has no name to type; what was unpacked already is no file yet, and
+ * is to be made one first. */
+static int fail(const struct ol_file_head *head, const char *what, const char *advice,
+                struct ol_error *err)
+{
+    char *shown = quote(head->path != NULL ? head->path : "FILE");
+    if (head->packing == OL_PACKING_NONE) {
+        char *text = tell(advice, shown);
+        ol_fail(err, "%s: is %s; %s", head->name, what, text);
+        free(text);
+    } else {
+        const char *by = head->packing == OL_PACKING_GZIP ? "gzip" : "zstd";
+        char *before = head->path != NULL
+                           ? ol_xasprintf("after `%s -dc %s >FILE`, ", by, shown)
+                           : ol_xstrdup("");
+        ol_fail(err, "%s: unpacked by %s, it is %s; %s%s", head->name, by, what, before,
+                advice);
+        free(before);
+    }
+    free(shown);
     return -1;
 }
 
-int ol_file_kind_check(const char *path, const char *name, const char *head, size_t bytes,
-                       struct ol_error *err)
+int ol_file_kind_check(const struct ol_file_head *head, struct ol_error *err)
 {
+    const char *bytes = head->bytes;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         const struct kind *k = &kinds[i];
-        if (bytes >= k->at + k->n && memcmp(head + k->at, k->magic, k->n) == 0)
-            return fail(path, name, k->what, k->advice, err);
+        if (head->n >= k->at + k->n && memcmp(bytes + k->at, k->magic, k->n) == 0)
+            return fail(head, k->what, k->advice, err);
     }
     const char *wide =
-        wide_encoding(head, bytes < OL_FILE_KIND_BYTES ? bytes : OL_FILE_KIND_BYTES);
+        wide_encoding(bytes, head->n < OL_FILE_KIND_BYTES ? head->n : OL_FILE_KIND_BYTES);
     if (wide == NULL)
         return 0;
     char *what = ol_xasprintf("text in %s", wide);
     char *advice = ol_xasprintf("convert it: `iconv -f %s -t UTF-8 FILE`", wide);
-    fail(path, name, what, advice, err);
+    fail(head, what, advice, err);
     free(advice);
     free(what);
     return -1;

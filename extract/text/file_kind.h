@@ -5,13 +5,21 @@
 #include <stddef.h>
 
 #include "common/error.h"
+#include "extract/text/unpack.h"
 
 enum { OL_FILE_KIND_BYTES = 512 };
 
-/* path: as one would type it, or NULL for standard input; name: for the message. Fail
- * when a file that begins with these bytes (all of it, or OL_FILE_KIND_BYTES at least) is
- * known to be no text in UTF-8: "NAME: is a Parquet file; ..." */
-int ol_file_kind_check(const char *path, const char *name, const char *head, size_t bytes,
-                       struct ol_error *err);
+/* How a file begins; all borrowed. */
+struct ol_file_head {
+    const char *path; /* as one would type it, or NULL for standard input */
+    const char *name; /* for messages */
+    const char *bytes;
+    size_t n; /* of bytes: all that the file has, or OL_FILE_KIND_BYTES at least */
+    enum ol_packing packing; /* what these were compressed by */
+};
+
+/* Fail when what begins so is known to be no text in UTF-8: "NAME: is a Parquet file;
+ * ...", with a command that can be typed where there is one. */
+int ol_file_kind_check(const struct ol_file_head *head, struct ol_error *err);
 
 #endif

@@ -34,13 +34,13 @@ static int fill(struct ol_textfile *f, struct ol_error *err)
 static int look_at_head(struct ol_textfile *f, struct ol_error *err)
 {
     static const char mark[] = "\xef\xbb\xbf";
-    const char *head;
-    size_t bytes;
-    if (ol_textfile_peek(f, &head, &bytes, err) != 0 ||
-        ol_file_kind_check(f->file != stdin ? f->path : NULL, f->path, head, bytes,
-                           err) != 0)
+    struct ol_file_head head = {.path = f->file != stdin ? f->path : NULL,
+                                .name = f->path,
+                                .packing = f->packing};
+    if (ol_textfile_peek(f, &head.bytes, &head.n, err) != 0 ||
+        ol_file_kind_check(&head, err) != 0)
         return -1;
-    if (bytes >= 3 && memcmp(head, mark, 3) == 0)
+    if (head.n >= 3 && memcmp(head.bytes, mark, 3) == 0)
         f->text_at += 3;
     return 0;
 }

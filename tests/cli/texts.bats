@@ -181,10 +181,10 @@ JSON
     tar -cf t.tar text
     gzip < t.tar > t.tar.gz
     refused -t t.tar.gz
-    [[ $message == *'t.tar.gz: is a tar archive; '* ]]
+    [[ $message == *'t.tar.gz: unpacked by gzip, it is a tar archive; after `gzip -dc t.tar.gz >FILE`, give a file out of it: '* ]]
     gzip < text | gzip > twice.gz
     refused -t twice.gz
-    [[ $message == *'twice.gz: is compressed a second time by gzip; '* ]]
+    [[ $message == *'twice.gz: unpacked by gzip, it is compressed a second time by gzip; after `gzip -dc twice.gz >FILE`, give -t FILE' ]]
     # Ids as some shells write them.
     printf '\xff\xfe1\x00 \x002\x00' > ids.txt
     run --separate-stderr tokenize --ids ids.txt
@@ -192,7 +192,17 @@ JSON
     [[ $stderr == *'ids.txt: is text in UTF-16; '* ]]
     # From a pipe: no name to type.
     refused -t - < twice.gz
-    [[ $message == *'standard input: is compressed a second time by gzip; unpack it once: `gzip -dc FILE`' ]]
+    [[ $message == *'standard input: unpacked by gzip, it is compressed a second time by gzip; give -t FILE' ]]
+    # What is told to be typed does what is said, whatever the name.
+    name="it's \$(date).txt"
+    { printf '\xff\xfe'; iconv -f UTF-8 -t UTF-16LE text; } > "$name"
+    refused -t "$name"
+    [[ $message =~ \`(.*)\` ]]
+    sh -c "${BASH_REMATCH[1]}" | cmp - text
+    zstd -q < "$name" > "$name.zst"
+    refused -t "$name.zst"
+    [[ $message =~ \`(.*)\`.*\`(.*)\` ]]
+    sh -c "${BASH_REMATCH[1]/FILE/plain}; ${BASH_REMATCH[2]/FILE/plain}" | cmp - text
     # NULs are no reason by themselves.
     printf 'a\x00b c d e f g h i j k l m n o p\x00' > nul
     [ "$(tokenize -t nul | wc -l)" -eq 1 ]
