@@ -5,6 +5,7 @@
 
 #include "analyze/imatrix.h"
 #include "analyze/statistics.h"
+#include "common/infile.h"
 #include "common/options.h"
 #include "common/output.h"
 #include "common/process.h"
@@ -88,6 +89,7 @@ static int read_names(struct ol_texts *files, char ***owned, size_t *n_owned,
     char *line = NULL;
     size_t room = 0;
     ssize_t n;
+    ol_infile_expect("-");
     while ((n = getline(&line, &room, stdin)) >= 0) {
         if (n > 0 && line[n - 1] == '\n')
             line[n - 1] = '\0';

@@ -26,18 +26,21 @@ static const char *difference(const struct ol_activation_file *a,
                                       *q = ol_activation_layout(b);
     if (p->d_model != q->d_model)
         return "d_model";
-    if (!ol_activation_same_layers(p, q))
-        return "the recorded layers or sites";
     if (strcmp(x->model.config_sha256, y->model.config_sha256) != 0)
         return "config_sha256";
     if (!ol_same_weights(
             (struct ol_weights_digests){x->model.weights_sha256, x->model.shards_sha256},
             (struct ol_weights_digests){y->model.weights_sha256, y->model.shards_sha256}))
         return "weights_sha256";
-    if (p->dtype != q->dtype || strcmp(x->precision, y->precision) != 0)
-        return "the precision or the type of the tensors";
-    if (p->summary != q->summary || p->threshold != q->threshold)
-        return "the presence of summaries or their threshold";
+    if (strcmp(x->precision, y->precision) != 0)
+        return "the precision";
+    if (p->summary != q->summary)
+        return "the presence of summaries";
+    if (p->threshold != q->threshold)
+        return "--threshold";
+    const char *layers = ol_activation_layers_difference(p, q);
+    if (layers != NULL)
+        return layers;
     if (p->nll != q->nll)
         return "the presence of /input/nll";
     return same_arms(p, q) ? NULL : "the arms of the ablation";

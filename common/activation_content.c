@@ -266,29 +266,48 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
 
 /* ---- tables ---- */
 
-static bool same_layer(const struct ol_activation_layer *a,
-                       const struct ol_activation_layer *b)
+static bool stores_tensors(const struct ol_activation_layout *a)
 {
-    return a->number == b->number && a->moe == b->moe && a->no_mlp == b->no_mlp &&
-           a->top_k == b->top_k && a->n_units == b->n_units && a->n_heads == b->n_heads &&
-           a->n_mixed == b->n_mixed && a->n_streams == b->n_streams &&
-           a->n_rounded == b->n_rounded && strcmp(a->attention, b->attention) == 0 &&
-           memcmp(a->sites, b->sites, sizeof a->sites) == 0 &&
-           memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) == 0 &&
-           memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) == 0 &&
-           memcmp(a->down_widths, b->down_widths, sizeof a->down_widths) == 0 &&
-           a->n_sampled == b->n_sampled;
+    for (int l = 0; l < a->n_layers; l++)
+        for (int site = 0; site < OL_N_SITES; site++)
+            if (a->layers[l].sites[site])
+                return true;
+    return false;
 }
 
-bool ol_activation_same_layers(const struct ol_activation_layout *a,
-                               const struct ol_activation_layout *b)
+static const char *layer_difference(const struct ol_activation_layer *a,
+                                    const struct ol_activation_layer *b)
 {
+    if (a->number != b->number)
+        return "choice of --layers";
+    if (memcmp(a->sites, b->sites, sizeof a->sites) != 0 ||
+        memcmp(a->summary_sites, b->summary_sites, sizeof a->summary_sites) != 0)
+        return "choice of --sites";
+    if (memcmp(a->input_widths, b->input_widths, sizeof a->input_widths) != 0)
+        return "choice of --imatrix";
+    return a->moe == b->moe && a->no_mlp == b->no_mlp && a->top_k == b->top_k &&
+                   a->n_units == b->n_units && a->n_heads == b->n_heads &&
+                   a->n_mixed == b->n_mixed && a->n_streams == b->n_streams &&
+                   a->n_rounded == b->n_rounded &&
+                   strcmp(a->attention, b->attention) == 0 &&
+                   memcmp(a->down_widths, b->down_widths, sizeof a->down_widths) == 0 &&
+                   a->n_sampled == b->n_sampled
+               ? NULL
+               : "list of recorded tables";
+}
+
+const char *ol_activation_layers_difference(const struct ol_activation_layout *a,
+                                            const struct ol_activation_layout *b)
+{
+    const char *what = NULL;
     if (a->n_layers != b->n_layers)
-        return false;
-    for (int l = 0; l < a->n_layers; l++)
-        if (!same_layer(&a->layers[l], &b->layers[l]))
-            return false;
-    return true;
+        return "choice of --layers";
+    if (stores_tensors(a) != stores_tensors(b) ||
+        (stores_tensors(a) && a->dtype != b->dtype))
+        return "choice of --store";
+    for (int l = 0; l < a->n_layers && what == NULL; l++)
+        what = layer_difference(&a->layers[l], &b->layers[l]);
+    return what;
 }
 
 /* Bytes of the smallest mapped chunk: everything from that size on is aligned. */

@@ -3,15 +3,6 @@
 
 #include "common/activation_content.h"
 
-static bool stores_tensors(const struct ol_activation_layout *a)
-{
-    for (int l = 0; l < a->n_layers; l++)
-        for (int site = 0; site < OL_N_SITES; site++)
-            if (a->layers[l].sites[site])
-                return true;
-    return false;
-}
-
 static bool same_arms(const struct ol_activation_layout *a,
                       const struct ol_activation_layout *b)
 {
@@ -40,18 +31,22 @@ const char *ol_activation_run_difference(const struct ol_activation_content *c,
     const char *attribute = ol_activation_info_difference(&c->info, info);
     if (attribute != NULL)
         return attribute;
-    if (have->n_sequences != layout->n_sequences || have->n_tokens != layout->n_tokens)
-        return "number of tokens";
-    if (have->nll != layout->nll)
-        return "choice of --perplexity";
-    if (stores_tensors(have) && have->dtype != layout->dtype)
-        return "type of the tensors (--store)";
-    if (have->summary != layout->summary || have->threshold != layout->threshold)
-        return "choice of summaries or their threshold";
-    if (!ol_activation_same_layers(have, layout))
-        return "choice of layers or sites";
+    if (have->n_sequences != layout->n_sequences)
+        return "number of sequences";
+    if (have->n_tokens != layout->n_tokens)
+        return "length of the sequences";
+    /* Arms have perplexities and summaries by themselves. */
     if (!same_arms(have, layout))
         return "choice of --ablate";
+    if (have->nll != layout->nll)
+        return "choice of --perplexity";
+    if (have->summary != layout->summary)
+        return "choice of summaries";
+    if (have->threshold != layout->threshold)
+        return "--threshold";
+    const char *what = ol_activation_layers_difference(have, layout);
+    if (what != NULL)
+        return what;
     const size_t n = (size_t)(layout->n_sequences * layout->n_tokens);
     if (memcmp(c->input.token_ids, input->token_ids, n * sizeof(int32_t)) != 0)
         return "tokens";

@@ -257,9 +257,10 @@ struct ol_activation_layout {
     struct ol_activation_layer *layers; /* [n_layers], numbers ascending */
 };
 
-/* Whether two files record the same layers, sites and router tables. */
-bool ol_activation_same_layers(const struct ol_activation_layout *a,
-                               const struct ol_activation_layout *b);
+/* In what the choices of layers, sites, tensors and tables of two files differ, for a
+ * message ("choice of --layers"); NULL: they record the same. */
+const char *ol_activation_layers_difference(const struct ol_activation_layout *a,
+                                            const struct ol_activation_layout *b);
 
 /* The input: token ids and the text of the distinct ids that occur. All borrowed by the
  * writer during _create; owned by the reader's file. */

@@ -1,6 +1,8 @@
 #include "extract/run/model.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +126,33 @@ static int read_config(struct ol_model *m, const char *path, struct ol_error *er
                     m->notes.unknown);
     }
     return status;
+}
+
+/* What lies in a model's directory is an input, also what this run does not open, but
+ * for recordings, finished or not: a run may be begun in that directory. */
+static void expect_files(const char *directory)
+{
+    static const char hdf5[] = "\x89HDF\r\n\x1a\n";
+    struct dirent **names = NULL;
+    const int n = scandir(directory, &names, NULL, NULL);
+    for (int i = 0; i < n; i++) {
+        char *path = ol_xasprintf("%s/%s", directory, names[i]->d_name);
+        char head[sizeof hdf5 - 1];
+        struct stat status;
+        struct ol_error ignored = {0};
+        const int fd = strstr(names[i]->d_name, ".partial") == NULL &&
+                               stat(path, &status) == 0 && S_ISREG(status.st_mode)
+                           ? ol_file_open(path, O_RDONLY, &ignored)
+                           : -1;
+        if (fd >= 0 && (pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head ||
+                        memcmp(head, hdf5, sizeof head) != 0))
+            ol_infile_expect(path);
+        if (fd >= 0)
+            close(fd);
+        free(path);
+        free(names[i]);
+    }
+    free(names);
 }
 
 static int read_directory_config(struct ol_model *m, struct ol_error *err)
@@ -272,7 +301,10 @@ int ol_model_open(struct ol_model *m, const struct ol_model_request *r,
     if (streamed < 0)
         return -1;
     m->directory = ol_hub_resolve(r->model, need, err);
-    if (m->directory == NULL || read_directory_config(m, err) != 0 ||
+    if (m->directory == NULL)
+        return -1;
+    expect_files(m->directory);
+    if (read_directory_config(m, err) != 0 ||
         (streamed == 1 && open_ranges(m, r->model, err) != 0))
         return -1;
     m->name = directory_name(m, r->model);

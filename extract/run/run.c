@@ -269,10 +269,13 @@ int ol_run(const struct ol_run_request *request, struct ol_error *err)
         goto out;
     ol_session_tell_length(request, r.model.spec.n_positions);
     if (ol_session_read_corpus(&r, r.model.directory, err) != 0 ||
-        ol_session_check_names(&r, err) != 0 || ol_session_join_ids(&r, err) != 0 ||
-        ol_session_lay_out(&r, err) != 0 || ol_session_add_arms(&r, err) != 0)
+        ol_session_join_ids(&r, err) != 0 || ol_session_lay_out(&r, err) != 0 ||
+        ol_session_add_arms(&r, err) != 0)
         goto out;
     ol_session_name_pieces(&r);
+    /* All that is read is known by now. */
+    if (ol_session_check_names(&r, err) != 0)
+        goto out;
     if (ol_session_describe(&r, err) != 0)
         goto out;
     /* Not needed any more, and large. */

@@ -62,6 +62,7 @@ refused() {
     cp "$RUN" run.h5
     cp "$IDS" ids.txt
     cp -r "$DEMO" model
+    cp "$RUN" model/earlier.h5
     head -c 3000 "$HELDOUT" > text.txt
     ln -s run.h5 link.h5
     ln run.json hard.json
@@ -74,7 +75,14 @@ refused() {
     refused 1 'hard.json: is also an input' "$REPORT" run.json -o hard.json
     refused 1 'also an input, standard input' sh -c "'$REPORT' -o run.json < run.json"
     refused 1 'also an input' sh -c "'$REPORT' run.json >> run.json"
-    for input in ids.txt model/config.json model/model.safetensors model/tokenizer.json; do
+    printf 'run.h5\n' > list
+    refused 1 'list: is also an input, standard input' sh -c "'$ANALYZE' -o list < list"
+    [ "$(cat list)" = run.h5 ]
+    rm list
+    refused 1 'run.json: is also an input' \
+        "$EXTRACT" -q --ablate-from run.json --ids ids.txt "$PLANTED" -o run.json
+    for input in ids.txt model/config.json model/model.safetensors model/tokenizer.json \
+        model/tokenizer_config.json model/README.md; do
         refused 1 "$input: is also an input" "$EXTRACT" -q model --ids ids.txt -o $input
     done
     refused 1 'text.txt: is also an input' "$EXTRACT" -q model -t text.txt -n 1 -l 8 -o text.txt
@@ -87,6 +95,9 @@ refused() {
     rm x.partial.state
     refused 1 'also an input' sh -c "'$EXTRACT' -q model --ids ids.txt -o out.h5 >> ids.txt"
     refused 1 'also an input' sh -c "'$EXTRACT' --plan model >> model/config.json"
+    # A recording in the model's directory is none of its files.
+    "$EXTRACT" -q model --ids ids.txt -o model/earlier.h5
+    cp "$RUN" model/earlier.h5
     find . -type f ! -name before -exec sha256sum {} + | sort | cmp - <(grep -v ' ./before' before)
 }
 
@@ -180,9 +191,21 @@ refused() {
         "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --resume
     refused 1 "run.h5: $another precision differs" \
         "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --precision f32 --resume
-    refused 1 "run.h5: $another choice of layers or sites differs" \
-        "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --perplexity --layers 0-2 --resume
-    refused 1 "run.h5: $another" "$EXTRACT" "$PLANTED" --ids "$IDS" -n 2 -o run.h5 --perplexity --resume
+    while IFS='|' read -r options what; do
+        # shellcheck disable=SC2086 # several words
+        refused 1 "run.h5: $another $what differs" \
+            "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.h5 --perplexity $options --resume
+    done <<'END'
+--layers 0-2|choice of --layers
+--sites ln_mlp|choice of --sites
+--store none|choice of --store
+--store f32|choice of --store
+--imatrix|choice of --imatrix
+--threshold 5|--threshold
+--no-summaries|choice of summaries
+--ablate zero:1|choice of --ablate
+-n 2|text_sha256
+END
     refused 1 'run.json' "$EXTRACT" "$PLANTED" --ids "$IDS" -o run.json --resume
     [ "$(stat -c '%i %Y' run.h5)" = "$before" ]
     [ "$(ls | tr '\n' ' ')" = 'run.h5 run.json ' ]
