@@ -39,6 +39,13 @@ static void put_counts(const struct ol_report *report, FILE *out)
     fputs("</p>\n", out);
     put_grid(ol_survey_runs(report), "The runs, where they differ", out);
     put_grid(ol_survey_counts(report), "Counts", out);
+    char *few = ol_survey_few_experts(report);
+    if (few != NULL) {
+        fputs("<p>", out);
+        ol_text_escape(few, out);
+        fputs("</p>\n", out);
+    }
+    free(few);
     put_grid(ol_survey_sinks(report), "Massive dimensions and sinks", out);
 }
 

@@ -136,6 +136,13 @@ static void write_survey(const struct ol_report *report, FILE *out)
           "magnitude at "
           "any site.\n",
           out);
+    char *few = ol_survey_few_experts(report);
+    if (few != NULL) {
+        fputc('\n', out);
+        ol_markdown_put(few, out);
+        fputc('\n', out);
+    }
+    free(few);
     if (ol_survey_published(report) > 0)
         survey_grid("Published and measured", ol_survey_published_table(report), out);
     survey_grid("Massive dimensions and sinks", ol_survey_sinks(report), out);

@@ -353,6 +353,29 @@ char *ol_survey_common(const struct ol_report *report)
     return whole;
 }
 
+char *ol_survey_few_experts(const struct ol_report *report)
+{
+    char *runs = NULL;
+    for (int i = 0; i < report->n; i++) {
+        const struct ol_super_block *s = report->results[i].blocks.super_experts;
+        if (s == NULL || s->noise == NULL || s->noise->meaningful)
+            continue;
+        char *run = ol_run_name(report, i), *before = runs;
+        runs = ol_xasprintf("%s%s%s", before != NULL ? before : "",
+                            before != NULL ? ", " : "", run);
+        free(before);
+        free(run);
+    }
+    if (runs == NULL)
+        return NULL;
+    char *text =
+        ol_xasprintf("Super experts by the published rule mean nothing in models of so "
+                     "few experts, where it takes the largest output, however small: %s.",
+                     runs);
+    free(runs);
+    return text;
+}
+
 static void add_warning(struct ol_survey_warnings *w, char *taken, const char *run)
 {
     for (int i = 0; i < w->n; i++) {

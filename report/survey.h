@@ -27,6 +27,10 @@ const struct ol_survey_figure *ol_survey_find(const char *name);
  * frees. */
 char *ol_survey_common(const struct ol_report *report);
 
+/* Of which runs the published rule of super experts cannot be meaningful; NULL: of none.
+ * The caller frees. */
+char *ol_survey_few_experts(const struct ol_report *report);
+
 /* Warnings of the single results: each text once, with the runs that it is of. */
 struct ol_survey_warnings {
     struct ol_survey_warning {

@@ -245,6 +245,10 @@ r['criterion']['threshold'] = v"
     "$REPORT" -f csv planted.json | sed -n 1p | grep -q ',distinct_layer_fraction$'
     # Of many experts the rule has a meaning, and noise passes it all the same.
     "$PYTHON" "$TESTS/tools/make_results.py" > big.json
+    for format in markdown html; do
+        "$REPORT" -f $format --label few --label many planted.json big.json | grep -q 'where it takes the largest output, however small: planted (few)\.'
+        not grep -q 'mean nothing in models of so few' <("$REPORT" -f $format --label a --label b big.json big.json)
+    done
     "$REPORT" big.json > report.md
     section 'Super experts' | tr '\n' ' ' | grep -q "of 6144 experts .* it would list 23.2 on average"
 }
