@@ -126,13 +126,26 @@ static void count_card(const struct ol_report_results *r, const char *name, int6
     ol_page_card(out, name, ol_text_count(n).text, note);
 }
 
+/* An interval knows nothing of other thresholds. */
+static void pairs_card(const struct ol_report_results *r, const struct ol_interval *i,
+                       FILE *out)
+{
+    char note[128];
+    char *margin = ol_text_margin_range(r);
+    interval_note(r->blocks.uncertainty, i, "(feature, batch) pairs", note);
+    char *whole = ol_xasprintf("%s%s%s", note, margin != NULL ? "; " : "",
+                               margin != NULL ? margin : "");
+    ol_page_card(out, "pairs", ol_text_count(r->pairs->count).text, whole);
+    free(whole);
+    free(margin);
+}
+
 static void put_cards(const struct ol_report_results *r, FILE *out)
 {
     const struct ol_uncertainty *u = r->blocks.uncertainty;
     fputs("<dl class=\"cards\">\n", out);
     if (r->has_outliers) {
-        count_card(r, "pairs", r->pairs->count, u != NULL ? u->pairs : NULL,
-                   "(feature, batch) pairs", out);
+        pairs_card(r, u != NULL ? u->pairs : NULL, out);
         count_card(r, "unique", r->unique->count, u != NULL ? u->unique : NULL,
                    "in at least one batch", out);
         count_card(r, "pooled", r->pooled->count, u != NULL ? u->pooled : NULL,

@@ -72,4 +72,25 @@ char *ol_text_margin(const struct ol_report_results *r)
     return text;
 }
 
+char *ol_text_margin_range(const struct ol_report_results *r)
+{
+    const struct ol_margin *m =
+        r->blocks.uncertainty != NULL ? r->blocks.uncertainty->margin : NULL;
+    const struct ol_margin_count *c = m != NULL ? m->counts.items : NULL;
+    int64_t least = r->pairs->count, most = least, n = 0;
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; m != NULL && i < m->counts.n; i++) {
+        if (c[i].pairs == OL_ABSENT || isnan(c[i].threshold))
+            continue;
+        least = c[i].pairs < least ? c[i].pairs : least;
+        most = c[i].pairs > most ? c[i].pairs : most;
+        low = fmin(low, c[i].threshold);
+        high = fmax(high, c[i].threshold);
+        n++;
+    }
+    return n == 0 ? NULL
+                  : ol_xasprintf("%" PRId64 " to %" PRId64 " at thresholds from %g to %g",
+                                 least, most, low, high);
+}
+
 /* ---- quantisation ---- */

@@ -13,6 +13,9 @@ char *ol_text_super_noise(const struct ol_super_block *s);
 /* How the count of pairs hangs on the criterion; NULL: not known. */
 char *ol_text_margin(const struct ol_report_results *r);
 
+/* The same in few words, "0 to 3 at thresholds from 5.88 to 6.12"; NULL: not known. */
+char *ol_text_margin_range(const struct ol_report_results *r);
+
 /* Of a model whose config.json has others quantise activations, by these keys. */
 #define OL_TEXT_ACTIVATIONS                                                              \
     "in the run's precision; an engine that follows %s of config.json quantises them"

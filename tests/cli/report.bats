@@ -243,6 +243,17 @@ r['criterion']['threshold'] = v"
     grep -q "^| feature .* | sites, % | layers, % | positions, % |" report.md
     "$REPORT" -f csv --table margin planted.json | grep -q ',1 bf16 step lower,5.96875,[0-9]*$'
     "$REPORT" -f csv planted.json | sed -n 1p | grep -q ',distinct_layer_fraction$'
+    # Beside the interval of the count, how it hangs on the threshold.
+    "$REPORT" -f html planted.json -o planted.html
+    "$PYTHON" - <<'PY'
+import json
+r, page = json.load(open("planted.json")), open("planted.html").read()
+counts = r["uncertainty"]["margin"]["counts"]
+pairs = [c["pairs"] for c in counts] + [r["llm_int8"]["pairs"]["count"]]
+limits = [c["threshold"] for c in counts]
+said = f"; {min(pairs)} to {max(pairs)} at thresholds from {min(limits):g} to {max(limits):g}<"
+assert said in page.split("<dt>unique")[0], said
+PY
     # Of many experts the rule has a meaning, and noise passes it all the same.
     "$PYTHON" "$TESTS/tools/make_results.py" > big.json
     for format in markdown html; do
