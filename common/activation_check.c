@@ -399,6 +399,30 @@ int ol_activation_content_read(const char *path, struct ol_activation_content *c
     return status;
 }
 
+static int read_complete(struct ol_activation_check *r, struct ol_error *err)
+{
+    r->h = ol_h5_open(r->path, false, err);
+    if (r->h == NULL)
+        return -1;
+    if (check_header(r, err) == 0)
+        return ol_h5_close(r->h, err);
+    ol_h5_free(r->h);
+    return -1;
+}
+
+int ol_activation_is_complete(const char *path, bool *complete, struct ol_error *err)
+{
+    struct ol_activation_content c = {0};
+    struct ol_activation_check r = {.path = path, .c = &c};
+    if (file_bytes(path, &r.file_bytes, err) != 0 || ol_h5_check(path, err) != 0)
+        return -1;
+    ol_crash_guard_begin(path, "HDF5");
+    const int status = read_complete(&r, err);
+    ol_crash_guard_end();
+    *complete = c.complete;
+    return status;
+}
+
 void ol_activation_content_clear(struct ol_activation_content *c)
 {
     for (int64_t i = 0; c->offsets != NULL && i < ol_tables_n(&c->layout); i++)

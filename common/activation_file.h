@@ -428,6 +428,10 @@ struct ol_activation_file;
 struct ol_activation_file *ol_activation_open(const char *path, struct ol_error *err);
 void ol_activation_close(struct ol_activation_file *f);
 
+/* Whether a file, by whatever name, says that it is complete: nothing else of it is read.
+ * What is no activation file, or none that this program reads, fails. */
+int ol_activation_is_complete(const char *path, bool *complete, struct ol_error *err);
+
 /* Whether all that was read so far is what was written, by its checksums: asked before
  * anything is told of it. What was not read is not looked at, but for a sequence of a
  * tensor of which some rows were. An old file has no checksums: it is. */

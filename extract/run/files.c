@@ -174,6 +174,20 @@ static int take_up(struct ol_session *r, struct ol_error *err)
     return status;
 }
 
+/* What is there may be at work this moment. */
+static void refuse_unfinished(const char *partial, struct ol_error *err)
+{
+    const int fd = ol_file_open(partial, O_RDONLY, err);
+    if (fd < 0)
+        return;
+    if (ol_file_lock(fd, partial, OL_LOCK_SHARED, err) == 0)
+        ol_fail(err,
+                "%s: an unfinished run is there: go on with it (--resume), or remove it "
+                "to begin anew",
+                partial);
+    close(fd);
+}
+
 int ol_session_open_files(struct ol_session *r, struct ol_error *err)
 {
     char hex[OL_SHA256_HEX_BYTES];
@@ -189,10 +203,7 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
     if (r->output.exists)
         umask(umask(0777) | (~r->output.mode & 0777));
     if (there && !r->request->resume) {
-        ol_fail(err,
-                "%s: an unfinished run is there: go on with it (--resume), or remove it "
-                "to begin anew",
-                partial);
+        refuse_unfinished(partial, err);
     } else if (there && kept) {
         r->file = ol_activation_reopen(r->path, &r->info, &r->layout, &r->input, err);
         if (r->file != NULL)

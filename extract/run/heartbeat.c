@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/activation_file.h"
 #include "common/file.h"
 #include "common/process.h"
 
@@ -287,6 +288,15 @@ static int tell_running(const char *path, const char *status_path, bool json,
     return status;
 }
 
+static int tell_complete(const char *path, bool json, struct ol_error *err)
+{
+    bool complete;
+    if (ol_activation_is_complete(path, &complete, err) != 0)
+        return -1;
+    return complete ? tell_idle(path, "complete", json, err)
+                    : ol_fail(err, "%s: is no finished run", path);
+}
+
 int ol_heartbeat_tell(const char *path, bool json, struct ol_error *err)
 {
     static const char ending[] = ".partial";
@@ -295,10 +305,10 @@ int ol_heartbeat_tell(const char *path, bool json, struct ol_error *err)
     char *final = ol_xasprintf("%.*s", (int)(ends ? n - n_ending : n), path);
     char *partial = ol_xasprintf("%s%s", final, ending);
     char *status_path = path_beside(partial);
-    bool unfinished = false, alive = false, complete = false;
+    bool unfinished = false, alive = false, there = false;
     int status = ol_file_exists(partial, &unfinished, err) != 0 ||
                          ol_file_exists(status_path, &alive, err) != 0 ||
-                         ol_file_exists(final, &complete, err) != 0
+                         ol_file_exists(final, &there, err) != 0
                      ? -1
                      : 0;
     if (status != 0)
@@ -306,8 +316,8 @@ int ol_heartbeat_tell(const char *path, bool json, struct ol_error *err)
     if (unfinished)
         status = alive ? tell_running(partial, status_path, json, err)
                        : tell_idle(partial, "stopped", json, err);
-    else if (complete)
-        status = tell_idle(final, "complete", json, err);
+    else if (there)
+        status = tell_complete(final, json, err);
     else
         status = ol_fail(err, "%s: there is no such run, neither %s nor %s", path,
                          partial, final);

@@ -37,8 +37,17 @@ s = json.load(open("json"))
 assert s["format"] == "ol-status" and s["state"] == "running" and s["file"] == "run.h5.partial", s
 assert s["n_layers"] == 6 and s["n_tokens"] == 2 * '$LENGTH' and 0 < s["fraction"] < 1, s
 assert s["bytes_read"] > 0 and s["memory"] > 0 and s["seconds_left"] > 0 and s["age_seconds"] < 60, s'
+    # Another one is not to be removed while it runs.
+    for resume in "" --resume; do
+        run long_run $resume -q
+        [ "$status" -eq 1 ]
+        [ "$output" = 'ol-extract: run.h5.partial: another process is at work on this run' ]
+    done
     kill -KILL $pid
     wait $pid || :
+    run long_run -q
+    [ "$status" -eq 1 ]
+    [ "$output" = 'ol-extract: run.h5.partial: an unfinished run is there: go on with it (--resume), or remove it to begin anew' ]
     run "$EXTRACT" --status run.h5
     [ "$status" -eq 1 ]
     [[ "$output" == *"silent on $(uname -n) "* ]]
@@ -77,6 +86,19 @@ assert s["bytes_read"] > 0 and s["memory"] > 0 and s["seconds_left"] > 0 and s["
     [ "$("$EXTRACT" --status run.h5.partial)" = "run.h5: complete" ]
     "$EXTRACT" --status run.h5 --json | grep -q '"state": "complete"'
     [ "$(echo run.h5*)" = run.h5 ]
+    # Of a file that is no run nothing is told.
+    mkdir folder
+    mkfifo fifo
+    echo text > text.h5
+    for wrong in 'folder: is a directory, ' 'fifo: is a FIFO, ' 'text.h5: cannot be opened as an HDF5 file'; do
+        run timeout 20 "$EXTRACT" --status "${wrong%%:*}"
+        [ "$status" -eq 1 ]
+        [[ "$output" == "ol-extract: $wrong"* ]]
+    done
+    "$PYTHON" -c 'import h5py; h5py.File("run.h5", "r+").attrs["complete"] = 0'
+    run "$EXTRACT" --status run.h5
+    [ "$status" -eq 1 ]
+    [ "$output" = 'ol-extract: run.h5: is no finished run' ]
     run "$EXTRACT" --status other.h5
     [ "$status" -eq 1 ]
     [ "$output" = "ol-extract: other.h5: there is no such run, neither other.h5.partial nor other.h5" ]
