@@ -322,7 +322,8 @@ static int64_t size_of(const struct ol_spec *spec, enum size size, int layer)
 
 int64_t ol_role_parameters(const struct ol_role_tensor *t)
 {
-    return t->role == OL_ROLE_ROUTER_TABLE ? 0 : t->n_rows * t->n_cols;
+    const bool counted = t->role == OL_ROLE_LM_HEAD && t->spec->tied_embeddings;
+    return t->role == OL_ROLE_ROUTER_TABLE || counted ? 0 : t->n_rows * t->n_cols;
 }
 
 enum ol_role_kind ol_role_kind(enum ol_role role)
@@ -393,7 +394,8 @@ bool ol_role_convolves(enum ol_role role)
 
 bool ol_role_exists(const struct ol_spec *spec, enum ol_role role, int layer)
 {
-    if (spec->names[role] == NULL || (role == OL_ROLE_LM_HEAD && spec->tied_embeddings))
+    if (spec->names[role] == NULL ||
+        (role == OL_ROLE_LM_HEAD && ol_spec_shares_table(spec)))
         return false;
     const struct ol_layer_spec *l = &spec->layers[layer];
     switch (roles[role].place) {

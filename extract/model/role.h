@@ -50,7 +50,7 @@ bool ol_role_next(struct ol_role_tensor *t);
 void ol_role_at(const struct ol_spec *spec, enum ol_role role, int layer, int expert,
                 struct ol_role_tensor *t);
 
-/* Its parameters: integers are none. */
+/* Its parameters: integers are none, nor is a head that config.json ties. */
 int64_t ol_role_parameters(const struct ol_role_tensor *t);
 
 enum ol_role_kind ol_role_kind(enum ol_role role);

@@ -119,6 +119,11 @@ bool ol_spec_attends(const struct ol_spec *spec, int layer)
     return false;
 }
 
+bool ol_spec_shares_table(const struct ol_spec *spec)
+{
+    return spec->tied_embeddings && !spec->head_stored;
+}
+
 int ol_spec_expert_io(const struct ol_spec *spec)
 {
     return spec->d_latent > 0 ? spec->d_latent : spec->d_model;

@@ -311,6 +311,14 @@ struct ol_name_form {
     const char *body, *head;
 };
 
+/* Which tie_word_embeddings counts where one stands outside and one in text_config: what
+ * the class that transformers builds asks. */
+enum ol_tied_level {
+    OL_TIED_OUTSIDE, /* the inner one is not looked at */
+    OL_TIED_INSIDE,
+    OL_TIED_EITHER, /* one that is true will do */
+};
+
 /* A text model that is a part of another one, which also sees and hears. Static. */
 struct ol_wrapper {
     /* Ends with body NULL. A checkpoint is of the first whose embedding it has; where
@@ -319,7 +327,8 @@ struct ol_wrapper {
     /* How names of tensors begin that belong to the parts which are not run; ends with
      * NULL. */
     const char *const *left_out;
-    bool tied_embeddings; /* where config.json is silent */
+    bool tied_embeddings; /* where the level that counts is silent */
+    enum ol_tied_level tied_level;
 };
 
 struct ol_spec {
@@ -339,6 +348,7 @@ struct ol_spec {
     struct ol_router_spec router; /* n_experts 0: dense model */
     struct ol_glu_spec glu;
     bool tied_embeddings;
+    bool head_stored;       /* though tied, the checkpoint has a head, which is used */
     int n_positions;        /* of the table OL_ROLE_POSITIONS; 0: none */
     int d_input;            /* of what each layer gets besides the stream; 0: nothing */
     int n_input_rows;       /* of the table OL_ROLE_INPUT_TABLE */
@@ -393,6 +403,9 @@ bool ol_spec_has_apart(const struct ol_spec *spec);
 /* Whether tokens of a layer see each other, and whether by attention. */
 bool ol_spec_mixes(const struct ol_spec *spec, int layer);
 bool ol_spec_attends(const struct ol_spec *spec, int layer);
+
+/* Whether the table of embeddings is the head. */
+bool ol_spec_shares_table(const struct ol_spec *spec);
 
 /* How wide what goes into routed experts is, and what comes out. */
 int ol_spec_expert_io(const struct ol_spec *spec);

@@ -31,7 +31,7 @@ static int64_t read_bytes(const struct ol_plan_request *r, const struct ol_role_
     const enum ol_role_kind kind = ol_role_kind(t->role);
     if (t->role == OL_ROLE_EMBEDDING) {
         const int64_t rows = tokens < spec->vocab_size ? tokens : spec->vocab_size;
-        const bool whole = r->perplexity && spec->tied_embeddings;
+        const bool whole = r->perplexity && ol_spec_shares_table(spec);
         return whole ? bytes : bytes / spec->vocab_size * rows;
     }
     if (t->role == OL_ROLE_POSITIONS)

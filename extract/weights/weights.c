@@ -136,16 +136,17 @@ static void choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
     spec->form = spec->wrapper->forms[0];
 }
 
+/* A head that is stored is used: where it is the table once more, that comes to the same.
+ * It counts as parameters of its own in a wrapper, where what config.json says outside
+ * and inside, and what classes assume, differs. */
 void ol_weights_choose_form(struct ol_spec *spec, const struct ol_checkpoint *c)
 {
-    if (spec->wrapper == NULL)
-        return;
-    choose_form(spec, c);
-    /* What config.json says inside and outside, and what classes assume, differs. */
     const bool tied = spec->tied_embeddings;
+    if (spec->wrapper != NULL)
+        choose_form(spec, c);
     spec->tied_embeddings = false;
-    if (!has(spec, OL_ROLE_LM_HEAD, c))
-        spec->tied_embeddings = tied;
+    spec->head_stored = tied && has(spec, OL_ROLE_LM_HEAD, c);
+    spec->tied_embeddings = tied && (spec->wrapper == NULL || !spec->head_stored);
 }
 
 struct ol_weights *ol_weights_bind(const struct ol_spec *spec,
@@ -198,7 +199,7 @@ void ol_weights_free(struct ol_weights *w)
 struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, int layer,
                                 int expert)
 {
-    if (role == OL_ROLE_LM_HEAD && w->spec->tied_embeddings)
+    if (role == OL_ROLE_LM_HEAD && ol_spec_shares_table(w->spec))
         role = OL_ROLE_EMBEDDING;
     const struct ol_weight *weight = place(w, role, layer, expert);
     if (weight == NULL)
@@ -214,7 +215,7 @@ struct ol_weight ol_weights_get(const struct ol_weights *w, enum ol_role role, i
 int ol_weights_see(const struct ol_weights *w, enum ol_role role, int layer, int expert,
                    struct ol_error *err)
 {
-    if (role == OL_ROLE_LM_HEAD && w->spec->tied_embeddings)
+    if (role == OL_ROLE_LM_HEAD && ol_spec_shares_table(w->spec))
         role = OL_ROLE_EMBEDDING;
     struct ol_weight *weight = place(w, role, layer, expert);
     int status = 0;

@@ -9,7 +9,7 @@
 static const struct ol_name_form forms[] = {{"", ""}, {NULL, NULL}};
 /* The prediction of later tokens. */
 static const char *const left_out[] = {"mtp.", NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, false};
+static const struct ol_wrapper wrapper = {.forms = forms, .left_out = left_out};
 
 static const struct ol_config_range above_zero = {0, 1e6, true};
 

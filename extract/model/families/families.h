@@ -19,8 +19,9 @@ struct ol_family_defaults {
 };
 
 /* A text model within a wrapper: `read` reads its keys, which are in "text_config".
- * quantization_config may stand here or there; what is said here of tied embeddings wins,
- * as in transformers. */
+ * quantization_config may stand here or there, and counts here where it stands in both,
+ * as in transformers; of tied embeddings the wrapper says which counts. Other keys count
+ * in text_config alone. */
 int ol_family_read_wrapper(struct ol_config config, const struct ol_wrapper *wrapper,
                            int (*read)(struct ol_config config, struct ol_spec *spec,
                                        struct ol_error *err),
@@ -97,7 +98,8 @@ int ol_family_read_delta_net(struct ol_config config, struct ol_spec *spec,
 int ol_family_read_switched_expert(struct ol_config config, struct ol_spec *spec,
                                    struct ol_error *err);
 
-/* quantization_config, when there is one; a method that is not known is refused. */
+/* quantization_config, when there is one; a method that is not known is refused. One that
+ * was read outside counts: what else there is, is passed over. */
 int ol_family_read_quantization(struct ol_config config,
                                 struct ol_quantization_spec *spec, struct ol_error *err);
 

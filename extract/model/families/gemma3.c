@@ -13,7 +13,7 @@ static const struct ol_name_form forms[] = {{"language_model.model.", "language_
 static const char *const left_out[] = {"vision_tower.", "multi_modal_projector.",
                                        "model.vision_tower.",
                                        "model.multi_modal_projector.", NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, true};
+static const struct ol_wrapper wrapper = {forms, left_out, true, OL_TIED_OUTSIDE};
 
 int ol_family_read_gemma(struct ol_config config, int64_t pattern, int64_t window,
                          struct ol_spec *spec, struct ol_error *err)

@@ -18,7 +18,7 @@ static const struct ol_name_form forms[] = {
     {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
 static const char *const left_out[] = {"model.vision_tower.", "model.embed_vision.",
                                        "model.audio_tower.", "model.embed_audio.", NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, true};
+static const struct ol_wrapper wrapper = {forms, left_out, true, OL_TIED_OUTSIDE};
 
 /* The last layers borrow keys and values of the last layer of their kind that makes some,
  * and may have wider MLPs. */

@@ -46,7 +46,7 @@ static int read_wrapped(struct ol_config config, struct ol_spec *spec,
     static const struct ol_name_form forms[] = {
         {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
     static const char *const left_out[] = {"model.visual.", NULL};
-    static const struct ol_wrapper wrapper = {forms, left_out, false};
+    static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_EITHER};
     return ol_family_read_wrapper(config, &wrapper, read_seeing, spec, err);
 }
 

@@ -7,7 +7,7 @@
 /* As published, and as transformers writes it. */
 static const struct ol_name_form forms[] = {{"", ""}, {"transformer.", ""}, {NULL, NULL}};
 static const char *const left_out[] = {NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, true};
+static const struct ol_wrapper wrapper = {.forms = forms, .left_out = left_out};
 
 static void name_tensors(struct ol_spec *spec)
 {

@@ -12,7 +12,7 @@ static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *
     static const char *const left_out[] = {"vision_tower.", "mm_projector.",
                                            "model.vision_tower.", "model.mm_projector.",
                                            NULL};
-    static const struct ol_wrapper wrapper = {forms, left_out, false};
+    static const struct ol_wrapper wrapper = {forms, left_out, true, OL_TIED_OUTSIDE};
     return ol_family_read_wrapper(config, &wrapper, ol_family_read_deepseek_v3, spec,
                                   err);
 }

@@ -153,7 +153,7 @@ static int read_nested(struct ol_config config, struct ol_spec *spec,
     static const char *const left_out[] = {"vision_model.", "multi_modal_projector.",
                                            "model.vision_model.",
                                            "model.multi_modal_projector.", NULL};
-    static const struct ol_wrapper wrapper = {forms, left_out, false};
+    static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_INSIDE};
     return ol_family_read_wrapper(config, &wrapper, read_text, spec, err);
 }
 

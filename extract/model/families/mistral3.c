@@ -15,7 +15,7 @@ static const struct ol_name_form forms[] = {{"language_model.model.", "language_
 static const char *const left_out[] = {"vision_tower.", "multi_modal_projector.",
                                        "model.vision_tower.",
                                        "model.multi_modal_projector.", NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, true};
+static const struct ol_wrapper wrapper = {forms, left_out, true, OL_TIED_OUTSIDE};
 
 static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {

@@ -11,7 +11,7 @@
 static const struct ol_name_form forms[] = {
     {"backbone.", ""}, {"model.", ""}, {NULL, NULL}};
 static const char *const left_out[] = {"mtp.", NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, false};
+static const struct ol_wrapper wrapper = {.forms = forms, .left_out = left_out};
 
 #define BLOCK "model.layers.{l}."
 #define MIXER BLOCK "mixer."

@@ -396,9 +396,14 @@ static int refuse_method(const char *file, const char *name, struct ol_error *er
 int ol_family_read_quantization(struct ol_config config,
                                 struct ol_quantization_spec *spec, struct ol_error *err)
 {
+    static const char key[] = "quantization_config";
     struct ol_config q;
     const char *name;
-    if (ol_config_section(config, "quantization_config", &q, err) != 0)
+    if (spec->method != OL_QUANTIZATION_NONE) {
+        ol_config_whole(config, key);
+        return 0;
+    }
+    if (ol_config_section(config, key, &q, err) != 0)
         return -1;
     if (q.json == NULL)
         return 0;

@@ -6,7 +6,7 @@
 static const struct ol_name_form forms[] = {
     {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
 static const char *const left_out[] = {"model.visual.", "mtp.", NULL};
-static const struct ol_wrapper wrapper = {forms, left_out, false};
+static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_OUTSIDE};
 
 static void name_delta_net(struct ol_spec *spec)
 {
