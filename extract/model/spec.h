@@ -127,8 +127,7 @@ enum ol_expert_layout {
      * up's */
     OL_EXPERTS_TURNED,
     /* one tensor for all experts, [n_experts, in, out]; gate and up are one, with gate's
-     * columns before up's (HALVES) or at even places (INTERLEAVED) */
-    OL_EXPERTS_HALVES,
+     * columns at even places */
     OL_EXPERTS_INTERLEAVED,
 };
 

@@ -1,6 +1,7 @@
 /* make_checkpoint CONFIG.json OUTDIR: a checkpoint with random weights for any config
  * that ol-extract knows, with the tensors' real names and sensible scales, as fast as the
- * disk takes it. Same seed, same bytes, for any number of threads. */
+ * disk takes it. Same seed, same bytes, for any number of threads. What a family's plain
+ * files hold as one tensor for all experts of a layer, or turned, is made so. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -26,7 +27,8 @@ struct tensor {
     char *name;
     enum ol_role role;
     bool vector;
-    int64_t n_rows, n_cols, n, bytes;
+    int64_t shape[3], inputs, n, bytes;
+    int rank;
     int64_t offset; /* in its file's data */
     int file;
     int64_t first_chunk;
@@ -98,7 +100,7 @@ static float scale_of(const struct tensor *t)
         return 0.1f;
     if (t->role == OL_ROLE_EMBEDDING)
         return 1;
-    const float scale = (float)(1 / sqrt((double)t->n_cols));
+    const float scale = (float)(1 / sqrt((double)t->inputs));
     /* A router's logits lie far apart, so that its choices are no matter of rounding. */
     return t->role == OL_ROLE_ROUTER ? 4 * scale : scale;
 }
@@ -207,6 +209,35 @@ static void write_chunk(void *arg, int64_t chunk, int thread)
 
 /* ---- files ---- */
 
+/* How a role's tensor is stored; false: another one holds it. */
+static bool shape_of(const struct ol_role_tensor *t, struct tensor *tensor)
+{
+    const bool fused =
+        ol_role_has_expert(t->role) && t->spec->expert_layout == OL_EXPERTS_INTERLEAVED;
+    const bool turned =
+        fused || (t->spec->turned_matrices && !t->vector && ol_role_has_layer(t->role));
+    const bool gate =
+        t->role == OL_ROLE_EXPERT_GATE || t->role == OL_ROLE_EXPERT_GATE_BIAS;
+    const bool up = t->role == OL_ROLE_EXPERT_UP || t->role == OL_ROLE_EXPERT_UP_BIAS;
+    const int64_t outputs = (t->vector ? t->n_cols : t->n_rows) * (fused && gate ? 2 : 1);
+    int n = 0;
+    if (fused)
+        tensor->shape[n++] = t->spec->router.n_experts;
+    if (!turned || t->vector)
+        tensor->shape[n++] = outputs;
+    if (ol_role_convolves(t->role))
+        tensor->shape[n++] = 1;
+    if (!t->vector)
+        tensor->shape[n++] = t->n_cols;
+    if (turned && !t->vector)
+        tensor->shape[n++] = outputs;
+    tensor->rank = n;
+    tensor->n = 1;
+    for (int i = 0; i < n; i++)
+        tensor->n *= tensor->shape[i];
+    return !fused || (t->expert == 0 && !up);
+}
+
 static void plan_tensors(struct plan *plan, const struct ol_spec *spec,
                          int64_t shard_bytes)
 {
@@ -218,26 +249,22 @@ static void plan_tensors(struct plan *plan, const struct ol_spec *spec,
             plan->tensors =
                 ol_xrealloc_array(plan->tensors, (size_t)room, sizeof *plan->tensors);
         }
-        const int64_t n = t.n_rows * t.n_cols;
-        const int64_t bytes = n * (int64_t)ol_dtype_size(plan->dtype);
+        struct tensor tensor = {.role = t.role, .vector = t.vector, .inputs = t.n_cols};
+        if (!shape_of(&t, &tensor))
+            continue;
+        const int64_t bytes = tensor.n * (int64_t)ol_dtype_size(plan->dtype);
         if (plan->n_files == 0 || (used > 0 && used + bytes > shard_bytes)) {
             plan->n_files++;
             used = 0;
         }
-        plan->tensors[plan->n_tensors++] = (struct tensor){
-            .name = ol_xstrdup(t.name),
-            .role = t.role,
-            .vector = t.vector,
-            .n_rows = t.n_rows,
-            .n_cols = t.n_cols,
-            .n = n,
-            .bytes = bytes,
-            .offset = used,
-            .file = plan->n_files - 1,
-            .first_chunk = plan->n_chunks,
-        };
+        tensor.name = ol_xstrdup(t.name);
+        tensor.bytes = bytes;
+        tensor.offset = used;
+        tensor.file = plan->n_files - 1;
+        tensor.first_chunk = plan->n_chunks;
+        plan->tensors[plan->n_tensors++] = tensor;
         used += bytes;
-        plan->n_chunks += (n + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS;
+        plan->n_chunks += (tensor.n + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS;
     }
 }
 
@@ -259,11 +286,8 @@ static struct ol_json *header_of(const struct plan *plan, int file)
             continue;
         struct ol_json *entry = ol_json_new_object(), *shape = ol_json_new_array(),
                        *offsets = ol_json_new_array();
-        if (!t->vector)
-            ol_json_append(shape, ol_json_new_int(t->n_rows));
-        if (ol_role_convolves(t->role))
-            ol_json_append(shape, ol_json_new_int(1));
-        ol_json_append(shape, ol_json_new_int(t->n_cols));
+        for (int k = 0; k < t->rank; k++)
+            ol_json_append(shape, ol_json_new_int(t->shape[k]));
         ol_json_append(offsets, ol_json_new_int(t->offset));
         ol_json_append(offsets, ol_json_new_int(t->offset + t->bytes));
         ol_json_set(entry, "dtype", ol_json_new_string(ol_dtype_name(plan->dtype)));
@@ -371,10 +395,8 @@ static int run(struct plan *plan, const char *config_path, const char *directory
     if (config == NULL || ol_spec_read((struct ol_json_section){config_path, config},
                                        &spec, &notes, err) != 0)
         goto out;
-    if (spec.quantization.method != OL_QUANTIZATION_NONE ||
-        spec.expert_layout != OL_EXPERTS_SEPARATE) {
-        ol_fail(err, "%s: only plain weights, a tensor for each, can be made",
-                config_path);
+    if (spec.quantization.method != OL_QUANTIZATION_NONE) {
+        ol_fail(err, "%s: only plain weights can be made", config_path);
         goto out;
     }
     if (mkdir(directory, 0777) != 0 && errno != EEXIST) {

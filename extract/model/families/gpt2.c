@@ -58,6 +58,24 @@ static int read_attention(struct ol_config config, struct ol_spec *spec,
     return 0;
 }
 
+/* GPTQ's and AWQ's words are of a matrix as it multiplies; what other formats would make
+ * of one that is stored turned, nobody publishes. */
+static int check_quantization(struct ol_config config, const struct ol_spec *spec,
+                              struct ol_error *err)
+{
+    switch (spec->quantization.method) {
+    case OL_QUANTIZATION_NONE:
+    case OL_QUANTIZATION_GPTQ:
+    case OL_QUANTIZATION_AWQ:
+        return 0;
+    default:
+        return ol_fail(err,
+                       "%s: quantised weights of model_type gpt2, whose matrices are "
+                       "stored [in, out], are supported as gptq and awq alone",
+                       config.file);
+    }
+}
+
 static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_config_range eps = {0, 1, false};
@@ -75,7 +93,8 @@ static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *
         ol_config_bool_or(config, "tie_word_embeddings", true, &spec->tied_embeddings,
                           err) != 0 ||
         ol_config_expect_string(config, "activation_function", "gelu_new", err) != 0 ||
-        ol_family_read_quantization(config, &spec->quantization, err) != 0)
+        ol_family_read_quantization(config, &spec->quantization, err) != 0 ||
+        check_quantization(config, spec, err) != 0)
         return -1;
     spec->n_layers = (int)n_layers;
     spec->d_model = (int)d_model;

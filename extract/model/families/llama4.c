@@ -104,20 +104,17 @@ static void name_tensors(struct ol_spec *spec)
         "model.layers.{l}.feed_forward.shared_expert.up_proj.weight";
     names[OL_ROLE_SHARED_DOWN] =
         "model.layers.{l}.feed_forward.shared_expert.down_proj.weight";
-    /* Quantised exports hold a tensor per expert. */
-    if (spec->quantization.method != OL_QUANTIZATION_NONE) {
-        names[OL_ROLE_EXPERT_GATE] =
-            "model.layers.{l}.feed_forward.experts.{e}.gate_proj.weight";
-        names[OL_ROLE_EXPERT_UP] =
-            "model.layers.{l}.feed_forward.experts.{e}.up_proj.weight";
-        names[OL_ROLE_EXPERT_DOWN] =
-            "model.layers.{l}.feed_forward.experts.{e}.down_proj.weight";
-        return;
-    }
-    spec->expert_layout = OL_EXPERTS_HALVES;
-    names[OL_ROLE_EXPERT_GATE] = names[OL_ROLE_EXPERT_UP] =
+    /* Quantised exports hold a tensor per expert, others one for all. */
+    names[OL_ROLE_EXPERT_GATE] =
+        "model.layers.{l}.feed_forward.experts.{e}.gate_proj.weight";
+    names[OL_ROLE_EXPERT_UP] = "model.layers.{l}.feed_forward.experts.{e}.up_proj.weight";
+    names[OL_ROLE_EXPERT_DOWN] =
+        "model.layers.{l}.feed_forward.experts.{e}.down_proj.weight";
+    spec->expert_layout = OL_EXPERTS_TURNED;
+    spec->fused_names[OL_ROLE_EXPERT_GATE] = spec->fused_names[OL_ROLE_EXPERT_UP] =
         "model.layers.{l}.feed_forward.experts.gate_up_proj";
-    names[OL_ROLE_EXPERT_DOWN] = "model.layers.{l}.feed_forward.experts.down_proj";
+    spec->fused_names[OL_ROLE_EXPERT_DOWN] =
+        "model.layers.{l}.feed_forward.experts.down_proj";
 }
 
 static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_error *err)

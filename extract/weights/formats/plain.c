@@ -115,11 +115,10 @@ static int find(const struct ol_format_search *s, struct ol_weight *weight)
                                       : find_fused_rows(s, fused, weight);
     if (t == NULL)
         return 0;
-    const enum ol_expert_layout layout = want->spec->expert_layout;
-    if (ol_role_has_expert(want->role) &&
-        (layout == OL_EXPERTS_HALVES || layout == OL_EXPERTS_INTERLEAVED))
-        return find_fused(s, t, weight);
-    return find_single(s, t, weight);
+    return ol_role_has_expert(want->role) &&
+                   want->spec->expert_layout == OL_EXPERTS_INTERLEAVED
+               ? find_fused(s, t, weight)
+               : find_single(s, t, weight);
 }
 
 static int64_t bytes(const struct ol_quantization_spec *q, int64_t n_rows, int64_t n_cols)
