@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analyze/imatrix.h"
+#include "analyze/layers_said.h"
 #include "analyze/statistics.h"
 #include "common/infile.h"
 #include "common/options.h"
@@ -220,6 +221,9 @@ static void describe_run(const struct ol_parts *parts, const struct command *com
         .vocab_size = info->model.vocab_size,
         .n_experts = info->model.n_experts,
         .top_k = info->model.top_k,
+        .experts_read =
+            ol_arena_take(&arena, ol_layers_said(info->model.layers_json, OL_ANY_LAYER,
+                                                 "experts_read")),
         .routing = ol_arena_take(&arena, describe_routing(info->model.layers_json)),
         .total_parameters = info->model.total_parameters,
         .active_parameters = info->model.active_parameters,

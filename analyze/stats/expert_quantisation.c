@@ -1,6 +1,7 @@
 /* What quantising the input of each routed expert would cost: the relative error of each
  * format on the rows of ln_mlp of tokens that were routed to it. Needs the tensors of
- * ln_mlp and the router's choices.
+ * ln_mlp and the router's choices; experts that read other rows (of a latent, of a norm
+ * of their own) are passed over.
  *
  * Scales that tokens share are those of all tokens of the layer, as where an engine
  * rounds a layer's input once for all of its experts: so an expert that is seldom chosen
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/layers_said.h"
 #include "analyze/quantise.h"
 #include "analyze/sample.h"
 #include "analyze/stats/quantisation.h"
@@ -211,6 +213,15 @@ static void clear(struct job *j)
     free(j->layers);
 }
 
+/* Whether what the layer's routed experts read is what its ln_mlp recorded. */
+static bool is_recorded(const struct ol_analysis *a, const struct ol_activation_layer *l)
+{
+    char *read = ol_layers_said(ol_parts_info(a->parts)->model.layers_json, l->number,
+                                "experts_read");
+    free(read);
+    return l->top_k > 0 && l->sites[OL_SITE_LN_MLP] && read == NULL;
+}
+
 static bool results(const struct ol_analysis *a, void *state, void *block,
                     struct ol_arena *arena)
 {
@@ -222,7 +233,7 @@ static bool results(const struct ol_analysis *a, void *state, void *block,
                     .n_experts = (int)ol_parts_info(a->parts)->model.n_experts,
                     .layers = ol_xcalloc((size_t)layout->n_layers, sizeof *j.layers)};
     for (int l = 0; l < layout->n_layers && !a->from_summaries; l++)
-        if (layout->layers[l].top_k > 0 && layout->layers[l].sites[OL_SITE_LN_MLP])
+        if (is_recorded(a, &layout->layers[l]))
             j.layers[j.n_layers++] = l;
     const bool known = j.n_layers > 0 && j.n_experts > 0;
     if (known) {

@@ -49,6 +49,7 @@ OL_STRUCT(ol_results_run, OL_RESULTS_RUN_FIELDS, "")
     F(COUNT, n_experts, OL_NEEDED | OL_AT_MOST(OL_RESULTS_MOST_EXPERTS), "") \
     F(COUNT, top_k, OL_NEEDED, "")                                           \
     F(TEXT, routing, OL_NULL | OL_OLD | OL_FILLED, "")                       \
+    F(TEXT, experts_read, OL_OLD | OL_FILLED, "")                            \
     F(COUNT, total_parameters, OL_NEEDED, "")                                \
     F(COUNT, active_parameters, OL_NEEDED, "")                               \
     F(TEXT, weight_format, OL_OLD | OL_FILLED, "")                           \

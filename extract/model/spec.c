@@ -213,6 +213,10 @@ struct ol_json *ol_spec_layers_json(const struct ol_spec *spec)
             ol_json_set(
                 object, "router",
                 ol_json_new_string(layer->given ? "given" : scores[spec->router.score]));
+            if (spec->d_latent > 0)
+                ol_json_set(object, "experts_read", ol_json_new_string("latent"));
+            else if (spec->names[OL_ROLE_EXPERT_NORM] != NULL)
+                ol_json_set(object, "experts_read", ol_json_new_string("own norm"));
             if (spec->router.n_group > 1) {
                 ol_json_set(object, "n_group", ol_json_new_int(spec->router.n_group));
                 ol_json_set(object, "topk_group",

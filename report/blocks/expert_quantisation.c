@@ -153,8 +153,8 @@ static void print_worst(const struct ol_expert_quantisation *q, FILE *out)
 
 static bool has(const struct ol_report_results *r)
 {
-    return r->blocks.expert_quantisation != NULL &&
-           r->blocks.expert_quantisation->ranking.n > 0;
+    const struct ol_expert_quantisation *q = r->blocks.expert_quantisation;
+    return q != NULL ? q->ranking.n > 0 : *r->model->experts_read != '\0';
 }
 
 static void write(const struct ol_report_results *r, struct ol_section_out *to)
@@ -163,6 +163,13 @@ static void write(const struct ol_report_results *r, struct ol_section_out *to)
     if (r->model->n_experts == 0)
         return;
     ol_section_heading(to, "Experts");
+    if (e == NULL && *r->model->experts_read != '\0') {
+        ol_section_say(to,
+                       "What goes into a routed expert here (%s) is not ln_mlp, and is "
+                       "not recorded: its error in number formats is not known.",
+                       r->model->experts_read);
+        return;
+    }
     ol_section_figure(to, &expert_quantisation_figure, NULL);
     if (e != NULL && e->most_tokens != OL_ABSENT)
         ol_section_say(

@@ -320,3 +320,25 @@ print(json.dumps([r[k] for k in sorted(r) if k not in ("run", "input", "command_
     "$REPORT" diff a.json dense.json | grep -q 'One of the results has no choices of routers'
     not grep -q 'Choices of the routers' <("$REPORT" diff dense.json dense.json)
 }
+
+# What experts of a latent, or behind a norm of their own, read is not recorded.
+@test "no error is given for experts that read other rows than the recorded ones" {
+    cd "$BATS_TEST_TMPDIR"
+    [ -n "$PYTHON" ] || skip "needs h5py"
+    for model in nemotron_h-latent gemma4 nemotron_h; do
+        "$EXTRACT" -q "$GOLDEN/$model" --ids "$GOLDEN/$model/ids.txt" -o run.h5 > name
+        "$ANALYZE" run.h5 -o $model.json
+        "$REPORT" $model.json > $model.md
+        "$REPORT" -f html $model.json > $model.html
+    done
+    "$PYTHON" - <<'EOF'
+import json
+for name, read in ("nemotron_h-latent", "latent"), ("gemma4", "own norm"), ("nemotron_h", None):
+    r = json.load(open(name + ".json"))
+    assert r["model"].get("experts_read") == read, name
+    assert (r["expert_quantisation"] is None) == (read is not None), name
+    for page in open(name + ".md").read(), open(name + ".html").read():
+        assert ("is not ln_mlp, and" in page) == (read is not None), name
+        assert ("routed experts whose input suffers most" in page or "Error of quantising each expert" in page) == (read is None), name
+EOF
+}
