@@ -165,7 +165,11 @@ static int write_converted(const struct command *c, const struct ol_format *form
     if (written == NULL)
         return ol_fail_errno(err, "no temporary file");
     write_as(c, format, report, written);
-    const int status = format->convert(report, written, ol_atomic_stream(file), err);
+    int status = -1;
+    if (fflush(written) != 0 || ferror(written))
+        ol_fail(err, "the temporary file of what is converted cannot be written whole");
+    else
+        status = format->convert(report, written, ol_atomic_stream(file), err);
     fclose(written);
     return status;
 }

@@ -181,12 +181,14 @@ static void put_hash(void (*write)(FILE *out), FILE *out)
     char *text = NULL, digest[OL_SHA256_BASE64_BYTES];
     size_t bytes = 0;
     FILE *memory = open_memstream(&text, &bytes);
-    if (memory == NULL) {
+    if (memory != NULL)
+        write(memory);
+    /* A hash of less than all would keep the page from its style. */
+    const bool good = memory != NULL && !ferror(memory);
+    if ((memory != NULL && fclose(memory) != 0) || !good) {
         ol_warn("out of memory for the style of a page");
         exit(1);
     }
-    write(memory);
-    fclose(memory);
     struct ol_sha256 *sha = ol_sha256_new();
     ol_sha256_update(sha, text, bytes);
     ol_sha256_finish_base64(sha, digest);

@@ -313,6 +313,18 @@ converter() {
     fi
 }
 
+# What is converted is written to a temporary file first.
+@test "what is half written is not converted" {
+    sanitized && skip "the shim is no sanitizer's"
+    command -v rsvg-convert > /dev/null || skip "rsvg-convert is not installed"
+    for at in 1 50 200; do
+        refused 1 'ol-report: the temporary file of what is converted cannot be written whole' \
+            env FAULT_CALL=fwrite FAULT_AT=$at FAULT_ERROR=ENOSPC LD_PRELOAD="$TOOLS/tests/fault.so" \
+            "$REPORT" -f png --figure features run.json -o x.png
+        [ "$(ls)" = run.json ]
+    done
+}
+
 # A browser that is killed with what started it, and has left something in its folder.
 @test "the folder of a page that is printed goes with the process, and so does the browser" {
     mkdir bin tmp

@@ -126,14 +126,23 @@ ssize_t read(int fd, void *bytes, size_t n)
     MOVES("read", n, REAL(read)(fd, bytes, n), REAL(read)(fd, bytes, n / 2));
 }
 
+/* What ferror() asks glibc's streams for. */
+enum { ERROR_SEEN = 0x20 };
+
 size_t fwrite(const void *bytes, size_t size, size_t n, FILE *file)
 {
-    return hit("fwrite") ? 0 : REAL(fwrite)(bytes, size, n, file);
+    if (!hit("fwrite"))
+        return REAL(fwrite)(bytes, size, n, file);
+    file->_flags |= ERROR_SEEN;
+    return 0;
 }
 
 size_t fread(void *bytes, size_t size, size_t n, FILE *file)
 {
-    return hit("fread") ? 0 : REAL(fread)(bytes, size, n, file);
+    if (!hit("fread"))
+        return REAL(fread)(bytes, size, n, file);
+    file->_flags |= ERROR_SEEN;
+    return 0;
 }
 
 int fdatasync(int fd)
