@@ -241,6 +241,7 @@ static void finish(struct ol_cuda_feed *feed, const struct slice *slice)
     struct ol_cuda_delivery *d = slice->of;
     pthread_mutex_lock(mutex_of(feed));
     d->finished += slice->n;
+    d->told = fmax(d->told, ol_cuda_moment());
     if (d->finished == d->bytes)
         end_delivery(feed, d);
     pthread_mutex_unlock(mutex_of(feed));
@@ -277,6 +278,7 @@ static int give(struct ol_cuda_feed *feed, struct slot *slot, const struct slice
 static int fetch(struct ol_cuda_feed *feed, const struct slice *slice,
                  struct ol_error *err)
 {
+    ol_cuda_not_before(slice->from->told);
     pthread_mutex_lock(&feed->link);
     const int status = ol_cuda_share_fetch(feed->cuda, slice->of, slice->from, err);
     slice->of->recorded = status == 0;
@@ -286,6 +288,7 @@ static int fetch(struct ol_cuda_feed *feed, const struct slice *slice,
 
 static int send(struct feeder *f, const struct slice *slice, struct ol_error *err)
 {
+    ol_cuda_not_before(slice->of->asked);
     if (slice->from != NULL)
         return fetch(f->feed, slice, err);
     struct slot *slot = &f->slots[f->next];
@@ -439,6 +442,8 @@ void ol_cuda_feed_send(struct ol_cuda *cuda, struct ol_cuda_delivery *d)
     d->slice = ol_cuda_place_after((d->bytes + n - 1) / n);
     d->taken = d->given = d->finished = 0;
     d->recorded = d->awaited = d->sent = d->dropped = false;
+    d->asked = ol_cuda_moment();
+    d->told = 0;
     d->next = NULL;
     pthread_mutex_lock(mutex_of(feed));
     ol_cuda_share_add(cuda, d);
@@ -475,6 +480,7 @@ static void wait_for(struct ol_cuda_feed *feed, struct ol_cuda_delivery *d)
     d->awaited = true;
     while (!d->sent)
         pthread_cond_wait(&feed->sent, mutex_of(feed));
+    ol_cuda_not_before(d->told);
 }
 
 int ol_cuda_feed_wait(struct ol_cuda *cuda, struct ol_cuda_delivery *d,

@@ -57,6 +57,28 @@ bool ol_cuda_is_same(const struct ol_cuda_tile_name *a,
 /* One of 1 << bits buckets. */
 unsigned ol_cuda_bucket_of(const struct ol_cuda_tile_name *name, int bits);
 
+/* ---- moments ---- */
+
+/* Of a simulated device's clock: what one thread tells another is known to that one from
+ * then on. On a real device time passes by itself. */
+static inline double ol_cuda_moment(void)
+{
+#ifdef __CUDACC__
+    return 0;
+#else
+    return cudasim_host_now();
+#endif
+}
+
+static inline void ol_cuda_not_before(double moment)
+{
+#ifdef __CUDACC__
+    (void)moment;
+#else
+    cudasim_host_not_before(moment);
+#endif
+}
+
 /* ---- feed.cu: threads that send tiles ---- */
 
 /* Device memory that other devices copy tiles out of. */
@@ -83,6 +105,7 @@ struct ol_cuda_delivery {
     cudaEvent_t arrived;       /* recorded behind all of it */
     struct ol_cuda_lent *lent; /* the memory's */
     bool dropped;              /* nothing came: to be sent anew where it is needed */
+    double asked, told;        /* moments: it was queued; the last of it was given */
     /* Of feed.cu. */
     size_t slice;                  /* bytes that a feeder takes at a time */
     size_t taken, given, finished; /* bytes: by feeders, to the stream, in all */

@@ -7,9 +7,10 @@
  *     to the device    |--w0--|--w1--|--w2--|--w3--|
  *     compute                 |--k0--|      |--k1--|--k2--|
  *
- * Threads that feed a device are taken to have been asked when the thread that has it
- * compute has come as far as it is when they call: one that the machine lets run late is
- * late. */
+ * Time comes from one thread of the host to another with what they tell each other
+ * (cudasim_host_not_before), and not else: when the machine lets a thread run shows in no
+ * time. Streams that compute send little, for kernels, and that in turn with what a
+ * stream of copies has queued, behind the copy that is under way. */
 #include "internal.h"
 
 #include <algorithm>
@@ -37,6 +38,7 @@ thread_local struct host host = {0, 0, NONE};
 
 struct device {
     stretches busy[CUDASIM_N_RESOURCES];
+    double owed;  /* what went over the link in turn, and the next copy is late by */
     double asked; /* how far the thread is that drives it */
 };
 
@@ -48,8 +50,16 @@ device *devices()
     return all;
 }
 
-/* The end of `seconds` in the first gap that is long enough, not before `start`. */
-double take_gap(stretches &s, double start, double seconds)
+/* When what is under way at `start` is done. */
+double end_of_one(const stretches &s, double start)
+{
+    const auto next = s.upper_bound(start);
+    return next == s.begin() ? start : std::max(start, std::prev(next)->second);
+}
+
+/* The end of `seconds` in the first gap that is long enough, not before `start`; apart:
+ * it is not joined with its neighbours. */
+double take_gap(stretches &s, double start, double seconds, bool apart = false)
 {
     auto next = s.upper_bound(start);
     if (next != s.begin())
@@ -58,6 +68,8 @@ double take_gap(stretches &s, double start, double seconds)
         start = next->second;
     const double end = start + seconds;
     auto after = s.emplace(start, end).first;
+    if (apart)
+        return end;
     if (after != s.begin() && std::prev(after)->second == start) {
         auto before = std::prev(after);
         before->second = end;
@@ -142,19 +154,39 @@ struct cudasim_cost cudasim_multiplying(double operations)
     return {CUDASIM_COMPUTE, runs ? speeds.launch + operations / speeds.products : 0, 0};
 }
 
+static void begin_host(void)
+{
+    if (host.generation != generation)
+        host = {generation, 0, NONE};
+}
+
+double cudasim_host_moment(void)
+{
+    if (!runs)
+        return 0;
+    begin_host();
+    return host.now;
+}
+
+void cudasim_host_learns(double moment)
+{
+    if (!runs)
+        return;
+    begin_host();
+    host.now = std::max(host.now, moment);
+}
+
 /* The thread's clock goes on to `until` at least. */
 static double host_goes_on(int device, bool computes, double until)
 {
     if (!runs)
         return 0;
-    if (host.generation != generation)
-        host = {generation, 0, NONE};
+    begin_host();
     double &asked = devices()[device].asked;
-    const bool begins = computes && host.drives != device;
-    if (begins || host.drives == NONE)
+    if (computes && host.drives != device) {
         host.now = std::max(host.now, asked);
-    if (begins)
         host.drives = device;
+    }
     host.now = std::max(host.now + speeds.call, until);
     if (host.drives == device)
         asked = std::max(asked, host.now);
@@ -171,11 +203,27 @@ void cudasim_host_waits(int device, double until)
     host_goes_on(device, false, until);
 }
 
-double cudasim_works(int device, const struct cudasim_cost &cost, double start)
+static double over_link(struct device &d, double seconds, double start, bool in_turn)
 {
+    stretches &link = d.busy[CUDASIM_TO_DEVICE];
+    if (in_turn) {
+        d.owed += seconds;
+        return end_of_one(link, start) + seconds;
+    }
+    const double end = take_gap(link, start, seconds + d.owed, true);
+    d.owed = 0;
+    return end;
+}
+
+double cudasim_works(int device, const struct cudasim_cost &cost, double start,
+                     bool in_turn)
+{
+    struct device &d = devices()[device];
     if (!runs || cost.seconds <= 0)
         return start;
-    double end = take_gap(devices()[device].busy[cost.resource], start, cost.seconds);
+    double end = cost.resource == CUDASIM_TO_DEVICE
+                     ? over_link(d, cost.seconds, start, in_turn)
+                     : take_gap(d.busy[cost.resource], start, cost.seconds);
     if (cost.resource == CUDASIM_FROM_PEER)
         end = std::max(end, take_gap(devices()[cost.other].busy[CUDASIM_TO_PEER], start,
                                      cost.seconds));

@@ -305,6 +305,12 @@ cudaError_t cudaMemcpyPeerAsync(void *dst, int to, const void *src, int from,
                                 size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream);
 
+/* ---- the clock (cudasim_set_speeds) ---- */
+
+/* How far this thread is; and it learns of what happened at that moment. */
+double cudasim_host_now(void);
+void cudasim_host_not_before(double moment);
+
 /* ---- launching ---- */
 
 enum { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };

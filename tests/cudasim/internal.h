@@ -59,8 +59,13 @@ struct cudasim_cost cudasim_multiplying(double operations);
 /* This thread calls for that device, maybe to have it compute: its time; and waits. */
 double cudasim_host_call(int device, bool computes);
 void cudasim_host_waits(int device, double until);
-/* When work is done that may begin at `start`. */
-double cudasim_works(int device, const struct cudasim_cost &cost, double start);
+/* How far it is, and what happened at that moment is told to it. */
+double cudasim_host_moment(void);
+void cudasim_host_learns(double moment);
+/* When work is done that may begin at `start`; in_turn: a copy to the device is for what
+ * is computed on the same stream. */
+double cudasim_works(int device, const struct cudasim_cost &cost, double start,
+                     bool in_turn);
 
 /* Queue work that touches memory of the stream's device. */
 void cudasim_enqueue(cudaStream_t stream, std::function<void()> run,

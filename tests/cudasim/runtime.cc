@@ -63,7 +63,8 @@ struct fetch {
 struct cudasim_stream {
     int device;
     std::deque<operation> queue;
-    double now; /* when what has run was done */
+    double now;    /* when what has run was done */
+    bool computes; /* work of a kernel was queued */
 };
 
 struct cudasim_event {
@@ -601,7 +602,8 @@ static void step(cudasim_stream *s)
         run_until(*next.waits);
         s->now = std::max(s->now, next.waits->at);
     }
-    s->now = cudasim_works(s->device, next.cost, std::max(s->now, next.queued));
+    s->now =
+        cudasim_works(s->device, next.cost, std::max(s->now, next.queued), s->computes);
     if (next.records != nullptr) {
         next.records->done = true;
         next.records->at = s->now;
@@ -645,8 +647,9 @@ static void queue(cudasim_stream *s, operation next)
 {
     if (s == nullptr)
         cudasim_die("work on the default stream");
-    next.queued = cudasim_host_call(s->device, next.cost.resource == CUDASIM_COMPUTE &&
-                                                   next.cost.seconds > 0);
+    const bool computes = next.cost.resource == CUDASIM_COMPUTE && next.cost.seconds > 0;
+    s->computes |= computes;
+    next.queued = cudasim_host_call(s->device, computes);
     s->queue.push_back(std::move(next));
     if (schedule == 0)
         return;
@@ -663,11 +666,23 @@ void cudasim_enqueue(cudaStream_t stream, std::function<void()> run,
     queue(stream, {std::move(run), nullptr, nullptr, cost, 0});
 }
 
+double cudasim_host_now(void)
+{
+    ALONE();
+    return cudasim_host_moment();
+}
+
+void cudasim_host_not_before(double moment)
+{
+    ALONE();
+    cudasim_host_learns(moment);
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
     ALONE();
     FAILS(cudaErrorMemoryAllocation);
-    *stream = new cudasim_stream{selected, {}, 0};
+    *stream = new cudasim_stream{selected, {}, 0, false};
     streams.push_back(*stream);
     return cudaSuccess;
 }
