@@ -126,6 +126,7 @@ static inline bool ol_router_scores(const struct ol_router_spec *r, bool correct
 /* How large the products of a run get. */
 struct ol_product_sizes {
     int64_t deepest;    /* columns of the widest input */
+    int64_t rows;       /* of the longest: tokens, times experts that each chooses */
     int64_t head_depth; /* columns and rows of the head's weight */
     int64_t head_rows;
     int64_t received; /* tokens of a sequence whose attention is looked at; 0: of none */

@@ -10,6 +10,7 @@
 
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
+#include "extract/cpu/spread.h"
 
 /* Large buffers on large pages where the system has them: rows of a matrix lie on as many
  * pages as there are rows, and looking pages up would take longer than the rows. */
@@ -24,9 +25,8 @@ static void *allocate(size_t bytes)
     return memory;
 }
 
-float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n)
+static float *at_least(struct ol_cpu_scratch *s, size_t n)
 {
-    struct ol_cpu_scratch *s = &cpu->scratch[thread];
     if (s->n < n) {
         free(s->data);
         s->n = (n + 1023) & ~(size_t)1023;
@@ -38,6 +38,16 @@ float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n)
         }
     }
     return s->data;
+}
+
+float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n)
+{
+    return at_least(&cpu->scratch[thread], n);
+}
+
+uint16_t *ol_cpu_spread_room(struct ol_cpu *cpu, size_t n)
+{
+    return (uint16_t *)(void *)at_least(&cpu->spread, (n + 1) / 2);
 }
 
 struct rows_job {
@@ -167,6 +177,7 @@ static void cpu_close(struct ol_backend *b)
     for (int i = 0; i < ol_pool_threads(cpu->pool); i++)
         free(cpu->scratch[i].data);
     free(cpu->scratch);
+    free(cpu->spread.data);
     ol_cpu_free_histograms(cpu);
     ol_pool_free(cpu->pool);
     free(cpu);
@@ -174,7 +185,7 @@ static void cpu_close(struct ol_backend *b)
 
 /* Products need the most, or what a query sees of long sequences, one after the other in
  * the same scratch; and attention that is looked at. Everything else a thread works on is
- * a few rows or tiles, and a histogram. */
+ * a few rows or tiles, and a histogram. Copies of rows are shared by all threads. */
 static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
                                                  struct ol_product_sizes sizes)
 {
@@ -187,7 +198,8 @@ static struct ol_scratch_bytes cpu_scratch_bytes(const struct ol_backend *b,
                   scratch = products > seen ? products : seen;
     return (struct ol_scratch_bytes){
         .tensors = ol_pool_threads(cpu->pool) *
-                   (scratch + ol_cpu_attention_kept(sizes.received) + TILES)};
+                       (scratch + ol_cpu_attention_kept(sizes.received) + TILES) +
+                   ol_cpu_spread_bytes(b->dtype, sizes.rows, sizes.deepest)};
 }
 
 static int cpu_device_bytes(struct ol_backend *b, int64_t *bytes, struct ol_error *err)

@@ -17,6 +17,7 @@ struct ol_cpu {
     struct ol_backend base;
     struct ol_pool *pool;
     struct ol_cpu_scratch *scratch; /* [threads] */
+    struct ol_cpu_scratch spread;   /* of all threads: copies of rows, of matmul */
     int64_t **histograms; /* [threads][OL_N_CODES], of digest; NULL before the first */
     char device[256];
 };
@@ -29,6 +30,9 @@ static inline struct ol_cpu *ol_cpu_of(struct ol_backend *b)
 /* At least n floats for this thread, 64-byte aligned, kept until close; contents are
  * undefined. */
 float *ol_cpu_scratch(struct ol_cpu *cpu, int thread, size_t n);
+
+/* The same for all threads together, of n values of bfloat16. */
+uint16_t *ol_cpu_spread_room(struct ol_cpu *cpu, size_t n);
 
 static inline void *ol_cpu_row(struct ol_tensor t, int64_t row)
 {
@@ -70,6 +74,9 @@ void ol_cpu_decode_rounded(const struct ol_weight *w, enum ol_dtype dtype, int64
 /* Whether products read a weight as it lies: rows one after another, of a type that need
  * not be rounded to that of activations. */
 bool ol_cpu_reads(const struct ol_weight *w, enum ol_dtype activations);
+
+/* Whether a product is one of bfloat16, with instructions for it. */
+bool ol_cpu_multiplies_bf16(const struct ol_matmul *p);
 
 /* Bytes of scratch that a thread needs for products of activations of that type over k
  * inputs. */

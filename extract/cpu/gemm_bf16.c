@@ -27,6 +27,11 @@ size_t ol_gemm_bf16_scratch(int64_t n, int64_t k)
     return kind != NULL ? kind->scratch(n, k) : 0;
 }
 
+int64_t ol_gemm_bf16_distance(int64_t n, int64_t k)
+{
+    return ol_gemm_bf16_kind()->distance(n, k);
+}
+
 void ol_gemm_bf16_run(const struct ol_gemm_bf16 *g)
 {
     ol_gemm_bf16_kind()->run(g);

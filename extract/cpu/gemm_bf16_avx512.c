@@ -90,18 +90,29 @@ static void multiply_rows(const uint16_t *a, int64_t lda, int64_t k,
     }
 }
 
-/* Whether rows of a are multiplied where they are: they end with a pair, and so many do
- * not meet in a set of the first cache, as those at a distance of a power of two do. */
-static bool reads_in_place(const struct ol_gemm_bf16 *g, int64_t rows)
+/* Whether so many rows do not meet in a set of the first cache, as those at a distance of
+ * a power of two do. */
+static bool are_apart(int64_t distance)
 {
-    (void)rows;
     enum { SETS = 64, MOST_IN_A_SET = 4 };
     int in_set[SETS] = {0}, most = 0;
     for (int64_t i = 0; i < ROWS; i++) {
-        const int there = ++in_set[i * g->lda / LINE % SETS];
+        const int there = ++in_set[i * distance / LINE % SETS];
         most = there > most ? there : most;
     }
-    return g->k % 2 == 0 && most <= MOST_IN_A_SET;
+    return most <= MOST_IN_A_SET;
+}
+
+/* Rows of a are multiplied where they are if they end with a pair. */
+static bool reads_in_place(const struct ol_gemm_bf16 *g, int64_t rows)
+{
+    (void)rows;
+    return g->k % 2 == 0 && are_apart(g->lda);
+}
+
+static int64_t distance(int64_t n, int64_t k)
+{
+    return k % 2 != 0 || are_apart(n) ? n : stride(n);
 }
 
 /* Blocks of nearly one size: a last one of few rows would wait for every sum. */
@@ -117,7 +128,7 @@ static bool is_usable(void)
 }
 
 const struct ol_gemm_bf16_kind ol_gemm_bf16_avx512 = {"avx512_bf16", is_usable, scratch,
-                                                      run_blocks};
+                                                      distance, run_blocks};
 
 #else
 

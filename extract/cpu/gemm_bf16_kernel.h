@@ -81,20 +81,25 @@ static inline void transpose(__m512i r[LANES])
 }
 
 /* packed[pair][column], each a pair of values, of columns [first, first + COLS); zero
- * behind n and k. */
+ * behind n and k. Weights come from memory where no one has read them before, a line of
+ * each of many rows at a time: the processor does not see what is next on its own. */
 static void pack(const struct ol_gemm_bf16 *g, int64_t first, uint16_t *to)
 {
+    enum { AHEAD = 8 * LINE };
     for (int64_t k = 0; k < g->k; k += 2 * LANES) {
-        const int64_t left = g->k - k;
+        const int64_t left = g->k - k, next = left > AHEAD ? k + AHEAD : k;
         const __mmask32 mask =
             left < 2 * LANES ? ((__mmask32)1 << left) - 1 : (__mmask32)0xffffffff;
         for (int half = 0; half < COLS; half += LANES) {
             __m512i r[LANES];
             for (int i = 0; i < LANES; i++) {
                 const int64_t col = first + half + i;
-                r[i] = col < g->n
-                           ? _mm512_maskz_loadu_epi16(mask, g->b + col * g->ldb + k)
-                           : _mm512_setzero_si512();
+                const uint16_t *row = g->b + col * g->ldb;
+                r[i] = _mm512_setzero_si512();
+                if (col >= g->n)
+                    continue;
+                _mm_prefetch((const char *)(row + next), _MM_HINT_T1);
+                r[i] = _mm512_maskz_loadu_epi16(mask, row + k);
             }
             transpose(r);
             for (int i = 0; i < LANES; i++)

@@ -11,6 +11,7 @@
 
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
+#include "extract/cpu/spread.h"
 
 /* Of a tile. A bfloat16 product packs a block of columns once for its rows, few enough
  * that all threads have some; a float one keeps its sums in the cache until they are
@@ -25,6 +26,7 @@ enum {
 struct job {
     struct ol_cpu *cpu;
     const struct ol_matmul *products;
+    const struct ol_cpu_operand *operands; /* [n] */
     const int64_t *first; /* [n + 1]: number of the first task of each product */
     int n;
 };
@@ -39,7 +41,7 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static bool is_bf16(const struct ol_matmul *p)
+bool ol_cpu_multiplies_bf16(const struct ol_matmul *p)
 {
     /* Unrounded sums take no bias there. */
     return ol_gemm_bf16_kind() != NULL && p->x.dtype == OL_DTYPE_BF16 &&
@@ -61,12 +63,14 @@ static bool is_ready(const struct ol_matmul *p)
 /* Rows of x that a task takes. */
 static int64_t tile_rows(const struct ol_matmul *p)
 {
-    return !is_ready(p) ? DECODED_ROWS : is_bf16(p) ? BF16_ROWS : TILE_ROWS;
+    return !is_ready(p)                ? DECODED_ROWS
+           : ol_cpu_multiplies_bf16(p) ? BF16_ROWS
+                                       : TILE_ROWS;
 }
 
 static int64_t tile_cols(const struct ol_matmul *p)
 {
-    return is_bf16(p) ? ol_gemm_bf16_columns(p->weight.n_cols) : TILE_COLS;
+    return ol_cpu_multiplies_bf16(p) ? ol_gemm_bf16_columns(p->weight.n_cols) : TILE_COLS;
 }
 
 /* Rows of the weight that multiply the same columns of x. */
@@ -98,12 +102,18 @@ static void read_bias(const struct ol_weight *bias, enum ol_dtype dtype, int64_t
 struct tile {
     const struct ol_matmul *p;
     int64_t first, end, col, n;
-    struct ol_tensor x; /* p->x from the first of the k columns on that it multiplies */
+    struct ol_cpu_operand x; /* from the first of the k columns on that it multiplies */
     int64_t k;
     const void *weight; /* [n, k] of weight_dtype */
     enum ol_dtype weight_dtype;
     const float *bias; /* [n] or NULL */
 };
+
+static const void *operand_row(const struct tile *t, int64_t row)
+{
+    return (const char *)t->x.data +
+           (size_t)(row * t->x.distance) * ol_dtype_size(t->p->x.dtype);
+}
 
 static void multiply_bf16(const struct tile *t, void *scratch)
 {
@@ -114,8 +124,8 @@ static void multiply_bf16(const struct tile *t, void *scratch)
             .m = least(BF16_ROWS, t->end - row),
             .n = t->n,
             .k = t->k,
-            .a = ol_cpu_row(t->x, row),
-            .lda = t->x.n_cols,
+            .a = operand_row(t, row),
+            .lda = t->x.distance,
             .b = t->weight,
             .ldb = t->k,
             .bias = t->bias,
@@ -153,9 +163,9 @@ static void multiply_f32(const struct tile *t, float *scratch)
             .m = m,
             .n = t->n,
             .k = t->k,
-            .a_dtype = t->x.dtype,
-            .a = ol_cpu_row(t->x, row),
-            .lda = t->x.n_cols,
+            .a_dtype = p->x.dtype,
+            .a = operand_row(t, row),
+            .lda = t->x.distance,
             .b_dtype = t->weight_dtype,
             .b = t->weight,
             .ldb = t->k,
@@ -192,7 +202,8 @@ static struct room room_for(bool bf16, bool ready, enum ol_dtype dtype, int64_t 
     };
 }
 
-static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, int thread)
+static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p,
+                     const struct ol_cpu_operand *x, int64_t i, int thread)
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
     const int64_t row_tiles = tiles(p->x.n_rows, tile_rows(p)), k = p->weight.n_cols,
@@ -202,7 +213,7 @@ static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, i
     const int64_t own = i / row_tiles % col_tiles * tile_cols(p);
     const int64_t n = least(tile_cols(p), group_rows(p) - own),
                   col = group * group_rows(p) + own;
-    const bool bf16 = is_bf16(p), ready = is_ready(p);
+    const bool bf16 = ol_cpu_multiplies_bf16(p), ready = is_ready(p);
     const struct room room = room_for(bf16, ready, p->x.dtype, n, k);
     float *scratch = ol_cpu_scratch(
         cpu, thread, room.product + room.bias + room.weight + room.decoding);
@@ -212,11 +223,11 @@ static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p, int64_t i, i
                      least(first + tile_rows(p), p->x.n_rows),
                      col,
                      n,
-                     p->x,
+                     *x,
                      k,
                      .weight = decoded,
                      .weight_dtype = ready ? p->weight.dtype : p->x.dtype};
-    t.x.data = (char *)p->x.data + (size_t)(group * k) * ol_dtype_size(p->x.dtype);
+    t.x.data = (const char *)x->data + (size_t)(group * k) * ol_dtype_size(p->x.dtype);
     if (p->bias.data != NULL) {
         read_bias(&p->bias, p->x.dtype, col, n, bias);
         t.bias = bias;
@@ -262,19 +273,32 @@ static void task(void *arg, int64_t i, int thread)
         else
             high = middle;
     }
-    run_tile(j->cpu, &j->products[low], i - j->first[low], thread);
+    run_tile(j->cpu, &j->products[low], &j->operands[low], i - j->first[low], thread);
+}
+
+/* Products whose operands are where they are to be read. */
+static void run(struct ol_cpu *cpu, const struct ol_matmul *products,
+                const struct ol_cpu_operand *operands, int n, int64_t *first)
+{
+    first[0] = 0;
+    for (int i = 0; i < n; i++)
+        first[i + 1] = first[i] + count_tiles(&products[i]);
+    struct job job = {cpu, products, operands, first, n};
+    ol_pool_run(cpu->pool, first[n], task, &job);
 }
 
 int ol_cpu_matmul(struct ol_backend *b, const struct ol_matmul *products, int n,
                   struct ol_error *err)
 {
     (void)err;
+    struct ol_cpu *cpu = ol_cpu_of(b);
     int64_t *first = ol_xmalloc(((size_t)n + 1) * sizeof *first);
-    first[0] = 0;
-    for (int i = 0; i < n; i++)
-        first[i + 1] = first[i] + count_tiles(&products[i]);
-    struct job job = {ol_cpu_of(b), products, first, n};
-    ol_pool_run(job.cpu->pool, first[n], task, &job);
+    struct ol_cpu_operand *operands = ol_xmalloc(((size_t)n + 1) * sizeof *operands);
+    for (int at = 0, some; at < n; at += some) {
+        some = ol_cpu_spread(cpu, products + at, n - at, operands);
+        run(cpu, products + at, operands, some, first);
+    }
+    free(operands);
     free(first);
     return 0;
 }

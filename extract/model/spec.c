@@ -242,7 +242,8 @@ static int64_t compressed_keys(const struct ol_spec *spec, int layer, int64_t lo
     return (l->window < longest ? l->window : longest) + entries;
 }
 
-struct ol_product_sizes ol_spec_products(const struct ol_spec *spec, int64_t longest)
+struct ol_product_sizes ol_spec_products(const struct ol_spec *spec, int64_t n_rows,
+                                         int64_t longest)
 {
     const struct ol_attention_spec *a = &spec->attention, *sliding = &spec->sliding;
     const struct ol_delta_net_spec *d = &spec->delta_net;
@@ -262,7 +263,9 @@ struct ol_product_sizes ol_spec_products(const struct ol_spec *spec, int64_t lon
                               spec->d_latent,
                               (int64_t)m->n_heads * m->head_dim,
                               (int64_t)d->n_value_heads * d->value_dim};
-    struct ol_product_sizes sizes = {.head_depth = spec->d_model,
+    const int top_k = spec->router.top_k;
+    struct ol_product_sizes sizes = {.rows = n_rows * (top_k > 1 ? top_k : 1),
+                                     .head_depth = spec->d_model,
                                      .head_rows = spec->vocab_size};
     for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
         sizes.deepest = depths[i] > sizes.deepest ? depths[i] : sizes.deepest;

@@ -427,8 +427,9 @@ int ol_spec_mixed_heads(const struct ol_spec *spec, int layer);
  * ...]. */
 struct ol_json *ol_spec_layers_json(const struct ol_spec *spec);
 
-/* How large its products get with sequences of up to `longest` tokens. */
-struct ol_product_sizes ol_spec_products(const struct ol_spec *spec, int64_t longest);
+/* How large its products get with so many tokens, in sequences of up to `longest`. */
+struct ol_product_sizes ol_spec_products(const struct ol_spec *spec, int64_t n_rows,
+                                         int64_t longest);
 
 const char *ol_attention_kind_name(enum ol_attention_kind kind); /* "full", ... */
 

@@ -220,7 +220,8 @@ static int backend_need(const struct ol_plan_request *r, struct ol_memory_need *
                         struct ol_error *err)
 {
     enum { CONTEXT = 512 << 20 }; /* of a device, before a run begins */
-    struct ol_product_sizes products = ol_spec_products(&r->model->spec, need->longest);
+    struct ol_product_sizes products =
+        ol_spec_products(&r->model->spec, need->n_rows, need->longest);
     products.received = r->layout->summary ? need->longest : 0;
     if (r->device == NULL) {
         need->scratch = r->backend->op->scratch_bytes(r->backend, products);

@@ -70,7 +70,8 @@ static int plan_memory(struct ol_session *r, struct ol_error *err)
     for (int64_t s = 0; s < c->n_sequences; s++)
         if (c->lengths[s] > need.longest)
             need.longest = c->lengths[s];
-    struct ol_product_sizes products = ol_spec_products(&r->model.spec, need.longest);
+    struct ol_product_sizes products =
+        ol_spec_products(&r->model.spec, need.n_rows, need.longest);
     products.received = r->layout.summary ? need.longest : 0;
     need.scratch =
         r->devices.backends[0]->op->scratch_bytes(r->devices.backends[0], products);
