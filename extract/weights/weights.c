@@ -121,7 +121,9 @@ static bool has(const struct ol_spec *spec, enum ol_role role,
     struct ol_role_tensor t = {.spec = spec};
     while (ol_role_next(&t) && !ol_role_has_layer(t.role))
         if (t.role == role)
-            return ol_checkpoint_find(c, t.name) != NULL;
+            return ol_checkpoint_find(c, t.name) != NULL ||
+                   (t.fused_name[0] != '\0' &&
+                    ol_checkpoint_find(c, t.fused_name) != NULL);
     return false;
 }
 

@@ -24,8 +24,9 @@ print(x)' "$1" "$2"; }
 
 @test "experts fused by transformers 5 are the same experts, for every family" {
     [ -n "$PYTHON" ] || skip "needs h5py"
-    for name in deepseek_v2 deepseek_v3 glm4_moe glm4_moe_lite glm_moe_dsa minimax_m2 mixtral olmoe qwen2_moe qwen3_moe \
-        qwen3_next qwen3_moe-fp8-block qwen3_moe-mxfp8 qwen3_moe-nvfp4 qwen3_moe-mxfp4-packed \
+    for name in deepseek_v2 deepseek_v3 deepseek_v32-chosen deepseek_v4 ernie4_5_moe glm4_moe glm4_moe_lite \
+        glm4v_moe glm_moe_dsa hy_v3 minimax_m2 mistral4-plain mixtral nemotron_h nemotron_h-latent olmoe \
+        qwen2_moe qwen3_moe qwen3_next qwen3_moe-fp8-block qwen3_moe-mxfp8 qwen3_moe-nvfp4 qwen3_moe-mxfp4-packed \
         qwen3_moe-int4 qwen3_moe-modelopt; do
         echo "$name"
         "$PYTHON" "$TESTS/tools/fuse_experts.py" "$GOLDEN/$name" fused
@@ -45,8 +46,8 @@ t = f.load(sys.argv[1] + "/model.safetensors")
 out = {}
 for name, (dtype, shape, data) in t.items():
     m = f.EXPERT.match(name)
-    if m and m[4] and f.PLACES[m[3]][0] == "gate_up_proj":  # 42 rows have 3 blocks of 16
-        shape, data = ([1, 3], data[:12]) if f.PLACES[m[3]][1] else ([2, 3], data[:24])
+    if m and m[5] and f.PLACES[m[4]][0] == "gate_up_proj":  # 42 rows have 3 blocks of 16
+        shape, data = ([1, 3], data[:12]) if f.PLACES[m[4]][1] else ([2, 3], data[:24])
     out[name] = (dtype, shape, data)
 os.makedirs("model")
 shutil.copy(sys.argv[1] + "/config.json", "model")

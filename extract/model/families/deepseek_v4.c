@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-static const struct ol_name_form forms[] = {{"", ""}, {NULL, NULL}};
+/* As published, and as transformers 5 writes them. */
+static const struct ol_name_form forms[] = {{"", ""}, {"model.", ""}, {NULL, NULL}};
 /* The prediction of later tokens. */
 static const char *const left_out[] = {"mtp.", NULL};
 static const struct ol_wrapper wrapper = {.forms = forms, .left_out = left_out};
@@ -37,6 +38,68 @@ static void name_attention(struct ol_spec *spec)
     names[OL_ROLE_INDEX_K_NORM] = "model.layers.{l}.attn.indexer.compressor.norm.weight";
 }
 
+static void name_fused(struct ol_spec *spec)
+{
+#define LAYER     "model.layers.{l}."
+#define ATTENTION LAYER "self_attn."
+#define ENTRIES   ATTENTION "compressor."
+#define INDEX     ENTRIES "indexer."
+#define MLP       LAYER "mlp."
+    static const struct {
+        enum ol_role role;
+        const char *name;
+    } all[] = {
+        {OL_ROLE_EMBEDDING, "model.embed_tokens.weight"},
+        {OL_ROLE_FINAL_NORM, "model.norm.weight"},
+        {OL_ROLE_LM_HEAD, "lm_head.weight"},
+        {OL_ROLE_HEAD_CONNECTION, "model.hc_head.hc_fn"},
+        {OL_ROLE_HEAD_CONNECTION_BASE, "model.hc_head.hc_base"},
+        {OL_ROLE_HEAD_CONNECTION_SCALE, "model.hc_head.hc_scale"},
+        {OL_ROLE_ATTN_NORM, LAYER "input_layernorm.weight"},
+        {OL_ROLE_MLP_NORM, LAYER "post_attention_layernorm.weight"},
+        {OL_ROLE_ATTN_CONNECTION, LAYER "attn_hc.fn"},
+        {OL_ROLE_ATTN_CONNECTION_BASE, LAYER "attn_hc.base"},
+        {OL_ROLE_ATTN_CONNECTION_SCALE, LAYER "attn_hc.scale"},
+        {OL_ROLE_MLP_CONNECTION, LAYER "ffn_hc.fn"},
+        {OL_ROLE_MLP_CONNECTION_BASE, LAYER "ffn_hc.base"},
+        {OL_ROLE_MLP_CONNECTION_SCALE, LAYER "ffn_hc.scale"},
+        {OL_ROLE_Q_A, ATTENTION "q_a_proj.weight"},
+        {OL_ROLE_Q_A_NORM, ATTENTION "q_a_norm.weight"},
+        {OL_ROLE_Q, ATTENTION "q_b_proj.weight"},
+        {OL_ROLE_K, ATTENTION "kv_proj.weight"},
+        {OL_ROLE_K_NORM, ATTENTION "kv_norm.weight"},
+        {OL_ROLE_SINKS, ATTENTION "sinks"},
+        {OL_ROLE_O_A, ATTENTION "o_a_proj.weight"},
+        {OL_ROLE_O, ATTENTION "o_b_proj.weight"},
+        {OL_ROLE_ENTRY_VALUES, ENTRIES "kv_proj.weight"},
+        {OL_ROLE_ENTRY_GATES, ENTRIES "gate_proj.weight"},
+        {OL_ROLE_ENTRY_PLACES, ENTRIES "position_bias"},
+        {OL_ROLE_ENTRY_NORM, ENTRIES "kv_norm.weight"},
+        {OL_ROLE_INDEX_Q, INDEX "q_b_proj.weight"},
+        {OL_ROLE_INDEX_WEIGHTS, INDEX "scorer.weights_proj.weight"},
+        {OL_ROLE_INDEX_K, INDEX "kv_proj.weight"},
+        {OL_ROLE_INDEX_GATES, INDEX "gate_proj.weight"},
+        {OL_ROLE_INDEX_PLACES, INDEX "position_bias"},
+        {OL_ROLE_INDEX_K_NORM, INDEX "kv_norm.weight"},
+        {OL_ROLE_ROUTER, MLP "gate.weight"},
+        {OL_ROLE_ROUTER_TABLE, MLP "gate.tid2eid"},
+        {OL_ROLE_ROUTER_CORRECTION, MLP "gate.e_score_correction_bias"},
+        {OL_ROLE_EXPERT_GATE, MLP "experts.gate_up_proj"},
+        {OL_ROLE_EXPERT_UP, MLP "experts.gate_up_proj"},
+        {OL_ROLE_EXPERT_DOWN, MLP "experts.down_proj"},
+        {OL_ROLE_SHARED_GATE, MLP "shared_experts.gate_proj.weight"},
+        {OL_ROLE_SHARED_UP, MLP "shared_experts.up_proj.weight"},
+        {OL_ROLE_SHARED_DOWN, MLP "shared_experts.down_proj.weight"},
+    };
+#undef LAYER
+#undef ATTENTION
+#undef ENTRIES
+#undef INDEX
+#undef MLP
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        spec->fused_names[all[i].role] = all[i].name;
+}
+
 static void name_tensors(struct ol_spec *spec)
 {
     const char **names = spec->names;
@@ -64,6 +127,7 @@ static void name_tensors(struct ol_spec *spec)
     names[OL_ROLE_SHARED_UP] = "model.layers.{l}.ffn.shared_experts.w3.weight";
     names[OL_ROLE_SHARED_DOWN] = "model.layers.{l}.ffn.shared_experts.w2.weight";
     name_attention(spec);
+    name_fused(spec);
     ol_family_set_wrapper(spec, &wrapper);
 }
 

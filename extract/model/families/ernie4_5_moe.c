@@ -46,6 +46,8 @@ static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *
     ol_family_name_experts(spec);
     spec->names[OL_ROLE_ROUTER_CORRECTION] =
         "model.layers.{l}.mlp.moe_statics.e_score_correction_bias";
+    spec->fused_names[OL_ROLE_ROUTER_CORRECTION] =
+        "model.layers.{l}.mlp.gate.moe_statics.e_score_correction_bias";
     return 0;
 }
 

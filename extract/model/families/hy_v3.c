@@ -10,6 +10,12 @@ static void name_tensors(struct ol_spec *spec)
     names[OL_ROLE_SHARED_GATE] = "model.layers.{l}.mlp.shared_mlp.gate_proj.weight";
     names[OL_ROLE_SHARED_UP] = "model.layers.{l}.mlp.shared_mlp.up_proj.weight";
     names[OL_ROLE_SHARED_DOWN] = "model.layers.{l}.mlp.shared_mlp.down_proj.weight";
+    names = spec->fused_names;
+    names[OL_ROLE_ROUTER] = "model.layers.{l}.mlp.gate.weight";
+    names[OL_ROLE_ROUTER_CORRECTION] = "model.layers.{l}.mlp.e_score_correction_bias";
+    names[OL_ROLE_SHARED_GATE] = "model.layers.{l}.mlp.shared_experts.gate_proj.weight";
+    names[OL_ROLE_SHARED_UP] = "model.layers.{l}.mlp.shared_experts.up_proj.weight";
+    names[OL_ROLE_SHARED_DOWN] = "model.layers.{l}.mlp.shared_experts.down_proj.weight";
 }
 
 /* What earlier configurations say of the only way there is. */

@@ -254,6 +254,8 @@ static void name_experts(struct ol_spec *spec)
     names[OL_ROLE_ROUTER_CORRECTION] = MIXER "gate.e_score_correction_bias";
     names[OL_ROLE_EXPERT_UP] = MIXER "experts.{e}.up_proj.weight";
     names[OL_ROLE_EXPERT_DOWN] = MIXER "experts.{e}.down_proj.weight";
+    spec->fused_names[OL_ROLE_EXPERT_UP] = MIXER "experts.up_proj";
+    spec->fused_names[OL_ROLE_EXPERT_DOWN] = MIXER "experts.down_proj";
     names[OL_ROLE_SHARED_UP] = MIXER "shared_experts.up_proj.weight";
     names[OL_ROLE_SHARED_DOWN] = MIXER "shared_experts.down_proj.weight";
     if (spec->d_latent == 0)

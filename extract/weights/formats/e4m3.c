@@ -150,7 +150,7 @@ static int find_fused(const struct ol_format_search *s, const struct ol_stored_t
                       const struct ol_e4m3_scales *kind, struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
-    const struct ol_format_half half = ol_format_half_of(want->role);
+    const struct ol_format_half half = ol_format_half_of(want);
     const int64_t stored = want->n_rows * (half.is_half ? 2 : 1),
                   first = half.second ? want->n_rows : 0;
     const struct ol_stored_tensor *scales = ol_format_find(s, t->name, "_scale_inv");

@@ -93,11 +93,12 @@ int ol_format_check_groups(const struct ol_format_search *s,
                            int64_t group);
 struct ol_span ol_format_span(const struct ol_stored_tensor *t);
 
-/* Which of the two matrices that lie in one tensor; the down projection lies alone. */
+/* Which of the two matrices that lie in one tensor; the down projection lies alone, and
+ * so does an up projection without a gate. */
 struct ol_format_half {
     bool is_half, second;
 };
-struct ol_format_half ol_format_half_of(enum ol_role role);
+struct ol_format_half ol_format_half_of(const struct ol_role_tensor *want);
 
 /* The tensor called base + suffix, or NULL. */
 const struct ol_stored_tensor *ol_format_find(const struct ol_format_search *s,

@@ -17,7 +17,7 @@ static int find_fused(const struct ol_format_search *s, struct ol_weight *weight
     if (blocks == NULL)
         return 0;
     const struct ol_role_tensor *want = s->want;
-    const struct ol_format_half half = ol_format_half_of(want->role);
+    const struct ol_format_half half = ol_format_half_of(want);
     const int64_t n_experts = want->spec->router.n_experts;
     const int64_t step = half.is_half ? 2 : 1;
     const int64_t groups = want->n_cols / MXFP4_GROUP;

@@ -45,7 +45,7 @@ static int find_fused(const struct ol_format_search *s, const struct ol_stored_t
                       struct ol_weight *weight)
 {
     const struct ol_role_tensor *want = s->want;
-    const struct ol_format_half half = ol_format_half_of(want->role);
+    const struct ol_format_half half = ol_format_half_of(want);
     const bool interleaved =
         half.is_half && want->spec->expert_layout == OL_EXPERTS_INTERLEAVED;
     const int64_t outputs = want->vector ? want->n_cols : want->n_rows;
@@ -80,7 +80,7 @@ static int find_fused_rows(const struct ol_format_search *s,
     const struct ol_role_tensor *want = s->want;
     if (!ol_role_has_expert(want->role))
         return find_single(s, t, weight);
-    const struct ol_format_half half = ol_format_half_of(want->role);
+    const struct ol_format_half half = ol_format_half_of(want);
     const int64_t stored = want->n_rows * (half.is_half ? 2 : 1);
     enum ol_dtype dtype = OL_DTYPE_F32;
     if (ol_format_read_type(s, t, &dtype) != 0 ||
@@ -99,7 +99,7 @@ static int find_fused_rows(const struct ol_format_search *s,
 /* Whether all experts lie in one tensor with their outputs last. */
 static bool is_turned(const struct ol_role_tensor *want, const struct ol_stored_tensor *t)
 {
-    const int64_t stored = want->n_rows * (ol_format_half_of(want->role).is_half ? 2 : 1);
+    const int64_t stored = want->n_rows * (ol_format_half_of(want).is_half ? 2 : 1);
     return ol_role_has_expert(want->role) &&
            want->spec->expert_layout == OL_EXPERTS_TURNED && t->rank == 3 &&
            t->shape[1] == want->n_cols && t->shape[2] == stored;

@@ -117,7 +117,7 @@ int ol_format_rows_of_fused(const struct ol_format_search *s, const char *suffix
                             struct ol_stored_tensor *rows)
 {
     const struct ol_role_tensor *want = s->want;
-    const struct ol_format_half half = ol_format_half_of(want->role);
+    const struct ol_format_half half = ol_format_half_of(want);
     const int64_t n_experts = want->spec->router.n_experts,
                   stored = want->n_rows * (half.is_half ? 2 : 1),
                   first = want->expert * stored + (half.second ? want->n_rows : 0);
@@ -143,7 +143,7 @@ int ol_format_number_of_fused(const struct ol_format_search *s, const char *suff
                               struct ol_stored_tensor *number)
 {
     const struct ol_role_tensor *want = s->want;
-    const struct ol_format_half half = ol_format_half_of(want->role);
+    const struct ol_format_half half = ol_format_half_of(want);
     const int64_t n_experts = want->spec->router.n_experts;
     const struct ol_stored_tensor *t = find_with_suffix(s, suffix);
     int64_t n = 1, at = 0;
@@ -198,9 +198,12 @@ int ol_format_groups_of_inputs(const struct ol_format_search *s, const char *bas
     return 0;
 }
 
-struct ol_format_half ol_format_half_of(enum ol_role role)
+struct ol_format_half ol_format_half_of(const struct ol_role_tensor *want)
 {
+    const enum ol_role role = want->role;
     const bool gate = role == OL_ROLE_EXPERT_GATE || role == OL_ROLE_EXPERT_GATE_BIAS;
     const bool up = role == OL_ROLE_EXPERT_UP || role == OL_ROLE_EXPERT_UP_BIAS;
-    return (struct ol_format_half){gate || up, up};
+    /* An up without a gate has a tensor of its own. */
+    const bool is_half = (gate || up) && !want->spec->glu.alone;
+    return (struct ol_format_half){is_half, is_half && up};
 }
