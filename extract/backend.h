@@ -27,6 +27,16 @@ struct ol_download {
 };
 enum { OL_DOWNLOADS = 4 };
 
+/* What is left on a device until it is asked for (results_wait) lies there, and in the
+ * host's pinned memory, so many times: one is on its way while another is filled. Each
+ * result takes a multiple of so many bytes. */
+enum { OL_RESULT_BATCHES = 2, OL_RESULT_ALIGNMENT = 256 };
+
+static inline int64_t ol_result_bytes(int64_t bytes)
+{
+    return (bytes + OL_RESULT_ALIGNMENT - 1) / OL_RESULT_ALIGNMENT * OL_RESULT_ALIGNMENT;
+}
+
 /* What devices did so far; all 0 where there are none. */
 struct ol_backend_usage {
     int64_t memory, peak_memory; /* of devices, in use now and at most */
@@ -66,6 +76,23 @@ struct ol_backend_operations {
     int (*download_end)(struct ol_backend *b, const struct ol_download *d, void **rows,
                         struct ol_error *err);
     void (*download_release)(struct ol_backend *b, void *rows); /* NULL is fine */
+    /* Operations that come to something for the host, and say "later", may leave it where
+     * they computed it: the memory that they were given must stay, and is filled in when
+     * results_wait has returned for their number, which is the backend's n_results after
+     * them; all of smaller number are then, too. What they were given else may change at
+     * once. What was left up to some point crosses the link as one piece.
+     *
+     * download, later. */
+    int (*download_later)(struct ol_backend *b, struct ol_tensor src, void *dst,
+                          struct ol_error *err);
+    /* As many bytes are left at a time: room for them is made when it is needed. More
+     * come in several pieces. NULL: nothing is left. */
+    void (*results_room)(struct ol_backend *b, int64_t bytes);
+    /* What was left begins to cross the link, while the backend goes on. */
+    int (*results_send)(struct ol_backend *b, struct ol_error *err);
+    int (*results_wait)(struct ol_backend *b, int64_t until, struct ol_error *err);
+    /* Nothing that was left is filled in any more: its memory goes. */
+    void (*results_forget)(struct ol_backend *b);
     /* x = 0. */
     int (*zero)(struct ol_backend *b, struct ol_tensor x, struct ol_error *err);
     void (*close)(struct ol_backend *b);
@@ -243,12 +270,13 @@ struct ol_backend_operations {
      * sum of those chosen when `renormalize`, times scale; not rounded to bf16 unless
      * `scales_input`. Where the choice is `given`, ids hold it before, in any order. x
      * [n, d], of activations or float; weight [n_experts, d]; ids [n, top_k] host uint16;
-     * weights [n, top_k] host float.
+     * weights [n, top_k] host float; p, unless NULL, is what `permute` makes of ids. All
+     * later.
      */
     int (*route)(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                  struct ol_weight correction, uint16_t *ids, float *weights,
-                 struct ol_error *err);
+                 struct ol_permutation *p, struct ol_error *err);
 
     /* Sort (token, slot) pairs by expert, stable. ids [n_tokens, top_k]. */
     int (*permute)(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
@@ -316,7 +344,7 @@ struct ol_backend_operations {
     int (*contributions_outputs)(struct ol_backend *b, struct ol_contribution_tables *t,
                                  const struct ol_component_rows *rows, int n_slots,
                                  struct ol_tensor y, struct ol_error *err);
-    /* The layer ends with that stream [n_rows, d]: fill in `made`. */
+    /* The layer ends with that stream [n_rows, d]: fill in `made`, later. */
     int (*contributions_take)(struct ol_backend *b, struct ol_contribution_tables *t,
                               struct ol_tensor stream,
                               const struct ol_contributions_made *made,
@@ -337,6 +365,11 @@ struct ol_backend_operations {
      */
     int (*head_moments)(struct ol_backend *b, struct ol_tensor x,
                         struct ol_tensor moments, struct ol_error *err);
+    /* Of these moments the first column of the head, from 0 on, that has the largest, and
+     * the smallest: columns [n, heads * OL_N_HEAD_EXTREMES] int32, -1 where none is. */
+    int (*head_columns)(struct ol_backend *b, struct ol_tensor x,
+                        struct ol_tensor moments, struct ol_tensor columns,
+                        struct ol_error *err);
 
     /* Tables of what goes into down projections, of the backend's, with room for any
      * layer; NULL with err. */
@@ -354,24 +387,20 @@ struct ol_backend_operations {
     int (*down_see)(struct ol_backend *b, struct ol_down_tables *t,
                     const struct ol_down_seen *seen, struct ol_tensor x,
                     struct ol_error *err);
-    /* The layer ends: fill in `made`. */
+    /* The layer ends: fill in `made`, later. */
     int (*down_take)(struct ol_backend *b, struct ol_down_tables *t,
                      const struct ol_down_made *made, struct ol_error *err);
 
     /* Fill in what a summary keeps of x [n, d], the rows of one sequence, rounded to
      * bf16 (digest.h), and count every code in a histogram that the backend keeps. least
      * is the magnitude, as a code, that an occurrence has at least; 0: none is looked
-     * for. d <= OL_NO_COLUMN. The backend may go on before it has done so: x and digest
-     * must stay until digest_wait. */
+     * for. d <= OL_NO_COLUMN. Later: and x must stay until then, unless least is 0. */
     int (*digest_begin)(struct ol_backend *b, struct ol_tensor x, uint32_t least,
                         struct ol_digest *digest, struct ol_error *err);
 
     /* The histogram of everything digested since it was taken last: counts host
-     * [OL_N_CODES], which likewise must stay. */
+     * [OL_N_CODES], later. */
     int (*histogram_begin)(struct ol_backend *b, int64_t *counts, struct ol_error *err);
-
-    /* Everything that has begun is filled in. */
-    int (*digest_wait)(struct ol_backend *b, struct ol_error *err);
 
     /* ---- head ---- */
 
@@ -387,6 +416,7 @@ struct ol_backend_operations {
 struct ol_backend {
     const struct ol_backend_operations *op;
     enum ol_dtype dtype; /* of activations */
+    int64_t n_results;   /* that were left so far, filled in or not */
     const char *device;  /* for people: "AMD EPYC ..., 2 threads" */
     /* The kind of processor whose instructions it uses: "amx_bf16", "avx512_bf16",
      * "avx512", "avx2", "generic"; "sm_90". In bf16 another kind may round some values

@@ -2,13 +2,22 @@
 
 enum {
     COLUMN_BYTES = 2 * (sizeof(double) + sizeof(float)),
-    CODES =
-        sizeof(struct ol_occurrence) / sizeof(uint16_t), /* as long as an occurrence */
 };
+
+size_t ol_digest_columns_bytes(int64_t n_cols)
+{
+    return (size_t)n_cols * COLUMN_BYTES;
+}
+
+size_t ol_digest_result_bytes(int64_t n_cols, int64_t listed)
+{
+    return OL_DIGEST_COLUMNS_AT + ol_digest_columns_bytes(n_cols) +
+           (size_t)listed * sizeof(struct ol_occurrence);
+}
 
 size_t ol_digest_bytes(int64_t n_rows, int64_t n_cols)
 {
-    return sizeof(struct ol_digest) + (size_t)n_cols * COLUMN_BYTES +
+    return sizeof(struct ol_digest) + ol_digest_columns_bytes(n_cols) +
            (size_t)(n_rows * n_cols) * sizeof(uint16_t);
 }
 
@@ -27,7 +36,7 @@ struct ol_digest *ol_digest_in(void *room, int64_t n_rows, int64_t n_cols)
         .maxima = maxima,
         .minima = maxima + n_cols,
         .listed = true,
-        .most_occurrences = n_rows * n_cols / CODES,
+        .most_occurrences = n_rows * n_cols / OL_DIGEST_CODES,
         .occurrences = rest,
         .codes = rest,
     };

@@ -14,10 +14,17 @@
 /* Rows that a device adds up beside others. */
 enum { OL_DIGEST_RUN = 64 };
 
+/* Occurrences of a sequence that come back at once; of more the rows are looked at again.
+ */
+enum { OL_DIGEST_LISTED = 32768 };
+
 struct ol_occurrence {
     int32_t row;
     uint16_t column, code;
 };
+
+/* Codes that are as long as an occurrence. */
+enum { OL_DIGEST_CODES = sizeof(struct ol_occurrence) / sizeof(uint16_t) };
 
 struct ol_digest {
     int64_t n_rows, n_cols;
@@ -38,5 +45,11 @@ struct ol_digest {
 /* Bytes of a digest with all that it points to, and one laid out in so many. */
 size_t ol_digest_bytes(int64_t n_rows, int64_t n_cols);
 struct ol_digest *ol_digest_in(void *room, int64_t n_rows, int64_t n_cols);
+
+/* Of its columns alone; and as a device leaves it until it arrives (backend.h), with so
+ * many occurrences listed: their number, columns, the list. */
+enum { OL_DIGEST_COLUMNS_AT = 256 };
+size_t ol_digest_columns_bytes(int64_t n_cols);
+size_t ol_digest_result_bytes(int64_t n_cols, int64_t listed);
 
 #endif

@@ -194,6 +194,8 @@ enum ol_head_moment {
     OL_N_HEAD_MOMENTS,
 };
 
+enum ol_moment_extreme { OL_EXTREME_LARGEST, OL_EXTREME_SMALLEST, OL_N_HEAD_EXTREMES };
+
 /* Sequences whose rows lie one after another in a matrix; lengths NULL: all its rows are
  * one. */
 struct ol_sequences {

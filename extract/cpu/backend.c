@@ -158,6 +158,24 @@ static int cpu_download_end(struct ol_backend *b, const struct ol_download *d,
     return cpu_download(b, d->src, *rows, err);
 }
 
+/* Nothing is left: operations fill in at once. */
+static int cpu_results_send(struct ol_backend *b, struct ol_error *err)
+{
+    (void)b, (void)err;
+    return 0;
+}
+
+static int cpu_results_wait(struct ol_backend *b, int64_t until, struct ol_error *err)
+{
+    (void)b, (void)until, (void)err;
+    return 0;
+}
+
+static void cpu_results_forget(struct ol_backend *b)
+{
+    (void)b;
+}
+
 static void cpu_download_release(struct ol_backend *b, void *rows)
 {
     (void)b;
@@ -242,6 +260,10 @@ static const struct ol_backend_operations operations = {
     .download_begin = cpu_download_begin,
     .download_end = cpu_download_end,
     .download_release = cpu_download_release,
+    .download_later = cpu_download,
+    .results_send = cpu_results_send,
+    .results_wait = cpu_results_wait,
+    .results_forget = cpu_results_forget,
     .zero = cpu_zero,
     .close = cpu_close,
     .scratch_bytes = cpu_scratch_bytes,
@@ -288,6 +310,7 @@ static const struct ol_backend_operations operations = {
     .set_columns = ol_cpu_set_columns,
     .add_squares = ol_cpu_add_squares,
     .head_moments = ol_cpu_head_moments,
+    .head_columns = ol_cpu_head_columns,
     .down_new = ol_cpu_down_new,
     .down_free = ol_cpu_down_free,
     .down_begin = ol_cpu_down_begin,
@@ -295,7 +318,6 @@ static const struct ol_backend_operations operations = {
     .down_take = ol_cpu_down_take,
     .digest_begin = ol_cpu_digest_begin,
     .histogram_begin = ol_cpu_histogram_begin,
-    .digest_wait = ol_cpu_digest_wait,
     .nll = ol_cpu_nll,
 };
 

@@ -140,7 +140,7 @@ int ol_cpu_expand(struct ol_backend *b, struct ol_tensor streams, struct ol_tens
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                  struct ol_weight correction, uint16_t *ids, float *weights,
-                 struct ol_error *err);
+                 struct ol_permutation *p, struct ol_error *err);
 int ol_cpu_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens, int top_k,
                    struct ol_permutation *p, struct ol_error *err);
 int ol_cpu_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
@@ -184,6 +184,9 @@ int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                        struct ol_error *err);
 int ol_cpu_head_moments(struct ol_backend *b, struct ol_tensor x,
                         struct ol_tensor moments, struct ol_error *err);
+int ol_cpu_head_columns(struct ol_backend *b, struct ol_tensor x,
+                        struct ol_tensor moments, struct ol_tensor columns,
+                        struct ol_error *err);
 struct ol_down_tables *ol_cpu_down_new(struct ol_backend *b,
                                        const struct ol_down_sizes *most,
                                        struct ol_error *err);
@@ -197,7 +200,6 @@ int ol_cpu_down_take(struct ol_backend *b, struct ol_down_tables *t,
                      const struct ol_down_made *made, struct ol_error *err);
 int ol_cpu_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t least,
                         struct ol_digest *digest, struct ol_error *err);
-int ol_cpu_digest_wait(struct ol_backend *b, struct ol_error *err);
 int ol_cpu_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err);
 void ol_cpu_free_histograms(struct ol_cpu *cpu);
 int ol_cpu_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,

@@ -194,12 +194,6 @@ int ol_cpu_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_erro
     return 0;
 }
 
-int ol_cpu_digest_wait(struct ol_backend *b, struct ol_error *err)
-{
-    (void)b, (void)err;
-    return 0;
-}
-
 void ol_cpu_free_histograms(struct ol_cpu *cpu)
 {
     for (int i = 0; cpu->histograms != NULL && i < ol_pool_threads(cpu->pool); i++)

@@ -183,7 +183,7 @@ static void rows(void *arg, int64_t first, int64_t end, int thread)
 int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
                  struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                  struct ol_weight correction, uint16_t *ids, float *weights,
-                 struct ol_error *err)
+                 struct ol_permutation *p, struct ol_error *err)
 {
     struct ol_tensor logits;
     if (b->op->tensor_new(b, router->float_logits ? OL_DTYPE_F32 : b->dtype, x.n_rows,
@@ -203,5 +203,7 @@ int ol_cpu_route(struct ol_backend *b, const struct ol_router_spec *router,
     }
     free(corrections);
     b->op->tensor_free(b, &logits);
+    if (status == 0 && p != NULL)
+        status = ol_cpu_permute(b, ids, x.n_rows, router->top_k, p, err);
     return status;
 }

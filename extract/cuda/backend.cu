@@ -197,6 +197,7 @@ static void cuda_close(struct ol_backend *b)
     ol_cuda_scratch_free(cuda->scratch);
     ol_cuda_stage_free(cuda->stage);
     ol_cuda_digests_free(cuda);
+    ol_cuda_results_free(cuda);
     ol_cuda_downloads_free(cuda);
     if (cuda->back != NULL)
         cudaStreamDestroy(cuda->back);
@@ -223,6 +224,11 @@ static const struct ol_backend_operations *operations(void)
     t.download_begin = ol_cuda_download_begin;
     t.download_end = ol_cuda_download_end;
     t.download_release = ol_cuda_download_release;
+    t.download_later = ol_cuda_download_later;
+    t.results_room = ol_cuda_results_room;
+    t.results_send = ol_cuda_results_send;
+    t.results_wait = ol_cuda_results_wait;
+    t.results_forget = ol_cuda_results_forget;
     t.zero = cuda_zero;
     t.close = cuda_close;
     t.scratch_bytes = cuda_scratch_bytes;
@@ -270,6 +276,7 @@ static const struct ol_backend_operations *operations(void)
     t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
     t.head_moments = ol_cuda_head_moments;
+    t.head_columns = ol_cuda_head_columns;
     t.down_new = ol_cuda_down_new;
     t.down_free = ol_cuda_down_free;
     t.down_begin = ol_cuda_down_begin;
@@ -277,7 +284,6 @@ static const struct ol_backend_operations *operations(void)
     t.down_take = ol_cuda_down_take;
     t.digest_begin = ol_cuda_digest_begin;
     t.histogram_begin = ol_cuda_histogram_begin;
-    t.digest_wait = ol_cuda_digest_wait;
     t.nll = ol_cuda_nll;
     return &t;
 }
@@ -318,7 +324,8 @@ static int begin(struct ol_cuda *cuda, int n_threads, int64_t memory,
                       "making a stream", err) != 0 ||
         ol_cuda_lanes_new(cuda, err) != 0 || ol_cuda_gemms_new(cuda, err) != 0)
         return -1;
-    if (ol_cuda_digests_new(cuda, err) != 0 || ol_cuda_downloads_new(cuda, err) != 0)
+    if (ol_cuda_digests_new(cuda, err) != 0 || ol_cuda_results_new(cuda, err) != 0 ||
+        ol_cuda_downloads_new(cuda, err) != 0)
         return -1;
     cuda->scratch = ol_cuda_scratch_new(cuda);
     cuda->pool = ol_pool_new(n_threads, err);

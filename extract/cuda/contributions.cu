@@ -1,5 +1,5 @@
 /* Tables of contributions: who writes into the stream. They stay on the device until a
- * layer is done, so that the host waits once for all of them. */
+ * layer is done; what it came to is left as a result (results.cu). */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
 
@@ -326,21 +326,22 @@ int ol_cuda_contributions_take(struct ol_backend *b, struct ol_contribution_tabl
     const int64_t n = stream.n_rows * made->k;
     const size_t features_bytes = (size_t)n * sizeof(uint16_t);
     const size_t writes_bytes = (size_t)n * (size_t)(2 + made->n_slots) * sizeof(float);
-    assert(made->k <= OL_CANDIDATES && stream.n_rows == t->sizes.n_rows);
-    if (ol_cuda_enter(cuda, err) != 0)
-        return -1;
     const size_t components_bytes = (size_t)made->n_components * sizeof *made->components;
-    float *values = (float *)ol_cuda_scratch(cuda, (size_t)n * sizeof *values, err);
-    /* One behind the other: the host waits once. */
-    char *all = (char *)ol_cuda_scratch(
+    assert(made->k <= OL_CANDIDATES && stream.n_rows == t->sizes.n_rows);
+    const struct ol_cuda_places places = {
+        3,
+        {{made->components, 0, components_bytes},
+         {made->writes, components_bytes, writes_bytes},
+         {made->features, components_bytes + writes_bytes, features_bytes}}};
+    char *all = (char *)ol_cuda_result_begin(
         cuda, components_bytes + writes_bytes + features_bytes, err);
-    if (values == NULL || all == NULL)
+    float *values = all != NULL
+                        ? (float *)ol_cuda_scratch(cuda, (size_t)n * sizeof *values, err)
+                        : NULL;
+    if (values == NULL)
         return -1;
-    float *writes = (float *)(void *)(all + components_bytes);
-    uint16_t *features = (uint16_t *)(void *)(all + components_bytes + writes_bytes);
-    const struct ol_cuda_part parts[] = {{made->components, components_bytes},
-                                         {made->writes, writes_bytes},
-                                         {made->features, features_bytes}};
+    float *writes = (float *)(void *)(all + places.of[1].at);
+    uint16_t *features = (uint16_t *)(void *)(all + places.of[2].at);
     if (ol_cuda_check(cudaMemcpyAsync(all, t->components, components_bytes,
                                       cudaMemcpyDeviceToDevice, cuda->stream),
                       "copying components", err) != 0 ||
@@ -349,5 +350,5 @@ int ol_cuda_contributions_take(struct ol_backend *b, struct ol_contribution_tabl
                   dim3(THREADS), 0, *t, n, made->k, made->n_slots, features, values,
                   writes) != 0)
         return -1;
-    return ol_cuda_get_parts(cuda, all, parts, 3, err);
+    return ol_cuda_result_end_places(cuda, &places, err);
 }

@@ -16,10 +16,12 @@
  *
  * - Everything runs in order on cuda->stream, several products at once beside each other
  *   between what comes before and after them (ol_cuda_products); nothing waits for the
- * device except ol_cuda_get (and ol_cuda_put, when its ring is full), and for its feeders
- * only what uses a weight that they have not given to the stream of copies yet.
+ * device except ol_cuda_get, results_wait (and ol_cuda_put, when its ring is full), and
+ * for its feeders only what uses a weight that they have not given to the stream of
+ * copies yet.
  * - Kernels take pointers to device memory only. Host arrays travel by ol_cuda_put,
- *   small weights by ol_cuda_values, results by ol_cuda_get.
+ *   small weights by ol_cuda_values, results by ol_cuda_result_begin and _end, or by
+ *   ol_cuda_get where the host needs them at once.
  * - Blocks have a multiple of 32 threads, more than 256 only with __launch_bounds__. No
  * thread leaves a kernel before a barrier that others still reach. Shared memory is
  * declared by OL_SHARED (a fixed array) and OL_SHARED_DYNAMIC (what the launch asks for),
@@ -62,7 +64,7 @@ struct ol_cuda_stage;     /* stage.cu: the ways between the host and the device 
 struct ol_cuda_arena;     /* scratch.cu: device memory of one operation */
 struct ol_cuda_gemms;     /* gemm.cu: how products are computed */
 struct ol_cuda_downloads; /* download.cu: rows on their way back */
-struct ol_cuda_digests;   /* digests.cu: what is on its way to summaries */
+struct ol_cuda_results;   /* results.cu: what operations came to, on its way back */
 struct ol_cuda_feed;      /* feed.cu: threads that send weights */
 struct ol_cuda_share;     /* share.cu: devices that bring them to each other */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
@@ -95,8 +97,9 @@ struct ol_cuda {
     struct ol_cuda_arrivals *arrivals;
     struct ol_cuda_gemms *gemms;
     struct ol_cuda_downloads *downloads;
-    struct ol_cuda_digests *digests;
-    struct ol_pool *pool; /* fills pinned memory */
+    struct ol_cuda_results *results;
+    unsigned long long *histogram; /* [OL_N_CODES]: digests.cu */
+    struct ol_pool *pool;          /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: bytes, nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, peer_bytes;
     std::atomic<int64_t> link_time, compute_time;
@@ -286,9 +289,40 @@ int ol_cuda_find_largest(struct ol_cuda *cuda, struct ol_tensor x, int k,
 int ol_cuda_pick_from(struct ol_cuda *cuda, struct ol_tensor x, int k,
                       const uint16_t *columns, float *values, struct ol_error *err);
 
-/* digests.cu: cuda->digests. On failure too _free takes what there is. */
+/* permute.cu: pairs on the device sorted by expert, into device memory; as scratch it
+ * takes a few numbers for each expert and tile of pairs. */
+int ol_cuda_sort_pairs(struct ol_cuda *cuda, const uint16_t *pairs, int64_t n_pairs,
+                       int n_experts, int top_k, int64_t *offsets, int32_t *rows,
+                       int32_t *slots, struct ol_error *err);
+
+/* digests.cu: cuda->histogram. On failure too _free takes what there is. */
 int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_digests_free(struct ol_cuda *cuda);
+
+/* results.cu: cuda->results, likewise. An operation that leaves its result begins with
+ * _begin in place of ol_cuda_enter, queues on cuda->stream what fills the device memory
+ * that it gets, aligned for anything, NULL with err, and then calls _end. When the bytes
+ * have come to the host, `arrive` is called with them and with a copy of *about; it may
+ * use the device. */
+enum { OL_CUDA_ABOUT_BYTES = 128 };
+typedef int ol_cuda_arrive(struct ol_cuda *cuda, const void *about, const char *from,
+                           struct ol_error *err);
+int ol_cuda_results_new(struct ol_cuda *cuda, struct ol_error *err);
+void ol_cuda_results_free(struct ol_cuda *cuda);
+void *ol_cuda_result_begin(struct ol_cuda *cuda, size_t bytes, struct ol_error *err);
+int ol_cuda_result_end(struct ol_cuda *cuda, ol_cuda_arrive *arrive, const void *about,
+                       size_t about_bytes, struct ol_error *err);
+
+/* The same for results that come to places of the host as they are. */
+struct ol_cuda_places {
+    int n;
+    struct {
+        void *host;
+        size_t at, bytes; /* of the result */
+    } of[5];
+};
+int ol_cuda_result_end_places(struct ol_cuda *cuda, const struct ol_cuda_places *places,
+                              struct ol_error *err);
 
 /* ---- tensors ---- */
 
@@ -406,7 +440,7 @@ int ol_cuda_expand(struct ol_backend *b, struct ol_tensor streams, struct ol_ten
 int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
                   struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                   struct ol_weight correction, uint16_t *ids, float *weights,
-                  struct ol_error *err);
+                  struct ol_permutation *p, struct ol_error *err);
 int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
                     int top_k, struct ol_permutation *p, struct ol_error *err);
 int ol_cuda_gather(struct ol_backend *b, struct ol_tensor x, const int32_t *rows,
@@ -449,6 +483,9 @@ int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
                         struct ol_error *err);
 int ol_cuda_head_moments(struct ol_backend *b, struct ol_tensor x,
                          struct ol_tensor moments, struct ol_error *err);
+int ol_cuda_head_columns(struct ol_backend *b, struct ol_tensor x,
+                         struct ol_tensor moments, struct ol_tensor columns,
+                         struct ol_error *err);
 struct ol_down_tables *ol_cuda_down_new(struct ol_backend *b,
                                         const struct ol_down_sizes *most,
                                         struct ol_error *err);
@@ -463,7 +500,12 @@ int ol_cuda_down_take(struct ol_backend *b, struct ol_down_tables *t,
 int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t least,
                          struct ol_digest *digest, struct ol_error *err);
 int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err);
-int ol_cuda_digest_wait(struct ol_backend *b, struct ol_error *err);
+int ol_cuda_download_later(struct ol_backend *b, struct ol_tensor src, void *dst,
+                           struct ol_error *err);
+void ol_cuda_results_room(struct ol_backend *b, int64_t bytes);
+int ol_cuda_results_send(struct ol_backend *b, struct ol_error *err);
+int ol_cuda_results_wait(struct ol_backend *b, int64_t until, struct ol_error *err);
+void ol_cuda_results_forget(struct ol_backend *b);
 int ol_cuda_nll(struct ol_backend *b, struct ol_tensor x, struct ol_weight weight,
                 double cap, const int32_t *targets, float *nll, struct ol_error *err);
 }

@@ -175,12 +175,12 @@ static int run(struct ol_cuda *cuda, const struct ol_cuda_digest_task *task,
     const int64_t d = x.n_cols;
     const int64_t n_runs = (x.n_rows + OL_DIGEST_RUN - 1) / OL_DIGEST_RUN;
     const int64_t most =
-        max(cuda->unit / OL_CUDA_DIGEST_SHARES / (int64_t)ol_cuda_digest_columns_bytes(d),
+        max(cuda->unit / OL_CUDA_DIGEST_SHARES / (int64_t)ol_digest_columns_bytes(d),
             (int64_t)1);
     const int64_t warps = (d + OL_WARP - 1) / OL_WARP;
     const dim3 block((unsigned)min(warps * OL_WARP, (int64_t)COLUMNS));
     const int64_t room = min(n_runs, most) * d;
-    void *memory = ol_cuda_scratch(cuda, ol_cuda_digest_columns_bytes(room), err);
+    void *memory = ol_cuda_scratch(cuda, ol_digest_columns_bytes(room), err);
     if (memory == NULL)
         return -1;
     const struct ol_cuda_columns parts = ol_cuda_columns_in(memory, room);

@@ -1,7 +1,8 @@
 /* Tables of what goes into down projections: exact sums of powers, extremes, the largest
  * magnitude of each column, and some rows; of values rounded to bf16. They stay on the
- * device until a layer is done. What rows come to is added by atomics of whole numbers,
- * whose order does not show: the digits of exact sums, and ranks of values. */
+ * device until a layer is done, and are left as a result (results.cu). What rows come to
+ * is added by atomics of whole numbers, whose order does not show: the digits of exact
+ * sums, and ranks of values. */
 #include "extract/cuda/cuda.h"
 #include "extract/cuda/device.h"
 
@@ -307,27 +308,44 @@ static void fill_in(const unsigned long long *digits, const unsigned *extremes,
     m->smallest = extremes[1] != 0 ? value_of(~extremes[1]) : INFINITY;
 }
 
+/* Of a layer's result, until it arrives. */
+struct about {
+    struct ol_down_sizes sizes;
+    struct ol_down_made made;
+};
+
+static int arrive(struct ol_cuda *cuda, const void *about, const char *from,
+                  struct ol_error *err)
+{
+    const struct about *a = (const struct about *)about;
+    const struct ol_down_made *made = &a->made;
+    const struct parts p = parts_of(&a->sizes);
+    const void *const extremes_at = from + p.digits, *const maxima_at =
+                                                         from + p.digits + p.extremes;
+    const unsigned long long *digits = (const unsigned long long *)(const void *)from;
+    const unsigned *extremes = (const unsigned *)extremes_at;
+    const unsigned *maxima = (const unsigned *)maxima_at;
+    (void)cuda, (void)err;
+    for (int i = 0; i < a->sizes.n_components; i++)
+        fill_in(digits + i * OL_DOWN_POWERS * OL_EXACT_DIGITS, extremes + i * EXTREMES,
+                &made->moments[i]);
+    for (int64_t c = 0; c < a->sizes.n_maxima; c++)
+        made->maxima[c] = (uint16_t)maxima[c];
+    memcpy(made->codes, from + p.digits + p.extremes + p.maxima, p.codes);
+    return 0;
+}
+
 int ol_cuda_down_take(struct ol_backend *b, struct ol_down_tables *t,
                       const struct ol_down_made *made, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    const struct parts p = parts_of(&t->sizes);
-    char *host = (char *)ol_xcalloc(1, p.digits + p.extremes + p.maxima);
-    const unsigned long long *digits = (const unsigned long long *)(void *)host;
-    const unsigned *extremes = (const unsigned *)(void *)(host + p.digits);
-    const unsigned *maxima = (const unsigned *)(void *)(host + p.digits + p.extremes);
-    /* The host waits once. */
-    const struct ol_cuda_part parts[] = {{host, p.digits + p.extremes + p.maxima},
-                                         {made->codes, p.codes}};
-    const int status = ol_cuda_enter(cuda, err) != 0 ||
-                               ol_cuda_get_parts(cuda, t->memory, parts, 2, err) != 0
-                           ? -1
-                           : 0;
-    for (int i = 0; status == 0 && i < t->sizes.n_components; i++)
-        fill_in(digits + i * OL_DOWN_POWERS * OL_EXACT_DIGITS, extremes + i * EXTREMES,
-                &made->moments[i]);
-    for (int64_t c = 0; status == 0 && c < t->sizes.n_maxima; c++)
-        made->maxima[c] = (uint16_t)maxima[c];
-    free(host);
-    return status;
+    const size_t bytes = bytes_of(&t->sizes);
+    const struct about about = {t->sizes, *made};
+    void *to = ol_cuda_result_begin(cuda, bytes, err);
+    if (to == NULL ||
+        ol_cuda_check(
+            cudaMemcpyAsync(to, t->memory, bytes, cudaMemcpyDeviceToDevice, cuda->stream),
+            "copying inputs of down projections", err) != 0)
+        return -1;
+    return ol_cuda_result_end(cuda, arrive, &about, sizeof about, err);
 }

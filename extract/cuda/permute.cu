@@ -117,8 +117,7 @@ static __global__ void place_kernel(const uint16_t *ids, int64_t n_pairs, int n_
     }
 }
 
-static int check(const uint16_t *ids, int64_t n_pairs, int n_experts,
-                 struct ol_error *err)
+static int check_sizes(int64_t n_pairs, int n_experts, struct ol_error *err)
 {
     if (n_experts > MAX_EXPERTS)
         return ol_fail(err, "cuda: permute: %d experts, expected at most %d", n_experts,
@@ -126,17 +125,46 @@ static int check(const uint16_t *ids, int64_t n_pairs, int n_experts,
     if (n_pairs > INT32_MAX - TILE)
         return ol_fail(err, "cuda: permute: %lld pairs, expected at most %d",
                        (long long)n_pairs, INT32_MAX - TILE);
+    return 0;
+}
+
+static int check(const uint16_t *ids, int64_t n_pairs, int n_experts,
+                 struct ol_error *err)
+{
+    if (check_sizes(n_pairs, n_experts, err) != 0)
+        return -1;
     for (int64_t i = 0; i < n_pairs; i++)
         if (ids[i] >= n_experts)
             return ol_fail(err, "cuda: permute: expert %d of %d", ids[i], n_experts);
     return 0;
 }
 
+int ol_cuda_sort_pairs(struct ol_cuda *cuda, const uint16_t *pairs, int64_t n_pairs,
+                       int n_experts, int top_k, int64_t *offsets, int32_t *rows,
+                       int32_t *slots, struct ol_error *err)
+{
+    const int64_t n_tiles = (n_pairs + TILE - 1) / TILE;
+    if (check_sizes(n_pairs, n_experts, err) != 0)
+        return -1;
+    int32_t *counts = (int32_t *)ol_cuda_scratch(
+        cuda, (size_t)n_tiles * (size_t)n_experts * sizeof *counts, err);
+    if (counts == NULL)
+        return -1;
+    const unsigned tiles = (unsigned)n_tiles;
+    if (ol_launch(cuda, err, "permute", count_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
+                  n_experts, counts) != 0 ||
+        ol_launch<MAX_EXPERTS>(cuda, err, "permute", scan_kernel, 1, MAX_EXPERTS, 0,
+                               counts, n_tiles, n_experts, offsets) != 0)
+        return -1;
+    return ol_launch(cuda, err, "permute", place_kernel, tiles, OL_WARP, 0, pairs,
+                     n_pairs, n_experts, top_k, counts, offsets, rows, slots);
+}
+
 int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
                     int top_k, struct ol_permutation *p, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    const int64_t n_pairs = n_tokens * top_k, n_tiles = (n_pairs + TILE - 1) / TILE;
+    const int64_t n_pairs = n_tokens * top_k;
     const size_t bytes = (size_t)n_pairs * sizeof *p->rows;
     const size_t offset_bytes = ((size_t)p->n_experts + 1) * sizeof *p->offsets;
     if (ol_cuda_enter(cuda, err) != 0 || check(ids, n_pairs, p->n_experts, err) != 0)
@@ -147,22 +175,14 @@ int ol_cuda_permute(struct ol_backend *b, const uint16_t *ids, int64_t n_tokens,
     }
     const uint16_t *pairs =
         (const uint16_t *)ol_cuda_put(cuda, ids, (size_t)n_pairs * sizeof *ids, err);
-    int32_t *counts = (int32_t *)ol_cuda_scratch(
-        cuda, (size_t)n_tiles * (size_t)p->n_experts * sizeof *counts, err);
     /* One behind the other: the host waits once. */
     int64_t *offsets = (int64_t *)ol_cuda_scratch(cuda, offset_bytes + 2 * bytes, err);
     int32_t *rows = (int32_t *)(offsets + p->n_experts + 1), *slots = rows + n_pairs;
     const struct ol_cuda_part parts[] = {
         {p->offsets, offset_bytes}, {p->rows, bytes}, {p->slots, bytes}};
-    if (pairs == NULL || counts == NULL || offsets == NULL)
-        return -1;
-    const unsigned tiles = (unsigned)n_tiles;
-    if (ol_launch(cuda, err, "permute", count_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
-                  p->n_experts, counts) != 0 ||
-        ol_launch<MAX_EXPERTS>(cuda, err, "permute", scan_kernel, 1, MAX_EXPERTS, 0,
-                               counts, n_tiles, p->n_experts, offsets) != 0 ||
-        ol_launch(cuda, err, "permute", place_kernel, tiles, OL_WARP, 0, pairs, n_pairs,
-                  p->n_experts, top_k, counts, offsets, rows, slots) != 0)
+    if (pairs == NULL || offsets == NULL ||
+        ol_cuda_sort_pairs(cuda, pairs, n_pairs, p->n_experts, top_k, offsets, rows,
+                           slots, err) != 0)
         return -1;
     return ol_cuda_get_parts(cuda, offsets, parts, 3, err);
 }

@@ -247,33 +247,64 @@ static int check(const struct ol_router_spec *router, struct ol_error *err)
     return 0;
 }
 
+/* What is chosen, one behind the other in a result; offsets, rows and slots only where
+ * the pairs are to be sorted by expert. */
+struct chosen {
+    float *weights;
+    int64_t *offsets;
+    int32_t *rows, *slots;
+    uint16_t *ids;
+};
+
+/* Where they go, and how many bytes they are in all. */
+static struct ol_cuda_places places_of(int64_t n_pairs, uint16_t *ids, float *weights,
+                                       const struct ol_permutation *p, size_t *bytes)
+{
+    const size_t n = (size_t)n_pairs, n_sorted = p == NULL ? 0 : n;
+    const size_t n_offsets = p == NULL ? 0 : (size_t)p->n_experts + 1;
+    struct ol_cuda_places places = {
+        5,
+        {{p != NULL ? p->offsets : NULL, 0, n_offsets * sizeof *p->offsets},
+         {weights, 0, n * sizeof *weights},
+         {p != NULL ? p->rows : NULL, 0, n_sorted * sizeof *p->rows},
+         {p != NULL ? p->slots : NULL, 0, n_sorted * sizeof *p->slots},
+         {ids, 0, n * sizeof *ids}}};
+    *bytes = 0;
+    for (int i = 0; i < places.n; i++) {
+        places.of[i].at = *bytes;
+        *bytes += places.of[i].bytes;
+    }
+    return places;
+}
+
 template <typename L, typename T>
 static int choose(struct ol_cuda *cuda, const struct router *r, struct ol_tensor logits,
-                  uint16_t *ids, float *weights, struct ol_error *err)
+                  const struct chosen *to, struct ol_error *err)
 {
-    const size_t n = (size_t)logits.n_rows * (size_t)r->top_k;
-    /* One behind the other: the host waits once. */
-    float *weighed =
-        (float *)ol_cuda_scratch(cuda, n * (sizeof *weighed + sizeof *ids), err);
-    uint16_t *chosen = (uint16_t *)(weighed + n);
-    const struct ol_cuda_part parts[] = {{weights, n * sizeof *weighed},
-                                         {ids, n * sizeof *chosen}};
-    if (weighed == NULL ||
-        ol_launch(cuda, err, "route", route_kernel<L, T>,
-                  ol_cuda_blocks(logits.n_rows, WARPS), WARPS * OL_WARP, 0, *r,
-                  (const L *)logits.data, logits.n_rows, chosen, weighed) != 0)
-        return -1;
-    return ol_cuda_get_parts(cuda, weighed, parts, 2, err);
+    return ol_launch(cuda, err, "route", route_kernel<L, T>,
+                     ol_cuda_blocks(logits.n_rows, WARPS), WARPS * OL_WARP, 0, *r,
+                     (const L *)logits.data, logits.n_rows, to->ids, to->weights);
 }
 
 int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
                   struct ol_tensor x, struct ol_weight weight, struct ol_weight bias,
                   struct ol_weight correction, uint16_t *ids, float *weights,
-                  struct ol_error *err)
+                  struct ol_permutation *p, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    if (ol_cuda_enter(cuda, err) != 0 || check(router, err) != 0)
+    const int64_t n_pairs = x.n_rows * router->top_k;
+    size_t bytes;
+    const struct ol_cuda_places places = places_of(n_pairs, ids, weights, p, &bytes);
+    if (check(router, err) != 0)
         return -1;
+    char *result = (char *)ol_cuda_result_begin(cuda, bytes, err);
+    if (result == NULL)
+        return -1;
+    const struct chosen to = {(float *)(void *)(result + places.of[1].at),
+                              (int64_t *)(void *)(result + places.of[0].at),
+                              (int32_t *)(void *)(result + places.of[2].at),
+                              (int32_t *)(void *)(result + places.of[3].at),
+                              (uint16_t *)(void *)(result + places.of[4].at)};
     struct router r = {.score = router->score,
                        .n_experts = router->n_experts,
                        .top_k = router->top_k,
@@ -306,9 +337,14 @@ int ol_cuda_route(struct ol_backend *b, const struct ol_router_spec *router,
     const struct ol_matmul product = {x, weight, bias, logits, 0};
     if (ol_cuda_products(cuda, &product, 1, err) != 0)
         return -1;
-    if (b->dtype == OL_DTYPE_F32)
-        return choose<float, float>(cuda, &r, logits, ids, weights, err);
-    if (router->float_logits)
-        return choose<float, struct ol_bf16>(cuda, &r, logits, ids, weights, err);
-    return choose<struct ol_bf16, struct ol_bf16>(cuda, &r, logits, ids, weights, err);
+    const int status =
+        b->dtype == OL_DTYPE_F32 ? choose<float, float>(cuda, &r, logits, &to, err)
+        : router->float_logits
+            ? choose<float, struct ol_bf16>(cuda, &r, logits, &to, err)
+            : choose<struct ol_bf16, struct ol_bf16>(cuda, &r, logits, &to, err);
+    if (status != 0 ||
+        (p != NULL && ol_cuda_sort_pairs(cuda, to.ids, n_pairs, p->n_experts, r.top_k,
+                                         to.offsets, to.rows, to.slots, err) != 0))
+        return -1;
+    return ol_cuda_result_end_places(cuda, &places, err);
 }

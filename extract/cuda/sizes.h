@@ -18,7 +18,7 @@ enum {
     OL_CUDA_TOGETHER = 2, /* gemm.cu: products that may be one */
 
     OL_CUDA_PIECES = OL_WEIGHT_RUNS, /* of rows of a weight */
-    OL_CUDA_ALIGNMENT = 256,
+    OL_CUDA_ALIGNMENT = OL_RESULT_ALIGNMENT,
 
     OL_CUDA_MOST_UNIT = 64 << 20,
     OL_CUDA_LEAST_UNIT = 1 << 20,
@@ -43,12 +43,7 @@ enum {
     OL_CUDA_GETS = 2,
     OL_CUDA_GET_BYTES = 4 << 20,
 
-    /* digests.cu: on the device, and pinned as well; of so many digests that list all
-     * that they may */
-    OL_CUDA_LEAST_DIGEST_SLOTS = 16,
-    OL_CUDA_MOST_DIGEST_SLOTS = 64,
-    OL_CUDA_DIGEST_LISTED = 32768,
-    OL_CUDA_DIGEST_COLUMNS_AT = 256,
+    /* digests.cu */
     OL_CUDA_HISTOGRAM_BYTES = OL_N_CODES * sizeof(uint64_t),
 };
 
@@ -59,7 +54,6 @@ struct ol_cuda_sizes {
     int64_t segment;   /* of the ring of arrivals, */
     int n_segments;    /* and how many */
     int64_t feeder_slot;
-    int digest_slots;
 };
 
 static inline int64_t ol_cuda_clamp(int64_t x, int64_t least, int64_t most)
@@ -85,8 +79,6 @@ static inline struct ol_cuda_sizes ol_cuda_sizes_of(int64_t memory, int64_t budg
     s.n_segments = (int)ol_cuda_clamp(run / OL_CUDA_RING_SHARE / s.unit,
                                       OL_CUDA_LEAST_SEGMENTS, OL_CUDA_MOST_SEGMENTS);
     s.feeder_slot = ol_cuda_clamp(s.unit / OL_CUDA_SLICES, 0, OL_CUDA_MOST_FEEDER_SLOT);
-    s.digest_slots = (int)ol_cuda_clamp(s.unit >> 20, OL_CUDA_LEAST_DIGEST_SLOTS,
-                                        OL_CUDA_MOST_DIGEST_SLOTS);
     return s;
 }
 
@@ -97,29 +89,8 @@ static inline int64_t ol_cuda_reserved_bytes(const struct ol_cuda_sizes *s)
            OL_CUDA_HISTOGRAM_BYTES;
 }
 
-/* Two doubles and two floats of every column. */
-static inline size_t ol_cuda_digest_columns_bytes(int64_t n_cols)
-{
-    return (size_t)n_cols * 2 * (sizeof(double) + sizeof(float));
-}
-
-/* Of a digest, with so many occurrences listed. */
-static inline size_t ol_cuda_digest_bytes(int64_t n_cols, int64_t listed)
-{
-    return OL_CUDA_DIGEST_COLUMNS_AT + ol_cuda_digest_columns_bytes(n_cols) +
-           (size_t)listed * sizeof(struct ol_occurrence);
-}
-
-/* The most that may come of so many columns: so the room is made once. */
-static inline size_t ol_cuda_digest_slot_bytes(int64_t n_cols)
-{
-    const size_t bytes = ol_cuda_digest_bytes(n_cols, OL_CUDA_DIGEST_LISTED);
-    const size_t histogram = OL_CUDA_HISTOGRAM_BYTES;
-    return bytes > histogram ? bytes : histogram;
-}
-
-/* What is reserved; a tile decoded, logits of a tile of the vocabulary, digests on their
- * way, and small things. The contract is that of the operation scratch_bytes. */
+/* What is reserved; a tile decoded, logits of a tile of the vocabulary, and small things.
+ * The contract is that of the operation scratch_bytes. */
 static inline struct ol_scratch_bytes
 ol_cuda_scratch_bytes(const struct ol_cuda_sizes *s, enum ol_dtype dtype,
                       struct ol_product_sizes products)
@@ -127,13 +98,10 @@ ol_cuda_scratch_bytes(const struct ol_cuda_sizes *s, enum ol_dtype dtype,
     const int64_t small = 32 << 20, size = (int64_t)ol_dtype_size(dtype);
     const int64_t words =
         ol_cuda_clamp(s->unit / (size * products.head_depth), 0, products.head_rows);
-    const int64_t digests =
-        s->digest_slots * (int64_t)ol_cuda_digest_slot_bytes(products.deepest);
     struct ol_scratch_bytes b;
-    b.tensors = ol_cuda_reserved_bytes(s) + s->unit + words * OL_PRODUCT_ROWS * size +
-                digests + small;
-    b.pinned = digests + OL_CUDA_PUTS * OL_CUDA_PUT_BYTES +
-               OL_CUDA_GETS * OL_CUDA_GET_BYTES +
+    b.tensors =
+        ol_cuda_reserved_bytes(s) + s->unit + words * OL_PRODUCT_ROWS * size + small;
+    b.pinned = OL_CUDA_PUTS * OL_CUDA_PUT_BYTES + OL_CUDA_GETS * OL_CUDA_GET_BYTES +
                OL_CUDA_MOST_FEEDERS * OL_CUDA_FEEDER_SLOTS * s->feeder_slot;
     return b;
 }

@@ -32,6 +32,10 @@ struct ol_experts_context {
 int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
                                 int64_t n_rows, int64_t size);
 
+/* The most that a backend leaves of the choice for so many rows, until it is waited for.
+ */
+int64_t ol_experts_result_bytes(const struct ol_spec *spec, int64_t n_rows);
+
 /* Buffers for all layers. NULL on failure. */
 struct ol_experts *ol_experts_new(const struct ol_experts_context *context,
                                   struct ol_error *err);

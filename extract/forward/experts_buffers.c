@@ -39,6 +39,15 @@ int64_t ol_experts_buffer_bytes(const struct ol_spec *spec, int64_t group_rows,
                (int64_t)sizeof(float);
 }
 
+int64_t ol_experts_result_bytes(const struct ol_spec *spec, int64_t n_rows)
+{
+    const int64_t pair = sizeof(uint16_t) + sizeof(float) + 2 * sizeof(int32_t),
+                  n_experts = spec->router.n_experts;
+    return n_experts == 0 ? 0
+                          : ol_result_bytes(n_rows * spec->router.top_k * pair +
+                                            (n_experts + 1) * (int64_t)sizeof(int64_t));
+}
+
 static int allocate(struct ol_experts *x, struct ol_error *err)
 {
     const struct ol_spec *spec = x->c.spec;

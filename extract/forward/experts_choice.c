@@ -118,15 +118,22 @@ int ol_experts_route(struct ol_experts *x, int layer, struct ol_tensor input,
         ol_weights_get(x->c.weights.weights, OL_ROLE_ROUTER_CORRECTION, layer, 0);
     const bool as_float = x->as_float.data != NULL && router.dtype == OL_DTYPE_F32;
     const int64_t step = as_float ? x->as_float.n_rows : input.n_rows;
+    /* What was left before comes with the choice: the host has to wait here anyway. In
+     * parts it comes too as one, but its pairs are sorted afterwards. */
+    const bool at_once = step >= input.n_rows;
     for (int64_t first = 0, n; first < input.n_rows; first += n) {
         const int top_k = x->c.spec->router.top_k;
         n = input.n_rows - first < step ? input.n_rows - first : step;
         struct ol_tensor rows = ol_tensor_rows(input, first, n);
         if ((as_float && widen(x, &rows, err) != 0) ||
             x->op->route(x->c.backend, &spec, rows, router, bias, correction,
-                         x->ids + first * top_k, x->weights + first * top_k, err) != 0)
+                         x->ids + first * top_k, x->weights + first * top_k,
+                         at_once ? &x->permutation : NULL, err) != 0)
             return -1;
     }
+    if (x->op->results_wait(x->c.backend, x->c.backend->n_results, err) != 0)
+        return -1;
+    x->permuted = at_once;
     multiply_gains(x, layer);
     return 0;
 }
@@ -144,7 +151,8 @@ float *ol_experts_weights(const struct ol_experts *x)
 int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
 {
     const struct ol_permutation *p = &x->permutation;
-    if (x->op->permute(x->c.backend, x->ids, x->c.n_rows, x->c.spec->router.top_k,
+    if (!x->permuted &&
+        x->op->permute(x->c.backend, x->ids, x->c.n_rows, x->c.spec->router.top_k,
                        &x->permutation, err) != 0)
         return -1;
     int n_unchosen = 0;

@@ -12,6 +12,7 @@ struct ol_experts {
     uint16_t *ids;  /* [n_rows, top_k] */
     float *weights; /* [n_rows, top_k] */
     struct ol_permutation permutation;
+    bool permuted; /* with the choice */
 
     struct ol_tensor sum;      /* [n_rows, d_model] float */
     struct ol_tensor gathered; /* [group_rows, d_model or d_latent] */

@@ -211,7 +211,8 @@ int ol_forward_run(const struct ol_forward_input *in, struct ol_error *err)
         if ((in->meet != NULL && in->meet(in->arg, err) != 0) ||
             one_layer(&p, layer, err) != 0)
             goto out;
-    if (in->likelihood && ol_pass_head(&p, err) != 0)
+    if ((in->likelihood && ol_pass_head(&p, err) != 0) ||
+        ol_taps_settle(in->taps, err) != 0)
         goto out;
     status = 0;
 out:

@@ -14,6 +14,9 @@ struct ol_forward_buffers {
     int64_t dense_rows;   /* rows of a dense MLP's buffers */
     int64_t group_rows;   /* (row, expert) pairs that pass the experts at a time */
     int64_t weight_bytes; /* of the checkpoint, read ahead of their use */
+    /* That a backend leaves on its device at a time (backend.h), for a pass of its own.
+     */
+    int64_t result_bytes;
 };
 
 struct ol_forward_input {

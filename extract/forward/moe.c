@@ -52,15 +52,18 @@ int ol_pass_route(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const struct ol_block baseline = ol_pass_arm(p, layer, 0);
     struct ol_tensor input;
+    struct ol_view view = ol_pass_view(p, OL_POINT_ROUTER_INPUT, &baseline);
     if (ol_pass_wait(p, OL_ROLE_ROUTER, OL_ROLE_ROUTER_CORRECTION, layer, err) != 0 ||
-        router_input(p, layer, &input, err) != 0 ||
+        router_input(p, layer, &input, err) != 0)
+        return -1;
+    view.x = ol_tensor_rows(input, baseline.first, baseline.n);
+    if (ol_tap(p->taps, &view, err) != 0 ||
         ol_experts_route(p->experts, layer, input, err) != 0)
         return -1;
     ol_pass_progress(p, layer, ol_cost_router(p->spec, layer, &p->tokens));
-    struct ol_view view = ol_pass_view(p, OL_POINT_ROUTER, &baseline);
+    view = ol_pass_view(p, OL_POINT_ROUTER, &baseline);
     view.ids = ol_experts_ids(p->experts);
     view.values = ol_experts_weights(p->experts);
-    view.x = ol_tensor_rows(input, baseline.first, baseline.n);
     change_choices(p, layer);
     return ol_tap(p->taps, &view, err);
 }

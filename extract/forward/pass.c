@@ -343,6 +343,8 @@ int ol_pass_init(struct ol_pass *p, const struct ol_forward_input *in,
         p->first_role =
             ol_spec_chooses(p->spec, p->longest) ? OL_ROLE_INDEX_Q : OL_ROLE_ATTN_NORM;
     }
+    if (p->op->results_room != NULL)
+        p->op->results_room(p->b, in->buffers->result_bytes);
     p->factors = ol_xcalloc((size_t)p->n_rows, sizeof *p->factors);
     p->all_rows = ol_xcalloc((size_t)p->n_rows, sizeof *p->all_rows);
     for (int64_t i = 0; i < p->n_rows; i++)

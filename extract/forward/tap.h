@@ -22,6 +22,7 @@ enum ol_point {
     OL_POINT_ATTENTION, /* what the mixer adds to the stream */
     OL_POINT_RESIDUAL_MLP, /* the stream before the norm before the MLP */
     OL_POINT_LN_MLP,       /* that norm's output */
+    OL_POINT_ROUTER_INPUT, /* what a router chooses by, before it does */
     OL_POINT_ROUTER,       /* the experts chosen, and their weights */
     OL_POINT_EXPERT_INPUT, /* what goes into gate and up of routed experts */
     OL_POINT_DOWN_INPUT,   /* what goes into down of components of the MLP */
@@ -56,7 +57,7 @@ struct ol_view {
     const int32_t *lengths;
     const struct ol_component_rows *components; /* EXPERT_INPUT, DOWN_*: whose rows */
     const struct ol_pieces *pieces;             /* VALUES */
-    struct ol_tensor x; /* ROUTER: what it chose by; none at LIKELIHOOD */
+    struct ol_tensor x;                         /* none at ROUTER and LIKELIHOOD */
     /* ATTENTION: after x was added; RESIDUAL_OUT: x, or all streams of it, side by side
      */
     struct ol_tensor stream;
@@ -75,7 +76,8 @@ int ol_tap(struct ol_taps *taps, const struct ol_view *view, struct ol_error *er
 /* What was seen and has to stay until then is about to change. */
 int ol_taps_settle(struct ol_taps *taps, struct ol_error *err);
 
-/* A layer begins; it ends with `stream`, as far as that was computed. */
+/* A layer begins; it ends with `stream`, as far as that was computed. What observers left
+ * on a device (backend.h) begins to come then, and is handed over at the next settle. */
 int ol_taps_begin_layer(struct ol_taps *taps, int layer, struct ol_error *err);
 int ol_taps_end_layer(struct ol_taps *taps, int layer, struct ol_tensor stream,
                       struct ol_error *err);

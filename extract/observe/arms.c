@@ -117,7 +117,7 @@ static int hand_over(const struct ol_observer_context *c, struct ol_writer_job *
     *place = at;
     job->shared = ol_recording_shared(c->recording, &ol_observe_arms);
     job->more = place;
-    return ol_writer_put(c->writer, job, err);
+    return ol_observer_put(c, job, err);
 }
 
 static int digest(const struct ol_observer_context *c, int layer, struct place at,
@@ -133,7 +133,7 @@ static int digest(const struct ol_observer_context *c, int layer, struct place a
     struct ol_digest *d = ol_digest_in(room, rows.n_rows, rows.n_cols);
     if (c->backend->op->digest_begin(
             c->backend, rows, ol_least_bf16(c->what.layout->threshold), d, err) != 0 ||
-        c->backend->op->digest_wait(c->backend, err) != 0) {
+        c->backend->op->results_wait(c->backend, c->backend->n_results, err) != 0) {
         free(d);
         return -1;
     }
@@ -147,10 +147,11 @@ static int digest(const struct ol_observer_context *c, int layer, struct place a
 static int forget_counts(const struct ol_observer_context *c, struct ol_error *err)
 {
     int64_t *counts = ol_xcalloc(OL_N_CODES, sizeof *counts);
-    const int status = c->backend->op->histogram_begin(c->backend, counts, err) != 0 ||
-                               c->backend->op->digest_wait(c->backend, err) != 0
-                           ? -1
-                           : 0;
+    const int status =
+        c->backend->op->histogram_begin(c->backend, counts, err) != 0 ||
+                c->backend->op->results_wait(c->backend, c->backend->n_results, err) != 0
+            ? -1
+            : 0;
     free(counts);
     return status;
 }

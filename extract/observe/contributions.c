@@ -57,22 +57,31 @@ static int most(const struct ol_spec *spec,
     return n;
 }
 
-/* For the writer. */
-static int64_t bytes(const struct ol_observed *what)
+/* What comes of a layer. */
+static int64_t result_bytes(const struct ol_observed *what)
 {
-    const int64_t n_slots = most(what->spec, slots_of);
+    const int64_t n_slots = most(what->spec, slots_of),
+                  n_components = most(what->spec, ol_contributions_components);
     return what->layout->summary
-               ? what->n_rows * OL_TOP_FEATURES * (2 + 4 * (OL_WRITES_PER_TOP + n_slots))
+               ? ol_result_bytes(n_components * (int64_t)sizeof(struct ol_component) +
+                                 what->n_rows * OL_TOP_FEATURES *
+                                     (2 + 4 * (OL_WRITES_PER_TOP + n_slots)))
                : 0;
 }
 
-/* The tables, and what an operation makes of them. */
+/* A layer's on its way, and what waits to be written. */
+static int64_t bytes(const struct ol_observed *what)
+{
+    return 2 * result_bytes(what);
+}
+
+/* The tables, and largest values. */
 static int64_t backend_bytes(const struct ol_observed *what)
 {
     const int64_t n_slots = most(what->spec, slots_of);
-    const int64_t row =
-        OL_CANDIDATES * 6 + n_slots * (OL_CANDIDATES * 4 + OL_OWN_LARGEST * 6);
-    return what->layout->summary ? what->n_rows * row + bytes(what) : 0;
+    const int64_t row = OL_CANDIDATES * 6 + OL_TOP_FEATURES * 4 +
+                        n_slots * (OL_CANDIDATES * 4 + OL_OWN_LARGEST * 6);
+    return what->layout->summary ? what->n_rows * row : 0;
 }
 
 static bool wants(const struct ol_observed *what,
@@ -157,12 +166,34 @@ static int take_gates(void *shared, const struct ol_writer_job *job, struct ol_e
     return 0;
 }
 
+/* What components came to, among the rows of all passes: this one's begin at `first`. */
+static void describe_units(const struct ol_spec *spec, const struct ol_component *of,
+                           int n, int64_t first, struct ol_unit *units)
+{
+    for (int i = 0; i < n; i++) {
+        const struct ol_component *c = &of[i];
+        const bool of_latent = spec->d_latent > 0 && i < spec->router.n_experts;
+        units[i] = (struct ol_unit){
+            .n_tokens = c->n_tokens,
+            .input = c->input.value,
+            .input_column = c->input.column,
+            .input_row = c->input.row < 0 ? -1 : first + c->input.row,
+            .output = c->output.value,
+            .output_column = of_latent ? -1 : c->output.column,
+            .output_row = c->output.row < 0 ? -1 : first + c->output.row,
+        };
+    }
+}
+
 static int take_units(void *shared, const struct ol_writer_job *job, struct ol_error *err)
 {
     struct shared *s = shared;
     const struct ol_recording *r = s->recording;
     const int n = job->what;
-    ol_unit_table_add(&s->components, job->first == 0, job->data, n);
+    struct ol_unit *units = ol_xcalloc((size_t)n, sizeof *units);
+    describe_units(r->to.spec, job->data, n, job->first, units);
+    ol_unit_table_add(&s->components, job->first == 0, units, n);
+    free(units);
     if (!ol_recording_is_last(r, job))
         return 0;
     const bool routed = ol_recording_layer(r, job->layer)->top_k > 0;
@@ -174,20 +205,44 @@ static int take_units(void *shared, const struct ol_writer_job *job, struct ol_e
     return status;
 }
 
+/* What the layer does to what was written: a factor multiplies the whole stream after it,
+ * writes too. Where a norm follows the sum of all experts, what each of them adds to the
+ * stream is not known; nor is what anything adds where there are several streams, each of
+ * which takes another part of it. n values of each row are [width]. */
+static void change_writes(const struct ol_spec *spec, int layer, float factor,
+                          float *writes, int64_t n, int width)
+{
+    int first_unknown = width;
+    if (spec->layers[layer].moe && spec->names[OL_ROLE_MLP_POST_NORM] != NULL)
+        first_unknown = OL_WRITES_PER_TOP;
+    if (spec->connection.n_streams > 0)
+        first_unknown = 1;
+    if (factor == 1 && first_unknown == width)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 1; k < width; k++)
+            writes[i * width + k] =
+                k >= first_unknown ? NAN : factor * writes[i * width + k];
+}
+
+/* Behind the writes lies the layer's factor. */
 static int take_writes(void *shared, const struct ol_writer_job *job,
                        struct ol_error *err)
 {
     const struct ol_recording *r = ((struct shared *)shared)->recording;
-    const int64_t width = (int64_t)OL_TOP_FEATURES * (OL_WRITES_PER_TOP + job->what);
+    const int width = OL_WRITES_PER_TOP + job->what;
     const uint16_t *features = job->data;
-    const float *writes = job->more;
+    float *writes = job->more;
+    const int64_t row_width = (int64_t)OL_TOP_FEATURES * width;
     struct ol_row_span s = {0};
+    change_writes(r->to.spec, job->layer, writes[job->n * row_width], writes,
+                  job->n * OL_TOP_FEATURES, width);
     while (ol_recording_next_span(r, job, &s)) {
         const struct ol_activation_rows rows = {s.sequence, s.token, s.n};
         if (ol_activation_put(r->file, OL_TABLE_TOP_FEATURES, job->layer, &rows,
                               features + s.row * OL_TOP_FEATURES, err) != 0 ||
             ol_activation_put(r->file, OL_TABLE_WRITES, job->layer, &rows,
-                              writes + s.row * width, err) != 0)
+                              writes + s.row * row_width, err) != 0)
             return -1;
     }
     return 0;
@@ -210,110 +265,66 @@ static int see_router(struct contributions *w, const struct ol_view *view,
     job.shared = ol_recording_shared(w->c.recording, &ol_observe_contributions);
     job.data = ids;
     job.more = weights;
-    return ol_writer_put(w->c.writer, &job, err);
+    return ol_observer_put(&w->c, &job, err);
 }
 
-/* Among the rows of all passes. */
-static int64_t row_of(const struct contributions *w, int64_t row)
-{
-    return row < 0 ? -1 : w->c.first_row + row;
-}
-
-static int hand_over_components(const struct contributions *w, int layer,
-                                const struct ol_component *components,
-                                struct ol_error *err)
+static struct ol_writer_job job_of(const struct contributions *w, int layer)
 {
     struct ol_writer_job job =
         ol_observer_job(&w->c, layer, OL_STAGE_COMPONENTS, 0, w->n_rows);
-    struct ol_unit *units = ol_xcalloc((size_t)w->n_components, sizeof *units);
-    for (int i = 0; i < w->n_components; i++) {
-        const struct ol_component *c = &components[i];
-        const bool of_latent = w->spec->d_latent > 0 && i < w->spec->router.n_experts;
-        units[i] = (struct ol_unit){
-            .n_tokens = c->n_tokens,
-            .input = c->input.value,
-            .input_column = c->input.column,
-            .input_row = row_of(w, c->input.row),
-            .output = c->output.value,
-            .output_column = of_latent ? -1 : c->output.column,
-            .output_row = row_of(w, c->output.row),
-        };
-    }
-    job.take = take_units;
     job.shared = ol_recording_shared(w->c.recording, &ol_observe_contributions);
-    job.what = w->n_components;
-    job.data = units;
-    return ol_writer_put(w->c.writer, &job, err);
+    return job;
 }
 
-static int hand_over_writes(const struct contributions *w, int layer,
-                            const struct ol_contributions_made *made, size_t bytes_made,
-                            struct ol_error *err)
-{
-    struct ol_writer_job job =
-        ol_observer_job(&w->c, layer, OL_STAGE_COMPONENTS, 0, w->n_rows);
-    job.take = take_writes;
-    job.shared = ol_recording_shared(w->c.recording, &ol_observe_contributions);
-    job.what = w->n_slots;
-    job.data = made->features;
-    job.more = made->writes;
-    job.bytes = bytes_made;
-    return ol_writer_put(w->c.writer, &job, err);
-}
-
-/* What the layer does to what was written: a factor multiplies the whole stream after it,
- * writes too. Where a norm follows the sum of all experts, what each of them adds to the
- * stream is not known; nor is what anything adds where there are several streams, each of
- * which takes another part of it. */
-static void change_writes(const struct contributions *w, int layer, float *writes)
+static float factor_of(const struct contributions *w, int layer)
 {
     const struct ol_weight scale =
         ol_weights_get(w->c.recording->to.weights, OL_ROLE_LAYER_SCALE, layer, 0);
-    const int width = OL_WRITES_PER_TOP + w->n_slots;
-    int first_unknown = width;
-    if (w->spec->layers[layer].moe && w->spec->names[OL_ROLE_MLP_POST_NORM] != NULL)
-        first_unknown = OL_WRITES_PER_TOP;
-    if (w->spec->connection.n_streams > 0)
-        first_unknown = 1;
     float factor = 1;
     if (scale.data != NULL)
         ol_weight_numbers(&scale, &factor);
-    if (scale.data == NULL && first_unknown == width)
-        return;
-    for (int64_t i = 0; i < w->n_rows * OL_TOP_FEATURES; i++)
-        for (int k = 1; k < width; k++)
-            writes[i * width + k] =
-                k >= first_unknown ? NAN : factor * writes[i * width + k];
+    return factor;
 }
 
-/* Make the tables and hand them over. */
+/* Have the tables made, and hand them over when they have come. */
 static int see_output(struct contributions *w, const struct ol_view *view,
                       struct ol_error *err)
 {
-    const size_t n = (size_t)w->n_rows * OL_TOP_FEATURES;
-    const size_t writes_bytes =
-        n * (size_t)(OL_WRITES_PER_TOP + w->n_slots) * sizeof(float);
+    struct ol_writer_job writes = job_of(w, view->layer), units = job_of(w, view->layer);
+    const size_t n = (size_t)w->n_rows * OL_TOP_FEATURES,
+                 n_writes = n * (size_t)(OL_WRITES_PER_TOP + w->n_slots);
     struct ol_contributions_made made = {
         .k = OL_TOP_FEATURES,
         .n_slots = w->n_slots,
         .n_components = w->n_components,
-        .writes = ol_observer_room(&w->c, writes_bytes, err),
     };
+    writes.bytes = (n_writes + 1) * sizeof *made.writes;
+    made.writes = ol_observer_room(&w->c, writes.bytes, err);
     if (made.writes == NULL)
         return -1;
+    made.writes[n_writes] = factor_of(w, view->layer);
     made.features = ol_xcalloc(n, sizeof *made.features);
     made.components = ol_xcalloc((size_t)w->n_components, sizeof *made.components);
+    writes.take = take_writes;
+    writes.what = w->n_slots;
+    writes.data = made.features;
+    writes.more = made.writes;
+    units.take = take_units;
+    units.what = w->n_components;
+    units.data = made.components;
     int status = w->b->op->contributions_take(w->b, w->tables, view->x, &made, err);
-    if (status != 0) {
-        free(made.features);
-        free(made.writes);
-    } else {
-        change_writes(w, view->layer, made.writes);
-        status = hand_over_writes(w, view->layer, &made, writes_bytes, err);
+    if (status != 0 || w->n_components == 0) {
+        ol_writer_job_free(&units);
+        units.data = NULL;
     }
-    if (status == 0 && w->n_components > 0)
-        status = hand_over_components(w, view->layer, made.components, err);
-    free(made.components);
+    if (status != 0) {
+        ol_writer_job_free(&writes);
+        return -1;
+    }
+    /* Both are given away, also when one fails. */
+    status = ol_observer_later(&w->c, &writes, err);
+    if (units.data != NULL && ol_observer_later(&w->c, &units, err) != 0)
+        status = -1;
     return status;
 }
 
@@ -342,6 +353,7 @@ const struct ol_observer ol_observe_contributions = {
     .wants = wants,
     .bytes = bytes,
     .backend_bytes = backend_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .begin_layer = begin_layer,

@@ -157,14 +157,15 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* A layer's, one that waits to be written, and what all devices' come to; keys. */
+/* A layer's, one that is on its way and one that waits to be written, and what all
+ * devices' come to; keys. */
 static int64_t bytes(const struct ol_observed *what)
 {
     int64_t most = 0;
     for (int l = 0; l < what->layout->n_layers; l++)
         if (is_recorded(&what->layout->layers[l]))
             most = larger(most, ol_down_table_bytes(&what->layout->layers[l]));
-    return most > 0 ? 3 * most + what->n_rows * (int64_t)sizeof(uint64_t) : 0;
+    return most > 0 ? 4 * most + what->n_rows * (int64_t)sizeof(uint64_t) : 0;
 }
 
 /* Of any layer. */
@@ -187,6 +188,11 @@ static int64_t backend_bytes(const struct ol_observed *what)
     const struct ol_down_sizes most = most_of(what);
     return most.n_components * (int64_t)sizeof(struct ol_down_moments) +
            4 * most.n_maxima + 2 * most.n_codes;
+}
+
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    return ol_result_bytes(backend_bytes(what));
 }
 
 static int begin_layer(void *self, int layer, struct ol_error *err)
@@ -272,7 +278,7 @@ static int hand_over(struct down_inputs *d, int layer, struct ol_error *err)
     job.shared = ol_recording_shared(d->c.recording, &ol_observe_down_inputs);
     job.data = d->table;
     d->table = NULL;
-    return ol_writer_put(d->c.writer, &job, err);
+    return ol_observer_later(&d->c, &job, err);
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
@@ -288,6 +294,7 @@ const struct ol_observer ol_observe_down_inputs = {
     .wants = wants,
     .bytes = bytes,
     .backend_bytes = backend_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .begin_layer = begin_layer,

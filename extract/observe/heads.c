@@ -1,7 +1,7 @@
 /* What heads of attention look at: the share of every key, of which the tables keep each
  * head's largest and each token's mean, and where a layer has them the share of the
  * learned sink and the gates. The backend has all of a layer's heads and rows until it is
- * done; then they come here once, and the writer's thread makes the tables. */
+ * done; then it leaves them, and the writer's thread makes the tables. */
 #include "extract/observe/heads.h"
 
 #include <math.h>
@@ -16,7 +16,10 @@ enum seen { TO_SINK, GATES, RECEIVED, N_SEEN };
 
 struct heads {
     struct ol_observer_context c;
-    float *seen[N_SEEN]; /* [n_rows, n_heads] of the layer; NULL: not seen */
+    /* Of the layer, as its job has them: [N_SEEN, n_rows, n_heads], of which the first
+     * were seen. */
+    float *all;
+    int n, what; /* so many, bit i: that one */
 };
 
 int ol_heads_n(const struct ol_spec *spec, int layer)
@@ -214,7 +217,7 @@ static int64_t seen_bytes(const struct ol_observed *what, int64_t n_heads)
     return N_SEEN * what->n_rows * n_heads * (int64_t)sizeof(float);
 }
 
-/* What is put together, and what waits to be written. */
+/* What is on its way, and what waits to be written. */
 static int64_t bytes(const struct ol_observed *what)
 {
     const int64_t n_heads = what->layout->summary ? most_heads(what->spec) : 0;
@@ -231,6 +234,13 @@ static int64_t backend_bytes(const struct ol_observed *what)
                : 0;
 }
 
+/* Of a layer, piece by piece. */
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    const int64_t n_heads = what->layout->summary ? most_heads(what->spec) : 0;
+    return N_SEEN * ol_result_bytes(seen_bytes(what, n_heads) / N_SEEN);
+}
+
 static void *new (const struct ol_observer_context *context)
 {
     struct heads *h = ol_xcalloc(1, sizeof *h);
@@ -238,52 +248,42 @@ static void *new (const struct ol_observer_context *context)
     return h;
 }
 
-static void forget(struct heads *h)
-{
-    for (int i = 0; i < N_SEEN; i++) {
-        free(h->seen[i]);
-        h->seen[i] = NULL;
-    }
-}
-
 static void free_all(void *self)
 {
-    forget(self);
-    free(self);
+    struct heads *h = self;
+    free(h->all);
+    free(h);
 }
 
 static int hand_over(struct heads *h, const struct ol_view *view, struct ol_error *err)
 {
     struct ol_writer_job job =
         ol_observer_job(&h->c, view->layer, OL_STAGE_COMPONENTS, 0, view->x.n_rows);
-    const size_t n = (size_t)(view->x.n_rows * view->x.n_cols);
-    float *all = ol_observer_room(&h->c, N_SEEN * n * sizeof *all, err);
-    if (all == NULL)
-        return -1;
     job.take = take;
     job.shared = ol_recording_shared(h->c.recording, &ol_observe_heads);
-    job.data = all;
-    job.bytes = N_SEEN * n * sizeof *all;
-    for (int i = 0; i < N_SEEN; i++)
-        if (h->seen[i] != NULL) {
-            job.what |= 1 << i;
-            memcpy(all, h->seen[i], n * sizeof *all);
-            all += n;
-        }
-    forget(h);
-    return ol_writer_put(h->c.writer, &job, err);
+    job.what = h->what;
+    job.data = h->all;
+    job.bytes = N_SEEN * ol_tensor_bytes(view->x);
+    h->all = NULL;
+    h->n = h->what = 0;
+    return ol_observer_later(&h->c, &job, err);
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
 {
     struct heads *h = self;
+    struct ol_backend *b = h->c.backend;
     const enum seen what = view->point == OL_POINT_TO_SINK ? TO_SINK
                            : view->point == OL_POINT_GATES ? GATES
                                                            : RECEIVED;
-    h->seen[what] =
-        ol_xcalloc((size_t)(view->x.n_rows * view->x.n_cols), sizeof *h->seen[what]);
-    if (h->c.backend->op->download(h->c.backend, view->x, h->seen[what], err) != 0)
+    if (h->all == NULL)
+        h->all = ol_observer_room(&h->c, N_SEEN * ol_tensor_bytes(view->x), err);
+    if (h->all == NULL ||
+        b->op->download_later(
+            b, view->x, h->all + h->n * (view->x.n_rows * view->x.n_cols), err) != 0)
         return -1;
+    h->n++;
+    h->what |= 1 << what;
     return what == RECEIVED ? hand_over(h, view, err) : 0;
 }
 
@@ -292,6 +292,7 @@ const struct ol_observer ol_observe_heads = {
     .wants = wants,
     .bytes = bytes,
     .backend_bytes = backend_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .see = see,

@@ -231,7 +231,7 @@ static int hand_over(struct input_squares *x, struct ol_error *err)
         x->sums[i] = NULL;
         job.what = i;
         job.data = sums;
-        if (sums != NULL && ol_writer_put(x->c.writer, &job, err) != 0)
+        if (sums != NULL && ol_observer_put(&x->c, &job, err) != 0)
             return -1;
     }
     return 0;

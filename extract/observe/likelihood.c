@@ -68,7 +68,7 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     job.take = take;
     job.shared = ol_recording_shared(c->recording, &ol_observe_likelihood);
     job.data = nll;
-    return ol_writer_put(c->writer, &job, err);
+    return ol_observer_put(c, &job, err);
 }
 
 const struct ol_observer ol_observe_likelihood = {

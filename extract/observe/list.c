@@ -97,6 +97,15 @@ int64_t ol_observers_backend_bytes(const struct ol_observed *what)
     return bytes;
 }
 
+int64_t ol_observers_result_bytes(const struct ol_observed *what)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < MOST_OBSERVERS; i++)
+        if (ol_observers[i]->result_bytes != NULL)
+            bytes += ol_observers[i]->result_bytes(what);
+    return bytes;
+}
+
 bool ol_taps_want(const struct ol_taps *taps, int layer, enum ol_point point)
 {
     return taps->wanted[(size_t)layer * OL_N_POINTS + point] != 0;
@@ -109,6 +118,7 @@ struct ol_taps *ol_taps_new(const struct ol_observer_context *context)
     struct ol_taps *taps = ol_xcalloc(1, sizeof *taps);
     const int n_layers = context->what.spec->n_layers;
     taps->context = *context;
+    taps->context.pending = ol_pending_new(context->backend, context->writer);
     taps->wanted = ol_xcalloc((size_t)(n_layers + 1) * OL_N_POINTS, sizeof *taps->wanted);
     uint32_t asked = 0;
     for (int l = 0; l <= n_layers; l++)
@@ -130,6 +140,7 @@ void ol_taps_free(struct ol_taps *taps)
 {
     if (taps == NULL)
         return;
+    ol_pending_free(taps->context.pending);
     for (int i = 0; i < MOST_OBSERVERS; i++)
         if (ol_observers[i]->free != NULL && taps->selves[i] != NULL)
             ol_observers[i]->free(taps->selves[i]);
@@ -153,6 +164,8 @@ int ol_tap(struct ol_taps *taps, const struct ol_view *view, struct ol_error *er
 
 int ol_taps_settle(struct ol_taps *taps, struct ol_error *err)
 {
+    if (ol_pending_flush(taps->context.pending, err) != 0)
+        return -1;
     for (int i = 0; i < MOST_OBSERVERS; i++)
         if (ol_observers[i]->settle != NULL && taps->selves[i] != NULL &&
             ol_observers[i]->settle(taps->selves[i], err) != 0)
@@ -176,5 +189,5 @@ int ol_taps_end_layer(struct ol_taps *taps, int layer, struct ol_tensor stream,
         if (ol_observers[i]->end_layer != NULL && taps->selves[i] != NULL &&
             ol_observers[i]->end_layer(taps->selves[i], layer, stream, err) != 0)
             return -1;
-    return 0;
+    return taps->context.backend->op->results_send(taps->context.backend, err);
 }

@@ -92,6 +92,11 @@ static int64_t moment_bytes(const struct ol_observed *what)
     return what->n_rows * most_heads(what) * OL_N_HEAD_MOMENTS * (int64_t)sizeof(float);
 }
 
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    return ol_result_bytes(moment_bytes(what));
+}
+
 /* A layer's, and the one before that waits to be written. */
 static int64_t bytes(const struct ol_observed *what)
 {
@@ -153,13 +158,13 @@ static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_e
         job.data = ol_observer_room(&m->c, job.bytes, err);
         if (job.data == NULL)
             return -1;
-        if (m->c.backend->op->download(m->c.backend, all, job.data, err) != 0) {
+        if (m->c.backend->op->download_later(m->c.backend, all, job.data, err) != 0) {
             free(job.data);
             return -1;
         }
     }
     m->width = 0;
-    return ol_writer_put(m->c.writer, &job, err);
+    return ol_observer_later(&m->c, &job, err);
 }
 
 const struct ol_observer ol_observe_mixed_heads = {
@@ -167,6 +172,7 @@ const struct ol_observer ol_observe_mixed_heads = {
     .wants = wants,
     .bytes = bytes,
     .backend_bytes = moment_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .see = see,

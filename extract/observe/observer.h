@@ -6,6 +6,7 @@
 
 #include "common/activation_file.h"
 #include "extract/forward/forward.h"
+#include "extract/observe/pending.h"
 #include "extract/observe/recording.h"
 
 /* What is recorded of a model. */
@@ -24,6 +25,7 @@ struct ol_observer_context {
     struct ol_recording *recording; /* borrowed, of the writer's thread */
     int device;                     /* which of the passes, as the writer counts them */
     int64_t first_row;              /* rows of all passes before it */
+    struct ol_pending *pending;     /* the taps' */
 };
 
 struct ol_observer {
@@ -38,11 +40,15 @@ struct ol_observer {
     int64_t (*bytes)(const struct ol_observed *what);
     /* Bytes of the memory that tensors are in; NULL: none. */
     int64_t (*backend_bytes)(const struct ol_observed *what);
+    /* And that the backend leaves for it at a time (backend.h); NULL: none. */
+    int64_t (*result_bytes)(const struct ol_observed *what);
     /* What it holds during a pass. NULL, with its free: the context alone. */
     void *(*new)(const struct ol_observer_context *context);
     void (*free)(void *self);
     /* All are called with self, or the context where there is no _new; each may be NULL.
-     * see() returns before what it was shown changes, unless it has settle(). */
+     * see() returns before what it was shown changes, unless it has settle(). A job about
+     * what the backend left is handed over by ol_observer_later, at the layer's end: it
+     * comes while the next layer is computed. */
     int (*begin_layer)(void *self, int layer, struct ol_error *err);
     int (*see)(void *self, const struct ol_view *view, struct ol_error *err);
     int (*settle)(void *self, struct ol_error *err);
@@ -71,6 +77,7 @@ void ol_observers_extent(const struct ol_observed *what, struct ol_forward_input
 /* Bytes of all. */
 int64_t ol_observers_bytes(const struct ol_observed *what);
 int64_t ol_observers_backend_bytes(const struct ol_observed *what);
+int64_t ol_observers_result_bytes(const struct ol_observed *what);
 
 /* The row of the layout that is of that layer; NULL: none. */
 const struct ol_activation_layer *ol_observed_layer(const struct ol_observed *what,
@@ -91,6 +98,19 @@ static inline struct ol_writer_job ol_observer_job(const struct ol_observer_cont
                                   .stage = stage,
                                   .first = c->first_row + first,
                                   .n = n};
+}
+
+/* Hand a job over: at once, or when what the backend has left so far has come. */
+static inline int ol_observer_put(const struct ol_observer_context *c,
+                                  const struct ol_writer_job *job, struct ol_error *err)
+{
+    return ol_pending_put(c->pending, job, err);
+}
+
+static inline int ol_observer_later(const struct ol_observer_context *c,
+                                    const struct ol_writer_job *job, struct ol_error *err)
+{
+    return ol_pending_later(c->pending, job, err);
 }
 
 /* Room for rows or for what is made of them, as ol_writer_room. */

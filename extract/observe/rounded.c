@@ -1,9 +1,10 @@
 /* What routers would choose if their inputs were stored in fewer bits: a sample of rows,
  * the same for any number of devices, is rounded to each format and routed once more.
  *
- *     at the router    a row per sampled token, gathered and copied to the host
+ *     at the router    a row per sampled token, gathered; they come with its choices
  *     layer's end      rounded there, while a device still computes the experts, format
- *                      after format: [formats, n_sampled, d_model], routed as one
+ *                      after format: [formats, n_sampled, d_model], routed as one; what
+ *                      is chosen comes with the layer's other results
  *
  * All devices route tensors of the same shape, each its own tokens' rows and zeros in
  * place of the others': how a product is computed may depend on its shape. */
@@ -41,7 +42,8 @@ struct rounded {
     int64_t n;
     int32_t *rows;  /* [n]: rows of the pass, */
     int64_t *slots; /* [n]: their places in the sample */
-    bool seen;      /* in the layer */
+    bool seen;      /* in the layer, */
+    int64_t until;  /* with values that have come when that result has */
     void *values;   /* [n, d_model] as they are, */
     void *all;      /* [shared->n, d_model], and rounded to one format */
     /* Of the backend's: as values, and [formats, shared->n, d_model]. */
@@ -192,7 +194,7 @@ static bool wants(const struct ol_observed *what,
                   const struct ol_activation_layer *recorded, enum ol_point point)
 {
     (void)what;
-    return is_recorded(recorded) && point == OL_POINT_ROUTER;
+    return is_recorded(recorded) && point == OL_POINT_ROUTER_INPUT;
 }
 
 static bool any_recorded(const struct ol_observed *what)
@@ -229,6 +231,17 @@ static int64_t backend_bytes(const struct ol_observed *what)
                      ((1 + OL_N_ROW_FORMATS) * (int64_t)what->spec->d_model +
                       OL_N_ROW_FORMATS * (int64_t)what->spec->router.n_experts) *
                      (int64_t)sizeof(float);
+}
+
+/* Rows, and choices. */
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    const int64_t rows = most_rows(what);
+    return !any_recorded(what)
+               ? 0
+               : ol_result_bytes(rows * what->spec->d_model * (int64_t)sizeof(float)) +
+                     ol_result_bytes((int64_t)(n_choices(what->spec, rows) *
+                                               (sizeof(uint16_t) + sizeof(float))));
 }
 
 static void *new (const struct ol_observer_context *context)
@@ -280,10 +293,12 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     r->seen = view->x.data != NULL;
     if (!r->seen || r->n == 0)
         return 0;
-    return make_room(r, err) != 0 ||
-                   b->op->gather(b, view->x, r->rows, NULL, r->gathered, err) != 0
-               ? -1
-               : b->op->download(b, r->gathered, r->values, err);
+    if (make_room(r, err) != 0 ||
+        b->op->gather(b, view->x, r->rows, NULL, r->gathered, err) != 0 ||
+        b->op->download_later(b, r->gathered, r->values, err) != 0)
+        return -1;
+    r->until = b->n_results;
+    return 0;
 }
 
 /* Each row at its place among all. */
@@ -313,21 +328,18 @@ static int round_all(struct rounded *r, struct ol_error *err)
     return status;
 }
 
-static int route(struct rounded *r, int layer, uint16_t *choices, struct ol_error *err)
+static int route(struct rounded *r, int layer, uint16_t *choices, float *weights,
+                 struct ol_error *err)
 {
     struct ol_backend *b = r->c.backend;
     const struct ol_weights *w = r->c.recording->to.weights;
-    float *weights = ol_xcalloc(n_choices(r->c.what.spec, r->shared->n), sizeof *weights);
-    const int status =
-        round_all(r, err) != 0
-            ? -1
-            : b->op->route(b, &r->c.what.spec->router, r->routed,
-                           ol_weights_get(w, OL_ROLE_ROUTER, layer, 0),
-                           ol_weights_get(w, OL_ROLE_ROUTER_BIAS, layer, 0),
-                           ol_weights_get(w, OL_ROLE_ROUTER_CORRECTION, layer, 0),
-                           choices, weights, err);
-    free(weights);
-    return status;
+    return b->op->results_wait(b, r->until, err) != 0 || round_all(r, err) != 0
+               ? -1
+               : b->op->route(b, &r->c.what.spec->router, r->routed,
+                              ol_weights_get(w, OL_ROLE_ROUTER, layer, 0),
+                              ol_weights_get(w, OL_ROLE_ROUTER_BIAS, layer, 0),
+                              ol_weights_get(w, OL_ROLE_ROUTER_CORRECTION, layer, 0),
+                              choices, weights, NULL, err);
 }
 
 static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)
@@ -342,16 +354,16 @@ static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_e
     job.shared = ol_recording_shared(r->c.recording, &ol_observe_rounded);
     job.what = r->seen;
     if (r->seen && r->n > 0) {
-        uint16_t *choices =
-            ol_xcalloc(n_choices(r->c.what.spec, r->shared->n), sizeof *choices);
-        job.data = choices;
-        if (route(r, layer, choices, err) != 0) {
-            free(choices);
+        const size_t n = n_choices(r->c.what.spec, r->shared->n);
+        job.data = ol_xcalloc(n, sizeof(uint16_t));
+        job.more = ol_xcalloc(n, sizeof(float));
+        if (route(r, layer, job.data, job.more, err) != 0) {
+            ol_writer_job_free(&job);
             return -1;
         }
     }
     r->seen = false;
-    return ol_writer_put(r->c.writer, &job, err);
+    return ol_observer_later(&r->c, &job, err);
 }
 
 const struct ol_observer ol_observe_rounded = {
@@ -359,6 +371,7 @@ const struct ol_observer ol_observe_rounded = {
     .wants = wants,
     .bytes = bytes,
     .backend_bytes = backend_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .see = see,

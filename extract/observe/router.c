@@ -40,7 +40,7 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     job.shared = c->recording;
     job.data = ids;
     job.more = weights;
-    return ol_writer_put(c->writer, &job, err);
+    return ol_observer_put(c, &job, err);
 }
 
 const struct ol_observer ol_observe_router = {

@@ -96,7 +96,7 @@ static int settle_oldest(struct sites *s, struct ol_error *err)
     job.give_back = release;
     job.owner = b;
     job.bytes = ol_tensor_bytes(rows);
-    return ol_writer_put(s->c.writer, &job, err);
+    return ol_observer_put(&s->c, &job, err);
 }
 
 static int settle(void *self, struct ol_error *err)

@@ -132,6 +132,8 @@ static int hand_over(const struct ol_observer_context *c, int layer,
 {
     struct ol_writer_job job =
         ol_observer_job(c, layer, OL_STAGE_OUTPUT, 0, stream.n_rows);
+    if (ol_pending_flush(c->pending, err) != 0)
+        return -1;
     void *copy = ol_observer_room(c, ol_tensor_bytes(stream), err);
     if (copy == NULL)
         return -1;
@@ -143,7 +145,7 @@ static int hand_over(const struct ol_observer_context *c, int layer,
     job.shared = ol_recording_shared(c->recording, &ol_observe_states);
     job.data = copy;
     job.bytes = ol_tensor_bytes(stream);
-    return ol_writer_put(c->writer, &job, err);
+    return ol_observer_put(c, &job, err);
 }
 
 static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)

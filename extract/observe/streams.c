@@ -1,9 +1,6 @@
 /* What each of several residual streams holds after a layer. Streams lie side by side in
- * a row as heads do: the same operation has a few numbers of every one, which come here
- * once a layer. It does not say in which dimension an extreme is; that is looked for in
- * the rows that have the pass's extremes. */
-#include <assert.h>
-#include <math.h>
+ * a row as heads do: the same operations have a few numbers of every one, and the
+ * dimensions in which its extremes are, which come here once a layer. */
 #include <stdlib.h>
 
 #include "extract/observe/moment_rows.h"
@@ -11,13 +8,10 @@
 
 extern const struct ol_observer ol_observe_streams;
 
-enum extreme { MAX, MIN, N_EXTREMES };
-
 struct streams {
     struct ol_observer_context c;
-    struct ol_tensor moments; /* [n_rows, streams * moments] */
-    float *row;               /* [d_model], one stream of one row */
-    void *stored;             /* the same as the backend has it */
+    struct ol_tensor moments;    /* [n_rows, streams * moments] */
+    struct ol_tensor dimensions; /* [n_rows, streams * extremes] */
 };
 
 static int64_t n_streams_of(const struct ol_activation_layout *layout)
@@ -53,25 +47,25 @@ static void unshare(void *shared)
     free(s);
 }
 
-/* A stream's moments of all rows of a job; dimensions: of their extremes. */
+/* A stream's moments of all rows of a job, and the dimensions of their extremes. */
 static void add_stream(const struct shared *s, const struct ol_writer_job *job,
                        int64_t stream, int64_t n_streams)
 {
     double *to = s->table + stream * OL_N_STREAM_COLUMNS;
-    const int32_t *dimensions = (const int32_t *)job->more + stream * N_EXTREMES;
-    const double max = to[OL_MIXED_MAX], min = to[OL_MIXED_MIN];
     struct ol_row_span span = {0};
     while (ol_recording_next_span(s->recording, job, &span))
-        for (int64_t i = 0; i < span.n; i++)
-            ol_moment_row_add(to,
-                              (const float *)job->data +
-                                  ((span.row + i) * n_streams + stream) *
-                                      OL_N_HEAD_MOMENTS,
+        for (int64_t i = 0; i < span.n; i++) {
+            const int64_t at = (span.row + i) * n_streams + stream;
+            const int32_t *dimensions =
+                (const int32_t *)job->more + at * OL_N_HEAD_EXTREMES;
+            const double max = to[OL_MIXED_MAX], min = to[OL_MIXED_MIN];
+            ol_moment_row_add(to, (const float *)job->data + at * OL_N_HEAD_MOMENTS,
                               span.sequence, span.token + i);
-    if (to[OL_MIXED_MAX] > max)
-        to[OL_STREAM_MAX_DIMENSION] = dimensions[MAX];
-    if (to[OL_MIXED_MIN] < min)
-        to[OL_STREAM_MIN_DIMENSION] = dimensions[MIN];
+            if (to[OL_MIXED_MAX] > max)
+                to[OL_STREAM_MAX_DIMENSION] = dimensions[OL_EXTREME_LARGEST];
+            if (to[OL_MIXED_MIN] < min)
+                to[OL_STREAM_MIN_DIMENSION] = dimensions[OL_EXTREME_SMALLEST];
+        }
 }
 
 /* Of the rows of one device: these of the one before come first. */
@@ -104,27 +98,39 @@ static bool wants(const struct ol_observed *what,
     return is_recorded(recorded) && point == OL_POINT_RESIDUAL_OUT;
 }
 
+/* Of all rows. */
 static int64_t moment_bytes(const struct ol_observed *what)
 {
     return what->n_rows * n_streams_of(what->layout) * OL_N_HEAD_MOMENTS *
            (int64_t)sizeof(float);
 }
 
-/* A layer's, and the one before that waits to be written; a row. */
+static int64_t dimension_bytes(const struct ol_observed *what)
+{
+    return what->n_rows * n_streams_of(what->layout) * OL_N_HEAD_EXTREMES *
+           (int64_t)sizeof(int32_t);
+}
+
+static int64_t backend_bytes(const struct ol_observed *what)
+{
+    return moment_bytes(what) + dimension_bytes(what);
+}
+
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    return ol_result_bytes(moment_bytes(what)) + ol_result_bytes(dimension_bytes(what));
+}
+
+/* A layer's, and the one before that waits to be written. */
 static int64_t bytes(const struct ol_observed *what)
 {
-    return n_streams_of(what->layout) > 0
-               ? 2 * moment_bytes(what) + 2 * what->spec->d_model * (int64_t)sizeof(float)
-               : 0;
+    return 2 * backend_bytes(what);
 }
 
 static void *new (const struct ol_observer_context *context)
 {
-    const size_t d = (size_t)context->what.spec->d_model;
     struct streams *s = ol_xcalloc(1, sizeof *s);
     s->c = *context;
-    s->row = ol_xcalloc(d, sizeof *s->row);
-    s->stored = ol_xcalloc(d, sizeof(float));
     return s;
 }
 
@@ -132,84 +138,43 @@ static void free_all(void *self)
 {
     struct streams *s = self;
     s->c.backend->op->tensor_free(s->c.backend, &s->moments);
-    free(s->row);
-    free(s->stored);
+    s->c.backend->op->tensor_free(s->c.backend, &s->dimensions);
     free(s);
+}
+
+static int make_tensors(struct streams *s, struct ol_error *err)
+{
+    struct ol_backend *b = s->c.backend;
+    const int64_t n = n_streams_of(s->c.what.layout), n_rows = s->c.what.n_rows;
+    if (s->moments.data != NULL)
+        return 0;
+    return b->op->tensor_new(b, OL_DTYPE_F32, n_rows, n * OL_N_HEAD_MOMENTS, &s->moments,
+                             err) != 0
+               ? -1
+               : b->op->tensor_new(b, OL_DTYPE_I32, n_rows, n * OL_N_HEAD_EXTREMES,
+                                   &s->dimensions, err);
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
 {
     struct streams *s = self;
     struct ol_backend *b = s->c.backend;
-    const int64_t n = n_streams_of(s->c.what.layout);
-    if (s->moments.data == NULL &&
-        b->op->tensor_new(b, OL_DTYPE_F32, s->c.what.n_rows, n * OL_N_HEAD_MOMENTS,
-                          &s->moments, err) != 0)
+    if (make_tensors(s, err) != 0)
         return -1;
-    return b->op->head_moments(
-        b, view->stream, ol_tensor_rows(s->moments, view->first, view->x.n_rows), err);
-}
-
-/* The first row with the largest, or smallest, value of a stream; -1: there is none. */
-static int64_t find_row(const float *moments, int64_t n_rows, int64_t n_streams,
-                        enum extreme which)
-{
-    const float sign = which == MAX ? 1 : -1;
-    const int column = which == MAX ? OL_MOMENT_LARGEST : OL_MOMENT_SMALLEST;
-    float best = -INFINITY;
-    int64_t found = -1;
-    for (int64_t i = 0; i < n_rows; i++) {
-        const float x = sign * moments[i * n_streams * OL_N_HEAD_MOMENTS + column];
-        if (x > best) {
-            best = x;
-            found = i;
-        }
-    }
-    return found;
-}
-
-/* The first dimension that has the extreme, in its row. */
-static int find_dimension(const struct streams *s, struct ol_tensor one, float extreme,
-                          int32_t *dimension, struct ol_error *err)
-{
-    const struct ol_backend *b = s->c.backend;
-    if (b->op->download(s->c.backend, one, s->stored, err) != 0)
-        return -1;
-    ol_to_f32(one.dtype, s->stored, s->row, (size_t)one.n_cols);
-    int32_t at = 0;
-    while (at < one.n_cols && s->row[at] != extreme)
-        at++;
-    assert(at < one.n_cols);
-    *dimension = at;
-    return 0;
-}
-
-static int find_dimensions(const struct streams *s, struct ol_tensor stream,
-                           const float *moments, int32_t *dimensions,
-                           struct ol_error *err)
-{
-    const int64_t n = n_streams_of(s->c.what.layout), n_rows = s->c.what.n_rows;
-    const struct ol_tensor each = ol_tensor_split(stream, s->c.what.spec->d_model);
-    for (int64_t i = 0; i < n * N_EXTREMES; i++) {
-        const int64_t of = i / N_EXTREMES;
-        const enum extreme which = (enum extreme)(i % N_EXTREMES);
-        const float *own = moments + of * OL_N_HEAD_MOMENTS;
-        const int64_t row = find_row(own, n_rows, n, which);
-        dimensions[i] = -1;
-        if (row < 0)
-            continue;
-        own += row * n * OL_N_HEAD_MOMENTS;
-        if (find_dimension(s, ol_tensor_rows(each, row * n + of, 1),
-                           own[which == MAX ? OL_MOMENT_LARGEST : OL_MOMENT_SMALLEST],
-                           &dimensions[i], err) != 0)
-            return -1;
-    }
-    return 0;
+    const struct ol_tensor moments =
+                               ol_tensor_rows(s->moments, view->first, view->x.n_rows),
+                           dimensions =
+                               ol_tensor_rows(s->dimensions, view->first, view->x.n_rows);
+    return b->op->head_moments(b, view->stream, moments, err) != 0
+               ? -1
+               : b->op->head_columns(b, view->stream, moments, dimensions, err);
 }
 
 static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)
 {
+    (void)stream;
     struct streams *s = self;
+    struct ol_backend *b = s->c.backend;
     if (!is_recorded(ol_observed_layer(&s->c.what, layer)))
         return 0;
     struct ol_writer_job job =
@@ -217,26 +182,25 @@ static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_e
     job.take = take;
     job.shared = ol_recording_shared(s->c.recording, &ol_observe_streams);
     job.what = s->c.what.spec->d_model;
-    job.bytes = ol_tensor_bytes(s->moments);
-    job.data = ol_observer_room(&s->c, job.bytes, err);
+    job.bytes = ol_tensor_bytes(s->moments) + ol_tensor_bytes(s->dimensions);
+    job.data = ol_observer_room(&s->c, ol_tensor_bytes(s->moments), err);
     if (job.data == NULL)
         return -1;
-    job.more =
-        ol_xcalloc((size_t)n_streams_of(s->c.what.layout) * N_EXTREMES, sizeof(int32_t));
-    if (s->c.backend->op->download(s->c.backend, s->moments, job.data, err) != 0 ||
-        find_dimensions(s, stream, job.data, job.more, err) != 0) {
-        free(job.data);
-        free(job.more);
+    job.more = ol_xmalloc(ol_tensor_bytes(s->dimensions));
+    if (b->op->download_later(b, s->moments, job.data, err) != 0 ||
+        b->op->download_later(b, s->dimensions, job.more, err) != 0) {
+        ol_writer_job_free(&job);
         return -1;
     }
-    return ol_writer_put(s->c.writer, &job, err);
+    return ol_observer_later(&s->c, &job, err);
 }
 
 const struct ol_observer ol_observe_streams = {
     .name = "streams",
     .wants = wants,
     .bytes = bytes,
-    .backend_bytes = moment_bytes,
+    .backend_bytes = backend_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .see = see,

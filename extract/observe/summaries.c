@@ -28,11 +28,44 @@ static bool wants(const struct ol_observed *what,
     return recorded != NULL && site < OL_N_SUMMARY_SITES && recorded->summary_sites[site];
 }
 
+/* Digests, and behind a site's last its counts, that the backend may not have filled in
+ * yet: in their order, as the jobs that they become. More are waited for before. And
+ * digests of the stream that are left on a device at a time. */
+enum { MOST_PENDING = 32, MOST_STREAM_PENDING = 256 };
+
+/* Of the stream after a layer, which has no occurrences. */
+static int64_t stream_digest_bytes(const struct ol_observed *what)
+{
+    return (int64_t)ol_digest_bytes(0, what->spec->d_model);
+}
+
 static int64_t bytes(const struct ol_observed *what)
 {
     return what->layout->summary
-               ? ol_summary_bytes(what->n_rows, what->spec->d_model, what->n_sequences)
+               ? ol_summary_bytes(what->n_rows, what->spec->d_model, what->n_sequences) +
+                     what->n_sequences * stream_digest_bytes(what)
                : 0;
+}
+
+static int64_t fewer(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Those of a site come together, or those of the stream. */
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    const int64_t d = what->spec->d_model, n = what->n_sequences,
+                  n_site = fewer(n, MOST_PENDING),
+                  n_stream = fewer(n, MOST_STREAM_PENDING),
+                  one = ol_result_bytes((int64_t)ol_digest_result_bytes(d, 0)),
+                  listed = fewer(n_site * OL_DIGEST_LISTED,
+                                 what->n_rows * d / OL_DIGEST_CODES) *
+                               (int64_t)sizeof(struct ol_occurrence) +
+                           n_site * OL_RESULT_ALIGNMENT,
+                  counts = OL_N_CODES * (int64_t)sizeof(int64_t),
+                  site = n_site * one + listed, stream = n_stream * one;
+    return what->layout->summary ? (site > stream ? site : stream) + counts : 0;
 }
 
 /* ---- in the writer's thread ---- */
@@ -134,14 +167,11 @@ void ol_summaries_outliers(const struct ol_recording *r, struct ol_activation_ou
 
 /* ---- in the pass ---- */
 
-/* Digests, and behind a site's last its counts, that the backend may not have filled in
- * yet: in their order, as the jobs that they become. */
-enum { MOST_PENDING = 32 };
-
 struct summaries {
     struct ol_observer_context c;
     struct ol_writer_job pending[MOST_PENDING];
     int n;
+    int64_t until; /* the number of the result that the last one is */
 };
 
 static void *new (const struct ol_observer_context *context)
@@ -159,22 +189,28 @@ static void free_all(void *self)
     free(s);
 }
 
-static int settle(void *self, struct ol_error *err)
+/* What waits is handed over, by `put`. */
+static int put_all(struct summaries *s,
+                   int (*put)(const struct ol_observer_context *c,
+                              const struct ol_writer_job *job, struct ol_error *err),
+                   struct ol_error *err)
 {
-    struct summaries *s = self;
-    int status = s->n > 0 ? s->c.backend->op->digest_wait(s->c.backend, err) : 0;
-    int done = 0;
+    int status = 0, done = 0;
     while (status == 0 && done < s->n)
-        status = ol_writer_put(s->c.writer, &s->pending[done++], err);
+        status = put(&s->c, &s->pending[done++], err);
     s->n -= done;
     memmove(s->pending, s->pending + done, (size_t)s->n * sizeof *s->pending);
     return status;
 }
 
-static int end_layer(void *self, int layer, struct ol_tensor stream, struct ol_error *err)
+/* The rows of a site change next: they may have to be looked at again. */
+static int settle(void *self, struct ol_error *err)
 {
-    (void)layer, (void)stream;
-    return settle(self, err);
+    struct summaries *s = self;
+    struct ol_backend *b = s->c.backend;
+    if (s->n > 0 && b->op->results_wait(b, s->until, err) != 0)
+        return -1;
+    return put_all(s, ol_observer_put, err);
 }
 
 /* A job about n rows of a site from `first` on, with room for what is made of them; NULL
@@ -188,7 +224,9 @@ static struct ol_writer_job *begin(struct summaries *s, const struct ol_view *vi
         [OL_SUMMARY_LN_MLP] = OL_STAGE_MLP,
         [OL_SUMMARY_OUTPUT] = OL_STAGE_OUTPUT};
     const enum ol_summary_site site = site_at(view->point);
-    if (s->n == MOST_PENDING && settle(s, err) != 0)
+    if (s->n == MOST_PENDING &&
+        (site == OL_SUMMARY_OUTPUT ? put_all(s, ol_observer_later, err)
+                                   : settle(s, err)) != 0)
         return NULL;
     void *room = ol_observer_room(&s->c, bytes, err);
     if (room == NULL)
@@ -211,14 +249,40 @@ static int digest(struct summaries *s, const struct ol_view *view, int64_t row,
                                ? 0
                                : ol_least_bf16(s->c.what.layout->threshold);
     const struct ol_tensor rows = ol_tensor_rows(view->x, row, length);
-    const size_t bytes = ol_digest_bytes(rows.n_rows, rows.n_cols);
+    const size_t bytes = ol_digest_bytes(least > 0 ? rows.n_rows : 0, rows.n_cols);
     struct ol_writer_job *job = begin(s, view, view->first + row, length, bytes, err);
     if (job == NULL)
         return -1;
     job->take = take_digest;
-    return s->c.backend->op->digest_begin(
-        s->c.backend, rows, least, ol_digest_in(job->data, rows.n_rows, rows.n_cols),
-        err);
+    struct ol_backend *b = s->c.backend;
+    struct ol_digest *room = ol_digest_in(job->data, rows.n_rows, rows.n_cols);
+    if (least == 0)
+        room->most_occurrences = 0;
+    if (b->op->digest_begin(b, rows, least, room, err) != 0)
+        return -1;
+    s->until = b->n_results;
+    return 0;
+}
+
+/* Behind a site's last digest. */
+static int count(struct summaries *s, const struct ol_view *view, struct ol_error *err)
+{
+    const enum ol_summary_site site = site_at(view->point);
+    const size_t bytes =
+        OL_N_CODES * sizeof(int64_t) + (size_t)s->c.what.spec->d_model * sizeof(float);
+    struct ol_backend *b = s->c.backend;
+    struct ol_writer_job *job = begin(s, view, 0, s->c.what.n_rows, bytes, err);
+    if (job == NULL)
+        return -1;
+    job->take = take_counts;
+    if (site != OL_SUMMARY_OUTPUT)
+        read_gains(s->c.recording,
+                   site == OL_SUMMARY_LN_ATTN ? OL_ROLE_ATTN_NORM : OL_ROLE_MLP_NORM,
+                   view->layer, gains_in(job->data));
+    if (b->op->histogram_begin(b, job->data, err) != 0)
+        return -1;
+    s->until = b->n_results;
+    return 0;
 }
 
 static int see(void *self, const struct ol_view *view, struct ol_error *err)
@@ -228,20 +292,11 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     for (int64_t row = 0; row < view->x.n_rows; row += *length++)
         if (digest(s, view, row, *length, err) != 0)
             return -1;
-    if (view->first + view->x.n_rows < s->c.what.n_rows)
-        return 0;
-    const size_t bytes =
-        OL_N_CODES * sizeof(int64_t) + (size_t)s->c.what.spec->d_model * sizeof(float);
-    struct ol_writer_job *job = begin(s, view, 0, s->c.what.n_rows, bytes, err);
-    if (job == NULL)
+    if (view->first + view->x.n_rows == s->c.what.n_rows && count(s, view, err) != 0)
         return -1;
-    job->take = take_counts;
-    const enum ol_summary_site site = site_at(view->point);
-    if (site != OL_SUMMARY_OUTPUT)
-        read_gains(s->c.recording,
-                   site == OL_SUMMARY_LN_ATTN ? OL_ROLE_ATTN_NORM : OL_ROLE_MLP_NORM,
-                   view->layer, gains_in(job->data));
-    return s->c.backend->op->histogram_begin(s->c.backend, job->data, err);
+    /* The stream is not looked at again. */
+    return site_at(view->point) == OL_SUMMARY_OUTPUT ? put_all(s, ol_observer_later, err)
+                                                     : 0;
 }
 
 const struct ol_observer ol_observe_summaries = {
@@ -251,8 +306,8 @@ const struct ol_observer ol_observe_summaries = {
     .new = new,
     .free = free_all,
     .see = see,
+    .result_bytes = result_bytes,
     .settle = settle,
-    .end_layer = end_layer,
     .share = share,
     .unshare = unshare,
     .saved_bytes = ol_summary_saved_bytes,

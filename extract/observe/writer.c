@@ -42,13 +42,18 @@ struct ol_writer {
     struct ol_error failure;
 };
 
+void ol_writer_job_free(const struct ol_writer_job *job)
+{
+    if (job->give_back != NULL)
+        job->give_back(job->owner, job->data);
+    else
+        free(job->data);
+    free(job->more);
+}
+
 static void free_queued(struct queued *queued)
 {
-    if (queued->job.give_back != NULL)
-        queued->job.give_back(queued->job.owner, queued->job.data);
-    else
-        free(queued->job.data);
-    free(queued->job.more);
+    ol_writer_job_free(&queued->job);
     free(queued);
 }
 

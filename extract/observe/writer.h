@@ -63,6 +63,9 @@ void *ol_writer_room(struct ol_writer *w, int device, size_t bytes, struct ol_er
 int ol_writer_put(struct ol_writer *w, const struct ol_writer_job *job,
                   struct ol_error *err);
 
+/* The data of a job that is not handed over. */
+void ol_writer_job_free(const struct ol_writer_job *job);
+
 /* Seconds that others waited for room, or for the end. */
 double ol_writer_waited(struct ol_writer *w);
 

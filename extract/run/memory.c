@@ -77,12 +77,17 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
     const int64_t observers = ol_observers_bytes(&need->what);
     struct ol_observed part = need->what;
     part.n_rows = need->part_rows;
-    const int64_t tensors = need->scratch.tensors + stream + streams + sums + logits +
-                            blocks + dense + experts + mixers.rope_bytes + kept +
-                            ol_observers_backend_bytes(&part);
     const bool device = need->device_bytes > 0;
+    plan->buffers.result_bytes = device
+                                     ? ol_observers_result_bytes(&part) +
+                                           ol_experts_result_bytes(spec, need->part_rows)
+                                     : 0;
+    const int64_t results = OL_RESULT_BATCHES * plan->buffers.result_bytes;
+    const int64_t tensors = need->scratch.tensors + results + stream + streams + sums +
+                            logits + blocks + dense + experts + mixers.rope_bytes + kept +
+                            ol_observers_backend_bytes(&part);
     const int64_t downloads =
-        need->n_parts * OL_DOWNLOADS * plan->buffers.block_rows * d * size;
+        need->n_parts * (OL_DOWNLOADS * plan->buffers.block_rows * d * size + results);
     plan->device = device ? tensors : 0;
     plan->total = need->other_bytes + observers + tables + writer +
                   need->n_parts * need->scratch.pinned + (device ? downloads : tensors);

@@ -68,6 +68,12 @@ struct cudasim_counts {
     long long carried_bytes, carried_to[CUDASIM_MAX_DEVICES]; /* over each one's link */
     long long fetched_by[CUDASIM_MAX_DEVICES]; /* bytes from another device's memory */
     long allocations; /* of device and pinned memory, and frees */
+    /* Of each device, what threads do that launch kernels, whoever they are: those that
+     * queue its computing. */
+    struct cudasim_control {
+        long waits, received;
+        long long sent_bytes;
+    } control[CUDASIM_MAX_DEVICES];
 };
 void cudasim_count_begin(void);
 struct cudasim_counts cudasim_counted(void);

@@ -282,6 +282,30 @@ static void count(long cudasim_counts::*what)
         counts.*what += 1;
 }
 
+/* Whether this thread launches kernels. */
+static thread_local bool launches_kernels;
+
+/* A wait for something on that device. */
+static void count_wait(int device)
+{
+    count(&cudasim_counts::waits);
+    if (launches_kernels)
+        counts.control[device].waits++;
+}
+
+static void count_copy(int device, bool from_host, size_t bytes)
+{
+    count(from_host ? &cudasim_counts::sent : &cudasim_counts::received);
+    if (counts_here())
+        (from_host ? counts.sent_bytes : counts.received_bytes) += (long long)bytes;
+    if (!launches_kernels)
+        return;
+    if (from_host)
+        counts.control[device].sent_bytes += (long long)bytes;
+    else
+        counts.control[device].received++;
+}
+
 void cudasim_count_product(void)
 {
     ALONE();
@@ -701,7 +725,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     ALONE();
-    count(&cudasim_counts::waits);
+    count_wait(stream->device);
     run_stream(stream);
     cudasim_host_waits(stream->device, stream->now);
     FAILS(cudaErrorLaunchFailure);
@@ -711,7 +735,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 cudaError_t cudaDeviceSynchronize(void)
 {
     ALONE();
-    count(&cudasim_counts::waits);
+    count_wait(selected);
     run_all(selected);
     for (const cudasim_stream *s : streams)
         if (s->device == selected)
@@ -760,7 +784,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     ALONE();
-    count(&cudasim_counts::waits);
+    count_wait(event->device);
     if (event->last != nullptr) {
         run_until(*event->last);
         cudasim_host_waits(event->device, event->last->at);
@@ -801,14 +825,10 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
         counts.carried_bytes += (long long)bytes;
         counts.carried_to[stream->device] += (long long)bytes;
     }
-    if (from_host && !to_host)
-        count(&cudasim_counts::sent);
-    if (to_host && !from_host)
-        count(&cudasim_counts::received);
-    if (counts_here() && crosses)
-        (from_host ? counts.sent_bytes : counts.received_bytes) += (long long)bytes;
+    if (crosses)
+        count_copy(stream->device, from_host, bytes);
     if ((to_host && !is_pinned(dst, bytes)) || (from_host && !is_pinned(src, bytes))) {
-        count(&cudasim_counts::waits);
+        count_wait(stream->device);
         run_stream(stream);
         cudasim_host_waits(stream->device, stream->now);
     }
@@ -883,6 +903,7 @@ void cudasim_enqueue_launch(const void *kernel, dim3 grid, dim3 block,
     if (stream->device != selected)
         cudasim_die("a launch on device %d, not the chosen one", stream->device);
     count(&cudasim_counts::launches);
+    launches_kernels = true;
     if (cudasim_fails()) {
         result(cudaErrorLaunchFailure);
         return;

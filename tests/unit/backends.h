@@ -50,6 +50,25 @@ static inline void *test_download(struct ol_backend *b, struct ol_tensor t)
     return copy;
 }
 
+/* All that was left has come; false with err. */
+static inline bool test_arrive(struct ol_backend *b, struct ol_error *err)
+{
+    return b->op->results_wait(b, b->n_results, err) == 0;
+}
+
+/* The operation route, waited for. */
+static inline int test_route_now(struct ol_backend *b,
+                                 const struct ol_router_spec *router, struct ol_tensor x,
+                                 struct ol_weight weight, struct ol_weight bias,
+                                 struct ol_weight correction, uint16_t *ids,
+                                 float *weights, struct ol_error *err)
+{
+    if (b->op->route(b, router, x, weight, bias, correction, ids, weights, NULL, err) !=
+        0)
+        return -1;
+    return test_arrive(b, err) ? 0 : -1;
+}
+
 /* `values` rounded to the tensor's type. */
 static inline void test_upload(struct ol_backend *b, struct ol_tensor t,
                                const float *values)

@@ -461,7 +461,7 @@ static void given_experts(struct ol_backend *b)
     for (int i = 0; i < N; i++)
         for (int k = 0; k < K; k++)
             given[i][k] = ids[i][k] = (uint16_t)((i * 7 + k * 11) % E);
-    OK(b->op->route(b, &router, x.t, w, none, none, ids[0], weights[0], &err));
+    OK(test_route_now(b, &router, x.t, w, none, none, ids[0], weights[0], &err));
     for (int i = 0; i < N; i++) {
         double scores[K], total = 0, before = INFINITY;
         for (int k = 0; k < K; k++) {

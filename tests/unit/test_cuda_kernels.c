@@ -350,7 +350,7 @@ static void route_case(struct ol_backend *b, const struct route_case *c)
     }
     uint16_t *ids = ol_xcalloc((size_t)(c->n_tokens * c->router.top_k), sizeof *ids);
     float *weights = ol_xcalloc((size_t)(c->n_tokens * c->router.top_k), sizeof *weights);
-    OK(b->op->route(b, &c->router, x.t, w, none, added, ids, weights, &err));
+    OK(test_route_now(b, &c->router, x.t, w, none, added, ids, weights, &err));
     for (int i = 0; i < c->n_tokens; i++)
         check_token(&c->router, x.values + (int64_t)i * n,
                     c->corrected ? correction : NULL, ids + i * c->router.top_k,
@@ -419,7 +419,7 @@ static void route_strange(struct ol_backend *b)
     float weights[K];
     for (int i = 0; i < N; i++) {
         const struct ol_weight bias = ol_weight_plain(values[i], OL_DTYPE_F32, 1, E);
-        OK(b->op->route(b, &router, x.t, w, bias, none, ids, weights, &err));
+        OK(test_route_now(b, &router, x.t, w, bias, none, ids, weights, &err));
         assert_memory_equal(ids, want[i], sizeof ids);
     }
     drop(b, &x);
@@ -566,7 +566,7 @@ static void limits(struct ol_backend *b)
                                          .n_group = routers[i].n_group,
                                          .scale = 1};
         struct ol_error err = {0};
-        assert_int_equal(b->op->route(b, &r, x.t, none, none, none, NULL, NULL, &err),
+        assert_int_equal(test_route_now(b, &r, x.t, none, none, none, NULL, NULL, &err),
                          -1);
         assert_string_equal(err.text, routers[i].text);
     }

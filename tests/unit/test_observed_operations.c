@@ -146,6 +146,52 @@ static size_t add_squares(struct ol_backend *b, void *bytes)
     return sizeof sums;
 }
 
+/* The first values of heads that have the extremes. */
+static void check_columns(struct ol_backend *b, struct ol_tensor x, struct ol_tensor made,
+                          int n_heads, int d)
+{
+    struct ol_error err = {0};
+    struct ol_tensor columns =
+        tensor(b, OL_DTYPE_I32, x.n_rows, n_heads * OL_N_HEAD_EXTREMES);
+    OK(b->op->head_columns(b, x, made, columns, &err));
+    double *xs = tensor_values(b, x);
+    int32_t *found = test_download(b, columns);
+    for (int64_t i = 0; i < x.n_rows * n_heads; i++) {
+        int most = -1, least = -1;
+        for (int c = 0; c < d; c++) {
+            const double value = xs[i * d + c];
+            if (!isnan(value) && (most < 0 || value > xs[i * d + most]))
+                most = c;
+            if (!isnan(value) && (least < 0 || value < xs[i * d + least]))
+                least = c;
+        }
+        assert_int_equal(found[i * OL_N_HEAD_EXTREMES + OL_EXTREME_LARGEST], most);
+        assert_int_equal(found[i * OL_N_HEAD_EXTREMES + OL_EXTREME_SMALLEST], least);
+    }
+    free(xs), free(found);
+    b->op->tensor_free(b, &columns);
+}
+
+/* Rows whose extremes are many, or not there. */
+static void columns_of_odd_rows(struct ol_backend *b)
+{
+    enum { N = 3, D = 70 };
+    struct ol_error err = {0};
+    struct ol_tensor x = tensor(b, b->dtype, N, D),
+                     made = tensor(b, OL_DTYPE_F32, N, OL_N_HEAD_MOMENTS);
+    float values[N * D];
+    for (int c = 0; c < D; c++) {
+        values[c] = NAN;
+        values[D + c] = c % 2 == 0 ? 0.0f : -0.0f;
+        values[2 * D + c] = c < 3 ? NAN : (float)(c % 33);
+    }
+    test_upload(b, x, values);
+    OK(b->op->head_moments(b, x, made, &err));
+    check_columns(b, x, made, 1, D);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &made);
+}
+
 /* Heads of one value, and of more than a warp has. */
 static size_t moments_of_heads(struct ol_backend *b, int n_heads, int d, char *bytes)
 {
@@ -175,6 +221,7 @@ static size_t moments_of_heads(struct ol_backend *b, int n_heads, int d, char *b
         else
             assert_true(found[i] == want[i]);
     const size_t n = copy_out(b, made, bytes);
+    check_columns(b, x, made, n_heads, d);
     free(xs), free(want), free(found);
     b->op->tensor_free(b, &x);
     b->op->tensor_free(b, &made);
@@ -187,6 +234,7 @@ static size_t head_moments(struct ol_backend *b, void *bytes)
     at += moments_of_heads(b, 5, 45, at);
     at += moments_of_heads(b, 1, 301, at);
     at += moments_of_heads(b, 7, 1, at);
+    columns_of_odd_rows(b);
     return (size_t)(at - (char *)bytes);
 }
 
@@ -271,6 +319,9 @@ static size_t down_tables(struct ol_backend *b, void *bytes)
                 ol_tensor_rows(x, part == 0 ? 0 : 90, part == 0 ? 90 : N - 90), &err));
         }
         OK(b->op->down_take(b, t, &made, &err));
+        /* More is seen before it has come. */
+        OK(b->op->down_begin(b, t, &sizes, &err));
+        assert_true(test_arrive(b, &err));
     }
     for (int i = 0; i < 3; i++) {
         want[i].largest = -INFINITY;
@@ -304,7 +355,7 @@ static size_t down_tables(struct ol_backend *b, void *bytes)
 
 static const struct operation operations[] = {
     {"largest, pick", largest_and_pick},  {"set_columns", set_columns},
-    {"add_squares", add_squares},         {"head_moments", head_moments},
+    {"add_squares", add_squares},         {"head_moments, head_columns", head_moments},
     {"down_see, down_take", down_tables},
 };
 

@@ -23,6 +23,62 @@ static struct ol_tensor logits_of(struct ol_backend *b, const float *logits, int
     return x;
 }
 
+/* Choices with their pairs sorted by expert, among other results: of more bytes than come
+ * together, asked for one after another or all at once. */
+static size_t left_for_later(struct ol_backend *b, void *bytes)
+{
+    enum { N = 67, D = 24, E = 9, K = 3, WIDE = 4096, MOST = 12 };
+    const struct ol_router_spec router = {
+        .score = OL_ROUTER_SOFTMAX, .n_experts = E, .top_k = K, .n_group = 1, .scale = 1};
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, D, 1), wide = random_tensor(b, N, WIDE, 1);
+    struct ol_weight w = random_weight(OL_DTYPE_F32, E, D, 1);
+    const struct ol_weight none = {0};
+    const size_t size = ol_tensor_bytes(wide);
+    char *copies = ol_xcalloc(MOST, size), *want = test_download(b, wide);
+    int64_t offsets[2][E + 1], numbers[MOST];
+    static int32_t rows[2][N * K], slots[2][N * K];
+    uint16_t ids[N * K];
+    float weights[N * K];
+    struct ol_permutation p[] = {{E, offsets[0], rows[0], slots[0]},
+                                 {E, offsets[1], rows[1], slots[1]}};
+    if (b->op->results_room != NULL)
+        b->op->results_room(b, (int64_t)size);
+    for (int i = 0; i < MOST; i++) {
+        OK(b->op->download_later(b, wide, copies + (size_t)i * size, &err));
+        numbers[i] = b->n_results;
+        if (i == 1)
+            OK(b->op->route(b, &router, x, w, none, none, ids, weights, &p[0], &err));
+        if (i % 5 == 2)
+            OK(b->op->results_send(b, &err));
+        if (i % 5 == 4)
+            OK(b->op->results_wait(b, numbers[i - 1], &err));
+    }
+    OK(b->op->zero(b, wide, &err)); /* it may change at once */
+    for (int i = 0; i < MOST; i++) {
+        OK(b->op->results_wait(b, numbers[i], &err));
+        assert_memory_equal(copies + (size_t)i * size, want, size);
+    }
+    OK(b->op->permute(b, ids, N, K, &p[1], &err));
+    assert_memory_equal(offsets[0], offsets[1], sizeof offsets[0]);
+    assert_memory_equal(rows[0], rows[1], sizeof rows[0]);
+    assert_memory_equal(slots[0], slots[1], sizeof slots[0]);
+    /* What is forgotten may have no memory any more. */
+    for (int i = 0; i < MOST; i++) {
+        char *gone = ol_xmalloc(size);
+        OK(b->op->download_later(b, x, gone, &err));
+        b->op->results_forget(b);
+        free(gone);
+    }
+    assert_true(test_arrive(b, &err));
+    memcpy(bytes, ids, sizeof ids);
+    free(copies), free(want);
+    free_weight(&w);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &wide);
+    return sizeof ids;
+}
+
 /* An expert's logit is the row's value in its column: the weight is the identity. */
 static size_t route(struct ol_backend *b, void *bytes)
 {
@@ -43,9 +99,9 @@ static size_t route(struct ol_backend *b, void *bytes)
         .score = OL_ROUTER_SOFTMAX, .n_experts = E, .top_k = K, .n_group = 1, .scale = 1};
     uint16_t ids[2][N][K];
     float weights[2][N][K];
-    OK(b->op->route(b, &router, x, w, none, none, ids[0][0], weights[0][0], &err));
+    OK(test_route_now(b, &router, x, w, none, none, ids[0][0], weights[0][0], &err));
     router.renormalize = true;
-    OK(b->op->route(b, &router, x, w, none, none, ids[1][0], weights[1][0], &err));
+    OK(test_route_now(b, &router, x, w, none, none, ids[1][0], weights[1][0], &err));
     for (int i = 0; i < N; i++) {
         double all = 0, chosen = 0;
         for (int e = 0; e < E; e++)
@@ -94,9 +150,11 @@ static size_t route_sigmoid(struct ol_backend *b, void *bytes)
                                     .scale = 2.5};
     uint16_t ids[2][N][K];
     float weights[2][N][K];
-    OK(b->op->route(b, &router, x, w, none, correction, ids[0][0], weights[0][0], &err));
+    OK(test_route_now(b, &router, x, w, none, correction, ids[0][0], weights[0][0],
+                      &err));
     router.renormalize = true;
-    OK(b->op->route(b, &router, x, w, none, correction, ids[1][0], weights[1][0], &err));
+    OK(test_route_now(b, &router, x, w, none, correction, ids[1][0], weights[1][0],
+                      &err));
     for (int i = 0; i < N; i++) {
         double s[K];
         for (int k = 0; k < K; k++)
@@ -146,12 +204,13 @@ static size_t route_scores(struct ol_backend *b, void *bytes)
                                     .scale = 2.5};
     uint16_t ids[2][N][K];
     float weights[2][N][K];
-    OK(b->op->route(b, &router, x, w, none, correction, ids[0][0], weights[0][0], &err));
+    OK(test_route_now(b, &router, x, w, none, correction, ids[0][0], weights[0][0],
+                      &err));
     router.n_group = 3;
     router.topk_group = 1;
     router.group_best = 2;
     router.renormalize = false;
-    OK(b->op->route(b, &router, x, w, none, none, ids[1][0], weights[1][0], &err));
+    OK(test_route_now(b, &router, x, w, none, none, ids[1][0], weights[1][0], &err));
     for (int i = 0; i < N; i++) {
         double all = 0, s[2][K];
         for (int e = 0; e < E; e++)
@@ -196,7 +255,7 @@ static size_t route_input(struct ol_backend *b, void *bytes)
                                           .scales_input = true};
     uint16_t ids[N][K];
     float weights[N][K];
-    OK(b->op->route(b, &router, x, w, bias, none, ids[0], weights[0], &err));
+    OK(test_route_now(b, &router, x, w, bias, none, ids[0], weights[0], &err));
     double *xs = tensor_values(b, x);
     for (int i = 0; i < N; i++)
         for (int k = 0; k < K; k++) {
@@ -274,6 +333,7 @@ static const struct operation operations[] = {
     {"route, scores", route_scores},
     {"route, input", route_input},
     {"permute, gather, scatter_add", experts},
+    {"download_later, route, results_wait", left_for_later},
 };
 
 int main(void)
