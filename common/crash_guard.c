@@ -127,6 +127,21 @@ static void give_stderr_back(void)
     guard.kept = guard.messages = -1;
 }
 
+/* Who ends the process while the library works has said why. */
+static void end_within(void)
+{
+    if (guard.there)
+        give_stderr_back();
+}
+
+static void watch_exit(void)
+{
+    static bool done;
+    if (!done)
+        atexit(end_within);
+    done = true;
+}
+
 /* ---- begin and end ---- */
 
 static void catch_all(void)
@@ -159,6 +174,7 @@ void ol_crash_guard_begin(const char *path, const char *library)
     guard.page_bytes = sysconf(_SC_PAGESIZE);
     guard.there = true;
     ol_crash_guard_step(0);
+    watch_exit();
     take_stderr();
     catch_all();
     setitimer(ITIMER_PROF, &timer, &guard.timer_before);

@@ -38,12 +38,32 @@ int ol_h5_fail(struct ol_error *err, const char *file, const char *object,
     return -1;
 }
 
+/* Where there is no memory for an identifier the library ends the process by exit(-1),
+ * without a word; nobody else does. */
+static void on_exit_of_library(int status, void *unused)
+{
+    (void)unused;
+    if ((status & 0xff) != 0xff)
+        return;
+    ol_warn("HDF5 gave up: it is out of memory");
+    exit(1);
+}
+
+static void watch_exit(void)
+{
+    static bool done;
+    if (!done)
+        on_exit(on_exit_of_library, NULL);
+    done = true;
+}
+
 /* The library prints nothing by itself, and does not tidy up at exit: after a failed
  * write (a full disk) it would crash there. What it has freed it does not keep for later:
  * its lists would grow with the file. */
 static void quiet(void)
 {
     H5dont_atexit();
+    watch_exit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5set_free_list_limits(0, 0, 0, 0, 0, 0);
 }
