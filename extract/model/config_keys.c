@@ -53,7 +53,7 @@ static const char *const harmless[] = {
     /* parts that are not run: vision, sound, the prediction of later tokens */
     "spatial_merge_size vision_config audio_config use_unified_vision_chunk "
     "video_placeholder image_size "
-    "num_nextn_predict_layers mtp_num_layers mtp_num_hidden_layers "
+    "num_nextn_predict_layers num_mtp_layers mtp_num_layers mtp_num_hidden_layers "
     "mtp_use_dedicated_embeddings num_mtp_modules mtp_transformer_layers use_mtp "
     "mtp_hybrid_override_pattern mtp_layers_block_type index_share_for_mtp_iteration "
     "vision_feature_layer "

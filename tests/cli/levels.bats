@@ -112,6 +112,19 @@ c['text_config']['quantization_config'] = json.loads('$left')"
     done
 }
 
+@test "the text model of a wrapper runs alone, under the names that it has then" {
+    for name in qwen3_vl_moe glm4v_moe glm4v_moe-fp8; do
+        change $name ""
+        f32 inside.h5
+        change $name "
+ties = c.get('tie_word_embeddings', False)
+c = c['text_config'] | {k: c[k] for k in ['quantization_config'] if k in c} | {'tie_word_embeddings': ties}
+t = {n.replace('model.language_model.', 'model.'): x for n, x in t.items() if 'visual' not in n}"
+        f32 alone.h5
+        "$PYTHON" "$TESTS/oracle/same_datasets.py" inside.h5 alone.h5
+    done
+}
+
 # transformers gives the text model what is in text_config, and nothing else.
 @test "other keys count in text_config alone" {
     for name in qwen3_vl_moe gemma3 mistral3 glm4v_moe llama4 kimi_k25 qwen3_5_moe; do

@@ -70,7 +70,7 @@ def golden_models():
     """Name -> config, plain and wide; of several that come to the same, one."""
     found, seen = {}, []
     for path in sorted((ROOT / "tests/golden/models").glob("*/config.json")):
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(), parse_constant=str)  # Infinity: as it is read
         config.pop("quantization_config", None)
         config.get("text_config", {}).pop("quantization_config", None)
         config.pop("expert_dtype", None)
@@ -240,6 +240,8 @@ FORMATS = {
     "v4-fp4": Format({"MXFP4", "FP8"}, dict(
         quant_method="fp8", fmt="e4m3", scale_fmt="ue8m0", weight_block_size=[16, 24]),
         v4_experts, of={"deepseek_v4"}, by_name=True),
+    "v4-fp8": Format({"FP8"}, dict(quant_method="fp8", fmt="e4m3", weight_block_size=[16, 24]),
+                     lambda w: formats.fp8_blocks(w, 16, 24, ".scale"), of={"deepseek_v4"}),
     "mxfp4": Format({"MXFP4"}, dict(quant_method="mxfp4"), None, of={"gpt_oss"}),
 }
 
@@ -350,8 +352,8 @@ def config_of(f, config, out, left, inside):
         bases = [name.removesuffix(".weight_scale") for name in out if name.endswith(".weight_scale")]
         q["quantized_layers"] = {base: {"quant_algo": "NVFP4" if base + ".weight_scale_2" in out else "FP8"}
                                  for base in bases}
-    if f is FORMATS["v4-fp4"]:
-        config["expert_dtype"] = "fp4"
+    if f.of == {"deepseek_v4"}:
+        config["expert_dtype"] = "fp4" if f.by_name else "fp8"
     place = config["text_config"] if inside and "text_config" in config else config
     place["quantization_config"] = q
     return config

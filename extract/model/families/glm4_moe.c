@@ -3,6 +3,12 @@
  * expert beside the routed ones. */
 #include "extract/model/families/families.h"
 
+/* GLM-4.5V as published, and its text model that was saved alone. */
+static const struct ol_name_form forms[] = {
+    {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
+static const char *const left_out[] = {"model.visual.", NULL};
+static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_EITHER};
+
 static int read_text(struct ol_config config, bool bias_otherwise, struct ol_spec *spec,
                      struct ol_error *err)
 {
@@ -37,18 +43,17 @@ static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *
 static int read_seeing(struct ol_config config, struct ol_spec *spec,
                        struct ol_error *err)
 {
+    if (spec->wrapper == NULL)
+        ol_family_set_wrapper(spec, &wrapper);
     return read_text(config, true, spec, err);
 }
 
 static int read_wrapped(struct ol_config config, struct ol_spec *spec,
                         struct ol_error *err)
 {
-    static const struct ol_name_form forms[] = {
-        {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
-    static const char *const left_out[] = {"model.visual.", NULL};
-    static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_EITHER};
     return ol_family_read_wrapper(config, &wrapper, read_seeing, spec, err);
 }
 
 const struct ol_family ol_family_glm4_moe = {"glm4_moe", read};
 const struct ol_family ol_family_glm4v_moe = {"glm4v_moe", read_wrapped};
+const struct ol_family ol_family_glm4v_moe_text = {"glm4v_moe_text", read_seeing};

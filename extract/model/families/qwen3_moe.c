@@ -2,6 +2,12 @@
  * stay dense. It is also the text part of Qwen3-VL-MoE, without windows. */
 #include "extract/model/families/families.h"
 
+/* Qwen3-VL-MoE as published, and its text model that was saved alone. */
+static const struct ol_name_form forms[] = {
+    {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
+static const char *const left_out[] = {"model.visual.", NULL};
+static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_OUTSIDE};
+
 static int read(struct ol_config config, struct ol_spec *spec, struct ol_error *err)
 {
     const struct ol_family_defaults defaults = {
@@ -35,6 +41,8 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
         /* The router knows no other way. */
         ol_config_expect_bool(config, "norm_topk_prob", true, err) != 0)
         return -1;
+    if (spec->wrapper == NULL)
+        ol_family_set_wrapper(spec, &wrapper);
     spec->router.renormalize = true;
     spec->expert_layout = OL_EXPERTS_TURNED;
     ol_family_set_qk_norm(spec, OL_QK_NORM_HEAD);
@@ -45,12 +53,9 @@ static int read_text(struct ol_config config, struct ol_spec *spec, struct ol_er
 static int read_wrapped(struct ol_config config, struct ol_spec *spec,
                         struct ol_error *err)
 {
-    static const struct ol_name_form forms[] = {
-        {"model.language_model.", ""}, {"model.", ""}, {NULL, NULL}};
-    static const char *const left_out[] = {"model.visual.", NULL};
-    static const struct ol_wrapper wrapper = {forms, left_out, false, OL_TIED_OUTSIDE};
     return ol_family_read_wrapper(config, &wrapper, read_text, spec, err);
 }
 
 const struct ol_family ol_family_qwen3_vl_moe = {"qwen3_vl_moe", read_wrapped};
+const struct ol_family ol_family_qwen3_vl_moe_text = {"qwen3_vl_moe_text", read_text};
 const struct ol_family ol_family_qwen3_moe = {"qwen3_moe", read};
