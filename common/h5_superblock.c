@@ -14,6 +14,7 @@
 
 #include "common/file.h"
 #include "common/h5.h"
+#include "common/stand_in.h"
 
 enum { BLOCK_BYTES = 48, WORD_BYTES = 8, MOST_K = 1024 };
 
@@ -55,11 +56,17 @@ int ol_h5_check(const char *path, struct ol_error *err)
     if (fd < 0)
         return -1;
     int status = 0;
-    const char *fault = NULL;
+    const char *fault = NULL, *meaning = NULL;
     if (fstat(fd, &info) != 0)
         status = ol_fail_errno(err, "%s: cannot be read", path);
-    else if (info.st_size >= BLOCK_BYTES)
-        status = ol_file_read_at(fd, path, block, sizeof block, 0, err);
+    else
+        status = ol_file_read_at(
+            fd, path, block,
+            info.st_size < BLOCK_BYTES ? (size_t)info.st_size : BLOCK_BYTES, 0, err);
+    if (status == 0)
+        meaning = ol_stand_in((const char *)block, sizeof block);
+    if (meaning != NULL)
+        status = ol_fail(err, "%s: %s", path, meaning);
     if (status == 0 && info.st_size >= BLOCK_BYTES &&
         memcmp(block, signature, sizeof signature) == 0)
         fault = find_fault(block);
