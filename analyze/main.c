@@ -45,11 +45,11 @@ static enum ol_options_result parse(struct command *c, int argc, char **argv,
          "compare all of the files with their checksums, say so,\nand stop", 0, 0, NULL},
         {0, "threads", OL_OPTION_INT, &c->n_threads, "N",
          "default: as many as processors", 1, 4096, NULL},
-        {0, "imatrix", OL_OPTION_TEXT, &c->imatrix, "FILE",
+        {0, "imatrix", OL_OPTION_FILE, &c->imatrix, "FILE",
          "write an importance matrix for llama.cpp (GGUF), and\nresults only with -o; "
          "needs ol-extract --imatrix",
          0, 0, NULL},
-        {'o', "output", OL_OPTION_TEXT, &c->output, "FILE",
+        {'o', "output", OL_OPTION_FILE, &c->output, "FILE",
          "results (default: standard output)", 0, 0, NULL},
         {0},
     };
@@ -75,6 +75,10 @@ static int check(struct command *command)
         return ol_usage_error("--min-layers must be greater than 0 and at most 1");
     if (!(c->min_positions > 0 && c->min_positions <= 1))
         return ol_usage_error("--min-positions must be greater than 0 and at most 1");
+    if (command->verify && (command->imatrix != NULL || command->output != NULL ||
+                            command->statistics != NULL))
+        return ol_usage_error("--verify only compares: --output, --imatrix and "
+                              "--statistics exclude it");
     if (command->imatrix != NULL && command->output == NULL &&
         (command->statistics != NULL || command->only_summaries))
         return ol_usage_error("--imatrix writes no results, but with --output");

@@ -167,6 +167,11 @@ static int apply(const struct ol_option *o, const char *argument)
     case OL_OPTION_COUNT:
         (*(int *)o->value)++;
         return 0;
+    case OL_OPTION_FILE:
+        if (*argument == '\0')
+            return ol_usage_error("--%s: the name is empty", o->long_name);
+        *(const char **)o->value = argument;
+        return 0;
     case OL_OPTION_TEXT:
         *(const char **)o->value = argument;
         return 0;

@@ -9,6 +9,7 @@
 enum ol_option_kind {
     OL_OPTION_FLAG,   /* bool *: set to true */
     OL_OPTION_TEXT,   /* const char **: the argument, borrowed from argv */
+    OL_OPTION_FILE,   /* the same, the name of a file or directory: not empty */
     OL_OPTION_TEXTS,  /* struct ol_texts *: repeatable */
     OL_OPTION_INT,    /* int64_t *: decimal, within [low, high] */
     OL_OPTION_REAL,   /* double *: within [low, high], finite */

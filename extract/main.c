@@ -7,6 +7,7 @@
 #include "common/process.h"
 #include "extract/cpu/gemm.h"
 #include "extract/cpu/gemm_bf16.h"
+#include "extract/intervene/intervention.h"
 #include "extract/run/device_model.h"
 #include "extract/run/devices.h"
 #include "extract/run/heartbeat.h"
@@ -63,7 +64,7 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
     static const char *const stores[] = {"bf16", "f32", "none", NULL};
     struct ol_run_request *r = &c->request;
     const struct ol_option options[] = {
-        {'o', "output", OL_OPTION_TEXT, &r->output, "FILE",
+        {'o', "output", OL_OPTION_FILE, &r->output, "FILE",
          "activation file (default: NAME.h5); its name is\nprinted on stdout when it is "
          "complete",
          0, 0, NULL},
@@ -76,7 +77,7 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "lines are JSON with the text under KEY (default: text,\nin .jsonl, .ndjson and "
          ".json files); like data.text;\nof Parquet the column",
          0, 0, NULL},
-        {0, "ids", OL_OPTION_TEXT, &r->corpus.ids_file, "FILE",
+        {0, "ids", OL_OPTION_FILE, &r->corpus.ids_file, "FILE",
          "token ids instead of text: one sequence per line", 0, 0, NULL},
         {'n', "sequences", OL_OPTION_INT, &c->n_sequences, "N",
          "sequences (default: 16; with --ids what it holds)", 1, 1e9, NULL},
@@ -125,7 +126,7 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "outliers; repeatable, each ARM of\nzero:DIMENSION[,...], mean:DIMENSION[,...],"
          "\ndrop:LAYER.EXPERT[,...], first, or several joined by +",
          0, 0, NULL},
-        {0, "ablate-from", OL_OPTION_TEXT, &r->ablate_from, "RESULTS",
+        {0, "ablate-from", OL_OPTION_FILE, &r->ablate_from, "RESULTS",
          "arms of what ol-analyze found: the massive dimensions\nat zero, at their mean, "
          "and without the super experts",
          0, 0, NULL},
@@ -150,7 +151,7 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "run MODEL from the Hub without keeping it: of its weights\nonly what is used "
          "is fetched, when it is used",
          0, 0, NULL},
-        {0, "status", OL_OPTION_TEXT, &c->status, "FILE",
+        {0, "status", OL_OPTION_FILE, &c->status, "FILE",
          "say how far the run is that makes FILE.partial, on\nwhatever machine, and "
          "stop; "
          "needs no MODEL",
@@ -165,7 +166,7 @@ static int parse(struct command *c, int argc, char **argv, struct ol_texts *oper
          "0: "
          "after every layer)",
          0, 1e9, NULL},
-        {0, "tmpdir", OL_OPTION_TEXT, &r->tmpdir, "FOLDER",
+        {0, "tmpdir", OL_OPTION_FILE, &r->tmpdir, "FOLDER",
          "keep these states there, on a faster disk, and not\nbeside the file", 0, 0,
          NULL},
         {0, "resume", OL_OPTION_FLAG, &r->resume, NULL,
@@ -282,6 +283,14 @@ static int check(struct command *c, const struct ol_texts *operands)
     if (!(r->threshold > 0))
         return ol_usage_error("--threshold must be greater than 0");
     r->summary = !c->no_summaries;
+    for (size_t i = 0; i < c->texts.n; i++)
+        if (c->texts.items[i][0] == '\0')
+            return ol_usage_error("--text: the name is empty");
+    for (size_t i = 0; i < r->ablate.n; i++) {
+        struct ol_error err = {0};
+        if (ol_arm_check(r->ablate.items[i], &err) != 0)
+            return ol_usage_error("--ablate %s: %s", r->ablate.items[i], err.text);
+    }
     const bool ablates = r->ablate.n > 0 || r->ablate_from != NULL;
     if (ablates && c->no_summaries)
         return ol_usage_error("--ablate needs the summaries");

@@ -80,6 +80,46 @@ static int add(struct ol_arm *arm, const char *text, const struct ol_spec *spec,
     return unknown(text, err);
 }
 
+/* Whether a text is what a form says: items with commas between them, each of as many
+ * numbers with points between them as the form has names. */
+static bool is_of_form(const char *text, const char *form)
+{
+    const size_t item = strcspn(form, "[");
+    for (;; text++) {
+        for (size_t i = 0; i <= item; i++) {
+            if (i < item && form[i] != '.')
+                continue;
+            const size_t digits = strspn(text, "0123456789");
+            if (digits == 0)
+                return false;
+            text += digits;
+            if (i < item && *text++ != '.')
+                return false;
+        }
+        if (*text != ',')
+            return *text == '\0';
+    }
+}
+
+int ol_arm_check(const char *text, struct ol_error *err)
+{
+    char *copy = ol_xstrdup(text), *rest = copy;
+    int status = 0;
+    for (char *one; status == 0 && (one = strsep(&rest, "+")) != NULL;) {
+        const struct ol_intervention *found = NULL;
+        const size_t n = strcspn(one, ":");
+        for (int i = 0; ol_interventions[i] != NULL && found == NULL; i++)
+            if (strlen(ol_interventions[i]->name) == n &&
+                strncmp(ol_interventions[i]->name, one, n) == 0)
+                found = ol_interventions[i];
+        if (found == NULL || (found->form != NULL) != (one[n] == ':') ||
+            (found->form != NULL && !is_of_form(one + n + 1, found->form)))
+            status = unknown(one, err);
+    }
+    free(copy);
+    return status;
+}
+
 struct ol_arm *ol_arm_parse(const char *text, const struct ol_spec *spec,
                             struct ol_error *err)
 {

@@ -24,6 +24,8 @@ struct ol_intervention {
 /* All kinds, NULL last. */
 extern const struct ol_intervention *const ol_interventions[];
 
+/* Whether a text can be an arm of some model, as far as it tells by itself. */
+int ol_arm_check(const char *text, struct ol_error *err);
 /* An arm of interventions that are joined by "+", like zero:507+drop:11.3. NULL on
  * failure. */
 struct ol_arm *ol_arm_parse(const char *text, const struct ol_spec *spec,

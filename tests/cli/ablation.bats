@@ -70,21 +70,25 @@ check() { "$PYTHON" "$TESTS/oracle/ablation.py" "$1" "$2" "$TESTS/golden/ablatio
 @test "arms that make no sense are refused by name" {
     cd "$BATS_TEST_TMPDIR"
     several mixtral >ids.txt
-    refuses() {
-        run "$EXTRACT" "$GOLDEN/mixtral" --ids ids.txt --ablate "$1" -o run.h5
+    refuses() { # STATUS ARM TEXT
+        run "$EXTRACT" "$GOLDEN/mixtral" --ids ids.txt --ablate "$2" -o run.h5
         echo "$output"
-        [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *"--ablate $1: "*"$2"* ]]
-        [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+        [ "$status" -eq "$1" ]
+        [ "${#lines[@]}" -eq 1 ]
+        [[ $output == *"--ablate $2: "*"$3"* ]]
+        [ ! -e run.h5 ]
+        [ ! -e run.h5.partial ]
     }
-    refuses zero:36 'no dimension 36, the model has 0-35'
-    refuses mean:1,x "number of dimension at 'x'"
-    refuses drop:9.1 'no layer 9, the model has 0-2'
-    refuses drop:1.9 'no expert 9, the model has 0-4'
-    refuses drop:1 'expected LAYER.EXPERT'
-    refuses zero 'is none of zero:DIMENSION'
-    refuses zero:1+ 'is none of zero:DIMENSION'
+    refuses 1 zero:36 'no dimension 36, the model has 0-35'
+    refuses 1 drop:9.1 'no layer 9, the model has 0-2'
+    refuses 1 drop:1.9 'no expert 9, the model has 0-4'
+    # What no model could have.
+    refuses 2 mean:1,x "'mean:1,x' is none of zero:DIMENSION"
+    refuses 2 drop:1 "'drop:1' is none of zero:DIMENSION"
+    refuses 2 zero 'is none of zero:DIMENSION'
+    refuses 2 zero:1+ 'is none of zero:DIMENSION'
     echo 5 >>ids.txt
-    refuses first 'has 1 tokens, at least 2 are needed'
+    refuses 1 first 'has 1 tokens, at least 2 are needed'
     run "$EXTRACT" "$GOLDEN/llama" --ids ids.txt --ablate drop:0.1 -o run.h5
     [[ $output == *'layer 0 has no routed experts'* ]]
     run "$EXTRACT" "$GOLDEN/mixtral" --ids ids.txt --ablate first --no-summaries -o run.h5

@@ -125,7 +125,7 @@ refused() {
         refused 1 'directory: is a directory' $tool -o directory
         refused 1 'none/: names a directory' ${tool/imatrix directory/threads 1} -o none/
         refused 1 'none/x: cannot create: No such file' ${tool/imatrix directory/threads 1} -o none/x
-        refused 1 'the name of the output is empty' ${tool/imatrix directory/threads 1} -o ''
+        refused 2 'the name is empty' ${tool/imatrix directory/threads 1} -o ''
     done
     # Before the run: not even the model is looked at.
     refused 1 'directory: is a directory' "$EXTRACT" nowhere --ids nothing -o directory
@@ -432,14 +432,23 @@ PY
         '--memory -1G' '--memory inf' '--memory 0x10G' '--memory 8Q' '--threads 0' \
         '--threads 1e3' '-n 0' '-n 1000000000 -l 100000000' '-l -5' '--threshold nan' \
         '--threshold 0' '--store half' '--bos yes' '--windowing all' '--precision f16' \
-        '--backend gpu' '--output -' '--output out.h5'; do
+        '--backend gpu' '--output -' '--output out.h5' '--ablate a' '--ablate zero:' '--ablate zero:1,' \
+        '--ablate drop:1' '--ablate first+' '--ablate first:1'; do
         refused 2 "(try 'ol-extract --help')" "$EXTRACT" nowhere --plan $options
     done
+    for option in --output --text --ids --ablate-from --status --tmpdir; do
+        refused 2 "$option: the name is empty" "$EXTRACT" nowhere $option ''
+    done
+    for option in --output --imatrix; do
+        refused 2 "$option: the name is empty" "$ANALYZE" nowhere $option ''
+    done
+    refused 2 '--output: the name is empty' "$REPORT" nowhere --output ''
     refused 2 '--tokenize writes to standard output' \
         "$EXTRACT" nowhere --tokenize --ids nothing -o ids.txt
     for options in '--threads x' '--batch-size 0' '--batch-size 1.5' '--min-layers 2' \
         '--min-positions 0' '--threshold inf' '--statistics none' '--statistics sites,' \
-        '--imatrix x --statistics sites' '--imatrix x --summaries' '--colour'; do
+        '--imatrix x --statistics sites' '--imatrix x --summaries' '--colour' \
+        '--verify --imatrix x' '--verify --output x' '--verify --statistics sites'; do
         refused 2 "(try 'ol-analyze --help')" "$ANALYZE" nowhere $options
     done
     for options in '--top 0' '--top x' '-f docx' '-f svg' '-f svg --figure none' '--figure features' \
