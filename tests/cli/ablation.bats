@@ -120,5 +120,7 @@ PY
     arms=$(h5dump -d /ablation/arms found.h5 | grep '(0)')
     [[ $arms == *'"first", "zero:7,2", "mean:7,2", "drop:1.3"'* ]]
     run "$EXTRACT" "$GOLDEN/llama" --ids ids.txt --ablate-from found.json -o other.h5
-    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ] && [[ $output == *'is of another model'* ]]
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *'is of another model'* ]]
 }

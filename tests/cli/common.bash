@@ -92,6 +92,7 @@ killed_again() {
     [ "$kills" -ge "$least" ]
     # Also of a run that ended just after its file had its name.
     (run_it)
-    [ ! -e run.h5.partial ] && [ ! -e run.h5.partial.state ]
+    [ ! -e run.h5.partial ]
+    [ ! -e run.h5.partial.state ]
     same_run ../calm/run.h5 run.h5
 }

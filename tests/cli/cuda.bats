@@ -63,7 +63,8 @@ golden() {
         [ "$status" -eq 1 ]
         [[ $output == *"--memory of 2 MiB cannot hold this run of "*" tokens: it needs at least "*M ]]
         least=${output##* }
-        [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+        [ ! -e run.h5 ]
+        [ ! -e run.h5.partial ]
         mkdir small large
         (cd small && CUDASIM_MIB=${least%M} golden $model run.h5 --memory "$least")
         (cd large && CUDASIM_MIB=2048 golden $model run.h5 --memory 2048M)
@@ -116,7 +117,8 @@ for key in ("device_bytes", "least_device_bytes"):
     run golden qwen3_moe run.h5 --devices 1
     [ "$status" -eq 1 ]
     [ "$output" = "ol-extract: CUDA: there is no device 1: this machine has 1, counted from 0" ]
-    [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+    [ ! -e run.h5 ]
+    [ ! -e run.h5.partial ]
 }
 
 @test "cuda: the receipt says what passed the link and what was waited for" {
@@ -255,5 +257,6 @@ assert json.load(open("plan.json"))["sharing"] == {"devices": 3, "links_of_each_
         [ "$status" -eq 2 ]
         [ "$output" = "ol-extract: --devices $list: expected at most 32 numbers like 0,1 (try 'ol-extract --help')" ]
     done
-    [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+    [ ! -e run.h5 ]
+    [ ! -e run.h5.partial ]
 }

@@ -34,7 +34,8 @@ load common
     cat err
     [ "$status" -eq 143 ]
     grep -q 'asked to end (SIGTERM): stopped after layer [0-9]*, --resume goes on from there$' err
-    [ ! -e run.h5 ] && [ -e run.h5.partial ]
+    [ ! -e run.h5 ]
+    [ -e run.h5.partial ]
     tr -d '\0' < run.h5.partial.state | grep -aq 'layer [0-9]* sha256'
     (run_it --resume)
     same_run calm/run.h5 run.h5
@@ -59,7 +60,8 @@ load common
         [ "$status" -eq 1 ]
         [[ $output == *"--memory of 2 MiB cannot hold this run of 2400 tokens: it needs at least "*M ]]
         least=${output##* }
-        [ ! -e run.h5 ] && [ ! -e run.h5.partial ]
+        [ ! -e run.h5 ]
+        [ ! -e run.h5.partial ]
         mkdir -p small large
         (cd small && run_it -q --memory "$least" -o run.h5)
         (cd large && run_it -q --memory 4G -o run.h5)
@@ -107,7 +109,8 @@ load common
     wait $pid
     [ "$status" -eq 1 ]
     echo "$output" | grep -q 'another process is at work on this run'
-    [ -e run.h5 ] && [ ! -e run.h5.partial ]
+    [ -e run.h5 ]
+    [ ! -e run.h5.partial ]
 }
 
 @test "without --resume an unfinished run is left alone" {

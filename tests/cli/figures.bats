@@ -84,7 +84,8 @@ PY
     [[ $size == 466.* ]]
     "$REPORT" -f svg --figure stream planted.json | grep -q 'viewBox="0 0 800 320"'
     PATH=/nowhere run "$REPORT" -f pdf --figure stream planted.json -o other.pdf
-    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ]
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
     [[ $output == *"needs rsvg-convert"* ]]
     [ ! -e other.pdf ]
 }
@@ -109,15 +110,19 @@ SH
     chmod +x browser/google-chrome
     cp -s "$(command -v rm)" "$(command -v cat)" browser
     TMPDIR=$PWD/folder PATH=$PWD/browser run "$REPORT" -f pdf planted.json -o page.pdf
-    [ "$status" -eq 0 ] && [ -z "$output" ]
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
     { echo %PDF-; cat page.html; } | cmp - page.pdf
     [ -z "$(ls folder)" ]
     touch fails
     TMPDIR=$PWD/folder PATH=$PWD/browser run "$REPORT" -f pdf planted.json -o other.pdf
-    [ "$status" -eq 1 ] && [ "$output" = "ol-report: google-chrome failed" ]
-    [ ! -e other.pdf ] && [ -z "$(ls folder)" ]
+    [ "$status" -eq 1 ]
+    [ "$output" = "ol-report: google-chrome failed" ]
+    [ ! -e other.pdf ]
+    [ -z "$(ls folder)" ]
     PATH=/nowhere run "$REPORT" -f pdf planted.json -o other.pdf
-    [ "$status" -eq 1 ] && [ "${#lines[@]}" -eq 1 ]
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
     [[ $output == *"needs a browser: none of chromium, "* ]]
     [ ! -e other.pdf ]
     if command -v chromium >/dev/null; then

@@ -142,7 +142,9 @@ refused() {
     for round in 1 2; do
         [ "$("$EXTRACT" -q "$PLANTED" --ids "$IDS" -o links/run.h5)" = links/run.h5 ]
         "$REPORT" run.json -o links/first.md
-        [ -L links/run.h5 ] && [ -L links/run.md ] && [ -L links/first.md ]
+        [ -L links/run.h5 ]
+        [ -L links/run.md ]
+        [ -L links/first.md ]
         [ "$(ls files | tr '\n' ' ')" = 'run.h5 run.md ' ]
         [ "$(ls links | wc -l)" -eq 3 ]
         [ "$round" -eq 1 ] || [ "$(stat -c %a files/* | tr '\n' ' ')" = '640 640 ' ]
@@ -300,7 +302,8 @@ converter() {
         (ulimit -f 4; exec $command) 2> err || status=$?
         [ "$status" -eq 1 ]
         grep -q 'x: cannot be written: File too large' err
-        [ ! -e x ] && [ "$(ls | wc -l)" -eq 4 ]
+        [ ! -e x ]
+        [ "$(ls | wc -l)" -eq 4 ]
     done
     if ! sanitized; then
         failed=0

@@ -52,15 +52,19 @@ EOF
     [ "$(value plan.json layers.3.attention)" = full ]
     [ "$(value plan.json layers.47.n_experts)" = 512 ]
     "$EXTRACT" --plan "$ROOT/data/models/llama-4-maverick-17b-128e.json" > plan.json
-    [ "$(value plan.json layers.0.kind)" = dense ] && [ "$(value plan.json layers.1.kind)" = moe ]
+    [ "$(value plan.json layers.0.kind)" = dense ]
+    [ "$(value plan.json layers.1.kind)" = moe ]
     [ "$(value plan.json layers.2.attention)" = chunked ]
     [ "$(value plan.json layers.3.attention)" = full ]
     "$EXTRACT" --plan "$ROOT/data/models/gpt-oss-20b.json" > plan.json
-    [ "$(value plan.json layers.0.window)" = 128 ] && [ "$(value plan.json layers.1.attention)" = full ]
+    [ "$(value plan.json layers.0.window)" = 128 ]
+    [ "$(value plan.json layers.1.attention)" = full ]
     "$EXTRACT" --plan "$ROOT/data/models/qwen3.6-35b-a3b.json" > plan.json
-    [ "$(value plan.json layers.38.attention)" = linear ] && [ "$(value plan.json layers.39.attention)" = full ]
+    [ "$(value plan.json layers.38.attention)" = linear ]
+    [ "$(value plan.json layers.39.attention)" = full ]
     "$EXTRACT" --plan "$ROOT/data/models/deepseek-r1.json" > plan.json
-    [ "$(value plan.json layers.2.kind)" = dense ] && [ "$(value plan.json layers.3.kind)" = moe ]
+    [ "$(value plan.json layers.2.kind)" = dense ]
+    [ "$(value plan.json layers.3.kind)" = moe ]
     # FP8 codes, a float per 128 x 128 of them, and what is not quantised: 256 experts of three
     # 2048 x 7168 matrices in 58 layers.
     [ "$(value plan.json weights.bytes.routed_experts)" = $((58 * 256 * 3 * (2048 * 7168 + 4 * 16 * 56))) ]
@@ -240,7 +244,8 @@ O
     cp "$DEMO"/tokenizer* model
     cp "$GOLDEN/gpt2/config.json" model
     "$EXTRACT" --tokenize -t "$HELDOUT" -n 3 model >ids.txt 2>messages
-    [ "$(awk '{ print NF }' ids.txt | sort -u)" = 32 ] && [ "$(wc -l <ids.txt)" -eq 3 ]
+    [ "$(awk '{ print NF }' ids.txt | sort -u)" = 32 ]
+    [ "$(wc -l <ids.txt)" -eq 3 ]
     grep -q 'sequences of 32 tokens, not 2048' messages
     "$EXTRACT" --tokenize -t "$HELDOUT" -n 3 -l 40 model >ids.txt
     [ "$(awk '{ print NF }' ids.txt | sort -u)" = 40 ]
