@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "report/text.h"
+
 /* One line each, in the order of the report. */
 /* clang-format off */
 #define SECTIONS(S)        \
@@ -42,6 +44,7 @@ void ol_section_say(struct ol_section_out *to, const char *format, ...)
     va_start(args, format);
     char *text = ol_xvasprintf(format, args);
     va_end(args);
+    ol_text_settle(text);
     to->format->say(to, text);
     to->in_list = false;
     free(text);
@@ -53,6 +56,7 @@ void ol_section_item(struct ol_section_out *to, const char *format, ...)
     va_start(args, format);
     char *text = ol_xvasprintf(format, args);
     va_end(args);
+    ol_text_settle(text);
     to->format->item(to, text);
     to->in_list = true;
     free(text);

@@ -88,9 +88,10 @@ char *ol_text_margin_range(const struct ol_report_results *r)
         high = fmax(high, c[i].threshold);
         n++;
     }
-    return n == 0 ? NULL
-                  : ol_xasprintf("%" PRId64 " to %" PRId64 " at thresholds from %g to %g",
-                                 least, most, low, high);
+    return n == 0 || least == OL_ABSENT
+               ? NULL
+               : ol_xasprintf("%" PRId64 " to %" PRId64 " at thresholds from %g to %g",
+                              least, most, low, high);
 }
 
 /* ---- quantisation ---- */

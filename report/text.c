@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "common/results/field.h"
 #include "common/utf8.h"
 
 #define NARROW_SPACE "\xe2\x80\xaf"
@@ -16,6 +17,8 @@ struct ol_text ol_text_count(int64_t n)
 {
     struct ol_text t = {""};
     char digits[24];
+    if (n == OL_ABSENT)
+        return (struct ol_text){OL_TEXT_UNKNOWN};
     snprintf(digits, sizeof digits, "%" PRIu64, n < 0 ? -(uint64_t)n : (uint64_t)n);
     const size_t length = strlen(digits);
     char *to = t.text;
@@ -147,6 +150,29 @@ char *ol_text_piece(const char *piece)
     char *visible = ol_utf8_visible(spaced, "");
     free(spaced);
     return visible;
+}
+
+/* Whether that is a word of its own between these places. */
+static bool is_word(const char *text, const char *at, size_t bytes)
+{
+    static const char around[] = " \n%,.;:()";
+    return (at == text || strchr(around, at[-1]) != NULL) &&
+           (at[bytes] == '\0' || strchr(around, at[bytes]) != NULL);
+}
+
+void ol_text_settle(char *text)
+{
+    static const char *const unknown[] = {"-9223372036854775808", "-nan", "nan"};
+    const size_t dash = strlen(OL_TEXT_UNKNOWN);
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        const size_t bytes = strlen(unknown[i]);
+        for (char *at = text; (at = strstr(at, unknown[i])) != NULL; at += dash) {
+            if (!is_word(text, at, bytes))
+                continue;
+            memcpy(at, OL_TEXT_UNKNOWN, dash);
+            memmove(at + dash, at + bytes, strlen(at + bytes) + 1);
+        }
+    }
 }
 
 void ol_text_print(FILE *out, const char *format, ...)

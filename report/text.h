@@ -11,6 +11,7 @@ struct ol_text {
 };
 
 /* "12 345" with narrow no-break spaces. */
+/* OL_ABSENT is a dash. */
 struct ol_text ol_text_count(int64_t n);
 /* About three digits: "0.0012", "1.53", "394.0", "9000", "1.2e+07", "inf"; a dash for
  * NAN. */
@@ -30,5 +31,11 @@ char *ol_text_piece(const char *piece);
 /* printf whose result is escaped. */
 void ol_text_print(FILE *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* How what is not known looks, in texts. */
+#define OL_TEXT_UNKNOWN "\xe2\x80\x93"
+
+/* Numbers in a sentence that printf wrote for OL_ABSENT or NaN become that dash. */
+void ol_text_settle(char *text);
 
 #endif

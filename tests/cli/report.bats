@@ -264,6 +264,33 @@ PY
     section 'Super experts' | tr '\n' ' ' | grep -q "of 6144 experts .* it would list 23.2 on average"
 }
 
+@test "a number that is not there is a dash, wherever it is said" {
+    REPORT=$REPORT "$PYTHON" - <<'PY'
+import json
+import subprocess
+import os
+import re
+r = json.load(open("planted.json"))
+places = [("llm_int8", "pairs", "count"), ("generators", "n_units"), ("generators", "units", 0, "layer"), ("head_outputs", "median_rms"),
+          ("massive", "criterion", "near_ratio"), ("tokens", "n_outliers"), ("uncertainty", "least_sites"), ("expert_flips", "sample_tokens")]
+for place in places:
+    for remove in (False, True):
+        changed = json.loads(json.dumps(r))
+        at = changed
+        for key in place[:-1]:
+            at = at[key]
+        if remove:
+            at.pop(place[-1], None)
+        else:
+            at[place[-1]] = None
+        json.dump(changed, open("unknown.json", "w"))
+        for form in ("markdown", "html"):
+            text = subprocess.run([os.environ["REPORT"], "-f", form, "unknown.json"], capture_output=True, text=True, check=True).stdout
+            found = re.search(r"[-−]9[^0-9]?223[^0-9]?372|\bnan\b", text)
+            assert not found, (place, form, text[found.start() - 80:found.end() + 20])
+PY
+}
+
 @test "the inputs of down projections are shown as far as they are known" {
     "$REPORT" planted.json > report.md
     section 'Inputs of the down projections' | tr '\n' ' ' | grep -q "Errors of rounding them are of a few rows"
