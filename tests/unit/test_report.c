@@ -167,14 +167,19 @@ static void test_numbers(void **state)
     assert_string_equal(ol_text_count(1234567).text, "1\xe2\x80\xaf"
                                                      "234\xe2\x80\xaf"
                                                      "567");
-    assert_string_equal(ol_text_count(INT64_MIN).text, "\xe2\x88\x92"
-                                                       "9\xe2\x80\xaf"
-                                                       "223\xe2\x80\xaf"
-                                                       "372\xe2\x80\xaf"
-                                                       "036\xe2\x80\xaf"
-                                                       "854\xe2\x80\xaf"
-                                                       "775\xe2\x80\xaf"
-                                                       "808");
+    assert_string_equal(ol_text_count(-INT64_MAX).text, "\xe2\x88\x92"
+                                                        "9\xe2\x80\xaf"
+                                                        "223\xe2\x80\xaf"
+                                                        "372\xe2\x80\xaf"
+                                                        "036\xe2\x80\xaf"
+                                                        "854\xe2\x80\xaf"
+                                                        "775\xe2\x80\xaf"
+                                                        "807");
+    assert_string_equal(ol_text_count(INT64_MIN).text, OL_TEXT_UNKNOWN); /* OL_ABSENT */
+    char said[] = "of -9223372036854775808 units, nan % (-nan); nano, banan, `nan` stay";
+    ol_text_settle(said);
+    assert_string_equal(said, "of " OL_TEXT_UNKNOWN " units, " OL_TEXT_UNKNOWN
+                              " % (" OL_TEXT_UNKNOWN "); nano, banan, `nan` stay");
     assert_string_equal(ol_text_magnitude(0.00123).text, "0.0012");
     assert_string_equal(ol_text_magnitude(-0.0).text, "0");
     assert_string_equal(ol_text_magnitude(394).text, "394.0");
