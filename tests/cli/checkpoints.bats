@@ -147,9 +147,9 @@ PY
 
 @test "Infinity and NaN in config.json are read as Python writes them" {
     copy qwen3_moe
-    sed -i 's/"model_type"/"time_step_limit": [0.0, Infinity, -Infinity, NaN], "text": "Infinity \\" NaN", &/' model/config.json
+    sed -i 's/"model_type"/"limits": [0.0, Infinity, -Infinity, NaN], "time_step_limit": [0.0, Infinity], "text": "Infinity \\" NaN", &/' model/config.json
     f32 model --ids model/ids.txt -o a.h5 2> messages
-    grep -q "ignored, because nothing is known of them: time_step_limit, text$" messages
+    grep -q "ignored, because nothing is known of them: limits, text$" messages
     sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": Infinity/' model/config.json
     run "$EXTRACT" -q model --ids model/ids.txt -o b.h5
     [ "$status" -eq 1 ]
