@@ -515,6 +515,35 @@ MODELS |= {
             weight_block_size=[16, 12])), torch.bfloat16),
 }
 
+# The other side of switches: layers' kinds that are said one by one, biases, weights that are not
+# made to sum to one.
+TYPES = ["sliding_attention", "full_attention", "sliding_attention"]
+MODELS |= {
+    "olmoe-bias": ("Olmoe", dict(
+        **COMMON, **MOE, intermediate_size=16, attention_bias=True, norm_topk_prob=False),
+                   torch.bfloat16),
+    "qwen3-types": ("Qwen3", dict(
+        **COMMON, head_dim=8, intermediate_size=39, use_sliding_window=True, sliding_window=5,
+        layer_types=TYPES), torch.bfloat16),
+    "qwen2_moe-types": ("Qwen2Moe", dict(
+        **COMMON, **MOE, moe_intermediate_size=17, shared_expert_intermediate_size=13,
+        intermediate_size=29, decoder_sparse_step=2, use_sliding_window=True, sliding_window=4,
+        layer_types=TYPES), torch.bfloat16),
+    "llama4-types": ("Llama4", dict(
+        **COMMON, num_local_experts=6, num_experts_per_tok=2, intermediate_size=16,
+        intermediate_size_mlp=28, head_dim=10, attention_chunk_size=4, moe_layers=[0, 2],
+        layer_types=["full_attention", "chunked_attention", "chunked_attention"],
+        no_rope_layers=[0, 1, 1]), torch.bfloat16),
+    "deepseek_v32-bias": ("DeepseekV32", dict(
+        **WIDE, **{**INDEX, "index_topk": 6}, q_lora_rank=22, n_routed_experts=8, n_group=1,
+        topk_group=1, routed_scaling_factor=1.7, attention_bias=True, norm_topk_prob=False,
+        mlp_layer_types=["sparse", "dense", "sparse"]), torch.bfloat16),
+    "glm_moe_dsa-bias": ("GlmMoeDsa", dict(
+        **WIDE, **{**INDEX, "index_topk": 5}, q_lora_rank=20, n_routed_experts=8, n_group=4,
+        topk_group=2, routed_scaling_factor=1.5, attention_bias=True, n_shared_experts=2,
+        mlp_layer_types=["sparse", "dense", "sparse"]), torch.bfloat16),
+}
+
 # Whose quantization_config stands with the text model's keys.
 QUANTISED_INSIDE = {"kimi_k25"}
 
@@ -1192,8 +1221,8 @@ def run(model, ids):
             hooks.append(compressor.indexer.scorer.register_forward_hook(
                 keep_entries(f"{i:03}.index", compressor.indexer)))
         attn, mlp = f"{i:03}.ln_attn", f"{i:03}.ln_mlp"
-        alone = getattr(layer, "block_type", None)  # of a block that is one thing
-        if alone is not None:
+        alone = hasattr(layer, "norm") and layer.block_type  # of a block that is one thing
+        if alone:
             hooks.append(layer.norm.register_forward_hook(
                 keep(attn if alone.endswith("attention") else mlp)))
         elif gpt2:

@@ -61,7 +61,7 @@ def widen(config):
         elif key == "partial_rotary_factor" and value in (0.375, 1 / 3):  # qk_rope_head_dim's
             value = 0.5
         elif key in ("short_factor", "long_factor"):
-            value = (value + value[-1:] * 8)[:6 if config.get("partial_rotary_factor") else 8]
+            value = (value + value[-1:] * 8)[:int(8 * config.get("partial_rotary_factor", 1))]
         wide[key] = value
     return wide
 
