@@ -97,7 +97,7 @@ def listed(path, macro):
 
 # ---- matrices ----
 
-LINEAR = re.compile(r"""(?:layers|h)\.\d+\..*?(?P<last>\w+_proj|kv_a_proj_with_mqa|in_proj_\w+|c_attn|c_fc|w[123]|
+LINEAR = re.compile(r"""(?:layers|h)\.\d+\..*?(?:\w+_proj|kv_a_proj_with_mqa|in_proj_\w+|c_attn|c_fc|w[123]|
     wq_a|wq_b|wkv|wk|wo_a|wo_b|per_layer_input_gate|per_layer_projection|per_layer_proj)\.weight$""", re.X)
 EXPERTS = re.compile(r"\.experts\.")
 MIXER = re.compile(r"\.(self_attn|attn|linear_attn|mixer)\.(?!experts|shared_experts)")
