@@ -148,6 +148,7 @@ static int check_receipt(const struct check *c, struct ol_error *err)
     } counts[] = {
         {"bytes_read", r->bytes_read},   {"bytes_fetched", r->bytes_fetched},
         {"requests", r->n_requests},     {"link_bytes", r->link_bytes},
+        {"peer_bytes", r->peer_bytes},   {"copied_bytes", r->copied_bytes},
         {"peak_memory", r->peak_memory}, {"peak_device_memory", r->peak_device_memory},
         {"n_devices", r->n_devices}};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)

@@ -264,6 +264,9 @@ struct ol_activation_receipt ol_parts_receipt(const struct ol_parts *parts)
         all.bytes_fetched += r->bytes_fetched;
         all.n_requests += r->n_requests;
         all.link_bytes += r->link_bytes;
+        all.peer_bytes += r->peer_bytes;
+        all.copied_bytes += r->copied_bytes;
+        all.copy_seconds += r->copy_seconds;
         all.peak_memory = larger(all.peak_memory, r->peak_memory);
         all.peak_device_memory = larger(all.peak_device_memory, r->peak_device_memory);
         all.n_devices = larger(all.n_devices, r->n_devices);

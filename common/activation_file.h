@@ -309,6 +309,9 @@ struct ol_activation_receipt {
     int64_t bytes_read;                /* of weights, made resident */
     int64_t bytes_fetched, n_requests; /* from and to the Hub, of a run that streams */
     int64_t link_bytes;                /* between the host and its devices, both ways */
+    int64_t peer_bytes;                /* of weights, between devices */
+    int64_t copied_bytes; /* of weights over the links, by copies that were timed */
+    double copy_seconds;  /* and how long the links worked for these, by their clocks */
     int64_t peak_memory, peak_device_memory, n_devices;
     double seconds; /* of the layers, until their last row was written; of which the */
     double disk_seconds, link_seconds, compute_seconds, writer_seconds; /* host waited */

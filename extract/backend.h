@@ -42,6 +42,10 @@ struct ol_backend_usage {
     int64_t memory, peak_memory; /* of devices, in use now and at most */
     int64_t link_bytes;          /* between the host and devices, both ways */
     int64_t peer_bytes;          /* of weights, from other devices */
+    /* Of weights over the links, by copies whose time by the devices' clocks is known:
+     * all but the last few. Copies of one device follow each other. */
+    int64_t copied_bytes;
+    double copy_seconds;
     /* That the host spent on giving weights and rows to the link, and on waiting for
      * what a device computes. */
     double link_seconds, compute_seconds;

@@ -15,11 +15,14 @@
     F(COUNT, bytes_fetched, OL_OLD, "")      \
     F(COUNT, requests, OL_OLD, "")           \
     F(COUNT, link_bytes, OL_OLD, "")         \
+    F(COUNT, peer_bytes, OL_OLD, "")         \
+    F(COUNT, copied_bytes, OL_OLD, "")       \
     F(COUNT, peak_memory, OL_OLD, "")        \
     F(COUNT, peak_device_memory, OL_OLD, "") \
     F(COUNT, n_devices, OL_OLD, "")          \
     F(SIZE, seconds, OL_OLD, "")             \
     F(SIZE, disk_seconds, OL_OLD, "")        \
+    F(SIZE, copy_seconds, OL_OLD, "")        \
     F(SIZE, link_seconds, OL_OLD, "")        \
     F(SIZE, compute_seconds, OL_OLD, "")     \
     F(SIZE, writer_seconds, OL_OLD, "")

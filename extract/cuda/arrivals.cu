@@ -153,7 +153,7 @@ static int next_segment(struct ol_cuda *cuda, struct ol_error *err)
     struct ol_cuda_arrivals *a = cuda->arrivals;
     struct segment *s = &a->segments[(a->current + 1) % a->n];
     for (int t = 0; t < s->n_tiles; t++)
-        if (ol_cuda_feed_end(cuda, &s->tiles[t].delivery, err) != 0)
+        if (ol_cuda_queue_end(cuda, &s->tiles[t].delivery, err) != 0)
             return -1;
     if (ol_cuda_share_take_back(cuda, &s->lent, err) != 0)
         return -1;
@@ -207,7 +207,7 @@ static struct tile *send_tile(struct ol_cuda *cuda, const struct ol_cuda_tile_na
     s->n_tiles++;
     a->used += room;
     add_tile(a, tile);
-    ol_cuda_feed_send(cuda, d);
+    ol_cuda_queue_add(cuda, d);
     return tile;
 }
 
@@ -238,7 +238,7 @@ static int hand_out(struct ol_cuda *cuda, struct tile *tile, struct ol_cuda_weig
     *view = tile->view;
     if ((tile->waited & lane) != 0)
         return 0;
-    if (ol_cuda_feed_wait(cuda, &tile->delivery, err) != 0)
+    if (ol_cuda_queue_wait(cuda, &tile->delivery, err) != 0)
         return -1;
     tile->waited |= lane;
     return ol_cuda_check(
@@ -315,7 +315,7 @@ int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int 
     struct ol_cuda *cuda = ol_cuda_of(b);
     bool all = true;
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0 ||
-        ol_cuda_feed_check(cuda, err) != 0)
+        ol_cuda_queue_check(cuda, err) != 0)
         return -1;
     for (int i = 0; i < n && all; i++) {
         const struct ol_weight *w = &weights[i];
@@ -334,5 +334,5 @@ void ol_cuda_release(struct ol_backend *b, const struct ol_weight *w)
     struct ol_cuda *cuda = ol_cuda_of(b);
     for (int i = 0; i < OL_WEIGHT_SPANS; i++)
         if (w->spans[i].data != NULL)
-            ol_cuda_feed_leave(cuda, &w->spans[i]);
+            ol_cuda_queue_leave(cuda, &w->spans[i]);
 }

@@ -26,8 +26,8 @@ int ol_cuda_enter(struct ol_cuda *cuda, struct ol_error *err)
     cuda->lane = 0;
     if (ol_cuda_check(cudaSetDevice(cuda->device), "choosing the device", err) != 0)
         return -1;
-    return ol_cuda_feed_check(cuda, err) == 0 ? ol_cuda_scratch_reset(cuda->scratch, err)
-                                              : -1;
+    return ol_cuda_queue_check(cuda, err) == 0 ? ol_cuda_scratch_reset(cuda->scratch, err)
+                                               : -1;
 }
 
 /* ---- what is counted ---- */
@@ -94,6 +94,8 @@ static struct ol_backend_usage cuda_usage(const struct ol_backend *b)
     usage.peak_memory = cuda->peak_memory.load();
     usage.link_bytes = cuda->link_bytes.load();
     usage.peer_bytes = cuda->peer_bytes.load();
+    usage.copied_bytes = cuda->copied_bytes.load();
+    usage.copy_seconds = (double)cuda->copy_time.load() * 1e-9;
     usage.link_seconds = (double)cuda->link_time.load() * 1e-9;
     usage.compute_seconds = (double)cuda->compute_time.load() * 1e-9;
     return usage;

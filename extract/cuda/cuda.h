@@ -65,7 +65,8 @@ struct ol_cuda_arena;     /* scratch.cu: device memory of one operation */
 struct ol_cuda_gemms;     /* gemm.cu: how products are computed */
 struct ol_cuda_downloads; /* download.cu: rows on their way back */
 struct ol_cuda_results;   /* results.cu: what operations came to, on its way back */
-struct ol_cuda_feed;      /* feed.cu: threads that send weights */
+struct ol_cuda_queue;     /* queue.cu: weights that are to be sent */
+struct ol_cuda_feed;      /* feed.cu: threads that send them */
 struct ol_cuda_share;     /* share.cu: devices that bring them to each other */
 struct ol_cuda_arrivals;  /* arrivals.cu: device memory in which weights arrive */
 
@@ -93,6 +94,7 @@ struct ol_cuda {
     struct ol_cuda_arena *scratch;
     struct ol_cuda_share *share;
     int member; /* of it */
+    struct ol_cuda_queue *queue;
     struct ol_cuda_feed *feed;
     struct ol_cuda_arrivals *arrivals;
     struct ol_cuda_gemms *gemms;
@@ -102,6 +104,7 @@ struct ol_cuda {
     struct ol_pool *pool;          /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: bytes, nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, peer_bytes;
+    std::atomic<int64_t> copied_bytes, copy_time; /* feed.cu: that were timed */
     std::atomic<int64_t> link_time, compute_time;
     char name[320];
     char kind[16]; /* "sm_90" */
@@ -255,13 +258,14 @@ void ol_cuda_download_release(struct ol_backend *b, void *rows);
 /* feed.cu: cuda->feed, threads that send weights. _free stops them at what is in hand. */
 int ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_feed_free(struct ol_cuda *cuda);
-/* Fails, with the text, when one of them has. */
-int ol_cuda_feed_check(struct ol_cuda *cuda, struct ol_error *err);
+/* What both streams of copies are to wait for. */
+int ol_cuda_copies_wait(struct ol_cuda *cuda, cudaEvent_t event, struct ol_error *err);
+/* queue.cu: fails, with the text, when one of them has. */
+int ol_cuda_queue_check(struct ol_cuda *cuda, struct ol_error *err);
 
-/* share.cu: the operation share, and what both streams of copies are to wait for. */
+/* share.cu: the operation share. */
 int ol_cuda_share_weights(struct ol_backend *const *backends, int n, char *how,
                           size_t size, struct ol_error *err);
-int ol_cuda_copies_wait(struct ol_cuda *cuda, cudaEvent_t event, struct ol_error *err);
 
 /* arrivals.cu: device memory in which weights wait. */
 int ol_cuda_prefetch(struct ol_backend *b, const struct ol_weight *weights, int n,

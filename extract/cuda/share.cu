@@ -8,7 +8,7 @@
  *
  * A tile gets its owner when one of them wants it first: the one that owns the fewest
  * bytes so far. An owner brings it over its link, unless another has it already or is
- * bringing it; the others pass over it in their queues (feed.cu) until somebody has it.
+ * bringing it; the others pass over it in their queues (queue.cu) until somebody has it.
  * Who waits for a tile that nobody has or brings, because its owner does not want it, or
  * is not there yet, brings it itself when it has nothing else left to bring. What is
  * computed, and in which order, is the same on any number of devices: no byte of a result
@@ -143,16 +143,6 @@ struct ol_cuda_delivery *ol_cuda_share_find(const struct ol_cuda *cuda,
 }
 
 /* ---- copies between devices ---- */
-
-int ol_cuda_copies_wait(struct ol_cuda *cuda, cudaEvent_t event, struct ol_error *err)
-{
-    if (ol_cuda_check(cudaStreamWaitEvent(cuda->copies, event, 0), "ordering streams",
-                      err) != 0)
-        return -1;
-    return cuda->peers == NULL ? 0
-                               : ol_cuda_check(cudaStreamWaitEvent(cuda->peers, event, 0),
-                                               "ordering streams", err);
-}
 
 static int queue_copy(struct ol_cuda *cuda, struct ol_cuda_delivery *d,
                       const struct ol_cuda_delivery *from, struct ol_error *err)

@@ -79,7 +79,7 @@ static inline void ol_cuda_not_before(double moment)
 #endif
 }
 
-/* ---- feed.cu: threads that send tiles ---- */
+/* ---- queue.cu and feed.cu: threads that send tiles ---- */
 
 /* Device memory that other devices copy tiles out of. */
 struct ol_cuda_lent {
@@ -106,7 +106,7 @@ struct ol_cuda_delivery {
     struct ol_cuda_lent *lent; /* the memory's */
     bool dropped;              /* nothing came: to be sent anew where it is needed */
     double asked, told;        /* moments: it was queued; the last of it was given */
-    /* Of feed.cu. */
+    /* Of queue.cu and feed.cu. */
     size_t slice;                  /* bytes that a feeder takes at a time */
     size_t taken, given, finished; /* bytes: by feeders, to the stream, in all */
     bool recorded;                 /* the event is */
@@ -121,20 +121,20 @@ struct ol_cuda_delivery {
 };
 
 /* Queue it behind those before. Never blocks. */
-void ol_cuda_feed_send(struct ol_cuda *cuda, struct ol_cuda_delivery *d);
+void ol_cuda_queue_add(struct ol_cuda *cuda, struct ol_cuda_delivery *d);
 
 /* Wait until it has been sent, or let pass after a failure: then fails. */
-int ol_cuda_feed_wait(struct ol_cuda *cuda, struct ol_cuda_delivery *d,
-                      struct ol_error *err);
+int ol_cuda_queue_wait(struct ol_cuda *cuda, struct ol_cuda_delivery *d,
+                       struct ol_error *err);
 
 /* Nobody waits for it: drop it, or wait likewise where it has begun. */
-int ol_cuda_feed_end(struct ol_cuda *cuda, struct ol_cuda_delivery *d,
-                     struct ol_error *err);
+int ol_cuda_queue_end(struct ol_cuda *cuda, struct ol_cuda_delivery *d,
+                      struct ol_error *err);
 
 /* Wait until no delivery reads these bytes any more. */
-void ol_cuda_feed_leave(struct ol_cuda *cuda, const struct ol_span *span);
+void ol_cuda_queue_leave(struct ol_cuda *cuda, const struct ol_span *span);
 
-/* The threads; both fine where they run, or do not, already. */
+/* feed.cu: the threads; both fine where they run, or do not, already. */
 int ol_cuda_feed_start(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_feed_stop(struct ol_cuda *cuda);
 

@@ -55,6 +55,9 @@ static struct ol_backend_usage usage(const struct ol_progress *p)
         all.memory += one.memory;
         all.peak_memory += one.peak_memory;
         all.link_bytes += one.link_bytes;
+        all.peer_bytes += one.peer_bytes;
+        all.copied_bytes += one.copied_bytes;
+        all.copy_seconds += one.copy_seconds;
         all.link_seconds += one.link_seconds;
         all.compute_seconds += one.compute_seconds;
     }
@@ -72,6 +75,9 @@ static struct ol_activation_receipt receipt_of(const struct ol_progress *p)
         .bytes_fetched = stream.source.bytes_fetched,
         .n_requests = stream.source.n_requests,
         .link_bytes = device.link_bytes,
+        .peer_bytes = device.peer_bytes,
+        .copied_bytes = device.copied_bytes,
+        .copy_seconds = device.copy_seconds / n,
         .peak_memory = p->peak_memory,
         .peak_device_memory = device.peak_memory,
         .n_devices = device.peak_memory > 0 ? p->sources.n_backends : 0,
@@ -217,6 +223,13 @@ void ol_progress_finish(struct ol_progress *p, struct ol_activation_receipt *rec
                 (double)r.link_bytes * 1e-9, (double)r.link_bytes * 1e-9 / r.seconds,
                 r.link_seconds, r.compute_seconds, r.writer_seconds,
                 (double)r.peak_device_memory * 1e-9);
+    if (r.copy_seconds > 0)
+        ol_note("the link of %s carried weights for %.2f s (%.0f %% of the time), at "
+                "%.1f GB/s; %.2f GB came from other devices",
+                r.n_devices > 1 ? "each device" : "the device", r.copy_seconds,
+                100 * r.copy_seconds / r.seconds,
+                (double)r.copied_bytes * 1e-9 / r.copy_seconds / (double)r.n_devices,
+                (double)r.peer_bytes * 1e-9);
     *receipt = r;
 }
 

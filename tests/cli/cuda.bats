@@ -130,11 +130,14 @@ for key in ("device_bytes", "least_device_bytes"):
 import h5py, json, os, sys
 weights = sum(os.path.getsize(path) for path in sys.argv[1:])
 cuda, cpu = (dict(h5py.File(name)["receipt"].attrs) for name in ("cuda.h5", "cpu.h5"))
-names = ["bytes_fetched", "bytes_read", "compute_seconds", "disk_seconds", "link_bytes", "link_seconds",
-         "n_devices", "peak_device_memory", "requests", "seconds", "writer_seconds"]
+names = ["bytes_fetched", "bytes_read", "compute_seconds", "copied_bytes", "copy_seconds", "disk_seconds",
+         "link_bytes", "link_seconds", "n_devices", "peak_device_memory", "peer_bytes", "requests", "seconds",
+         "writer_seconds"]
 assert sorted(cuda) == sorted(cpu) == names
 assert cpu["seconds"] > 0 and 0 < cpu["bytes_read"] <= weights
 assert cuda["n_devices"] == 1
+assert cpu["peer_bytes"] == cpu["copied_bytes"] == cpu["copy_seconds"] == cuda["peer_bytes"] == 0
+assert 0 < cuda["copied_bytes"] <= cuda["link_bytes"]
 assert cpu["n_devices"] == cpu["link_bytes"] == cpu["peak_device_memory"] == cpu["link_seconds"] == cpu["compute_seconds"] == 0
 assert 0 < cuda["bytes_read"] <= weights < cuda["link_bytes"] + weights / 2
 assert 1 << 20 < cuda["peak_device_memory"] <= 64 << 20

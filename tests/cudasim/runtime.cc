@@ -69,6 +69,7 @@ struct cudasim_stream {
 
 struct cudasim_event {
     int device;
+    bool is_timed;
     std::shared_ptr<record> last;
 };
 
@@ -744,11 +745,11 @@ cudaError_t cudaDeviceSynchronize(void)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
     ALONE();
     FAILS(cudaErrorMemoryAllocation);
-    *event = new cudasim_event{selected, nullptr};
+    *event = new cudasim_event{selected, (flags & cudaEventDisableTiming) == 0, nullptr};
     n_events++;
     return cudaSuccess;
 }
@@ -790,6 +791,19 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         cudasim_host_waits(event->device, event->last->at);
     }
     FAILS(cudaErrorLaunchFailure);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end)
+{
+    ALONE();
+    FAILS(cudaErrorLaunchFailure);
+    if (!start->is_timed || !end->is_timed || start->last == nullptr ||
+        end->last == nullptr)
+        return result(cudaErrorInvalidValue);
+    if (!start->last->done || !end->last->done)
+        return cudaErrorNotReady;
+    *milliseconds = (float)(1e3 * (end->last->at - start->last->at));
     return cudaSuccess;
 }
 

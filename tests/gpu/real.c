@@ -47,6 +47,11 @@ int cudasim_handles(void)
     return 0;
 }
 
+void cudasim_set_speeds(const struct cudasim_speeds *speeds)
+{
+    (void)speeds;
+}
+
 void cudasim_count_begin(void)
 {
 }

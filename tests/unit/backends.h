@@ -17,15 +17,31 @@ enum { TEST_WAYS = 3 };
 /* Little device memory, so that weights of a few megabytes come in tiles. */
 #define TEST_DEVICE_BYTES ((size_t)64 << 20)
 
+/* Simulated device `number` of those that are set. */
+static inline struct ol_backend *test_device_open(enum ol_dtype dtype, int n_threads,
+                                                  int number)
+{
+    struct ol_error err = {0};
+    struct ol_backend *b = ol_cuda_open(dtype, n_threads, number, 0, &err);
+    if (b == NULL)
+        fail_msg("%s", err.text);
+    return b;
+}
+
+static inline void test_devices_set(int n, int schedule)
+{
+    cudasim_set_devices(n, TEST_DEVICE_BYTES);
+    cudasim_set_schedule((unsigned)schedule);
+}
+
 static inline struct ol_backend *test_backend_open(enum test_backend kind,
                                                    enum ol_dtype dtype, int way)
 {
     struct ol_error err = {0};
-    cudasim_set_devices(1, TEST_DEVICE_BYTES);
-    cudasim_set_schedule((unsigned)way);
-    const int n_threads = way == 0 ? 1 : 1 << (way % 4 + 1);
-    struct ol_backend *b = kind == TEST_CPU ? ol_cpu_open(dtype, way + 1, &err)
-                                            : ol_cuda_open(dtype, n_threads, 0, 0, &err);
+    test_devices_set(1, way);
+    if (kind == TEST_CUDA)
+        return test_device_open(dtype, way == 0 ? 1 : 1 << (way % 4 + 1), 0);
+    struct ol_backend *b = ol_cpu_open(dtype, way + 1, &err);
     if (b == NULL)
         fail_msg("%s", err.text);
     return b;

@@ -189,6 +189,49 @@ static void test_ahead_once(void **state)
     free(codes);
 }
 
+/* By the device's clock the copies that are known take what the link takes for them, each
+ * by itself however long the link waits between them. */
+static void test_timed(void **state)
+{
+    (void)state;
+    static const struct cudasim_speeds speeds = {.link = 1e9,
+                                                 .products = 1e10,
+                                                 .threads = 1e12,
+                                                 .latency = 8e-6,
+                                                 .launch = 3e-6,
+                                                 .call = 1e-6};
+    const double bytes = (double)ROWS * COLUMNS * 2, calls = 4 * speeds.call;
+    uint16_t *codes = random_codes((size_t)N_WEIGHTS * ROWS * COLUMNS);
+    for (int way = 0; way < TEST_WAYS; way++) {
+        struct ol_backend *b = test_backend_open(TEST_CUDA, OL_DTYPE_BF16, way);
+        struct ol_tensor x, out;
+        OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, COLUMNS, &x, &err));
+        OK(b->op->tensor_new(b, OL_DTYPE_BF16, N_TOKENS, ROWS, &out, &err));
+        cudasim_set_speeds(&speeds);
+        for (int i = 0; i < N_WEIGHTS; i++) {
+            const struct ol_matmul product = {
+                .x = x, .weight = weight_of(codes, i), .out = out};
+            OK(b->op->matmul(b, &product, 1, &err));
+        }
+        const struct ol_backend_usage usage = b->op->usage(b);
+        const double n = (double)usage.copied_bytes / bytes;
+        /* A real device has a clock of its own. */
+        const bool simulated = cudasim_used() > 0;
+        print_message("%.0f of %d copies, each %.2f us\n", n, N_WEIGHTS,
+                      1e6 * usage.copy_seconds / n);
+        assert_true(n >= 8 && n < N_WEIGHTS && usage.copy_seconds > 0);
+        assert_true(!simulated ||
+                    usage.copy_seconds >= 0.999 * n * (speeds.latency + bytes / 1e9));
+        assert_true(!simulated ||
+                    usage.copy_seconds <= n * (speeds.latency + bytes / 1e9 + calls));
+        cudasim_set_speeds(NULL);
+        b->op->tensor_free(b, &out);
+        b->op->tensor_free(b, &x);
+        test_backend_close(b);
+    }
+    free(codes);
+}
+
 /* ---- files whose addresses come again ---- */
 
 static const uint16_t *map_codes(const uint16_t *codes, size_t bytes)
@@ -616,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_bound),    cmocka_unit_test(test_source),
         cmocka_unit_test(test_rows),     cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_expected), cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_timed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

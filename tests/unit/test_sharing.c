@@ -148,8 +148,7 @@ static void open_device(struct run *run, struct device *d, int number)
     const int n_threads = run->n_devices * 2 * (1 + run->schedule % 3);
     d->run = run;
     d->number = number;
-    d->backend = ol_cuda_open(OL_DTYPE_BF16, n_threads, number, 0, &d->err);
-    check(d->backend == NULL, &d->err);
+    d->backend = test_device_open(OL_DTYPE_BF16, n_threads, number);
 }
 
 static void set_up(struct device *d)
@@ -195,9 +194,8 @@ static struct crossed run_on(struct run *run, enum cudasim_peers peers,
     const int n = run->n_devices;
     run->out = ol_xcalloc((size_t)N_SEQUENCES * N_WEIGHTS * N_OUT, sizeof *run->out);
     pthread_barrier_init(&run->layer, NULL, (unsigned)n);
-    cudasim_set_devices(n, TEST_DEVICE_BYTES);
+    test_devices_set(n, run->schedule);
     cudasim_set_peers(peers);
-    cudasim_set_schedule((unsigned)run->schedule);
     for (int i = 0; i < n; i++) {
         open_device(run, &devices[i], i);
         backends[i] = devices[i].backend;
@@ -352,9 +350,8 @@ static void held(void **state)
     struct ol_backend *backends[2];
     struct ol_error err = {0};
     char how[200];
-    cudasim_set_devices(2, TEST_DEVICE_BYTES);
+    test_devices_set(2, 0);
     cudasim_set_peers(CUDASIM_NEAR);
-    cudasim_set_schedule(0);
     for (int i = 0; i < 2; i++) {
         open_device(&run, &devices[i], i);
         backends[i] = devices[i].backend;
