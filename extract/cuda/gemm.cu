@@ -3,11 +3,15 @@
  * cublasGemmEx looks for a way to compute a product anew for every number of rows that it
  * has not seen, and every expert of every layer has another: this took 0.3 ms of the host
  * each, more than the device took. So in bf16 the way is asked for once for each shape of
- * weight and power of two of rows (cublasLt), and kept. What it cannot do (operands that
- * lie at odd addresses), and float products, go the old way.
+ * weight (cublasLt), as for a whole block of rows, and kept for any number of them: how
+ * many rows of an expert a device holds depends on how many devices there are, and is not
+ * to choose the order in which a row is summed. What that costs where rows are few is
+ * less than their weight takes on its way. What it cannot do (operands that lie at odd
+ * addresses), and float products, go the old way, which follows from all sizes of the
+ * product: that neighbouring numbers of rows sum alike there is not promised, and is what
+ * tests/gpu/check.sh looks at.
  *
- * Either way follows from the sizes of the product alone, and so does the order of its
- * sums. Partial sums are not rounded to the output's type.
+ * Partial sums are not rounded to the output's type.
  *
  * Two products of the same rows are one of a batch, with no step from rows to rows and
  * one as long as their weights lie apart. The way is that of one of them alone, which the
@@ -18,14 +22,11 @@
 
 #include <cublasLt.h>
 
-enum {
-    LEAST_ROWS = 16,     /* of a power of two */
-    MOST_ALIGNMENT = 16, /* bytes that a load takes at most */
-};
+enum { MOST_ALIGNMENT = 16 }; /* bytes that a load takes at most */
 
 struct shape {
     int64_t n, k, w_step, x_step, out_step;
-    int rows, alignment; /* a power of two each */
+    int rows, alignment; /* that the way is asked for; a power of two */
     bool turned;
     cudaDataType_t out_type;
 };
@@ -118,9 +119,7 @@ static struct shape shape_of(const struct ol_cuda_product *p, int i)
     s.w_step = p->w[i].step;
     s.x_step = p->x_step;
     s.out_step = p->out_step;
-    s.rows = LEAST_ROWS;
-    while (s.rows < p->m)
-        s.rows *= 2;
+    s.rows = OL_PRODUCT_ROWS;
     s.alignment = alignment_of(p, i);
     s.turned = p->w[i].turned;
     s.out_type = type_of(p->out_dtype);

@@ -82,6 +82,7 @@ struct product {
     cudaDataType_t type, c_type;
     size_t lda, ldb, ldc;
     float alpha, beta;
+    bool backwards; /* it is summed so */
 };
 
 static void multiply(const product &p)
@@ -95,7 +96,8 @@ static void multiply(const product &p)
     for (size_t j = 0; j < p.n; j++) {
         for (size_t i = 0; i < p.m; i++)
             sums[i] = 0;
-        for (size_t l = 0; l < p.k; l++) {
+        for (size_t s = 0; s < p.k; s++) {
+            const size_t l = p.backwards ? p.k - 1 - s : s;
             const float b = load(p.b, p.type, p.b_turned ? l * p.ldb + j : j * p.ldb + l);
             const float *row = a.data() + l * p.m;
             for (size_t i = 0; i < p.m; i++)
@@ -141,7 +143,8 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa,
                        (size_t)ldb,
                        (size_t)ldc,
                        *static_cast<const float *>(alpha),
-                       *static_cast<const float *>(beta)};
+                       *static_cast<const float *>(beta),
+                       false};
     cudasim_count_product();
     cudasim_enqueue(
         handle->stream, [=] { multiply(p); },
@@ -324,6 +327,9 @@ static bool is_batch(cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
             (a->apart >= 0 && b->apart >= 0 && d->apart >= (int64_t)d->rows));
 }
 
+/* Below this a way sums in another order: there many do. */
+enum { FEW_COLUMNS = 1024 };
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
                               const void *alpha, const void *a,
                               cublasLtMatrixLayout_t a_layout, const void *b,
@@ -363,7 +369,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
             {turned, false, (size_t)m, (size_t)b_layout->cols, (size_t)k, places[0],
              places[1], const_cast<void *>(places[2]), a_layout->type, d_layout->type,
              (size_t)a_layout->step, (size_t)b_layout->step, (size_t)d_layout->step,
-             *static_cast<const float *>(alpha), *static_cast<const float *>(beta)});
+             *static_cast<const float *>(alpha), *static_cast<const float *>(beta),
+             algorithm->most_n < FEW_COLUMNS});
     }
     cudasim_count_product();
     cudasim_enqueue(

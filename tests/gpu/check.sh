@@ -128,7 +128,7 @@ run() {
         return 1
     fi
     took=$(calculate "$(now) - $start")
-    row "$key" "$name" "$took s" "$(grep 'to and from the device' "$log" | sed 's/^ol-extract: //' | tr -d '"')"
+    row "$key" "$name" "$took s" "$(grep -E 'to and from the device|carried weights' "$log" | sed 's/^ol-extract: //' | tr -d '"' | tr '\n' ' ')"
 }
 
 smoke() {
@@ -136,7 +136,8 @@ smoke() {
     unit test_feeding 60
     model qwen3-30b-a3b 1 qwen3-1 || return
     ids "$WORK/ids" 151936 2
-    run smoke_run "Qwen3-30B-A3B shape, 1 layer, 2 x 2048 tokens" qwen3-1
+    run smoke_run "Qwen3-30B-A3B shape, 1 layer, 2 x 2048 tokens" qwen3-1 &&
+        shares smoke_run "Qwen3-30B-A3B shape, 1 layer" qwen3-1
     rm -rf "$WORK/qwen3-1"
 }
 
@@ -167,6 +168,35 @@ print(sum(a[n][()].tobytes() != b[n][()].tobytes() for n in names), "of", len(na
 PY
     )
     row "$1_several_bytes" "$2, datasets that differ from one device's" "${differ:-unknown}" ""
+    rm -f "$WORK/one.h5"
+}
+
+# shares KEY NAME MODEL: the rows of each half of the sequences alone, as two devices would have
+# them, beside WORK/run.h5 of all of them: the same bytes?
+shares() {
+    local all=$WORK/ids half
+    half=$(($(wc -l <"$all") / 2))
+    mv "$WORK/run.h5" "$WORK/one.h5"
+    mv "$all" "$WORK/all"
+    for share in first second; do
+        if [ "$share" = first ]; then head -n "$half" "$WORK/all" >"$all"; else tail -n "$half" "$WORK/all" >"$all"; fi
+        run "$1_$share" "$2, $share half alone" "$3" || break
+        row "$1_${share}_bytes" "$2, rows of the $share half that differ" "$("$PYTHON" - "$WORK/one.h5" "$WORK/run.h5" "$share" 2>&1 <<'PY' | tail -n 1
+import h5py, sys
+a, b = (h5py.File(name) for name in sys.argv[1:3])
+n, rows, differ = len(b["input/lengths"]), 0, 0
+for layer in b["layers"].values():
+    for name, table in layer.items():
+        if isinstance(table, h5py.Dataset):
+            first = n if sys.argv[3] == "second" else 0
+            x, y = (t.reshape(t.shape[0] * t.shape[1], -1) for t in (a[table.name][first:first + n], table[()]))
+            rows += len(x)
+            differ += sum(p.tobytes() != q.tobytes() for p, q in zip(x, y))
+print(differ, "of", rows)
+PY
+        )" "on two devices likewise"
+    done
+    mv "$WORK/all" "$all"
     rm -f "$WORK/one.h5"
 }
 

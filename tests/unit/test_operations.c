@@ -538,6 +538,42 @@ static size_t matmul_cut(struct ol_backend *b, void *bytes)
     return 4096;
 }
 
+/* And in bf16 with few rows on a device too, as an expert has: its library goes one way
+ * for a weight whatever their number, where it lies as it should. */
+static size_t matmul_few(struct ol_backend *b, void *bytes)
+{
+    enum { N = 700, K = 264, OUT = 296 };
+    static const int64_t pieces[] = {300, 48, 13, 1};
+    struct ol_error err = {0};
+    struct ol_tensor x = random_tensor(b, N, K, 2);
+    struct ol_tensor whole = tensor(b, b->dtype, N, OUT),
+                     cut = tensor(b, b->dtype, N, OUT);
+    struct ol_weight w = random_weight(OL_DTYPE_BF16, OUT, K, 1);
+    const struct ol_matmul all = {.x = x, .weight = w, .out = whole};
+    OK(b->op->matmul(b, &all, 1, &err));
+    const size_t size = count(whole) * ol_dtype_size(b->dtype);
+    void *one = test_download(b, whole);
+    for (int i = 0; i < 4 && b->dtype == OL_DTYPE_BF16; i++) {
+        for (int64_t first = 0, n; first < N; first += n) {
+            n = N - first < pieces[i] ? N - first : pieces[i];
+            const struct ol_matmul part = {.x = ol_tensor_rows(x, first, n),
+                                           .weight = w,
+                                           .out = ol_tensor_rows(cut, first, n)};
+            OK(b->op->matmul(b, &part, 1, &err));
+        }
+        void *many = test_download(b, cut);
+        assert_memory_equal(one, many, size);
+        free(many);
+    }
+    memcpy(bytes, one, 4096);
+    free(one);
+    free_weight(&w);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &whole);
+    b->op->tensor_free(b, &cut);
+    return 4096;
+}
+
 /* Products of the same rows in one call, as those of a gate and an up: of weights that
  * need decoding or not, with outputs in either order, and numbers of rows that a device's
  * library takes several products of at once, or refuses. */
@@ -692,6 +728,7 @@ static const struct operation operations[] = {
     {"gelu alone", gelu_alone},
     {"layer_norm", layer_norm},
     {"matmul, cut", matmul_cut},
+    {"matmul, few rows", matmul_few},
     {"matmul, together", matmul_together},
     {"gate", gate},
     {"nll", nll},
