@@ -1,12 +1,20 @@
 #!/usr/bin/env python3
 """kernels.py FILE.csv: what ncu measured with --metrics gpu__time_duration.sum --csv, by kernel:
-lines NAME|MILLISECONDS|NOTE, the longest first, then their sum."""
+lines NAME|MILLISECONDS|NOTE, the longest first, then what experts cost beside their products,
+attention, and the sum of all."""
 import csv
 import re
 import sys
 from collections import defaultdict
 
 UNITS = {"nsecond": 1e-6, "ns": 1e-6, "usecond": 1e-3, "us": 1e-3, "msecond": 1, "ms": 1, "second": 1e3, "s": 1e3}
+
+
+# Kernels of extract/cuda by what they are for.
+GROUPS = {
+    "router, permute and combine": ("route_kernel", "count_kernel", "scan_kernel", "place_kernel", "gather", "scatter_add"),
+    "attention": ("attention_bf16_kernel", "attention_f32_kernel"),
+}
 
 
 def main():
@@ -24,6 +32,10 @@ def main():
         total += milliseconds
     for name in sorted(times, key=lambda n: -times[n])[:25]:
         print(f"kernel {name}|{times[name]:.3f} ms|{calls[name]} launches, {100 * times[name] / total:.1f} % of the device's time")
+    for group, names in GROUPS.items():
+        own = sum(times[name] for name in names if name in times)
+        launches = sum(calls[name] for name in names if name in calls)
+        print(f"{group}|{own:.3f} ms|{launches} launches, {100 * own / total:.1f} % of the device's time")
     print(f"all kernels|{total:.3f} ms|{sum(calls.values())} launches")
 
 
