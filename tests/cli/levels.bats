@@ -125,18 +125,21 @@ t = {n.replace('model.language_model.', 'model.'): x for n, x in t.items() if 'v
     done
 }
 
-# transformers gives the text model what is in text_config, and nothing else.
+# transformers gives the text model what is in text_config, and nothing else: what stands outside is
+# passed over, or refused by name where it would change the computation of a model that reads it.
 @test "other keys count in text_config alone" {
-    for name in qwen3_vl_moe gemma3 mistral3 glm4v_moe llama4 kimi_k25 qwen3_5_moe; do
+    for name in qwen3_vl_moe gemma3 kimi_k25; do
         change $name ""
         f32 inside.h5
-        change $name "
-c |= dict(vocab_size=7, rms_norm_eps=0.5, hidden_size=5, num_hidden_layers=1, head_dim=3,
-          rope_scaling=dict(rope_type='linear', factor=3.0), rope_theta=7.0,
-          rope_parameters=dict(rope_type='linear', factor=3.0, rope_theta=7.0), eos_token_id=5,
-          torch_dtype='float16', dtype='float16', max_position_embeddings=3)"
-        f32 both.h5 2> messages
-        "$PYTHON" "$TESTS/oracle/same_datasets.py" inside.h5 both.h5
-        cat messages
+        for key in eos_token_id=5 torch_dtype="'float16'" dtype="'float16'" vocab_size=7 rms_norm_eps=0.5 \
+            hidden_size=5 num_hidden_layers=1 rope_theta=7.0 "rope_scaling=dict(rope_type='linear', factor=3.0)" \
+            "rope_parameters=dict(rope_type='linear', factor=3.0, rope_theta=7.0)"; do
+            change $name "c |= dict($key)"
+            if f32 both.h5 2> messages; then
+                "$PYTHON" "$TESTS/oracle/same_datasets.py" inside.h5 both.h5
+            else
+                grep -q "key \"${key%%=*}[\".]" messages
+            fi
+        done
     done
 }
