@@ -283,14 +283,22 @@ static void count(long cudasim_counts::*what)
         counts.*what += 1;
 }
 
-/* Whether this thread launches kernels. */
-static thread_local bool launches_kernels;
+/* How often counting began, and which of these times this thread launched a kernel last.
+ */
+static long beginning;
+static thread_local long launched_in = -1;
+
+/* Whether this thread launches kernels since counting began. */
+static bool launches_kernels(void)
+{
+    return launched_in == beginning;
+}
 
 /* A wait for something on that device. */
 static void count_wait(int device)
 {
     count(&cudasim_counts::waits);
-    if (launches_kernels)
+    if (launches_kernels())
         counts.control[device].waits++;
 }
 
@@ -299,7 +307,7 @@ static void count_copy(int device, bool from_host, size_t bytes)
     count(from_host ? &cudasim_counts::sent : &cudasim_counts::received);
     if (counts_here())
         (from_host ? counts.sent_bytes : counts.received_bytes) += (long long)bytes;
-    if (!launches_kernels)
+    if (!launches_kernels())
         return;
     if (from_host)
         counts.control[device].sent_bytes += (long long)bytes;
@@ -317,6 +325,7 @@ void cudasim_count_begin(void)
 {
     ALONE();
     counts = {};
+    beginning++;
     counted() = std::this_thread::get_id();
 }
 
@@ -917,7 +926,7 @@ void cudasim_enqueue_launch(const void *kernel, dim3 grid, dim3 block,
     if (stream->device != selected)
         cudasim_die("a launch on device %d, not the chosen one", stream->device);
     count(&cudasim_counts::launches);
-    launches_kernels = true;
+    launched_in = beginning;
     if (cudasim_fails()) {
         result(cudaErrorLaunchFailure);
         return;
