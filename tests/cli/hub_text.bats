@@ -231,7 +231,7 @@ for path in "lines.jsonl.zst", "sample/a.parquet":
     tokenize -n 3 -l 64 -t "$ADDRESS" >first 2>/dev/null
     tokenize -n 1 -l 30000 -t "$BATS_FILE_TMPDIR/a.jsonl" >want
     kept >before
-    for fault in 'fsync 1 ENOSPC' 'rename 1 ENOSPC' 'rename 2 ENOSPC' 'fsync 1 KILL' 'rename 1 KILL' 'rename 2 KILL'; do
+    for fault in 'fsync 1 ENOSPC' 'rename 1 ENOSPC' 'linkat 1 ENOSPC' 'fsync 1 KILL' 'rename 1 KILL' 'linkat 1 KILL'; do
         read -r call at error <<<"$fault"
         status=0
         LD_PRELOAD=$TOOLS/tests/fault.so FAULT_CALL=$call FAULT_AT=$at FAULT_ERROR=$error FAULT_ON_FROM=1 \
