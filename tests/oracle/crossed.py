@@ -386,7 +386,9 @@ class Work:
         out, values, left = made
         new = config_of(f, config, out, left, way.fused)
         if way.fused:
-            if not any(fuse_experts.EXPERT.match(name) for name in out):
+            # Plain and square, Qwen3-VL's are read as the Hub has them: turned.
+            if f.config is None and "qwen3_vl_moe" in type_of(config) or not any(
+                    fuse_experts.EXPERT.match(name) for name in out):
                 return None
             out = fuse_experts.fuse(out)
         write(self.folder / "stored", new, out)
