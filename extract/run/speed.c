@@ -9,7 +9,7 @@
 double ol_speed_of_products(struct ol_backend *b, struct ol_error *err)
 {
     enum { ROWS = 1024, WIDTH = 2048 };
-    const double most_seconds = 0.3;
+    const double most_seconds = 0.1;
     struct ol_tensor x = {0}, out = {0};
     uint16_t *weight = ol_xcalloc((size_t)WIDTH * WIDTH, sizeof *weight);
     float row[WIDTH]; /* room for either type */

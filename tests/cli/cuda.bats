@@ -18,14 +18,13 @@ golden() {
 @test "cuda: summaries are what the tensors say, whenever devices do their work" {
     cd "$BATS_TEST_TMPDIR"
     for model in $FAMILIES; do
-        mkdir -p 0 1 2
-        for schedule in 0 1 2; do
+        mkdir -p 0 1
+        for schedule in 0 1; do
             (cd $schedule && CUDASIM_SCHEDULE=$schedule golden $model run.h5)
         done
         "$PYTHON" "$TESTS/oracle/summary.py" 0/run.h5 0.5
         same_run 0/run.h5 1/run.h5
-        same_run 0/run.h5 2/run.h5
-        rm -r 0 1 2
+        rm -r 0 1
     done
 }
 
@@ -166,6 +165,8 @@ on() {
     export CUDASIM_DEVICES=3
     for model in $FAMILIES qwen2_moe deepseek_v4; do
         for precision in bf16 f32; do
+            # In f32 a usual one, one with a delta net, and one with several streams.
+            case $precision-$model in f32-qwen3_moe | f32-qwen3_next | f32-deepseek_v4) ;; f32-*) continue ;; esac
             CUDASIM_SCHEDULE=0 on 1 $model --precision $precision
             CUDASIM_SCHEDULE=2 on 2 $model --precision $precision
             CUDASIM_SCHEDULE=5 on 3 $model --precision $precision

@@ -67,7 +67,7 @@ END
     refused 'none#text: cannot open' -t 'none#text'
     refused 'standard input: is a Parquet file; it is read from its end' -t - <"$KEPT/none.parquet"
     gzip <"$KEPT/none.parquet" >packed.parquet
-    refused 'packed.parquet: is a Parquet file; it is read from its end' -t packed.parquet
+    refused 'packed.parquet: unpacked by gzip, it is a Parquet file; after `gzip -dc packed.parquet >FILE`, it is read from its end' -t packed.parquet
 }
 
 @test "what cannot be read is refused by its name" {
