@@ -141,5 +141,12 @@ t = {n.replace('model.language_model.', 'model.'): x for n, x in t.items() if 'v
                 grep -q "key \"${key%%=*}[\".]" messages
             fi
         done
+        # A copy says nothing new.
+        change $name "
+for key in ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'vocab_size', 'rms_norm_eps'):
+    c[key] = c['text_config'][key]"
+        f32 both.h5 2> messages
+        [ ! -s messages ]
+        "$PYTHON" "$TESTS/oracle/same_datasets.py" inside.h5 both.h5
     done
 }
