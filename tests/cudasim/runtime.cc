@@ -29,7 +29,11 @@
 
 /* As of cudaMalloc; and how much behind an allocation belongs to nobody. */
 enum { ALIGNMENT = 256, RED_ZONE = 256, RED = 0xa5 };
-enum : size_t { DEFAULT_BYTES = (size_t)1 << 30, RESERVED = (size_t)4 << 30 };
+enum : size_t {
+    DEFAULT_BYTES = (size_t)1 << 30,
+    RESERVED = (size_t)4 << 30,
+    LARGE_PAGE = (size_t)2 << 20,
+};
 enum { MOST_SHARED = 227 << 10, PLAIN_SHARED = 48 << 10, MOST_THREADS = 1024 };
 
 struct device {
@@ -144,11 +148,15 @@ static void begin(void)
         return;
     ready = true;
     for (device &d : devices) {
-        void *memory = mmap(nullptr, RESERVED, PROT_NONE,
+        void *memory = mmap(nullptr, RESERVED + LARGE_PAGE, PROT_NONE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED)
             cudasim_die("no address space for a device");
-        d.memory = static_cast<char *>(memory);
+        const uintptr_t at = (uintptr_t)memory + LARGE_PAGE - 1;
+        d.memory = reinterpret_cast<char *>(at / LARGE_PAGE * LARGE_PAGE);
+        /* All of it is opened and closed for every operation: by few pages, where the
+         * system has large ones. */
+        madvise(d.memory, RESERVED, MADV_HUGEPAGE);
         d.limit = DEFAULT_BYTES;
         HIDE(d.memory, RESERVED);
     }
@@ -457,7 +465,8 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 static void set_access(device &d, int access)
 {
-    if (d.top > 0 && mprotect(d.memory, (d.top + 4095) / 4096 * 4096, access) != 0)
+    const size_t bytes = (d.top + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    if (bytes > 0 && mprotect(d.memory, bytes, access) != 0)
         cudasim_die("mprotect failed");
 }
 
