@@ -500,26 +500,23 @@ static size_t layer_norm(struct ol_backend *b, void *bytes)
     return n;
 }
 
-/* The same bytes whether rows come together or in pieces: of any size on the CPU, at
- * multiples of OL_PRODUCT_ROWS on a device. */
-static size_t matmul_cut(struct ol_backend *b, void *bytes)
+/* The bytes of a product of n rows by a weight, which it frees, are those of its rows in
+ * pieces of each of these sizes. */
+static size_t cut_into(struct ol_backend *b, int64_t n_rows, struct ol_weight w,
+                       const int64_t *pieces, int n_pieces, void *bytes)
 {
-    enum { N = 2 * OL_PRODUCT_ROWS + 3, K = 261, OUT = 300 };
-    static const int64_t pieces[] = {OL_PRODUCT_ROWS, 1021, 13, 1};
-    const int n_pieces = strcmp(b->op->name, "cpu") == 0 ? 4 : 1;
     struct ol_error err = {0};
-    struct ol_tensor x = random_tensor(b, N, K, 2);
-    struct ol_tensor whole = tensor(b, b->dtype, N, OUT),
-                     cut = tensor(b, b->dtype, N, OUT);
-    struct ol_weight w = random_weight(OL_DTYPE_F32, OUT, K, 1);
+    struct ol_tensor x = random_tensor(b, n_rows, w.n_cols, 2);
+    struct ol_tensor whole = tensor(b, b->dtype, n_rows, w.n_rows),
+                     cut = tensor(b, b->dtype, n_rows, w.n_rows);
     const struct ol_matmul all = {.x = x, .weight = w, .out = whole};
     OK(b->op->matmul(b, &all, 1, &err));
     const size_t size = count(whole) * ol_dtype_size(b->dtype);
     void *one = test_download(b, whole);
     for (int i = 0; i < n_pieces; i++) {
         OK(b->op->zero(b, cut, &err));
-        for (int64_t first = 0, n; first < N; first += n) {
-            n = N - first < pieces[i] ? N - first : pieces[i];
+        for (int64_t first = 0, n; first < n_rows; first += n) {
+            n = n_rows - first < pieces[i] ? n_rows - first : pieces[i];
             const struct ol_matmul part = {.x = ol_tensor_rows(x, first, n),
                                            .weight = w,
                                            .out = ol_tensor_rows(cut, first, n)};
@@ -538,40 +535,23 @@ static size_t matmul_cut(struct ol_backend *b, void *bytes)
     return 4096;
 }
 
+/* The same bytes whether rows come together or in pieces: of any size on the CPU, at
+ * multiples of OL_PRODUCT_ROWS on a device. */
+static size_t matmul_cut(struct ol_backend *b, void *bytes)
+{
+    static const int64_t pieces[] = {OL_PRODUCT_ROWS, 1021, 13, 1};
+    const int n_pieces = strcmp(b->op->name, "cpu") == 0 ? 4 : 1;
+    return cut_into(b, 2 * OL_PRODUCT_ROWS + 3, random_weight(OL_DTYPE_F32, 300, 261, 1),
+                    pieces, n_pieces, bytes);
+}
+
 /* And in bf16 with few rows on a device too, as an expert has: its library goes one way
  * for a weight whatever their number, where it lies as it should. */
 static size_t matmul_few(struct ol_backend *b, void *bytes)
 {
-    enum { N = 700, K = 264, OUT = 296 };
     static const int64_t pieces[] = {300, 48, 13, 1};
-    struct ol_error err = {0};
-    struct ol_tensor x = random_tensor(b, N, K, 2);
-    struct ol_tensor whole = tensor(b, b->dtype, N, OUT),
-                     cut = tensor(b, b->dtype, N, OUT);
-    struct ol_weight w = random_weight(OL_DTYPE_BF16, OUT, K, 1);
-    const struct ol_matmul all = {.x = x, .weight = w, .out = whole};
-    OK(b->op->matmul(b, &all, 1, &err));
-    const size_t size = count(whole) * ol_dtype_size(b->dtype);
-    void *one = test_download(b, whole);
-    for (int i = 0; i < 4 && b->dtype == OL_DTYPE_BF16; i++) {
-        for (int64_t first = 0, n; first < N; first += n) {
-            n = N - first < pieces[i] ? N - first : pieces[i];
-            const struct ol_matmul part = {.x = ol_tensor_rows(x, first, n),
-                                           .weight = w,
-                                           .out = ol_tensor_rows(cut, first, n)};
-            OK(b->op->matmul(b, &part, 1, &err));
-        }
-        void *many = test_download(b, cut);
-        assert_memory_equal(one, many, size);
-        free(many);
-    }
-    memcpy(bytes, one, 4096);
-    free(one);
-    free_weight(&w);
-    b->op->tensor_free(b, &x);
-    b->op->tensor_free(b, &whole);
-    b->op->tensor_free(b, &cut);
-    return 4096;
+    return cut_into(b, 700, random_weight(OL_DTYPE_BF16, 296, 264, 1), pieces,
+                    b->dtype == OL_DTYPE_BF16 ? 4 : 0, bytes);
 }
 
 /* Products of the same rows in one call, as those of a gate and an up: of weights that
