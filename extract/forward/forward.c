@@ -128,17 +128,6 @@ static int run_mlp(struct ol_pass *p, int layer, struct ol_error *err)
                                                                               err);
 }
 
-/* Before the end of this layer is waited for: what the next one's mixing needs, and then
- * as of its MLP. */
-static int send_next(struct ol_pass *p, int next, struct ol_error *err)
-{
-    if (next > p->in->last_layer)
-        return 0;
-    return ol_pass_send(p, p->first_role, OL_ROLE_MLP_NORM, next, err) == 0
-               ? send_mlp(p, next, err)
-               : -1;
-}
-
 static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
 {
     const bool moe = p->spec->layers[layer].moe;
@@ -156,7 +145,7 @@ static int mlp(struct ol_pass *p, int layer, struct ol_error *err)
     if (run_mlp(p, layer, err) != 0 || ol_pass_take_input(p, layer, err) != 0 ||
         ol_pass_scale_layer(p, layer, err) != 0 || ol_pass_intervene(p, err) != 0)
         return -1;
-    return send_next(p, layer + 1, err);
+    return ol_pass_send(p, p->first_role, OL_ROLE_MLP_NORM, layer + 1, err);
 }
 
 /* ---- layers and head ---- */
