@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analyze/head.h"
 #include "analyze/imatrix.h"
-#include "analyze/layers_said.h"
 #include "analyze/statistics.h"
 #include "common/infile.h"
 #include "common/options.h"
@@ -112,146 +112,6 @@ static int read_names(struct ol_texts *files, char ***owned, size_t *n_owned,
                                        "input is empty");
 }
 
-/* How the first layer with experts routes, in words; NULL: dense, or not known. The
- * caller frees. */
-static char *describe_routing(const char *layers_json)
-{
-    struct ol_error err = {0};
-    struct ol_json *layers =
-        ol_json_load_text(layers_json, strlen(layers_json), "layers_json", &err);
-    char *routing = NULL;
-    for (size_t i = 0; routing == NULL && i < ol_json_length(layers); i++) {
-        const struct ol_json_section layer = {"layers_json", ol_json_at(layers, i)};
-        const char *score = "";
-        int64_t n_group = 1, topk_group = 1;
-        if (ol_json_string_or(layer, "router", "", &score, &err) != 0 || *score == '\0' ||
-            ol_json_int_or(layer, "n_group", 1, INT64_MAX, 1, &n_group, &err) != 0 ||
-            ol_json_int_or(layer, "topk_group", 1, INT64_MAX, 1, &topk_group, &err) != 0)
-            continue;
-        routing = n_group > 1 ? ol_xasprintf("%s, %lld of %lld groups", score,
-                                             (long long)topk_group, (long long)n_group)
-                              : ol_xstrdup(score);
-    }
-    ol_json_free(layers);
-    return routing;
-}
-
-/* Parts may have run on several kinds of processors. NULL: none is known. */
-static const char *list_processors(const struct ol_parts *parts, struct ol_arena *arena)
-{
-    const char *all = "";
-    for (int i = 0; i < parts->n_files; i++) {
-        const char *next = ol_activation_info(parts->files[i])->processor;
-        bool known = false;
-        for (int k = 0; k < i; k++)
-            known |= strcmp(ol_activation_info(parts->files[k])->processor, next) == 0;
-        if (!known)
-            all =
-                ol_arena_take(arena, ol_xasprintf("%s%s%s", all, *all != '\0' ? ", " : "",
-                                                  *next != '\0' ? next : "unknown"));
-    }
-    return strcmp(all, "unknown") != 0 ? all : NULL;
-}
-
-static struct ol_results_receipt describe_receipt(const struct ol_parts *parts)
-{
-    const struct ol_activation_receipt r = ol_parts_receipt(parts);
-    return (struct ol_results_receipt){.bytes_read = r.bytes_read,
-                                       .bytes_fetched = r.bytes_fetched,
-                                       .requests = r.n_requests,
-                                       .link_bytes = r.link_bytes,
-                                       .peer_bytes = r.peer_bytes,
-                                       .copied_bytes = r.copied_bytes,
-                                       .peak_memory = r.peak_memory,
-                                       .peak_device_memory = r.peak_device_memory,
-                                       .n_devices = r.n_devices,
-                                       .seconds = r.seconds,
-                                       .disk_seconds = r.disk_seconds,
-                                       .copy_seconds = r.copy_seconds,
-                                       .link_seconds = r.link_seconds,
-                                       .compute_seconds = r.compute_seconds,
-                                       .writer_seconds = r.writer_seconds};
-}
-
-static const char *or_none(const char *text)
-{
-    return *text != '\0' ? text : NULL;
-}
-
-static bool is_none(const struct ol_json *layer, const char *key)
-{
-    const struct ol_json *value = ol_json_get(layer, key);
-    return ol_json_kind(value) == OL_JSON_STRING &&
-           strcmp(ol_json_string(value, NULL), "none") == 0;
-}
-
-/* Both ln sites of every layer but those that have no mixer, or no MLP; absent: all have
- * both. */
-static int64_t count_sites(const struct ol_activation_info *info)
-{
-    const char *text = info->model.layers_json;
-    struct ol_error err = {0};
-    struct ol_json *layers = ol_json_load_text(text, strlen(text), "layers_json", &err);
-    int64_t missing = 0;
-    for (size_t i = 0;
-         ol_json_kind(layers) == OL_JSON_ARRAY && i < ol_json_length(layers); i++) {
-        const struct ol_json *layer = ol_json_at(layers, i);
-        missing += is_none(layer, "kind") + is_none(layer, "attention");
-    }
-    ol_json_free(layers);
-    return missing > 0 ? 2 * info->model.n_layers - missing : OL_ABSENT;
-}
-
-static void describe_run(const struct ol_parts *parts, const struct command *command,
-                         struct ol_json *results)
-{
-    const struct ol_activation_info *info = ol_parts_info(parts);
-    struct ol_arena arena = {0};
-    struct ol_results_receipt receipt = describe_receipt(parts);
-    struct ol_results_run run = {.label = command->label,
-                                 .tool = info->tool,
-                                 .tool_version = info->tool_version,
-                                 .command_line = info->command_line,
-                                 .created = info->created,
-                                 .backend = info->backend,
-                                 .precision = info->precision,
-                                 .device = info->device,
-                                 .processor = list_processors(parts, &arena),
-                                 .parts = parts->n_files,
-                                 .receipt = &receipt};
-    struct ol_results_model model = {
-        .name = info->model.name,
-        .family = info->model.family,
-        .n_layers = info->model.n_layers,
-        .n_sites = count_sites(info),
-        .d_model = info->model.d_model,
-        .vocab_size = info->model.vocab_size,
-        .n_experts = info->model.n_experts,
-        .top_k = info->model.top_k,
-        .experts_read =
-            ol_arena_take(&arena, ol_layers_said(info->model.layers_json, OL_ANY_LAYER,
-                                                 "experts_read")),
-        .routing = ol_arena_take(&arena, describe_routing(info->model.layers_json)),
-        .total_parameters = info->model.total_parameters,
-        .active_parameters = info->model.active_parameters,
-        .weight_format = info->model.weight_format,
-        .activations_config = or_none(info->model.activations_config),
-        .config_sha256 = info->model.config_sha256,
-        .weights_sha256 = info->model.weights_sha256,
-        .shards_sha256 = or_none(info->model.shards_sha256)};
-    struct ol_results_input input = {.source = info->input.source,
-                                     .text_sha256 = info->input.text_sha256,
-                                     .tokenizer_file =
-                                         or_none(info->input.tokenizer_file),
-                                     .tokenizer_sha256 = info->input.tokenizer_sha256,
-                                     .windowing = info->input.windowing,
-                                     .bos = info->input.bos};
-    struct ol_criterion criterion = command->criterion;
-    const struct ol_results_head head = {&run, &model, &input, &criterion};
-    ol_fields_set(results, ol_results_head_struct(), &head);
-    ol_arena_clear(&arena);
-}
-
 static int check_outputs(const struct command *c, struct ol_error *err)
 {
     struct ol_output results = {0}, imatrix = {0};
@@ -332,7 +192,7 @@ static int analyse(const struct command *c, const struct ol_texts *files,
     }
     if (status == 0) {
         struct ol_json *results = ol_results_new(command_line);
-        describe_run(&parts, c, results);
+        ol_describe_head(&parts, c->label, &c->criterion, results);
         status = ol_analyse(&parts, &c->criterion, &c->chosen, c->only_summaries, pool,
                             results, err);
         if (status == 0)
