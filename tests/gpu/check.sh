@@ -1,5 +1,5 @@
 #!/bin/bash
-# The CUDA backend on a real device, by one command, in about nine minutes:
+# The CUDA backend on a real device, by one command, in about nine minutes once it is built:
 #
 #     tests/gpu/check.sh [STAGE...]
 #
@@ -10,12 +10,12 @@
 #     kernels    where the device's time goes in a layer, by ncu
 #     sanitizer  compute-sanitizer's memcheck, racecheck and synccheck on a part
 #
-# Without a name, all in this order; a stage that does not fit into the time left is left out
-# and said. What is measured goes to OUT/check.md and OUT/check.json at once, the logs to
-# OUT/logs.tar.gz after each stage, so that a run cut short loses little.
+# Without a name, all in this order; what does not fit into the time left is left out and
+# said. What is measured goes to OUT/check.md and OUT/check.json at once, the logs to
+# OUT/logs.tar.gz after each stage and at the end, so that a run cut short loses no result.
 #
-# OUT (build-gpu/check), LIMIT (540 seconds in all), WORK (a folder for 14 GB of files), LAYERS
-# (4: of the larger models), PYTHON (with torch, transformers and h5py, for the comparison).
+# OUT (build-gpu/check), LIMIT (540 seconds in all), WORK (where 14 GB of files have room: /tmp),
+# LAYERS (4: of the larger models), PYTHON (with torch, transformers and h5py, for the comparison).
 # Where HDF5, jansson and the others are not installed, run `make gpu-pack` on a machine that
 # has them and bring build-gpu/pack.tar.gz along.
 # shellcheck disable=SC2317 # the stages are called by name
@@ -26,14 +26,21 @@ OUT=${OUT:-$B/check}
 PYTHON=${PYTHON:-python3}
 LAYERS=${LAYERS:-4}
 LIMIT=${LIMIT:-540}
-WORK=${WORK:-/tmp/ol-gpu-check}
-LOGS=$WORK/logs
-mkdir -p "$OUT" "$LOGS" || exit 1
 [ -x "$B/gpu/test_operations" ] || [ ! -e "$B/pack.tar.gz" ] || tar -xzf "$B/pack.tar.gz" || exit 1
 [ -x "$B/gpu/test_operations" ] || make gpu-pack || exit 1
-trap 'rm -rf "$WORK"' EXIT
+SECONDS=0
+mkdir -p "$OUT" "${WORK:=/tmp}" || exit 1
+WORK=$(mktemp -d "$WORK/ol-gpu-check.XXXXXX") || exit 1
+LOGS=$WORK/logs
+mkdir "$LOGS" || exit 1
+
+# Nobody finds half an archive, nor half an object.
+pack() { tar -czf "$WORK/logs.tar.gz" -C "$WORK" logs && mv "$WORK/logs.tar.gz" "$OUT"; }
+trap 'pack; rm -rf "$WORK"' EXIT
 
 left() { echo $((LIMIT - SECONDS)); }
+# within SECONDS: so many, or what is left of the time.
+within() { echo $(($(left) < $1 ? $(left) : $1)); }
 now() { date +%s.%N; }
 calculate() { awk "BEGIN { printf \"%.2f\", $1 }"; }
 
@@ -53,17 +60,23 @@ ours() { LD_LIBRARY_PATH="$PWD/$B/lib:$cublas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PAT
 failed=0 json=''
 row() {
     local note=${4//|/,}
-    note=${note//\"/}
-    note=${note//\\/}
+    note=${note//[\"\\]/}
+    note=${note//[[:cntrl:]]/ }
     printf '| %s | %s | %s |\n' "$2" "$3" "$note" >>"$OUT/check.md"
     json="$json${json:+,
 }  \"$1\": {\"name\": \"$2\", \"value\": \"$3\", \"note\": \"$note\"}"
-    printf '{\n%s\n}\n' "$json" >"$OUT/check.json"
+    printf '{\n%s\n}\n' "$json" >"$WORK/check.json" && mv "$WORK/check.json" "$OUT"
     printf '%5d s  %-56s %16s  %s\n' "$SECONDS" "$2" "$3" "$note"
 }
 fail() {
     failed=1
     row "$@"
+}
+# fits SECONDS KEY NAME: whether there are so many left; else it is left out, and said.
+fits() {
+    [ "$(left)" -lt "$1" ] || return 0
+    row "$2" "$3" "left out" "$(left) s were left"
+    return 1
 }
 
 # last FILE: what a failed command said at last, short.
@@ -71,19 +84,22 @@ last() { tail -n 1 "$1" 2>/dev/null | cut -c 1-240; }
 
 # ---- smoke ----
 
-# unit TEST [SECONDS]: one program of tests, all of it.
+# unit TEST SECONDS [KEY FILTER]: a program of tests, all of it or those of a pattern.
 unit() {
-    local log=$LOGS/$1.log
-    [ -x "$B/gpu/$1" ] || { fail "$1" "$1" "not built" ""; return; }
-    CMOCKA_MESSAGE_OUTPUT=TAP ours timeout "${2:-120}" "$B/gpu/$1" >"$log" 2>&1
-    local status=$? say=row
-    [ "$status" -eq 0 ] || say=fail
-    $say "$1" "$1" "$(grep -c '^ok ' "$log") passed" "$(grep -c '^not ok ' "$log") failed, exit status $status$([ "$status" -eq 0 ] || echo ": $(grep -m1 -A3 '^not ok ' "$log" | tr '\n' ' ' | cut -c 1-200)")"
+    local key=${3:-$1} name=$1${4:+ $4} log=$LOGS/${3:-$1}.log passed status say=row
+    fits 20 "$key" "$name" || return
+    [ -x "$B/gpu/$1" ] || { fail "$key" "$name" "not built" ""; return; }
+    CMOCKA_MESSAGE_OUTPUT=TAP OL_TEST_FILTER=${4:-} ours timeout "$(within "$2")" "$B/gpu/$1" >"$log" 2>&1
+    status=$?
+    passed=$(grep -c '^ok ' "$log")
+    [ "$status" -eq 0 ] && [ "$passed" -gt 0 ] || say=fail
+    $say "$key" "$name" "$passed passed" "$(grep -c '^not ok ' "$log") failed, exit status $status$([ "$status" -eq 0 ] || echo ": $(grep -m1 -A3 '^not ok ' "$log" | tr '\n' ' ' | cut -c 1-200)")"
 }
 
 peaks() {
     local answer
     if ! answer=$(ours "$B/gpu/peaks" 2>"$LOGS/peaks.log"); then
+        fail device "device" "none" "$(last "$LOGS/peaks.log")"
         echo "check.sh: no CUDA device can be used here: $(last "$LOGS/peaks.log")" >&2
         ours ldd "$B/gpu/peaks" >&2
         nvidia-smi >&2 || echo "check.sh: nvidia-smi does not answer either" >&2
@@ -118,23 +134,36 @@ ids() {
         for (t = 0; t < 2048; t++) line = line " " int(rand() * v); print line } }' >"$1"
 }
 
+# link_share LOG: of the rate of copies that `peaks` has found, while weights were copied.
+link_share() {
+    local rate
+    rate=$(sed -n 's/.* carried weights for .* at \([0-9.]*\) GB.s;.*/\1/p' "$1")
+    [ -z "$rate" ] || [ -z "${link:-}" ] || echo "($(calculate "100 * $rate / $link") % of the link)"
+}
+
 # run KEY NAME MODEL OPTION...: ol-extract on WORK/ids; its time to `took`.
 run() {
-    local key=$1 name=$2 dir=$WORK/$3 log=$LOGS/$1.log start
+    local key=$1 name=$2 dir=$WORK/$3 log=$LOGS/$1.log start status
     shift 3
     rm -f "$WORK"/run.h5*
+    fits 10 "$key" "$name" || return
     start=$(now)
-    if ! ours timeout "$(left)" "$B/ol-extract" "$dir" --ids "$WORK/ids" --backend cuda -o "$WORK/run.h5" "$@" >"$log" 2>&1; then
-        fail "$key" "$name" "failed" "$(last "$log")"
-        return 1
-    fi
-    took=$(calculate "$(now) - $start")
-    row "$key" "$name" "$took s" "$(grep -E 'to and from the device|carried weights' "$log" | sed 's/^ol-extract: //' | tr -d '"' | tr '\n' ' ')"
+    ours timeout "$(left)" "$B/ol-extract" "$dir" --ids "$WORK/ids" --backend cuda -o "$WORK/run.h5" "$@" >"$log" 2>&1
+    status=$?
+    case $status in
+    0) took=$(calculate "$(now) - $start")
+       row "$key" "$name" "$took s" "$(grep -E 'to and from the device|carried weights' "$log" | sed 's/^ol-extract: //' | tr '\n' ' ')$(link_share "$log")" ;;
+    124) row "$key" "$name" "ran out of time" "" ;;
+    *) fail "$key" "$name" "failed" "$(last "$log")" ;;
+    esac
+    return "$status"
 }
 
 smoke() {
     peaks
     unit test_feeding 60
+    unit test_forward 60 golden_qwen3_moe 'qwen3_moe cuda *'
+    unit test_forward 60 golden_gpt_oss 'gpt_oss cuda *'
     model qwen3-30b-a3b 1 qwen3-1 || return
     ids "$WORK/ids" 151936 2
     run smoke_run "Qwen3-30B-A3B shape, 1 layer, 2 x 2048 tokens" qwen3-1 &&
@@ -146,15 +175,16 @@ smoke() {
 
 tests() {
     for test in test_operations test_router_operations test_observed_operations test_mixer_operations test_cuda_kernels test_digest test_dequant test_forward; do
-        [ "$(left)" -gt 20 ] && unit "$test" "$(($(left) < 120 ? $(left) : 120))"
+        unit "$test" 120
     done
 }
 
 # ---- speed ----
 
 # several KEY NAME MODEL: the same run on all devices, where there are several: the same bytes?
+# `took` stays that of one.
 several() {
-    local n=1 list differ
+    local n=1 list differ took
     command -v nvidia-smi >/dev/null && n=$(nvidia-smi -L | grep -c '^GPU')
     [ "$n" -gt 1 ] || return
     list=$(seq -s , 0 $((n - 1)))
@@ -206,15 +236,17 @@ agreement() {
     local agreed=0
     while IFS='|' read -r name value note; do
         row "agreement_$((agreed += 1))" "$name" "$value" "$note"
-    done < <("$PYTHON" tests/gpu/agreement.py "$WORK/run.h5" "$WORK/hooks.h5" 2>&1)
+    done < <("$PYTHON" tests/gpu/agreement.py "$WORK/run.h5" "$WORK/hooks.h5" 2>"$LOGS/agreement.log" ||
+        echo "agreement with transformers|not measured|$(last "$LOGS/agreement.log")")
 }
 
 # hooks KEY NAME MODEL HOW SECONDS: transformers, by hooks; beside `took` of ours.
 hooks() {
     local start theirs log=$LOGS/$1.log
+    fits 60 "$1" "$2" || return
     "$PYTHON" -c 'import torch, transformers, h5py' 2>"$log" || { row "$1" "$2" "not measured" "$(last "$log")"; return; }
     start=$(now)
-    if timeout "$(($(left) < 120 ? $(left) : 120))" "$PYTHON" tests/bench/transformers_hooks.py "$WORK/$3" "$WORK/ids" "$WORK/hooks.h5" bf16 0 cuda "$4" >"$log" 2>&1; then
+    if timeout "$(within 120)" "$PYTHON" tests/bench/transformers_hooks.py "$WORK/$3" "$WORK/ids" "$WORK/hooks.h5" bf16 0 cuda "$4" >"$log" 2>&1; then
         theirs=$(calculate "$(now) - $start")
         [ "$4" != fair ] || agreement
         row "$1" "$2" "$theirs s" "$(calculate "$theirs / $took") times as long; $(last "$log")"
@@ -224,10 +256,16 @@ hooks() {
     rm -f "$WORK/hooks.h5"
 }
 
-# cold FOLDER: its files leave the machine's cache, where we may.
+# cold KEY NAME FOLDER: its files leave the machine's memory; else that is said.
 cold() {
+    local file there
     sync
-    [ -w /proc/sys/vm/drop_caches ] && echo 3 2>/dev/null >/proc/sys/vm/drop_caches
+    for file in "$WORK/$3"/*; do dd if="$file" iflag=nocache count=0 2>/dev/null; done
+    { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null
+    there=$(fincore -b -n -o RES "$WORK/$3"/* 2>/dev/null | awk '{ n += $1 } END { printf "%.0f", n / 1e6 }')
+    [ "${there:-0}" -lt 500 ] && return
+    row "$1" "$2" "not measured" "$there MB stay in memory"
+    return 1
 }
 
 speed() {
@@ -239,11 +277,11 @@ speed() {
     run qwen3_second "$what, again" qwen3
     run qwen3_summaries "$what, --store none" qwen3 --store none
     run qwen3_8g "$what, --memory 8G" qwen3 --memory 8G
-    cold && run qwen3_cold "$what, from the disk" qwen3
+    cold qwen3_cold "$what, from the disk" qwen3 && run qwen3_cold "$what, from the disk" qwen3
     run qwen3_last "$what, again" qwen3 || return
     several qwen3 "$what" qwen3
-    [ "$(left)" -gt 60 ] && hooks qwen3_hooks "$what, transformers, hooks kept on the device" qwen3 fair
-    [ "$(left)" -gt 60 ] && hooks qwen3_hooks_usual "$what, transformers, hooks as usually written" qwen3 usual
+    hooks qwen3_hooks "$what, transformers, hooks kept on the device" qwen3 fair
+    hooks qwen3_hooks_usual "$what, transformers, hooks as usually written" qwen3 usual
     rm -rf "$WORK/qwen3"
 }
 
@@ -266,7 +304,7 @@ formats() {
         run fp4 "gpt-oss-20b shape, MXFP4, again" gpt-oss --store none
     fi
     rm -rf "$WORK/gpt-oss"
-    [ "$(left)" -gt 150 ] || { row fp8 "DeepSeek-V3 shape, FP8" "left out" "$(left) s were left"; return; }
+    fits 150 fp8 "DeepSeek-V3 shape, FP8" || return
     if quantised deepseek deepseek_v3 2; then
         run fp8_first "DeepSeek-V3 shape, FP8, 1 dense and 1 MoE layer, 4 x 2048 tokens" deepseek --store none
         run fp8 "DeepSeek-V3 shape, FP8, again" deepseek --store none
@@ -278,13 +316,18 @@ formats() {
 # ---- kernels ----
 
 kernels() {
-    local kernel=0
+    local kernel=0 operations
     command -v ncu >/dev/null || { row kernels "kernels by ncu" "not available" ""; return; }
     model qwen3-30b-a3b 1 qwen3-1 || return
     ids "$WORK/ids" 151936 4
-    ours timeout "$(($(left) < 150 ? $(left) : 150))" ncu --clock-control none --metrics gpu__time_duration.sum --csv --log-file "$LOGS/kernels.csv" \
+    ours timeout "$(within 150)" ncu --clock-control none --metrics gpu__time_duration.sum --csv --log-file "$LOGS/kernels.csv" \
         "$B/ol-extract" "$WORK/qwen3-1" --ids "$WORK/ids" --backend cuda -o "$WORK/run.h5" >"$LOGS/kernels.log" 2>&1
-    "$PYTHON" tests/gpu/kernels.py "$LOGS/kernels.csv" >"$LOGS/kernels.txt" 2>&1
+    # What attention computes: two products, for 32 heads of 128 and every pair of tokens.
+    operations=$(calculate "4 * 32 * 2 * 2 * 128 * 2048 * 2049 / 2")
+    if ! "$PYTHON" tests/gpu/kernels.py "$LOGS/kernels.csv" "$operations" "${product:-0}" >"$LOGS/kernels.txt" 2>>"$LOGS/kernels.log"; then
+        row kernels "kernels by ncu" "not available" "$(cat "$LOGS/kernels.csv" "$LOGS/kernels.log" 2>/dev/null | grep -m1 -E 'ERR|rror')"
+        return
+    fi
     while IFS='|' read -r name share note; do
         row "kernel_$((kernel += 1))" "$name" "$share" "$note"
     done <"$LOGS/kernels.txt"
@@ -294,16 +337,18 @@ kernels() {
 
 # sanitize TOOL TEST [FILTER]
 sanitize() {
-    local log=$LOGS/$1-$2.log status
-    ours env OL_TEST_FILTER="${3:-}" timeout "$(($(left) < 60 ? $(left) : 60))" compute-sanitizer --tool "$1" --error-exitcode 9 "$B/gpu/$2" >"$log" 2>&1
+    local key=$1_$2${3:+_$3} name="compute-sanitizer $1, $2${3:+ $3}" log=$LOGS/$1-$2${3:+-$3}.log status passed
+    fits 20 "$key" "$name" || return
+    CMOCKA_MESSAGE_OUTPUT=TAP OL_TEST_FILTER=${3:-} ours timeout "$(within 60)" compute-sanitizer --tool "$1" --error-exitcode 9 "$B/gpu/$2" >"$log" 2>&1
     status=$?
+    passed=$(grep -c '^ok ' "$log")
     case $status in
-    0) row "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "clean" "" ;;
-    124) row "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "ran out of time" "$(grep -c '========= ' "$log") lines" ;;
+    0) if [ "$passed" -gt 0 ]; then row "$key" "$name" "clean" "$passed tests"; else fail "$key" "$name" "no test" ""; fi ;;
+    124) row "$key" "$name" "ran out of time" "$passed tests, $(grep -c '========= ' "$log") lines" ;;
     *) if grep -q 'not supported' "$log"; then
-        row "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "not available" "$(grep -m1 'not supported' "$log")"
+        row "$key" "$name" "not available" "$(grep -m1 'not supported' "$log")"
     else
-        fail "$1_$2" "compute-sanitizer $1, $2 ${3:-}" "status $status" "$(last "$log")"
+        fail "$key" "$name" "status $status" "$(last "$log")"
     fi ;;
     esac
 }
@@ -321,18 +366,16 @@ sanitizer() {
 
 # ---- all ----
 
+rm -f "$OUT"/check.json "$OUT"/logs.tar.gz
 printf '| measured | value | |\n|---|---:|---|\n' >"$OUT/check.md"
 [ $# -gt 0 ] || set -- smoke speed tests formats kernels sanitizer
 for stage in "$@"; do
-    if [ "$(left)" -lt 30 ]; then
-        row "$stage" "stage $stage" "left out" "$(left) s were left"
-        continue
-    fi
+    fits 30 "$stage" "stage $stage" || continue
     case $stage in
     smoke | speed | tests | formats | kernels | sanitizer) echo "== $stage, $(left) s left" && $stage ;;
     *) echo "check.sh: there is no stage '$stage': smoke, speed, tests, formats, kernels or sanitizer" >&2; exit 2 ;;
     esac
-    tar -czf "$OUT/logs.tar.gz" -C "$WORK" logs
+    pack
 done
 [ "$failed" -eq 0 ] && echo "all passed: $OUT/check.md" || echo "FAILED: see $OUT"
 exit "$failed"
