@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "common/crc32_fold.h"
 #include "common/error.h"
 #include "common/magnitude.h"
 
@@ -100,20 +101,85 @@ static void take_f32(struct ol_found *found, uint64_t mask, uint32_t row, uint32
     }
 }
 
+/* Bytes ahead that are asked for from memory: the processor by itself looks no further
+ * than a quarter of that. */
+enum { AHEAD = 4096 };
+
+static inline void ask_for_stretch(const uint16_t *x)
+{
+    enum { LINE = 64 };
+    for (size_t at = AHEAD; at < AHEAD + STRETCH * sizeof *x; at += LINE)
+        __builtin_prefetch((const void *)((uintptr_t)x + at));
+}
+
+/* The largest magnitude of a row, whose first c values were looked at. */
+static inline uint32_t end_of_row(const uint16_t *x, uint32_t row, uint32_t width,
+                                  uint32_t c, uint32_t least,
+                                  const struct ol_maxima *maxima, struct ol_found *found)
+{
+    take_bf16(found, ol_reaching_bf16(x + c, width - c, least), row, c, x + c);
+    const uint32_t most = ol_maximum_of(maxima), rest = max_bf16(x + c, width - c),
+                   max = rest > most ? rest : most;
+    return (max > OL_BF16_INFINITY ? max_bf16_without_nan(x, width) : max) << 16;
+}
+
 /* The largest magnitude of a row, whose occurrences are added. */
 static uint32_t find_bf16(const uint16_t *x, uint32_t row, uint32_t width, uint32_t least,
                           struct ol_found *found)
 {
     struct ol_maxima maxima = {0};
     uint32_t c = 0;
-    for (; c + STRETCH <= width; c += STRETCH)
+    for (; c + STRETCH <= width; c += STRETCH) {
+        ask_for_stretch(x + c);
         if (ol_any_reaching_bf16(x + c, least, &maxima))
             take_bf16(found, ol_reaching_bf16(x + c, STRETCH, least), row, c, x + c);
-    take_bf16(found, ol_reaching_bf16(x + c, width - c, least), row, c, x + c);
-    const uint32_t most = ol_maximum_of(&maxima), rest = max_bf16(x + c, width - c),
-                   max = rest > most ? rest : most;
-    return (max > OL_BF16_INFINITY ? max_bf16_without_nan(x, width) : max) << 16;
+    }
+    return end_of_row(x, row, width, c, least, &maxima, found);
 }
+
+#if defined(OL_CRC32_FOLDS)
+
+_Static_assert(OL_CRC32_STEP == STRETCH * sizeof(uint16_t), "one step per stretch");
+
+static bool folds(const struct ol_searched *in)
+{
+    return in->dtype == OL_DTYPE_BF16 && in->width % STRETCH == 0;
+}
+
+/* The same with the checksum of the row, of whole stretches. */
+static uint32_t find_and_sum_bf16(const uint16_t *x, uint32_t row, uint32_t width,
+                                  uint32_t least, struct ol_crc32_run *sum,
+                                  struct ol_found *found)
+{
+    struct ol_crc32_lanes lanes = ol_crc32_lanes_of(sum);
+    struct ol_maxima maxima = {0};
+    for (uint32_t c = 0; c < width; c += STRETCH) {
+        ask_for_stretch(x + c);
+        ol_crc32_step(&lanes, x + c);
+        if (ol_any_reaching_bf16(x + c, least, &maxima))
+            take_bf16(found, ol_reaching_bf16(x + c, STRETCH, least), row, c, x + c);
+    }
+    ol_crc32_keep_lanes(&lanes, sum);
+    return end_of_row(x, row, width, width, least, &maxima, found);
+}
+
+#else
+
+static bool folds(const struct ol_searched *in)
+{
+    (void)in;
+    return false;
+}
+
+static uint32_t find_and_sum_bf16(const uint16_t *x, uint32_t row, uint32_t width,
+                                  uint32_t least, struct ol_crc32_run *sum,
+                                  struct ol_found *found)
+{
+    ol_crc32_go_on(sum, x, width * sizeof *x);
+    return find_bf16(x, row, width, least, found);
+}
+
+#endif
 
 static uint32_t find_f32(const uint32_t *x, uint32_t row, uint32_t width, uint32_t least,
                          struct ol_found *found)
@@ -126,20 +192,34 @@ static uint32_t find_f32(const uint32_t *x, uint32_t row, uint32_t width, uint32
     return max > OL_F32_INFINITY ? max_f32_without_nan(x, width) : max;
 }
 
-void ol_find(enum ol_dtype dtype, const void *rows, uint32_t first_row, uint32_t n_rows,
-             uint32_t width, double threshold, struct ol_found *found)
+static uint32_t find_row(const struct ol_searched *in, uint32_t i, uint32_t least,
+                         struct ol_crc32_run *sum, struct ol_found *found)
 {
-    const bool bf16 = dtype == OL_DTYPE_BF16;
-    const uint32_t least = bf16 ? ol_least_bf16(threshold) : ol_least_f32(threshold);
+    const size_t at = (size_t)i * in->width;
+    if (in->dtype == OL_DTYPE_F32)
+        return find_f32((const uint32_t *)in->rows + at, in->first_row + i, in->width,
+                        least, found);
+    const uint16_t *x = (const uint16_t *)in->rows + at;
+    return sum != NULL
+               ? find_and_sum_bf16(x, in->first_row + i, in->width, least, sum, found)
+               : find_bf16(x, in->first_row + i, in->width, least, found);
+}
+
+void ol_find(const struct ol_searched *in, double threshold, struct ol_crc32_run *sum,
+             struct ol_found *found)
+{
+    const uint32_t least =
+        in->dtype == OL_DTYPE_BF16 ? ol_least_bf16(threshold) : ol_least_f32(threshold);
     uint32_t max = 0;
     found->n = 0;
     found->n_nan = found->n_inf = 0;
-    for (uint32_t i = 0; i < n_rows; i++) {
-        const size_t at = (size_t)i * width;
-        const uint32_t here = bf16 ? find_bf16((const uint16_t *)rows + at, first_row + i,
-                                               width, least, found)
-                                   : find_f32((const uint32_t *)rows + at, first_row + i,
-                                              width, least, found);
+    if (sum != NULL && !folds(in)) {
+        ol_crc32_go_on(sum, in->rows,
+                       (size_t)in->n_rows * in->width * ol_dtype_size(in->dtype));
+        sum = NULL;
+    }
+    for (uint32_t i = 0; i < in->n_rows; i++) {
+        const uint32_t here = find_row(in, i, least, sum, found);
         max = here > max ? here : max;
     }
     found->max_magnitude = value_of(max);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/crc32.h"
 #include "common/dtype.h"
 
 /* A stored value with |value| >= threshold; infinity counts, NaN does not. */
@@ -20,11 +21,18 @@ struct ol_found {
     int64_t n_nan, n_inf;
 };
 
-/* Look through rows [n_rows, width] of BF16 or F32 and put what is there into *found,
- * whose room is used again (start from {0}, end with ol_found_clear). The first of the
- * rows is called first_row. */
-void ol_find(enum ol_dtype dtype, const void *rows, uint32_t first_row, uint32_t n_rows,
-             uint32_t width, double threshold, struct ol_found *found);
+struct ol_searched {
+    enum ol_dtype dtype; /* BF16 or F32 */
+    const void *rows;    /* [n_rows, width] */
+    uint32_t first_row;  /* what the first of them is called */
+    uint32_t n_rows, width;
+};
+
+/* Look through rows and put what is there into *found, whose room is used again (start
+ * from {0}, end with ol_found_clear). Their checksum goes on with all of their bytes,
+ * unless sum is NULL. */
+void ol_find(const struct ol_searched *in, double threshold, struct ol_crc32_run *sum,
+             struct ol_found *found);
 void ol_found_clear(struct ol_found *found);
 
 #endif

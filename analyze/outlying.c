@@ -73,8 +73,9 @@ static void take_away(struct without *w, int64_t sequence, size_t site)
     for (int64_t p = 0; p < parts->lengths[sequence]; p++) {
         if (!w->skip[sequence][p])
             continue;
-        ol_find(OL_DTYPE_BF16, rows + (size_t)p * w->d_model, 0, 1, (uint32_t)w->d_model,
-                w->a->criterion.threshold, &w->found);
+        const struct ol_searched row = {OL_DTYPE_BF16, rows + (size_t)p * w->d_model, 0,
+                                        1, (uint32_t)w->d_model};
+        ol_find(&row, w->a->criterion.threshold, NULL, &w->found);
         for (size_t i = 0; i < w->found.n; i++)
             w->counts[w->found.occurrences[i].feature]--;
     }

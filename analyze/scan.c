@@ -1,19 +1,20 @@
 /* One pass over the tensors for all statistics together. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "analyze/findings.h"
 #include "analyze/statistics.h"
 
-/* Bytes of rows that are read and looked at together: they stay in the second, the first
- * cache. Reading so costs less than mapping, whose pages are new to the process one by
- * one. */
+/* Bytes of rows that are read, where they are not mapped, and looked at together: they
+ * stay in the second, the first cache. */
 enum { READ_TOGETHER = 1 << 17, LOOKED_AT_TOGETHER = 1 << 15 };
 
 struct thread {
-    void *rows; /* [rows_together(READ_TOGETHER), d_model] of the file's type */
+    void *room; /* [rows_together(READ_TOGETHER), d_model] of the file's type */
     struct ol_found found;
     int64_t last_sequence; /* of the batch's that have the positions at hand */
+    bool waited;           /* for the disk, in some stretch */
     int status; /* of reading; the thread goes on to nothing else when it failed */
     struct ol_error err;
 };
@@ -40,9 +41,10 @@ static int64_t positions(const struct scan *s, int64_t sequence, int64_t first)
     return left < OL_STRETCH_POSITIONS ? left : OL_STRETCH_POSITIONS;
 }
 
-/* Rows [first, end) of a stretch, which are in memory. */
+/* Rows [first, end) of a stretch, whose bytes go into the sum. */
 static void look_at_rows(struct scan *s, int thread, struct ol_block *block,
-                         int64_t first, int64_t end)
+                         const char *rows, int64_t first, int64_t end,
+                         struct ol_crc32_run *sum)
 {
     const int64_t d_model = ol_parts_layout(s->analysis.parts)->d_model,
                   together = rows_together(s, LOOKED_AT_TOGETHER);
@@ -50,14 +52,15 @@ static void look_at_rows(struct scan *s, int thread, struct ol_block *block,
     for (int64_t row = first; row < end; row += together) {
         block->first_row = row;
         block->n_rows = end - row < together ? end - row : together;
-        block->rows = (const char *)t->rows + (size_t)(row - first) * s->row_bytes;
+        block->rows = rows + (size_t)(row - first) * s->row_bytes;
         block->last_of_site = row + block->n_rows == block->n_positions;
         block->last_of_sequence =
             block->last_of_site && block->site == s->analysis.n_sites - 1;
         block->last_of_batch =
             block->last_of_sequence && block->sequence == t->last_sequence;
-        ol_find(block->dtype, block->rows, (uint32_t)row, (uint32_t)block->n_rows,
-                (uint32_t)d_model, s->analysis.criterion.threshold, &t->found);
+        const struct ol_searched in = {block->dtype, block->rows, (uint32_t)row,
+                                       (uint32_t)block->n_rows, (uint32_t)d_model};
+        ol_find(&in, s->analysis.criterion.threshold, sum, &t->found);
         for (int i = 0; ol_statistics[i] != NULL; i++)
             if (s->gathered.statistics[i] && ol_statistics[i]->block != NULL)
                 ol_statistics[i]->block(s->states[i], thread, block);
@@ -67,21 +70,53 @@ static void look_at_rows(struct scan *s, int thread, struct ol_block *block,
 static int scan_site(struct scan *s, int thread, struct ol_block *block)
 {
     const struct ol_parts *parts = s->analysis.parts;
+    const struct ol_activation_file *file = parts->files[parts->file_of[block->sequence]];
     const struct ol_site_of_run *site = &s->analysis.sites[block->site];
-    const int64_t together = rows_together(s, READ_TOGETHER);
+    const int64_t together = ol_activation_rows_mapped(file)
+                                 ? block->n_positions
+                                 : rows_together(s, READ_TOGETHER);
     struct thread *t = &s->threads[thread];
     for (int64_t row = 0; row < block->n_positions && t->status == 0; row += together) {
         const int64_t left = block->n_positions - row,
                       n = left < together ? left : together;
-        const struct ol_activation_rows rows = {parts->number_of[block->sequence],
-                                                block->position + row, n};
-        t->status =
-            ol_activation_read_rows(parts->files[parts->file_of[block->sequence]],
-                                    site->i_layer, site->site, &rows, t->rows, &t->err);
-        if (t->status == 0)
-            look_at_rows(s, thread, block, row, row + n);
+        const struct ol_activation_rows at = {parts->number_of[block->sequence],
+                                              block->position + row, n};
+        struct ol_crc32_run sum = {0};
+        const char *rows =
+            ol_activation_rows_at(file, site->i_layer, site->site, &at, t->room, &t->err);
+        if (rows != NULL) {
+            look_at_rows(s, thread, block, rows, row, row + n, &sum);
+            ol_activation_rows_seen(file, site->i_layer, site->site, &at, &sum);
+        } else {
+            t->status = -1;
+        }
     }
     return t->status;
+}
+
+/* How often this thread has waited for pages of a file. */
+static int64_t waits(void)
+{
+    struct rusage usage = {0};
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_majflt;
+}
+
+/* Let the disk begin with a stretch. Sites lie far from each other in the file: the
+ * system, which looks ahead at where one reads, begins anew at each. */
+static void expect_stretch(const struct scan *s, int64_t i)
+{
+    const struct ol_parts *parts = s->analysis.parts;
+    const int64_t position = i * OL_STRETCH_POSITIONS;
+    for (int64_t k = s->first; k < s->first + s->n; k++)
+        for (int site = 0; site < s->analysis.n_sites && positions(s, k, position) > 0;
+             site++) {
+            const struct ol_activation_rows rows = {parts->number_of[k], position,
+                                                    positions(s, k, position)};
+            ol_activation_rows_soon(parts->files[parts->file_of[k]],
+                                    s->analysis.sites[site].i_layer,
+                                    s->analysis.sites[site].site, &rows);
+        }
 }
 
 /* Task i: the i-th stretch of positions in all sequences of the batch. */
@@ -93,6 +128,9 @@ static void scan_stretch(void *arg, int64_t i, int thread)
                              .dtype = ol_parts_layout(s->analysis.parts)->dtype,
                              .found = &s->threads[thread].found};
     struct thread *t = &s->threads[thread];
+    const int64_t waited = waits();
+    if (t->waited)
+        expect_stretch(s, i + s->analysis.n_threads);
     for (int64_t k = s->first; k < s->first + s->n; k++)
         if (positions(s, k, block.position) > 0)
             t->last_sequence = k;
@@ -104,6 +142,7 @@ static void scan_stretch(void *arg, int64_t i, int thread)
             if (scan_site(s, thread, &block) != 0)
                 return;
     }
+    t->waited |= waits() > waited;
 }
 
 static int scan_batch(struct scan *s, struct ol_pool *pool, struct ol_error *err)
@@ -133,7 +172,7 @@ static int scan_all(struct scan *s, struct ol_pool *pool, struct ol_error *err)
     int status = 0;
     s->row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
     for (int i = 0; i < s->analysis.n_threads; i++)
-        s->threads[i].rows =
+        s->threads[i].room =
             ol_xmalloc((size_t)rows_together(s, READ_TOGETHER) * s->row_bytes);
     for (s->batch = 0; s->batch < s->analysis.n_batches && status == 0; s->batch++)
         status = scan_batch(s, pool, err);
@@ -280,7 +319,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
             ol_statistics[i]->end(s.states[i]);
     for (int i = 0; i < s.analysis.n_threads; i++) {
         ol_found_clear(&s.threads[i].found);
-        free(s.threads[i].rows);
+        free(s.threads[i].room);
     }
     ol_findings_free(s.analysis.findings);
     free(s.threads);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/crc32.h"
 #include "common/dtype.h"
 #include "common/error.h"
 #include "common/tables.h"
@@ -462,11 +463,22 @@ const void *ol_activation_get(const struct ol_activation_file *f, int table, int
 void ol_activation_copy(const struct ol_activation_file *f, int table, int i_layer,
                         void *to);
 
-/* Rows of a site from the file itself, into `to`. It costs less than to be the first who
- * looks at mapped ones. Threads may call it at the same time. */
-int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
-                            enum ol_site site, const struct ol_activation_rows *rows,
-                            void *to, struct ol_error *err);
+/* Rows of a site, to go through once: mapped, or read into `room`, which must hold them,
+ * where the file system has no pages of its own to map (see ol_activation_rows_mapped);
+ * NULL on failure. Threads may call it at the same time. */
+const void *ol_activation_rows_at(const struct ol_activation_file *f, int i_layer,
+                                  enum ol_site site,
+                                  const struct ol_activation_rows *rows, void *room,
+                                  struct ol_error *err);
+bool ol_activation_rows_mapped(const struct ol_activation_file *f);
+/* Let the disk begin with rows that will be gone through soon, if they are mapped. */
+void ol_activation_rows_soon(const struct ol_activation_file *f, int i_layer,
+                             enum ol_site site, const struct ol_activation_rows *rows);
+/* What all bytes of those rows came to: when all rows of a sequence have been gone
+ * through, once, so has its checksum. */
+void ol_activation_rows_seen(const struct ol_activation_file *f, int i_layer,
+                             enum ol_site site, const struct ol_activation_rows *rows,
+                             const struct ol_crc32_run *sum);
 
 /* A site's summary, in memory of the caller's (members that are NULL are left out);
  * layout->summary and, for the ln sites, the layer's summary_sites must be true. */

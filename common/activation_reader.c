@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ struct ol_activation_file {
     char *path;
     struct ol_activation_content content;
     int fd;
+    bool local;
     const char *bytes; /* all of it, mapped */
     size_t n_bytes;
     struct seen *seen; /* [content.list.n_checksums], NULL: an old file */
@@ -38,6 +40,7 @@ static int map(struct ol_activation_file *f, struct ol_error *err)
         return -1;
     if (fstat(f->fd, &info) != 0)
         return ol_fail_errno(err, "%s: cannot be read", f->path);
+    f->local = ol_file_is_local(f->fd);
     f->n_bytes = (size_t)info.st_size;
     f->bytes = ol_mapping_new(f->fd, f->path, f->n_bytes, err);
     return f->bytes != NULL ? 0 : -1;
@@ -200,18 +203,6 @@ void ol_activation_copy(const struct ol_activation_file *f, int table, int i_lay
                ol_table_chunk_bytes(&f->content, layer_of(f, i_layer, table), table));
 }
 
-/* Rows that were read: when all of a sequence have been, once, so has its chunk. */
-static void sum_rows(const struct ol_activation_file *f, const struct chunk *k,
-                     const void *rows, uint64_t at, uint64_t bytes, int64_t n)
-{
-    if (k->checksum < 0)
-        return;
-    struct seen *seen = &f->seen[k->checksum];
-    atomic_fetch_xor(&seen->sum,
-                     ol_crc32_part(rows, (size_t)bytes, k->bytes - at - bytes));
-    atomic_fetch_add(&seen->rows, n);
-}
-
 int ol_activation_intact(const struct ol_activation_file *f, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = &f->content.layout;
@@ -241,19 +232,55 @@ int64_t ol_activation_verify(const struct ol_activation_file *f, struct ol_error
 
 /* ---- tables ---- */
 
-int ol_activation_read_rows(const struct ol_activation_file *f, int i_layer,
-                            enum ol_site site, const struct ol_activation_rows *rows,
-                            void *to, struct ol_error *err)
+static size_t row_bytes(const struct ol_activation_file *f)
 {
     const struct ol_activation_layout *layout = &f->content.layout;
-    const size_t row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
+    return (size_t)layout->d_model * ol_dtype_size(layout->dtype);
+}
+
+bool ol_activation_rows_mapped(const struct ol_activation_file *f)
+{
+    return f->local;
+}
+
+const void *ol_activation_rows_at(const struct ol_activation_file *f, int i_layer,
+                                  enum ol_site site,
+                                  const struct ol_activation_rows *rows, void *room,
+                                  struct ol_error *err)
+{
     const struct chunk k = find_chunk(f, i_layer, ol_table_of_site(site), rows->sequence);
-    const uint64_t at = (uint64_t)rows->token * row_bytes,
-                   bytes = (uint64_t)rows->n * row_bytes;
-    if (ol_file_read_at(f->fd, f->path, to, (size_t)bytes, k.offset + at, err) != 0)
-        return -1;
-    sum_rows(f, &k, to, at, bytes, rows->n);
-    return 0;
+    const uint64_t at = k.offset + (uint64_t)rows->token * row_bytes(f);
+    if (f->local)
+        return f->bytes + at;
+    return ol_file_read_at(f->fd, f->path, room, (size_t)rows->n * row_bytes(f), at,
+                           err) == 0
+               ? room
+               : NULL;
+}
+
+void ol_activation_rows_soon(const struct ol_activation_file *f, int i_layer,
+                             enum ol_site site, const struct ol_activation_rows *rows)
+{
+    const struct chunk k = find_chunk(f, i_layer, ol_table_of_site(site), rows->sequence);
+    const uint64_t first = k.offset + (uint64_t)rows->token * row_bytes(f),
+                   end = first + (uint64_t)rows->n * row_bytes(f),
+                   page = first / OL_ACTIVATION_ALIGNMENT * OL_ACTIVATION_ALIGNMENT;
+    if (f->local)
+        madvise((void *)(uintptr_t)(f->bytes + page), (size_t)(end - page),
+                MADV_WILLNEED);
+}
+
+void ol_activation_rows_seen(const struct ol_activation_file *f, int i_layer,
+                             enum ol_site site, const struct ol_activation_rows *rows,
+                             const struct ol_crc32_run *sum)
+{
+    const struct chunk k = find_chunk(f, i_layer, ol_table_of_site(site), rows->sequence);
+    const uint64_t end = (uint64_t)(rows->token + rows->n) * row_bytes(f);
+    if (k.checksum < 0)
+        return;
+    struct seen *seen = &f->seen[k.checksum];
+    atomic_fetch_xor(&seen->sum, ol_crc32_run_part(sum, k.bytes - end));
+    atomic_fetch_add(&seen->rows, rows->n);
 }
 
 void ol_activation_read_summary(const struct ol_activation_file *f, int i_layer,

@@ -204,6 +204,18 @@ uint32_t ol_crc32_part(const void *bytes, size_t n, uint64_t behind)
     return shift(run(0, bytes, n), behind);
 }
 
+void ol_crc32_go_on(struct ol_crc32_run *so_far, const void *bytes, size_t n)
+{
+    prepare();
+    so_far->c = run(so_far->c, bytes, n);
+}
+
+uint32_t ol_crc32_run_part(const struct ol_crc32_run *so_far, uint64_t behind)
+{
+    prepare();
+    return shift(run(0, so_far->folded, sizeof so_far->folded) ^ so_far->c, behind);
+}
+
 uint32_t ol_crc32_of_zeros(uint64_t n)
 {
     prepare();

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/infile.h"
@@ -55,6 +56,30 @@ bool ol_file_is(int fd, const char *path)
     struct stat x, y;
     return fstat(fd, &x) == 0 && stat(path, &y) == 0 && x.st_dev == y.st_dev &&
            x.st_ino == y.st_ino;
+}
+
+bool ol_file_is_local(int fd)
+{
+    static const uint32_t kinds[] = {
+        0x0000ef53, /* ext2, ext3, ext4 */
+        0x58465342, /* XFS */
+        0x9123683e, /* Btrfs */
+        0xf2f52010, /* F2FS */
+        0xca451a4e, /* bcachefs */
+        0x2fc12fc1, /* ZFS */
+        0x01021994, /* tmpfs */
+        0x858458f6, /* ramfs */
+        0x794c7630, /* overlayfs: what containers have */
+        0x73717368, /* SquashFS */
+        0xe0f5e1e2, /* EROFS */
+    };
+    struct statfs info;
+    if (fstatfs(fd, &info) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if ((uint32_t)info.f_type == kinds[i])
+            return true;
+    return false;
 }
 
 int ol_file_lock(int fd, const char *path, enum ol_lock lock, struct ol_error *err)

@@ -20,6 +20,11 @@ int ol_file_exists(const char *path, bool *there, struct ol_error *err);
 /* Whether path names the file that is open (device and inode). */
 bool ol_file_is(int fd, const char *path);
 
+/* Whether an open file lies on a file system of this machine's own disks or memory, as
+ * far as its kind is known: pages of others come to a process one by one, by requests to
+ * a server or another process. */
+bool ol_file_is_local(int fd);
+
 enum ol_lock {
     OL_LOCK_SHARED,    /* by those who read */
     OL_LOCK_EXCLUSIVE, /* by the one who writes */

@@ -25,7 +25,7 @@ void ol_tally_add(struct ol_tally *t, uint64_t key, int64_t n)
 {
     if (2 * (t->n + 1) > t->n_slots)
         grow(t);
-    size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 20) & (t->n_slots - 1);
+    size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (t->n_slots - 1);
     while (t->slots[i].n > 0 && t->slots[i].key != key)
         i = (i + 1) & (t->n_slots - 1);
     t->n += t->slots[i].n == 0;

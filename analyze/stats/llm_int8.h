@@ -88,6 +88,7 @@ struct llm_int8 {
     const struct ol_analysis *a;
     size_t d_model, n_sites;
     int64_t n_layers; /* that have a site */
+    size_t max_log;
     struct thread *threads;
     struct batch *batches;       /* [n_batches] */
     int64_t *batches_of_feature; /* [d_model] in which it qualifies */

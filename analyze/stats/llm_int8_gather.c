@@ -4,8 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Occurrences kept as they come; past that many they are counted by value. */
-enum { MAX_LOG = 1 << 22 };
+/* Occurrences kept as they come; past that many they are counted by value. Values of
+ * bfloat16 are few, and what is written stays in a cache. */
+enum { MAX_LOG = 1 << 22, MAX_LOG_BF16 = 1 << 14 };
 
 /* ---- gathering ---- */
 
@@ -19,6 +20,8 @@ struct llm_int8 *ol_llm_int8_begin(const struct ol_analysis *a)
     for (size_t site = 0; site < s->n_sites; site++)
         ol_llm_int8_see(a, site, &layers);
     s->n_layers = layers.n;
+    s->max_log =
+        ol_parts_layout(a->parts)->dtype == OL_DTYPE_BF16 ? MAX_LOG_BF16 : MAX_LOG;
     s->threads = ol_xcalloc((size_t)a->n_threads, sizeof *s->threads);
     s->batches = ol_xcalloc((size_t)a->n_batches, sizeof *s->batches);
     s->batches_of_feature = ol_xcalloc(s->d_model, sizeof *s->batches_of_feature);
@@ -42,9 +45,9 @@ static void empty_log(struct thread *t)
     t->n_log = 0;
 }
 
-static entry *log_room(struct thread *t, size_t n)
+static entry *log_room(const struct llm_int8 *s, struct thread *t, size_t n)
 {
-    if (t->n_log + n > MAX_LOG && t->n_log > 0)
+    if (t->n_log + n > s->max_log && t->n_log > 0)
         empty_log(t);
     if (t->n_log + n > t->log_room) {
         t->log_room = 2 * (t->n_log + n);
@@ -98,7 +101,7 @@ void ol_llm_int8_block(struct llm_int8 *s, int thread, const struct ol_block *b)
     struct thread *t = &s->threads[thread];
     const struct ol_occurrence *o = b->found->occurrences;
     const size_t n = b->found->n;
-    entry *log = log_room(t, n);
+    entry *log = log_room(s, t, n);
     size_t touched = t->n_touched;
     for (size_t i = 0; i < n; i++) {
         const uint32_t f = o[i].feature;

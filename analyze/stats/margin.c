@@ -88,8 +88,9 @@ static void end_stretch(const struct margin *m, struct margin_thread *t)
 void ol_margin_block(struct margin *m, int thread, const struct ol_block *b)
 {
     struct margin_thread *t = &m->threads[thread];
-    ol_find(b->dtype, b->rows, (uint32_t)b->first_row, (uint32_t)b->n_rows,
-            (uint32_t)m->d_model, m->least, &t->found);
+    const struct ol_searched rows = {b->dtype, b->rows, (uint32_t)b->first_row,
+                                     (uint32_t)b->n_rows, (uint32_t)m->d_model};
+    ol_find(&rows, m->least, NULL, &t->found);
     for (size_t i = 0; i < t->found.n; i++) {
         const struct ol_occurrence *o = &t->found.occurrences[i];
         const double magnitude = fabs((double)o->value);

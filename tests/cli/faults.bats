@@ -20,6 +20,19 @@ load common
     [ "$(wc -l < err)" -eq 1 ]
 }
 
+@test "rows that are read, as on file systems that map badly, give the bytes of mapped ones" {
+    cd "$BATS_TEST_TMPDIR"
+    sanitized && skip "the shim is no sanitizer's"
+    for dtype in bf16 f32; do
+        "$TOOLS/tests/make_activations" run.h5 3 5 100 6400 $dtype 7 edges
+        "$ANALYZE" run.h5 > mapped.json
+        FAULT_CALL=fstatfs FAULT_AT=1 FAULT_ON_FROM=1 FAULT_ERROR=EIO FAULT_COUNT=$PWD/asked \
+            LD_PRELOAD=$TOOLS/tests/fault.so "$ANALYZE" run.h5 > read.json
+        [ "$(cat asked)" -eq 1 ]
+        cmp mapped.json read.json
+    done
+}
+
 @test "a run that is killed just before its file has its name goes on to the same bytes" {
     cd "$BATS_TEST_TMPDIR"
     sanitized && skip "the shim is no sanitizer's"

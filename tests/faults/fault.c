@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum action { FAIL, SHORT, TORN, KILL };
@@ -242,6 +243,11 @@ OPEN(open64)
 int flock(int fd, int operation)
 {
     return hit("flock") ? -1 : REAL(flock)(fd, operation);
+}
+
+int fstatfs(int fd, struct statfs *info)
+{
+    return hit("fstatfs") ? -1 : REAL(fstatfs)(fd, info);
 }
 
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crc32.h"
+#include "common/crc32_fold.h"
 
 enum { BYTES = 5000 };
 
@@ -45,6 +45,30 @@ static void test_parts(void **state)
     }
 }
 
+/* In pieces of several lengths, by steps and without. */
+static void test_runs(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < BYTES; n += 113) {
+        struct ol_crc32_run run = {0};
+        for (size_t at = 0; at < n; at += 61)
+            ol_crc32_go_on(&run, bytes + at, n - at < 61 ? n - at : 61);
+        assert_int_equal(ol_crc32_run_part(&run, 7), ol_crc32_part(bytes, n, 7));
+    }
+#if defined(OL_CRC32_FOLDS)
+    for (size_t steps = 0; steps < 30; steps++) {
+        struct ol_crc32_run run = {0};
+        for (size_t i = 0; i < steps; i++) {
+            struct ol_crc32_lanes lanes = ol_crc32_lanes_of(&run);
+            ol_crc32_step(&lanes, bytes + 3 + i * OL_CRC32_STEP);
+            ol_crc32_keep_lanes(&lanes, &run);
+        }
+        assert_int_equal(ol_crc32_run_part(&run, 7),
+                         ol_crc32_part(bytes + 3, steps * OL_CRC32_STEP, 7));
+    }
+#endif
+}
+
 static void test_zeros(void **state)
 {
     (void)state;
@@ -59,6 +83,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_runs),
         cmocka_unit_test(test_zeros),
     };
     uint32_t x = 1;
