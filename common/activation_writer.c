@@ -206,6 +206,7 @@ static int write_piece(struct ol_activation_writer *w, struct piece p, const voi
     if (ol_file_write_at(w->fd, w->partial, data, (size_t)p.bytes, p.chunk + p.at, err) !=
         0)
         return -1;
+    ol_file_write_out(w->fd, (size_t)p.bytes, p.chunk + p.at);
     const uint32_t part =
         ol_crc32_part(data, (size_t)p.bytes, p.chunk_bytes - p.at - p.bytes);
     pthread_mutex_lock(&w->mutex);

@@ -138,3 +138,10 @@ int ol_file_read_at(int fd, const char *path, void *data, size_t bytes, uint64_t
     }
     return 0;
 }
+
+void ol_file_write_out(int fd, size_t bytes, uint64_t offset)
+{
+    enum { LEAST = 256 << 10 };
+    if (bytes >= LEAST)
+        sync_file_range(fd, (off_t)offset, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
+}

@@ -39,4 +39,9 @@ int ol_file_write_at(int fd, const char *path, const void *data, size_t bytes,
 int ol_file_read_at(int fd, const char *path, void *data, size_t bytes, uint64_t offset,
                     struct ol_error *err);
 
+/* A hint: what was written there is on its way to the disk from now on, while more is
+ * computed; else the kernel begins when a tenth of the memory waits, or with fdatasync.
+ * Of small pieces it is none. */
+void ol_file_write_out(int fd, size_t bytes, uint64_t offset);
+
 #endif
