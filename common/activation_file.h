@@ -377,6 +377,11 @@ int ol_activation_compare(const char *path, const struct ol_activation_info *inf
                           const struct ol_activation_input *input, const char **what,
                           struct ol_error *err);
 
+/* So much memory is left for the page cache beside what a run holds and the weights that
+ * it reads. A larger file's rows are written past it, where the file system takes that,
+ * so that the weights stay for the next run. Before anything is written. */
+void ol_activation_fit(struct ol_activation_writer *w, int64_t memory);
+
 /* What is written of later layers, and of all likelihoods, will be written again: before
  * a reopened run goes on after that layer (-1: from the first). */
 void ol_activation_go_on_after(struct ol_activation_writer *w, int layer);

@@ -11,10 +11,12 @@
 #include "common/activation_content.h"
 #include "common/crc32.h"
 #include "common/file.h"
+#include "common/unbuffered.h"
 
 struct ol_activation_writer {
     char *path, *partial;
     int fd;
+    struct ol_unbuffered *unbuffered; /* for rows; NULL: they go by fd too */
     struct ol_activation_content content;
     int *index;            /* [n_layers of the model]: of the recorded layer, or -1 */
     pthread_mutex_t mutex; /* of the checksums: */
@@ -25,6 +27,7 @@ struct ol_activation_writer {
 
 static void free_writer(struct ol_activation_writer *w)
 {
+    ol_unbuffered_close(w->unbuffered);
     if (w->fd >= 0)
         close(w->fd);
     pthread_mutex_destroy(&w->mutex);
@@ -186,6 +189,21 @@ int ol_activation_compare(const char *path, const struct ol_activation_info *inf
 
 /* ---- rows ---- */
 
+void ol_activation_fit(struct ol_activation_writer *w, int64_t memory)
+{
+    struct stat file;
+    struct ol_error err = {0};
+    if (fstat(w->fd, &file) != 0 || file.st_size <= memory)
+        return;
+    w->unbuffered = ol_unbuffered_open(w->fd, w->partial, &err);
+    if (w->unbuffered != NULL)
+        ol_detail("%s: written past the page cache, which cannot hold its %.2f GB too",
+                  w->partial, (double)file.st_size * 1e-9);
+    else
+        ol_detail("%s: the file system takes no unbuffered writes (%s)", w->partial,
+                  err.text);
+}
+
 /* Checksums [first, end) are other than those in the file. The mutex is held. */
 static void note_new(struct ol_activation_writer *w, int64_t first, int64_t end)
 {
@@ -200,13 +218,22 @@ struct piece {
     int64_t checksum;
 };
 
+static int write_bytes(const struct ol_activation_writer *w, const void *data,
+                       size_t bytes, uint64_t offset, struct ol_error *err)
+{
+    if (w->unbuffered != NULL)
+        return ol_unbuffered_write_at(w->unbuffered, data, bytes, offset, err);
+    if (ol_file_write_at(w->fd, w->partial, data, bytes, offset, err) != 0)
+        return -1;
+    ol_file_write_out(w->fd, bytes, offset);
+    return 0;
+}
+
 static int write_piece(struct ol_activation_writer *w, struct piece p, const void *data,
                        struct ol_error *err)
 {
-    if (ol_file_write_at(w->fd, w->partial, data, (size_t)p.bytes, p.chunk + p.at, err) !=
-        0)
+    if (write_bytes(w, data, (size_t)p.bytes, p.chunk + p.at, err) != 0)
         return -1;
-    ol_file_write_out(w->fd, (size_t)p.bytes, p.chunk + p.at);
     const uint32_t part =
         ol_crc32_part(data, (size_t)p.bytes, p.chunk_bytes - p.at - p.bytes);
     pthread_mutex_lock(&w->mutex);

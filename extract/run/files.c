@@ -188,6 +188,19 @@ static void refuse_unfinished(const char *partial, struct ol_error *err)
     close(fd);
 }
 
+/* Weights that are read through the page cache: as many bytes as their files have. */
+static int64_t mapped_bytes(const struct ol_session *r)
+{
+    uint64_t all = 0, bytes;
+    if (r->model.source != NULL)
+        return 0;
+    for (int i = 0; i < ol_checkpoint_n_files(r->model.checkpoint); i++) {
+        ol_checkpoint_map(r->model.checkpoint, i, &bytes);
+        all += bytes;
+    }
+    return (int64_t)all;
+}
+
 int ol_session_open_files(struct ol_session *r, struct ol_error *err)
 {
     char hex[OL_SHA256_HEX_BYTES];
@@ -231,7 +244,10 @@ int ol_session_open_files(struct ol_session *r, struct ol_error *err)
                                 err);
         status = r->states != NULL ? keep_mode(r, r->state_path, err) : -1;
     }
-    return status == 0 ? open_digests(r, there && kept, err) : -1;
+    if (status != 0)
+        return -1;
+    ol_activation_fit(r->file, ol_memory_available() - r->memory.total - mapped_bytes(r));
+    return open_digests(r, there && kept, err);
 }
 
 /* A failure before the first layer was kept leaves nothing behind. Nothing is allocated

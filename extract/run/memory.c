@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/cgroup.h"
+#include "common/unbuffered.h"
 #include "extract/backend.h"
 #include "extract/forward/experts.h"
 #include "extract/forward/mixer/mixer.h"
@@ -73,7 +74,8 @@ static void add_up(const struct ol_memory_need *need, struct ol_memory_plan *pla
         ol_forward_input_bytes(spec, need->part_rows, plan->buffers.block_rows, size);
     /* One piece may wait however large: the stream itself after a layer. */
     const int64_t states = need->n_rows * ol_spec_stream_width(spec) * size;
-    const int64_t writer = plan->writer_bytes + (need->n_parts > 1 ? 2 : 1) * states;
+    const int64_t writer =
+        plan->writer_bytes + OL_UNBUFFERED_BYTES + (need->n_parts > 1 ? 2 : 1) * states;
     const int64_t observers = ol_observers_bytes(&need->what);
     struct ol_observed part = need->what;
     part.n_rows = need->part_rows;

@@ -2,10 +2,12 @@
  *
  *     FAULT_CALL=pwrite FAULT_AT=7 FAULT_ERROR=ENOSPC LD_PRELOAD=fault.so ol-extract ...
  *
- * FAULT_ERROR is EIO, ENOSPC, ENOMEM, ENOLCK, EINTR, EPERM, or what happens instead:
- * SHORT (half of the bytes pass), TORN (half of them, and the process is killed), KILL.
- * FAULT_ON_FROM set: every later call too. FAULT_COUNT names a file for the number of
- * calls. FAULT_AT 0 only counts. */
+ * FAULT_ERROR is EIO, ENOSPC, ENOMEM, ENOLCK, EINTR, EPERM, EINVAL, or what happens
+ * instead: SHORT (half of the bytes pass), TORN (half of them, and the process is
+ * killed), KILL. FAULT_ON_FROM set: every later call too. FAULT_COUNT names a file for
+ * the number of calls. FAULT_AT 0 only counts. Of files that are opened to be written
+ * past the page cache "open-direct" and "direct" are the calls. FAULT_MEMINFO: a file in
+ * place of /proc/meminfo. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -40,7 +42,8 @@ __attribute__((constructor)) static void begin(void)
     } errors[] = {
         {"EIO", FAIL, EIO},       {"ENOSPC", FAIL, ENOSPC}, {"ENOMEM", FAIL, ENOMEM},
         {"ENOLCK", FAIL, ENOLCK}, {"EINTR", FAIL, EINTR},   {"EPERM", FAIL, EPERM},
-        {"SHORT", SHORT, 0},      {"TORN", TORN, 0},        {"KILL", KILL, 0},
+        {"EINVAL", FAIL, EINVAL}, {"SHORT", SHORT, 0},      {"TORN", TORN, 0},
+        {"KILL", KILL, 0},
     };
     const char *number = getenv("FAULT_AT"), *error = getenv("FAULT_ERROR");
     call = getenv("FAULT_CALL");
@@ -93,15 +96,23 @@ static bool hit(const char *name)
         return moved;                                                                    \
     } while (0)
 
+/* A write by offset: as one of all, or as one past the page cache. */
+static const char *kind_of_write(int fd)
+{
+    const bool direct = call != NULL && strcmp(call, "direct") == 0 &&
+                        (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
+    return direct ? "direct" : "pwrite";
+}
+
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
 {
-    MOVES("pwrite", n, REAL(pwrite)(fd, bytes, n, offset),
+    MOVES(kind_of_write(fd), n, REAL(pwrite)(fd, bytes, n, offset),
           REAL(pwrite)(fd, bytes, n / 2, offset));
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t offset)
 {
-    MOVES("pwrite", n, REAL(pwrite64)(fd, bytes, n, offset),
+    MOVES(kind_of_write(fd), n, REAL(pwrite64)(fd, bytes, n, offset),
           REAL(pwrite64)(fd, bytes, n / 2, offset));
 }
 
@@ -125,6 +136,22 @@ ssize_t write(int fd, const void *bytes, size_t n)
 ssize_t read(int fd, void *bytes, size_t n)
 {
     MOVES("read", n, REAL(read)(fd, bytes, n), REAL(read)(fd, bytes, n / 2));
+}
+
+static const char *path_of(const char *path)
+{
+    const char *other = getenv("FAULT_MEMINFO");
+    return other != NULL && strcmp(path, "/proc/meminfo") == 0 ? other : path;
+}
+
+FILE *fopen(const char *path, const char *mode)
+{
+    return REAL(fopen)(path_of(path), mode);
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+    return REAL(fopen64)(path_of(path), mode);
 }
 
 /* What ferror() asks glibc's streams for. */
@@ -234,8 +261,10 @@ static bool is_nameless(int flags)
         if ((flags & O_CREAT) != 0 || is_nameless(flags))                                \
             mode = va_arg(more, mode_t);                                                 \
         va_end(more);                                                                    \
-        return is_nameless(flags) && hit("nameless") ? -1                                \
-                                                     : REAL(name)(path, flags, mode);    \
+        if ((is_nameless(flags) && hit("nameless")) ||                                   \
+            ((flags & O_DIRECT) != 0 && hit("open-direct")))                             \
+            return -1;                                                                   \
+        return REAL(name)(path, flags, mode);                                            \
     }
 OPEN(open)
 OPEN(open64)
