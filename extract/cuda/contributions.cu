@@ -122,11 +122,7 @@ static int put_group(struct ol_cuda *cuda, const struct ol_component_rows *rows,
 {
     const size_t n = (size_t)rows->n, all = (size_t)n_rows;
     const bool scales = rows->scales_outputs && rows->gates != NULL;
-    const struct {
-        const void *from;
-        size_t bytes;
-        const void **to;
-    } parts[] = {
+    const struct ol_cuda_put_part parts[] = {
         {rows->components, n * sizeof *g->components, (const void **)&g->components},
         {rows->firsts, n * sizeof *g->firsts, (const void **)&g->firsts},
         {rows->ends, n * sizeof *g->ends, (const void **)&g->ends},
@@ -136,14 +132,7 @@ static int put_group(struct ol_cuda *cuda, const struct ol_component_rows *rows,
     };
     memset(g, 0, sizeof *g);
     g->n = rows->n;
-    for (const auto &part : parts) {
-        if (part.from == NULL)
-            continue;
-        *part.to = ol_cuda_put(cuda, part.from, part.bytes, err);
-        if (*part.to == NULL)
-            return -1;
-    }
-    return 0;
+    return ol_cuda_put_parts(cuda, parts, sizeof parts / sizeof parts[0], err);
 }
 
 /* The order of values, larger first, in a whole number: magnitudes, NaN above any, then

@@ -148,6 +148,16 @@ void *ol_cuda_scratch(struct ol_cuda *cuda, size_t bytes, struct ol_error *err);
 void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
                   struct ol_error *err);
 
+/* Several arrays as one copy, which waits for the link once: *to is where `from` lies on
+ * the device, as scratch, aligned for anything; NULL where that is NULL. */
+struct ol_cuda_put_part {
+    const void *from;
+    size_t bytes;
+    const void **to;
+};
+int ol_cuda_put_parts(struct ol_cuda *cuda, const struct ol_cuda_put_part *parts, int n,
+                      struct ol_error *err);
+
 /* Device memory to the host; waits for everything before it. */
 int ol_cuda_get(struct ol_cuda *cuda, const void *device, void *host, size_t bytes,
                 struct ol_error *err);

@@ -257,11 +257,7 @@ int ol_cuda_down_see(struct ol_backend *b, struct ol_down_tables *t,
     const size_t n = (size_t)of->n, kept_bytes = (size_t)seen->n_kept * sizeof(int64_t);
     struct group g = {};
     const int64_t *kept = NULL, *codes_at = NULL;
-    const struct {
-        const void *from;
-        size_t bytes;
-        const void **to;
-    } parts[] = {
+    const struct ol_cuda_put_part parts[] = {
         {of->components, n * sizeof *g.components, (const void **)&g.components},
         {of->firsts, n * sizeof *g.firsts, (const void **)&g.firsts},
         {of->ends, n * sizeof *g.ends, (const void **)&g.ends},
@@ -272,15 +268,9 @@ int ol_cuda_down_see(struct ol_backend *b, struct ol_down_tables *t,
     g.n = of->n;
     if (n == 0)
         return 0;
-    if (ol_cuda_enter(cuda, err) != 0)
+    if (ol_cuda_enter(cuda, err) != 0 ||
+        ol_cuda_put_parts(cuda, parts, sizeof parts / sizeof parts[0], err) != 0)
         return -1;
-    for (const auto &part : parts) {
-        if (part.bytes == 0)
-            continue;
-        *part.to = ol_cuda_put(cuda, part.from, part.bytes, err);
-        if (*part.to == NULL)
-            return -1;
-    }
     return x.dtype == OL_DTYPE_BF16
                ? run<struct ol_bf16>(cuda, t, &g, seen, kept, codes_at, x, err)
                : run<float>(cuda, t, &g, seen, kept, codes_at, x, err);

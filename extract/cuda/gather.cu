@@ -42,15 +42,11 @@ static __global__ void scatter_add(const T *y, const int *rows, const float *sca
 static int put(struct ol_cuda *cuda, const int32_t *rows, const float *scales, int64_t n,
                const int **device_rows, const float **device_scales, struct ol_error *err)
 {
-    *device_scales = NULL;
-    *device_rows = (const int *)ol_cuda_put(cuda, rows, (size_t)n * sizeof *rows, err);
-    if (*device_rows == NULL)
-        return -1;
-    if (scales == NULL)
-        return 0;
-    *device_scales =
-        (const float *)ol_cuda_put(cuda, scales, (size_t)n * sizeof *scales, err);
-    return *device_scales != NULL ? 0 : -1;
+    const struct ol_cuda_put_part parts[] = {
+        {rows, (size_t)n * sizeof *rows, (const void **)device_rows},
+        {scales, (size_t)n * sizeof *scales, (const void **)device_scales},
+    };
+    return ol_cuda_put_parts(cuda, parts, sizeof parts / sizeof parts[0], err);
 }
 
 template <typename T, int V>

@@ -177,14 +177,89 @@ int ol_cuda_send(struct ol_cuda *cuda, void *device, const struct ol_cuda_runs *
     return 0;
 }
 
+static size_t place_after(size_t end)
+{
+    return (end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Bytes first .. end - 1 of what is laid out from `device` on are in the segment. */
+static int send_packed(struct ol_cuda *cuda, char *device, size_t first, size_t end,
+                       struct ol_error *err)
+{
+    struct ring *r = &cuda->stage->puts;
+    const size_t n = end - first;
+    if (n == 0)
+        return 0;
+    cuda->link_bytes.fetch_add((int64_t)n);
+    if (ol_cuda_check(cudaMemcpyAsync(device + first,
+                                      r->segments[r->current].memory + r->used, n,
+                                      cudaMemcpyHostToDevice, r->stream),
+                      "copying to the device", err) != 0)
+        return -1;
+    r->used = min(place_after(r->used + n), r->bytes);
+    return 0;
+}
+
+/* Of a layout from `device` on, bytes first .. end - 1 are in the segment so far. */
+struct packing {
+    char *device;
+    size_t first, end;
+};
+
+static int pack(struct ol_cuda *cuda, struct packing *p, const void *from, size_t at,
+                size_t bytes, struct ol_error *err)
+{
+    struct ring *r = &cuda->stage->puts;
+    const struct ol_cuda_runs runs = {from, 1, bytes, 0, NULL};
+    for (size_t done = 0; done < bytes;) {
+        if (p->end == p->first) {
+            p->first = p->end = at + done;
+            if (find_room(r, err) != 0)
+                return -1;
+        }
+        const size_t filled = at + done - p->first, room = r->bytes - r->used;
+        if (filled >= room) {
+            if (send_packed(cuda, p->device, p->first, p->end, err) != 0)
+                return -1;
+            p->first = p->end;
+            continue;
+        }
+        struct fill fill = {&runs, r->segments[r->current].memory + r->used + filled,
+                            done, min(room - filled, bytes - done)};
+        run_fill(cuda, &fill);
+        done += fill.n;
+        p->end = at + done;
+    }
+    return 0;
+}
+
+int ol_cuda_put_parts(struct ol_cuda *cuda, const struct ol_cuda_put_part *parts, int n,
+                      struct ol_error *err)
+{
+    const ol_cuda_timer timer(cuda->link_time);
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        bytes = place_after(bytes + parts[i].bytes);
+    struct packing p = {(char *)ol_cuda_scratch(cuda, bytes, err), 0, 0};
+    if (p.device == NULL)
+        return -1;
+    size_t at = 0;
+    for (int i = 0; i < n; at = place_after(at + parts[i++].bytes)) {
+        *parts[i].to = parts[i].from != NULL ? p.device + at : NULL;
+        if (parts[i].from != NULL &&
+            pack(cuda, &p, parts[i].from, at, parts[i].bytes, err) != 0)
+            return -1;
+    }
+    return send_packed(cuda, p.device, p.first, p.end, err);
+}
+
 void *ol_cuda_put(struct ol_cuda *cuda, const void *host, size_t bytes,
                   struct ol_error *err)
 {
-    void *device = ol_cuda_scratch(cuda, bytes, err);
-    const struct ol_cuda_runs runs = {host, 1, bytes, 0, NULL};
-    if (device == NULL || ol_cuda_send(cuda, device, &runs, err) != 0)
-        return NULL;
-    return device;
+    const void *device = NULL;
+    const struct ol_cuda_put_part part = {host, bytes, &device};
+    return ol_cuda_put_parts(cuda, &part, 1, err) == 0 ? const_cast<void *>(device)
+                                                       : NULL;
 }
 
 /* ---- from the device ---- */
