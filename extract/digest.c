@@ -2,7 +2,28 @@
 
 enum {
     COLUMN_BYTES = 2 * (sizeof(double) + sizeof(float)),
+    LISTED_OF = 128,
+    LEAST_LISTED = 1024,
+    MOST_LISTED = 32768,
 };
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t ol_digest_listed(int64_t n_values)
+{
+    const int64_t listed =
+        n_values / LISTED_OF > LEAST_LISTED ? n_values / LISTED_OF : LEAST_LISTED;
+    return at_most(at_most(listed, MOST_LISTED), n_values / OL_DIGEST_CODES);
+}
+
+int64_t ol_digests_listed(int64_t n_sequences, int64_t n_values)
+{
+    return at_most(at_most(n_sequences * MOST_LISTED, n_values / OL_DIGEST_CODES),
+                   n_sequences * LEAST_LISTED + n_values / LISTED_OF);
+}
 
 size_t ol_digest_columns_bytes(int64_t n_cols)
 {

@@ -14,10 +14,6 @@
 /* Rows that a device adds up beside others. */
 enum { OL_DIGEST_RUN = 64 };
 
-/* Occurrences of a sequence that come back at once; of more the rows are looked at again.
- */
-enum { OL_DIGEST_LISTED = 32768 };
-
 struct ol_occurrence {
     int32_t row;
     uint16_t column, code;
@@ -41,6 +37,15 @@ struct ol_digest {
     struct ol_occurrence *occurrences;
     uint16_t *codes; /* [n_rows, n_cols] */
 };
+
+/* Occurrences of so many values that a device brings back at once, one in 128 of many; of
+ * more the rows are looked at again. */
+int64_t ol_digest_listed(int64_t n_values);
+/* Of several sequences, which have so many values together, at most. */
+int64_t ol_digests_listed(int64_t n_sequences, int64_t n_values);
+
+/* A histogram as a device leaves it until it arrives takes at most. */
+enum { OL_HISTOGRAM_RESULT_BYTES = 96 << 10 };
 
 /* Bytes of a digest with all that it points to, and one laid out in so many. */
 size_t ol_digest_bytes(int64_t n_rows, int64_t n_cols);

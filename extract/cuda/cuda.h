@@ -78,6 +78,13 @@ struct ol_cuda_lane {
     cudaEvent_t here;
 };
 
+/* digests.cu: of codes, on the device. */
+struct ol_cuda_histogram {
+    unsigned long long *counts; /* [OL_N_CODES] */
+    bool counts_now;            /* it was cleared, and is not taken yet */
+    int64_t until;              /* the result that it was taken as; 0: none */
+};
+
 struct ol_cuda {
     struct ol_backend base;
     int device;
@@ -100,8 +107,9 @@ struct ol_cuda {
     struct ol_cuda_gemms *gemms;
     struct ol_cuda_downloads *downloads;
     struct ol_cuda_results *results;
-    unsigned long long *histogram; /* [OL_N_CODES]: digests.cu */
-    struct ol_pool *pool;          /* fills pinned memory */
+    struct ol_cuda_histogram histograms[OL_CUDA_HISTOGRAMS];
+    int histogram;        /* the one that counts */
+    struct ol_pool *pool; /* fills pinned memory */
     /* What `usage` tells, maybe to another thread: bytes, nanoseconds. */
     std::atomic<int64_t> memory, peak_memory, link_bytes, peer_bytes;
     std::atomic<int64_t> copied_bytes, copy_time; /* feed.cu: that were timed */
@@ -309,7 +317,7 @@ int ol_cuda_sort_pairs(struct ol_cuda *cuda, const uint16_t *pairs, int64_t n_pa
                        int n_experts, int top_k, int64_t *offsets, int32_t *rows,
                        int32_t *slots, struct ol_error *err);
 
-/* digests.cu: cuda->histogram. On failure too _free takes what there is. */
+/* digests.cu: cuda->histograms. On failure too _free takes what there is. */
 int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err);
 void ol_cuda_digests_free(struct ol_cuda *cuda);
 

@@ -17,9 +17,9 @@
 enum {
     COLUMNS = 256,
     AHEAD = 8, /* rows whose values are on their way together */
-    FIRST_MAGNITUDE = (127 - 20) << 7,
-    MAGNITUDES = 32 << 7,
-    NEAR_CODES = 2 * (MAGNITUDES + 1), /* of either sign, and its zero: 32 KiB */
+    FIRST_MAGNITUDE = OL_CUDA_FIRST_MAGNITUDE,
+    MAGNITUDES = OL_CUDA_MAGNITUDES,
+    NEAR_CODES = OL_CUDA_NEAR_CODES, /* 32 KiB */
     THREADS = 256,
     MAGNITUDE = 0x7fff,
     INFINITE = 0x7f80,
@@ -44,14 +44,6 @@ static __device__ __forceinline__ unsigned near_of(unsigned code)
     if (magnitude == 0)
         return 2 * MAGNITUDES + sign;
     return at < MAGNITUDES ? at + sign * MAGNITUDES : (unsigned)NEAR_CODES;
-}
-
-static __device__ __forceinline__ unsigned code_at(unsigned near)
-{
-    if (near >= 2 * MAGNITUDES)
-        return (near - 2 * MAGNITUDES) << 15;
-    return near < MAGNITUDES ? near + FIRST_MAGNITUDE
-                             : (near - MAGNITUDES + FIRST_MAGNITUDE) | 0x8000u;
 }
 
 static __device__ __forceinline__ void count(unsigned code, unsigned *near_counts,
@@ -134,7 +126,7 @@ digest_runs(const T *x, int64_t first_run, int64_t n_rows, int64_t n_cols, unsig
         return;
     for (unsigned i = threadIdx.x; i < NEAR_CODES; i += blockDim.x)
         if (near_counts[i] > 0)
-            atomicAdd(&histogram[code_at(i)], (unsigned long long)near_counts[i]);
+            atomicAdd(&histogram[ol_cuda_code_at(i)], (unsigned long long)near_counts[i]);
 }
 
 static __global__ void add_runs(struct ol_cuda_columns parts, int64_t n_runs,
@@ -163,6 +155,24 @@ static __global__ void round_values(const float *x, int64_t n, uint16_t *codes)
     const int64_t i = ol_thread_index();
     if (i < n)
         codes[i] = ol_bf16_bits(x[i]);
+}
+
+/* A thread a code. */
+static __global__ void take_counts(const unsigned long long *histogram,
+                                   struct ol_cuda_taken_counts *to)
+{
+    const int64_t code = ol_thread_index();
+    if (code >= OL_N_CODES)
+        return;
+    const unsigned near = near_of((unsigned)code);
+    const unsigned long long n = histogram[code];
+    if (near < NEAR_CODES) {
+        to->near_counts[near] = n;
+    } else if (n > 0) {
+        const unsigned long long at = atomicAdd(&to->n_others, 1ull);
+        if (at < OL_CUDA_OTHER_CODES)
+            to->others[at] = {(unsigned long long)code, n};
+    }
 }
 
 /* ---- launching ---- */
@@ -209,4 +219,12 @@ int ol_cuda_round_codes(struct ol_cuda *cuda, const float *x, int64_t n, uint16_
 {
     return ol_launch(cuda, err, "digest", round_values, dim3(ol_cuda_blocks(n, THREADS)),
                      dim3(THREADS), 0, x, n, codes);
+}
+
+int ol_cuda_take_counts(struct ol_cuda *cuda, const unsigned long long *histogram,
+                        struct ol_cuda_taken_counts *to, struct ol_error *err)
+{
+    return ol_launch(cuda, err, "histogram", take_counts,
+                     dim3(ol_cuda_blocks(OL_N_CODES, THREADS)), dim3(THREADS), 0,
+                     histogram, to);
 }

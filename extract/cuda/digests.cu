@@ -1,9 +1,12 @@
 /* Digests and the histogram as results (results.cu):
  *
- *     digest   [ n of occurrences | columns | as many of the list as have room ]
+ *     digest      [ n of occurrences | columns | as many of the list as have room ]
+ *     histogram   [ n of other codes | counts of near codes | a list of others ]
  *
- * Where the list had no room for all, they are looked for once more when that is known:
- * the rows are to be there as long. */
+ * Where the list of occurrences had no room for all, they are looked for once more when
+ * that is known: the rows are to be there as long. Where there are more other codes than
+ * their list has room for, the whole histogram comes: there are two, and one is cleared
+ * for the next values but one, when it has arrived. */
 #include "extract/cuda/digest.cuh"
 
 /* Of a digest, until it arrives. */
@@ -16,19 +19,36 @@ struct about {
 
 int ol_cuda_digests_new(struct ol_cuda *cuda, struct ol_error *err)
 {
-    cuda->histogram = (unsigned long long *)ol_cuda_memory_new(
-        cuda, OL_CUDA_HISTOGRAM_BYTES, "a histogram", err);
-    if (cuda->histogram == NULL)
-        return -1;
-    return ol_cuda_check(
-        cudaMemsetAsync(cuda->histogram, 0, OL_CUDA_HISTOGRAM_BYTES, cuda->stream),
-        "clearing a buffer", err);
+    for (struct ol_cuda_histogram &h : cuda->histograms) {
+        h.counts = (unsigned long long *)ol_cuda_memory_new(cuda, OL_CUDA_HISTOGRAM_BYTES,
+                                                            "a histogram", err);
+        if (h.counts == NULL)
+            return -1;
+    }
+    return 0;
 }
 
 void ol_cuda_digests_free(struct ol_cuda *cuda)
 {
-    ol_cuda_memory_free(cuda, cuda->histogram, OL_CUDA_HISTOGRAM_BYTES);
-    cuda->histogram = NULL;
+    for (struct ol_cuda_histogram &h : cuda->histograms) {
+        ol_cuda_memory_free(cuda, h.counts, OL_CUDA_HISTOGRAM_BYTES);
+        h.counts = NULL;
+    }
+}
+
+/* The histogram that counts now, cleared since what it counted before; NULL with err. */
+static struct ol_cuda_histogram *current(struct ol_cuda *cuda, struct ol_error *err)
+{
+    struct ol_cuda_histogram *h = &cuda->histograms[cuda->histogram];
+    if (h->counts_now)
+        return h;
+    if ((h->until > 0 && ol_cuda_results_wait(&cuda->base, h->until, err) != 0) ||
+        ol_cuda_check(
+            cudaMemsetAsync(h->counts, 0, OL_CUDA_HISTOGRAM_BYTES, cuda->stream),
+            "clearing a buffer", err) != 0)
+        return NULL;
+    h->counts_now = true;
+    return h;
 }
 
 /* ---- more than the list has room for ---- */
@@ -112,9 +132,11 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
     assert(x.n_rows == digest->n_rows && x.n_cols == digest->n_cols &&
            x.n_cols <= OL_NO_COLUMN);
     /* What is not looked for needs no room. */
-    const int64_t listed =
-        least > 0 ? min(digest->most_occurrences, (int64_t)OL_DIGEST_LISTED) : 0;
+    const int64_t listed = least > 0 ? ol_digest_listed(x.n_rows * x.n_cols) : 0;
     const struct about about = {x, least, listed, digest};
+    const struct ol_cuda_histogram *histogram = current(cuda, err);
+    if (histogram == NULL)
+        return -1;
     char *to =
         (char *)ol_cuda_result_begin(cuda, ol_digest_result_bytes(x.n_cols, listed), err);
     if (to == NULL)
@@ -128,7 +150,7 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
     task.occurrences.list =
         (struct ol_occurrence *)(void *)(columns + ol_digest_columns_bytes(x.n_cols));
     task.occurrences.most = (unsigned long long)listed;
-    task.histogram = cuda->histogram;
+    task.histogram = histogram->counts;
     if (ol_cuda_check(cudaMemsetAsync(to, 0, sizeof *task.occurrences.n, cuda->stream),
                       "clearing a counter", err) != 0 ||
         ol_cuda_run_digest(cuda, &task, err) != 0)
@@ -136,18 +158,46 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
     return ol_cuda_result_end(cuda, arrive, &about, sizeof about, err);
 }
 
+/* Of a histogram, until it arrives. */
+struct taken {
+    const unsigned long long *histogram;
+    int64_t *counts;
+};
+
+static int arrive_counts(struct ol_cuda *cuda, const void *about, const char *from,
+                         struct ol_error *err)
+{
+    const struct taken *t = (const struct taken *)about;
+    const void *at = from;
+    const struct ol_cuda_taken_counts *taken = (const struct ol_cuda_taken_counts *)at;
+    if (taken->n_others > OL_CUDA_OTHER_CODES)
+        return ol_cuda_get(cuda, t->histogram, t->counts, OL_CUDA_HISTOGRAM_BYTES, err);
+    memset(t->counts, 0, OL_N_CODES * sizeof *t->counts);
+    for (unsigned i = 0; i < OL_CUDA_NEAR_CODES; i++)
+        t->counts[ol_cuda_code_at(i)] = (int64_t)taken->near_counts[i];
+    for (unsigned long long i = 0; i < taken->n_others; i++)
+        t->counts[taken->others[i].code] = (int64_t)taken->others[i].count;
+    return 0;
+}
+
 int ol_cuda_histogram_begin(struct ol_backend *b, int64_t *counts, struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    const struct ol_cuda_places places = {1, {{counts, 0, OL_CUDA_HISTOGRAM_BYTES}}};
-    void *to = ol_cuda_result_begin(cuda, OL_CUDA_HISTOGRAM_BYTES, err);
-    if (to == NULL ||
-        ol_cuda_check(cudaMemcpyAsync(to, cuda->histogram, OL_CUDA_HISTOGRAM_BYTES,
-                                      cudaMemcpyDeviceToDevice, cuda->stream),
-                      "copying a histogram", err) != 0 ||
-        ol_cuda_check(
-            cudaMemsetAsync(cuda->histogram, 0, OL_CUDA_HISTOGRAM_BYTES, cuda->stream),
-            "clearing a buffer", err) != 0)
+    struct ol_cuda_histogram *h = current(cuda, err);
+    if (h == NULL)
         return -1;
-    return ol_cuda_result_end_places(cuda, &places, err);
+    const struct taken taken = {h->counts, counts};
+    struct ol_cuda_taken_counts *to =
+        (struct ol_cuda_taken_counts *)ol_cuda_result_begin(cuda, sizeof *to, err);
+    if (to == NULL ||
+        ol_cuda_check(
+            cudaMemsetAsync(&to->n_others, 0, sizeof to->n_others, cuda->stream),
+            "clearing a counter", err) != 0 ||
+        ol_cuda_take_counts(cuda, h->counts, to, err) != 0 ||
+        ol_cuda_result_end(cuda, arrive_counts, &taken, sizeof taken, err) != 0)
+        return -1;
+    h->counts_now = false;
+    h->until = b->n_results;
+    cuda->histogram = 1 - cuda->histogram;
+    return 0;
 }

@@ -44,6 +44,7 @@ enum {
     OL_CUDA_GET_BYTES = 4 << 20,
 
     /* digests.cu */
+    OL_CUDA_HISTOGRAMS = 2,
     OL_CUDA_HISTOGRAM_BYTES = OL_N_CODES * sizeof(uint64_t),
 };
 
@@ -86,7 +87,7 @@ static inline struct ol_cuda_sizes ol_cuda_sizes_of(int64_t memory, int64_t budg
 static inline int64_t ol_cuda_reserved_bytes(const struct ol_cuda_sizes *s)
 {
     return s->n_lanes * s->workspace + s->n_segments * s->segment +
-           OL_CUDA_HISTOGRAM_BYTES;
+           OL_CUDA_HISTOGRAMS * (int64_t)OL_CUDA_HISTOGRAM_BYTES;
 }
 
 /* What is reserved; a tile decoded, logits of a tile of the vocabulary, and small things.

@@ -59,11 +59,10 @@ static int64_t result_bytes(const struct ol_observed *what)
                   n_site = fewer(n, MOST_PENDING),
                   n_stream = fewer(n, MOST_STREAM_PENDING),
                   one = ol_result_bytes((int64_t)ol_digest_result_bytes(d, 0)),
-                  listed = fewer(n_site * OL_DIGEST_LISTED,
-                                 what->n_rows * d / OL_DIGEST_CODES) *
+                  listed = ol_digests_listed(n_site, what->n_rows * d) *
                                (int64_t)sizeof(struct ol_occurrence) +
                            n_site * OL_RESULT_ALIGNMENT,
-                  counts = OL_N_CODES * (int64_t)sizeof(int64_t),
+                  counts = ol_result_bytes(OL_HISTOGRAM_RESULT_BYTES),
                   site = n_site * one + listed, stream = n_stream * one;
     return what->layout->summary ? (site > stream ? site : stream) + counts : 0;
 }
