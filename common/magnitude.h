@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/narrow.h"
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -113,32 +115,6 @@ static inline uint64_t ol_reaching_f32(const uint32_t *x, uint32_t n, uint32_t l
     for (uint32_t i = 0; i < n; i++)
         mask |= (uint64_t)((x[i] & OL_F32_MAGNITUDE) >= least) << i;
     return mask;
-}
-
-/* NaN is larger than any; 0 of none. */
-static inline float ol_largest_magnitude(const float *x, int64_t n)
-{
-    uint32_t most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bits &= OL_F32_MAGNITUDE;
-        most = bits > most ? bits : most;
-    }
-    float value;
-    memcpy(&value, &most, sizeof value);
-    return value;
-}
-
-/* The power of two that brings the magnitude `most` near 1; it has an inverse. */
-static inline float ol_factor_for(float most)
-{
-    uint32_t bits;
-    memcpy(&bits, &most, sizeof bits);
-    bits = 0x7f000000u - (bits & 0x7f800000u);
-    bits = bits < 0x00800000u ? 0x00800000u : bits;
-    memcpy(&most, &bits, sizeof most);
-    return most;
 }
 
 /* Bits of the smallest float that is not below the threshold; that of a bfloat16 are

@@ -70,12 +70,12 @@ OL_NARROW float ol_e8m0_value(uint32_t code)
                                            : code << 23);
 }
 
-/* ---- the nearest number, ties to even: on the host alone ---- */
+/* ---- the nearest number, ties to even ---- */
 
 /* To `n_bits` behind the leading one; from 2^least down all numbers are as far apart as
  * there. What is added and taken away again has no bits for anything smaller than that
  * distance. Without branches, which values near an edge would mislead. */
-static inline float ol_narrow_round(float x, uint32_t n_bits, int32_t least)
+OL_NARROW float ol_narrow_round(float x, uint32_t n_bits, int32_t least)
 {
     const uint32_t smallest = (uint32_t)(least + 127) << 23;
     uint32_t bits = ol_bits_of_float(x) & 0x7f800000u;
@@ -88,13 +88,13 @@ static inline float ol_narrow_round(float x, uint32_t n_bits, int32_t least)
 static const float ol_e4m3_largest = 448, ol_e2m1_largest = 6;
 
 /* Of magnitudes that round to 448 at most. */
-static inline float ol_e4m3_round(float x)
+OL_NARROW float ol_e4m3_round(float x)
 {
     return ol_narrow_round(x, 3, -6);
 }
 
 /* Larger magnitudes become 6. */
-static inline float ol_e2m1_round(float x)
+OL_NARROW float ol_e2m1_round(float x)
 {
     x = ol_narrow_round(x, 1, 0);
     x = x > ol_e2m1_largest ? ol_e2m1_largest : x;
@@ -102,9 +102,29 @@ static inline float ol_e2m1_round(float x)
 }
 
 /* The largest power of two that is not above a magnitude; of subnormal numbers 0. */
-static inline float ol_e8m0_round_down(float x)
+OL_NARROW float ol_e8m0_round_down(float x)
 {
     return ol_float_of_bits(ol_bits_of_float(x) & 0x7f800000u);
+}
+
+/* ---- magnitudes ---- */
+
+/* NaN is larger than any; 0 of none. */
+OL_NARROW float ol_largest_magnitude(const float *x, int64_t n)
+{
+    uint32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t bits = ol_bits_of_float(x[i]) & 0x7fffffffu;
+        most = bits > most ? bits : most;
+    }
+    return ol_float_of_bits(most);
+}
+
+/* The power of two that brings the magnitude `most` near 1; it has an inverse. */
+OL_NARROW float ol_factor_for(float most)
+{
+    const uint32_t bits = 0x7f000000u - (ol_bits_of_float(most) & 0x7f800000u);
+    return ol_float_of_bits(bits < 0x00800000u ? 0x00800000u : bits);
 }
 
 #endif

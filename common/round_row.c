@@ -4,11 +4,8 @@
 #include <string.h>
 
 #include "common/fp4.h"
-#include "common/magnitude.h"
-#include "common/narrow.h"
 
-enum { MXFP8_BLOCK = 32 };
-static const float int8_largest = OL_INT8_DIVISOR, mxfp8_largest_power = 256;
+static const float int8_largest = OL_INT8_DIVISOR;
 
 const char *ol_row_format_name(enum ol_row_format format)
 {
@@ -51,30 +48,14 @@ void ol_round_fp8(const float *restrict x, int64_t n, float scale, float *restri
         q[i] = ol_e4m3_round(x[i] * inverse) * scale;
 }
 
-static inline float at_most(float x, float most)
-{
-    x = x > most ? most : x;
-    return x < -most ? -most : x;
-}
-
-/* Products with a power of two are exact. */
-static inline void mxfp8_block(const float *restrict x, int64_t n, float *restrict q)
-{
-    const float scale =
-        ol_e8m0_round_down(ol_largest_magnitude(x, n)) / mxfp8_largest_power;
-    const float inverse = ol_inverse_scale(scale);
-    for (int64_t i = 0; i < n; i++)
-        q[i] = ol_e4m3_round(at_most(x[i] * inverse, ol_e4m3_largest)) * scale;
-}
-
 /* Whole blocks are of a length that the compiler knows. */
 static void round_mxfp8(const float *restrict x, int64_t n, float *restrict q)
 {
     int64_t i = 0;
-    for (; i + MXFP8_BLOCK <= n; i += MXFP8_BLOCK)
-        mxfp8_block(x + i, MXFP8_BLOCK, q + i);
+    for (; i + OL_MXFP8_BLOCK <= n; i += OL_MXFP8_BLOCK)
+        ol_mxfp8_block(x + i, OL_MXFP8_BLOCK, q + i);
     if (i < n)
-        mxfp8_block(x + i, n - i, q + i);
+        ol_mxfp8_block(x + i, n - i, q + i);
 }
 
 static void round_as(enum ol_row_format format, float most, const float *x, int64_t n,

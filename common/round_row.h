@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "common/round_block.h"
+
 /* What a row may be rounded to; in this order the activation file has them. */
 enum ol_row_format {
     OL_ROW_PLAIN, /* it stays as it is */
@@ -26,21 +28,6 @@ void ol_round_row(enum ol_row_format format, const float *x, int64_t n, float *s
                   float *q);
 
 /* ---- of values the largest of which is about 1 (ol_factor_for) ---- */
-
-/* What x / scale is multiplied by instead. What has a scale so small is nothing beside
- * the largest: it becomes 0. */
-static inline float ol_inverse_scale(float scale)
-{
-    return scale > 0x1p-90f ? 1 / scale : 0;
-}
-
-/* To the nearest whole number, ties to even, for magnitudes below 2^22: a float of 1.5 *
- * 2^23 has no bits for anything smaller. */
-static inline float ol_round_whole(float x)
-{
-    const float shift = 0x1.8p23f;
-    return (x + shift) - shift;
-}
 
 /* What the largest magnitude is divided by for the scale of 8-bit integers. */
 enum { OL_INT8_DIVISOR = 127 };

@@ -354,6 +354,12 @@ struct ol_backend_operations {
                               const struct ol_contributions_made *made,
                               struct ol_error *err);
 
+    /* Row i of x [n, d] rounded to every format of common/round_row.h becomes row f *
+     * n_places + places[i] of out [formats * n_places, d], f the format; places [n] of
+     * the host. */
+    int (*round_rows)(struct ol_backend *b, struct ol_tensor x, const int32_t *places,
+                      struct ol_tensor out, struct ol_error *err);
+
     /* x[i][columns[j]] = round(values[j]) for every row; columns [k], all below x.n_cols,
      * and values [k] of the host. */
     int (*set_columns)(struct ol_backend *b, struct ol_tensor x, int k,

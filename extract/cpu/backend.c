@@ -307,6 +307,7 @@ static const struct ol_backend_operations operations = {
     .contributions_inputs = ol_cpu_contributions_inputs,
     .contributions_outputs = ol_cpu_contributions_outputs,
     .contributions_take = ol_cpu_contributions_take,
+    .round_rows = ol_cpu_round_rows,
     .set_columns = ol_cpu_set_columns,
     .add_squares = ol_cpu_add_squares,
     .head_moments = ol_cpu_head_moments,

@@ -177,6 +177,8 @@ int ol_cpu_contributions_take(struct ol_backend *b, struct ol_contribution_table
                               struct ol_tensor stream,
                               const struct ol_contributions_made *made,
                               struct ol_error *err);
+int ol_cpu_round_rows(struct ol_backend *b, struct ol_tensor x, const int32_t *places,
+                      struct ol_tensor out, struct ol_error *err);
 int ol_cpu_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                        const uint16_t *columns, const float *values,
                        struct ol_error *err);

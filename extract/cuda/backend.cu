@@ -275,6 +275,7 @@ static const struct ol_backend_operations *operations(void)
     t.contributions_inputs = ol_cuda_contributions_inputs;
     t.contributions_outputs = ol_cuda_contributions_outputs;
     t.contributions_take = ol_cuda_contributions_take;
+    t.round_rows = ol_cuda_round_rows;
     t.set_columns = ol_cuda_set_columns;
     t.add_squares = ol_cuda_add_squares;
     t.head_moments = ol_cuda_head_moments;

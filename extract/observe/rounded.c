@@ -1,9 +1,8 @@
 /* What routers would choose if their inputs were stored in fewer bits: a sample of rows,
  * the same for any number of devices, is rounded to each format and routed once more.
  *
- *     at the router    a row per sampled token, gathered; they come with its choices
- *     layer's end      rounded there, while a device still computes the experts, format
- *                      after format: [formats, n_sampled, d_model], routed as one; what
+ *     at the router    a row per sampled token, gathered
+ *     layer's end      rounded there: [formats, n_sampled, d_model], routed as one; what
  *                      is chosen comes with the layer's other results
  *
  * All devices route tensors of the same shape, each its own tokens' rows and zeros in
@@ -41,12 +40,9 @@ struct rounded {
     /* Of the sample, those of this pass: */
     int64_t n;
     int32_t *rows;  /* [n]: rows of the pass, */
-    int64_t *slots; /* [n]: their places in the sample */
-    bool seen;      /* in the layer, */
-    int64_t until;  /* with values that have come when that result has */
-    void *values;   /* [n, d_model] as they are, */
-    void *all;      /* [shared->n, d_model], and rounded to one format */
-    /* Of the backend's: as values, and [formats, shared->n, d_model]. */
+    int32_t *slots; /* [n]: their places in the sample */
+    bool seen;      /* in the layer */
+    /* Of the backend's: [n, d_model] as they are, and [formats, shared->n, d_model]. */
     struct ol_tensor gathered, routed;
 };
 
@@ -211,14 +207,13 @@ static int64_t most_rows(const struct ol_observed *what)
     return what->n_rows < OL_ROUNDED_ROWS ? what->n_rows : (int64_t)OL_ROUNDED_ROWS;
 }
 
-/* Of the sample while it is drawn, of values, and of choices with their weights. */
+/* Of the sample while it is drawn, and of choices with their weights. */
 static int64_t bytes(const struct ol_observed *what)
 {
-    const int64_t rows = most_rows(what), d = what->spec->d_model;
+    const int64_t rows = most_rows(what);
     return !any_recorded(what)
                ? 0
                : what->n_rows * (int64_t)(sizeof(struct sampled) + sizeof(uint64_t)) +
-                     (2 * rows + 3) * d * (int64_t)sizeof(float) +
                      4 * (int64_t)(n_choices(what->spec, rows) * sizeof(float));
 }
 
@@ -233,15 +228,14 @@ static int64_t backend_bytes(const struct ol_observed *what)
                      (int64_t)sizeof(float);
 }
 
-/* Rows, and choices. */
+/* Choices with their weights. */
 static int64_t result_bytes(const struct ol_observed *what)
 {
     const int64_t rows = most_rows(what);
     return !any_recorded(what)
                ? 0
-               : ol_result_bytes(rows * what->spec->d_model * (int64_t)sizeof(float)) +
-                     ol_result_bytes((int64_t)(n_choices(what->spec, rows) *
-                                               (sizeof(uint16_t) + sizeof(float))));
+               : ol_result_bytes((int64_t)(n_choices(what->spec, rows) *
+                                           (sizeof(uint16_t) + sizeof(float))));
 }
 
 static void *new (const struct ol_observer_context *context)
@@ -256,7 +250,7 @@ static void *new (const struct ol_observer_context *context)
         if (row < 0 || row >= context->what.n_rows)
             continue;
         r->rows[r->n] = (int32_t)row;
-        r->slots[r->n++] = i;
+        r->slots[r->n++] = (int32_t)i;
     }
     return r;
 }
@@ -268,8 +262,6 @@ static void free_all(void *self)
     r->c.backend->op->tensor_free(r->c.backend, &r->routed);
     free(r->rows);
     free(r->slots);
-    free(r->values);
-    free(r->all);
     free(r);
 }
 
@@ -277,10 +269,8 @@ static int make_room(struct rounded *r, struct ol_error *err)
 {
     struct ol_backend *b = r->c.backend;
     const int64_t d = r->c.what.spec->d_model, n = r->shared->n;
-    if (r->values != NULL)
+    if (r->gathered.data != NULL)
         return 0;
-    r->values = ol_xcalloc((size_t)(r->n * d), ol_dtype_size(b->dtype));
-    r->all = ol_xcalloc((size_t)(n * d), ol_dtype_size(b->dtype));
     return b->op->tensor_new(b, b->dtype, r->n, d, &r->gathered, err) != 0
                ? -1
                : b->op->tensor_new(b, b->dtype, n * OL_N_ROW_FORMATS, d, &r->routed, err);
@@ -293,47 +283,18 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
     r->seen = view->x.data != NULL;
     if (!r->seen || r->n == 0)
         return 0;
-    if (make_room(r, err) != 0 ||
-        b->op->gather(b, view->x, r->rows, NULL, r->gathered, err) != 0 ||
-        b->op->download_later(b, r->gathered, r->values, err) != 0)
-        return -1;
-    r->until = b->n_results;
-    return 0;
+    return make_room(r, err) != 0
+               ? -1
+               : b->op->gather(b, view->x, r->rows, NULL, r->gathered, err);
 }
 
-/* Each row at its place among all. */
-static int round_rows(struct rounded *r, enum ol_row_format format, float *room,
-                      struct ol_error *err)
-{
-    struct ol_backend *b = r->c.backend;
-    const size_t d = (size_t)r->c.what.spec->d_model, size = d * ol_dtype_size(b->dtype);
-    float *x = room, *scratch = x + d, *q = scratch + d;
-    for (int64_t i = 0; i < r->n; i++) {
-        ol_to_f32(b->dtype, (const char *)r->values + (size_t)i * size, x, d);
-        ol_round_row(format, x, (int64_t)d, scratch, q);
-        ol_from_f32(b->dtype, q, (char *)r->all + (size_t)r->slots[i] * size, d);
-    }
-    return b->op->upload(
-        b, ol_tensor_rows(r->routed, (int64_t)format * r->shared->n, r->shared->n),
-        r->all, err);
-}
-
-static int round_all(struct rounded *r, struct ol_error *err)
-{
-    float *room = ol_xcalloc(3 * (size_t)r->c.what.spec->d_model, sizeof *room);
-    int status = 0;
-    for (int f = 0; f < OL_N_ROW_FORMATS && status == 0; f++)
-        status = round_rows(r, (enum ol_row_format)f, room, err);
-    free(room);
-    return status;
-}
-
+/* Each row at its place among all; in the others' there are zeros. */
 static int route(struct rounded *r, int layer, uint16_t *choices, float *weights,
                  struct ol_error *err)
 {
     struct ol_backend *b = r->c.backend;
     const struct ol_weights *w = r->c.recording->to.weights;
-    return b->op->results_wait(b, r->until, err) != 0 || round_all(r, err) != 0
+    return b->op->round_rows(b, r->gathered, r->slots, r->routed, err) != 0
                ? -1
                : b->op->route(b, &r->c.what.spec->router, r->routed,
                               ol_weights_get(w, OL_ROLE_ROUTER, layer, 0),

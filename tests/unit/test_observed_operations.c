@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/round_row.h"
 #include "tests/unit/operations.h"
 
 /* The k largest of a row by a loop: magnitudes falling, NaN first, columns rising. */
@@ -353,10 +354,65 @@ static size_t down_tables(struct ol_backend *b, void *bytes)
     return sizeof maxima + sizeof codes;
 }
 
+/* Rows of every size of values, and such as stay as they are, at places apart. */
+static size_t round_some(struct ol_backend *b, int n_rows, int d, char *bytes)
+{
+    struct ol_error err = {0};
+    const int n_places = 2 * n_rows + 1;
+    const size_t size = ol_dtype_size(b->dtype), n = (size_t)(n_rows * d),
+                 n_out = (size_t)(OL_N_ROW_FORMATS * n_places * d);
+    float *input = ol_xcalloc(n, sizeof *input);
+    for (size_t i = 0; i < n; i++)
+        input[i] = ldexpf(uniform(), (int)(20 * uniform())) *
+                   ldexpf(1, 10 * (int)(i / (size_t)d) - 30);
+    if (n_rows > 4) {
+        input[d + d / 2] = NAN;
+        input[2 * d] = INFINITY;
+        memset(input + 3 * d, 0, (size_t)d * sizeof *input);
+        input[4 * d + d - 1] = 0x1p-140f;
+    }
+    struct ol_tensor x = tensor(b, b->dtype, n_rows, d),
+                     out = tensor(b, b->dtype, OL_N_ROW_FORMATS * n_places, d);
+    test_upload(b, x, input);
+    int32_t *places = ol_xcalloc((size_t)n_rows, sizeof *places);
+    for (int i = 0; i < n_rows; i++)
+        places[i] = 2 * (n_rows - 1 - i) + 1;
+    OK(b->op->round_rows(b, x, places, out, &err));
+    char *stored = test_download(b, x), *found = test_download(b, out),
+         *wanted = ol_xcalloc(n_out, size);
+    float *row = ol_xcalloc(3 * (size_t)d, sizeof *row);
+    for (int i = 0; i < n_rows; i++)
+        for (int f = 0; f < OL_N_ROW_FORMATS; f++) {
+            ol_to_f32(b->dtype, stored + (size_t)(i * d) * size, row, (size_t)d);
+            ol_round_row((enum ol_row_format)f, row, d, row + d, row + 2 * d);
+            ol_from_f32(b->dtype, row + 2 * d,
+                        wanted + (size_t)((f * n_places + places[i]) * d) * size,
+                        (size_t)d);
+        }
+    assert_memory_equal(found, wanted, n_out * size);
+    memcpy(bytes, found, n_out * size);
+    free(input), free(places), free(stored), free(found), free(wanted), free(row);
+    b->op->tensor_free(b, &x);
+    b->op->tensor_free(b, &out);
+    return n_out * size;
+}
+
+/* Widths that end inside blocks, and one of more blocks than a device's block has
+ * threads. */
+static size_t round_rows(struct ol_backend *b, void *bytes)
+{
+    size_t n = 0;
+    n += round_some(b, 9, 67, bytes);
+    n += round_some(b, 3, 16, (char *)bytes + n);
+    n += round_some(b, 1, 33, (char *)bytes + n);
+    n += round_some(b, 2, 2150, (char *)bytes + n);
+    return n;
+}
+
 static const struct operation operations[] = {
     {"largest, pick", largest_and_pick},  {"set_columns", set_columns},
     {"add_squares", add_squares},         {"head_moments, head_columns", head_moments},
-    {"down_see, down_take", down_tables},
+    {"down_see, down_take", down_tables}, {"round_rows", round_rows},
 };
 
 int main(void)
