@@ -6,8 +6,8 @@
 enum {
     /* Rows of an expert, on average, from which on each is expected to have some: of 32
      * random choices none is an expert's in one of e^32 cases, and routers are trained
-     * to be nearly as even. But the layer routed last must have been: one expert of so
-     * many without rows is let pass. */
+     * to be nearly as even. But the layer routed last, if there is one, must have been:
+     * one expert of so many without rows is let pass. */
     EXPECTED_ROWS = 32,
     FEW_OF = 16,
 };
@@ -15,7 +15,7 @@ enum {
 void ol_experts_expect(struct ol_experts *x, int layer)
 {
     const struct ol_router_spec *router = &x->c.spec->router;
-    if (!x->even || ol_stream_spares(x->c.weights.stream) ||
+    if (x->uneven || ol_stream_spares(x->c.weights.stream) ||
         x->c.n_rows * router->top_k < (int64_t)EXPECTED_ROWS * router->n_experts)
         return;
     x->expected[layer] = true;
@@ -29,19 +29,23 @@ bool ol_experts_expected(const struct ol_experts *x, int layer)
     return x->expected[layer];
 }
 
-/* In the order in which they are computed. */
+/* In the order in which they are computed, where they are one group: all that goes into
+ * experts, then what comes out. */
 int ol_experts_send_expected(struct ol_experts *x, int layer, struct ol_error *err)
 {
     const struct ol_layer_weights *w = &x->c.weights;
+    const int n = x->c.spec->router.n_experts;
     if (x->sent_layer != layer)
         x->n_sent = 0;
     x->sent_layer = layer;
-    for (; x->expected[layer] && x->n_sent < x->c.spec->router.n_experts; x->n_sent++) {
-        if (!ol_layer_weights_ready(w, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_UP, layer,
-                                    x->n_sent))
+    for (; x->expected[layer] && x->n_sent < 2 * n; x->n_sent++) {
+        const bool out = x->n_sent >= n;
+        const enum ol_role first = out ? OL_ROLE_EXPERT_DOWN : OL_ROLE_EXPERT_GATE,
+                           last = out ? OL_ROLE_EXPERT_DOWN : OL_ROLE_EXPERT_UP;
+        const int expert = x->n_sent % n;
+        if (!ol_layer_weights_ready(w, first, last, layer, expert))
             return 0;
-        if (ol_layer_weights_send(w, x->c.backend, OL_ROLE_EXPERT_GATE, OL_ROLE_EXPERT_UP,
-                                  layer, x->n_sent, err) != 0)
+        if (ol_layer_weights_send(w, x->c.backend, first, last, layer, expert, err) != 0)
             return -1;
     }
     return 0;
@@ -162,7 +166,7 @@ int ol_experts_prefetch(struct ol_experts *x, int layer, struct ol_error *err)
                                       OL_ROLE_EXPERT_DOWN_BIAS, layer, e);
         else
             n_unchosen++;
-    x->even = n_unchosen * FEW_OF <= p->n_experts;
+    x->uneven = n_unchosen * FEW_OF > p->n_experts;
     return 0;
 }
 

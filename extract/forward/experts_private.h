@@ -28,8 +28,8 @@ struct ol_experts {
     struct ol_tensor shared_gate, shared_up, shared_switch;
     int32_t *all_rows; /* [n_rows]: 0, 1, 2, ... */
     float *scales;     /* [group_rows]: weights in the permutation's order */
-    bool even; /* the layer routed last left few experts without rows; first: unknown */
-    uint8_t *expected;          /* [n_layers] */
+    bool uneven;       /* the layer routed last left more than few experts without rows */
+    uint8_t *expected; /* [n_layers] */
     int sent_layer, n_sent;     /* of experts that are expected, and not known yet */
     struct ol_matmul *products; /* [2 * n_experts] */
 

@@ -545,24 +545,25 @@ static void expected_of(const struct ol_experts_context *context, bool expected)
     OK(b->op->tensor_new(b, OL_DTYPE_BF16, context->n_rows, d, &input, &err));
     OK(b->op->upload(b, input, codes, &err));
     n_sent_ahead = 0;
-    ol_experts_expect(x, 2); /* nothing is known yet */
-    assert_false(ol_experts_expected(x, 2));
-    OK(ol_experts_send_expected(x, 2, &err));
-    assert_int_equal(n_sent_ahead, 0);
+    ol_experts_expect(x, 0); /* nothing is known that speaks against it */
+    assert_int_equal(ol_experts_expected(x, 0), expected);
     OK(ol_experts_route(x, 0, input, &err));
     OK(ol_experts_prefetch(x, 0, &err));
     ol_experts_expect(x, 2);
     assert_int_equal(ol_experts_expected(x, 2), expected);
     for (int e = 0; expected && e < n_experts; e++)
         OK(ol_layer_weights_wait(&context->weights, OL_ROLE_EXPERT_GATE,
-                                 OL_ROLE_EXPERT_UP, 2, e, &err));
+                                 OL_ROLE_EXPERT_DOWN, 2, e, &err));
     for (int again = 0; again < 2; again++)
         OK(ol_experts_send_expected(x, 2, &err));
-    assert_int_equal(n_sent_ahead, expected ? 2 * n_experts : 0);
+    assert_int_equal(n_sent_ahead, expected ? 3 * n_experts : 0);
     for (int k = 0; k < n_sent_ahead; k++) {
-        const enum ol_role role = k % 2 == 0 ? OL_ROLE_EXPERT_GATE : OL_ROLE_EXPERT_UP;
-        const struct ol_weight w =
-            ol_weights_get(context->weights.weights, role, 2, k / 2);
+        const bool out = k >= 2 * n_experts;
+        const enum ol_role role = out          ? OL_ROLE_EXPERT_DOWN
+                                  : k % 2 == 0 ? OL_ROLE_EXPERT_GATE
+                                               : OL_ROLE_EXPERT_UP;
+        const struct ol_weight w = ol_weights_get(context->weights.weights, role, 2,
+                                                  out ? k - 2 * n_experts : k / 2);
         assert_ptr_equal(sent_ahead[k], w.data);
     }
     b->op->tensor_free(b, &input);
@@ -570,7 +571,7 @@ static void expected_of(const struct ol_experts_context *context, bool expected)
     free(codes);
 }
 
-/* After a layer whose router chose nearly all, gate and up of the next one's experts are
+/* After a layer whose router chose nearly all, and at first, the next one's experts are
  * sent before its router is asked, each once, in the order of use; else none. */
 static void test_expected(void **state)
 {
