@@ -12,7 +12,7 @@
 
 enum {
     OL_GEMM_DEPTH = 256,   /* of k at a time */
-    OL_GEMM_ROWS = 42,     /* of a at a time */
+    OL_GEMM_ROWS = 14,     /* of a at a time, at most */
     OL_GEMM_COLUMNS = 384, /* of b at a time */
     /* Rows of blocks: at a distance of a power of two they would meet in the same lines
      * of the first cache. */

@@ -9,6 +9,7 @@
 enum { LANES = 8, ROWS = MOST_ROWS }; /* 12 registers of sums, 2 of b, 1 of a */
 typedef __m256 vector;
 #define LOAD                _mm256_loadu_ps
+#define LOAD_AS             load8
 #define STORE               _mm256_storeu_ps
 #define ALL                 _mm256_set1_ps
 #define FMA(a, b, c, exact) ((void)(exact), _mm256_fmadd_ps(a, b, c))

@@ -14,6 +14,7 @@
 
 #include "common/dtype.h"
 #include "extract/cpu/gemm_bf16.h"
+#include "extract/cpu/transpose16.h"
 
 enum {
     LANES = 16,
@@ -52,34 +53,6 @@ static size_t scratch(int64_t n, int64_t k)
     return (size_t)(panels * panel(k) + ROWS * stride(k)) * sizeof(uint16_t);
 }
 
-/* r[i] lane j becomes r[j] lane i. */
-static inline void transpose(__m512i r[LANES])
-{
-    __m512i t[LANES];
-    for (int i = 0; i < LANES; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < LANES; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
-}
-
 /* packed[pair][column], each a pair of values, of columns [first, first + COLS); zero
  * behind n and k. Weights come from memory where no one has read them before, a line of
  * each of many rows at a time: the processor does not see what is next on its own. */
@@ -101,7 +74,7 @@ static void pack(const struct ol_gemm_bf16 *g, int64_t first, uint16_t *to)
                 _mm_prefetch((const char *)(row + next), _MM_HINT_T1);
                 r[i] = _mm512_maskz_loadu_epi16(mask, row + k);
             }
-            transpose(r);
+            ol_transpose16(r);
             for (int i = 0; i < LANES; i++)
                 _mm512_store_si512(to + (k + 2 * i) * COLS + 2 * half, r[i]);
         }

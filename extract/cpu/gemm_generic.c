@@ -14,6 +14,13 @@ static inline vector LOAD(const float *x)
     return v;
 }
 
+static inline vector LOAD_AS(const void *x, enum ol_dtype dtype)
+{
+    float values[LANES];
+    ol_to_f32(dtype, x, values, LANES);
+    return LOAD(values);
+}
+
 static inline void STORE(float *x, vector v)
 {
     __builtin_memcpy(x, &v, sizeof v);

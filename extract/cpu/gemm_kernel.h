@@ -4,10 +4,10 @@
  * rounding, it need not be one operation): so all kinds give the same bytes, because an
  * element's sum is its own lane's, over k in rising order, whatever LANES and ROWS are.
  *
- * A block of b is packed once, COLS columns side by side, and stays in the second cache
- * with a block of rows of a, widened to float; a panel of COLS columns stays in the first
- * while the rows pass by, ROWS at a time. The sums of ROWS rows by COLS columns are kept
- * in registers over the block's depth.
+ * A block of b is packed once, COLS columns side by side, and stays in the second cache.
+ * Rows of a, ROWS at a time, are widened to float and stay in the first while all panels
+ * of COLS columns pass by. The sums of ROWS rows by COLS columns are kept in registers
+ * over the block's depth.
  *
  *        b: panels of COLS columns          c
  *           +--+--+--+--+
@@ -25,9 +25,20 @@
 
 #include "extract/cpu/gemm.h"
 
-enum { COLS = 2 * LANES, DEPTH = OL_GEMM_DEPTH, STRIDE = OL_GEMM_STRIDE };
+enum {
+    COLS = 2 * LANES,
+    DEPTH = OL_GEMM_DEPTH,
+    STRIDE = OL_GEMM_STRIDE,
+    LINE = 16, /* floats of a cache line */
+};
 
-_Static_assert(OL_GEMM_ROWS % ROWS == 0 && OL_GEMM_COLUMNS % COLS == 0,
+#ifdef OL_GEMM_TURN
+enum { TURN = OL_GEMM_TURN };
+#else
+enum { TURN = COLS };
+#endif
+
+_Static_assert((int)ROWS <= (int)OL_GEMM_ROWS && OL_GEMM_COLUMNS % COLS == 0,
                "blocks are whole");
 
 static int64_t least(int64_t a, int64_t b)
@@ -40,32 +51,51 @@ static const void *element(const void *x, enum ol_dtype dtype, int64_t i)
     return (const char *)x + (size_t)i * ol_dtype_size(dtype);
 }
 
+static int64_t values_of_line(enum ol_dtype dtype)
+{
+    return LINE * (int64_t)sizeof(float) / (int64_t)ol_dtype_size(dtype);
+}
+
 /* ---- packing ---- */
 
-/* to[k][i] = row i of x at k, of n_rows rows at a distance of step and n values. */
+/* x [n], as float. */
+static void widen(const void *x, enum ol_dtype dtype, int64_t n, float *to)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        STORE(to + i, LOAD_AS(element(x, dtype, i), dtype));
+    if (i < n)
+        ol_to_f32(dtype, element(x, dtype, i), to + i, (size_t)(n - i));
+}
+
+static void fetch_row(const void *x, enum ol_dtype dtype, int64_t n)
+{
+    const int64_t line = values_of_line(dtype);
+    for (int64_t at = 0; at < n; at += line)
+        __builtin_prefetch(element(x, dtype, at));
+}
+
+/* to[k][i] = row i of x at k, of n_rows rows at a distance of step and n values. Weights
+ * come from memory where no one has read them before, a piece of each row at a time: the
+ * processor does not see what is next on its own, and is told of the n_next rows behind.
+ */
 static void turn(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_rows,
-                 int64_t n, float *to)
+                 int64_t n, int64_t n_next, float *to)
 {
     int64_t k = 0;
-#ifdef OL_GEMM_TURN8
-    for (; n_rows == 8 && k + 8 <= n; k += 8)
-        turn8(element(x, dtype, k), dtype, step, to + k * COLS, COLS);
+#ifdef OL_GEMM_TURN
+    const int64_t line = values_of_line(dtype), span = ol_turn_span(dtype);
+    for (; n_rows == OL_GEMM_TURN && k + span <= n; k += span) {
+        for (int64_t i = 0; k % line == 0 && i < n_next; i++)
+            __builtin_prefetch(element(x, dtype, (n_rows + i) * step + k));
+        ol_turn(element(x, dtype, k), dtype, step, to + k * COLS, COLS);
+    }
+#else
+    (void)n_next;
 #endif
     for (int64_t i = 0; i < n_rows; i++)
         for (int64_t l = k; l < n; l++)
             ol_to_f32(dtype, element(x, dtype, i * step + l), &to[l * COLS + i], 1);
-}
-
-/* Weights come from memory where no one has read them before, a piece of each row at a
- * time: the processor does not see what is next on its own. */
-static void fetch_ahead(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_rows,
-                        int64_t n)
-{
-    enum { LINE = 64 };
-    const int64_t bytes = n * (int64_t)ol_dtype_size(dtype);
-    for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t at = 0; at < bytes; at += LINE)
-            __builtin_prefetch((const char *)element(x, dtype, i * step) + at);
 }
 
 /* packed[k][column] of columns [first, first + COLS) and depth [at, at + depth); zero
@@ -78,33 +108,43 @@ static void pack(const struct ol_gemm *g, int64_t first, int64_t at, int64_t dep
         memset(packed, 0, (size_t)(depth * COLS) * sizeof *packed);
     if (g->b_plain) {
         for (int64_t k = 0; k < depth; k++)
-            ol_to_f32(g->b_dtype, element(g->b, g->b_dtype, (at + k) * g->ldb + first),
-                      packed + k * COLS, (size_t)n);
+            widen(element(g->b, g->b_dtype, (at + k) * g->ldb + first), g->b_dtype, n,
+                  packed + k * COLS);
         return;
     }
-    for (int64_t i = 0; i < n; i += 8) {
-        const int64_t row = first + i, next = row + 8;
-        if (next < g->n)
-            fetch_ahead(element(g->b, g->b_dtype, next * g->ldb + at), g->b_dtype, g->ldb,
-                        least(8, g->n - next), depth);
+    for (int64_t i = 0; i < n; i += TURN) {
+        const int64_t row = first + i, next = g->n - row - TURN;
         turn(element(g->b, g->b_dtype, row * g->ldb + at), g->b_dtype, g->ldb,
-             least(8, n - i), depth, packed + i);
+             least(TURN, n - i), depth, least(TURN, next), packed + i);
     }
 }
 
 /* ---- sums ---- */
 
-/* out = rows of a at distance STRIDE x one packed panel. `rows` is a constant where this
- * is called, so that the sums become registers. */
-static inline __attribute__((always_inline)) void multiply(const float *a,
-                                                           const float *packed,
-                                                           int64_t depth, int rows,
-                                                           bool exact, float (*out)[COLS])
+/* Where sums go: c = sums or, with `add`, c + sums. */
+struct target {
+    float *c;
+    int64_t ldc;
+    bool add;
+};
+
+/* Rows of a at distance STRIDE x one packed panel. `rows` is a constant where this is
+ * called, so that the sums become registers. What they are added to is on its way from
+ * the second cache meanwhile. */
+static inline __attribute__((always_inline)) void
+multiply(const float *a, const float *packed, int64_t depth, int rows, bool exact,
+         const struct target *to)
 {
+    enum { AHEAD = 8 * LINE / LANES }; /* of depth */
     vector sums[ROWS][2];
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < rows; i++) {
         sums[i][0] = sums[i][1] = ALL(0);
+        __builtin_prefetch(to->c + i * to->ldc, 1);
+        __builtin_prefetch(to->c + i * to->ldc + LANES, 1);
+    }
     for (int64_t k = 0; k < depth; k++, packed += COLS) {
+        for (int at = 0; at < COLS; at += LINE)
+            __builtin_prefetch(packed + AHEAD * COLS + at);
         vector b0 = LOAD(packed), b1 = LOAD(packed + LANES);
         STAY(b0);
         STAY(b1);
@@ -115,21 +155,26 @@ static inline __attribute__((always_inline)) void multiply(const float *a,
             sums[i][1] = FMA(x, b1, sums[i][1], exact);
         }
     }
+    for (int i = 0; to->add && i < rows; i++) {
+        const float *c = to->c + i * to->ldc;
+        sums[i][0] = LOAD(c) + sums[i][0];
+        sums[i][1] = LOAD(c + LANES) + sums[i][1];
+    }
     for (int i = 0; i < rows; i++) {
-        STORE(out[i], sums[i][0]);
-        STORE(out[i] + LANES, sums[i][1]);
+        STORE(to->c + i * to->ldc, sums[i][0]);
+        STORE(to->c + i * to->ldc + LANES, sums[i][1]);
     }
 }
 
 /* exact: products of two values have no rounding of their own. */
 static inline __attribute__((always_inline)) void
 multiply_so_many(const float *a, const float *packed, int64_t depth, int64_t rows,
-                 bool exact, float (*out)[COLS])
+                 bool exact, const struct target *to)
 {
     switch (rows) {
 #define CASE(n)                                                                          \
     case n:                                                                              \
-        multiply(a, packed, depth, n, exact, out);                                       \
+        multiply(a, packed, depth, n, exact, to);                                        \
         break
         CASE(1);
         CASE(2);
@@ -152,28 +197,40 @@ multiply_so_many(const float *a, const float *packed, int64_t depth, int64_t row
 }
 
 static void multiply_rows(const float *a, const float *packed, int64_t depth,
-                          int64_t rows, bool exact, float (*out)[COLS])
+                          int64_t rows, bool exact, const struct target *to)
 {
     if (EXACT_IS_FASTER && exact)
-        multiply_so_many(a, packed, depth, rows, true, out);
+        multiply_so_many(a, packed, depth, rows, true, to);
     else
-        multiply_so_many(a, packed, depth, rows, false, out);
+        multiply_so_many(a, packed, depth, rows, false, to);
 }
 
-/* c = beta c + out, or out alone, at that row and column. */
-static inline void store(const struct ol_gemm *g, float beta, int64_t row, int64_t rows,
-                         int64_t col, float (*out)[COLS])
+/* Row `row`, column `col` and what follows of c: beta c + the product. */
+static void multiply_into(const struct ol_gemm *g, float beta, int64_t row, int64_t rows,
+                          int64_t col, const float *a, const float *packed, int64_t depth)
 {
+    const bool exact = g->a_dtype == OL_DTYPE_BF16 && g->b_dtype == OL_DTYPE_BF16;
     const int64_t n = least(COLS, g->n - col);
-    for (int64_t i = 0; i < rows; i++) {
-        float *c = g->c + (row + i) * g->ldc + col;
-        if (n == COLS && beta == 1) /* most of them */
-            for (int64_t j = 0; j < COLS; j++)
-                c[j] += out[i][j];
-        else
-            for (int64_t j = 0; j < n; j++)
-                c[j] = beta == 0 ? out[i][j] : beta * c[j] + out[i][j];
+    float *c = g->c + row * g->ldc + col, out[ROWS][COLS];
+    if (n == COLS && (beta == 0 || beta == 1)) { /* most of them */
+        multiply_rows(a, packed, depth, rows, exact,
+                      &(struct target){c, g->ldc, beta != 0});
+        return;
     }
+    multiply_rows(a, packed, depth, rows, exact, &(struct target){out[0], COLS, false});
+    for (int64_t i = 0; i < rows; i++, c += g->ldc)
+        for (int64_t j = 0; j < n; j++)
+            c[j] = beta == 0 ? out[i][j] : beta * c[j] + out[i][j];
+}
+
+/* The share of rows [first, end) of a that falls to the panel at column p of n: they are
+ * fetched while the rows before them are multiplied. */
+static void fetch_share(const struct ol_gemm *g, int64_t first, int64_t end, int64_t p,
+                        int64_t n, int64_t at, int64_t depth)
+{
+    const int64_t rows = (ROWS * COLS + n - 1) / n, from = first + p / COLS * rows;
+    for (int64_t row = from; row < least(from + rows, end); row++)
+        fetch_row(element(g->a, g->a_dtype, row * g->lda + at), g->a_dtype, depth);
 }
 
 /* Columns [col, col + n) over one block of depth. */
@@ -181,31 +238,23 @@ static void run_block(const struct ol_gemm *g, int64_t col, int64_t n, int64_t a
                       int64_t depth)
 {
     const float beta = at == 0 ? g->beta : 1;
-    const bool exact = g->a_dtype == OL_DTYPE_BF16 && g->b_dtype == OL_DTYPE_BF16;
     float *a = g->scratch, *packed = a + OL_GEMM_ROWS * STRIDE;
-    enum { AHEAD = 8 };
-    float out[ROWS][COLS];
-    for (int64_t p = 0; p < n; p += COLS)
+    for (int64_t p = 0; p < n; p += COLS) {
+        fetch_share(g, 0, least(ROWS, g->m), p, n, at, depth);
         pack(g, col + p, at, depth, packed + p * depth);
-    for (int64_t first = 0; first < g->m; first += OL_GEMM_ROWS) {
-        const int64_t m = least(OL_GEMM_ROWS, g->m - first);
-        for (int64_t i = 0; i < m; i++) {
-            const int64_t row = first + i;
-            if (row + AHEAD < g->m)
-                fetch_ahead(element(g->a, g->a_dtype, (row + AHEAD) * g->lda + at),
-                            g->a_dtype, g->lda, 1, depth);
-            ol_to_f32(g->a_dtype, element(g->a, g->a_dtype, row * g->lda + at),
-                      a + i * STRIDE, (size_t)depth);
+    }
+    /* Groups of nearly one size: a last one of few rows would wait for every sum. */
+    int64_t groups = (g->m + ROWS - 1) / ROWS;
+    for (int64_t row = 0, next; row < g->m; row = next, groups--) {
+        const int64_t rows = (g->m - row) / groups;
+        next = row + rows;
+        for (int64_t i = 0; i < rows; i++)
+            widen(element(g->a, g->a_dtype, (row + i) * g->lda + at), g->a_dtype, depth,
+                  a + i * STRIDE);
+        for (int64_t p = 0; p < n; p += COLS) {
+            fetch_share(g, next, least(next + ROWS, g->m), p, n, at, depth);
+            multiply_into(g, beta, row, rows, col + p, a, packed + p * depth, depth);
         }
-        /* Groups of nearly one size: a last one of few rows would wait for every sum. */
-        const int64_t groups = (m + ROWS - 1) / ROWS;
-        for (int64_t p = 0; p < n; p += COLS)
-            for (int64_t i = 0, row = 0, rows; i < groups; i++, row += rows) {
-                rows = (m - row) / (groups - i);
-                multiply_rows(a + row * STRIDE, packed + p * depth, depth, rows, exact,
-                              out);
-                store(g, beta, first + row, rows, col + p, out);
-            }
     }
 }
 

@@ -6,7 +6,14 @@
 
 #include "common/dtype.h"
 
-#define OL_GEMM_TURN8
+#define OL_GEMM_TURN 8
+
+/* Values of each row that are turned together. */
+static inline int64_t ol_turn_span(enum ol_dtype dtype)
+{
+    (void)dtype;
+    return 8;
+}
 
 static inline __m256 load8(const void *x, enum ol_dtype dtype)
 {
@@ -19,7 +26,7 @@ static inline __m256 load8(const void *x, enum ol_dtype dtype)
 /* to[k * row + i] = row i of x at k, of 8 rows at a distance of step and 8 values of
  * each. */
 static inline __attribute__((always_inline)) void
-turn8(const void *x, enum ol_dtype dtype, int64_t step, float *to, int64_t row)
+ol_turn(const void *x, enum ol_dtype dtype, int64_t step, float *to, int64_t row)
 {
     __m256 r[8], t[8];
 #pragma GCC unroll 8

@@ -96,10 +96,14 @@ static void products_are_right(void **state)
 {
     (void)state;
     static const struct shape shapes[] = {
-        {1, 1, 1},      {5, 3, 0},
-        {0, 4, 7},      {6, 16, 8},
-        {7, 33, 257},   {13, 31, 300},
-        {2, 261, 40},   {OL_GEMM_ROWS + 5, OL_GEMM_COLUMNS + 9, 2 * OL_GEMM_DEPTH + 1},
+        {1, 1, 1},
+        {5, 3, 0},
+        {0, 4, 7},
+        {6, 16, 8},
+        {7, 33, 257},
+        {13, 31, 300},
+        {2, 261, 40},
+        {3 * OL_GEMM_ROWS + 5, OL_GEMM_COLUMNS + 9, 2 * OL_GEMM_DEPTH + 1},
         {17, 35, 2046}, /* rows that would meet in the first cache */
     };
     static const float betas[] = {0, 1, 0.5F};
@@ -114,7 +118,7 @@ static void products_are_right(void **state)
 static void neighbours_do_not_show(void **state)
 {
     (void)state;
-    enum { M = OL_GEMM_ROWS + 7, N = OL_GEMM_COLUMNS + 21, K = OL_GEMM_DEPTH + 5 };
+    enum { M = 3 * OL_GEMM_ROWS + 7, N = OL_GEMM_COLUMNS + 21, K = OL_GEMM_DEPTH + 5 };
     static const int64_t sizes[] = {1, 2, 5, 11, 40, 129};
     static float whole[M * N], part[M * N];
     float *a, *b, *scratch = aligned_alloc(64, ol_gemm_scratch(N, K) * sizeof *scratch);
