@@ -62,6 +62,12 @@ CFLAGS   ?= -O3 -g
 OL_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(WARNINGS) -march=$(ARCH) -ffp-contract=off \
              -fno-math-errno -fno-trapping-math -pthread $(SANITIZE) $(CFLAGS)
 
+# What is not products takes half the time with vectors as wide as theirs, which compilers
+# avoid on processors of x86 that have them. A value's operations are the same.
+ifeq ($(shell uname -m),x86_64)
+$(B)/extract/cpu/%.o $(B)/common/dtype.o: OL_CFLAGS += -mprefer-vector-width=512
+endif
+
 OL_CXXFLAGS := -std=c++20 $(filter-out -std=c11,$(OL_CFLAGS))
 
 # CUDA=0 leaves it out; CUDA_HOME says where the toolkit is.

@@ -103,13 +103,17 @@ static void turn(const void *x, enum ol_dtype dtype, int64_t step, int64_t n_row
 static void pack(const struct ol_gemm *g, int64_t first, int64_t at, int64_t depth,
                  float *packed)
 {
+    enum { AHEAD = 16 };
     const int64_t n = least(COLS, g->n - first);
     if (n < COLS)
         memset(packed, 0, (size_t)(depth * COLS) * sizeof *packed);
     if (g->b_plain) {
-        for (int64_t k = 0; k < depth; k++)
-            widen(element(g->b, g->b_dtype, (at + k) * g->ldb + first), g->b_dtype, n,
-                  packed + k * COLS);
+        for (int64_t k = 0; k < depth; k++) {
+            const void *row = element(g->b, g->b_dtype, (at + k) * g->ldb + first);
+            if (k + AHEAD < depth)
+                fetch_row(element(row, g->b_dtype, AHEAD * g->ldb), g->b_dtype, n);
+            widen(row, g->b_dtype, n, packed + k * COLS);
+        }
         return;
     }
     for (int64_t i = 0; i < n; i += TURN) {
