@@ -39,13 +39,18 @@ static float value_of(uint32_t bits)
     return value;
 }
 
+static void make_room(struct ol_found *found, size_t n)
+{
+    if (n <= found->room)
+        return;
+    found->room = 2 * n + 4096;
+    found->occurrences =
+        ol_xrealloc_array(found->occurrences, found->room, sizeof *found->occurrences);
+}
+
 static void add(struct ol_found *found, uint32_t row, uint32_t feature, float value)
 {
-    if (found->n == found->room) {
-        found->room = 2 * found->room + 4096;
-        found->occurrences = ol_xrealloc_array(found->occurrences, found->room,
-                                               sizeof *found->occurrences);
-    }
+    make_room(found, found->n + 1);
     found->occurrences[found->n++] = (struct ol_occurrence){row, feature, value};
 }
 
@@ -213,6 +218,11 @@ void ol_find(const struct ol_searched *in, double threshold, struct ol_crc32_run
     uint32_t max = 0;
     found->n = 0;
     found->n_nan = found->n_inf = 0;
+    if (in->n_rows > found->rows_room) {
+        found->rows_room = in->n_rows;
+        found->row_maxima = ol_xrealloc_array(found->row_maxima, found->rows_room,
+                                              sizeof *found->row_maxima);
+    }
     if (sum != NULL && !folds(in)) {
         ol_crc32_go_on(sum, in->rows,
                        (size_t)in->n_rows * in->width * ol_dtype_size(in->dtype));
@@ -220,13 +230,31 @@ void ol_find(const struct ol_searched *in, double threshold, struct ol_crc32_run
     }
     for (uint32_t i = 0; i < in->n_rows; i++) {
         const uint32_t here = find_row(in, i, least, sum, found);
+        found->row_maxima[i] = here;
         max = here > max ? here : max;
     }
     found->max_magnitude = value_of(max);
 }
 
+void ol_find_among(const struct ol_found *more, double threshold, struct ol_found *found)
+{
+    const uint32_t least = ol_least_f32(threshold);
+    make_room(found, more->n + 1);
+    found->n = 0;
+    for (size_t i = 0; i < more->n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &more->occurrences[i].value, sizeof bits);
+        found->occurrences[found->n] = more->occurrences[i];
+        found->n += (bits & OL_F32_MAGNITUDE) >= least;
+    }
+    found->max_magnitude = more->max_magnitude;
+    found->n_nan = more->n_nan;
+    found->n_inf = more->n_inf;
+}
+
 void ol_found_clear(struct ol_found *found)
 {
     free(found->occurrences);
+    free(found->row_maxima);
     *found = (struct ol_found){0};
 }

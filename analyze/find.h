@@ -19,6 +19,8 @@ struct ol_found {
     size_t n, room;
     float max_magnitude; /* of all values that are no NaN; 0 when there is none */
     int64_t n_nan, n_inf;
+    uint32_t *row_maxima; /* [n_rows] of each row, as bits of a float; owned */
+    size_t rows_room;
 };
 
 struct ol_searched {
@@ -33,6 +35,9 @@ struct ol_searched {
  * unless sum is NULL. */
 void ol_find(const struct ol_searched *in, double threshold, struct ol_crc32_run *sum,
              struct ol_found *found);
+/* The same of a larger threshold, from what was found with a smaller one, but for
+ * row_maxima. */
+void ol_find_among(const struct ol_found *more, double threshold, struct ol_found *found);
 void ol_found_clear(struct ol_found *found);
 
 #endif

@@ -1,4 +1,5 @@
 /* One pass over the tensors for all statistics together. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,7 +13,7 @@ enum { READ_TOGETHER = 1 << 17, LOOKED_AT_TOGETHER = 1 << 15 };
 
 struct thread {
     void *room; /* [rows_together(READ_TOGETHER), d_model] of the file's type */
-    struct ol_found found;
+    struct ol_found found, more;
     int64_t last_sequence; /* of the batch's that have the positions at hand */
     bool waited;           /* for the disk, in some stretch */
     int status; /* of reading; the thread goes on to nothing else when it failed */
@@ -24,6 +25,7 @@ struct scan {
     struct ol_chosen gathered; /* the chosen ones and what they need */
     void *states[OL_MAX_STATISTICS];
     size_t row_bytes;
+    double least;            /* the smallest threshold that is wanted */
     struct thread *threads;  /* [threads] */
     int64_t batch, first, n; /* the batch being scanned and its sequences */
 };
@@ -60,7 +62,9 @@ static void look_at_rows(struct scan *s, int thread, struct ol_block *block,
             block->last_of_sequence && block->sequence == t->last_sequence;
         const struct ol_searched in = {block->dtype, block->rows, (uint32_t)row,
                                        (uint32_t)block->n_rows, (uint32_t)d_model};
-        ol_find(&in, s->analysis.criterion.threshold, sum, &t->found);
+        ol_find(&in, s->least, sum, &t->more);
+        if (block->found != block->more)
+            ol_find_among(&t->more, s->analysis.criterion.threshold, &t->found);
         for (int i = 0; ol_statistics[i] != NULL; i++)
             if (s->gathered.statistics[i] && ol_statistics[i]->block != NULL)
                 ol_statistics[i]->block(s->states[i], thread, block);
@@ -126,7 +130,10 @@ static void scan_stretch(void *arg, int64_t i, int thread)
     struct ol_block block = {.batch = s->batch,
                              .position = i * OL_STRETCH_POSITIONS,
                              .dtype = ol_parts_layout(s->analysis.parts)->dtype,
-                             .found = &s->threads[thread].found};
+                             .found = s->least < s->analysis.criterion.threshold
+                                          ? &s->threads[thread].found
+                                          : &s->threads[thread].more,
+                             .more = &s->threads[thread].more};
     struct thread *t = &s->threads[thread];
     const int64_t waited = waits();
     if (t->waited)
@@ -170,6 +177,10 @@ static int scan_all(struct scan *s, struct ol_pool *pool, struct ol_error *err)
 {
     const struct ol_activation_layout *layout = ol_parts_layout(s->analysis.parts);
     int status = 0;
+    s->least = s->analysis.criterion.threshold;
+    for (int i = 0; ol_statistics[i] != NULL; i++)
+        if (s->gathered.statistics[i] && ol_statistics[i]->least != NULL)
+            s->least = fmin(s->least, ol_statistics[i]->least(s->states[i]));
     s->row_bytes = (size_t)layout->d_model * ol_dtype_size(layout->dtype);
     for (int i = 0; i < s->analysis.n_threads; i++)
         s->threads[i].room =
@@ -319,6 +330,7 @@ int ol_analyse(const struct ol_parts *parts, const struct ol_criterion *criterio
             ol_statistics[i]->end(s.states[i]);
     for (int i = 0; i < s.analysis.n_threads; i++) {
         ol_found_clear(&s.threads[i].found);
+        ol_found_clear(&s.threads[i].more);
         free(s.threads[i].room);
     }
     ol_findings_free(s.analysis.findings);

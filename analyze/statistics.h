@@ -43,6 +43,8 @@ struct ol_block {
     bool last_of_sequence; /* and its last site: no more of these positions of it */
     bool last_of_batch;    /* and of the batch's last sequence that has them */
     const struct ol_found *found; /* rows count from `position` */
+    /* From the smallest threshold on that any statistic wants; also row_maxima. */
+    const struct ol_found *more;
     enum ol_dtype dtype;
     int64_t first_row, n_rows; /* first_row counts from `position` */
     const void *rows;          /* [n_rows, d_model] */
@@ -58,6 +60,9 @@ struct ol_statistic {
      * threads' blocks of a batch come before its end_batch. */
     void *(*begin)(const struct ol_analysis *analysis);
     void (*block)(void *state, int thread, const struct ol_block *block);
+    /* The threshold from which on it wants occurrences in block->more, if it is smaller
+     * than the criterion's; NULL: it wants none of them. */
+    double (*least)(const void *state);
     void (*end_batch)(void *state, int64_t batch);
     /* Instead of the two above when analysis->from_summaries; NULL: nothing is gathered,
      * and results sees the state as it began. */

@@ -11,11 +11,10 @@ static const char *const changes[N_CHANGES] = {"2 % lower", "1 bf16 step lower",
                                                "1 bf16 step higher", "2 % higher"};
 
 struct margin_thread {
-    struct ol_found found; /* values of at least the smallest threshold */
-    uint64_t *bits;        /* [N_CHANGES][d_model]: positions of the stretch at hand with
-                              an occurrence in any sequence of the batch */
-    int64_t *positions;    /* [N_CHANGES][d_model]: in the batch */
-    uint8_t *sites;        /* [N_CHANGES][d_model][n_sites]: an occurrence in the batch */
+    uint64_t *bits;     /* [N_CHANGES][d_model]: positions of the stretch at hand with an
+                           occurrence in any sequence of the batch */
+    int64_t *positions; /* [N_CHANGES][d_model]: in the batch */
+    uint8_t *sites;     /* [N_CHANGES][d_model][n_sites]: an occurrence in the batch */
 };
 
 struct margin {
@@ -68,13 +67,17 @@ struct margin *ol_margin_begin(const struct ol_analysis *a)
 void ol_margin_end(struct margin *m)
 {
     for (int i = 0; m->threads != NULL && i < m->a->n_threads; i++) {
-        ol_found_clear(&m->threads[i].found);
         free(m->threads[i].bits);
         free(m->threads[i].positions);
         free(m->threads[i].sites);
     }
     free(m->threads);
     free(m);
+}
+
+double ol_margin_least(const struct margin *m)
+{
+    return m->least;
 }
 
 static void end_stretch(const struct margin *m, struct margin_thread *t)
@@ -88,11 +91,8 @@ static void end_stretch(const struct margin *m, struct margin_thread *t)
 void ol_margin_block(struct margin *m, int thread, const struct ol_block *b)
 {
     struct margin_thread *t = &m->threads[thread];
-    const struct ol_searched rows = {b->dtype, b->rows, (uint32_t)b->first_row,
-                                     (uint32_t)b->n_rows, (uint32_t)m->d_model};
-    ol_find(&rows, m->least, NULL, &t->found);
-    for (size_t i = 0; i < t->found.n; i++) {
-        const struct ol_occurrence *o = &t->found.occurrences[i];
+    for (size_t i = 0; i < b->more->n; i++) {
+        const struct ol_occurrence *o = &b->more->occurrences[i];
         const double magnitude = fabs((double)o->value);
         for (int k = 0; k < N_CHANGES; k++) {
             if (!(magnitude >= m->thresholds[k]))

@@ -9,6 +9,8 @@
 
 struct margin;
 struct margin *ol_margin_begin(const struct ol_analysis *a);
+/* The smallest threshold of those nearby: infinity if there is none. */
+double ol_margin_least(const struct margin *m);
 void ol_margin_block(struct margin *m, int thread, const struct ol_block *b);
 void ol_margin_end_batch(struct margin *m, int64_t batch);
 void ol_margin_end(struct margin *m);

@@ -330,6 +330,11 @@ static void block(void *state, int thread, const struct ol_block *b)
     ol_margin_block(state, thread, b);
 }
 
+static double least(const void *state)
+{
+    return ol_margin_least(state);
+}
+
 static void end_batch(void *state, int64_t batch)
 {
     ol_margin_end_batch(state, batch);
@@ -344,6 +349,7 @@ const struct ol_statistic ol_uncertainty_statistic = {.needs = &ol_llm_int8_stat
                                                       .name = "uncertainty",
                                                       .begin = begin_margin,
                                                       .block = block,
+                                                      .least = least,
                                                       .end_batch = end_batch,
                                                       .end = end_margin,
                                                       .results = results};
