@@ -50,7 +50,47 @@ void ol_rotor_free(struct ol_rotor *r)
     free(r);
 }
 
-/* Two stages of sums and differences at once: a value is fetched half as often. */
+/* ---- Hadamard's matrix, without its factor: stages of sums and differences ---- */
+
+/* So many columns side by side. */
+enum { LANES = 8 };
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define PICK(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
+#else
+typedef int32_t lane_numbers __attribute__((vector_size(LANES * sizeof(int32_t))));
+#define PICK(v, ...) __builtin_shuffle(v, (lane_numbers){__VA_ARGS__})
+#endif
+
+static inline lanes load(const float *x)
+{
+    lanes v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static inline void store(float *x, lanes v)
+{
+    memcpy(x, &v, sizeof v);
+}
+
+/* The stages of halves 1, 2 and 4, within lanes: a difference is a sum with what is
+ * negated. */
+static void stages_within(float *x, int64_t n)
+{
+    const lanes by_1 = {1, -1, 1, -1, 1, -1, 1, -1}, by_2 = {1, 1, -1, -1, 1, 1, -1, -1},
+                by_4 = {1, 1, 1, 1, -1, -1, -1, -1};
+    for (int64_t i = 0; i < n; i += LANES) {
+        lanes v = load(x + i);
+        v = PICK(v, 0, 0, 2, 2, 4, 4, 6, 6) + by_1 * PICK(v, 1, 1, 3, 3, 5, 5, 7, 7);
+        v = PICK(v, 0, 1, 0, 1, 4, 5, 4, 5) + by_2 * PICK(v, 2, 3, 2, 3, 6, 7, 6, 7);
+        v = PICK(v, 0, 1, 2, 3, 0, 1, 2, 3) + by_4 * PICK(v, 4, 5, 6, 7, 4, 5, 6, 7);
+        store(x + i, v);
+    }
+}
+
+/* Two stages at once: a value is fetched half as often. */
 static void two_stages(float *restrict x, int64_t n, int64_t half)
 {
     for (int64_t i = 0; i < n; i += 4 * half)
@@ -75,26 +115,70 @@ static void one_stage(float *restrict x, int64_t n, int64_t half)
         }
 }
 
-/* Without its factor, of n (a power of two) groups of `width` columns. */
-static void hadamard(float *x, int64_t n, int64_t width)
+/* The same of halves of whole lanes. */
+static void two_wide_stages(float *x, int64_t n, int64_t half)
+{
+    for (int64_t i = 0; i < n; i += 4 * half)
+        for (float *at = x + i; at < x + i + half; at += LANES) {
+            const lanes a = load(at), b = load(at + half), c = load(at + 2 * half),
+                        d = load(at + 3 * half), sum = a + b, difference = a - b,
+                        more = c + d, less = c - d;
+            store(at, sum + more);
+            store(at + half, difference + less);
+            store(at + 2 * half, sum - more);
+            store(at + 3 * half, difference - less);
+        }
+}
+
+static void one_wide_stage(float *x, int64_t n, int64_t half)
+{
+    for (int64_t i = 0; i < n; i += 2 * half)
+        for (float *at = x + i; at < x + i + half; at += LANES) {
+            const lanes a = load(at), b = load(at + half);
+            store(at, a + b);
+            store(at + half, a - b);
+        }
+}
+
+/* Of each `size` (a power of two) groups of `width` columns, of n columns in all. The
+ * stages and their order are the same whichever way they are computed. */
+static void hadamard(float *x, int64_t n, int64_t size, int64_t width)
 {
     int64_t half = width;
-    for (; 4 * half <= n * width; half *= 4)
-        two_stages(x, n * width, half);
-    if (2 * half <= n * width)
-        one_stage(x, n * width, half);
+    if (width == 1 && size >= LANES) {
+        stages_within(x, n);
+        for (half = LANES; 4 * half <= size; half *= 4)
+            two_wide_stages(x, n, half);
+        if (2 * half <= size)
+            one_wide_stage(x, n, half);
+        return;
+    }
+    for (; 4 * half <= size * width; half *= 4)
+        two_stages(x, n, half);
+    if (2 * half <= size * width)
+        one_stage(x, n, half);
 }
 
 static void rotate_blocks(float *x, int64_t n, int64_t size)
 {
-    for (int64_t i = 0; i < n; i += size) {
+    for (int64_t i = 0; i < n;) {
         while (size > n - i)
             size /= 2;
+        const int64_t whole = (n - i) / size * size;
         const float factor = (float)(1 / sqrt((double)size));
-        hadamard(x + i, size, 1);
-        for (int64_t k = 0; k < size; k++)
-            x[i + k] *= factor;
+        hadamard(x + i, whole, size, 1);
+        for (int64_t k = i; k < i + whole; k++)
+            x[k] *= factor;
+        i += whole;
     }
+}
+
+/* By the only number that Hartley's matrix of order 1 has. To 0 it is added, as the sum
+ * of several is: no zero is negative. */
+static void multiply_by_one(const struct ol_rotor *r, float *x)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        x[i] = 0 + r->cas[0] * x[i];
 }
 
 static void rotate_all(const struct ol_rotor *r, float *x, float *scratch)
@@ -102,7 +186,11 @@ static void rotate_all(const struct ol_rotor *r, float *x, float *scratch)
     const int64_t odd = r->odd;
     for (int64_t c = 0; c < r->n; c++)
         x[c] *= r->signs[c];
-    hadamard(x, r->power, odd);
+    hadamard(x, r->n, r->power, odd);
+    if (odd == 1) {
+        multiply_by_one(r, x);
+        return;
+    }
     memcpy(scratch, x, (size_t)r->n * sizeof *x);
     for (int64_t i = 0; i < r->n; i += odd)
         for (int64_t k = 0; k < odd; k++) {

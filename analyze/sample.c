@@ -16,6 +16,7 @@ struct candidate {
 struct ol_sampler {
     int64_t most[N_KINDS], n[N_KINDS], offered[N_KINDS];
     struct candidate *candidates[N_KINDS]; /* [2 * most] */
+    uint64_t bound[N_KINDS]; /* a token with a larger key is not among the first */
 };
 
 uint64_t ol_sample_key(int64_t sequence, int64_t position)
@@ -32,9 +33,11 @@ struct ol_sampler *ol_sampler_new(int64_t most_first, int64_t most_others)
     struct ol_sampler *s = ol_xcalloc(1, sizeof *s);
     s->most[FIRST] = most_first;
     s->most[OTHERS] = most_others;
-    for (int kind = 0; kind < N_KINDS; kind++)
+    for (int kind = 0; kind < N_KINDS; kind++) {
         s->candidates[kind] =
             ol_xcalloc(2 * (size_t)s->most[kind], sizeof *s->candidates[kind]);
+        s->bound[kind] = UINT64_MAX;
+    }
     return s;
 }
 
@@ -57,18 +60,22 @@ static int by_key(const void *x, const void *y)
 static void keep_first(struct ol_sampler *s, int kind)
 {
     qsort(s->candidates[kind], (size_t)s->n[kind], sizeof *s->candidates[kind], by_key);
-    if (s->n[kind] > s->most[kind])
-        s->n[kind] = s->most[kind];
+    if (s->n[kind] < s->most[kind])
+        return;
+    s->n[kind] = s->most[kind];
+    s->bound[kind] = s->n[kind] > 0 ? s->candidates[kind][s->n[kind] - 1].key : 0;
 }
 
 void ol_sampler_add(struct ol_sampler *s, int64_t sequence, int64_t position)
 {
     const int kind = position == 0 ? FIRST : OTHERS;
+    const uint64_t key = ol_sample_key(sequence, position);
     s->offered[kind]++;
+    if (key > s->bound[kind])
+        return;
     if (s->n[kind] == 2 * s->most[kind])
         keep_first(s, kind);
-    s->candidates[kind][s->n[kind]++] =
-        (struct candidate){ol_sample_key(sequence, position), sequence, position};
+    s->candidates[kind][s->n[kind]++] = (struct candidate){key, sequence, position};
 }
 
 /* N / n of its kind, times what makes that whole of both kinds. */

@@ -11,10 +11,10 @@ static const char *const changes[N_CHANGES] = {"2 % lower", "1 bf16 step lower",
                                                "1 bf16 step higher", "2 % higher"};
 
 struct margin_thread {
-    uint64_t *bits;     /* [N_CHANGES][d_model]: positions of the stretch at hand with an
+    uint64_t *bits;     /* [d_model][N_CHANGES]: positions of the stretch at hand with an
                            occurrence in any sequence of the batch */
-    int64_t *positions; /* [N_CHANGES][d_model]: in the batch */
-    uint8_t *sites;     /* [N_CHANGES][d_model][n_sites]: an occurrence in the batch */
+    int64_t *positions; /* [d_model][N_CHANGES]: in the batch */
+    uint8_t *sites;     /* [d_model][n_sites]: bit k: an occurrence in the batch */
 };
 
 struct margin {
@@ -59,7 +59,7 @@ struct margin *ol_margin_begin(const struct ol_analysis *a)
     for (int i = 0; i < a->n_threads; i++) {
         m->threads[i].bits = ol_xcalloc(n, sizeof *m->threads[i].bits);
         m->threads[i].positions = ol_xcalloc(n, sizeof *m->threads[i].positions);
-        m->threads[i].sites = ol_xcalloc(n, m->n_sites);
+        m->threads[i].sites = ol_xcalloc(m->d_model, m->n_sites);
     }
     return m;
 }
@@ -94,34 +94,36 @@ void ol_margin_block(struct margin *m, int thread, const struct ol_block *b)
     for (size_t i = 0; i < b->more->n; i++) {
         const struct ol_occurrence *o = &b->more->occurrences[i];
         const double magnitude = fabs((double)o->value);
+        uint64_t *bits = &t->bits[(size_t)o->feature * N_CHANGES];
+        unsigned reached = 0;
         for (int k = 0; k < N_CHANGES; k++) {
-            if (!(magnitude >= m->thresholds[k]))
-                continue;
-            const size_t at = (size_t)k * m->d_model + o->feature;
-            t->bits[at] |= (uint64_t)1 << o->row;
-            t->sites[at * m->n_sites + (size_t)b->site] = 1;
+            const bool reaches = magnitude >= m->thresholds[k];
+            bits[k] |= (uint64_t)reaches << o->row;
+            reached |= (unsigned)reaches << k;
         }
+        t->sites[(size_t)o->feature * m->n_sites + (size_t)b->site] |= (uint8_t)reached;
     }
     if (b->last_of_batch)
         end_stretch(m, t);
 }
 
 /* What all threads saw of one threshold and feature, which they then forget. */
-static void take(struct margin *m, size_t at, int64_t *positions, int64_t *n_sites)
+static void take(struct margin *m, size_t f, int k, int64_t *positions, int64_t *n_sites)
 {
+    const size_t at = f * N_CHANGES + (size_t)k;
     *positions = *n_sites = 0;
     for (int i = 0; i < m->a->n_threads; i++) {
         *positions += m->threads[i].positions[at];
         m->threads[i].positions[at] = 0;
     }
     for (size_t site = 0; *positions > 0 && site < m->n_sites; site++) {
-        uint8_t any = 0;
+        unsigned any = 0;
         for (int i = 0; i < m->a->n_threads; i++) {
-            uint8_t *flag = &m->threads[i].sites[at * m->n_sites + site];
-            any |= *flag;
-            *flag = 0;
+            uint8_t *reached = &m->threads[i].sites[f * m->n_sites + site];
+            any |= *reached;
+            *reached = (uint8_t)(*reached & ~(1u << k));
         }
-        *n_sites += any;
+        *n_sites += any >> k & 1;
     }
 }
 
@@ -129,13 +131,13 @@ void ol_margin_end_batch(struct margin *m, int64_t batch)
 {
     const struct ol_criterion *c = &m->a->criterion;
     const double longest = (double)ol_llm_int8_longest(m->a, batch);
-    for (size_t at = 0; at < N_CHANGES * m->d_model; at++) {
-        int64_t positions, n_sites;
-        take(m, at, &positions, &n_sites);
-        m->pairs[at / m->d_model] +=
-            (double)n_sites / (double)m->n_sites >= c->min_layers &&
-            (double)positions / longest >= c->min_positions;
-    }
+    for (size_t f = 0; f < m->d_model; f++)
+        for (int k = 0; k < N_CHANGES; k++) {
+            int64_t positions, n_sites;
+            take(m, f, k, &positions, &n_sites);
+            m->pairs[k] += (double)n_sites / (double)m->n_sites >= c->min_layers &&
+                           (double)positions / longest >= c->min_positions;
+        }
 }
 
 /* ---- the results ---- */

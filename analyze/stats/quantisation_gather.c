@@ -79,30 +79,53 @@ void ol_quantisation_end(struct quantisation *q)
     free(q);
 }
 
-static void take_bf16(const uint16_t *restrict x, size_t d, uint16_t *restrict column)
+/* n is a constant where it is called: a column is loaded and stored once for all rows. */
+static inline void take_bf16(const uint16_t *const *rows, size_t n, size_t d,
+                             uint16_t *restrict column)
 {
     for (size_t c = 0; c < d; c++) {
-        const uint16_t bits = x[c] & OL_BF16_MAGNITUDE;
-        column[c] = bits > column[c] ? bits : column[c];
+        uint16_t most = column[c];
+        for (size_t i = 0; i < n; i++) {
+            const uint16_t bits = rows[i][c] & OL_BF16_MAGNITUDE;
+            most = bits > most ? bits : most;
+        }
+        column[c] = most;
     }
 }
 
-static void take_f32(const uint32_t *restrict x, size_t d, uint32_t *restrict column)
+static inline void take_f32(const uint32_t *const *rows, size_t n, size_t d,
+                            uint32_t *restrict column)
 {
     for (size_t c = 0; c < d; c++) {
-        const uint32_t bits = x[c] & OL_F32_MAGNITUDE;
-        column[c] = bits > column[c] ? bits : column[c];
+        uint32_t most = column[c];
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t bits = rows[i][c] & OL_F32_MAGNITUDE;
+            most = bits > most ? bits : most;
+        }
+        column[c] = most;
     }
 }
 
-/* A row's magnitudes into those of its kind, column [OL_N_KINDS][d]. */
-static void take_row(enum ol_dtype dtype, const void *row, size_t d,
-                     enum ol_quantised_kind kind, void *column)
+/* Magnitudes of rows into column [d]. */
+static inline void take_rows(enum ol_dtype dtype, const void *const *rows, size_t n,
+                             size_t d, void *column)
 {
     if (dtype == OL_DTYPE_BF16)
-        take_bf16(row, d, (uint16_t *)column + (size_t)kind * d);
+        take_bf16((const uint16_t *const *)rows, n, d, column);
     else
-        take_f32(row, d, (uint32_t *)column + (size_t)kind * d);
+        take_f32((const uint32_t *const *)rows, n, d, column);
+}
+
+static void take_row(enum ol_dtype dtype, const void *row, size_t d, void *column)
+{
+    take_rows(dtype, &row, 1, d, column);
+}
+
+/* Where the column of a kind is, of [OL_N_KINDS][d]. */
+static void *column_of(enum ol_dtype dtype, void *columns, enum ol_quantised_kind kind,
+                       size_t d)
+{
+    return (char *)columns + (size_t)kind * d * ol_dtype_size(dtype);
 }
 
 /* Those of some rows of a site into those of all. */
@@ -121,23 +144,43 @@ static void add_columns(struct quantisation *q, enum ol_dtype dtype, int site,
     pthread_mutex_unlock(&q->mutex);
 }
 
+static bool is_put_aside(struct quantisation *q, int thread, const struct ol_block *b,
+                         int64_t row)
+{
+    const int64_t position = b->position + b->first_row + row;
+    return q->worst != NULL &&
+           ol_worst_offer(q->worst, thread, b->site, b->more->row_maxima[row],
+                          q->starts[b->sequence] + position);
+}
+
 void ol_quantisation_block(struct quantisation *q, int thread, const struct ol_block *b)
 {
+    enum { TOGETHER = 4 };
     const size_t d = q->d_model, row_bytes = d * ol_dtype_size(b->dtype);
-    void *column = q->column[thread];
+    void *columns = q->column[thread],
+         *of_others = column_of(b->dtype, columns, OL_OTHERS, d);
+    const void *others[TOGETHER];
+    int n = 0;
     if (b->first_row == 0)
-        memset(column, 0, OL_N_KINDS * d * sizeof(uint32_t));
+        memset(columns, 0, OL_N_KINDS * d * sizeof(uint32_t));
     for (int64_t i = 0; i < b->n_rows; i++) {
-        const int64_t position = b->position + b->first_row + i;
-        const bool kept = q->marks != NULL && q->marks[b->sequence][position] != 0;
-        if (q->worst == NULL ||
-            !ol_worst_offer(q->worst, thread, b->site, b->more->row_maxima[i],
-                            q->starts[b->sequence] + position))
-            take_row(b->dtype, (const char *)b->rows + (size_t)i * row_bytes, d,
-                     kept ? OL_KEPT : OL_OTHERS, column);
+        const void *row = (const char *)b->rows + (size_t)i * row_bytes;
+        if (is_put_aside(q, thread, b, i))
+            continue;
+        if (q->marks != NULL &&
+            q->marks[b->sequence][b->position + b->first_row + i] != 0) {
+            take_row(b->dtype, row, d, column_of(b->dtype, columns, OL_KEPT, d));
+            continue;
+        }
+        others[n++] = row;
+        if (n == TOGETHER)
+            take_rows(b->dtype, others, TOGETHER, d, of_others);
+        n %= TOGETHER;
     }
+    while (n > 0)
+        take_row(b->dtype, others[--n], d, of_others);
     if (b->last_of_site)
-        add_columns(q, b->dtype, b->site, column);
+        add_columns(q, b->dtype, b->site, columns);
 }
 
 static int compare_numbers(const void *x, const void *y)
@@ -179,7 +222,8 @@ static void take_put_aside(void *arg, int64_t site, int thread)
                     sizeof *start, compare_to_start);
         take_row(dtype,
                  ol_quantisation_row(q, (int)site, start - q->starts, tokens[i] - *start),
-                 q->d_model, i < n_worst ? OL_KEPT : OL_OTHERS, column);
+                 q->d_model,
+                 column_of(dtype, column, i < n_worst ? OL_KEPT : OL_OTHERS, q->d_model));
     }
     add_columns(q, dtype, (int)site, column);
     q->kept[site] = tokens;
