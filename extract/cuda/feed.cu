@@ -151,8 +151,6 @@ static int send(struct feeder *f, const struct ol_cuda_slice *slice, struct ol_e
         return fetch(f->feed, slice, err);
     struct slot *slot = &f->slots[f->next];
     f->next = (f->next + 1) % OL_CUDA_FEEDER_SLOTS;
-    if (take_back(f->feed->cuda, slot, err) != 0)
-        return -1;
     if (fill(slice->of, slice->first, slice->n, slot->memory, err) != 0)
         return -1;
     return give(f->feed, slot, slice, err);
@@ -182,7 +180,12 @@ static void *feeder_main(void *arg)
     if (ol_cuda_check(cudaSetDevice(feed->cuda->device), "choosing the device", &err) !=
         0)
         ol_cuda_queue_fail(feed->cuda, &err);
-    while (ol_cuda_queue_take(feed->cuda, &slice)) {
+    /* Its slot is free before it takes anything: who has room first, sends first. */
+    for (;;) {
+        if (take_back(feed->cuda, &f->slots[f->next], &err) != 0)
+            ol_cuda_queue_fail(feed->cuda, &err);
+        if (!ol_cuda_queue_take(feed->cuda, (int)(f - feed->feeders), &slice))
+            break;
         if (!slice.void_ && send(f, &slice, &err) != 0)
             ol_cuda_queue_fail(feed->cuda, &err);
         ol_cuda_queue_finish(feed->cuda, &slice);
@@ -266,7 +269,7 @@ int ol_cuda_feed_new(struct ol_cuda *cuda, struct ol_error *err)
     feed->slot_bytes = (size_t)cuda->sizes.feeder_slot;
     feed->n_feeders = feeders_of(ol_pool_threads(cuda->pool));
     pthread_mutex_init(&feed->link, NULL);
-    ol_cuda_queue_new(cuda);
+    ol_cuda_queue_new(cuda, feed->n_feeders);
     cuda->feed = feed;
     for (int i = 0; i < feed->n_feeders; i++) {
         feed->feeders[i].feed = feed;

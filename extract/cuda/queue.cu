@@ -20,6 +20,9 @@ struct ol_cuda_queue {
     /* Not all sent, in the order of use; all before `next` are all taken. */
     struct ol_cuda_delivery *first, *last, *next;
     bool stopping;
+    /* Of feeders when they came for a slice, by a simulated device's clock. */
+    double moments[OL_CUDA_MOST_FEEDERS];
+    int n_feeders;
     struct ol_error failure;
     std::atomic<bool> failed; /* `failure` tells why */
 };
@@ -134,12 +137,33 @@ static void end_delivery(struct ol_cuda_queue *q, struct ol_cuda_delivery *d)
 
 /* ---- feeders (feed.cu) ---- */
 
-bool ol_cuda_queue_take(struct ol_cuda *cuda, struct ol_cuda_slice *slice)
+/* None is behind it by that clock: what order the machine runs feeders in does not show
+ * in when tiles arrive. */
+static bool is_first(struct ol_cuda_queue *q, int feeder)
+{
+    q->moments[feeder] = ol_cuda_moment();
+    for (int i = 0; i < q->n_feeders; i++)
+        if (q->moments[i] < q->moments[feeder])
+            return false;
+    return true;
+}
+
+/* There is something to take. Where time is simulated it is not anybody's. */
+static void wake(struct ol_cuda_queue *q, bool all)
+{
+    all |= ol_cuda_moment() > 0;
+    (all ? pthread_cond_broadcast : pthread_cond_signal)(&q->work);
+}
+
+bool ol_cuda_queue_take(struct ol_cuda *cuda, int feeder, struct ol_cuda_slice *slice)
 {
     struct ol_cuda_queue *q = cuda->queue;
     bool found = false;
     pthread_mutex_lock(mutex_of(q));
-    while (!q->stopping && !(found = choose(q, slice)))
+    q->moments[feeder] = ol_cuda_moment();
+    if (q->moments[feeder] > 0)
+        wake(q, true);
+    while (!q->stopping && !(is_first(q, feeder) && (found = choose(q, slice))))
         pthread_cond_wait(&q->work, mutex_of(q));
     pthread_mutex_unlock(mutex_of(q));
     return found;
@@ -188,10 +212,11 @@ void ol_cuda_queue_clear(struct ol_cuda *cuda)
 
 /* ---- life ---- */
 
-void ol_cuda_queue_new(struct ol_cuda *cuda)
+void ol_cuda_queue_new(struct ol_cuda *cuda, int n_feeders)
 {
     struct ol_cuda_queue *q = (struct ol_cuda_queue *)ol_xcalloc(1, sizeof *q);
     q->cuda = cuda;
+    q->n_feeders = n_feeders;
     pthread_cond_init(&q->work, NULL);
     pthread_cond_init(&q->sent, NULL);
     cuda->queue = q;
@@ -230,10 +255,7 @@ void ol_cuda_queue_add(struct ol_cuda *cuda, struct ol_cuda_delivery *d)
     q->last = d;
     if (q->next == NULL)
         q->next = d;
-    if (n == 1)
-        pthread_cond_signal(&q->work);
-    else
-        pthread_cond_broadcast(&q->work);
+    wake(q, n > 1);
     pthread_mutex_unlock(mutex_of(q));
 }
 
@@ -252,7 +274,7 @@ int ol_cuda_queue_check(struct ol_cuda *cuda, struct ol_error *err)
 static void wait_for(struct ol_cuda_queue *q, struct ol_cuda_delivery *d)
 {
     if (!d->awaited && d->state == OL_CUDA_WAITS)
-        pthread_cond_signal(&q->work);
+        wake(q, false);
     d->awaited = true;
     while (!d->sent)
         pthread_cond_wait(&q->sent, mutex_of(q));

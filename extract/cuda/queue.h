@@ -15,11 +15,12 @@ struct ol_cuda_slice {
 };
 
 /* cuda->queue, empty; cuda has joined a group (share.h). */
-void ol_cuda_queue_new(struct ol_cuda *cuda);
+void ol_cuda_queue_new(struct ol_cuda *cuda, int n_feeders);
 void ol_cuda_queue_free(struct ol_cuda *cuda);
 
-/* Wait for the next slice; false: there is to be no other. */
-bool ol_cuda_queue_take(struct ol_cuda *cuda, struct ol_cuda_slice *slice);
+/* Wait for the next slice, as feeder number `feeder`; false: there is to be no other. On
+ * a simulated device the feeder whose clock is behind takes it. */
+bool ol_cuda_queue_take(struct ol_cuda *cuda, int feeder, struct ol_cuda_slice *slice);
 /* A slice is through, sent or not. */
 void ol_cuda_queue_finish(struct ol_cuda *cuda, const struct ol_cuda_slice *slice);
 /* A copy has failed: ol_cuda_queue_check tells it from now on. */
