@@ -129,10 +129,14 @@ static int compute(struct device *d)
     return 0;
 }
 
+/* Until all is computed: what is downloaded is made last. */
 static void *work(void *arg)
 {
     struct device *d = arg;
-    d->status = compute(d);
+    uint16_t last[ROWS];
+    const struct ol_tensor row = ol_tensor_rows(d->out, d->out.n_rows - 1, 1);
+    d->status =
+        compute(d) != 0 ? -1 : d->backend->op->download(d->backend, row, last, &d->err);
     return NULL;
 }
 
@@ -212,6 +216,7 @@ static struct crossed run_on(struct run *run, enum cudasim_peers peers,
     for (int i = 0; i < n; i++)
         pthread_join(devices[i].thread, NULL);
     const struct cudasim_counts counts = cudasim_counted();
+    crossed.wall = cudasim_timed().wall;
     for (int i = 0; i < n; i++) {
         check(devices[i].status, &devices[i].err);
         tear_down(&devices[i]);
@@ -219,7 +224,6 @@ static struct crossed run_on(struct run *run, enum cudasim_peers peers,
         crossed.peer[i] = counts.fetched_by[i];
         assert_true(backends[i]->op->usage(backends[i]).peer_bytes == crossed.peer[i]);
     }
-    crossed.wall = cudasim_timed().wall;
     cudasim_set_speeds(NULL);
     for (int i = 0; i < n; i++)
         backends[i]->op->close(backends[i]);
@@ -269,7 +273,7 @@ static void same_bytes(void **state)
 
 /* Who feeds a device is a real thread, and one that gets no processor for a while brings
  * nothing: then the other device brings more. So one try of several has to show it. */
-enum { TRIES = 20 };
+enum { TRIES = 20, RUNS = 7 };
 
 /* Of two devices each carries about half, and no tile is carried twice; two that do not
  * reach each other, or only by the host's bus, carry all. */
@@ -304,7 +308,15 @@ static void links(void **state)
     free(codes);
 }
 
-/* By the devices' clock: links of 1 GB/s, and everything else much faster. */
+static int rising(const void *x, const void *y)
+{
+    const double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+/* By the devices' clock: links of 1 GB/s, and everything else much faster. Of several
+ * runs the one in the middle: what a device awaits that the other, whose thread got no
+ * processor, did not ask for yet, it brings itself. */
 static void faster(void **state)
 {
     (void)state;
@@ -322,15 +334,19 @@ static void faster(void **state)
     run.n_devices = 2;
     const struct crossed apart = run_on(&run, CUDASIM_APART, &speeds);
     free(run.out);
-    bool is_faster = false;
-    for (int i = 0; i < TRIES && !is_faster; i++) {
+    double walls[RUNS];
+    for (int i = 0; i < RUNS; i++) {
         const struct crossed near = run_on(&run, CUDASIM_NEAR, &speeds);
         free(run.out);
-        print_message("one device %.2f ms, two %.2f ms, two that share %.2f ms\n",
-                      1e3 * one.wall, 1e3 * apart.wall, 1e3 * near.wall);
-        is_faster = one.wall >= 1.5 * near.wall;
+        print_message(
+            "one device %.2f ms, two %.2f ms, two that share %.2f ms, of which %lld "
+            "and %lld of %lld bytes cross the links\n",
+            1e3 * one.wall, 1e3 * apart.wall, 1e3 * near.wall, (long long)near.link[0],
+            (long long)near.link[1], (long long)one.link[0]);
+        walls[i] = near.wall;
     }
-    assert_true(is_faster);
+    qsort(walls, RUNS, sizeof *walls, rising);
+    assert_true(one.wall >= 1.7 * walls[RUNS / 2]);
     free(codes);
 }
 
