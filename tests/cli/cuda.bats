@@ -86,6 +86,27 @@ for key in ("device_bytes", "least_device_bytes"):
     done
 }
 
+@test "cuda: devices give at most the memory that the plan says" {
+    cd "$BATS_TEST_TMPDIR"
+    for model in qwen3_moe gpt_oss-mxfp4; do
+        size=$(awk 'NF > most { most = NF } END { print "--sequences", NR, "--length", most }' "$GOLDEN/$model/ids.txt")
+        for options in "--no-summaries --devices 0" "--devices 0" "--no-summaries --devices 0,1" "--devices 0,1"; do
+            # shellcheck disable=SC2086 # Several words.
+            CUDASIM_DEVICES=2 golden "$model" run.h5 --store none $options
+            # shellcheck disable=SC2086
+            CUDASIM_DEVICES=2 "$SIM" --plan "$GOLDEN/$model" --backend cuda $size --bos none --perplexity \
+                --threshold 1.5 --store none $options >plan.json
+            "$PYTHON" -c '
+import h5py, json
+receipt = dict(h5py.File("run.h5")["receipt"].attrs)
+n, peak, plan = receipt["n_devices"], receipt["peak_device_memory"], json.load(open("plan.json"))["memory"]["device_bytes"]
+print(n, peak, plan)
+assert n * plan / 4 < peak <= n * plan'
+            rm run.h5
+        done
+    done
+}
+
 @test "cuda: a call that fails is one sentence, and the run is resumed" {
     cd "$BATS_TEST_TMPDIR"
     mkdir calm

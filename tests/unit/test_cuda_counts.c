@@ -81,9 +81,9 @@ static struct cudasim_counts golden(const char *model, int last, enum ol_store s
  * layer comes to, while the next one is computed. */
 enum { DOWNLOADS = 3 };
 
-/* Bytes sent by this thread: what it tells kernels, no weights, and the rows that are
- * routed once more, rounded. With tensors each site is a copy more, of a block. */
-enum { MOST_SENT_BYTES = 48 << 10, SITES = 2 };
+/* Bytes sent by this thread: what it tells kernels, no weights. With tensors each site is
+ * a copy more, of a block. */
+enum { MOST_SENT_BYTES = 16 << 10, SITES = 2 };
 
 struct bounds {
     long launches, products;
