@@ -8,10 +8,9 @@
 const char *ol_dtype_name(enum ol_dtype dtype)
 {
     static const char *const names[] = {
-        [OL_DTYPE_F32] = "F32",      [OL_DTYPE_BF16] = "BF16",
-        [OL_DTYPE_F16] = "F16",      [OL_DTYPE_I32] = "I32",
-        [OL_DTYPE_I64] = "I64",      [OL_DTYPE_E4M3] = "F8_E4M3",
-        [OL_DTYPE_E8M0] = "F8_E8M0",
+        [OL_DTYPE_F32] = "F32",      [OL_DTYPE_BF16] = "BF16",    [OL_DTYPE_F16] = "F16",
+        [OL_DTYPE_I32] = "I32",      [OL_DTYPE_I64] = "I64",      [OL_DTYPE_F64] = "F64",
+        [OL_DTYPE_E4M3] = "F8_E4M3", [OL_DTYPE_E8M0] = "F8_E8M0",
     };
     return names[dtype];
 }
@@ -89,6 +88,7 @@ void ol_to_f32(enum ol_dtype dtype, const void *src, float *dst, size_t n)
         return;
     case OL_DTYPE_I32:
     case OL_DTYPE_I64:
+    case OL_DTYPE_F64:
         break;
     }
     assert(false && "no conversion from this type");

@@ -12,6 +12,7 @@ enum ol_dtype {
     OL_DTYPE_F16,
     OL_DTYPE_I32,
     OL_DTYPE_I64,
+    OL_DTYPE_F64,  /* of sums alone */
     OL_DTYPE_E4M3, /* these two are of scales (narrow.h) */
     OL_DTYPE_E8M0,
 };
@@ -22,7 +23,7 @@ enum { OL_N_CODES = 65536 };
 /* Bytes of one element. */
 static inline size_t ol_dtype_size(enum ol_dtype dtype)
 {
-    return dtype == OL_DTYPE_I64                              ? 8
+    return dtype == OL_DTYPE_I64 || dtype == OL_DTYPE_F64     ? 8
            : dtype == OL_DTYPE_F32 || dtype == OL_DTYPE_I32   ? 4
            : dtype == OL_DTYPE_E4M3 || dtype == OL_DTYPE_E8M0 ? 1
                                                               : 2;

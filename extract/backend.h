@@ -366,8 +366,8 @@ struct ol_backend_operations {
                        const uint16_t *columns, const float *values,
                        struct ol_error *err);
 
-    /* sums[c] += x[i][c]^2 for i rising, in double; x [n, d], sums host [d]. */
-    int (*add_squares)(struct ol_backend *b, struct ol_tensor x, double *sums,
+    /* sums[c] += x[i][c]^2 for i rising, in double; x [n, d], sums [1, d] F64. */
+    int (*add_squares)(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sums,
                        struct ol_error *err);
 
     /* Of every head of every row of x [n, heads * d] the OL_N_HEAD_MOMENTS of its d
@@ -402,9 +402,10 @@ struct ol_backend_operations {
                      const struct ol_down_made *made, struct ol_error *err);
 
     /* Fill in what a summary keeps of x [n, d], the rows of one sequence, rounded to
-     * bf16 (digest.h), and count every code in a histogram that the backend keeps. least
-     * is the magnitude, as a code, that an occurrence has at least; 0: none is looked
-     * for. d <= OL_NO_COLUMN. Later: and x must stay until then, unless least is 0. */
+     * bf16 (digest.h), and count every code in a histogram that the backend keeps,
+     * unless it says otherwise. least is the magnitude, as a code, that an occurrence has
+     * at least; 0: none is looked for. d <= OL_NO_COLUMN. Later: and x must stay until
+     * then, unless least is 0. */
     int (*digest_begin)(struct ol_backend *b, struct ol_tensor x, uint32_t least,
                         struct ol_digest *digest, struct ol_error *err);
 

@@ -24,6 +24,7 @@ enum { OL_DIGEST_CODES = sizeof(struct ol_occurrence) / sizeof(uint16_t) };
 
 struct ol_digest {
     int64_t n_rows, n_cols;
+    bool uncounted; /* its codes are in nobody's histogram */
     /* Of each column; one behind the other in memory. NaN is neither the largest nor the
      * smallest, and of zeros of either sign the upper row's is. Without one: -inf, inf.
      */

@@ -182,7 +182,7 @@ int ol_cpu_round_rows(struct ol_backend *b, struct ol_tensor x, const int32_t *p
 int ol_cpu_set_columns(struct ol_backend *b, struct ol_tensor x, int k,
                        const uint16_t *columns, const float *values,
                        struct ol_error *err);
-int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
+int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sums,
                        struct ol_error *err);
 int ol_cpu_head_moments(struct ol_backend *b, struct ol_tensor x,
                         struct ol_tensor moments, struct ol_error *err);

@@ -101,7 +101,8 @@ static void digest_stripe(void *arg, int64_t i, int thread)
         for (int64_t row = run; row < past; row++) {
             uint16_t room[STRIPE];
             const uint16_t *x = codes_of(j->x, row, first, n, room);
-            count_codes(x, n, j->histograms[thread]);
+            if (!d->uncounted)
+                count_codes(x, n, j->histograms[thread]);
             add_row(x, n, max, min, sum, squares);
             if (j->least > 0)
                 find_occurrences(j, x, first, n, row);

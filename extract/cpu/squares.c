@@ -1,6 +1,8 @@
 /* add_squares: threads share out the columns, so that each sum grows row by row. */
 #include "extract/cpu/cpu.h"
 
+#include <assert.h>
+
 enum { COLUMNS = 256 };
 
 struct job {
@@ -25,11 +27,12 @@ static void add_columns(void *arg, int64_t task, int thread)
     }
 }
 
-int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
+int ol_cpu_add_squares(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sums,
                        struct ol_error *err)
 {
     (void)err;
-    struct job job = {x, sums};
+    struct job job = {x, sums.data};
+    assert(sums.dtype == OL_DTYPE_F64 && sums.n_cols == x.n_cols);
     ol_pool_run(ol_cpu_of(b)->pool, (x.n_cols + COLUMNS - 1) / COLUMNS, add_columns,
                 &job);
     return 0;

@@ -74,6 +74,7 @@ static __device__ __forceinline__ float ol_load(const void *data, enum ol_dtype 
         return ol_e8m0_value(static_cast<const uint8_t *>(data)[i]);
     case OL_DTYPE_I32:
     case OL_DTYPE_I64:
+    case OL_DTYPE_F64:
         break;
     }
     return NAN;

@@ -134,8 +134,9 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
     /* What is not looked for needs no room. */
     const int64_t listed = least > 0 ? ol_digest_listed(x.n_rows * x.n_cols) : 0;
     const struct about about = {x, least, listed, digest};
-    const struct ol_cuda_histogram *histogram = current(cuda, err);
-    if (histogram == NULL)
+    const struct ol_cuda_histogram *histogram =
+        digest->uncounted ? NULL : current(cuda, err);
+    if (histogram == NULL && !digest->uncounted)
         return -1;
     char *to =
         (char *)ol_cuda_result_begin(cuda, ol_digest_result_bytes(x.n_cols, listed), err);
@@ -150,7 +151,7 @@ int ol_cuda_digest_begin(struct ol_backend *b, struct ol_tensor x, uint32_t leas
     task.occurrences.list =
         (struct ol_occurrence *)(void *)(columns + ol_digest_columns_bytes(x.n_cols));
     task.occurrences.most = (unsigned long long)listed;
-    task.histogram = histogram->counts;
+    task.histogram = histogram != NULL ? histogram->counts : NULL;
     if (ol_cuda_check(cudaMemsetAsync(to, 0, sizeof *task.occurrences.n, cuda->stream),
                       "clearing a counter", err) != 0 ||
         ol_cuda_run_digest(cuda, &task, err) != 0)

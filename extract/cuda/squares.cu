@@ -20,26 +20,21 @@ static __global__ void add_squares(const T *x, int64_t n_rows, int64_t n_cols,
 }
 
 template <typename T>
-static int run(struct ol_cuda *cuda, struct ol_tensor x, double *sums,
+static int run(struct ol_cuda *cuda, struct ol_tensor x, struct ol_tensor sums,
                struct ol_error *err)
 {
     return ol_launch(cuda, err, "add_squares", add_squares<T>,
                      dim3(ol_cuda_blocks(x.n_cols, THREADS)), dim3(THREADS), 0,
-                     (const T *)x.data, x.n_rows, x.n_cols, sums);
+                     (const T *)x.data, x.n_rows, x.n_cols, (double *)sums.data);
 }
 
-int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, double *sums,
+int ol_cuda_add_squares(struct ol_backend *b, struct ol_tensor x, struct ol_tensor sums,
                         struct ol_error *err)
 {
     struct ol_cuda *cuda = ol_cuda_of(b);
-    const size_t bytes = (size_t)x.n_cols * sizeof *sums;
+    assert(sums.dtype == OL_DTYPE_F64 && sums.n_cols == x.n_cols);
     if (ol_cuda_enter(cuda, err) != 0)
         return -1;
-    double *so_far = (double *)ol_cuda_put(cuda, sums, bytes, err);
-    if (so_far == NULL)
-        return -1;
-    const int status = x.dtype == OL_DTYPE_BF16
-                           ? run<struct ol_bf16>(cuda, x, so_far, err)
-                           : run<float>(cuda, x, so_far, err);
-    return status == 0 ? ol_cuda_get(cuda, so_far, sums, bytes, err) : -1;
+    return x.dtype == OL_DTYPE_BF16 ? run<struct ol_bf16>(cuda, x, sums, err)
+                                    : run<float>(cuda, x, sums, err);
 }

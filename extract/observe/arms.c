@@ -7,7 +7,7 @@
 
 #include "common/magnitude.h"
 #include "extract/observe/arm_tally.h"
-#include "extract/observe/observer.h"
+#include "extract/observe/held.h"
 
 extern const struct ol_observer ol_observe_arms;
 
@@ -32,6 +32,13 @@ static bool wants(const struct ol_observed *what,
 static int64_t bytes(const struct ol_observed *what)
 {
     return what->layout->n_arms > 0 ? ol_arm_tally_bytes(what->layout) : 0;
+}
+
+/* Of a site. */
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    const int n = what->layout->n_arms;
+    return ol_held_result_bytes(what->spec, n * what->n_sequences, n * what->n_rows);
 }
 
 /* ---- in the writer's thread ---- */
@@ -110,80 +117,95 @@ double ol_arms_mean_nll(const struct ol_recording *r, int arm, int64_t *n)
 
 /* ---- in the pass ---- */
 
-static int hand_over(const struct ol_observer_context *c, struct ol_writer_job *job,
-                     struct place at, struct ol_error *err)
+struct arms {
+    struct ol_observer_context c;
+    struct ol_held held;
+};
+
+static void *new (const struct ol_observer_context *context)
 {
+    struct arms *a = ol_xcalloc(1, sizeof *a);
+    a->c = *context;
+    return a;
+}
+
+static void free_all(void *self)
+{
+    struct arms *a = self;
+    ol_held_clear(&a->held);
+    free(a);
+}
+
+static int settle(void *self, struct ol_error *err)
+{
+    struct arms *a = self;
+    return ol_held_settle(&a->held, &a->c, err);
+}
+
+/* About n rows of that place. */
+static struct ol_writer_job job_of(const struct arms *a, int layer,
+                                   enum ol_writer_stage stage, struct place at, int64_t n)
+{
+    struct ol_writer_job job = ol_observer_job(&a->c, layer, stage, 0, n);
     struct place *place = ol_xmalloc(sizeof *place);
     *place = at;
-    job->shared = ol_recording_shared(c->recording, &ol_observe_arms);
-    job->more = place;
-    return ol_observer_put(c, job, err);
+    job.shared = ol_recording_shared(a->c.recording, &ol_observe_arms);
+    job.more = place;
+    return job;
 }
 
-static int digest(const struct ol_observer_context *c, int layer, struct place at,
-                  struct ol_tensor rows, struct ol_error *err)
+static int digest(struct arms *a, int layer, struct place at, struct ol_tensor rows,
+                  struct ol_error *err)
 {
-    const size_t size = ol_digest_bytes(rows.n_rows, rows.n_cols);
-    struct ol_writer_job job = ol_observer_job(
-        c, layer, at.site == OL_SUMMARY_LN_ATTN ? OL_STAGE_ATTENTION : OL_STAGE_MLP, 0,
-        rows.n_rows);
-    void *room = ol_observer_room(c, size, err);
-    if (room == NULL)
+    struct ol_backend *b = a->c.backend;
+    if (a->held.n == OL_MOST_HELD && settle(a, err) != 0)
         return -1;
-    struct ol_digest *d = ol_digest_in(room, rows.n_rows, rows.n_cols);
-    if (c->backend->op->digest_begin(
-            c->backend, rows, ol_least_bf16(c->what.layout->threshold), d, err) != 0 ||
-        c->backend->op->results_wait(c->backend, c->backend->n_results, err) != 0) {
-        free(d);
+    struct ol_writer_job job = job_of(
+        a, layer, at.site == OL_SUMMARY_LN_ATTN ? OL_STAGE_ATTENTION : OL_STAGE_MLP, at,
+        rows.n_rows);
+    job.take = take_digest;
+    const struct ol_writer_job *added = ol_held_add(
+        &a->held, &a->c, &job, ol_digest_bytes(rows.n_rows, rows.n_cols), err);
+    if (added == NULL) {
+        ol_writer_job_free(&job);
         return -1;
     }
-    job.take = take_digest;
-    job.data = d;
-    job.bytes = size;
-    return hand_over(c, &job, at, err);
+    struct ol_digest *d = ol_digest_in(added->data, rows.n_rows, rows.n_cols);
+    /* The histogram that the backend keeps is the baseline's. */
+    d->uncounted = true;
+    if (b->op->digest_begin(b, rows, ol_least_bf16(a->c.what.layout->threshold), d,
+                            err) != 0)
+        return -1;
+    a->held.until = b->n_results;
+    return 0;
 }
 
-/* The histogram that the backend keeps is of the next site's baseline. */
-static int forget_counts(const struct ol_observer_context *c, struct ol_error *err)
-{
-    int64_t *counts = ol_xcalloc(OL_N_CODES, sizeof *counts);
-    const int status =
-        c->backend->op->histogram_begin(c->backend, counts, err) != 0 ||
-                c->backend->op->results_wait(c->backend, c->backend->n_results, err) != 0
-            ? -1
-            : 0;
-    free(counts);
-    return status;
-}
-
-static int see_site(const struct ol_observer_context *c, const struct ol_view *view,
-                    struct ol_error *err)
+static int see_site(struct arms *a, const struct ol_view *view, struct ol_error *err)
 {
     const int32_t *length = view->lengths;
     int64_t sequence = view->first_sequence;
     for (int64_t row = 0; row < view->x.n_rows; row += *length++, sequence++) {
         const struct place at = {view->arm - 1, site_at(view->point), sequence};
-        if (digest(c, view->layer, at, ol_tensor_rows(view->x, row, *length), err) != 0)
+        if (digest(a, view->layer, at, ol_tensor_rows(view->x, row, *length), err) != 0)
             return -1;
     }
-    return forget_counts(c, err);
+    return 0;
 }
 
-static int see_likelihoods(const struct ol_observer_context *c,
-                           const struct ol_view *view, struct ol_error *err)
+static int see_likelihoods(const struct arms *a, const struct ol_view *view,
+                           struct ol_error *err)
 {
     const float *nll = view->values;
-    for (int64_t s = 0; s < c->what.n_sequences; s++) {
+    for (int64_t s = 0; s < a->c.what.n_sequences; s++) {
         const struct place at = {view->arm - 1, OL_N_SUMMARY_SITES, s};
         const int64_t n = view->lengths[s];
-        struct ol_writer_job job =
-            ol_observer_job(c, view->layer, OL_STAGE_ATTENTION, 0, n);
+        struct ol_writer_job job = job_of(a, view->layer, OL_STAGE_ATTENTION, at, n);
         float *copy = ol_xcalloc((size_t)n, sizeof *copy);
         memcpy(copy, nll, (size_t)n * sizeof *copy);
         nll += n;
         job.take = take_nll;
         job.data = copy;
-        if (hand_over(c, &job, at, err) != 0)
+        if (ol_observer_put(&a->c, &job, err) != 0)
             return -1;
     }
     return 0;
@@ -200,7 +222,11 @@ const struct ol_observer ol_observe_arms = {
     .of_arms = true,
     .wants = wants,
     .bytes = bytes,
+    .result_bytes = result_bytes,
+    .new = new,
+    .free = free_all,
     .see = see,
+    .settle = settle,
     .share = share,
     .unshare = unshare,
     .saved_bytes = saved_bytes,

@@ -1,3 +1,4 @@
+/* The backend has the sums of a layer until it is done; then it leaves them. */
 #include "extract/observe/input_squares.h"
 
 #include <assert.h>
@@ -6,7 +7,7 @@
 struct input_squares {
     struct ol_observer_context c;
     int layer;
-    double *sums[OL_N_INPUTS]; /* [rows, width] of the layer; NULL: none */
+    struct ol_tensor sums; /* [1, n]: of one input of the layer behind the other */
 };
 
 /* What goes into the mixer's output projection. */
@@ -67,10 +68,31 @@ int64_t ol_input_squares_width(const struct ol_spec *spec, int layer, enum ol_in
     return 0;
 }
 
-static size_t size_of(const struct ol_spec *spec, int layer, enum ol_input input)
+/* Sums of an input. */
+static int64_t size_of(const struct ol_spec *spec, int layer, enum ol_input input)
 {
-    return (size_t)(ol_activation_n_inputs(spec->router.n_experts, input) *
-                    ol_input_squares_width(spec, layer, input));
+    return ol_activation_n_inputs(spec->router.n_experts, input) *
+           ol_input_squares_width(spec, layer, input);
+}
+
+/* The same as the backend has them: of VALUES (tap.h) as many columns of every head as
+ * are seen at a time, then the next. */
+static int64_t room_of(const struct ol_spec *spec, int layer, enum ol_input input)
+{
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
+    const int64_t n = size_of(spec, layer, input), step = a->value_dim;
+    return input == OL_INPUT_VALUES && n > 0
+               ? (a->kv_rank + step - 1) / step * a->n_heads * step
+               : n;
+}
+
+/* Where they begin; of OL_N_INPUTS all end. */
+static int64_t place_of(const struct ol_spec *spec, int layer, enum ol_input input)
+{
+    int64_t n = 0;
+    for (int i = 0; i < (int)input; i++)
+        n += room_of(spec, layer, (enum ol_input)i);
+    return n;
 }
 
 static bool any_width(const struct ol_activation_layer *recorded)
@@ -81,17 +103,33 @@ static bool any_width(const struct ol_activation_layer *recorded)
     return false;
 }
 
-static int64_t bytes(const struct ol_observed *what)
+/* Of the layer that has the most. */
+static int64_t most_sums(const struct ol_observed *what)
 {
-    size_t most = 0;
+    int64_t most = 0;
     for (int l = 0; l < what->spec->n_layers; l++) {
-        size_t n = 0;
-        for (int i = 0; any_width(ol_observed_layer(what, l)) && i < OL_N_INPUTS; i++)
-            n += size_of(what->spec, l, (enum ol_input)i);
+        const int64_t n = any_width(ol_observed_layer(what, l))
+                              ? place_of(what->spec, l, OL_N_INPUTS)
+                              : 0;
         most = n > most ? n : most;
     }
-    /* A layer's wait to be written while the next one's are gathered. */
-    return 2 * (int64_t)(most * sizeof(double));
+    return most;
+}
+
+static int64_t backend_bytes(const struct ol_observed *what)
+{
+    return most_sums(what) * (int64_t)sizeof(double);
+}
+
+static int64_t result_bytes(const struct ol_observed *what)
+{
+    return backend_bytes(what) + OL_N_INPUTS * OL_RESULT_ALIGNMENT;
+}
+
+/* A layer's wait to be written while the next one's are gathered. */
+static int64_t bytes(const struct ol_observed *what)
+{
+    return 2 * backend_bytes(what);
 }
 
 /* Where what is seen goes; OL_N_INPUTS: nowhere. */
@@ -147,50 +185,49 @@ static void *new (const struct ol_observer_context *context)
 static void free_all(void *self)
 {
     struct input_squares *x = self;
-    for (int i = 0; i < OL_N_INPUTS; i++)
-        free(x->sums[i]);
+    x->c.backend->op->tensor_free(x->c.backend, &x->sums);
     free(x);
 }
 
 static int begin_layer(void *self, int layer, struct ol_error *err)
 {
-    (void)err;
     struct input_squares *x = self;
-    const struct ol_spec *spec = x->c.what.spec;
-    const bool wanted = any_width(ol_observed_layer(&x->c.what, layer));
+    struct ol_backend *b = x->c.backend;
     x->layer = layer;
-    for (int i = 0; i < OL_N_INPUTS; i++) {
-        const size_t n = wanted ? size_of(spec, layer, (enum ol_input)i) : 0;
-        free(x->sums[i]);
-        x->sums[i] = n > 0 ? ol_xcalloc(n, sizeof(double)) : NULL;
-    }
-    return 0;
+    if (!any_width(ol_observed_layer(&x->c.what, layer)))
+        return 0;
+    return x->sums.data != NULL ? b->op->zero(b, x->sums, err)
+                                : b->op->tensor_new(b, OL_DTYPE_F64, 1,
+                                                    most_sums(&x->c.what), &x->sums, err);
+}
+
+/* n of the layer's sums from `first` on. */
+static struct ol_tensor sums_from(const struct input_squares *x, int64_t first, int64_t n)
+{
+    assert(first + n <= x->sums.n_cols);
+    return (struct ol_tensor){(double *)x->sums.data + first, OL_DTYPE_F64, 1, n};
 }
 
 /* Rows of an input; `expert` of those that each expert has, else 0. */
 static int add(struct input_squares *x, enum ol_input input, int expert,
                struct ol_tensor rows, struct ol_error *err)
 {
-    const int64_t width = ol_input_squares_width(x->c.what.spec, x->layer, input);
+    const int64_t width = ol_input_squares_width(x->c.what.spec, x->layer, input),
+                  at = place_of(x->c.what.spec, x->layer, input) + expert * width;
     assert(rows.n_cols == width);
-    return x->c.backend->op->add_squares(x->c.backend, rows,
-                                         x->sums[input] + expert * width, err);
+    return x->c.backend->op->add_squares(x->c.backend, rows, sums_from(x, at, width),
+                                         err);
 }
 
 static int add_pieces(struct input_squares *x, enum ol_input input,
                       const struct ol_pieces *p, struct ol_tensor rows,
                       struct ol_error *err)
 {
-    const int64_t whole = ol_input_squares_width(x->c.what.spec, x->layer, input) / p->n,
-                  step = rows.n_cols / p->n;
-    assert(p->width <= step && p->first + p->width <= whole);
-    double *some = ol_xcalloc((size_t)rows.n_cols, sizeof *some);
-    const int status = x->c.backend->op->add_squares(x->c.backend, rows, some, err);
-    for (int64_t i = 0; status == 0 && i < p->n * p->width; i++)
-        x->sums[input][i / p->width * whole + p->first + i % p->width] +=
-            some[i / p->width * step + i % p->width];
-    free(some);
-    return status;
+    const int64_t step = rows.n_cols / p->n,
+                  at = place_of(x->c.what.spec, x->layer, input) + p->first * p->n;
+    assert(input == OL_INPUT_VALUES && p->width <= step && p->first % step == 0);
+    return x->c.backend->op->add_squares(x->c.backend, rows,
+                                         sums_from(x, at, rows.n_cols), err);
 }
 
 static int add_components(struct input_squares *x, const struct ol_view *view,
@@ -211,27 +248,53 @@ static int add_components(struct input_squares *x, const struct ol_view *view,
     return 0;
 }
 
+/* From what the backend has to every head's columns side by side. */
+static double *join_pieces(const struct ol_spec *spec, int layer, const double *sums)
+{
+    const struct ol_attention_spec *a = ol_spec_attention(spec, layer);
+    const int64_t n = a->n_heads, step = a->value_dim, rank = a->kv_rank;
+    double *joined = ol_xcalloc((size_t)(n * rank), sizeof *joined);
+    for (int64_t h = 0; h < n; h++)
+        for (int64_t c = 0; c < rank; c++)
+            joined[h * rank + c] = sums[(c / step * n + h) * step + c % step];
+    return joined;
+}
+
 /* Of a run on one device. */
 static int take(void *shared, const struct ol_writer_job *job, struct ol_error *err)
 {
     const struct ol_recording *r = shared;
-    return ol_activation_put(r->file,
-                             (enum ol_table)ol_table_of_input((enum ol_input)job->what),
-                             job->layer, NULL, job->data, err);
+    const enum ol_input input = (enum ol_input)job->what;
+    double *joined =
+        input == OL_INPUT_VALUES ? join_pieces(r->to.spec, job->layer, job->data) : NULL;
+    const int status =
+        ol_activation_put(r->file, (enum ol_table)ol_table_of_input(input), job->layer,
+                          NULL, joined != NULL ? joined : job->data, err);
+    free(joined);
+    return status;
 }
 
 static int hand_over(struct input_squares *x, struct ol_error *err)
 {
-    struct ol_writer_job job =
-        ol_observer_job(&x->c, x->layer, OL_STAGE_COMPONENTS, 0, x->c.what.n_rows);
-    job.take = take;
-    job.shared = x->c.recording;
+    const struct ol_spec *spec = x->c.what.spec;
+    struct ol_backend *b = x->c.backend;
     for (int i = 0; i < OL_N_INPUTS; i++) {
-        double *sums = x->sums[i];
-        x->sums[i] = NULL;
+        const enum ol_input input = (enum ol_input)i;
+        const int64_t n = room_of(spec, x->layer, input);
+        struct ol_writer_job job =
+            ol_observer_job(&x->c, x->layer, OL_STAGE_COMPONENTS, 0, x->c.what.n_rows);
+        job.take = take;
+        job.shared = x->c.recording;
         job.what = i;
-        job.data = sums;
-        if (sums != NULL && ol_observer_put(&x->c, &job, err) != 0)
+        if (n == 0)
+            continue;
+        job.data = ol_xcalloc((size_t)n, sizeof(double));
+        if (b->op->download_later(b, sums_from(x, place_of(spec, x->layer, input), n),
+                                  job.data, err) != 0) {
+            ol_writer_job_free(&job);
+            return -1;
+        }
+        if (ol_observer_later(&x->c, &job, err) != 0)
             return -1;
     }
     return 0;
@@ -254,6 +317,8 @@ const struct ol_observer ol_observe_input_squares = {
     .name = "input squares",
     .wants = wants,
     .bytes = bytes,
+    .backend_bytes = backend_bytes,
+    .result_bytes = result_bytes,
     .new = new,
     .free = free_all,
     .begin_layer = begin_layer,

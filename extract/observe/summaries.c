@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "common/magnitude.h"
-#include "extract/observe/observer.h"
+#include "extract/observe/held.h"
 #include "extract/observe/summary.h"
 
 extern const struct ol_observer ol_observe_summaries;
@@ -28,10 +28,8 @@ static bool wants(const struct ol_observed *what,
     return recorded != NULL && site < OL_N_SUMMARY_SITES && recorded->summary_sites[site];
 }
 
-/* Digests, and behind a site's last its counts, that the backend may not have filled in
- * yet: in their order, as the jobs that they become. More are waited for before. And
- * digests of the stream that are left on a device at a time. */
-enum { MOST_PENDING = 32, MOST_STREAM_PENDING = 256 };
+/* Digests of the stream that are left on a device at a time. */
+enum { MOST_STREAM_PENDING = 256 };
 
 /* Of the stream after a layer, which has no occurrences. */
 static int64_t stream_digest_bytes(const struct ol_observed *what)
@@ -47,23 +45,15 @@ static int64_t bytes(const struct ol_observed *what)
                : 0;
 }
 
-static int64_t fewer(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Those of a site come together, or those of the stream. */
 static int64_t result_bytes(const struct ol_observed *what)
 {
     const int64_t d = what->spec->d_model, n = what->n_sequences,
-                  n_site = fewer(n, MOST_PENDING),
-                  n_stream = fewer(n, MOST_STREAM_PENDING),
+                  n_stream = n < MOST_STREAM_PENDING ? n : MOST_STREAM_PENDING,
                   one = ol_result_bytes((int64_t)ol_digest_result_bytes(d, 0)),
-                  listed = ol_digests_listed(n_site, what->n_rows * d) *
-                               (int64_t)sizeof(struct ol_occurrence) +
-                           n_site * OL_RESULT_ALIGNMENT,
                   counts = ol_result_bytes(OL_HISTOGRAM_RESULT_BYTES),
-                  site = n_site * one + listed, stream = n_stream * one;
+                  site = ol_held_result_bytes(what->spec, n, what->n_rows),
+                  stream = n_stream * one;
     return what->layout->summary ? (site > stream ? site : stream) + counts : 0;
 }
 
@@ -168,9 +158,7 @@ void ol_summaries_outliers(const struct ol_recording *r, struct ol_activation_ou
 
 struct summaries {
     struct ol_observer_context c;
-    struct ol_writer_job pending[MOST_PENDING];
-    int n;
-    int64_t until; /* the number of the result that the last one is */
+    struct ol_held held; /* digests, and behind a site's last its counts */
 };
 
 static void *new (const struct ol_observer_context *context)
@@ -183,33 +171,20 @@ static void *new (const struct ol_observer_context *context)
 static void free_all(void *self)
 {
     struct summaries *s = self;
-    for (int i = 0; i < s->n; i++)
-        free(s->pending[i].data);
+    ol_held_clear(&s->held);
     free(s);
 }
 
-/* What waits is handed over, by `put`. */
-static int put_all(struct summaries *s,
-                   int (*put)(const struct ol_observer_context *c,
-                              const struct ol_writer_job *job, struct ol_error *err),
-                   struct ol_error *err)
-{
-    int status = 0, done = 0;
-    while (status == 0 && done < s->n)
-        status = put(&s->c, &s->pending[done++], err);
-    s->n -= done;
-    memmove(s->pending, s->pending + done, (size_t)s->n * sizeof *s->pending);
-    return status;
-}
-
-/* The rows of a site change next: they may have to be looked at again. */
 static int settle(void *self, struct ol_error *err)
 {
     struct summaries *s = self;
-    struct ol_backend *b = s->c.backend;
-    if (s->n > 0 && b->op->results_wait(b, s->until, err) != 0)
-        return -1;
-    return put_all(s, ol_observer_put, err);
+    return ol_held_settle(&s->held, &s->c, err);
+}
+
+/* The stream is not looked at again. */
+static int put_later(struct summaries *s, struct ol_error *err)
+{
+    return ol_held_put(&s->held, &s->c, ol_observer_later, err);
 }
 
 /* A job about n rows of a site from `first` on, with room for what is made of them; NULL
@@ -223,20 +198,14 @@ static struct ol_writer_job *begin(struct summaries *s, const struct ol_view *vi
         [OL_SUMMARY_LN_MLP] = OL_STAGE_MLP,
         [OL_SUMMARY_OUTPUT] = OL_STAGE_OUTPUT};
     const enum ol_summary_site site = site_at(view->point);
-    if (s->n == MOST_PENDING &&
-        (site == OL_SUMMARY_OUTPUT ? put_all(s, ol_observer_later, err)
-                                   : settle(s, err)) != 0)
+    if (s->held.n == OL_MOST_HELD &&
+        (site == OL_SUMMARY_OUTPUT ? put_later(s, err) : settle(s, err)) != 0)
         return NULL;
-    void *room = ol_observer_room(&s->c, bytes, err);
-    if (room == NULL)
-        return NULL;
-    struct ol_writer_job *job = &s->pending[s->n++];
-    *job = ol_observer_job(&s->c, view->layer, stages[site], first, n);
-    job->shared = ol_recording_shared(s->c.recording, &ol_observe_summaries);
-    job->what = (int)site;
-    job->data = room;
-    job->bytes = bytes;
-    return job;
+    struct ol_writer_job job =
+        ol_observer_job(&s->c, view->layer, stages[site], first, n);
+    job.shared = ol_recording_shared(s->c.recording, &ol_observe_summaries);
+    job.what = (int)site;
+    return ol_held_add(&s->held, &s->c, &job, bytes, err);
 }
 
 /* Of one sequence. */
@@ -259,7 +228,7 @@ static int digest(struct summaries *s, const struct ol_view *view, int64_t row,
         room->most_occurrences = 0;
     if (b->op->digest_begin(b, rows, least, room, err) != 0)
         return -1;
-    s->until = b->n_results;
+    s->held.until = b->n_results;
     return 0;
 }
 
@@ -280,7 +249,7 @@ static int count(struct summaries *s, const struct ol_view *view, struct ol_erro
                    view->layer, gains_in(job->data));
     if (b->op->histogram_begin(b, job->data, err) != 0)
         return -1;
-    s->until = b->n_results;
+    s->held.until = b->n_results;
     return 0;
 }
 
@@ -293,9 +262,7 @@ static int see(void *self, const struct ol_view *view, struct ol_error *err)
             return -1;
     if (view->first + view->x.n_rows == s->c.what.n_rows && count(s, view, err) != 0)
         return -1;
-    /* The stream is not looked at again. */
-    return site_at(view->point) == OL_SUMMARY_OUTPUT ? put_all(s, ol_observer_later, err)
-                                                     : 0;
+    return site_at(view->point) == OL_SUMMARY_OUTPUT ? put_later(s, err) : 0;
 }
 
 const struct ol_observer ol_observe_summaries = {

@@ -27,6 +27,8 @@ struct asked {
     int last; /* layer */
     enum ol_store store;
     double threshold;
+    bool imatrix;
+    const char *arms[2];
 };
 
 static struct cudasim_counts run(const struct asked *asked)
@@ -35,6 +37,9 @@ static struct cudasim_counts run(const struct asked *asked)
     char *path = test_run_path();
     char *layers = ol_xasprintf("0-%d", asked->last);
     const struct ol_texts no_texts = {0};
+    struct ol_texts arms = {0};
+    for (int i = 0; i < 2 && asked->arms[i] != NULL; i++)
+        ol_texts_append(&arms, asked->arms[i]);
     const struct ol_run_request request = {
         .model = asked->folder,
         .output = path,
@@ -46,6 +51,8 @@ static struct cudasim_counts run(const struct asked *asked)
         .store = asked->store,
         .summary = true,
         .threshold = asked->threshold,
+        .imatrix = asked->imatrix,
+        .ablate = arms,
         .backend = OL_BACKEND_CUDA,
         .devices = asked->devices,
         .n_threads = 2,
@@ -56,6 +63,7 @@ static struct cudasim_counts run(const struct asked *asked)
     if (ol_run(&request, &err) != 0)
         fail_msg("%s: %s", asked->folder, err.text);
     const struct cudasim_counts counts = cudasim_counted();
+    ol_texts_free(&arms);
     free(layers);
     free(path);
     return counts;
@@ -64,11 +72,17 @@ static struct cudasim_counts run(const struct asked *asked)
 /* A run as far as layer `last` of a golden model, 12 sequences. Of their values some are
  * occurrences, in no sequence a quarter of them: else its rows are looked at again, which
  * is a copy more. */
-static struct cudasim_counts golden(const char *model, int last, enum ol_store store)
+static struct cudasim_counts golden(const char *model, int last, enum ol_store store,
+                                    const struct asked *more)
 {
     char *folder = ol_xasprintf(MODELS "/%s", model);
     char *ids = ol_xasprintf("%s/ids.txt", folder);
-    const struct asked asked = {folder, ids, NULL, last, store, 2.5};
+    struct asked asked = more != NULL ? *more : (struct asked){0};
+    asked.folder = folder;
+    asked.ids = ids;
+    asked.last = last;
+    asked.store = store;
+    asked.threshold = 2.5;
     const struct cudasim_counts counts = run(&asked);
     free(ids);
     free(folder);
@@ -92,8 +106,8 @@ struct bounds {
 static void one_layer_more(const char *model, int last, enum ol_store store,
                            struct bounds most)
 {
-    const struct cudasim_counts before = golden(model, last - 1, store),
-                                after = golden(model, last, store);
+    const struct cudasim_counts before = golden(model, last - 1, store, NULL),
+                                after = golden(model, last, store, NULL);
     const long waits = after.waits - before.waits,
                launches = after.launches - before.launches,
                products = after.products - before.products,
@@ -135,6 +149,38 @@ static void a_layer(void **state)
         one_layer_more(layers[i].model, 2, OL_STORE_NONE, layers[i].most);
         if (i == 0)
             one_layer_more(layers[i].model, 2, OL_STORE_BF16, layers[i].most);
+    }
+}
+
+/* Sums of the squares of products' inputs, and arms of an ablation, come back with the
+ * rest of a layer; of arms the head's likelihoods too. What an arm sets to the mean of a
+ * dimension the host asks for: after the embedding, and twice a layer. */
+static void also_asked(void **state)
+{
+    (void)state;
+    enum { GOLDEN_LAYERS = 3, HEAD = 1, MEANS = 1 + 2 * GOLDEN_LAYERS };
+    static const struct {
+        const char *model;
+        struct asked asked;
+        long more;
+    } cases[] = {
+        {"qwen3_moe", {.imatrix = true, .arms = {"zero:1", "drop:2.0"}}, HEAD},
+        {"deepseek_v3", {.imatrix = true}, 0},
+        {"mixtral", {.arms = {"mean:1"}}, HEAD + MEANS},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *model = cases[i].model;
+        const int last = GOLDEN_LAYERS - 1;
+        const struct cudasim_counts plain = golden(model, last, OL_STORE_NONE, NULL),
+                                    counts = golden(model, last, OL_STORE_NONE,
+                                                    &cases[i].asked);
+        print_message("%s: %ld waits, %ld copies received in %d layers, without what is "
+                      "asked %ld and %ld\n",
+                      model, counts.waits, counts.received, GOLDEN_LAYERS, plain.waits,
+                      plain.received);
+        assert_true(counts.received <= GOLDEN_LAYERS * DOWNLOADS + cases[i].more);
+        /* A device is waited for when it is closed, too. */
+        assert_true(counts.waits - counts.received <= plain.waits - plain.received);
     }
 }
 
@@ -195,7 +241,11 @@ static void make_ids(const char *folder)
 static void on_devices(const char *folder, int n, enum cudasim_peers peers)
 {
     char *model = ol_xasprintf("%s/model", folder), *ids = ol_xasprintf("%s/ids", folder);
-    struct asked asked = {model, ids, n == 1 ? "0" : "0,1", 0, OL_STORE_NONE, 6};
+    struct asked asked = {.folder = model,
+                          .ids = ids,
+                          .devices = n == 1 ? "0" : "0,1",
+                          .store = OL_STORE_NONE,
+                          .threshold = 6};
     const long more = N_LAYERS - 1;
     const long long weights =
         more * N_EXPERTS * 3 * D * D_EXPERT * (long long)sizeof(uint16_t);
@@ -267,7 +317,11 @@ static void one_family(const char *folder, const char *family)
     const int n_layers = m.spec.n_layers;
     ol_model_clear(&m);
     copy_tokens(folder, all, 10);
-    const struct asked asked = {model, ids, NULL, n_layers - 1, OL_STORE_NONE, 1000};
+    const struct asked asked = {.folder = model,
+                                .ids = ids,
+                                .last = n_layers - 1,
+                                .store = OL_STORE_NONE,
+                                .threshold = 1000};
     const struct cudasim_counts counts = run(&asked);
     print_message("%s: %ld downloads and %ld waits in %d layers\n", family,
                   counts.received, counts.waits, n_layers);
@@ -301,8 +355,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_layer),
+        cmocka_unit_test(also_asked),
         cmocka_unit_test(layers_of_qwen3),
         cmocka_unit_test(families),
     };
+    const char *only = getenv("OL_TEST_FILTER");
+    if (only != NULL && only[0] != '\0')
+        cmocka_set_test_filter(only);
     return cmocka_run_group_tests(tests, test_run_begin, test_run_end);
 }

@@ -131,18 +131,23 @@ static size_t add_squares(struct ol_backend *b, void *bytes)
     enum { N = 37, D = 301 };
     struct ol_error err = {0};
     struct ol_tensor x = random_tensor(b, N, D, 3);
+    struct ol_tensor so_far = {0};
     double *xs = tensor_values(b, x), sums[D], want[D];
+    OK(b->op->tensor_new(b, OL_DTYPE_F64, 1, D, &so_far, &err));
     for (int c = 0; c < D; c++) {
         sums[c] = want[c] = 1 + c;
         for (int i = 0; i < N; i++)
             want[c] += xs[i * D + c] * xs[i * D + c];
     }
     /* In pieces as at once: the order is that of the rows. */
-    OK(b->op->add_squares(b, ol_tensor_rows(x, 0, 5), sums, &err));
-    OK(b->op->add_squares(b, ol_tensor_rows(x, 5, N - 5), sums, &err));
+    OK(b->op->upload(b, so_far, sums, &err));
+    OK(b->op->add_squares(b, ol_tensor_rows(x, 0, 5), so_far, &err));
+    OK(b->op->add_squares(b, ol_tensor_rows(x, 5, N - 5), so_far, &err));
+    OK(b->op->download(b, so_far, sums, &err));
     assert_memory_equal(sums, want, sizeof sums);
     memcpy(bytes, sums, sizeof sums);
     free(xs);
+    b->op->tensor_free(b, &so_far);
     b->op->tensor_free(b, &x);
     return sizeof sums;
 }
