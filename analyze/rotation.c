@@ -55,6 +55,10 @@ void ol_rotor_free(struct ol_rotor *r)
 /* So many columns side by side. */
 enum { LANES = 8 };
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+/* The same in memory: no function has lanes as arguments or returns them, which where
+ * they are wider than the processor's is done in one way by one compiler, in another by
+ * the next. */
+typedef lanes loose_lanes __attribute__((aligned(sizeof(float)), may_alias));
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define PICK(v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
@@ -63,18 +67,6 @@ typedef int32_t lane_numbers __attribute__((vector_size(LANES * sizeof(int32_t))
 #define PICK(v, ...) __builtin_shuffle(v, (lane_numbers){__VA_ARGS__})
 #endif
 
-static inline lanes load(const float *x)
-{
-    lanes v;
-    memcpy(&v, x, sizeof v);
-    return v;
-}
-
-static inline void store(float *x, lanes v)
-{
-    memcpy(x, &v, sizeof v);
-}
-
 /* The stages of halves 1, 2 and 4, within lanes: a difference is a sum with what is
  * negated. */
 static void stages_within(float *x, int64_t n)
@@ -82,11 +74,11 @@ static void stages_within(float *x, int64_t n)
     const lanes by_1 = {1, -1, 1, -1, 1, -1, 1, -1}, by_2 = {1, 1, -1, -1, 1, 1, -1, -1},
                 by_4 = {1, 1, 1, 1, -1, -1, -1, -1};
     for (int64_t i = 0; i < n; i += LANES) {
-        lanes v = load(x + i);
+        lanes v = *(loose_lanes *)(x + i);
         v = PICK(v, 0, 0, 2, 2, 4, 4, 6, 6) + by_1 * PICK(v, 1, 1, 3, 3, 5, 5, 7, 7);
         v = PICK(v, 0, 1, 0, 1, 4, 5, 4, 5) + by_2 * PICK(v, 2, 3, 2, 3, 6, 7, 6, 7);
         v = PICK(v, 0, 1, 2, 3, 0, 1, 2, 3) + by_4 * PICK(v, 4, 5, 6, 7, 4, 5, 6, 7);
-        store(x + i, v);
+        *(loose_lanes *)(x + i) = v;
     }
 }
 
@@ -120,13 +112,15 @@ static void two_wide_stages(float *x, int64_t n, int64_t half)
 {
     for (int64_t i = 0; i < n; i += 4 * half)
         for (float *at = x + i; at < x + i + half; at += LANES) {
-            const lanes a = load(at), b = load(at + half), c = load(at + 2 * half),
-                        d = load(at + 3 * half), sum = a + b, difference = a - b,
-                        more = c + d, less = c - d;
-            store(at, sum + more);
-            store(at + half, difference + less);
-            store(at + 2 * half, sum - more);
-            store(at + 3 * half, difference - less);
+            loose_lanes *p = (loose_lanes *)at, *q = (loose_lanes *)(at + half),
+                        *r = (loose_lanes *)(at + 2 * half),
+                        *s = (loose_lanes *)(at + 3 * half);
+            const lanes sum = *p + *q, difference = *p - *q, more = *r + *s,
+                        less = *r - *s;
+            *p = sum + more;
+            *q = difference + less;
+            *r = sum - more;
+            *s = difference - less;
         }
 }
 
@@ -134,9 +128,10 @@ static void one_wide_stage(float *x, int64_t n, int64_t half)
 {
     for (int64_t i = 0; i < n; i += 2 * half)
         for (float *at = x + i; at < x + i + half; at += LANES) {
-            const lanes a = load(at), b = load(at + half);
-            store(at, a + b);
-            store(at + half, a - b);
+            loose_lanes *p = (loose_lanes *)at, *q = (loose_lanes *)(at + half);
+            const lanes sum = *p + *q, difference = *p - *q;
+            *p = sum;
+            *q = difference;
         }
 }
 
