@@ -125,7 +125,7 @@ ol_activation_receipt(const struct ol_activation_file *f)
 struct chunk {
     int i_layer, table;
     int64_t sequence, checksum;
-    uint64_t offset, bytes;
+    uint64_t offset;
 };
 
 static const struct ol_activation_layer *layer_of(const struct ol_activation_file *f,
@@ -139,13 +139,16 @@ static struct chunk find_chunk(const struct ol_activation_file *f, int i_layer, 
 {
     const struct ol_activation_content *c = &f->content;
     const int64_t i = ol_table_index(i_layer, table);
-    return (struct chunk){
-        .i_layer = i_layer,
-        .table = table,
-        .sequence = sequence,
-        .checksum = f->seen != NULL ? c->list.at[i] + sequence : -1,
-        .offset = c->offsets[i][sequence],
-        .bytes = ol_table_chunk_bytes(c, layer_of(f, i_layer, table), table)};
+    return (struct chunk){.i_layer = i_layer,
+                          .table = table,
+                          .sequence = sequence,
+                          .checksum = f->seen != NULL ? c->list.at[i] + sequence : -1,
+                          .offset = c->offsets[i][sequence]};
+}
+
+static uint64_t bytes_of(const struct ol_activation_file *f, const struct chunk *k)
+{
+    return ol_table_chunk_bytes(&f->content, layer_of(f, k->i_layer, k->table), k->table);
 }
 
 /* The file's user asks for it in the end (ol_activation_intact). */
@@ -172,9 +175,10 @@ static uint32_t sum_of(const struct ol_activation_file *f, const struct chunk *k
 {
     struct seen *seen = &f->seen[k->checksum];
     const int64_t rows = atomic_load(&seen->rows);
+    const uint64_t bytes = bytes_of(f, k);
     return rows > 0 && rows == f->content.input.lengths[k->sequence]
-               ? atomic_load(&seen->sum) ^ ol_crc32_of_zeros(k->bytes)
-               : ol_crc32(f->bytes + k->offset, (size_t)k->bytes);
+               ? atomic_load(&seen->sum) ^ ol_crc32_of_zeros(bytes)
+               : ol_crc32(f->bytes + k->offset, (size_t)bytes);
 }
 
 /* When it is looked at for the first time, or all of it has been read. */
@@ -279,7 +283,7 @@ void ol_activation_rows_seen(const struct ol_activation_file *f, int i_layer,
     if (k.checksum < 0)
         return;
     struct seen *seen = &f->seen[k.checksum];
-    atomic_fetch_xor(&seen->sum, ol_crc32_run_part(sum, k.bytes - end));
+    atomic_fetch_xor(&seen->sum, ol_crc32_run_part(sum, bytes_of(f, &k) - end));
     atomic_fetch_add(&seen->rows, rows->n);
 }
 
