@@ -52,12 +52,12 @@ struct ol_unbuffered *ol_unbuffered_open(int fd, const char *path, struct ol_err
     u->path = path;
     pthread_mutex_init(&u->mutex, NULL);
     u->fd = ol_file_open(path, O_WRONLY | O_DIRECT, err);
-    if (u->fd >= 0 && ol_file_is(fd, path)) {
-        u->copy = aligned_alloc(BLOCK, OL_UNBUFFERED_BYTES);
-        if (u->copy != NULL)
-            return u;
-    }
-    ol_fail(err, "%s: %s", path, u->fd >= 0 ? "out of memory" : "is another file now");
+    if (u->fd >= 0 && !ol_file_is(fd, path))
+        ol_fail(err, "%s: is another file now", path);
+    else if (u->fd >= 0 && (u->copy = aligned_alloc(BLOCK, OL_UNBUFFERED_BYTES)) == NULL)
+        ol_fail(err, "%s: out of memory", path);
+    else if (u->fd >= 0)
+        return u;
     ol_unbuffered_close(u);
     return NULL;
 }
