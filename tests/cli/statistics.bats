@@ -340,5 +340,10 @@ for name, read in ("nemotron_h-latent", "latent"), ("gemma4", "own norm"), ("nem
     for page in open(name + ".md").read(), open(name + ".html").read():
         assert ("is not ln_mlp, and" in page) == (read is not None), name
         assert ("routed experts whose input suffers most" in page or "Error of quantising each expert" in page) == (read is None), name
+# Layers of nemotron_h have a mixer or an MLP: one input each.
+import h5py
+with h5py.File("run.h5") as f:
+    sites = sum(site in layer for layer in f["layers"].values() for site in ("ln_attn", "ln_mlp"))
+    assert sites < 2 * len(f["layers"]) and r["model"]["n_sites"] == sites
 EOF
 }
