@@ -93,8 +93,18 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o)
 /* ---- attributes ---- */
 
 /* LATER_TEXT: that files of the first versions do not have; "" then. PART: of files that
- * hold a part of a run alone; 0 or "" in others. */
-enum kind { TEXT, LATER_TEXT, INTEGER, BOOLEAN, PART_TEXT, PART_INTEGER };
+ * hold a part of a run alone; 0 or "" in others. RUN: of one run of several that give the
+ * same; it is written last, into room that does not depend on its length. */
+enum kind {
+    TEXT,
+    LATER_TEXT,
+    RUN_TEXT,
+    LATER_RUN_TEXT,
+    INTEGER,
+    BOOLEAN,
+    PART_TEXT,
+    PART_INTEGER
+};
 
 static const struct attribute {
     const char *object, *name;
@@ -104,12 +114,12 @@ static const struct attribute {
 #define AT(member) offsetof(struct ol_activation_info, member)
     {"/", "tool", TEXT, AT(tool)},
     {"/", "tool_version", TEXT, AT(tool_version)},
-    {"/", "command_line", TEXT, AT(command_line)},
-    {"/", "created", TEXT, AT(created)},
+    {"/", "command_line", RUN_TEXT, AT(command_line)},
+    {"/", "created", RUN_TEXT, AT(created)},
     {"/", "backend", TEXT, AT(backend)},
     {"/", "precision", TEXT, AT(precision)},
-    {"/", "device", TEXT, AT(device)},
-    {"/", "processor", LATER_TEXT, AT(processor)},
+    {"/", "device", RUN_TEXT, AT(device)},
+    {"/", "processor", LATER_RUN_TEXT, AT(processor)},
     {"/model", "name", TEXT, AT(model.name)},
     {"/model", "family", TEXT, AT(model.family)},
     {"/model", "config_json", TEXT, AT(model.config_json)},
@@ -141,9 +151,15 @@ static const struct attribute {
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof attributes[0] };
 
+static bool is_of_run(const struct attribute *a)
+{
+    return a->kind == RUN_TEXT || a->kind == LATER_RUN_TEXT;
+}
+
 static bool is_text(const struct attribute *a)
 {
-    return a->kind == TEXT || a->kind == LATER_TEXT || a->kind == PART_TEXT;
+    return a->kind == TEXT || a->kind == LATER_TEXT || a->kind == PART_TEXT ||
+           is_of_run(a);
 }
 
 static bool is_integer(const struct attribute *a)
@@ -217,13 +233,13 @@ static int put_text(struct ol_h5 *h, const char *object, const char *name,
 }
 
 static int put_attributes(struct ol_h5 *h, const struct ol_activation_info *info,
-                          struct ol_error *err)
+                          bool of_run, struct ol_error *err)
 {
     for (int i = 0; i < N_ATTRIBUTES; i++) {
         const struct attribute *a = &attributes[i];
         const void *value = member(info, a);
         int status = 0;
-        if (is_of_part(a) && info->part.n_parts == 0)
+        if (is_of_run(a) != of_run || (is_of_part(a) && info->part.n_parts == 0))
             continue;
         if (is_text(a))
             status = put_text(h, a->object, a->name, text_of(info, a), err);
@@ -245,7 +261,7 @@ int ol_activation_get_attributes(const struct ol_h5 *h, struct ol_activation_inf
         char *value = (char *)info + a->offset;
         bool there = true;
         int status = 0;
-        if ((a->kind == LATER_TEXT || is_of_part(a)) &&
+        if ((a->kind == LATER_TEXT || a->kind == LATER_RUN_TEXT || is_of_part(a)) &&
             ol_h5_has_attribute(h, a->object, a->name, &there, err) != 0)
             return -1;
         if (!there && is_text(a))
@@ -426,7 +442,7 @@ static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
         ol_h5_make_group(h, "/layers", err) != 0 ||
         ol_h5_make_group(h, "/receipt", err) != 0 ||
         ol_activation_receipt_write(h, &c->receipt, err) != 0 ||
-        put_attributes(h, &c->info, err) != 0 ||
+        put_attributes(h, &c->info, false, err) != 0 ||
         ol_activation_list_write(h, &c->list, err) != 0 ||
         ol_activation_write_tables(h, c, OL_STORED_BEGUN, err) != 0 ||
         make_tables(h, c, NULL, err) != 0)
@@ -439,6 +455,24 @@ static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
         if (write_layer(h, c, &layout->layers[l], err) != 0)
             return -1;
     return 0;
+}
+
+/* Behind all else, so that nothing lies elsewhere for a longer command line: what sealing
+ * adds begins at the same byte for all that fit into the first step. */
+static int write_of_run(const char *path, const struct ol_activation_info *info,
+                        struct ol_error *err)
+{
+    enum { STEP = 16 * OL_ACTIVATION_ALIGNMENT };
+    uint64_t begin, end;
+    struct ol_h5 *h = ol_h5_open(path, true, err);
+    if (h == NULL)
+        return -1;
+    if (ol_h5_end(h, &begin, err) == 0 && put_attributes(h, info, true, err) == 0 &&
+        ol_h5_end(h, &end, err) == 0 &&
+        ol_h5_extend(h, STEP - (end - begin) % STEP, err) == 0)
+        return ol_h5_close(h, err);
+    ol_h5_free(h);
+    return -1;
 }
 
 int ol_activation_content_write(const char *path, const struct ol_activation_info *info,
@@ -464,8 +498,7 @@ int ol_activation_content_write(const char *path, const struct ol_activation_inf
         ol_activation_sum(&c, OL_STORED_BEGUN);
     int status = write_all(h, &c, err);
     ol_activation_list_clear(&c.list);
-    if (status == 0)
-        return ol_h5_close(h, err);
-    ol_h5_free(h);
-    return -1;
+    if (status != 0)
+        ol_h5_free(h);
+    return status == 0 && ol_h5_close(h, err) == 0 ? write_of_run(path, info, err) : -1;
 }

@@ -238,6 +238,22 @@ int ol_h5_close(struct ol_h5 *h, struct ol_error *err)
     return status;
 }
 
+int ol_h5_end(const struct ol_h5 *h, uint64_t *end, struct ol_error *err)
+{
+    hsize_t bytes;
+    if (H5Fflush(h->file, H5F_SCOPE_LOCAL) < 0 || H5Fget_filesize(h->file, &bytes) < 0)
+        return ol_h5_fail(err, h->path, "", "cannot be written");
+    *end = bytes;
+    return 0;
+}
+
+int ol_h5_extend(struct ol_h5 *h, uint64_t bytes, struct ol_error *err)
+{
+    return H5Fincrement_filesize(h->file, bytes) >= 0
+               ? 0
+               : ol_h5_fail(err, h->path, "", "cannot be made longer");
+}
+
 void ol_h5_free(struct ol_h5 *h)
 {
     struct ol_error ignored = {0};

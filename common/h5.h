@@ -47,6 +47,10 @@ int ol_h5_check(const char *path, struct ol_error *err);
  * multiples of 4096. Or open it. Both: NULL on failure. Neither locks the file. */
 struct ol_h5 *ol_h5_create(const char *path, int64_t align_from, struct ol_error *err);
 struct ol_h5 *ol_h5_open(const char *path, bool writable, struct ol_error *err);
+/* Where all that was put into the file so far ends; and leave so many bytes free there.
+ */
+int ol_h5_end(const struct ol_h5 *h, uint64_t *end, struct ol_error *err);
+int ol_h5_extend(struct ol_h5 *h, uint64_t bytes, struct ol_error *err);
 /* Write out and free, also after a failure. ol_h5_free gives up what is not written. */
 int ol_h5_close(struct ol_h5 *h, struct ol_error *err);
 void ol_h5_free(struct ol_h5 *h);

@@ -69,3 +69,13 @@ load common
     done
     [ $both -lt 6 ]
 }
+
+@test "all but the command line is where it was, however long that is" {
+    cd "$BATS_TEST_TMPDIR"
+    run_as() { (exec -a "$1" "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 >/dev/null) && mv run.h5 "$2"; }
+    run_as a calm.h5
+    for length in {5..100..5} 4000 9000; do
+        run_as "$(printf "%${length}s" a)" longer.h5
+        same_run calm.h5 longer.h5
+    done
+}

@@ -51,8 +51,7 @@ same_run() {
 }
 
 # stopped_anywhere END STEP OPTIONS...: a run that has no room on the disk from a write on, from the
-# 300th to that before END, goes on to the same bytes; three times or more. All runs have one command
-# line: where tables lie may depend on its length.
+# 300th to that before END, goes on to the same bytes; three times or more.
 stopped_anywhere() {
     local end=$1 step=$2 at stopped=0
     local run=("$EXTRACT" "${@:3}" --keep-every 0 --resume -o run.h5)

@@ -37,7 +37,6 @@ load common
     cd "$BATS_TEST_TMPDIR"
     sanitized && skip "the shim is no sanitizer's"
     mkdir calm killed
-    # One command line: where tables lie may depend on its length.
     run_it() { "$@" "$EXTRACT" -q "$PLANTED" --ids "$IDS" --ablate zero:1 --resume --keep-every 0 -o run.h5; }
     (cd calm && run_it env)
     cd killed
