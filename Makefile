@@ -65,7 +65,7 @@ OL_CFLAGS := -std=c11 -D_GNU_SOURCE -I. $(WARNINGS) -march=$(ARCH) -ffp-contract
 # What is not products takes half the time with vectors as wide as theirs, which compilers
 # avoid on processors of x86 that have them. A value's operations are the same.
 ifeq ($(shell uname -m),x86_64)
-$(B)/extract/cpu/%.o $(B)/common/dtype.o: OL_CFLAGS += -mprefer-vector-width=512
+$(B)/extract/cpu/%.o $(B)/analyze/%.o $(B)/common/fp4.o $(B)/common/round_row.o $(B)/common/dtype.o: OL_CFLAGS += -mprefer-vector-width=512
 endif
 
 OL_CXXFLAGS := -std=c++20 $(filter-out -std=c11,$(OL_CFLAGS))

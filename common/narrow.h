@@ -93,12 +93,20 @@ OL_NARROW float ol_e4m3_round(float x)
     return ol_narrow_round(x, 3, -6);
 }
 
+/* Larger magnitudes become `most`; NaN stays. By the magnitude, which takes one
+ * comparison for both signs. */
+OL_NARROW float ol_at_most(float x, float most)
+{
+    const uint32_t bits = ol_bits_of_float(x), sign = bits & 0x80000000u;
+    const float magnitude = ol_float_of_bits(bits ^ sign),
+                least = most < magnitude ? most : magnitude;
+    return ol_float_of_bits(ol_bits_of_float(least) | sign);
+}
+
 /* Larger magnitudes become 6. */
 OL_NARROW float ol_e2m1_round(float x)
 {
-    x = ol_narrow_round(x, 1, 0);
-    x = x > ol_e2m1_largest ? ol_e2m1_largest : x;
-    return x < -ol_e2m1_largest ? -ol_e2m1_largest : x;
+    return ol_at_most(ol_narrow_round(x, 1, 0), ol_e2m1_largest);
 }
 
 /* The largest power of two that is not above a magnitude; of subnormal numbers 0. */

@@ -35,12 +35,6 @@ OL_NARROW float ol_round_whole(float x)
 
 static const float ol_mxfp8_largest_power = 256;
 
-OL_NARROW float ol_at_most(float x, float most)
-{
-    x = x > most ? most : x;
-    return x < -most ? -most : x;
-}
-
 /* Products with a power of two are exact. */
 OL_NARROW void ol_mxfp8_block(const float *OL_APART x, int64_t n, float *OL_APART q)
 {
