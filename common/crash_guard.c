@@ -33,9 +33,13 @@ static struct {
     int kept, messages; /* stderr as it was, and what stands for it; -1: itself */
     int statm;          /* /proc/self/statm; -1: there is none */
     int64_t page_bytes;
-    bool there;                      /* is read by the library's thread alone */
-    atomic_int_fast64_t end;         /* of the step: nanoseconds of the clock, */
-    atomic_int_fast64_t most_memory; /* bytes */
+    bool there;                 /* is read by the library's thread alone */
+    atomic_uint_fast64_t step;  /* how many have begun, */
+    atomic_uint_fast64_t bytes; /* what the last one is to give */
+    /* Of the handler: the step that the tick before saw, and what ends that: nanoseconds
+     * of the clock and bytes of memory. */
+    uint64_t seen;
+    int64_t end, most_memory;
 } guard;
 
 static __attribute__((noreturn)) void end_with(const char *line)
@@ -73,15 +77,32 @@ static int64_t memory_taken(void)
     return i == 3 ? (numbers[1] - numbers[2]) * guard.page_bytes : 0;
 }
 
+/* What the step that is under way may take from here on. A tick does that and not the
+ * step itself, of which there are thousands, most of a few microseconds. */
+static void allow(uint64_t step)
+{
+    const uint64_t bytes = atomic_load(&guard.bytes), most = INT64_MAX / 4 / 1000000000,
+                   seconds = bytes / OL_GUARD_BYTES_PER_SECOND;
+    guard.seen = step;
+    guard.end =
+        clock_of_library() +
+        (OL_GUARD_SECONDS + (int64_t)(seconds < most ? seconds : most)) * 1000000000;
+    guard.most_memory = memory_taken() + OL_GUARD_BYTES +
+                        2 * (int64_t)(bytes < INT64_MAX / 8 ? bytes : INT64_MAX / 8);
+}
+
 /* In any thread: the clock is of the process's processor time, and other threads may use
  * most of it. */
 static void on_tick(int number)
 {
     const int code = errno;
+    const uint64_t step = atomic_load(&guard.step);
     (void)number;
-    if (clock_of_library() > atomic_load(&guard.end))
+    if (step != guard.seen)
+        allow(step);
+    else if (clock_of_library() > guard.end)
         end_with(guard.endless);
-    if (memory_taken() > atomic_load(&guard.most_memory))
+    else if (memory_taken() > guard.most_memory)
         end_with(guard.greedy);
     errno = code;
 }
@@ -90,15 +111,8 @@ void ol_crash_guard_step(uint64_t bytes)
 {
     if (!guard.there)
         return;
-    const uint64_t most = INT64_MAX / 4 / 1000000000;
-    const uint64_t seconds = bytes / OL_GUARD_BYTES_PER_SECOND;
-    atomic_store(&guard.end,
-                 clock_of_library() +
-                     (OL_GUARD_SECONDS + (int64_t)(seconds < most ? seconds : most)) *
-                         1000000000);
-    atomic_store(&guard.most_memory,
-                 memory_taken() + OL_GUARD_BYTES +
-                     2 * (int64_t)(bytes < INT64_MAX / 8 ? bytes : INT64_MAX / 8));
+    atomic_store(&guard.bytes, bytes);
+    atomic_fetch_add(&guard.step, 1);
 }
 
 /* ---- stderr ---- */
@@ -174,6 +188,7 @@ void ol_crash_guard_begin(const char *path, const char *library)
     guard.page_bytes = sysconf(_SC_PAGESIZE);
     guard.there = true;
     ol_crash_guard_step(0);
+    allow(atomic_load(&guard.step));
     watch_exit();
     take_stderr();
     catch_all();

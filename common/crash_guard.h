@@ -17,7 +17,8 @@
 void ol_crash_guard_begin(const char *path, const char *library);
 void ol_crash_guard_end(void);
 
-/* The next step begins, which is to give so many bytes. Nothing without a guard. */
+/* The next step begins, which is to give so many bytes; what it takes is counted from the
+ * tenth of a second on in which it begins. Nothing without a guard. */
 void ol_crash_guard_step(uint64_t bytes);
 
 enum {

@@ -68,11 +68,14 @@ static void quiet(void)
     H5set_free_list_limits(0, 0, 0, 0, 0, 0);
 }
 
-/* The library forgets the reason of a failure at its next call. */
+/* The library forgets the reason of a failure at its next call; of the question whether
+ * there is one it says so. */
 bool ol_h5_closed(hid_t id, herr_t (*close_id)(hid_t))
 {
     if (id < 0)
         return true;
+    if (H5Eget_num(H5E_DEFAULT) == 0)
+        return close_id(id) >= 0;
     const hid_t earlier = H5Eget_current_stack();
     const bool good = close_id(id) >= 0;
     const hid_t later = H5Eget_current_stack();
@@ -118,31 +121,36 @@ static hid_t make_text(void)
     return type;
 }
 
-hid_t ol_h5_make_type(enum ol_h5_type type)
+hid_t ol_h5_standard_type(enum ol_h5_type type)
 {
     switch (type) {
-    case OL_H5_BF16:
-        return make_bf16();
     case OL_H5_F32:
-        return H5Tcopy(H5T_IEEE_F32LE);
+        return H5T_IEEE_F32LE;
     case OL_H5_I32:
-        return H5Tcopy(H5T_STD_I32LE);
+        return H5T_STD_I32LE;
     case OL_H5_U16:
-        return H5Tcopy(H5T_STD_U16LE);
+        return H5T_STD_U16LE;
     case OL_H5_U32:
-        return H5Tcopy(H5T_STD_U32LE);
+        return H5T_STD_U32LE;
     case OL_H5_U8:
-        return H5Tcopy(H5T_STD_U8LE);
+        return H5T_STD_U8LE;
     case OL_H5_I64:
-        return H5Tcopy(H5T_STD_I64LE);
+        return H5T_STD_I64LE;
     case OL_H5_F64:
-        return H5Tcopy(H5T_IEEE_F64LE);
+        return H5T_IEEE_F64LE;
+    case OL_H5_BF16:
     case OL_H5_TEXT:
-        return make_text();
     case OL_H5_OTHER:
         break;
     }
     return H5I_INVALID_HID;
+}
+
+hid_t ol_h5_make_type(enum ol_h5_type type)
+{
+    return type == OL_H5_BF16   ? make_bf16()
+           : type == OL_H5_TEXT ? make_text()
+                                : H5Tcopy(ol_h5_standard_type(type));
 }
 
 /* ---- files ---- */
@@ -152,7 +160,27 @@ static struct ol_h5 *wrap(hid_t file, const char *path)
     struct ol_h5 *h = ol_xcalloc(1, sizeof *h);
     h->file = file;
     h->path = ol_xstrdup(path);
+    h->last = ol_xcalloc(1, sizeof *h->last);
+    h->last->group = h->last->dataset = H5I_INVALID_HID;
     return h;
+}
+
+bool ol_h5_let_go(const struct ol_h5 *h)
+{
+    const bool good = ol_h5_closed(h->last->dataset, H5Dclose);
+    h->last->dataset = H5I_INVALID_HID;
+    free(h->last->dataset_path);
+    h->last->dataset_path = NULL;
+    return good;
+}
+
+static bool leave_group(const struct ol_h5 *h)
+{
+    const bool good = ol_h5_closed(h->last->group, H5Gclose);
+    h->last->group = H5I_INVALID_HID;
+    free(h->last->group_path);
+    h->last->group_path = NULL;
+    return good;
 }
 
 /* How the file is reached. Nothing of it stays open behind its own handle: what could not
@@ -229,10 +257,12 @@ int ol_h5_close(struct ol_h5 *h, struct ol_error *err)
 {
     int status = 0;
     ol_crash_guard_step(0);
-    if (H5Fflush(h->file, H5F_SCOPE_LOCAL) < 0)
+    const bool left = (int)ol_h5_let_go(h) & (int)leave_group(h);
+    if (!left || H5Fflush(h->file, H5F_SCOPE_LOCAL) < 0)
         status = ol_h5_fail(err, h->path, "", "cannot be written");
     if (H5Fclose(h->file) < 0 && status == 0)
         status = ol_h5_fail(err, h->path, "", "cannot be closed");
+    free(h->last);
     free(h->path);
     free(h);
     return status;
@@ -275,24 +305,66 @@ int ol_h5_make_group(struct ol_h5 *h, const char *path, struct ol_error *err)
 }
 
 /* Asked link by link: a missing group on the way is no error, but would be the library's.
- */
-int ol_h5_exists(const struct ol_h5 *h, const char *path, bool *there,
-                 struct ol_error *err)
+ * prefix: the path, up to `end` of it; 0 or 1, below 0 on failure. */
+static htri_t is_there(const struct ol_h5 *h, char *prefix, size_t end)
 {
-    char *prefix = ol_xstrdup(path);
     htri_t found = 1;
-    ol_crash_guard_step(0);
-    for (size_t i = 1; found > 0 && prefix[i - 1] != '\0'; i++) {
-        const char end = prefix[i];
-        if (end != '/' && end != '\0')
+    for (size_t i = 1; found > 0 && i <= end; i++) {
+        const char next = prefix[i];
+        if (next != '/' && i != end)
             continue;
         prefix[i] = '\0';
         found = H5Lexists(h->file, prefix, H5P_DEFAULT);
-        prefix[i] = end;
-        if (end == '\0')
-            break;
+        prefix[i] = next;
     }
-    free(prefix);
+    return found;
+}
+
+/* The group that holds the path's end, whose name begins at `end`, becomes the last one:
+ * as is_there, which is asked only where it cannot be opened. */
+static htri_t enter_group(const struct ol_h5 *h, const char *path, size_t end)
+{
+    struct ol_h5_last *last = h->last;
+    if (last->group_path != NULL && strlen(last->group_path) == end &&
+        strncmp(last->group_path, path, end) == 0)
+        return 1;
+    if (!leave_group(h))
+        return -1;
+    char *group = ol_xstrndup(path, end);
+    htri_t found = 1;
+    last->group = H5Gopen2(h->file, group, H5P_DEFAULT);
+    if (last->group < 0) {
+        H5Eclear2(H5E_DEFAULT);
+        found = is_there(h, group, end - 1);
+    }
+    if (found > 0 && last->group < 0)
+        last->group = H5Gopen2(h->file, group, H5P_DEFAULT);
+    if (last->group >= 0)
+        last->group_path = group;
+    else
+        free(group);
+    return found > 0 && last->group < 0 ? -1 : found;
+}
+
+htri_t ol_h5_enter(const struct ol_h5 *h, const char *path, hid_t *group,
+                   const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    ol_crash_guard_step(0);
+    *name = slash + 1;
+    const htri_t found = enter_group(h, path, (size_t)(*name - path));
+    *group = h->last->group;
+    return found;
+}
+
+int ol_h5_exists(const struct ol_h5 *h, const char *path, bool *there,
+                 struct ol_error *err)
+{
+    hid_t group;
+    const char *name;
+    htri_t found = ol_h5_enter(h, path, &group, &name);
+    if (found > 0)
+        found = H5Lexists(group, name, H5P_DEFAULT);
     *there = found > 0;
     return found >= 0
                ? 0
@@ -301,7 +373,7 @@ int ol_h5_exists(const struct ol_h5 *h, const char *path, bool *there,
 
 int ol_h5_remove(struct ol_h5 *h, const char *path, struct ol_error *err)
 {
-    return H5Ldelete(h->file, path, H5P_DEFAULT) >= 0
+    return ol_h5_let_go(h) && H5Ldelete(h->file, path, H5P_DEFAULT) >= 0
                ? 0
                : ol_h5_fail(err, h->path, path, "cannot be removed");
 }

@@ -212,7 +212,7 @@ int ol_h5_chunks(const struct ol_h5 *h, const char *path, int64_t n, uint64_t *o
 {
     struct index x = {
         .path = h->path, .dataset = path, .n = n, .offsets = offsets, .bytes = bytes};
-    const hid_t dataset = ol_h5_open_dataset(h, path, err);
+    const hid_t dataset = ol_h5_find_dataset(h, path, err);
     if (dataset < 0)
         return -1;
     memset(bytes, 0, (size_t)n * sizeof *bytes);
@@ -221,7 +221,5 @@ int ol_h5_chunks(const struct ol_h5 *h, const char *path, int64_t n, uint64_t *o
         if (bytes[i] == 0)
             status = ol_fail(err, "%s: %s: chunk %lld has no place in the file", h->path,
                              path, (long long)i);
-    return ol_h5_closed(dataset, H5Dclose)
-               ? status
-               : ol_h5_fail(err, h->path, path, "cannot be read");
+    return status;
 }

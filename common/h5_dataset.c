@@ -1,32 +1,43 @@
 #include "common/h5_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/crash_guard.h"
 
 enum { DEFLATE_LEVEL = 1 };
 
+static htri_t is_type(hid_t found, enum ol_h5_type type)
+{
+    if (type != OL_H5_BF16)
+        return H5Tequal(ol_h5_standard_type(type), found);
+    const hid_t bf16 = ol_h5_make_type(type);
+    const htri_t same = H5Tequal(bf16, found);
+    return ol_h5_closed(bf16, H5Tclose) ? same : -1;
+}
+
 /* 0, or -1 when the library cannot tell. */
 static int type_of(hid_t found, enum ol_h5_type *type)
 {
+    static const size_t sizes[OL_H5_TEXT] = {
+        [OL_H5_BF16] = 2, [OL_H5_F32] = 4, [OL_H5_I32] = 4, [OL_H5_U16] = 2,
+        [OL_H5_U32] = 4,  [OL_H5_U8] = 1,  [OL_H5_I64] = 8, [OL_H5_F64] = 8,
+    };
     const H5T_class_t class = H5Tget_class(found);
+    const size_t size = H5Tget_size(found);
     *type = OL_H5_OTHER;
-    if (class == H5T_NO_CLASS)
+    if (class == H5T_NO_CLASS || size == 0)
         return -1;
     if (class == H5T_STRING) {
         const htri_t variable = H5Tis_variable_str(found);
         *type = variable > 0 ? OL_H5_TEXT : OL_H5_OTHER;
         return variable < 0 ? -1 : 0;
     }
-    for (int t = 0; t < OL_H5_TEXT; t++) {
-        const hid_t candidate = ol_h5_make_type((enum ol_h5_type)t);
-        const htri_t same = H5Tequal(candidate, found);
-        if (!ol_h5_closed(candidate, H5Tclose) || same < 0)
+    for (int t = 0; t < OL_H5_TEXT && *type == OL_H5_OTHER; t++) {
+        const htri_t same = sizes[t] == size ? is_type(found, (enum ol_h5_type)t) : 0;
+        if (same < 0)
             return -1;
-        if (same == 0)
-            continue;
-        *type = (enum ol_h5_type)t;
-        break;
+        *type = same > 0 ? (enum ol_h5_type)t : OL_H5_OTHER;
     }
     return 0;
 }
@@ -73,20 +84,43 @@ int ol_h5_make_dataset(struct ol_h5 *h, const char *path, const struct ol_h5_sha
     return good ? 0 : ol_h5_fail(err, h->path, path, "the dataset cannot be made");
 }
 
-hid_t ol_h5_open_dataset(const struct ol_h5 *h, const char *path, struct ol_error *err)
+/* Opened at once, as nearly all are there; else it is asked whether it is, and opened
+ * once more for the reason. */
+static hid_t open_dataset(const struct ol_h5 *h, const char *path, struct ol_error *err)
 {
+    hid_t group;
+    const char *name;
     bool there;
+    if (ol_h5_enter(h, path, &group, &name) > 0) {
+        const hid_t dataset = H5Dopen2(group, name, H5P_DEFAULT);
+        if (dataset >= 0)
+            return dataset;
+        H5Eclear2(H5E_DEFAULT);
+    }
     if (ol_h5_exists(h, path, &there, err) != 0)
         return H5I_INVALID_HID;
-    ol_crash_guard_step(0);
-    if (!there) {
+    const hid_t dataset = there ? H5Dopen2(h->file, path, H5P_DEFAULT) : H5I_INVALID_HID;
+    if (!there)
         ol_fail(err, "%s: %s: the dataset is missing", h->path, path);
-        return H5I_INVALID_HID;
-    }
-    const hid_t dataset = H5Dopen2(h->file, path, H5P_DEFAULT);
-    if (dataset < 0)
+    else if (dataset < 0)
         ol_h5_fail(err, h->path, path, "the dataset cannot be opened");
     return dataset;
+}
+
+hid_t ol_h5_find_dataset(const struct ol_h5 *h, const char *path, struct ol_error *err)
+{
+    struct ol_h5_last *last = h->last;
+    ol_crash_guard_step(0);
+    if (last->dataset_path != NULL && strcmp(last->dataset_path, path) == 0)
+        return last->dataset;
+    if (!ol_h5_let_go(h)) {
+        ol_h5_fail(err, h->path, path, "the dataset before it cannot be closed");
+        return H5I_INVALID_HID;
+    }
+    last->dataset = open_dataset(h, path, err);
+    if (last->dataset >= 0)
+        last->dataset_path = ol_xstrdup(path);
+    return last->dataset;
 }
 
 /* Bytes that lie in other files are no part of this one. */
@@ -143,28 +177,22 @@ static int describe(const struct ol_h5 *h, const char *path, hid_t dataset,
 int ol_h5_describe(const struct ol_h5 *h, const char *path, struct ol_h5_shape *shape,
                    struct ol_error *err)
 {
-    const hid_t dataset = ol_h5_open_dataset(h, path, err);
-    if (dataset < 0)
-        return -1;
+    const hid_t dataset = ol_h5_find_dataset(h, path, err);
     *shape = (struct ol_h5_shape){0};
-    const int status = describe(h, path, dataset, shape, err);
-    return ol_h5_closed(dataset, H5Dclose)
-               ? status
-               : ol_h5_fail(err, h->path, path, "cannot be read");
+    return dataset < 0 ? -1 : describe(h, path, dataset, shape, err);
 }
 
 int ol_h5_write(struct ol_h5 *h, const char *path, enum ol_h5_type type, const void *data,
                 struct ol_error *err)
 {
-    const hid_t dataset = ol_h5_open_dataset(h, path, err);
+    const hid_t dataset = ol_h5_find_dataset(h, path, err);
     if (dataset < 0)
         return -1;
     const hid_t memory = ol_h5_make_type(type);
     bool good = memory >= 0 &&
                 H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
     /* What was only taken into the library's cache is written when it is closed. */
-    good = (int)good & (int)ol_h5_closed(memory, H5Tclose) &
-           (int)ol_h5_closed(dataset, H5Dclose);
+    good = (int)good & (int)ol_h5_closed(memory, H5Tclose) & (int)ol_h5_let_go(h);
     return good ? 0 : ol_h5_fail(err, h->path, path, "cannot be written");
 }
 
@@ -183,27 +211,25 @@ static uint64_t bytes_of(hid_t dataset, hid_t memory)
 int ol_h5_read(const struct ol_h5 *h, const char *path, enum ol_h5_type type, void *data,
                struct ol_error *err)
 {
-    const hid_t dataset = ol_h5_open_dataset(h, path, err);
+    const hid_t dataset = ol_h5_find_dataset(h, path, err);
     if (dataset < 0)
         return -1;
     const hid_t memory = ol_h5_make_type(type);
     ol_crash_guard_step(bytes_of(dataset, memory));
     bool good =
         memory >= 0 && H5Dread(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0;
-    good = (int)good & (int)ol_h5_closed(memory, H5Tclose) &
-           (int)ol_h5_closed(dataset, H5Dclose);
+    good = (int)good & (int)ol_h5_closed(memory, H5Tclose);
     return good ? 0 : ol_h5_fail(err, h->path, path, "cannot be read");
 }
 
 int ol_h5_offset(const struct ol_h5 *h, const char *path, uint64_t *offset,
                  struct ol_error *err)
 {
-    const hid_t dataset = ol_h5_open_dataset(h, path, err);
+    const hid_t dataset = ol_h5_find_dataset(h, path, err);
     if (dataset < 0)
         return -1;
     const haddr_t at = H5Dget_offset(dataset);
     *offset = at;
-    return (int)(at != HADDR_UNDEF) & (int)ol_h5_closed(dataset, H5Dclose)
-               ? 0
-               : ol_h5_fail(err, h->path, path, "has no place in the file");
+    return at != HADDR_UNDEF ? 0
+                             : ol_h5_fail(err, h->path, path, "has no place in the file");
 }
