@@ -13,11 +13,13 @@
 #include "extract/cpu/gemm_bf16.h"
 #include "extract/cpu/spread.h"
 
-/* Of a tile. A bfloat16 product packs a block of columns once for its rows, few enough
- * that all threads have some; a float one keeps its sums in the cache until they are
- * rounded. Weights that must be decoded first are decoded once for more rows. */
+/* Of a tile. A product packs a block of columns once for its rows; a float one keeps its
+ * sums near until they are rounded, and takes fewer rows where threads would be left
+ * without. Weights that must be decoded first are decoded once for more rows. */
 enum {
-    TILE_ROWS = 512,
+    TILE_ROWS = 1024,
+    FEWER_ROWS = 512,
+    TASKS_OF_THREAD = 8,
     TILE_COLS = OL_GEMM_COLUMNS,
     BF16_ROWS = 2048,
     DECODED_ROWS = 4 * BF16_ROWS,
@@ -29,6 +31,7 @@ struct job {
     const struct ol_cpu_operand *operands; /* [n] */
     const int64_t *first; /* [n + 1]: number of the first task of each product */
     int n;
+    int64_t f32_rows; /* of tiles of products in float */
 };
 
 static int64_t tiles(int64_t n, int64_t tile)
@@ -61,11 +64,9 @@ static bool is_ready(const struct ol_matmul *p)
 }
 
 /* Rows of x that a task takes. */
-static int64_t tile_rows(const struct ol_matmul *p)
+static int64_t tile_rows(const struct ol_matmul *p, int64_t f32_rows)
 {
-    return !is_ready(p)                ? DECODED_ROWS
-           : ol_cpu_multiplies_bf16(p) ? BF16_ROWS
-                                       : TILE_ROWS;
+    return !is_ready(p) ? DECODED_ROWS : ol_cpu_multiplies_bf16(p) ? BF16_ROWS : f32_rows;
 }
 
 static int64_t tile_cols(const struct ol_matmul *p)
@@ -79,9 +80,9 @@ static int64_t group_rows(const struct ol_matmul *p)
     return p->weight.n_rows * p->weight.n_cols / p->x.n_cols;
 }
 
-static int64_t count_tiles(const struct ol_matmul *p)
+static int64_t count_tiles(const struct ol_matmul *p, int64_t f32_rows)
 {
-    return tiles(p->x.n_rows, tile_rows(p)) * (p->x.n_cols / p->weight.n_cols) *
+    return tiles(p->x.n_rows, tile_rows(p, f32_rows)) * (p->x.n_cols / p->weight.n_cols) *
            tiles(group_rows(p), tile_cols(p));
 }
 
@@ -203,13 +204,13 @@ static struct room room_for(bool bf16, bool ready, enum ol_dtype dtype, int64_t 
 }
 
 static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p,
-                     const struct ol_cpu_operand *x, int64_t i, int thread)
+                     const struct ol_cpu_operand *x, int64_t rows, int64_t i, int thread)
 {
     /* Neighbouring tasks share rows of the weight: it is read from memory once. */
-    const int64_t row_tiles = tiles(p->x.n_rows, tile_rows(p)), k = p->weight.n_cols,
+    const int64_t row_tiles = tiles(p->x.n_rows, rows), k = p->weight.n_cols,
                   col_tiles = tiles(group_rows(p), tile_cols(p)),
                   group = i / row_tiles / col_tiles;
-    const int64_t first = i % row_tiles * tile_rows(p);
+    const int64_t first = i % row_tiles * rows;
     const int64_t own = i / row_tiles % col_tiles * tile_cols(p);
     const int64_t n = least(tile_cols(p), group_rows(p) - own),
                   col = group * group_rows(p) + own;
@@ -220,7 +221,7 @@ static void run_tile(struct ol_cpu *cpu, const struct ol_matmul *p,
     float *bias = scratch + room.product, *decoded = bias + room.bias;
     struct tile t = {p,
                      first,
-                     least(first + tile_rows(p), p->x.n_rows),
+                     least(first + rows, p->x.n_rows),
                      col,
                      n,
                      *x,
@@ -273,17 +274,27 @@ static void task(void *arg, int64_t i, int thread)
         else
             high = middle;
     }
-    run_tile(j->cpu, &j->products[low], &j->operands[low], i - j->first[low], thread);
+    const struct ol_matmul *p = &j->products[low];
+    run_tile(j->cpu, p, &j->operands[low], tile_rows(p, j->f32_rows), i - j->first[low],
+             thread);
+}
+
+static void count_tasks(struct job *j, int64_t f32_rows, int64_t *first)
+{
+    j->f32_rows = f32_rows;
+    first[0] = 0;
+    for (int i = 0; i < j->n; i++)
+        first[i + 1] = first[i] + count_tiles(&j->products[i], f32_rows);
 }
 
 /* Products whose operands are where they are to be read. */
 static void run(struct ol_cpu *cpu, const struct ol_matmul *products,
                 const struct ol_cpu_operand *operands, int n, int64_t *first)
 {
-    first[0] = 0;
-    for (int i = 0; i < n; i++)
-        first[i + 1] = first[i] + count_tiles(&products[i]);
-    struct job job = {cpu, products, operands, first, n};
+    struct job job = {cpu, products, operands, first, n, 0};
+    count_tasks(&job, TILE_ROWS, first);
+    if (first[n] < (int64_t)TASKS_OF_THREAD * ol_pool_threads(cpu->pool))
+        count_tasks(&job, FEWER_ROWS, first);
     ol_pool_run(cpu->pool, first[n], task, &job);
 }
 

@@ -554,6 +554,14 @@ static size_t matmul_few(struct ol_backend *b, void *bytes)
                     b->dtype == OL_DTYPE_BF16 ? 4 : 0, bytes);
 }
 
+/* So many rows and columns that one thread takes more rows at a time than three do. */
+static size_t matmul_many(struct ol_backend *b, void *bytes)
+{
+    static const int64_t pieces[] = {1021, 700};
+    return cut_into(b, 2100, random_weight(OL_DTYPE_BF16, 1200, 41, 1), pieces,
+                    strcmp(b->op->name, "cpu") == 0 ? 2 : 0, bytes);
+}
+
 /* Products of the same rows in one call, as those of a gate and an up: of weights that
  * need decoding or not, with outputs in either order, and numbers of rows that a device's
  * library takes several products of at once, or refuses. */
@@ -709,6 +717,7 @@ static const struct operation operations[] = {
     {"layer_norm", layer_norm},
     {"matmul, cut", matmul_cut},
     {"matmul, few rows", matmul_few},
+    {"matmul, many rows", matmul_many},
     {"matmul, together", matmul_together},
     {"gate", gate},
     {"nll", nll},
