@@ -93,8 +93,9 @@ void ol_activation_outliers_clear(struct ol_activation_outliers *o)
 /* ---- attributes ---- */
 
 /* LATER_TEXT: that files of the first versions do not have; "" then. PART: of files that
- * hold a part of a run alone; 0 or "" in others. RUN: of one run of several that give the
- * same; it is written last, into room that does not depend on its length. */
+ * hold a part of a run alone; 0 or "" in others. RUN: how one run was of several that
+ * give the same, and where its inputs lay; written last, into room that does not depend
+ * on its length. */
 enum kind {
     TEXT,
     LATER_TEXT,
@@ -120,7 +121,7 @@ static const struct attribute {
     {"/", "precision", TEXT, AT(precision)},
     {"/", "device", RUN_TEXT, AT(device)},
     {"/", "processor", LATER_RUN_TEXT, AT(processor)},
-    {"/model", "name", TEXT, AT(model.name)},
+    {"/model", "name", RUN_TEXT, AT(model.name)},
     {"/model", "family", TEXT, AT(model.family)},
     {"/model", "config_json", TEXT, AT(model.config_json)},
     {"/model", "n_layers", INTEGER, AT(model.n_layers)},
@@ -133,12 +134,12 @@ static const struct attribute {
     {"/model", "weight_format", TEXT, AT(model.weight_format)},
     {"/model", "config_sha256", TEXT, AT(model.config_sha256)},
     {"/model", "weights_sha256", TEXT, AT(model.weights_sha256)},
-    {"/model", "shards_sha256", LATER_TEXT, AT(model.shards_sha256)},
+    {"/model", "shards_sha256", LATER_RUN_TEXT, AT(model.shards_sha256)},
     {"/model", "layers_json", TEXT, AT(model.layers_json)},
     {"/model", "activations_config", LATER_TEXT, AT(model.activations_config)},
-    {"/input", "source", TEXT, AT(input.source)},
+    {"/input", "source", RUN_TEXT, AT(input.source)},
     {"/input", "text_sha256", TEXT, AT(input.text_sha256)},
-    {"/input", "tokenizer_file", LATER_TEXT, AT(input.tokenizer_file)},
+    {"/input", "tokenizer_file", LATER_RUN_TEXT, AT(input.tokenizer_file)},
     {"/input", "tokenizer_sha256", TEXT, AT(input.tokenizer_sha256)},
     {"/input", "windowing", TEXT, AT(input.windowing)},
     {"/input", "bos", BOOLEAN, AT(input.bos)},
@@ -457,8 +458,8 @@ static int write_all(struct ol_h5 *h, const struct ol_activation_content *c,
     return 0;
 }
 
-/* Behind all else, so that nothing lies elsewhere for a longer command line: what sealing
- * adds begins at the same byte for all that fit into the first step. */
+/* Behind all else, so that nothing lies elsewhere for a longer command line or name: what
+ * sealing adds begins at the same byte for all that fit into the first step. */
 static int write_of_run(const char *path, const struct ol_activation_info *info,
                         struct ol_error *err)
 {

@@ -70,12 +70,18 @@ load common
     [ $both -lt 6 ]
 }
 
-@test "all but the command line is where it was, however long that is" {
+@test "all lies where it lay, however long the command line and the inputs' names are" {
     cd "$BATS_TEST_TMPDIR"
-    run_as() { (exec -a "$1" "$EXTRACT" -q "$PLANTED" --ids "$IDS" -o run.h5 >/dev/null) && mv run.h5 "$2"; }
-    run_as a calm.h5
-    for length in {5..100..5} 4000 9000; do
-        run_as "$(printf "%${length}s" a)" longer.h5
+    few_experts > a.ids
+    run_as() { (exec -a "$1" "$EXTRACT" -q "$2" --ids "$3" -o run.h5 >/dev/null) && mv run.h5 "$4"; }
+    run_as a "$DEMO" a.ids calm.h5
+    for length in {5..65..5} 4000 9000; do
+        run_as "$(printf "%${length}s" a)" "$DEMO" a.ids longer.h5
         same_run calm.h5 longer.h5
+    done
+    for length in {1..65..8} {200..1500..100}; do
+        ids=$(printf "%${length}s" a.ids)
+        run_as a "$DEMO" "${ids// /./}" longer.h5
+        "$PYTHON" "$TESTS/oracle/same_run.py" calm.h5 longer.h5 input@source
     done
 }
