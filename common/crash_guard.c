@@ -38,8 +38,8 @@ static struct {
     atomic_uint_fast64_t bytes; /* what the last one is to give */
     /* Of the handler: the step that the tick before saw, and what ends that: nanoseconds
      * of the clock and bytes of memory. */
-    uint64_t seen;
-    int64_t end, most_memory;
+    atomic_uint_fast64_t seen;
+    atomic_int_fast64_t end, most_memory;
 } guard;
 
 static __attribute__((noreturn)) void end_with(const char *line)
@@ -83,12 +83,14 @@ static void allow(uint64_t step)
 {
     const uint64_t bytes = atomic_load(&guard.bytes), most = INT64_MAX / 4 / 1000000000,
                    seconds = bytes / OL_GUARD_BYTES_PER_SECOND;
-    guard.seen = step;
-    guard.end =
-        clock_of_library() +
-        (OL_GUARD_SECONDS + (int64_t)(seconds < most ? seconds : most)) * 1000000000;
-    guard.most_memory = memory_taken() + OL_GUARD_BYTES +
-                        2 * (int64_t)(bytes < INT64_MAX / 8 ? bytes : INT64_MAX / 8);
+    atomic_store(&guard.seen, step);
+    atomic_store(&guard.end,
+                 clock_of_library() +
+                     (OL_GUARD_SECONDS + (int64_t)(seconds < most ? seconds : most)) *
+                         1000000000);
+    atomic_store(&guard.most_memory,
+                 memory_taken() + OL_GUARD_BYTES +
+                     2 * (int64_t)(bytes < INT64_MAX / 8 ? bytes : INT64_MAX / 8));
 }
 
 /* In any thread: the clock is of the process's processor time, and other threads may use
@@ -98,11 +100,11 @@ static void on_tick(int number)
     const int code = errno;
     const uint64_t step = atomic_load(&guard.step);
     (void)number;
-    if (step != guard.seen)
+    if (step != atomic_load(&guard.seen))
         allow(step);
-    else if (clock_of_library() > guard.end)
+    else if (clock_of_library() > atomic_load(&guard.end))
         end_with(guard.endless);
-    else if (memory_taken() > guard.most_memory)
+    else if (memory_taken() > atomic_load(&guard.most_memory))
         end_with(guard.greedy);
     errno = code;
 }
