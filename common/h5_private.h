@@ -1,4 +1,4 @@
-/* What h5.c, h5_dataset.c and h5_chunks.c share: they alone know the library. */
+/* What h5.c and h5_*.c share: they alone know the library. */
 #ifndef OL_H5_PRIVATE_H
 #define OL_H5_PRIVATE_H
 
